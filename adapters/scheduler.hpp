@@ -1,0 +1,180 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <variant>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/ids.hpp"
+#include "messages/job.pb.h"
+#include "messages/time.hpp"
+
+/// The scheduler port: what `ved` needs from Slurm, Moab, Open OnDemand or the local scheduler.
+///
+/// Calls block; one object belongs to one I/O worker thread at a time unless it says otherwise.
+/// No call retries: retrying is the core's decision. Every call ends by its deadline, and then
+/// reports that the outcome is not known.
+namespace ved::adapters {
+
+/// One job to submit. The token travels as the scheduler's job name.
+struct submission {
+  job_id job;
+  submission_token token;
+  int attempt = 1;
+  pb::JobSpec spec;
+};
+
+/// The scheduler has the job under this id.
+struct accepted {
+  scheduler_job_id id;
+};
+/// The scheduler saw the request and surely made no job.
+struct refused {
+  bool permanent = false;  ///< false: a policy or limit that may pass
+  std::string reason;      ///< the scheduler's own words
+};
+/// The scheduler surely never saw the request.
+struct not_sent {
+  std::string reason;
+};
+/// A job may or may not exist: only `find` may follow.
+struct unknown_outcome {
+  std::string reason;
+};
+using submit_outcome = std::variant<accepted, refused, not_sent, unknown_outcome>;
+
+/// Jobs that carry the token, lowest id first; live and ended ones.
+struct found {
+  std::vector<scheduler_job_id> ids;
+};
+/// Two independent sources answered, and neither knows the token.
+struct absent {
+  std::string sources;  ///< which two, for the audit trail
+};
+/// At least one source did not answer.
+struct not_known {
+  std::string reason;
+};
+using find_outcome = std::variant<found, absent, not_known>;
+
+/// What the scheduler says about one job now.
+struct job_status {
+  pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
+  std::string reason;       ///< the scheduler's words: why it waits, why it ended
+  time_point started_at;    ///< unset until it started
+  time_point finished_at;   ///< unset until it ended
+  int exit_code = 0;
+  int exit_signal = 0;
+  std::optional<pb::JobUsage> usage;       ///< only with a terminal state
+  std::optional<submission_token> lost_claim_to;  ///< it exited at once: another copy runs
+};
+/// The primary source does not know the job; `confirmed`: nor does the second one.
+struct missing {
+  bool confirmed = false;
+  std::string reason;
+};
+using observation = std::variant<job_status, missing>;
+
+/// A job that the caller follows.
+struct tracked_job {
+  scheduler_job_id id;
+  submission_token token;
+  job_id job;
+};
+
+/// `observations[i]` belongs to the i-th tracked job.
+struct poll_result {
+  std::vector<observation> observations;
+  int queries = 0;  ///< commands or requests that the scheduler served for this
+};
+
+/// Done, or already so (cancelling an ended job is done).
+struct control_done {};
+struct control_refused {
+  std::string reason;
+};
+struct control_unknown {
+  std::string reason;
+};
+using control_outcome = std::variant<control_done, control_refused, control_unknown>;
+
+struct control_request {
+  tracked_job job;
+  pb::JobControl control = pb::JOB_CONTROL_UNSPECIFIED;
+};
+
+/// A part of the queue (partition, class) and what one job may ask of it. Zero: no limit.
+struct queue_info {
+  std::string name;
+  bool accepts_jobs = true;
+  int nodes = 0;
+  int cpus_per_node_max = 0;
+  std::int64_t memory_mb_per_node_max = 0;
+  int gpus_per_node_max = 0;
+  std::int64_t time_limit_seconds = 0;
+};
+
+struct inventory {
+  std::string scheduler;  ///< "local", "slurm 22.05.8", ...
+  std::vector<queue_info> queues;
+  int cpus_total = 0;
+  int cpus_allocated = 0;
+  std::int64_t memory_mb_total = 0;
+  std::int64_t memory_mb_allocated = 0;
+  int gpus_total = 0;
+  int gpus_allocated = 0;
+  int jobs_queued = 0;
+  int jobs_running = 0;
+};
+
+/// The answers of `vectl hpc health-check`; an empty text is OK, otherwise what is wrong.
+struct health {
+  std::string connection;
+  std::string authentication;
+  std::string queue_access;
+};
+
+enum class output_stream { standard_output, standard_error };
+
+/// A piece of a job's output file.
+struct output_request {
+  tracked_job job;
+  output_stream stream = output_stream::standard_output;
+  std::uint64_t offset = 0;      ///< bytes from the beginning
+  std::uint32_t bytes_max = 65536;
+};
+struct output_chunk {
+  std::string bytes;
+  std::uint64_t size = 0;  ///< of the whole file at the time of reading
+};
+
+class scheduler {
+ public:
+  using deadline = std::chrono::steady_clock::time_point;
+
+  virtual ~scheduler() = default;
+
+  /// Submits each job once; `result[i]` belongs to `jobs[i]`.
+  virtual std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) = 0;
+  /// Looks submissions up by token in two independent sources.
+  virtual std::vector<find_outcome> find(std::span<const submission_token> tokens,
+                                         deadline until) = 0;
+  /// One query for all jobs. An error means: nothing is known about any of them.
+  virtual result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) = 0;
+  /// Cancels, holds, releases, suspends or resumes; idempotent.
+  virtual std::vector<control_outcome> control(std::span<const control_request> requests,
+                                               deadline until) = 0;
+  virtual result<inventory> take_inventory(deadline until) = 0;
+  virtual health check_health(deadline until) = 0;
+  virtual result<output_chunk> read_output(const output_request& request, deadline until) = 0;
+};
+
+/// Makes one connection's worth of a cluster; called once per I/O worker, on that worker's thread.
+using scheduler_factory = std::function<result<std::unique_ptr<scheduler>>()>;
+
+}  // namespace ved::adapters

@@ -1,0 +1,117 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/event.pb.h"
+#include "messages/time.hpp"
+#include "store/kv.hpp"
+
+/// The hash-chained, event-sourced log: the only truth of the daemon.
+namespace ved::store {
+
+/// How streams fold; given by the layer that knows the entities. Pure functions, any thread.
+struct projection {
+  /// The stored state after `event`, given the one before ("" for a new stream). An impossible
+  /// event is an error.
+  std::function<result<std::string>(std::string_view stream, std::string_view state,
+                                    const pb::Envelope& event)>
+      fold;
+  /// Secondary index keys of a stored state; empty for streams without any.
+  std::function<std::vector<std::string>(std::string_view stream, std::string_view state)> index;
+};
+
+/// New events of one stream, all or none.
+struct append_request {
+  std::string stream;
+  std::uint64_t expected_version = 0;  ///< head before this append; 0: the stream must be new
+  std::vector<pb::Envelope> events;    ///< only `event`, and optionally request_id, principal,
+                                       ///< causation_id are set; the log fills in the rest
+  std::string state;                   ///< stored state after the events
+  std::string dedup_id;                ///< request id to remember; empty: none
+};
+
+struct append_ack {
+  std::uint64_t first_position = 0;
+  std::uint64_t version = 0;  ///< new head of the stream
+};
+
+struct stream_state {
+  std::uint64_t version = 0;
+  std::string state;
+};
+
+struct log_verification {
+  bool ok = false;
+  std::uint64_t events = 0;
+  std::uint64_t streams = 0;
+  std::string first_problem;  ///< names position, stream and what is wrong
+  std::string head_hash;
+};
+
+struct index_page {
+  std::vector<std::string> keys;  ///< full index keys, in order
+  bool more = false;
+};
+
+/// One writer thread calls `commit`; every reading call is safe from any thread meanwhile.
+class event_log {
+ public:
+  struct options {
+    projection fold;
+    std::uint64_t epoch = 0;
+  };
+
+  /// Reads the head, checks that log, stream heads and meta agree at the tail.
+  /// errc::corrupt names what is wrong.
+  static result<std::unique_ptr<event_log>> open(std::unique_ptr<kv> storage, options how);
+
+  /// Group commit: one synced write for all requests. A request whose expected_version does not
+  /// match fails alone with errc::conflict; so does one whose dedup_id is known already
+  /// (see `deduplicated`). An outer error means that the disk failed: nothing was acknowledged,
+  /// and the log must not be used again.
+  result<std::vector<result<append_ack>>> commit(std::span<const append_request> requests,
+                                                 time_point now);
+
+  std::uint64_t last_position() const noexcept;
+  std::string head_hash() const;
+
+  /// Events in order of position, from `after` + 1, at most `limit`.
+  result<std::vector<pb::Envelope>> read(std::uint64_t after, std::size_t limit) const;
+  /// Events of one stream in order of version.
+  result<std::vector<pb::Envelope>> read_stream(std::string_view stream, std::uint64_t after_version,
+                                                std::size_t limit) const;
+  result<std::optional<stream_state>> state(std::string_view stream) const;
+  /// Index keys with `prefix`, strictly after `after` ("" for the first page).
+  result<index_page> scan_index(std::string_view prefix, std::string_view after,
+                                std::size_t limit) const;
+  /// Position of the first event that was appended under this request id.
+  result<std::optional<std::uint64_t>> deduplicated(std::string_view request_id) const;
+
+  /// Durable cursor of a follower: the last position that it has dealt with.
+  result<std::uint64_t> cursor(std::string_view follower) const;
+  /// May be called from the follower's thread.
+  result<void> set_cursor(std::string_view follower, std::uint64_t position);
+
+  /// Positions, versions, hash chain, and that folding the log gives the stored states and
+  /// indexes. Reads everything; runs beside the writer on what was there when it began.
+  result<log_verification> verify() const;
+  /// Recreates streams, states and indexes from the log alone. Offline only.
+  result<void> rebuild();
+  result<void> backup(const std::string& directory);
+  std::uint64_t bytes_on_disk() const;
+};
+
+/// Opens (and with `create` makes) the log's RocksDB in `directory`. A directory that another
+/// process holds is errc::conflict and says so.
+result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create);
+result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory);
+
+}  // namespace ved::store

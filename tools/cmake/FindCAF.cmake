@@ -1,0 +1,16 @@
+# Debian ships CAF without a CMake config: finds caf_core, caf_io and caf_openssl.
+find_path(CAF_INCLUDE_DIR caf/actor_system.hpp)
+set(_caf_required CAF_INCLUDE_DIR)
+foreach(part core io openssl)
+  find_library(CAF_${part}_LIBRARY caf_${part})
+  list(APPEND _caf_required CAF_${part}_LIBRARY)
+endforeach()
+include(FindPackageHandleStandardArgs)
+find_package_handle_standard_args(CAF REQUIRED_VARS ${_caf_required})
+foreach(part core io openssl)
+  if(CAF_FOUND AND NOT TARGET CAF::${part})
+    add_library(CAF::${part} UNKNOWN IMPORTED)
+    set_target_properties(CAF::${part} PROPERTIES IMPORTED_LOCATION "${CAF_${part}_LIBRARY}"
+      INTERFACE_INCLUDE_DIRECTORIES "${CAF_INCLUDE_DIR}")
+  endif()
+endforeach()
