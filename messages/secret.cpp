@@ -1,0 +1,105 @@
+#include "messages/secret.hpp"
+
+#include <fcntl.h>
+#include <sodium.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <utility>
+
+namespace ved {
+
+void wipe(std::string& buffer) noexcept {
+  // The whole capacity: a longer secret may have stood here before.
+  buffer.resize(buffer.capacity());
+  sodium_memzero(buffer.data(), buffer.size());
+  buffer.clear();
+}
+
+secret::secret(std::string_view value) : value_(value) {}
+secret::secret(const secret& other) = default;
+
+secret::secret(secret&& other) noexcept : value_(std::move(other.value_)) {
+  // A short string is copied by a move; the source must not keep it.
+  other.wipe();
+}
+
+secret& secret::operator=(const secret& other) {
+  if (this != &other) {
+    wipe();
+    value_ = other.value_;
+  }
+  return *this;
+}
+
+secret& secret::operator=(secret&& other) noexcept {
+  if (this != &other) {
+    wipe();
+    value_ = std::move(other.value_);
+    other.wipe();
+  }
+  return *this;
+}
+
+secret::~secret() { wipe(); }
+
+void secret::wipe() noexcept { ved::wipe(value_); }
+
+bool operator==(const secret& a, const secret& b) noexcept {
+  return a.value_.size() == b.value_.size() &&
+         sodium_memcmp(a.value_.data(), b.value_.data(), a.value_.size()) == 0;
+}
+
+result<secret> read_secret_file(const std::filesystem::path& path) {
+  const auto where = "secret file " + path.string();
+  const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (file < 0) {
+    return fail(errno == ENOENT ? errc::not_found : errc::denied,
+                where + ": cannot be opened: " + std::strerror(errno));
+  }
+  struct closer {
+    int fd;
+    ~closer() { ::close(fd); }
+  } const closing{file};
+  // The open file is checked, not its name: nothing can be swapped in between.
+  struct stat about {};
+  if (::fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
+    return fail(errc::invalid, where + ": is not a regular file");
+  }
+  if (about.st_uid != ::geteuid() && about.st_uid != 0) {
+    return fail(errc::denied, where + ": belongs to another user (uid " +
+                                  std::to_string(about.st_uid) + "), expected uid " +
+                                  std::to_string(::geteuid()));
+  }
+  if ((about.st_mode & 0077) != 0) {
+    return fail(errc::denied,
+                where + ": others may read it; run: chmod 600 '" + path.string() + "'");
+  }
+  if (about.st_size > static_cast<off_t>(secret_bytes_max)) {
+    return fail(errc::invalid, where + ": larger than 64 KiB");
+  }
+  std::string text(secret_bytes_max + 1, '\0');
+  std::size_t size = 0;
+  while (size < text.size()) {
+    const auto n = ::read(file, text.data() + size, text.size() - size);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) {
+      wipe(text);
+      return fail(errc::unavailable, where + ": cannot be read: " + std::strerror(errno));
+    }
+    if (n == 0) break;
+    size += static_cast<std::size_t>(n);
+  }
+  std::string_view body(text.data(), size);
+  if (body.ends_with('\n')) body.remove_suffix(1);
+  if (body.ends_with('\r')) body.remove_suffix(1);
+  const bool usable = !body.empty() && size <= secret_bytes_max;
+  secret value(usable ? body : std::string_view{});
+  wipe(text);
+  if (!usable) return fail(errc::invalid, where + ": is empty or larger than 64 KiB");
+  return value;
+}
+
+}  // namespace ved

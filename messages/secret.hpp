@@ -1,0 +1,47 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <string_view>
+
+#include "messages/error.hpp"
+
+namespace ved {
+
+/// A password, token or key: cannot be printed, compares in constant time, and its memory is
+/// zeroed when it ends. Move it; a copy is one more place that holds the secret.
+class secret {
+ public:
+  secret() = default;
+  explicit secret(std::string_view value);
+  secret(const secret& other);
+  secret(secret&& other) noexcept;
+  secret& operator=(const secret& other);
+  secret& operator=(secret&& other) noexcept;
+  ~secret();
+
+  bool empty() const noexcept { return value_.empty(); }
+  std::size_t size() const noexcept { return value_.size(); }
+  /// The plain text, for the one call that needs it; never for a log, an error or argv.
+  std::string_view reveal() const noexcept { return value_; }
+
+  friend bool operator==(const secret& a, const secret& b) noexcept;
+
+ private:
+  void wipe() noexcept;
+
+  std::string value_;
+};
+
+/// Secrets in files are short: a longer file is a mistake.
+constexpr std::size_t secret_bytes_max = 64 * 1024;
+
+/// Zeroes the bytes of a buffer that held a secret.
+void wipe(std::string& buffer) noexcept;
+
+/// Reads a secret from a regular file that only its owner, the user of this process or root, can
+/// read (mode 0600 or stricter); one trailing line end is not part of it. Errors: not_found,
+/// denied (owner or mode; the message says which chmod helps), invalid (empty, too long).
+result<secret> read_secret_file(const std::filesystem::path& path);
+
+}  // namespace ved
