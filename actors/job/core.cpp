@@ -1,1 +1,611 @@
-// placeholder
+#include "actors/job/core.hpp"
+
+#include <algorithm>
+#include <cmath>
+#include <utility>
+
+namespace ved::core::job {
+namespace {
+
+template <class... Fs>
+struct overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+overloaded(Fs...) -> overloaded<Fs...>;
+
+template <class T>
+bool in(const job& state) {
+  return std::holds_alternative<T>(state.now);
+}
+
+/// The scheduler has the job, as far as we know.
+bool with_scheduler(const job& state) {
+  return in<queued>(state) || in<starting>(state) || in<running>(state) || in<suspended>(state);
+}
+
+std::string name(const job& state) { return "job " + state.id.str(); }
+
+/// One envelope around one event; `pick` is the generated mutable accessor.
+template <class Event>
+Event& add(events& out, Event* (pb::Envelope::*pick)(), const context& ctx) {
+  Event& made = *(out.emplace_back().*pick)();
+  made.set_at_us(to_us(ctx.now));
+  return made;
+}
+
+void add_intent(events& out, int attempt, const context& ctx) {
+  auto& intent = add(out, &pb::Envelope::mutable_job_submission_intended, ctx);
+  intent.set_attempt(attempt);
+  intent.set_token(make_token(ctx.draw).str());
+}
+
+void add_cancelled(events& out, const std::string& reason, const context& ctx) {
+  auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+  end.set_state(pb::JOB_STATE_CANCELLED);
+  end.set_reason(reason);
+  end.set_finished_at_us(to_us(ctx.now));
+}
+
+std::string cancel_text(const std::string& by, const std::string& reason) {
+  return "cancelled by " + by + (reason.empty() ? "" : ": " + reason);
+}
+
+/// initial · multiplier^failures, capped, then a jitter of ±25 % from the drawn bits.
+time_point next_retry(int failures, const context& ctx) {
+  const auto& p = ctx.limits;
+  const double raw = static_cast<double>(p.initial_backoff.count()) *
+                     std::pow(p.backoff_multiplier, std::min(failures, 64));
+  const double capped = std::min(raw, static_cast<double>(p.max_backoff.count()));
+  const double spread = 0.75 + 0.5 * static_cast<double>(ctx.draw >> 11) / 9007199254740992.0;
+  return ctx.now + microseconds{static_cast<std::int64_t>(capped * spread)};
+}
+
+void add_duplicates(events& out, const report_lookup& what, const context& ctx) {
+  if (what.ids.size() < 2) return;
+  auto& duplicate = add(out, &pb::Envelope::mutable_job_duplicate_found, ctx);
+  duplicate.set_token(what.token.str());
+  duplicate.set_kept(what.ids.front().str());
+  for (std::size_t i = 1; i < what.ids.size(); ++i) duplicate.add_cancelled(what.ids[i].str());
+}
+
+void add_submitted(events& out, const job& state, const scheduler_job_id& id, bool adopted,
+                   const context& ctx) {
+  auto& done = add(out, &pb::Envelope::mutable_job_submitted, ctx);
+  done.set_attempt(state.attempt);
+  done.set_token(state.token.str());
+  done.set_scheduler_job_id(id.str());
+  done.set_adopted(adopted);
+}
+
+// --- one function per command; each dispatches over every phase --------------------------------
+
+result<events> on(const job& state, const cancel_job& what, const context& ctx) {
+  events out;
+  const auto wish = [&] {
+    auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
+    event.set_by(what.by);
+    event.set_reason(what.reason);
+  };
+  const auto at_once = [&] {
+    wish();
+    add_cancelled(out, cancel_text(what.by, what.reason), ctx);
+  };
+  const auto later = [&] {
+    if (!state.cancel) wish();
+  };
+  const auto refusal = std::visit(
+      overloaded{[&](const waiting&) { return at_once(), false; },
+                 [&](const held&) { return at_once(), false; },
+                 [&](const submitting&) { return later(), false; },
+                 [&](const unresolved&) { return later(), false; },
+                 [&](const queued&) { return later(), false; },
+                 [&](const starting&) { return later(), false; },
+                 [&](const running&) { return later(), false; },
+                 [&](const suspended&) { return later(), false; },
+                 [&](const finished& end) { return end.state != pb::JOB_STATE_CANCELLED; }},
+      state.now);
+  if (refusal) {
+    return fail(errc::conflict, name(state) + ": cannot cancel: already " +
+                                    std::string(state_name(public_state(state))));
+  }
+  return out;
+}
+
+result<events> on(const job& state, const hold_job& what, const context& ctx) {
+  events out;
+  const std::string reason =
+      "held by " + what.by + (what.reason.empty() ? "" : ": " + what.reason);
+  const auto ask = [&](pb::JobControl control) {
+    if (state.wanted == control) return std::string{};
+    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
+    event.set_control(control);
+    event.set_by(what.by);
+    return std::string{};
+  };
+  const auto hold_here = [&] {
+    auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
+    event.set_reason(reason);
+    event.set_release("an operator releases it (vectl job release " + state.id.str() + ")");
+    event.set_by_operator(true);
+    return std::string{};
+  };
+  const auto refusal = std::visit(
+      overloaded{[&](const waiting&) { return hold_here(); },
+                 [&](const held& h) { return h.by_operator ? std::string{} : hold_here(); },
+                 [&](const submitting&) {
+                   return std::string("its submission is in flight: try again in a moment");
+                 },
+                 [&](const unresolved&) {
+                   return std::string("it is not known yet whether the scheduler has it");
+                 },
+                 [&](const queued&) { return ask(pb::JOB_CONTROL_HOLD); },
+                 [&](const starting&) { return std::string("it is starting"); },
+                 [&](const running&) { return ask(pb::JOB_CONTROL_SUSPEND); },
+                 [&](const suspended&) { return std::string{}; },
+                 [&](const finished&) {
+                   return "already " + std::string(state_name(public_state(state)));
+                 }},
+      state.now);
+  if (!refusal.empty()) return fail(errc::conflict, name(state) + ": cannot hold: " + refusal);
+  return out;
+}
+
+result<events> on(const job& state, const release_job& what, const context& ctx) {
+  events out;
+  const auto ask = [&](pb::JobControl control) {
+    if (state.wanted == control) return std::string{};
+    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
+    event.set_control(control);
+    event.set_by(what.by);
+    return std::string{};
+  };
+  const auto refusal = std::visit(
+      overloaded{[&](const waiting&) { return std::string{}; },
+                 [&](const held&) {
+                   add(out, &pb::Envelope::mutable_job_released, ctx).set_by(what.by);
+                   return std::string{};
+                 },
+                 [&](const submitting&) { return std::string{}; },
+                 [&](const unresolved&) { return std::string{}; },
+                 // A hold in the scheduler shows as suspended, or as queued with its reason.
+                 [&](const queued&) { return ask(pb::JOB_CONTROL_RELEASE); },
+                 [&](const starting&) { return std::string{}; },
+                 [&](const running&) { return std::string{}; },
+                 [&](const suspended&) {
+                   return ask(is_set(state.started_at) ? pb::JOB_CONTROL_RESUME
+                                                       : pb::JOB_CONTROL_RELEASE);
+                 },
+                 [&](const finished&) {
+                   return "already " + std::string(state_name(public_state(state)));
+                 }},
+      state.now);
+  if (!refusal.empty()) return fail(errc::conflict, name(state) + ": cannot release: " + refusal);
+  return out;
+}
+
+result<events> on(const job& state, const advance&, const context& ctx) {
+  events out;
+  const auto run_out = [&] {
+    if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0) return;
+    if (ctx.now < state.started_at + seconds{state.max_runtime_seconds} + ctx.limits.timeout_grace)
+      return;
+    auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
+    event.set_by("ved");
+    event.set_reason("ran longer than its limit of " + std::to_string(state.max_runtime_seconds) +
+                     " s and the scheduler did not end it");
+    event.set_for_timeout(true);
+  };
+  std::visit(overloaded{[&](const waiting& w) {
+                          if (w.retry_at <= ctx.now) add_intent(out, state.attempt + 1, ctx);
+                        },
+                        [&](const submitting&) {}, [&](const unresolved&) {},
+                        [&](const held&) {}, [&](const queued&) {}, [&](const starting&) {},
+                        [&](const running&) { run_out(); }, [&](const suspended&) {},
+                        [&](const finished&) {}},
+             state.now);
+  return out;
+}
+
+result<events> on(const job& state, const recover& what, const context& ctx) {
+  events out;
+  if (in<submitting>(state)) {
+    auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+    event.set_attempt(state.attempt);
+    event.set_reason(what.reason);
+  }
+  return out;
+}
+
+void add_refusal(events& out, const job& state, const report_submission& what,
+                 const context& ctx) {
+  const auto kind = what.what == submission_result::refused_permanent ? pb::REFUSAL_KIND_PERMANENT
+                    : what.what == submission_result::refused_policy  ? pb::REFUSAL_KIND_POLICY
+                                                                      : pb::REFUSAL_KIND_NOT_SENT;
+  const bool permanent = kind == pb::REFUSAL_KIND_PERMANENT;
+  const bool retry = !permanent && !state.cancel && state.failures < ctx.limits.max_retries;
+  auto& event = add(out, &pb::Envelope::mutable_job_submission_refused, ctx);
+  event.set_attempt(state.attempt);
+  event.set_kind(kind);
+  event.set_reason(what.reason);
+  if (retry) event.set_retry_at_us(to_us(next_retry(state.failures, ctx)));
+  if (permanent && !state.cancel) {
+    auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+    end.set_state(pb::JOB_STATE_FAILED);
+    end.set_reason("the scheduler refused it: " + what.reason);
+    end.set_finished_at_us(to_us(ctx.now));
+  } else if (state.cancel) {
+    add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
+  } else if (!retry) {
+    auto& event_held = add(out, &pb::Envelope::mutable_job_held, ctx);
+    event_held.set_reason("gave up after " + std::to_string(state.failures + 1) +
+                          " submissions; the last: " + what.reason);
+    event_held.set_release("an operator releases it once the cause is mended (vectl job release " +
+                           state.id.str() + ")");
+  }
+}
+
+result<events> on(const job& state, const report_submission& what, const context& ctx) {
+  events out;
+  // An answer to another attempt, or one that lookups have settled already: nothing to learn,
+  // except that a late acceptance of the attempt still under lookup is as good as a hit.
+  if (what.token != state.token) return out;
+  const bool accepted_now = what.what == submission_result::accepted;
+  if (in<unresolved>(state) && accepted_now) {
+    add_submitted(out, state, what.id, true, ctx);
+    return out;
+  }
+  if (!in<submitting>(state)) return out;
+  switch (what.what) {
+    case submission_result::accepted: add_submitted(out, state, what.id, false, ctx); break;
+    case submission_result::refused_permanent:
+    case submission_result::refused_policy:
+    case submission_result::not_sent: add_refusal(out, state, what, ctx); break;
+    case submission_result::unknown: {
+      auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+      event.set_attempt(state.attempt);
+      event.set_reason(what.reason);
+      break;
+    }
+  }
+  return out;
+}
+
+result<events> on(const job& state, const report_lookup& what, const context& ctx) {
+  events out;
+  if (what.token != state.token || !in<unresolved>(state)) return out;
+  switch (what.what) {
+    case lookup_result::unknown: break;
+    case lookup_result::found: {
+      if (what.ids.empty()) break;
+      add_duplicates(out, what, ctx);
+      add_submitted(out, state, what.ids.front(), true, ctx);
+      break;
+    }
+    case lookup_result::absent: {
+      // Before the scheduler's own time-outs have passed the request may still be under way.
+      if (ctx.now < state.changed_at + ctx.limits.settle) break;
+      const auto& lost = std::get<unresolved>(state.now);
+      const int absences = lost.absences + 1;
+      const bool settled = absences >= ctx.limits.absences_needed;
+      auto& event = add(out, &pb::Envelope::mutable_job_lookup_absent, ctx);
+      event.set_attempt(state.attempt);
+      event.set_absences(absences);
+      event.set_settled(settled);
+      event.set_sources(what.reason);
+      if (!settled) break;
+      if (state.cancel) {
+        add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
+      } else if (lost.claimed_elsewhere) {
+        // Some copy holds the claim: another attempt would only lose it again.
+        auto& held_now = add(out, &pb::Envelope::mutable_job_held, ctx);
+        held_now.set_reason("another copy (token " + state.token.str() +
+                            ") claimed the job and cannot be found");
+        held_now.set_release("an operator finds out what became of that copy, then cancels or "
+                             "releases the job");
+      } else {
+        add_intent(out, state.attempt + 1, ctx);
+      }
+      break;
+    }
+  }
+  return out;
+}
+
+void add_end(events& out, const job& state, const report_status& what, const context& ctx) {
+  auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+  auto final_state = what.state;
+  std::string reason = what.reason;
+  // What we asked for explains the end; a job that completed by itself stays completed.
+  if (state.cancel && final_state == pb::JOB_STATE_CANCELLED) {
+    if (state.cancel->for_timeout) final_state = pb::JOB_STATE_TIMEOUT;
+    reason = cancel_text(state.cancel->by, state.cancel->reason);
+  }
+  end.set_state(final_state);
+  end.set_exit_code(what.exit_code);
+  end.set_exit_signal(what.exit_signal);
+  end.set_reason(reason);
+  const auto started = is_set(what.started_at) ? what.started_at : state.started_at;
+  end.set_started_at_us(to_us(started));
+  end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
+  if (what.usage) *end.mutable_usage() = *what.usage;
+}
+
+result<events> on(const job& state, const report_status& what, const context& ctx) {
+  events out;
+  if (!with_scheduler(state) || what.id != state.scheduler_id) return out;
+  if (!what.lost_claim_to.empty() && what.lost_claim_to != state.token) {
+    auto& event = add(out, &pb::Envelope::mutable_job_claim_lost, ctx);
+    event.set_scheduler_job_id(what.id.str());
+    event.set_winner_token(what.lost_claim_to.str());
+    return out;
+  }
+  if (is_terminal(what.state)) {
+    add_end(out, state, what, ctx);
+    return out;
+  }
+  const bool live = what.state == pb::JOB_STATE_QUEUED || what.state == pb::JOB_STATE_STARTING ||
+                    what.state == pb::JOB_STATE_RUNNING || what.state == pb::JOB_STATE_SUSPENDED;
+  if (!live) {
+    return fail(errc::internal, name(state) + ": the cluster reported no usable state");
+  }
+  const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
+  if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
+      !is_set(state.missing_since)) {
+    return out;
+  }
+  auto& event = add(out, &pb::Envelope::mutable_job_observed, ctx);
+  event.set_state(what.state);
+  event.set_reason(what.reason);
+  event.set_started_at_us(to_us(what.started_at));
+  return out;
+}
+
+result<events> on(const job& state, const report_missing& what, const context& ctx) {
+  events out;
+  if (!with_scheduler(state) || what.id != state.scheduler_id) return out;
+  if (!is_set(state.missing_since)) {
+    add(out, &pb::Envelope::mutable_job_went_missing, ctx).set_reason(what.reason);
+    return out;
+  }
+  if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) return out;
+  auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+  end.set_state(!state.cancel             ? pb::JOB_STATE_FAILED
+                : state.cancel->for_timeout ? pb::JOB_STATE_TIMEOUT
+                                            : pb::JOB_STATE_CANCELLED);
+  end.set_reason((state.cancel ? cancel_text(state.cancel->by, state.cancel->reason) + "; " : "") +
+                 "vanished: no source has known it since " + to_rfc3339(state.missing_since) +
+                 " (" + what.reason + ")");
+  end.set_started_at_us(to_us(state.started_at));
+  end.set_finished_at_us(to_us(state.missing_since));
+  return out;
+}
+
+result<events> on(const job& state, const report_control& what, const context& ctx) {
+  events out;
+  if (!what.refused || !with_scheduler(state)) return out;
+  // A refused cancel stays wanted: the job may simply have ended, and the next poll tells.
+  if (what.control == pb::JOB_CONTROL_CANCEL || state.wanted != what.control) return out;
+  auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
+  event.set_control(what.control);
+  event.set_reason(what.reason);
+  return out;
+}
+
+// --- apply ---------------------------------------------------------------------------------------
+
+void enter(job& state, phase next, std::string reason, std::int64_t at_us) {
+  if (state.now.index() != next.index()) state.changed_at = from_us(at_us);
+  state.now = std::move(next);
+  state.reason = std::move(reason);
+}
+
+phase phase_of(pb::JobState state) {
+  if (state == pb::JOB_STATE_STARTING) return starting{};
+  if (state == pb::JOB_STATE_RUNNING) return running{};
+  if (state == pb::JOB_STATE_SUSPENDED) return suspended{};
+  return queued{};
+}
+
+/// A wish is fulfilled when the scheduler shows the state that it leads to.
+bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
+  switch (wanted) {
+    case pb::JOB_CONTROL_HOLD:
+    case pb::JOB_CONTROL_SUSPEND: return seen == pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_CONTROL_RELEASE: return seen != pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_CONTROL_RESUME:
+      return seen == pb::JOB_STATE_RUNNING || seen == pb::JOB_STATE_STARTING;
+    default: return true;
+  }
+}
+
+void apply_accepted(job& state, const pb::JobAccepted& e) {
+  const auto& spec = e.spec();
+  state.id = job_id{spec.job_id()};
+  state.cluster = cluster_id{spec.cluster_id()};
+  state.customer = spec.customer_address();
+  state.queue = spec.queue_name();
+  state.spec_hash = e.spec_hash();
+  state.max_runtime_seconds = spec.max_runtime_seconds();
+  state.accepted_at = from_us(e.at_us());
+  state.changed_at = state.accepted_at;
+  state.now = waiting{state.accepted_at};
+}
+
+void apply_observed(job& state, const pb::JobObserved& e) {
+  state.missing_since = {};
+  if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
+  if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
+  if (fulfilled(state.wanted, e.state())) state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  enter(state, phase_of(e.state()), e.reason(), e.at_us());
+}
+
+void apply_finished(job& state, const pb::JobFinished& e) {
+  if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
+  finished end;
+  end.state = e.state();
+  end.exit_code = e.exit_code();
+  end.exit_signal = e.exit_signal();
+  end.finished_at = from_us(e.finished_at_us());
+  end.usage = e.usage();
+  state.missing_since = {};
+  state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  enter(state, std::move(end), e.reason(), e.at_us());
+}
+
+}  // namespace
+
+events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx) {
+  events out;
+  auto& accepted = add(out, &pb::Envelope::mutable_job_accepted, ctx);
+  *accepted.mutable_spec() = spec;
+  accepted.set_spec_hash(spec_hash);
+  add_intent(out, 1, ctx);
+  return out;
+}
+
+result<events> decide(const job& state, const command& what, const context& ctx) {
+  return std::visit([&](const auto& c) { return on(state, c, ctx); }, what);
+}
+
+result<void> apply(job& state, const event& what) {
+  const bool fresh = state.id.empty();
+  const auto impossible = [&](std::string_view why) {
+    return fail(errc::corrupt, (fresh ? std::string("a job without id") : name(state)) +
+                                   ": impossible event number " +
+                                   std::to_string(what.event_case()) + ": " + std::string(why));
+  };
+  if (fresh != what.has_job_accepted()) {
+    return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
+  }
+  if (in<finished>(state)) return impossible("the job is finished");
+  switch (what.event_case()) {
+    case event::kJobAccepted: apply_accepted(state, what.job_accepted()); return {};
+    case event::kJobSubmissionIntended: {
+      const auto& e = what.job_submission_intended();
+      if (!in<waiting>(state) && !in<unresolved>(state)) return impossible("it is not waiting");
+      state.attempt = e.attempt();
+      state.token = submission_token{e.token()};
+      state.intended_at = from_us(e.at_us());
+      enter(state, submitting{}, "submission " + std::to_string(e.attempt()) + " is in flight",
+            e.at_us());
+      return {};
+    }
+    case event::kJobSubmitted: {
+      const auto& e = what.job_submitted();
+      if (!in<submitting>(state) && !in<unresolved>(state)) return impossible("none in flight");
+      state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
+      state.submitted_at = from_us(e.at_us());
+      state.failures = 0;
+      enter(state, queued{}, e.adopted() ? "found in the scheduler by its token" : "",
+            e.at_us());
+      return {};
+    }
+    case event::kJobSubmissionRefused: {
+      const auto& e = what.job_submission_refused();
+      if (!in<submitting>(state)) return impossible("none in flight");
+      ++state.failures;
+      enter(state, waiting{from_us(e.retry_at_us())}, e.reason(), e.at_us());
+      return {};
+    }
+    case event::kJobSubmissionUnresolved: {
+      const auto& e = what.job_submission_unresolved();
+      if (!in<submitting>(state)) return impossible("none in flight");
+      enter(state, unresolved{}, e.reason(), e.at_us());
+      return {};
+    }
+    case event::kJobLookupAbsent: {
+      const auto& e = what.job_lookup_absent();
+      if (!in<unresolved>(state)) return impossible("no lookup is due");
+      std::get<unresolved>(state.now).absences = e.absences();
+      return {};
+    }
+    case event::kJobHeld: {
+      const auto& e = what.job_held();
+      if (!in<waiting>(state) && !in<held>(state) && !in<unresolved>(state))
+        return impossible("it cannot be held now");
+      enter(state, held{e.release(), e.by_operator()}, e.reason(), e.at_us());
+      return {};
+    }
+    case event::kJobReleased: {
+      if (!in<held>(state)) return impossible("it is not held");
+      state.failures = 0;
+      const auto at = what.job_released().at_us();
+      enter(state, waiting{from_us(at)}, "released by " + what.job_released().by(), at);
+      return {};
+    }
+    case event::kJobCancelRequested: {
+      const auto& e = what.job_cancel_requested();
+      state.cancel = cancel_wish{e.by(), e.reason(), e.for_timeout(), from_us(e.at_us())};
+      return {};
+    }
+    case event::kJobControlRequested:
+      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
+      state.wanted = what.job_control_requested().control();
+      return {};
+    case event::kJobControlRefused:
+      state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+      return {};
+    case event::kJobObserved:
+      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
+      apply_observed(state, what.job_observed());
+      return {};
+    case event::kJobWentMissing:
+      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
+      state.missing_since = from_us(what.job_went_missing().at_us());
+      state.reason = what.job_went_missing().reason();
+      return {};
+    case event::kJobDuplicateFound: return {};
+    case event::kJobClaimLost: {
+      const auto& e = what.job_claim_lost();
+      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
+      state.token = submission_token{e.winner_token()};
+      state.scheduler_id = {};
+      state.missing_since = {};
+      enter(state, unresolved{0, true},
+            "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
+            e.at_us());
+      return {};
+    }
+    case event::kJobFinished: apply_finished(state, what.job_finished()); return {};
+    case event::kClusterDown:
+    case event::kClusterUp:
+    case event::kHookDelivered:
+    case event::kDaemonStarted:
+    case event::kDaemonStopped:
+    case event::EVENT_NOT_SET: break;
+  }
+  return impossible("it does not belong to a job");
+}
+
+std::vector<action> react(const job& state, const policy& limits) {
+  std::vector<action> out;
+  const auto watch = [&] {
+    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state)});
+    if (state.cancel)
+      out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
+    else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
+      out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
+  };
+  std::visit(overloaded{[&](const waiting& w) { out.emplace_back(wake{w.retry_at}); },
+                        [&](const submitting&) {
+                          out.emplace_back(run_submission{state.token, state.attempt,
+                                                          state.cancel.has_value()});
+                        },
+                        [&](const unresolved&) { out.emplace_back(run_lookup{state.token}); },
+                        [&](const held&) {}, [&](const queued&) { watch(); },
+                        [&](const starting&) { watch(); },
+                        [&](const running&) {
+                          watch();
+                          if (is_set(state.started_at) && !state.cancel &&
+                              state.max_runtime_seconds > 0)
+                            out.emplace_back(wake{state.started_at +
+                                                  seconds{state.max_runtime_seconds} +
+                                                  limits.timeout_grace});
+                        },
+                        [&](const suspended&) { watch(); }, [&](const finished&) {}},
+             state.now);
+  return out;
+}
+
+}  // namespace ved::core::job

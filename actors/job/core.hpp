@@ -1,0 +1,233 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/event.pb.h"
+#include "messages/ids.hpp"
+#include "messages/job.pb.h"
+#include "messages/time.hpp"
+
+/// The life of one job as pure functions: no clock, no I/O, no randomness.
+///
+///     accept ─► waiting ─► submitting ─┬─ accepted ──► queued ─► starting ─► running ─► finished
+///                 ▲ ▲ ▲        │       ├─ permanent ─────────────────────────────────► finished
+///                 │ │ └────────┼─ refused by policy, not sent (backed off)                ▲
+///                 │ │          ▼ outcome unknown, restart          running ◄─► suspended  │
+///                 │ └─────── unresolved ── found by token ─► queued      (seen; any order)│
+///                 │ absent twice   │ (only lookups)                                       │
+///                 │                └── absent, cancel wanted ─────────────────────────────┤
+///                 └── release ── held ◄── retries used up, or an operator                 │
+///                                 └────────── cancel ─────────────────────────────────────┘
+///
+/// Public states: waiting, submitting, unresolved and held show as `pending`. A live job that the
+/// scheduler no longer shows is `missing`; only a second source and a grace time make that final.
+namespace ved::core::job {
+
+struct waiting {
+  time_point retry_at;  ///< the next submission may be intended from then on
+};
+struct submitting {};   ///< the intent is durable, an answer is outstanding
+struct unresolved {
+  int absences = 0;                ///< lookups in a row that found nothing
+  bool claimed_elsewhere = false;  ///< our copy lost the claim: the winner is looked up
+};
+struct held {
+  std::string release;  ///< what would release it, in words
+  bool by_operator = false;
+};
+struct queued {};
+struct starting {};
+struct running {};
+struct suspended {};
+struct finished {
+  pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
+  int exit_code = 0;
+  int exit_signal = 0;
+  time_point finished_at;
+  pb::JobUsage usage;
+};
+using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
+                           suspended, finished>;
+
+struct cancel_wish {
+  std::string by;
+  std::string reason;
+  bool for_timeout = false;  ///< our own limit ended it: the final state is `timeout`
+  time_point at;
+};
+
+/// The fold of a job's events. Small: the spec stays in the log's first event of the stream.
+struct job {
+  job_id id;
+  cluster_id cluster;
+  std::string customer;
+  std::string queue;
+  std::string spec_hash;
+  std::int64_t max_runtime_seconds = 0;
+
+  phase now;
+  std::string reason;  ///< why it is in this phase, in words
+  int attempt = 0;     ///< submissions intended so far
+  int failures = 0;    ///< of them, in a row, refused by policy or never sent
+  submission_token token;            ///< of the last attempt
+  scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
+  std::optional<cancel_wish> cancel;
+  pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not seen yet
+  time_point missing_since;
+
+  time_point accepted_at;
+  time_point intended_at;
+  time_point submitted_at;
+  time_point started_at;
+  time_point changed_at;
+};
+
+/// Limits and times of a job's cluster; the shell draws nothing from elsewhere.
+struct policy {
+  int max_retries = 3;
+  microseconds initial_backoff = seconds{1};
+  microseconds max_backoff = seconds{30};
+  double backoff_multiplier = 2.0;
+  /// After an outcome was lost, how long the scheduler may still be working on the request: an
+  /// absence counts only from then on (twice Slurm's MessageTimeout by default).
+  microseconds settle = seconds{20};
+  int absences_needed = 2;
+  /// How long a job may be gone from both sources before it is final.
+  microseconds vanish_grace = seconds{60};
+  /// Beyond max_runtime_seconds, before we cancel what the scheduler should have ended.
+  microseconds timeout_grace = seconds{120};
+};
+
+/// What a decision may depend on besides state and command.
+struct context {
+  time_point now;
+  std::uint64_t draw = 0;  ///< random bits: token and jitter
+  policy limits;
+};
+
+// --- commands ------------------------------------------------------------------------------------
+struct cancel_job {
+  std::string by;
+  std::string reason;
+};
+struct hold_job {
+  std::string by;
+  std::string reason;
+};
+struct release_job {
+  std::string by;
+};
+/// Time has passed, or the daemon has caught up: do what is due.
+struct advance {};
+/// The actor was started from the stored state: nothing is known of requests in flight.
+struct recover {
+  std::string reason;
+};
+
+enum class submission_result { accepted, refused_permanent, refused_policy, not_sent, unknown };
+struct report_submission {
+  submission_token token;
+  submission_result what = submission_result::unknown;
+  scheduler_job_id id;  ///< accepted only
+  std::string reason;
+};
+
+enum class lookup_result { found, absent, unknown };
+struct report_lookup {
+  submission_token token;
+  lookup_result what = lookup_result::unknown;
+  std::vector<scheduler_job_id> ids;  ///< found: lowest first
+  std::string reason;                 ///< absent: the two sources; unknown: why
+};
+
+struct report_status {
+  scheduler_job_id id;
+  pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout
+  std::string reason;
+  time_point started_at;
+  time_point finished_at;
+  int exit_code = 0;
+  int exit_signal = 0;
+  std::optional<pb::JobUsage> usage;
+  submission_token lost_claim_to;  ///< not empty: it exited at once, another copy runs
+};
+struct report_missing {
+  scheduler_job_id id;
+  bool confirmed = false;  ///< the second source does not know it either
+  std::string reason;
+};
+struct report_control {
+  pb::JobControl control = pb::JOB_CONTROL_UNSPECIFIED;
+  bool refused = false;
+  std::string reason;
+};
+
+using command =
+    std::variant<cancel_job, hold_job, release_job, advance, recover, report_submission,
+                 report_lookup, report_status, report_missing, report_control>;
+
+using event = pb::Envelope;  ///< only the `event` oneof is set by a decision
+using events = std::vector<event>;
+
+// --- the three functions -------------------------------------------------------------------------
+
+/// Accepts a new job: two events, the job and the intent of its first submission.
+events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx);
+
+/// May refuse (errc::conflict with the reason); changes nothing. No events: nothing to do.
+result<events> decide(const job& state, const command& what, const context& ctx);
+
+/// Total over the events that `decide` makes; the only place where state changes.
+/// An impossible event is errc::corrupt: the log is not ours.
+result<void> apply(job& state, const event& what);
+
+// --- what should be going on now -----------------------------------------------------------------
+struct run_submission {
+  submission_token token;
+  int attempt = 0;
+  bool withdraw = false;  ///< a cancel waits: do not send it if it was not sent yet
+};
+struct run_lookup {
+  submission_token token;
+};
+/// Keep this job in the cluster's poll.
+struct follow {
+  scheduler_job_id id;
+  submission_token token;
+  pb::JobState state;
+};
+struct run_control {
+  scheduler_job_id id;
+  submission_token token;
+  pb::JobControl control;
+};
+/// Send `advance` at this moment.
+struct wake {
+  time_point at;
+};
+using action = std::variant<run_submission, run_lookup, follow, run_control, wake>;
+
+/// Derived from the state alone, so it may be asked again after every event or restart.
+std::vector<action> react(const job& state, const policy& limits);
+
+// --- views ---------------------------------------------------------------------------------------
+pb::JobState public_state(const job& state);
+bool is_terminal(const job& state);
+bool is_terminal(pb::JobState state);
+std::string_view phase_name(const job& state);
+/// "running"; the words of the API.
+std::string_view state_name(pb::JobState state);
+
+/// "ve" and 12 base32 characters of `draw`.
+submission_token make_token(std::uint64_t draw);
+
+pb::JobRecord to_record(const job& state);
+result<job> from_record(const pb::JobRecord& record);
+
+}  // namespace ved::core::job

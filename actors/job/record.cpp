@@ -1,0 +1,150 @@
+#include <array>
+
+#include "actors/job/core.hpp"
+
+namespace ved::core::job {
+namespace {
+
+constexpr std::array<pb::JobPhase, std::variant_size_v<phase>> phases = {
+    pb::JOB_PHASE_WAITING, pb::JOB_PHASE_SUBMITTING, pb::JOB_PHASE_UNRESOLVED,
+    pb::JOB_PHASE_HELD,    pb::JOB_PHASE_QUEUED,     pb::JOB_PHASE_STARTING,
+    pb::JOB_PHASE_RUNNING, pb::JOB_PHASE_SUSPENDED,  pb::JOB_PHASE_FINISHED};
+constexpr std::array<std::string_view, std::variant_size_v<phase>> phase_names = {
+    "waiting",  "submitting", "unresolved", "held",    "queued",
+    "starting", "running",    "suspended",  "finished"};
+
+}  // namespace
+
+pb::JobState public_state(const job& state) {
+  switch (phases[state.now.index()]) {
+    case pb::JOB_PHASE_QUEUED: return pb::JOB_STATE_QUEUED;
+    case pb::JOB_PHASE_STARTING: return pb::JOB_STATE_STARTING;
+    case pb::JOB_PHASE_RUNNING: return pb::JOB_STATE_RUNNING;
+    case pb::JOB_PHASE_SUSPENDED: return pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_PHASE_FINISHED: return std::get<finished>(state.now).state;
+    default: return pb::JOB_STATE_PENDING;
+  }
+}
+
+bool is_terminal(const job& state) { return std::holds_alternative<finished>(state.now); }
+
+bool is_terminal(pb::JobState state) {
+  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
+         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
+}
+
+std::string_view phase_name(const job& state) { return phase_names[state.now.index()]; }
+
+std::string_view state_name(pb::JobState state) {
+  switch (state) {
+    case pb::JOB_STATE_PENDING: return "pending";
+    case pb::JOB_STATE_QUEUED: return "queued";
+    case pb::JOB_STATE_STARTING: return "starting";
+    case pb::JOB_STATE_RUNNING: return "running";
+    case pb::JOB_STATE_SUSPENDED: return "suspended";
+    case pb::JOB_STATE_COMPLETED: return "completed";
+    case pb::JOB_STATE_FAILED: return "failed";
+    case pb::JOB_STATE_CANCELLED: return "cancelled";
+    case pb::JOB_STATE_TIMEOUT: return "timeout";
+    default: return "unspecified";
+  }
+}
+
+submission_token make_token(std::uint64_t draw) {
+  constexpr std::string_view digits = "0123456789abcdefghjkmnpqrstvwxyz";
+  std::string token = "ve";
+  for (int i = 0; i < 12; ++i, draw >>= 5) token += digits[draw & 31U];
+  return submission_token{std::move(token)};
+}
+
+pb::JobRecord to_record(const job& state) {
+  pb::JobRecord out;
+  out.set_job_id(state.id.str());
+  out.set_cluster_id(state.cluster.str());
+  out.set_customer_address(state.customer);
+  out.set_queue_name(state.queue);
+  out.set_spec_hash(state.spec_hash);
+  out.set_phase(phases[state.now.index()]);
+  out.set_state(public_state(state));
+  out.set_max_runtime_seconds(state.max_runtime_seconds);
+  out.set_attempt(state.attempt);
+  out.set_failures(state.failures);
+  out.set_token(state.token.str());
+  out.set_scheduler_job_id(state.scheduler_id.str());
+  out.set_intended_at_us(to_us(state.intended_at));
+  out.set_missing_since_us(to_us(state.missing_since));
+  out.set_reason(state.reason);
+  if (state.cancel) {
+    out.set_cancel_requested(true);
+    out.set_cancel_by(state.cancel->by);
+    out.set_cancel_reason(state.cancel->reason);
+    out.set_cancel_for_timeout(state.cancel->for_timeout);
+    out.set_cancel_at_us(to_us(state.cancel->at));
+  }
+  out.set_wanted_control(state.wanted);
+  out.set_accepted_at_us(to_us(state.accepted_at));
+  out.set_submitted_at_us(to_us(state.submitted_at));
+  out.set_started_at_us(to_us(state.started_at));
+  out.set_changed_at_us(to_us(state.changed_at));
+  if (const auto* w = std::get_if<waiting>(&state.now)) out.set_retry_at_us(to_us(w->retry_at));
+  if (const auto* u = std::get_if<unresolved>(&state.now)) {
+    out.set_absences(u->absences);
+    out.set_claimed_elsewhere(u->claimed_elsewhere);
+  }
+  if (const auto* h = std::get_if<held>(&state.now)) {
+    out.set_release(h->release);
+    out.set_held_by_operator(h->by_operator);
+  }
+  if (const auto* f = std::get_if<finished>(&state.now)) {
+    out.set_finished_at_us(to_us(f->finished_at));
+    out.set_exit_code(f->exit_code);
+    out.set_exit_signal(f->exit_signal);
+    *out.mutable_usage() = f->usage;
+  }
+  return out;
+}
+
+result<job> from_record(const pb::JobRecord& in) {
+  job out;
+  out.id = job_id{in.job_id()};
+  out.cluster = cluster_id{in.cluster_id()};
+  out.customer = in.customer_address();
+  out.queue = in.queue_name();
+  out.spec_hash = in.spec_hash();
+  out.max_runtime_seconds = in.max_runtime_seconds();
+  out.attempt = in.attempt();
+  out.failures = in.failures();
+  out.token = submission_token{in.token()};
+  out.scheduler_id = scheduler_job_id{in.scheduler_job_id()};
+  out.intended_at = from_us(in.intended_at_us());
+  out.missing_since = from_us(in.missing_since_us());
+  out.reason = in.reason();
+  if (in.cancel_requested())
+    out.cancel = cancel_wish{in.cancel_by(), in.cancel_reason(), in.cancel_for_timeout(),
+                             from_us(in.cancel_at_us())};
+  out.wanted = in.wanted_control();
+  out.accepted_at = from_us(in.accepted_at_us());
+  out.submitted_at = from_us(in.submitted_at_us());
+  out.started_at = from_us(in.started_at_us());
+  out.changed_at = from_us(in.changed_at_us());
+  switch (in.phase()) {
+    case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;
+    case pb::JOB_PHASE_SUBMITTING: out.now = submitting{}; return out;
+    case pb::JOB_PHASE_UNRESOLVED:
+      out.now = unresolved{in.absences(), in.claimed_elsewhere()};
+      return out;
+    case pb::JOB_PHASE_HELD: out.now = held{in.release(), in.held_by_operator()}; return out;
+    case pb::JOB_PHASE_QUEUED: out.now = queued{}; return out;
+    case pb::JOB_PHASE_STARTING: out.now = starting{}; return out;
+    case pb::JOB_PHASE_RUNNING: out.now = running{}; return out;
+    case pb::JOB_PHASE_SUSPENDED: out.now = suspended{}; return out;
+    case pb::JOB_PHASE_FINISHED:
+      out.now = finished{in.state(), in.exit_code(), in.exit_signal(),
+                         from_us(in.finished_at_us()), in.usage()};
+      return out;
+    default: break;
+  }
+  return fail(errc::corrupt, "job " + in.job_id() + ": stored state has no phase");
+}
+
+}  // namespace ved::core::job
