@@ -2,6 +2,7 @@
 
 #include <google/protobuf/message.h>
 
+#include <cstddef>
 #include <nlohmann/json_fwd.hpp>
 #include <string>
 #include <string_view>
@@ -16,12 +17,22 @@
 /// the envelope's oneof as "type" (snake_case event name) and "data".
 namespace ved {
 
+constexpr std::size_t json_bytes_max = 8 << 20;  ///< longest text that from_json reads
+constexpr std::size_t json_depth_max = 16;       ///< deepest nesting that from_json reads
+constexpr std::size_t json_problems_max = 100;   ///< from_json stops looking after so many
+
 /// All fields are present, also empty ones; unset sub-messages are null.
 nlohmann::json to_json(const google::protobuf::Message& message);
 
+/// The same as compact text.
+std::string to_json_text(const google::protobuf::Message& message);
+
 /// Reads strictly: unknown keys, wrong types, numbers out of range, invalid UTF-8, duplicate keys
-/// and control characters in strings are problems, each with its path. All problems are returned
-/// at once; empty means `out` is filled.
+/// and control characters in strings (but tab, newline and carriage return, which scripts hold)
+/// are problems, each with its path ("workload_spec.steps[2].command"). All problems are returned
+/// at once; empty means `out` is filled, else `out` is cleared. A problem of the text as a whole
+/// (not JSON, too long, too deep) has an empty path. Absent fields keep their defaults; null
+/// stands for an unset sub-message or time.
 std::vector<pb::Problem> from_json(std::string_view text, google::protobuf::Message& out);
 
 }  // namespace ved

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <google/protobuf/descriptor.h>
+
+#include <string>
+#include <string_view>
+
+/// The rules by which protobuf messages become JSON, in one place: the writer, the reader and the
+/// OpenAPI document follow them and so cannot disagree.
+namespace ved::json_shape {
+
+/// An int64 `x_at_us`: RFC 3339 text under the name "x_at", null when zero.
+bool is_time(const google::protobuf::FieldDescriptor& field);
+
+/// A repeated EnvironmentVariable: an object of strings.
+bool is_environment(const google::protobuf::FieldDescriptor& field);
+
+/// Bytes that are text for people (OutputChunk.data); all other bytes are lower-case hex.
+bool is_text_bytes(const google::protobuf::FieldDescriptor& field);
+
+/// The oneof of an envelope, shown as "type" and "data"; null for other messages.
+const google::protobuf::OneofDescriptor* tagged_oneof(const google::protobuf::Descriptor& message);
+
+/// The field's key in JSON.
+std::string key(const google::protobuf::FieldDescriptor& field);
+
+/// The field with that key, null when there is none (members of a tagged oneof have no key).
+const google::protobuf::FieldDescriptor* find(const google::protobuf::Descriptor& message,
+                                              std::string_view key);
+
+/// JOB_STATE_RUNNING is "running".
+std::string word(const google::protobuf::EnumValueDescriptor& value);
+
+/// The value with that word, null when there is none.
+const google::protobuf::EnumValueDescriptor* find(const google::protobuf::EnumDescriptor& type,
+                                                  std::string_view word);
+
+}  // namespace ved::json_shape
