@@ -1,0 +1,326 @@
+#include "actors/job/explain.hpp"
+
+#include <utility>
+
+#include "actors/job/view.hpp"
+
+namespace ved::core::job {
+namespace {
+
+template <class... Fs>
+struct overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+overloaded(Fs...) -> overloaded<Fs...>;
+
+/// The job at the moment in question, and the last events that the words come from.
+struct history {
+  job state;
+  const pb::JobSubmissionRefused* refused = nullptr;
+  const pb::JobSubmissionUnresolved* unresolved_event = nullptr;
+  const pb::JobLookupAbsent* absent = nullptr;
+  const pb::JobReleased* released = nullptr;
+  std::string problem;  ///< why the fold stopped
+};
+
+/// Remembers what the summary may quote; a later event of another kind does not erase it, the
+/// phase decides which one is asked for.
+void remember(history& h, const pb::Envelope& entry) {
+  if (entry.has_job_submission_intended()) {
+    h.refused = nullptr;
+    h.unresolved_event = nullptr;
+    h.absent = nullptr;
+    h.released = nullptr;
+  }
+  if (entry.has_job_submission_refused()) h.refused = &entry.job_submission_refused();
+  if (entry.has_job_submission_unresolved())
+    h.unresolved_event = &entry.job_submission_unresolved();
+  if (entry.has_job_lookup_absent()) h.absent = &entry.job_lookup_absent();
+  if (entry.has_job_released()) h.released = &entry.job_released();
+}
+
+/// "10:03:12", with its date when that is not the day of `today`; UTC as everywhere.
+std::string clock_text(time_point t, time_point today) {
+  const std::string full = to_rfc3339(t);
+  const std::string day = full.substr(0, 10);
+  const std::string clock = full.substr(11, 8);
+  return to_rfc3339(today).substr(0, 10) == day ? clock : day + " " + clock;
+}
+
+std::string with_reason(const std::string& reason) {
+  return reason.empty() ? "" : " (" + reason + ")";
+}
+
+std::string seconds_text(microseconds span) {
+  return std::to_string((span.count() + 999'999) / 1'000'000) + " s";
+}
+
+class narrator {
+ public:
+  narrator(const history& h, time_point today, const cluster_view* cluster)
+      : h_(h), state_(h.state), today_(today), cluster_(cluster) {}
+
+  std::string summary() const {
+    const std::string text =
+        std::visit([&](const auto& phase) { return now(phase); }, state_.now);
+    return std::string(state_name(public_state(state_))) + ": " + text + wishes();
+  }
+
+  std::vector<std::string> next() const {
+    std::vector<std::string> out;
+    std::visit([&](const auto& phase) { add_next(out, phase); }, state_.now);
+    if (!is_terminal(state_)) add_cluster(out);
+    return out;
+  }
+
+ private:
+  std::string at(time_point t) const { return "at " + clock_text(t, today_); }
+  std::string submission() const { return "submission " + std::to_string(state_.attempt); }
+  std::string scheduler_job() const { return "scheduler job " + state_.scheduler_id.str(); }
+  std::string vectl(const std::string& verb) const {
+    return "vectl job " + verb + " " + state_.id.str();
+  }
+
+  std::string now(const waiting& w) const {
+    const std::string follows = std::to_string(state_.attempt + 1) + " follows " + at(w.retry_at);
+    if (h_.refused != nullptr && h_.released == nullptr) {
+      const auto& e = *h_.refused;
+      return (e.kind() == pb::REFUSAL_KIND_NOT_SENT
+                  ? submission() + " never reached the scheduler"
+                  : "the scheduler refused " + submission() + " for now") +
+             " " + at(from_us(e.at_us())) + with_reason(e.reason()) + "; submission " + follows;
+    }
+    return (state_.reason.empty() ? "accepted" : state_.reason) + "; submission " + follows;
+  }
+
+  std::string now(const submitting&) const {
+    return submission() + " (token " + state_.token.str() + ") has been with the cluster " +
+           state_.cluster.str() + " since " + clock_text(state_.intended_at, today_) +
+           ", and its answer is awaited";
+  }
+
+  std::string now(const unresolved& u) const {
+    if (u.claimed_elsewhere) {
+      return state_.reason + "; looking the copy up by token " + state_.token.str();
+    }
+    std::string text = submission() + " had no answer" + with_reason(state_.reason) + " " +
+                       at(state_.changed_at) + "; looking it up by token " + state_.token.str() +
+                       " before anything else is sent";
+    if (u.absences > 0 && h_.absent != nullptr) {
+      text += ", " + std::to_string(u.absences) + " lookup(s) found nothing so far" +
+              with_reason(h_.absent->sources());
+    }
+    return text;
+  }
+
+  std::string now(const held& h) const {
+    return std::string(h.by_operator ? "" : "held: ") + state_.reason + " " +
+           at(state_.changed_at);
+  }
+
+  std::string with_scheduler(const std::string& what) const {
+    std::string text = scheduler_job() + " " + what;
+    if (is_set(state_.missing_since)) {
+      return text + " when last seen, but the scheduler has not shown it since " +
+             clock_text(state_.missing_since, today_) + with_reason(state_.reason);
+    }
+    return text + with_reason(state_.reason);
+  }
+
+  std::string now(const queued&) const {
+    return with_scheduler("waits in the queue" +
+                          (state_.queue.empty() ? "" : " " + state_.queue) + " since " +
+                          clock_text(state_.submitted_at, today_));
+  }
+  std::string now(const starting&) const { return with_scheduler("is starting"); }
+  std::string now(const running&) const {
+    return with_scheduler(is_set(state_.started_at)
+                              ? "has been running since " + clock_text(state_.started_at, today_)
+                              : "is running");
+  }
+  std::string now(const suspended&) const {
+    return with_scheduler("has been suspended since " + clock_text(state_.changed_at, today_));
+  }
+
+  std::string now(const finished& f) const {
+    std::string text = "ended " + at(f.finished_at);
+    if (f.exit_signal != 0) {
+      text += " by signal " + std::to_string(f.exit_signal);
+    } else if (f.state == pb::JOB_STATE_COMPLETED || f.exit_code != 0) {
+      text += " with exit code " + std::to_string(f.exit_code);
+    }
+    if (!state_.scheduler_id.empty()) text += " as " + scheduler_job();
+    return text + (state_.reason.empty() ? "" : ": " + state_.reason);
+  }
+
+  std::string wishes() const {
+    if (is_terminal(state_)) return "";
+    if (state_.cancel) {
+      const auto& c = *state_.cancel;
+      return "; " + c.by + " asked " + at(c.at) + " to cancel it" + with_reason(c.reason);
+    }
+    switch (state_.wanted) {
+      case pb::JOB_CONTROL_HOLD: return "; a hold was asked for and is not in effect yet";
+      case pb::JOB_CONTROL_RELEASE: return "; a release was asked for and is not in effect yet";
+      case pb::JOB_CONTROL_SUSPEND: return "; a suspend was asked for and is not in effect yet";
+      case pb::JOB_CONTROL_RESUME: return "; a resume was asked for and is not in effect yet";
+      default: return "";
+    }
+  }
+
+  // --- what follows ------------------------------------------------------------------------------
+
+  void add_next(std::vector<std::string>& out, const waiting& w) const {
+    out.push_back("submission " + std::to_string(state_.attempt + 1) + " is sent " +
+                  at(w.retry_at));
+    if (cluster_ != nullptr && state_.failures > 0) {
+      const int left = cluster_->limits.max_retries - state_.failures;
+      out.push_back(left > 0 ? "after " + std::to_string(left) +
+                                   " more failed submission(s) beyond that one it is held"
+                             : "if that one fails too, it is held for an operator");
+    }
+    out.push_back("to stop it before that: " + vectl("hold") + " or " + vectl("cancel"));
+  }
+
+  void add_next(std::vector<std::string>& out, const submitting&) const {
+    out.emplace_back(
+        "accepted: it is followed; refused: retried or failed with the scheduler's words; "
+        "no answer: it is looked up by its token before anything else is sent");
+    if (state_.cancel) {
+      out.emplace_back("if the submission has not left yet it is withdrawn, otherwise the "
+                       "scheduler is asked to cancel it");
+    }
+  }
+
+  void add_next(std::vector<std::string>& out, const unresolved& u) const {
+    out.push_back("found by token " + state_.token.str() + ": it is adopted" +
+                  (state_.cancel ? " and cancelled" : ""));
+    const std::string then = state_.cancel          ? "the job ends as cancelled"
+                             : u.claimed_elsewhere  ? "it is held for an operator"
+                                                    : "submission " +
+                                                         std::to_string(state_.attempt + 1) +
+                                                         " is sent";
+    if (cluster_ == nullptr) {
+      out.push_back("surely absent (two sources, after the scheduler's own time-outs): " + then);
+    } else {
+      const auto counts_from = state_.changed_at + cluster_->limits.settle;
+      out.push_back("absent in two sources in " +
+                    std::to_string(cluster_->limits.absences_needed) + " lookups after " +
+                    clock_text(counts_from, today_) + ": " + then);
+    }
+    out.emplace_back("as long as a source does not answer, nothing changes and nothing is sent");
+  }
+
+  void add_next(std::vector<std::string>& out, const held& h) const {
+    out.push_back("nothing happens until " + h.release);
+    out.push_back("release: " + vectl("release") + "; give up: " + vectl("cancel"));
+  }
+
+  void add_followed(std::vector<std::string>& out, const std::string& ahead) const {
+    if (state_.cancel) {
+      out.push_back("the scheduler is asked to cancel " + scheduler_job() +
+                    " until it shows its end");
+    } else if (!is_set(state_.missing_since)) {
+      out.push_back(ahead);
+    }
+    if (!is_set(state_.missing_since)) return;
+    out.emplace_back("if the scheduler shows it again, it is followed on");
+    const std::string rule = "it ends only when a second source confirms that it is gone";
+    out.push_back(cluster_ == nullptr
+                      ? rule + " and the grace time has passed"
+                      : rule + ", not before " +
+                            clock_text(state_.missing_since + cluster_->limits.vanish_grace,
+                                       today_));
+  }
+
+  void add_next(std::vector<std::string>& out, const queued&) const {
+    add_followed(out, "it starts when the scheduler decides so");
+  }
+  void add_next(std::vector<std::string>& out, const starting&) const {
+    add_followed(out, "it runs once the scheduler has set it up");
+  }
+  void add_next(std::vector<std::string>& out, const running&) const {
+    add_followed(out, "it ends by itself" +
+                          (state_.max_runtime_seconds > 0
+                               ? ", or at its limit of " +
+                                     std::to_string(state_.max_runtime_seconds) + " s"
+                               : std::string()));
+    if (state_.cancel || state_.max_runtime_seconds <= 0 || !is_set(state_.started_at)) return;
+    const auto limit = state_.started_at + seconds{state_.max_runtime_seconds};
+    out.push_back("the limit is reached " + at(limit) +
+                  (cluster_ == nullptr
+                       ? ""
+                       : "; if the scheduler lets it run on, we cancel it " +
+                             seconds_text(cluster_->limits.timeout_grace) + " later"));
+  }
+  void add_next(std::vector<std::string>& out, const suspended&) const {
+    add_followed(out, "it stays so until it is released: " + vectl("release"));
+  }
+  void add_next(std::vector<std::string>& out, const finished&) const {
+    out.emplace_back("nothing: this state is final");
+  }
+
+  void add_cluster(std::vector<std::string>& out) const {
+    if (cluster_ == nullptr) return;
+    const std::string name = "cluster " + state_.cluster.str();
+    if (is_set(cluster_->down_since) || cluster_->breaker == "open") {
+      out.push_back(name + " does not answer" +
+                    (is_set(cluster_->down_since)
+                         ? " since " + clock_text(cluster_->down_since, today_)
+                         : std::string()) +
+                    with_reason(cluster_->reason) + "; nothing moves until it does");
+    } else if (is_set(cluster_->last_poll_at)) {
+      out.push_back(name + " last answered " + at(cluster_->last_poll_at));
+    }
+  }
+
+  const history& h_;
+  const job& state_;
+  time_point today_;
+  const cluster_view* cluster_;
+};
+
+}  // namespace
+
+pb::Explanation explain(const std::vector<pb::Envelope>& log, time_point at,
+                        const cluster_view* cluster) {
+  pb::Explanation out;
+  out.set_at_us(to_us(at));
+  history h;
+  std::uint64_t version = 0;
+  time_point last;
+  for (const auto& entry : log) {
+    const auto when = event_time(entry);
+    if (is_set(at) && when > at) break;
+    if (auto applied = apply(h.state, entry); !applied) {
+      h.problem = applied.error().message;
+      break;
+    }
+    remember(h, entry);
+    last = when;
+    version = entry.version() != 0 ? entry.version() : version + 1;
+    auto& step = *out.add_steps();
+    step.set_position(entry.position());
+    step.set_at_us(to_us(when));
+    step.set_text(tell(entry));
+    step.set_principal(entry.principal());
+  }
+  if (h.state.id.empty()) {
+    if (!log.empty()) out.set_job_id(log.front().job_accepted().spec().job_id());
+    out.set_summary(!h.problem.empty()  ? "the log does not fold: " + h.problem
+                    : log.empty()    ? "there is no such job"
+                                        : "the job was not known yet at " + to_rfc3339(at));
+    return out;
+  }
+  out.set_job_id(h.state.id.str());
+  *out.mutable_job() = to_api_job(h.state, version);
+  // A cluster's state of today explains nothing about a past moment.
+  const narrator words(h, is_set(at) ? at : last, is_set(at) ? nullptr : cluster);
+  out.set_summary(words.summary() +
+                  (h.problem.empty() ? "" : "; the log does not fold further: " + h.problem));
+  for (auto& line : words.next()) out.add_next(std::move(line));
+  return out;
+}
+
+}  // namespace ved::core::job
