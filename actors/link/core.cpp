@@ -1,0 +1,407 @@
+#include "actors/link/core.hpp"
+
+#include <algorithm>
+#include <iterator>
+
+namespace ved::core::link {
+namespace {
+
+constexpr std::size_t given_up_max = 1024;
+
+bool same(const job::report_status& a, const job::report_status& b) {
+  return a.id == b.id && a.state == b.state && a.reason == b.reason &&
+         a.started_at == b.started_at && a.lost_claim_to == b.lost_claim_to;
+}
+
+/// True when the scheduler itself answered at least one item.
+bool answered(const completion& what) {
+  if (const auto* s = std::get_if<submit_done>(&what))
+    return std::any_of(s->answers.begin(), s->answers.end(), [](const auto& a) {
+      return a.what != job::submission_result::not_sent &&
+             a.what != job::submission_result::unknown;
+    });
+  if (const auto* f = std::get_if<find_done>(&what))
+    return std::any_of(f->answers.begin(), f->answers.end(),
+                       [](const auto& a) { return a.what != job::lookup_result::unknown; });
+  if (const auto* c = std::get_if<control_done>(&what))
+    return std::any_of(c->answers.begin(), c->answers.end(),
+                       [](const auto& a) { return a.known; });
+  return !std::holds_alternative<call_failed>(what);
+}
+
+/// Up to `most` members, going on after the last one of the round before, so that none starves.
+std::vector<job_id> next_round(const std::set<job_id>& all, job_id& from, int most) {
+  std::vector<job_id> out;
+  auto it = all.upper_bound(from);
+  for (int i = 0; i < most && out.size() < all.size(); ++i) {
+    if (it == all.end()) it = all.begin();
+    out.push_back(*it++);
+  }
+  if (!out.empty()) from = out.back();
+  return out;
+}
+
+std::string reason_of(const completion& what) {
+  if (const auto* failed = std::get_if<call_failed>(&what)) return failed->reason;
+  if (const auto* s = std::get_if<submit_done>(&what); s && !s->answers.empty())
+    return s->answers.front().reason;
+  if (const auto* f = std::get_if<find_done>(&what); f && !f->answers.empty())
+    return f->answers.front().reason;
+  if (const auto* c = std::get_if<control_done>(&what); c && !c->answers.empty())
+    return c->answers.front().reason;
+  return "no answer";
+}
+
+}  // namespace
+
+desired desired_of(const std::vector<job::action>& actions) {
+  desired out;
+  for (const auto& action : actions) {
+    if (const auto* s = std::get_if<job::run_submission>(&action)) out.submit = *s;
+    if (const auto* l = std::get_if<job::run_lookup>(&action)) out.lookup = *l;
+    if (const auto* f = std::get_if<job::follow>(&action)) out.follow = *f;
+    if (const auto* c = std::get_if<job::run_control>(&action)) out.control = *c;
+  }
+  return out;
+}
+
+void outputs::add(outputs more) {
+  std::move(more.orders.begin(), more.orders.end(), std::back_inserter(orders));
+  std::move(more.reports.begin(), more.reports.end(), std::back_inserter(reports));
+  if (more.change) change = std::move(more.change);
+}
+
+link::link(limits bounds, time_point now)
+    : bounds_(bounds),
+      next_poll_(now),
+      next_find_(now),
+      next_control_(now),
+      next_inventory_(now),
+      query_budget_(bounds.queries_per_minute_max),
+      budget_at_(now) {}
+
+outputs link::want(const job_id& job, desired what, time_point now) {
+  outputs out;
+  if (what.empty()) {
+    to_find_.erase(job);
+    to_control_.erase(job);
+    followed_.erase(job);
+    // An entry in flight stays until its answer comes: its token must not be forgotten.
+    if (auto it = jobs_.find(job); it != jobs_.end()) {
+      it->second.wanted = {};
+      if (it->second.send != sending::in_flight) jobs_.erase(it);
+    }
+    return out;
+  }
+  entry& e = jobs_[job];
+  if (what.submit && e.sent != what.submit->token) {
+    e.sent = what.submit->token;
+    e.answer.reset();
+    e.send = sending::waiting;
+    to_submit_.push_back(job);
+  } else if (what.submit && e.send == sending::answered && e.answer) {
+    out.reports.emplace_back(job, *e.answer);
+  }
+  const bool withdrawn = what.submit ? what.submit->withdraw : true;
+  if (withdrawn && e.send == sending::waiting) {
+    // Not sent, and it never will be: the queue skips entries that are not waiting.
+    e.send = sending::answered;
+    e.answer = job::report_submission{
+        e.sent, job::submission_result::not_sent, {}, "withdrawn before it was sent"};
+    if (what.submit) out.reports.emplace_back(job, *e.answer);
+  }
+  if (what.lookup) to_find_.insert(job); else to_find_.erase(job);
+  if (what.control) to_control_.insert(job); else to_control_.erase(job);
+  if (what.control && !e.wanted.control) next_control_ = std::min(next_control_, now);
+  if (what.follow) {
+    const bool fresh = !e.wanted.follow || e.wanted.follow->id != what.follow->id;
+    if (fresh) e.followed_since = now;
+    if (fresh || (e.last && e.last->state != what.follow->state)) e.last.reset();
+    followed_.insert(job);
+  } else {
+    followed_.erase(job);
+    e.last.reset();
+  }
+  e.wanted = std::move(what);
+  return out;
+}
+
+bool link::may_call(time_point now) const {
+  if (breaker_ == breaker::closed) return true;
+  // Open: one probe once the pause is over; half open: that probe is on its way.
+  return breaker_ == breaker::open && now >= open_until_;
+}
+
+bool link::take_query(time_point now) {
+  if (bounds_.queries_per_minute_max <= 0) return true;
+  const double per_us = bounds_.queries_per_minute_max / 60e6;
+  const double most = bounds_.queries_per_minute_max;
+  query_budget_ =
+      std::min(most, query_budget_ + per_us * static_cast<double>((now - budget_at_).count()));
+  budget_at_ = std::max(now, budget_at_);
+  if (query_budget_ < 1) return false;
+  query_budget_ -= 1;
+  return true;
+}
+
+order& link::start(outputs& out, time_point now) {
+  order& made = out.orders.emplace_back();
+  made.id = next_order_++;
+  made.deadline = now + bounds_.call_timeout;
+  return made;
+}
+
+outputs link::tick(time_point now) {
+  outputs out;
+  give_up_overdue(out, now);
+  const auto begun = out.orders.size();
+  const auto probing = [&] { return breaker_ != breaker::closed && out.orders.size() > begun; };
+  // The probe of an open breaker is a poll or an inventory: both are harmless.
+  if (may_call(now)) start_poll(out, now);
+  if (may_call(now) && !probing()) start_inventory(out, now);
+  if (breaker_ == breaker::closed) {
+    start_control(out, now);
+    start_submit(out, now);
+    start_find(out, now);
+  } else if (out.orders.size() > begun) {
+    breaker_ = breaker::half_open;
+  }
+  for (const auto& made : out.orders) orders_.emplace(made.id, running{made, now});
+  return out;
+}
+
+void link::start_submit(outputs& out, time_point now) {
+  if (submitting_) return;
+  submit_order batch;
+  while (!to_submit_.empty() && static_cast<int>(batch.items.size()) < bounds_.batch_max) {
+    const job_id job = std::move(to_submit_.front());
+    to_submit_.pop_front();
+    const auto it = jobs_.find(job);
+    if (it == jobs_.end() || it->second.send != sending::waiting || !it->second.wanted.submit)
+      continue;
+    it->second.send = sending::in_flight;
+    batch.items.push_back({job, it->second.sent, it->second.wanted.submit->attempt});
+  }
+  if (batch.items.empty()) return;
+  submitting_ = true;
+  start(out, now).what = std::move(batch);
+}
+
+void link::start_find(outputs& out, time_point now) {
+  if (finding_ || now < next_find_ || to_find_.empty()) return;
+  find_order batch;
+  for (const auto& job : next_round(to_find_, find_from_, bounds_.batch_max)) {
+    const entry& e = jobs_.at(job);
+    const auto& token = e.wanted.lookup->token;
+    if (e.send == sending::in_flight && e.sent == token) continue;
+    batch.items.emplace_back(job, token);
+  }
+  if (batch.items.empty() || !take_query(now)) return;
+  finding_ = true;
+  next_find_ = now + bounds_.lookup_interval;
+  start(out, now).what = std::move(batch);
+}
+
+void link::start_control(outputs& out, time_point now) {
+  if (controlling_ || now < next_control_ || to_control_.empty()) return;
+  control_order batch;
+  for (const auto& job : next_round(to_control_, control_from_, bounds_.batch_max)) {
+    const auto& c = *jobs_.at(job).wanted.control;
+    batch.items.push_back({{job, c.id, c.token}, c.control});
+  }
+  controlling_ = true;
+  next_control_ = now + bounds_.control_interval;
+  start(out, now).what = std::move(batch);
+}
+
+void link::start_poll(outputs& out, time_point now) {
+  if (polling_ || now < next_poll_ || followed_.empty() || !take_query(now)) return;
+  poll_order all;
+  all.jobs.reserve(followed_.size());
+  for (const auto& job : followed_) {
+    const auto& f = *jobs_.at(job).wanted.follow;
+    all.jobs.push_back({job, f.id, f.token});
+  }
+  polling_ = true;
+  next_poll_ = now + bounds_.poll_interval;
+  start(out, now).what = std::move(all);
+}
+
+void link::start_inventory(outputs& out, time_point now) {
+  const bool probe = breaker_ == breaker::open;
+  if (taking_inventory_ || (now < next_inventory_ && !probe) || !take_query(now)) return;
+  taking_inventory_ = true;
+  next_inventory_ = now + bounds_.inventory_interval;
+  start(out, now).what = inventory_order{};
+}
+
+void link::give_up_overdue(outputs& out, time_point now) {
+  // The worker's own deadline comes first; this one is for a worker that is stuck or dead.
+  const auto slack = bounds_.call_timeout / 2;
+  for (auto it = orders_.begin(); it != orders_.end();) {
+    if (now < it->second.what.deadline + slack) {
+      ++it;
+      continue;
+    }
+    const order overdue = std::move(it->second.what);
+    it = orders_.erase(it);
+    finish(out, overdue, call_failed{"the call did not return by its deadline"}, now, true);
+    if (std::holds_alternative<submit_order>(overdue.what)) {
+      given_up_.emplace(overdue.id, overdue);
+      if (given_up_.size() > given_up_max) given_up_.erase(given_up_.begin());
+    }
+  }
+}
+
+outputs link::complete(order_id id, completion what, time_point now) {
+  outputs out;
+  if (const auto late = given_up_.find(id); late != given_up_.end()) {
+    const order asked = std::move(late->second);
+    given_up_.erase(late);
+    finish(out, asked, what, now, false);
+    return out;
+  }
+  const auto it = orders_.find(id);
+  if (it == orders_.end()) return out;
+  const running asked = std::move(it->second);
+  orders_.erase(it);
+  if (std::holds_alternative<poll_order>(asked.what.what)) {
+    last_poll_took_ = now - asked.started;
+    if (answered(what)) last_poll_at_ = now;
+  }
+  finish(out, asked.what, what, now, true);
+  return out;
+}
+
+void link::finish(outputs& out, const order& asked, const completion& answer, time_point now,
+                  bool in_time) {
+  if (std::holds_alternative<submit_order>(asked.what)) {
+    if (in_time) submitting_ = false;
+    on_submit(out, std::get<submit_order>(asked.what), answer);
+  } else if (std::holds_alternative<find_order>(asked.what)) {
+    finding_ = false;
+    ++queries_;
+    on_find(out, std::get<find_order>(asked.what), answer);
+  } else if (std::holds_alternative<poll_order>(asked.what)) {
+    polling_ = false;
+    const auto* done = std::get_if<poll_done>(&answer);
+    queries_ += done != nullptr ? done->queries : 1;
+    on_poll(out, std::get<poll_order>(asked.what), answer, now);
+  } else if (std::holds_alternative<control_order>(asked.what)) {
+    controlling_ = false;
+    on_control(out, std::get<control_order>(asked.what), answer);
+  } else {
+    taking_inventory_ = false;
+    ++queries_;
+  }
+  if (answered(answer))
+    count_success(out, now);
+  else
+    count_failure(out, reason_of(answer), now);
+}
+
+void link::on_submit(outputs& out, const submit_order& asked, const completion& answer) {
+  const auto* done = std::get_if<submit_done>(&answer);
+  for (std::size_t i = 0; i < asked.items.size(); ++i) {
+    const auto& item = asked.items[i];
+    job::report_submission report{
+        item.token, job::submission_result::unknown, {}, reason_of(answer)};
+    if (done != nullptr && i < done->answers.size()) report = done->answers[i];
+    report.token = item.token;
+    const auto it = jobs_.find(item.job);
+    if (it != jobs_.end() && it->second.sent == item.token) {
+      it->second.send = sending::answered;
+      it->second.answer = report;
+      if (it->second.wanted.empty()) jobs_.erase(it);
+    }
+    out.reports.emplace_back(item.job, std::move(report));
+  }
+}
+
+void link::on_find(outputs& out, const find_order& asked, const completion& answer) {
+  const auto* done = std::get_if<find_done>(&answer);
+  if (done == nullptr) return;
+  for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
+    const auto& [job, token] = asked.items[i];
+    auto report = done->answers[i];
+    if (report.what == job::lookup_result::unknown) continue;
+    report.token = token;
+    out.reports.emplace_back(job, std::move(report));
+  }
+}
+
+void link::on_poll(outputs& out, const poll_order& asked, const completion& answer,
+                   time_point now) {
+  const auto* done = std::get_if<poll_done>(&answer);
+  if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
+  for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
+    const auto& asked_job = asked.jobs[i];
+    const auto it = jobs_.find(asked_job.job);
+    if (it == jobs_.end() || !it->second.wanted.follow ||
+        it->second.wanted.follow->id != asked_job.id)
+      continue;
+    entry& e = it->second;
+    if (const auto* seen = std::get_if<job::report_status>(&done->answers[i])) {
+      if (e.last && same(*e.last, *seen)) continue;
+      e.last = *seen;
+      out.reports.emplace_back(asked_job.job, *seen);
+    } else if (now >= e.followed_since + bounds_.fresh_grace) {
+      e.last.reset();
+      out.reports.emplace_back(asked_job.job,
+                               std::get<job::report_missing>(done->answers[i]));
+    }
+  }
+}
+
+void link::on_control(outputs& out, const control_order& asked, const completion& answer) {
+  const auto* done = std::get_if<control_done>(&answer);
+  if (done == nullptr) return;
+  for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
+    const auto& a = done->answers[i];
+    if (!a.known || !a.refused) continue;
+    out.reports.emplace_back(asked.items[i].job.job,
+                             job::report_control{asked.items[i].control, true, a.reason});
+  }
+  // What was ordered shows in the next poll: do not let the operator wait a whole interval.
+  next_poll_ = std::min(next_poll_, next_control_);
+}
+
+void link::count_success(outputs& out, time_point now) {
+  failures_ = 0;
+  if (breaker_ == breaker::closed) return;
+  breaker_ = breaker::closed;
+  out.change = breaker_change{true, "the scheduler answers again", now - down_since_};
+  down_since_ = {};
+  reason_.clear();
+}
+
+void link::count_failure(outputs& out, const std::string& reason, time_point now) {
+  reason_ = reason;
+  ++failures_;
+  if (breaker_ == breaker::closed && failures_ < bounds_.breaker_failures) return;
+  const bool was_closed = breaker_ == breaker::closed;
+  breaker_ = breaker::open;
+  open_until_ = now + bounds_.breaker_open_for;
+  if (!was_closed) return;
+  down_since_ = now;
+  out.change = breaker_change{false, reason, microseconds{0}};
+}
+
+status link::view() const {
+  status out;
+  out.state = breaker_;
+  out.reason = reason_;
+  out.last_poll_at = last_poll_at_;
+  out.down_since = down_since_;
+  out.last_poll_took = last_poll_took_;
+  out.jobs_followed = followed_.size();
+  out.submissions_waiting = static_cast<std::size_t>(
+      std::count_if(to_submit_.begin(), to_submit_.end(), [this](const job_id& job) {
+        const auto it = jobs_.find(job);
+        return it != jobs_.end() && it->second.send == sending::waiting;
+      }));
+  out.queries = queries_;
+  return out;
+}
+
+}  // namespace ved::core::link

@@ -1,0 +1,226 @@
+#pragma once
+
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "actors/job/core.hpp"
+#include "messages/ids.hpp"
+#include "messages/time.hpp"
+
+/// One cluster's connection as pure logic: it turns what all jobs want into as few scheduler calls
+/// as possible, and answers into reports to just those jobs that they concern.
+///
+///   jobs ── want ──►  link  ── orders ──►  I/O workers (one call each, with a deadline)
+///   jobs ◄─ reports ─ link  ◄─ completions ┘
+///
+/// Rules: a token is sent at most once; a token that is still in flight is not looked up; one poll
+/// for all jobs per interval; unchanged jobs hear nothing; unknown never reads as an answer;
+/// an open breaker sends nothing but one probe at a time.
+namespace ved::core::link {
+
+struct limits {
+  microseconds poll_interval = seconds{15};
+  microseconds lookup_interval = seconds{5};
+  microseconds control_interval = seconds{5};
+  microseconds inventory_interval = seconds{60};
+  microseconds call_timeout = seconds{30};
+  /// A job that the scheduler just took may not be visible yet: until then its absence is no news.
+  microseconds fresh_grace = seconds{20};
+  int breaker_failures = 3;
+  microseconds breaker_open_for = seconds{30};
+  int batch_max = 64;                ///< submissions, lookups or controls in one call
+  int queries_per_minute_max = 120;  ///< polls, lookups and inventories; 0: no limit
+};
+
+/// What one job needs now; replaces what it needed before. All empty: nothing.
+struct desired {
+  std::optional<job::run_submission> submit;
+  std::optional<job::run_lookup> lookup;
+  std::optional<job::follow> follow;
+  std::optional<job::run_control> control;
+
+  bool empty() const noexcept { return !submit && !lookup && !follow && !control; }
+};
+/// Picks the actions that concern the cluster out of a reaction.
+desired desired_of(const std::vector<job::action>& actions);
+
+using order_id = std::uint64_t;
+
+struct submit_order {
+  struct item {
+    job_id job;
+    submission_token token;
+    int attempt = 0;
+  };
+  std::vector<item> items;
+};
+struct find_order {
+  std::vector<std::pair<job_id, submission_token>> items;
+};
+struct tracked {
+  job_id job;
+  scheduler_job_id id;
+  submission_token token;
+};
+struct poll_order {
+  std::vector<tracked> jobs;
+};
+struct control_order {
+  struct item {
+    tracked job;
+    pb::JobControl control = pb::JOB_CONTROL_UNSPECIFIED;
+  };
+  std::vector<item> items;
+};
+struct inventory_order {};
+
+struct order {
+  order_id id = 0;
+  time_point deadline;  ///< the call must have ended by then; a submission not begun is dropped
+  std::variant<submit_order, find_order, poll_order, control_order, inventory_order> what;
+};
+
+/// Answers, item by item in the order's order. A whole call that failed is `call_failed`.
+struct submit_done {
+  std::vector<job::report_submission> answers;
+};
+struct find_done {
+  std::vector<job::report_lookup> answers;
+};
+struct poll_done {
+  std::vector<std::variant<job::report_status, job::report_missing>> answers;
+  int queries = 1;
+};
+struct control_done {
+  struct answer {
+    bool known = false;    ///< false: the call's outcome is not known
+    bool refused = false;
+    std::string reason;
+  };
+  std::vector<answer> answers;
+};
+struct inventory_done {};
+/// Nothing was learned. For submissions: the outcome of each is unknown.
+struct call_failed {
+  std::string reason;
+};
+using completion =
+    std::variant<submit_done, find_done, poll_done, control_done, inventory_done, call_failed>;
+
+enum class breaker { closed, open, half_open };
+
+struct breaker_change {
+  bool up = false;
+  std::string reason;
+  microseconds down_for{0};
+};
+
+struct outputs {
+  std::vector<order> orders;
+  std::vector<std::pair<job_id, job::command>> reports;
+  std::optional<breaker_change> change;
+
+  void add(outputs more);
+};
+
+struct status {
+  breaker state = breaker::closed;
+  std::string reason;  ///< of the last failure while not closed
+  time_point last_poll_at;
+  time_point down_since;
+  microseconds last_poll_took{0};
+  std::size_t jobs_followed = 0;
+  std::size_t submissions_waiting = 0;
+  std::int64_t queries = 0;  ///< scheduler queries since start
+};
+
+/// Owned by one actor (or one simulation); not thread-safe.
+class link {
+ public:
+  link(limits bounds, time_point now);
+
+  /// Never starts a call itself: follow with `tick`.
+  outputs want(const job_id& job, desired what, time_point now);
+  /// Starts what is due.
+  outputs tick(time_point now);
+  /// An answer to an order; answers to orders already given up are still used where they help.
+  outputs complete(order_id id, completion what, time_point now);
+
+  status view() const;
+
+ private:
+  enum class sending { no, waiting, in_flight, answered };
+  struct entry {
+    desired wanted;
+    sending send = sending::no;
+    submission_token sent;  ///< the token that `send` speaks of
+    std::optional<job::report_submission> answer;
+    time_point followed_since;
+    std::optional<job::report_status> last;  ///< last status passed on
+  };
+  struct running {
+    order what;
+    time_point started;
+  };
+
+  bool may_call(time_point now) const;
+  bool take_query(time_point now);
+  order& start(outputs& out, time_point now);
+  void start_submit(outputs& out, time_point now);
+  void start_find(outputs& out, time_point now);
+  void start_control(outputs& out, time_point now);
+  void start_poll(outputs& out, time_point now);
+  void start_inventory(outputs& out, time_point now);
+  void give_up_overdue(outputs& out, time_point now);
+  void finish(outputs& out, const order& what, const completion& answer, time_point now,
+              bool in_time);
+  void on_submit(outputs& out, const submit_order& asked, const completion& answer);
+  void on_find(outputs& out, const find_order& asked, const completion& answer);
+  void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
+  void on_control(outputs& out, const control_order& asked, const completion& answer);
+  void count_success(outputs& out, time_point now);
+  void count_failure(outputs& out, const std::string& reason, time_point now);
+
+  limits bounds_;
+  std::unordered_map<job_id, entry> jobs_;
+  std::deque<job_id> to_submit_;
+  std::set<job_id> to_find_;
+  std::set<job_id> to_control_;
+  job_id find_from_;
+  job_id control_from_;
+  std::set<job_id> followed_;
+  std::map<order_id, running> orders_;
+  std::map<order_id, order> given_up_;  ///< submissions whose late answers still count
+  order_id next_order_ = 1;
+  bool submitting_ = false;
+  bool finding_ = false;
+  bool controlling_ = false;
+  bool polling_ = false;
+  bool taking_inventory_ = false;
+  time_point next_poll_;
+  time_point next_find_;
+  time_point next_control_;
+  time_point next_inventory_;
+
+  breaker breaker_ = breaker::closed;
+  int failures_ = 0;
+  std::string reason_;
+  time_point open_until_;
+  time_point down_since_;
+  double query_budget_ = 0;
+  time_point budget_at_;
+
+  time_point last_poll_at_;
+  microseconds last_poll_took_{0};
+  std::int64_t queries_ = 0;
+};
+
+}  // namespace ved::core::link
