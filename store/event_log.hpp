@@ -28,6 +28,13 @@ struct projection {
   std::function<std::vector<std::string>(std::string_view stream, std::string_view state)> index;
 };
 
+/// Bounds of one append; beyond them it is errc::invalid.
+inline constexpr std::size_t events_per_append_max = 1024;
+inline constexpr std::size_t envelope_bytes_max = 4u << 20;
+inline constexpr std::size_t state_bytes_max = 1u << 20;
+inline constexpr std::size_t dedup_id_bytes_max = 256;
+inline constexpr std::size_t index_key_bytes_max = 1024;
+
 /// New events of one stream, all or none.
 struct append_request {
   std::string stream;
@@ -53,7 +60,7 @@ struct log_verification {
   std::uint64_t events = 0;
   std::uint64_t streams = 0;
   std::string first_problem;  ///< names position, stream and what is wrong
-  std::string head_hash;
+  std::string head_hash;      ///< 32 raw bytes
 };
 
 struct index_page {
@@ -67,7 +74,14 @@ class event_log {
   struct options {
     projection fold;
     std::uint64_t epoch = 0;
+    /// Opens also when the tail, the head or the projections are wrong: for `verify` and `rebuild`
+    /// of offline tools. Nothing may be committed to such a log.
+    bool for_repair = false;
   };
+
+  event_log(const event_log&) = delete;
+  event_log& operator=(const event_log&) = delete;
+  ~event_log();
 
   /// Reads the head, checks that log, stream heads and meta agree at the tail.
   /// errc::corrupt names what is wrong.
@@ -81,6 +95,7 @@ class event_log {
                                                  time_point now);
 
   std::uint64_t last_position() const noexcept;
+  /// BLAKE2b-256 of the last stored envelope, 32 raw bytes; zeros for an empty log.
   std::string head_hash() const;
 
   /// Events in order of position, from `after` + 1, at most `limit`.
@@ -103,10 +118,20 @@ class event_log {
   /// Positions, versions, hash chain, and that folding the log gives the stored states and
   /// indexes. Reads everything; runs beside the writer on what was there when it began.
   result<log_verification> verify() const;
-  /// Recreates streams, states and indexes from the log alone. Offline only.
+  /// Recreates head, streams, states and indexes from the log alone, after checking its chain.
+  /// Offline only; may be interrupted and run again.
   result<void> rebuild();
+  /// Copies the log into the new `directory` while writing goes on, then opens the copy to check
+  /// it. errc::conflict when `directory` exists.
   result<void> backup(const std::string& directory);
   std::uint64_t bytes_on_disk() const;
+
+  struct impl;  ///< opaque
+
+ private:
+  explicit event_log(std::unique_ptr<impl> parts);
+
+  std::unique_ptr<impl> impl_;
 };
 
 /// Opens (and with `create` makes) the log's RocksDB in `directory`. A directory that another

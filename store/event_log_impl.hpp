@@ -1,0 +1,67 @@
+#pragma once
+
+#include <atomic>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "store/event_log.hpp"
+#include "store/hash.hpp"
+#include "store/keys.hpp"
+
+/// The inside of event_log, shared by its source files only.
+namespace ved::store {
+
+/// What the next append to a stream must know: version and the index keys that it will replace.
+struct stream_head {
+  std::uint64_t version = 0;
+  std::vector<std::string> index_keys;
+};
+
+/// Heads of the streams that were written last. Two generations instead of an exact LRU: when the
+/// young one is full it becomes the old one, and what nobody asked for again is dropped.
+/// Touched by the writer only.
+class head_cache {
+ public:
+  static constexpr std::size_t generation_max = 16384;
+
+  const stream_head* find(const std::string& stream);
+  void put(const std::string& stream, stream_head head);
+  void clear();
+
+ private:
+  using generation = std::unordered_map<std::string, stream_head>;
+
+  generation young_;
+  generation old_;
+};
+
+struct event_log::impl {
+  std::unique_ptr<kv> storage;
+  options how;
+  head_cache heads;                     // writer only
+  std::int64_t last_recorded_at_us = 0;  // writer only
+  bool has_format = false;              // writer only: meta "format" is on disk
+  std::atomic<bool> poisoned = false;
+  std::atomic<std::uint64_t> last_position = 0;
+
+  mutable std::mutex head_guard;  // guards `head`; position and hash belong together
+  keys::head head{0, genesis_hash()};
+
+  keys::head current_head() const;
+  void publish(keys::head fresh);
+
+  result<std::optional<std::string>> envelope_bytes(std::uint64_t position) const;
+  result<pb::Envelope> envelope(std::uint64_t position) const;
+  result<std::optional<stream_state>> state(std::string_view stream) const;
+  std::vector<std::string> index_keys(std::string_view stream, std::string_view state) const;
+
+  result<void> load();
+  result<void> load_leniently();
+  result<void> check_tail(const pb::Envelope& last) const;
+  result<void> check_chain() const;
+};
+
+}  // namespace ved::store

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <rocksdb/db.h>
+
+#include <array>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <vector>
+
+#include "store/kv.hpp"
+
+/// How the log's RocksDB is tuned and bounded. Included by rocks_kv.cpp only.
+namespace ved::store {
+
+/// Column family of each table, in the order of `table`.
+inline constexpr std::array<const char*, table_count> table_names = {"log",   "stream", "state",
+                                                                     "index", "dedup",  "meta"};
+
+/// RocksDB's info log, of which only the last complaint is kept, in memory: an error status of
+/// recovery does not name the damaged file, only the log line before it does. Any thread.
+class complaint_logger final : public rocksdb::Logger {
+ public:
+  complaint_logger() : rocksdb::Logger(rocksdb::InfoLogLevel::WARN_LEVEL) {}
+
+  using rocksdb::Logger::Logv;
+  void Logv(const char* format, va_list arguments) override;
+  void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override;
+
+  /// Empty when there was none.
+  std::string last_complaint() const;
+
+ private:
+  mutable std::mutex guard_;
+  std::string last_complaint_;
+};
+
+rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger);
+
+/// The default family first, then one for each table.
+std::vector<rocksdb::ColumnFamilyDescriptor> family_descriptors();
+
+}  // namespace ved::store
