@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <utility>
 
 namespace ved::core::job {
@@ -61,12 +62,18 @@ time_point next_retry(int failures, const context& ctx) {
   return ctx.now + microseconds{static_cast<std::int64_t>(capped * spread)};
 }
 
-void add_duplicates(events& out, const report_lookup& what, const context& ctx) {
-  if (what.ids.size() < 2) return;
+void add_duplicates(events& out, const submission_token& token,
+                    const std::vector<scheduler_job_id>& ids, const context& ctx) {
+  if (ids.size() < 2) return;
   auto& duplicate = add(out, &pb::Envelope::mutable_job_duplicate_found, ctx);
-  duplicate.set_token(what.token.str());
-  duplicate.set_kept(what.ids.front().str());
-  for (std::size_t i = 1; i < what.ids.size(); ++i) duplicate.add_cancelled(what.ids[i].str());
+  duplicate.set_token(token.str());
+  duplicate.set_kept(ids.front().str());
+  for (std::size_t i = 1; i < ids.size(); ++i) duplicate.add_cancelled(ids[i].str());
+}
+
+bool has_lost(const job& state, const scheduler_job_id& id) {
+  const auto& lost = state.lost_copies;
+  return std::find(lost.begin(), lost.end(), id) != lost.end();
 }
 
 void add_submitted(events& out, const job& state, const scheduler_job_id& id, bool adopted,
@@ -76,6 +83,19 @@ void add_submitted(events& out, const job& state, const scheduler_job_id& id, bo
   done.set_token(state.token.str());
   done.set_scheduler_job_id(id.str());
   done.set_adopted(adopted);
+}
+
+/// A wish is over when the scheduler shows the state that it leads to, or one that it can no
+/// longer change: a job that has started cannot be held back.
+bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
+  switch (wanted) {
+    case pb::JOB_CONTROL_HOLD: return seen != pb::JOB_STATE_QUEUED;
+    case pb::JOB_CONTROL_SUSPEND: return seen == pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_CONTROL_RELEASE: return seen != pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_CONTROL_RESUME:
+      return seen == pb::JOB_STATE_RUNNING || seen == pb::JOB_STATE_STARTING;
+    default: return true;
+  }
 }
 
 // --- one function per command; each dispatches over every phase --------------------------------
@@ -252,6 +272,7 @@ result<events> on(const job& state, const report_submission& what, const context
   if (what.token != state.token) return out;
   const bool accepted_now = what.what == submission_result::accepted;
   if (in<unresolved>(state) && accepted_now) {
+    if (has_lost(state, what.id)) return out;
     add_submitted(out, state, what.id, true, ctx);
     return out;
   }
@@ -271,43 +292,51 @@ result<events> on(const job& state, const report_submission& what, const context
   return out;
 }
 
+/// Nobody has the token, as far as two sources know; enough of these end the attempt.
+void add_absence(events& out, const job& state, const std::string& sources, const context& ctx) {
+  // Before the scheduler's own time-outs have passed the request may still be under way.
+  if (ctx.now < state.changed_at + ctx.limits.settle) return;
+  const auto& lost = std::get<unresolved>(state.now);
+  const int absences = lost.absences + 1;
+  const bool settled = absences >= ctx.limits.absences_needed;
+  auto& absent = add(out, &pb::Envelope::mutable_job_lookup_absent, ctx);
+  absent.set_attempt(state.attempt);
+  absent.set_absences(absences);
+  absent.set_settled(settled);
+  absent.set_sources(sources);
+  if (!settled) return;
+  if (state.cancel) {
+    add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
+  } else if (lost.claimed_elsewhere) {
+    // Some copy holds the claim: another attempt would only lose it again.
+    auto& held_now = add(out, &pb::Envelope::mutable_job_held, ctx);
+    held_now.set_reason("another copy (token " + state.token.str() +
+                        ") claimed the job and cannot be found");
+    held_now.set_release(
+        "an operator finds out what became of that copy, then cancels or releases the job");
+  } else {
+    add_intent(out, state.attempt + 1, ctx);
+  }
+}
+
 result<events> on(const job& state, const report_lookup& what, const context& ctx) {
   events out;
   if (what.token != state.token || !in<unresolved>(state)) return out;
   switch (what.what) {
     case lookup_result::unknown: break;
     case lookup_result::found: {
-      if (what.ids.empty()) break;
-      add_duplicates(out, what, ctx);
-      add_submitted(out, state, what.ids.front(), true, ctx);
-      break;
-    }
-    case lookup_result::absent: {
-      // Before the scheduler's own time-outs have passed the request may still be under way.
-      if (ctx.now < state.changed_at + ctx.limits.settle) break;
-      const auto& lost = std::get<unresolved>(state.now);
-      const int absences = lost.absences + 1;
-      const bool settled = absences >= ctx.limits.absences_needed;
-      auto& event = add(out, &pb::Envelope::mutable_job_lookup_absent, ctx);
-      event.set_attempt(state.attempt);
-      event.set_absences(absences);
-      event.set_settled(settled);
-      event.set_sources(what.reason);
-      if (!settled) break;
-      if (state.cancel) {
-        add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
-      } else if (lost.claimed_elsewhere) {
-        // Some copy holds the claim: another attempt would only lose it again.
-        auto& held_now = add(out, &pb::Envelope::mutable_job_held, ctx);
-        held_now.set_reason("another copy (token " + state.token.str() +
-                            ") claimed the job and cannot be found");
-        held_now.set_release("an operator finds out what became of that copy, then cancels or "
-                             "releases the job");
-      } else {
-        add_intent(out, state.attempt + 1, ctx);
+      std::vector<scheduler_job_id> alive;
+      std::copy_if(what.ids.begin(), what.ids.end(), std::back_inserter(alive),
+                   [&](const auto& id) { return !has_lost(state, id); });
+      if (alive.empty() && !what.ids.empty()) {
+        add_absence(out, state, "only copies that lost the claim were found", ctx);
+      } else if (!alive.empty()) {
+        add_duplicates(out, what.token, alive, ctx);
+        add_submitted(out, state, alive.front(), true, ctx);
       }
       break;
     }
+    case lookup_result::absent: add_absence(out, state, what.reason, ctx); break;
   }
   return out;
 }
@@ -334,7 +363,8 @@ void add_end(events& out, const job& state, const report_status& what, const con
 result<events> on(const job& state, const report_status& what, const context& ctx) {
   events out;
   if (!with_scheduler(state) || what.id != state.scheduler_id) return out;
-  if (!what.lost_claim_to.empty() && what.lost_claim_to != state.token) {
+  // Also when the winner carries our own token: the scheduler may have doubled one submission.
+  if (!what.lost_claim_to.empty()) {
     auto& event = add(out, &pb::Envelope::mutable_job_claim_lost, ctx);
     event.set_scheduler_job_id(what.id.str());
     event.set_winner_token(what.lost_claim_to.str());
@@ -350,8 +380,10 @@ result<events> on(const job& state, const report_status& what, const context& ct
     return fail(errc::internal, name(state) + ": the cluster reported no usable state");
   }
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
+  const bool wish_came_true =
+      state.wanted != pb::JOB_CONTROL_UNSPECIFIED && fulfilled(state.wanted, what.state);
   if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
-      !is_set(state.missing_since)) {
+      !is_set(state.missing_since) && !wish_came_true) {
     return out;
   }
   auto& event = add(out, &pb::Envelope::mutable_job_observed, ctx);
@@ -405,18 +437,6 @@ phase phase_of(pb::JobState state) {
   if (state == pb::JOB_STATE_RUNNING) return running{};
   if (state == pb::JOB_STATE_SUSPENDED) return suspended{};
   return queued{};
-}
-
-/// A wish is fulfilled when the scheduler shows the state that it leads to.
-bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
-  switch (wanted) {
-    case pb::JOB_CONTROL_HOLD:
-    case pb::JOB_CONTROL_SUSPEND: return seen == pb::JOB_STATE_SUSPENDED;
-    case pb::JOB_CONTROL_RELEASE: return seen != pb::JOB_STATE_SUSPENDED;
-    case pb::JOB_CONTROL_RESUME:
-      return seen == pb::JOB_STATE_RUNNING || seen == pb::JOB_STATE_STARTING;
-    default: return true;
-  }
 }
 
 void apply_accepted(job& state, const pb::JobAccepted& e) {
@@ -560,6 +580,9 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job_claim_lost();
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
       state.token = submission_token{e.winner_token()};
+      state.lost_copies.push_back(state.scheduler_id);
+      if (state.lost_copies.size() > lost_copies_max)
+        state.lost_copies.erase(state.lost_copies.begin());
       state.scheduler_id = {};
       state.missing_since = {};
       enter(state, unresolved{0, true},

@@ -55,6 +55,9 @@ struct finished {
 using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
                            suspended, finished>;
 
+/// Bound of job::lost_copies; each is a scheduler's duplicate, so more is not a real case.
+inline constexpr std::size_t lost_copies_max = 16;
+
 struct cancel_wish {
   std::string by;
   std::string reason;
@@ -77,6 +80,8 @@ struct job {
   int failures = 0;    ///< of them, in a row, refused by policy or never sent
   submission_token token;            ///< of the last attempt
   scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
+  /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
+  std::vector<scheduler_job_id> lost_copies;
   std::optional<cancel_wish> cancel;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not seen yet
   time_point missing_since;

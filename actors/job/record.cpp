@@ -71,6 +71,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_failures(state.failures);
   out.set_token(state.token.str());
   out.set_scheduler_job_id(state.scheduler_id.str());
+  for (const auto& id : state.lost_copies) out.add_lost_copies(id.str());
   out.set_intended_at_us(to_us(state.intended_at));
   out.set_missing_since_us(to_us(state.missing_since));
   out.set_reason(state.reason);
@@ -116,6 +117,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.failures = in.failures();
   out.token = submission_token{in.token()};
   out.scheduler_id = scheduler_job_id{in.scheduler_job_id()};
+  for (const auto& id : in.lost_copies()) out.lost_copies.emplace_back(id);
   out.intended_at = from_us(in.intended_at_us());
   out.missing_since = from_us(in.missing_since_us());
   out.reason = in.reason();
