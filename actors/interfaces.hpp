@@ -43,12 +43,6 @@ struct link_completion {
 struct cluster_reply {
   pb::Cluster cluster;
 };
-struct output_reply {
-  result<adapters::output_chunk> outcome;
-};
-struct health_reply {
-  pb::ClusterHealth health;
-};
 struct job_report {
   job_id job;
   core::job::command what;
@@ -56,7 +50,6 @@ struct job_report {
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using pump_atom = caf::atom_constant<caf::atom("pump")>;
 using describe_atom = caf::atom_constant<caf::atom("describe")>;
-using health_atom = caf::atom_constant<caf::atom("health")>;
 
 /// Takes the reports of all links.
 using report_sink = caf::typed_actor<
@@ -78,13 +71,11 @@ using link_actor = caf::typed_actor<
     // To itself: start what is due, once for many wants.
     caf::reacts_to<pump_atom>,
     // State of the connection and last inventory.
-    caf::replies_to<describe_atom>::with<cluster_reply>,
-    // Asks the scheduler now.
-    caf::replies_to<health_atom>::with<health_reply>,
-    // A piece of a job's output.
-    caf::replies_to<adapters::output_request>::with<output_reply>>;
+    caf::replies_to<describe_atom>::with<cluster_reply>>;
 
 // --- job -----------------------------------------------------------------------------------------
+using dismiss_atom = caf::atom_constant<caf::atom("dismiss")>;
+
 struct requester {
   std::string principal;
   std::string request_id;  ///< empty: none
@@ -114,9 +105,13 @@ using job_actor = caf::typed_actor<
     // An operator's or customer's command: answered once durable.
     caf::replies_to<ask_job>::with<job_reply>,
     // News from the cluster, or the registry's wake-up.
-    caf::reacts_to<job_report>>;
+    caf::reacts_to<job_report>,
+    // From the registry: no message follows, go.
+    caf::reacts_to<dismiss_atom>>;
 
 // --- job registry: the one owner of id -> job ----------------------------------------------------
+using recover_atom = caf::atom_constant<caf::atom("recover")>;
+
 struct wake_job {
   job_id job;
   time_point at;
@@ -137,7 +132,10 @@ using registry_actor = caf::typed_actor<
     caf::reacts_to<wake_job>,
     // A job is terminal and wants to go.
     caf::reacts_to<job_ended>,
+    // To itself: wake what is due; respawn what died.
     caf::reacts_to<tick_atom>,
+    // To itself: start the actors of the next stored live jobs.
+    caf::reacts_to<recover_atom>,
     caf::replies_to<describe_atom>::with<registry_view>>;
 
 // --- ingress: where threads outside the actor system hand commands in ----------------------------
@@ -152,21 +150,10 @@ struct ingress_ask {
 struct ingress_describe {
   std::function<void(std::vector<pb::Cluster>, registry_view)> done;
 };
-struct ingress_health {
-  std::string cluster;
-  std::function<void(result<std::vector<pb::ClusterHealth>>)> done;
-};
-struct ingress_output {
-  cluster_id cluster;
-  adapters::output_request what;
-  std::function<void(result<adapters::output_chunk>)> done;
-};
-
 using ingress_actor = caf::typed_actor<
     // Each calls `done` exactly once, within the request time-out.
     caf::reacts_to<ingress_submit>, caf::reacts_to<ingress_ask>,
-    caf::reacts_to<ingress_describe>, caf::reacts_to<ingress_health>,
-    caf::reacts_to<ingress_output>>;
+    caf::reacts_to<ingress_describe>>;
 
 }  // namespace ved::actors
 
@@ -176,11 +163,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::append_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_want)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_completion)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::cluster_reply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::output_reply)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::health_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::job_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::subscribe_reports)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::adapters::output_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::submit_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ask_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::job_reply)
@@ -190,5 +174,3 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::registry_view)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_submit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_ask)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_describe)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_health)
-CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_output)

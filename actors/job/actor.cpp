@@ -1,1 +1,220 @@
-// placeholder
+#include "actors/job/actor.hpp"
+
+#include <sodium/randombytes.h>
+
+#include <algorithm>
+#include <caf/typed_event_based_actor.hpp>
+
+#include "actors/job/projection.hpp"
+
+namespace ved::actors {
+namespace {
+
+namespace job = core::job;
+
+constexpr auto append_timeout = seconds{30};
+
+std::uint64_t draw() {
+  std::uint64_t bits = 0;
+  randombytes_buf(&bits, sizeof bits);
+  return bits;
+}
+
+job::context context_of(const job_environment& world, const cluster_id& cluster) {
+  job::context ctx;
+  ctx.now = world.clock();
+  ctx.draw = draw();
+  if (const auto it = world.policies.find(cluster); it != world.policies.end())
+    ctx.limits = it->second;
+  return ctx;
+}
+
+/// The behavior's helper: decide, append, apply, reply, react.
+class runner : public std::enable_shared_from_this<runner> {
+ public:
+  runner(job_pointer self, std::shared_ptr<const job_environment> world, registry_actor registry)
+      : self_(self), world_(std::move(world)), registry_(std::move(registry)) {}
+
+  caf::result<job_reply> submit(const submit_job& what) {
+    auto& state = self_->state;
+    if (state.version != 0) {
+      if (state.job.spec_hash != what.spec_hash)
+        return job_reply{fail(errc::conflict, "job " + state.job.id.str() +
+                                                  ": already accepted with another spec")};
+      return job_reply{snapshot(true)};
+    }
+    const auto ctx = context_of(*world_, cluster_id{what.spec->cluster_id()});
+    auto promise = self_->make_response_promise<job_reply>();
+    commit(job::accept(*what.spec, what.spec_hash, ctx), what.who,
+           [promise](result<job_snapshot> done) mutable {
+             promise.deliver(job_reply{std::move(done)});
+           });
+    return promise;
+  }
+
+  caf::result<job_reply> ask(const ask_job& what) {
+    if (!what.who.request_id.empty()) {
+      auto known = world_->reading->deduplicated(what.who.request_id);
+      if (!known) return job_reply{fail(known.error())};
+      if (*known) return job_reply{snapshot(true)};
+    }
+    auto made = decide(what.what);
+    if (!made) return job_reply{fail(made.error())};
+    if (made->empty()) return job_reply{snapshot(false)};
+    auto promise = self_->make_response_promise<job_reply>();
+    commit(std::move(*made), what.who, [promise](result<job_snapshot> done) mutable {
+      promise.deliver(job_reply{std::move(done)});
+    });
+    return promise;
+  }
+
+  void report(const job_report& what) {
+    if (self_->state.version == 0) return;
+    tell(what.what);
+  }
+
+  /// Begins the life of a job that was read from the store.
+  void recover(const std::string& why) {
+    if (!tell(job::recover{why})) settle();
+  }
+
+ private:
+  result<job::events> decide(const job::command& what) const {
+    const auto& state = self_->state;
+    return job::decide(state.job, what, context_of(*world_, state.job.cluster));
+  }
+
+  /// True: events are on their way to the log.
+  bool tell(const job::command& what) {
+    auto made = decide(what);
+    if (!made) {
+      world_->logs->write(log_severity::warn, "hpc_job", "report_refused",
+                          {{"job_id", self_->state.job.id.str()}, {"reason", made.error().message}});
+      return false;
+    }
+    if (made->empty()) return false;
+    commit(std::move(*made), {"ved", {}}, [](const result<job_snapshot>&) {});
+    return true;
+  }
+
+  job_snapshot snapshot(bool known) const {
+    return {job::to_record(self_->state.job), self_->state.version, known};
+  }
+
+  template <class Done>
+  void commit(job::events events, const requester& who, Done done) {
+    auto& state = self_->state;
+    // Apply to a copy: memory must not run ahead of the disk.
+    auto after = std::make_shared<job::job>(state.job);
+    for (const auto& event : events) {
+      if (auto applied = job::apply(*after, event); !applied) {
+        world_->logs->write(log_severity::critical, "hpc_job", "impossible_event",
+                            {{"job_id", state.job.id.str()}, {"reason", applied.error().message}});
+        done(fail(applied.error()));
+        self_->quit(caf::exit_reason::unhandled_exception);
+        return;
+      }
+    }
+    store::append_request request;
+    request.stream = core::job_stream(after->id.str());
+    request.expected_version = state.version;
+    request.state = job::to_record(*after).SerializeAsString();
+    request.dedup_id = who.request_id;
+    for (auto& event : events) {
+      event.set_principal(who.principal);
+      event.set_request_id(who.request_id);
+    }
+    const bool intends = std::any_of(events.begin(), events.end(), [](const auto& event) {
+      return event.has_job_submission_intended();
+    });
+    request.events = std::move(events);
+    world_->crash_point("before_append");
+    self_->request(world_->log, append_timeout, std::move(request))
+        .await(
+            [this, keep = shared_from_this(), after, intends,
+             done](const append_reply& reply) mutable {
+              if (!reply.outcome) {
+                refused(reply.outcome.error());
+                done(fail(reply.outcome.error()));
+                return;
+              }
+              world_->crash_point(intends ? "after_intent" : "after_append");
+              self_->state.job = std::move(*after);
+              self_->state.version = reply.outcome->version;
+              done(snapshot(false));
+              settle();
+            },
+            [this, keep = shared_from_this(), done](const caf::error&) mutable {
+              done(fail(errc::unknown_outcome,
+                        "job " + self_->state.job.id.str() + ": the event log did not answer"));
+              self_->quit(caf::exit_reason::unhandled_exception);
+            });
+  }
+
+  /// The log took nothing. A job that is not stored goes; one whose stored state has moved on is
+  /// a zombie and must not act again; any other stays as it is.
+  void refused(const error& why) {
+    const auto& state = self_->state;
+    if (state.version == 0) {
+      self_->quit();
+      return;
+    }
+    const auto head = world_->reading->state(core::job_stream(state.job.id.str()));
+    if (head && *head && (*head)->version == state.version) return;
+    world_->logs->write(log_severity::error, "hpc_job", "job_fenced",
+                        {{"job_id", state.job.id.str()}, {"reason", why.message}});
+    self_->quit(caf::exit_reason::unhandled_exception);
+  }
+
+  /// Makes the world match the state.
+  void settle() {
+    auto& state = self_->state;
+    const auto& id = state.job.id;
+    const auto policy = world_->policies.find(state.job.cluster);
+    const auto limits = policy != world_->policies.end() ? policy->second : job::policy{};
+    const auto actions = job::react(state.job, limits);
+    if (const auto link = world_->links.find(state.job.cluster); link != world_->links.end())
+      self_->send(link->second, link_want{id, core::link::desired_of(actions)});
+    for (const auto& action : actions) {
+      const auto* wake = std::get_if<job::wake>(&action);
+      if (wake == nullptr || wake->at == state.woken_at) continue;
+      state.woken_at = wake->at;
+      self_->send(registry_, wake_job{id, wake->at});
+    }
+    if (job::is_terminal(state.job)) self_->send(registry_, job_ended{id});
+  }
+
+  job_pointer self_;
+  std::shared_ptr<const job_environment> world_;
+  registry_actor registry_;
+};
+
+job_actor::behavior_type behavior_of(job_pointer self, const std::shared_ptr<runner>& run) {
+  return {
+      [run](const submit_job& what) { return run->submit(what); },
+      [run](const ask_job& what) { return run->ask(what); },
+      [run](const job_report& what) { run->report(what); },
+      [self](dismiss_atom) { self->quit(); },
+  };
+}
+
+}  // namespace
+
+job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
+                                 registry_actor registry) {
+  return behavior_of(self,
+                     std::make_shared<runner>(self, std::move(world), std::move(registry)));
+}
+
+job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_environment> world,
+                                    registry_actor registry,
+                                    std::shared_ptr<const core::job::job> stored,
+                                    std::uint64_t version, std::string why_recovered) {
+  self->state.job = *stored;
+  self->state.version = version;
+  auto run = std::make_shared<runner>(self, std::move(world), std::move(registry));
+  run->recover(why_recovered);
+  return behavior_of(self, run);
+}
+
+}  // namespace ved::actors

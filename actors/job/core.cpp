@@ -417,7 +417,9 @@ result<events> on(const job& state, const report_control& what, const context& c
   events out;
   if (!what.refused || !with_scheduler(state)) return out;
   // A refused cancel stays wanted: the job may simply have ended, and the next poll tells.
-  if (what.control == pb::JOB_CONTROL_CANCEL || state.wanted != what.control) return out;
+  if (what.control == pb::JOB_CONTROL_CANCEL || what.control == pb::JOB_CONTROL_UNSPECIFIED ||
+      state.wanted != what.control)
+    return out;
   auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
   event.set_control(what.control);
   event.set_reason(what.reason);

@@ -1,0 +1,66 @@
+#include "actors/event_log/actor.hpp"
+
+#include <algorithm>
+#include <caf/typed_event_based_actor.hpp>
+
+namespace ved::actors {
+namespace {
+
+using self_pointer = event_log_actor::stateful_pointer<event_log_state>;
+
+void publish(commit_feed& feed, std::uint64_t position,
+             const std::vector<store::append_request>& requests) {
+  commit_feed::commit what;
+  what.last_position = position;
+  what.streams.reserve(requests.size());
+  for (const auto& request : requests) what.streams.push_back(request.stream);
+  feed.publish(what);
+}
+
+void flush(self_pointer self, const event_log_deps& deps) {
+  auto& state = self->state;
+  state.flush_sent = false;
+  while (!state.queue.empty()) {
+    const auto count = std::min(state.queue.size(), append_group_max);
+    std::vector<event_log_state::waiting> group(
+        std::make_move_iterator(state.queue.begin()),
+        std::make_move_iterator(state.queue.begin() + static_cast<std::ptrdiff_t>(count)));
+    state.queue.erase(state.queue.begin(),
+                      state.queue.begin() + static_cast<std::ptrdiff_t>(count));
+    std::vector<store::append_request> requests;
+    requests.reserve(count);
+    for (auto& one : group) requests.push_back(std::move(one.request));
+    auto outcome = deps.log->commit(requests, deps.clock());
+    if (!outcome) {
+      for (auto& one : group) one.promise.deliver(append_reply{fail(outcome.error())});
+      deps.fatal(outcome.error().message);
+      self->quit(caf::exit_reason::user_shutdown);
+      return;
+    }
+    publish(*deps.feed, deps.log->last_position(), requests);
+    for (std::size_t i = 0; i < group.size(); ++i)
+      group[i].promise.deliver(append_reply{std::move((*outcome)[i])});
+  }
+}
+
+}  // namespace
+
+event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps) {
+  return {
+      [self](store::append_request& request) -> caf::result<append_reply> {
+        auto& state = self->state;
+        if (state.queue.size() >= append_queue_max)
+          return append_reply{fail(errc::overloaded, "event log: too many appends are waiting")};
+        auto promise = self->make_response_promise<append_reply>();
+        state.queue.push_back({std::move(request), promise});
+        if (!state.flush_sent) {
+          state.flush_sent = true;
+          self->send(self, flush_atom::value);
+        }
+        return promise;
+      },
+      [self, deps = std::move(deps)](flush_atom) { flush(self, deps); },
+  };
+}
+
+}  // namespace ved::actors

@@ -1,0 +1,46 @@
+#pragma once
+
+#include <caf/fwd.hpp>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "actors/interfaces.hpp"
+#include "actors/shell/log_sink.hpp"
+
+namespace ved::actors {
+
+/// What every job of a daemon shares; one object, so that a job costs a pointer.
+struct job_environment {
+  event_log_actor log;
+  std::shared_ptr<store::event_log> reading;
+  std::unordered_map<cluster_id, link_actor> links;
+  std::unordered_map<cluster_id, core::job::policy> policies;
+  std::shared_ptr<log_sink> logs;
+  std::function<time_point()> clock;
+  /// Named places where tests and torture runs kill the process; does nothing otherwise.
+  std::function<void(const char* point)> crash_point;
+};
+
+class job_state {
+ public:
+  static inline const char* name = "job";
+
+  core::job::job job;
+  std::uint64_t version = 0;  ///< of its stream; 0: not accepted yet
+  time_point woken_at;        ///< the wake-up that the registry holds for us
+};
+
+using job_pointer = job_actor::stateful_pointer<job_state>;
+
+/// A job that is not in the log yet: its first message must be `submit_job`.
+job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
+                                 registry_actor registry);
+
+/// A job as stored. It knows nothing of requests in flight and says so in the log.
+job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_environment> world,
+                                    registry_actor registry,
+                                    std::shared_ptr<const core::job::job> stored,
+                                    std::uint64_t version, std::string why_recovered);
+
+}  // namespace ved::actors

@@ -1,0 +1,199 @@
+#include "actors/link/actor.hpp"
+
+#include <algorithm>
+#include <caf/typed_event_based_actor.hpp>
+
+namespace ved::actors {
+namespace {
+
+namespace link = core::link;
+using self_pointer = link_actor::stateful_pointer<link_state>;
+
+constexpr auto tick_interval = milliseconds{100};
+constexpr auto append_timeout = seconds{30};
+constexpr std::size_t changes_max = 64;
+
+/// The behavior's helper: one per actor, shared by its handlers.
+class runner : public std::enable_shared_from_this<runner> {
+ public:
+  runner(self_pointer self, link_deps deps) : self_(self), deps_(std::move(deps)) {
+    auto& state = self_->state;
+    state.core = std::make_unique<link::link>(deps_.limits, deps_.clock());
+    if (auto head = deps_.reading->state(stream()); head && *head)
+      state.stream_version = (*head)->version;
+  }
+
+  void want(const link_want& what) {
+    deliver(self_->state.core->want(what.job, what.what, deps_.clock()));
+    if (self_->state.pumped) return;
+    self_->state.pumped = true;
+    self_->send(self_, pump_atom::value);
+  }
+
+  void pump() {
+    self_->state.pumped = false;
+    deliver(self_->state.core->tick(deps_.clock()));
+  }
+
+  void complete(const link_completion& done) {
+    if (done.inventory) self_->state.inventory = done.inventory;
+    deliver(self_->state.core->complete(done.order, done.what, deps_.clock()));
+    pump();
+  }
+
+  pb::Cluster describe() const {
+    const auto view = self_->state.core->view();
+    pb::Cluster out;
+    out.set_cluster_id(deps_.cluster.str());
+    out.set_scheduler_type(deps_.scheduler_type);
+    out.set_connected(view.state == link::breaker::closed);
+    out.set_breaker(view.state == link::breaker::closed ? "closed"
+                    : view.state == link::breaker::open ? "open"
+                                                        : "half_open");
+    out.set_reason(view.reason);
+    out.set_last_poll_at_us(to_us(view.last_poll_at));
+    out.set_down_since_us(to_us(view.down_since));
+    out.set_jobs_tracked(static_cast<int>(view.jobs_followed));
+    out.set_submissions_waiting(static_cast<int>(view.submissions_waiting));
+    out.set_queries(view.queries);
+    out.set_poll_interval_ms(
+        std::chrono::duration_cast<milliseconds>(deps_.limits.poll_interval).count());
+    out.set_last_poll_us(view.last_poll_took.count());
+    if (self_->state.inventory) add_inventory(out, *self_->state.inventory);
+    return out;
+  }
+
+ private:
+  std::string stream() const { return "cluster/" + deps_.cluster.str(); }
+
+  static void add_inventory(pb::Cluster& out, const adapters::inventory& in) {
+    out.set_scheduler(in.scheduler);
+    out.set_cpus_total(in.cpus_total);
+    out.set_cpus_allocated(in.cpus_allocated);
+    out.set_memory_mb_total(in.memory_mb_total);
+    out.set_memory_mb_allocated(in.memory_mb_allocated);
+    out.set_gpus_total(in.gpus_total);
+    out.set_gpus_allocated(in.gpus_allocated);
+    out.set_jobs_queued(in.jobs_queued);
+    out.set_jobs_running(in.jobs_running);
+    for (const auto& queue : in.queues) {
+      auto& q = *out.add_queues();
+      q.set_name(queue.name);
+      q.set_accepts_jobs(queue.accepts_jobs);
+      q.set_nodes(queue.nodes);
+      q.set_cpus_per_node_max(queue.cpus_per_node_max);
+      q.set_memory_mb_per_node_max(queue.memory_mb_per_node_max);
+      q.set_gpus_per_node_max(queue.gpus_per_node_max);
+      q.set_time_limit_seconds(queue.time_limit_seconds);
+    }
+  }
+
+  void deliver(link::outputs out) {
+    auto& state = self_->state;
+    for (auto& order : out.orders) run(std::move(order));
+    if (state.sink)
+      for (auto& [job, command] : out.reports)
+        self_->send(state.sink, job_report{job, std::move(command)});
+    if (out.change) record(*out.change);
+  }
+
+  void run(link::order order) {
+    auto what = std::make_shared<link::order>(std::move(order));
+    auto reply = [to = caf::actor_cast<link_actor>(self_)](link_completion done) {
+      caf::anon_send(to, std::move(done));
+    };
+    const bool taken = deps_.pool->post(
+        [what, reply, reading = deps_.reading,
+         clock = deps_.clock](result<adapters::scheduler*> port) {
+          if (!port) {
+            reply({what->id, not_called(*what, port.error().message), nullptr});
+            return;
+          }
+          auto done = run_order(**port, *what, spec_reader_of(reading), clock());
+          reply({what->id, std::move(done.what), std::move(done.inventory)});
+        });
+    if (!taken) reply({what->id, not_called(*what, "too many calls are waiting"), nullptr});
+  }
+
+  static spec_reader spec_reader_of(const std::shared_ptr<store::event_log>& log) {
+    return [log](const job_id& job) -> result<pb::JobSpec> {
+      const auto stream = "job/" + job.str();
+      auto first = log->read_stream(stream, 0, 1);
+      if (!first) return fail(first.error());
+      if (first->empty() || !first->front().has_job_accepted())
+        return fail(errc::corrupt, stream + ": its first event is not job_accepted");
+      return first->front().job_accepted().spec();
+    };
+  }
+
+  // --- the cluster's own stream: when it was down, and why ---
+
+  void record(link::breaker_change change) {
+    deps_.logs->write(change.up ? log_severity::info : log_severity::error, "hpc_scheduler",
+                      change.up ? "cluster_up" : "cluster_down",
+                      {{"cluster_id", deps_.cluster.str()}, {"reason", change.reason}});
+    auto& waiting = self_->state.to_record;
+    if (waiting.size() >= changes_max) waiting.pop_front();
+    waiting.push_back(std::move(change));
+    append_next();
+  }
+
+  void append_next() {
+    auto& state = self_->state;
+    if (state.appending || state.to_record.empty()) return;
+    state.appending = true;
+    const auto change = std::move(state.to_record.front());
+    state.to_record.pop_front();
+    store::append_request request;
+    request.stream = stream();
+    request.expected_version = state.stream_version;
+    auto& event = request.events.emplace_back();
+    event.set_principal("ved");
+    if (change.up) {
+      event.mutable_cluster_up()->set_at_us(to_us(deps_.clock()));
+      event.mutable_cluster_up()->set_cluster_id(deps_.cluster.str());
+      event.mutable_cluster_up()->set_down_us(change.down_for.count());
+    } else {
+      event.mutable_cluster_down()->set_at_us(to_us(deps_.clock()));
+      event.mutable_cluster_down()->set_cluster_id(deps_.cluster.str());
+      event.mutable_cluster_down()->set_reason(change.reason);
+    }
+    auto self = self_;
+    self_->request(deps_.log, append_timeout, std::move(request))
+        .then(
+            [this, self, keep = shared_from_this()](const append_reply& reply) {
+              self->state.appending = false;
+              // Another incarnation of this link wrote to the stream: its next version is ours.
+              if (reply.outcome) self->state.stream_version = reply.outcome->version;
+              else if (auto head = deps_.reading->state(stream()); head && *head)
+                self->state.stream_version = (*head)->version;
+              append_next();
+            },
+            [self, keep = shared_from_this()](const caf::error&) {
+              self->state.appending = false;
+            });
+  }
+
+  self_pointer self_;
+  link_deps deps_;
+};
+
+}  // namespace
+
+link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
+  auto run = std::make_shared<runner>(self, std::move(deps));
+  self->send(self, tick_atom::value);
+  return {
+      [run](const link_want& what) { run->want(what); },
+      [run](const link_completion& done) { run->complete(done); },
+      [self](const subscribe_reports& to) { self->state.sink = to.sink; },
+      [self, run](tick_atom) {
+        run->pump();
+        self->delayed_send(self, tick_interval, tick_atom::value);
+      },
+      [run](pump_atom) { run->pump(); },
+      [run](describe_atom) { return cluster_reply{run->describe()}; },
+  };
+}
+
+}  // namespace ved::actors

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <caf/fwd.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "actors/interfaces.hpp"
+#include "actors/shell/io_pool.hpp"
+#include "actors/shell/log_sink.hpp"
+#include "actors/shell/port_calls.hpp"
+
+namespace ved::actors {
+
+struct link_deps {
+  cluster_id cluster;
+  std::string scheduler_type;
+  core::link::limits limits;
+  event_log_actor log;
+  std::shared_ptr<store::event_log> reading;  ///< specs of accepted jobs, version of our stream
+  std::shared_ptr<io_pool> pool;
+  std::shared_ptr<log_sink> logs;
+  std::function<time_point()> clock;
+};
+
+class link_state {
+ public:
+  static inline const char* name = "scheduler_link";
+
+  std::unique_ptr<core::link::link> core;
+  report_sink sink;
+  bool pumped = false;
+  std::uint64_t stream_version = 0;
+  bool appending = false;
+  std::deque<core::link::breaker_change> to_record;
+  std::shared_ptr<const adapters::inventory> inventory;
+};
+
+/// One cluster's connection. Spawn once per cluster; the pool outlives it.
+link_actor::behavior_type scheduler_link(link_actor::stateful_pointer<link_state> self,
+                                         link_deps deps);
+
+}  // namespace ved::actors

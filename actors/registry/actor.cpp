@@ -1,0 +1,201 @@
+#include "actors/registry/actor.hpp"
+
+#include <algorithm>
+#include <caf/typed_event_based_actor.hpp>
+
+#include "actors/job/projection.hpp"
+
+namespace ved::actors {
+namespace {
+
+namespace job = core::job;
+using self_pointer = registry_actor::stateful_pointer<registry_state>;
+
+constexpr auto tick_interval = milliseconds{50};
+constexpr std::size_t recover_batch = 500;
+constexpr auto respawn_first = milliseconds{200};
+constexpr auto respawn_most = seconds{30};
+constexpr std::string_view live_prefix = "l/";
+
+class runner {
+ public:
+  runner(self_pointer self, registry_deps deps) : self_(self), deps_(std::move(deps)) {}
+
+  caf::result<job_reply> submit(const submit_job& what) {
+    auto& state = self_->state;
+    const job_id id{what.spec->job_id()};
+    if (const auto it = state.jobs.find(id); it != state.jobs.end())
+      return self_->delegate(it->second, what);
+    auto stored = deps_.world->reading->state(core::job_stream(id.str()));
+    if (!stored) return job_reply{fail(stored.error())};
+    if (*stored) return job_reply{compare(**stored, what)};
+    if (state.jobs.size() >= deps_.live_jobs_max)
+      return job_reply{fail(errc::overloaded,
+                            "job " + id.str() + ": " + std::to_string(state.jobs.size()) +
+                                " jobs are live, the most that hpc.job_service.max_concurrent_jobs "
+                                "allows")};
+    auto made = self_->spawn(new_job, deps_.world, registry_actor{self_});
+    adopt(id, made);
+    return self_->delegate(made, what);
+  }
+
+  caf::result<job_reply> ask(const ask_job& what) {
+    if (const auto it = self_->state.jobs.find(what.job); it != self_->state.jobs.end())
+      return self_->delegate(it->second, what);
+    auto stored = read(what.job);
+    if (!stored) return job_reply{fail(stored.error())};
+    if (!job::is_terminal(stored->first)) {
+      revive(what.job, std::move(*stored));
+      return self_->delegate(self_->state.jobs.at(what.job), what);
+    }
+    auto made = job::decide(stored->first, what.what, {});
+    if (!made) return job_reply{fail(made.error())};
+    return job_reply{job_snapshot{job::to_record(stored->first), stored->second, false}};
+  }
+
+  void report(const job_report& what) {
+    if (const auto it = self_->state.jobs.find(what.job); it != self_->state.jobs.end())
+      self_->send(it->second, what);
+  }
+
+  void ended(const job_ended& what) {
+    auto& state = self_->state;
+    const auto it = state.jobs.find(what.job);
+    if (it == state.jobs.end() || it->second.address() != self_->current_sender()->address())
+      return;
+    self_->send(it->second, dismiss_atom::value);
+    state.ids.erase(it->second.address());
+    state.fallen_jobs.erase(what.job);
+    state.jobs.erase(it);
+  }
+
+  void down(const caf::down_msg& what) {
+    auto& state = self_->state;
+    const auto it = state.ids.find(what.source);
+    if (it == state.ids.end()) return;
+    const job_id id = it->second;
+    state.ids.erase(it);
+    state.jobs.erase(id);
+    if (what.reason == caf::exit_reason::normal) return;
+    auto& fall = state.fallen_jobs[id];
+    const auto pause = std::min<microseconds>(respawn_first * (1 << std::min(fall.times, 10)),
+                                              respawn_most);
+    ++fall.times;
+    fall.again_at = deps_.world->clock() + pause;
+    deps_.world->logs->write(log_severity::error, "hpc_job", "job_actor_failed",
+                             {{"job_id", id.str()}, {"times", std::to_string(fall.times)}});
+  }
+
+  void tick() {
+    auto& state = self_->state;
+    const auto now = deps_.world->clock();
+    while (!state.wakes.empty() && state.wakes.top().at <= now) {
+      const job_id id = state.wakes.top().job;
+      state.wakes.pop();
+      report({id, job::advance{}});
+    }
+    for (auto& [id, fall] : state.fallen_jobs) {
+      if (fall.again_at > now || state.jobs.contains(id)) continue;
+      if (auto stored = read(id); stored && !job::is_terminal(stored->first))
+        revive(id, std::move(*stored));
+      fall.again_at = now + respawn_most;  // only looked at again if it falls again
+    }
+  }
+
+  /// True: there is more to recover.
+  bool recover_some() {
+    auto& state = self_->state;
+    auto page = deps_.world->reading->scan_index(live_prefix, state.recover_after, recover_batch);
+    if (!page) {
+      deps_.world->logs->write(log_severity::critical, "hpc_job", "recovery_failed",
+                               {{"reason", page.error().message}});
+      self_->quit(caf::exit_reason::unhandled_exception);
+      return false;
+    }
+    for (const auto& key : page->keys) {
+      const job_id id{std::string(core::job_of_index_key(key))};
+      if (state.jobs.contains(id)) continue;
+      if (auto stored = read(id); stored && !job::is_terminal(stored->first))
+        revive(id, std::move(*stored));
+      else if (!stored)
+        deps_.world->logs->write(log_severity::critical, "hpc_job", "job_not_recovered",
+                                 {{"job_id", id.str()}, {"reason", stored.error().message}});
+    }
+    if (!page->keys.empty()) state.recover_after = page->keys.back();
+    state.recovered = !page->more;
+    return page->more;
+  }
+
+ private:
+  using stored_job_state = std::pair<job::job, std::uint64_t>;
+
+  result<stored_job_state> read(const job_id& id) const {
+    auto stored = deps_.world->reading->state(core::job_stream(id.str()));
+    if (!stored) return fail(stored.error());
+    if (!*stored) return fail(errc::not_found, "job " + id.str() + ": not known");
+    pb::JobRecord record;
+    if (!record.ParseFromString((*stored)->state))
+      return fail(errc::corrupt, "job " + id.str() + ": stored state does not parse");
+    auto folded = job::from_record(record);
+    if (!folded) return fail(folded.error());
+    return stored_job_state{std::move(*folded), (*stored)->version};
+  }
+
+  static result<job_snapshot> compare(const store::stream_state& stored, const submit_job& what) {
+    job_snapshot known{{}, stored.version, true};
+    if (!known.record.ParseFromString(stored.state))
+      return fail(errc::corrupt, "job " + what.spec->job_id() + ": stored state does not parse");
+    if (known.record.spec_hash() != what.spec_hash)
+      return fail(errc::conflict,
+                  "job " + what.spec->job_id() + ": already accepted with another spec");
+    return known;
+  }
+
+  void adopt(const job_id& id, const job_actor& made) {
+    self_->monitor(made);
+    self_->state.ids[made.address()] = id;
+    self_->state.jobs[id] = made;
+  }
+
+  void revive(const job_id& id, stored_job_state stored) {
+    auto job = std::make_shared<const job::job>(std::move(stored.first));
+    const auto fallen = self_->state.fallen_jobs.contains(id);
+    adopt(id, self_->spawn(stored_job, deps_.world, registry_actor{self_}, std::move(job),
+                           stored.second,
+                           fallen ? "the job's actor failed while the submission was in flight"
+                                  : deps_.why_recovered));
+  }
+
+  self_pointer self_;
+  registry_deps deps_;
+};
+
+}  // namespace
+
+registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps) {
+  for (const auto& [id, link] : deps.world->links)
+    self->send(link, subscribe_reports{registry_actor{self}});
+  auto run = std::make_shared<runner>(self, std::move(deps));
+  self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
+  self->send(self, recover_atom::value);
+  self->send(self, tick_atom::value);
+  return {
+      [run](const submit_job& what) { return run->submit(what); },
+      [run](const ask_job& what) { return run->ask(what); },
+      [run](const job_report& what) { run->report(what); },
+      [self](const wake_job& what) { self->state.wakes.push({what.at, what.job}); },
+      [run](const job_ended& what) { run->ended(what); },
+      [self, run](tick_atom) {
+        run->tick();
+        self->delayed_send(self, tick_interval, tick_atom::value);
+      },
+      [self, run](recover_atom) {
+        if (run->recover_some()) self->send(self, recover_atom::value);
+      },
+      [self](describe_atom) {
+        return registry_view{self->state.jobs.size(), self->state.recovered};
+      },
+  };
+}
+
+}  // namespace ved::actors

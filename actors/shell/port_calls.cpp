@@ -1,0 +1,189 @@
+#include "actors/shell/port_calls.hpp"
+
+#include <utility>
+
+namespace ved::actors {
+namespace {
+
+namespace link = core::link;
+namespace job = core::job;
+
+template <class... Fs>
+struct overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+overloaded(Fs...) -> overloaded<Fs...>;
+
+job::report_submission translate(const submission_token& token,
+                                 const adapters::submit_outcome& outcome) {
+  job::report_submission out;
+  out.token = token;
+  std::visit(overloaded{[&](const adapters::accepted& a) {
+                          out.what = job::submission_result::accepted;
+                          out.id = a.id;
+                        },
+                        [&](const adapters::refused& r) {
+                          out.what = r.permanent ? job::submission_result::refused_permanent
+                                                 : job::submission_result::refused_policy;
+                          out.reason = r.reason;
+                        },
+                        [&](const adapters::not_sent& n) {
+                          out.what = job::submission_result::not_sent;
+                          out.reason = n.reason;
+                        },
+                        [&](const adapters::unknown_outcome& u) {
+                          out.what = job::submission_result::unknown;
+                          out.reason = u.reason;
+                        }},
+             outcome);
+  return out;
+}
+
+job::report_lookup translate(const submission_token& token,
+                             const adapters::find_outcome& outcome) {
+  job::report_lookup out;
+  out.token = token;
+  std::visit(overloaded{[&](const adapters::found& f) {
+                          out.what = job::lookup_result::found;
+                          out.ids = f.ids;
+                        },
+                        [&](const adapters::absent& a) {
+                          out.what = job::lookup_result::absent;
+                          out.reason = a.sources;
+                        },
+                        [&](const adapters::not_known& n) {
+                          out.what = job::lookup_result::unknown;
+                          out.reason = n.reason;
+                        }},
+             outcome);
+  return out;
+}
+
+std::variant<job::report_status, job::report_missing> translate(
+    const scheduler_job_id& id, const adapters::observation& seen) {
+  if (const auto* gone = std::get_if<adapters::missing>(&seen))
+    return job::report_missing{id, gone->confirmed, gone->reason};
+  const auto& s = std::get<adapters::job_status>(seen);
+  job::report_status out;
+  out.id = id;
+  out.state = s.state;
+  out.reason = s.reason;
+  out.started_at = s.started_at;
+  out.finished_at = s.finished_at;
+  out.exit_code = s.exit_code;
+  out.exit_signal = s.exit_signal;
+  out.usage = s.usage;
+  if (s.lost_claim_to) out.lost_claim_to = *s.lost_claim_to;
+  return out;
+}
+
+link::control_done::answer translate(const adapters::control_outcome& outcome) {
+  return std::visit(
+      overloaded{[](const adapters::control_done&) {
+                   return link::control_done::answer{true, false, {}};
+                 },
+                 [](const adapters::control_refused& r) {
+                   return link::control_done::answer{true, true, r.reason};
+                 },
+                 [](const adapters::control_unknown& u) {
+                   return link::control_done::answer{false, false, u.reason};
+                 }},
+      outcome);
+}
+
+adapters::tracked_job translate(const link::tracked& what) {
+  return {what.id, what.token, what.job};
+}
+
+link::completion submit(adapters::scheduler& port, const link::submit_order& order,
+                        const spec_reader& spec_of, adapters::scheduler::deadline until) {
+  link::submit_done done;
+  std::vector<adapters::submission> jobs;
+  std::vector<std::size_t> place;  // of jobs[i] in the order
+  for (std::size_t i = 0; i < order.items.size(); ++i) {
+    const auto& item = order.items[i];
+    done.answers.push_back({item.token, job::submission_result::not_sent, {}, {}});
+    auto spec = spec_of(item.job);
+    if (!spec) {
+      done.answers.back().reason = spec.error().message;
+      continue;
+    }
+    jobs.push_back({item.job, item.token, item.attempt, std::move(*spec)});
+    place.push_back(i);
+  }
+  const auto outcomes = port.submit(jobs, until);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    // An adapter that answers for fewer jobs than it got may have submitted the others.
+    done.answers[place[i]] = translate(
+        jobs[i].token, i < outcomes.size() ? outcomes[i]
+                                           : adapters::submit_outcome{adapters::unknown_outcome{
+                                                 "the adapter gave no answer for this job"}});
+  }
+  return done;
+}
+
+}  // namespace
+
+order_result run_order(adapters::scheduler& port, const link::order& what,
+                       const spec_reader& spec_of, time_point now) {
+  const auto left = what.deadline - now;
+  if (left <= microseconds{0}) return {not_called(what, "it waited too long for a worker"), {}};
+  const auto until = std::chrono::steady_clock::now() + left;
+  return std::visit(
+      overloaded{
+          [&](const link::submit_order& o) -> order_result {
+            return {submit(port, o, spec_of, until), {}};
+          },
+          [&](const link::find_order& o) -> order_result {
+            std::vector<submission_token> tokens;
+            for (const auto& [id, token] : o.items) tokens.push_back(token);
+            const auto found = port.find(tokens, until);
+            link::find_done done;
+            for (std::size_t i = 0; i < tokens.size() && i < found.size(); ++i)
+              done.answers.push_back(translate(tokens[i], found[i]));
+            return {done, {}};
+          },
+          [&](const link::poll_order& o) -> order_result {
+            std::vector<adapters::tracked_job> jobs;
+            jobs.reserve(o.jobs.size());
+            for (const auto& one : o.jobs) jobs.push_back(translate(one));
+            const auto seen = port.observe(jobs, until);
+            if (!seen) return {link::call_failed{seen.error().message}, {}};
+            if (seen->observations.size() != jobs.size())
+              return {link::call_failed{"the adapter answered for another number of jobs"}, {}};
+            link::poll_done done;
+            done.queries = seen->queries;
+            done.answers.reserve(jobs.size());
+            for (std::size_t i = 0; i < jobs.size(); ++i)
+              done.answers.push_back(translate(jobs[i].id, seen->observations[i]));
+            return {std::move(done), {}};
+          },
+          [&](const link::control_order& o) -> order_result {
+            std::vector<adapters::control_request> requests;
+            for (const auto& item : o.items)
+              requests.push_back({translate(item.job), item.control});
+            link::control_done done;
+            for (const auto& outcome : port.control(requests, until))
+              done.answers.push_back(translate(outcome));
+            return {done, {}};
+          },
+          [&](const link::inventory_order&) -> order_result {
+            auto taken = port.take_inventory(until);
+            if (!taken) return {link::call_failed{taken.error().message}, {}};
+            return {link::inventory_done{},
+                    std::make_shared<const adapters::inventory>(std::move(*taken))};
+          }},
+      what.what);
+}
+
+link::completion not_called(const link::order& what, const std::string& reason) {
+  const auto* submit = std::get_if<link::submit_order>(&what.what);
+  if (submit == nullptr) return link::call_failed{reason};
+  link::submit_done done;
+  for (const auto& item : submit->items)
+    done.answers.push_back({item.token, job::submission_result::not_sent, {}, reason});
+  return done;
+}
+
+}  // namespace ved::actors

@@ -1,0 +1,27 @@
+#pragma once
+
+#include <functional>
+
+#include "actors/link/core.hpp"
+#include "adapters/scheduler.hpp"
+
+/// Runs a link's orders through the scheduler port: core values in, core values out.
+namespace ved::actors {
+
+/// The spec of an accepted job, read from the log.
+using spec_reader = std::function<result<pb::JobSpec>(const job_id&)>;
+
+struct order_result {
+  core::link::completion what;
+  std::shared_ptr<const adapters::inventory> inventory;
+};
+
+/// Makes the call. `now` is compared with the order's deadline before a submission begins: one
+/// that waited too long in the queue is answered `not_sent`.
+order_result run_order(adapters::scheduler& port, const core::link::order& what,
+                       const spec_reader& spec_of, time_point now);
+
+/// The completion of an order whose call could not be made at all.
+core::link::completion not_called(const core::link::order& what, const std::string& reason);
+
+}  // namespace ved::actors
