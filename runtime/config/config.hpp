@@ -171,7 +171,7 @@ struct slurm_config {
   std::string controller_host = "slurmctld";
   int controller_port = 6817;
   std::string auth_method = "munge";  ///< munge, jwt
-  secret auth_token;                  ///< SLURM_JWT_TOKEN, or the content of auth_token_file
+  secret auth_token;                  ///< the content of auth_token_file, else SLURM_JWT_TOKEN
   std::string auth_token_file;
   std::string default_partition = "default";
   milliseconds job_poll_interval{10'000};
@@ -188,8 +188,8 @@ struct moab_config {
   int server_port = 42559;
   bool use_tls = true;
   std::string auth_method = "password";  ///< password, key, kerberos
-  std::string username;                  ///< MOAB_USERNAME goes before the file
-  secret password;                       ///< MOAB_PASSWORD, or the content of password_file
+  std::string username;                  ///< else MOAB_USERNAME
+  secret password;                       ///< the content of password_file, else MOAB_PASSWORD
   std::string password_file;
   std::string default_queue = "batch";
   std::string default_account = "default";
@@ -211,7 +211,7 @@ struct ood_config {
   std::string cluster = "virtengine-hpc";
   std::string oidc_issuer;
   std::string oidc_client_id;
-  secret oidc_client_secret;  ///< OOD_OIDC_CLIENT_SECRET, or the content of its file
+  secret oidc_client_secret;  ///< the content of its file, else OOD_OIDC_CLIENT_SECRET
   std::string oidc_client_secret_file;
   milliseconds session_poll_interval{15'000};
   milliseconds connection_timeout{30'000};
@@ -338,7 +338,7 @@ struct state_config {
 
 /// security
 struct security_config {
-  /// PROVIDER_SIGNING_KEY_PATH goes before the file; empty: STATE/keys/signing.key.
+  /// Else PROVIDER_SIGNING_KEY_PATH; empty: STATE/keys/signing.key.
   std::string signing_key_file;
 
   friend bool operator==(const security_config&, const security_config&) = default;

@@ -1,0 +1,220 @@
+#include <algorithm>
+#include <cmath>
+#include <set>
+#include <utility>
+
+#include "runtime/config/loader.hpp"
+#include "runtime/config/quantity.hpp"
+
+namespace ved::runtime {
+namespace {
+
+// --- settling -----------------------------------------------------------------------------------
+
+struct scheduler_keys {
+  std::string section;
+  std::string poll_key;
+  milliseconds poll;
+  milliseconds timeout;
+  int max_retries;
+};
+
+scheduler_keys keys_of(const cluster_config& c) {
+  switch (c.type) {
+    case scheduler_type::local:
+      return {"local", "job_poll_interval", c.local.job_poll_interval, c.connection_timeout, 0};
+    case scheduler_type::slurm:
+      return {"slurm", "job_poll_interval", c.slurm.job_poll_interval, c.slurm.connection_timeout,
+              c.slurm.max_retries};
+    case scheduler_type::moab:
+      return {"moab", "job_poll_interval", c.moab.job_poll_interval, c.moab.connection_timeout,
+              c.moab.max_retries};
+    case scheduler_type::ood:
+      return {"ood", "session_poll_interval", c.ood.session_poll_interval,
+              c.ood.connection_timeout, c.ood.max_retries};
+  }
+  return {};
+}
+
+// The most special key that the file gives wins.
+void settle_cluster(cluster_config& c, const std::string& path, const loading& state) {
+  const auto keys = keys_of(c);
+  const auto own = path + "." + keys.section + ".";
+  const bool local = c.type == scheduler_type::local;
+  if (!state.given(path + ".link.poll_interval")) {
+    const bool general = !local && !state.given(own + keys.poll_key) &&
+                         state.given("hpc.job_service.job_poll_interval");
+    c.poll_interval = general ? state.draft.value.hpc.job_service.job_poll_interval : keys.poll;
+  }
+  if (!state.given(path + ".link.connection_timeout")) c.connection_timeout = keys.timeout;
+  if (!state.given(path + ".retry.max_retries") && !state.given("hpc.retry.max_retries") &&
+      state.given(own + "max_retries")) {
+    c.retry.max_retries = keys.max_retries;
+  }
+}
+
+// --- rules of one key ---------------------------------------------------------------------------
+
+std::optional<double> number_of(const key& k) {
+  if (auto* const* v = std::get_if<int*>(&k.target)) return **v;
+  if (auto* const* v = std::get_if<std::int64_t*>(&k.target)) return static_cast<double>(**v);
+  if (auto* const* v = std::get_if<double*>(&k.target)) return **v;
+  if (auto* const* v = std::get_if<milliseconds*>(&k.target)) {
+    return static_cast<double>((*v)->count());
+  }
+  if (const auto* v = std::get_if<size_target>(&k.target)) return static_cast<double>(*v->bytes);
+  return std::nullopt;
+}
+
+std::vector<std::string> texts_of(const key& k) {
+  if (auto* const* v = std::get_if<std::string*>(&k.target)) return {**v};
+  if (auto* const* v = std::get_if<ved::cluster_id*>(&k.target)) return {(*v)->str()};
+  if (auto* const* v = std::get_if<std::vector<std::string>*>(&k.target)) return **v;
+  return {};
+}
+
+// The words of the provider daemon first, then what exactly was expected.
+std::string violation(const key& k, const std::string& detail) {
+  return k.rule.empty() ? detail : k.rule + " (" + detail + ")";
+}
+
+void check_key(const key& k, const std::string& path, loading& state) {
+  if (const auto number = number_of(k); number && (*number < k.least || *number > k.most)) {
+    state.complain(path,
+                   violation(k, "expected " + expected_text(k) + ", got " + *value_text(k)));
+    return;
+  }
+  const bool is_list = std::holds_alternative<std::vector<std::string>*>(k.target);
+  for (const auto& text : texts_of(k)) {
+    if (text.empty() && !is_list) {
+      if (k.required) {
+        state.complain(path, k.rule);
+      } else if (!k.choices.empty()) {
+        state.complain(path, violation(k, "expected " + expected_text(k) + ", got \"\""));
+      }
+      continue;
+    }
+    if (!k.choices.empty() &&
+        std::find(k.choices.begin(), k.choices.end(), text) == k.choices.end()) {
+      state.complain(path, violation(k, "expected " + expected_text(k) + ", got " + shown(text)));
+    } else if (k.form != nullptr) {
+      if (const auto expected = k.form(text)) {
+        state.complain(path, "expected " + *expected + ", got " + shown(text));
+      }
+    }
+  }
+}
+
+// --- rules between keys -------------------------------------------------------------------------
+
+void check_clusters(loading& state) {
+  const auto& value = state.draft.value;
+  const auto single = state.lines.find(single_form_path);
+  if (!value.clusters.empty() && single != state.lines.end()) {
+    state.complain("hpc.clusters",
+                   "given together with the single form (line " + std::to_string(single->second) +
+                       ": scheduler_type, cluster_id, link, local, slurm, moab or ood below hpc); "
+                       "move that into an item of hpc.clusters");
+  }
+  if (!value.hpc.enabled) return;
+  std::set<std::string> ids;
+  const auto check_one = [&](const cluster_config& c, const std::string& path) {
+    if (!c.cluster_id.empty() && !ids.insert(c.cluster_id.str()).second) {
+      state.complain(path + ".cluster_id",
+                     "expected a unique name, got " + shown(c.cluster_id.str()) + " again");
+    }
+    if (c.type != scheduler_type::local && c.poll_interval < milliseconds{1'000}) {
+      state.complain(path + ".link.poll_interval",
+                     "job_poll_interval must be at least 1 second (expected duration >= 1s for " +
+                         std::string(to_string(c.type)) + ", got " +
+                         format_duration(c.poll_interval) + ")");
+    }
+    std::set<std::string> queues;
+    for (std::size_t i = 0; i < c.local.queues.size(); ++i) {
+      if (queues.insert(c.local.queues[i].name).second) continue;
+      state.complain(path + ".local.queues[" + std::to_string(i) + "].name",
+                     "expected a unique name, got " + shown(c.local.queues[i].name) + " again");
+    }
+  };
+  for (std::size_t i = 0; i < value.clusters.size(); ++i) {
+    check_one(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]");
+  }
+  if (value.clusters.empty()) check_one(state.draft.single, "hpc");
+}
+
+void check_hooks(loading& state) {
+  std::set<std::string> names;
+  const auto& hooks = state.draft.value.hooks;
+  for (std::size_t i = 0; i < hooks.size(); ++i) {
+    const auto path = "hooks[" + std::to_string(i) + "]";
+    const auto& hook = hooks[i];
+    if (!hook.name.empty() && !names.insert(hook.name).second) {
+      state.complain(path + ".name", "expected a unique name, got " + shown(hook.name) + " again");
+    }
+    if (hook.command.empty() == hook.url.empty()) {
+      state.complain(path, "expected either command or url, got " +
+                               std::string(hook.url.empty() ? "neither" : "both"));
+    }
+    if (!hook.command.empty() && is_absolute_path(hook.command.front())) {
+      state.complain(path + ".command", "expected an absolute path as first item, got " +
+                                            shown(hook.command.front()));
+    }
+    if (!hook.command.empty() && !hook.secret_file.empty()) {
+      state.complain(path + ".secret_file", "expected only with url; a command is not signed");
+    }
+  }
+}
+
+void check_listeners(loading& state) {
+  const auto& value = state.draft.value;
+  struct listener {
+    const char* name;
+    bool on;
+    const std::string* address;
+    int port;
+  };
+  const listener all[] = {
+      {"http", true, &value.http.address, value.http.port},
+      {"gateway", value.gateway.enabled, &value.gateway.address, value.gateway.port},
+      {"metrics", value.metrics.enabled, &value.metrics.address, value.metrics.port}};
+  for (const auto& a : all) {
+    for (const auto& b : all) {
+      if (&a >= &b || !a.on || !b.on || a.port == 0) continue;
+      if (a.port == b.port && *a.address == *b.address) {
+        state.complain(std::string(b.name) + ".port",
+                       "expected a port of its own, got that of " + std::string(a.name));
+      }
+    }
+  }
+}
+
+}  // namespace
+
+void settle(loading& state) {
+  auto& value = state.draft.value;
+  state.draft.single.retry = value.hpc.retry;
+  settle_cluster(state.draft.single, "hpc", state);
+  for (std::size_t i = 0; i < value.clusters.size(); ++i) {
+    settle_cluster(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]", state);
+  }
+  if (!state.given("state.directory") && state.given("hpc.job_service.state_store_path")) {
+    value.state.directory = value.hpc.job_service.state_store_path;
+  }
+}
+
+void check(loading& state) {
+  // With a list of clusters the single form is not in use, so its rules are not.
+  const bool single = state.draft.value.clusters.empty();
+  const auto root = describe(state.draft);
+  walk(root, "", true, [&](const std::string& path, const section& s, bool enabled) {
+    if (!enabled) return;
+    for (const auto& k : s.keys) {
+      if (!k.single_form || single) check_key(k, join_path(path, k.name), state);
+    }
+  });
+  check_clusters(state);
+  check_hooks(state);
+  check_listeners(state);
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,180 @@
+#include "runtime/config/schema.hpp"
+
+// What belongs to one cluster: an item of hpc.clusters, or the single form below hpc.
+namespace ved::runtime {
+namespace {
+
+constexpr double second = 1'000;
+constexpr double hour = 3'600 * second;
+constexpr double day = 24 * hour;
+constexpr auto later = "this scheduler comes with a later version";
+
+void describe_link(section& into, cluster_config& c) {
+  auto& s = into.open("link", "How the scheduler is asked; one set of bounds per cluster.");
+  s.add("poll_interval", &c.poll_interval,
+        "Between two polls. Not given: the scheduler section's, or job_service.job_poll_interval.")
+      .range(100, day);
+  s.add("connection_timeout", &c.connection_timeout,
+        "For one call. Not given: the scheduler section's.")
+      .range(100, hour);
+  s.add("io_workers", &c.io_workers, "Calls at the same time.").range(1, 64);
+  s.add("submit_queue_max", &c.submit_queue_max, "Submissions that may wait for a worker.")
+      .range(1, 1'000'000);
+  s.add("control_queue_max", &c.control_queue_max, "Other commands that may wait.")
+      .range(1, 1'000'000);
+  s.add("submit_batch_max", &c.submit_batch_max, "Submissions in one call.").range(1, 1'000);
+  s.add("queries_per_minute_max", &c.queries_per_minute_max, "Queries of every kind.")
+      .range(1, 60'000);
+  s.add("message_timeout", &c.message_timeout,
+        "The scheduler may act on a message this much later (Slurm: MessageTimeout).")
+      .range(0, hour);
+  s.add("vanish_grace", &c.vanish_grace, "A job must stay absent this long to count as lost.")
+      .range(0, day);
+  s.add("breaker_failures", &c.breaker.failures, "Failures in a row that open the breaker.")
+      .range(1, 1'000);
+  s.add("breaker_open_for", &c.breaker.open_for, "How long it stays open before a trial.")
+      .range(100, hour);
+}
+
+section local_queue_section(local_queue_config& c) {
+  section s;
+  s.add("name", &c.name, "The queue_name of jobs.").needed("name is required").formed(is_name);
+  s.add("priority", &c.priority, "Higher starts first.").range(-1'000'000, 1'000'000);
+  s.add("cpus_per_job_max", &c.cpus_per_job_max, "0: no limit.").range(0, 65'536);
+  s.add("time_limit", &c.time_limit, "0s: no limit.").range(0, 366 * day);
+  return s;
+}
+
+void describe_local(section& into, local_config& c) {
+  auto& s = into.open("local", "scheduler_type local: processes on this machine.");
+  s.add("cpus", &c.cpus, "Slots; 0: all cores.").range(0, 65'536);
+  s.add("memory_mb", &c.memory_mb, "0: all memory.").range(0, 1LL << 40);
+  s.add("gpus", &c.gpus, "GPUs.").range(0, 1'024);
+  s.add("run_as", &c.run_as, "User that jobs run as; needs root. Empty: the daemon's own.")
+      .formed(is_name);
+  s.add("work_directory", &c.work_directory, "Of the jobs. Empty: STATE/local/CLUSTER.")
+      .formed(is_absolute_path);
+  s.add("kill_wait", &c.kill_wait, "Between TERM and KILL.").range(0, hour);
+  s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(100, day);
+  list queues;
+  queues.name = "queues";
+  queues.doc = "Empty: one queue that takes any name.";
+  auto* all = &c.queues;
+  queues.append = [all] { return local_queue_section(all->emplace_back()); };
+  queues.items = [all] {
+    std::vector<section> items;
+    for (auto& one : *all) items.push_back(local_queue_section(one));
+    return items;
+  };
+  queues.sample = [] {
+    static local_queue_config sample;
+    return local_queue_section(sample);
+  };
+  s.lists.push_back(std::move(queues));
+}
+
+void describe_ssh(section& into, ssh_config& c) {
+  auto& s = into.open("ssh", "Where the commands run; an empty host: on this machine.");
+  s.add("host", &c.host, "Login or controller node.");
+  s.add("port", &c.port, "Its ssh port.").range(1, 65'535);
+  s.add("user", &c.user, "Empty: the daemon's own.").formed(is_name);
+  s.add("key_file", &c.key_file, "Private key, mode 0600.").formed(is_absolute_path);
+  s.add("timeout", &c.timeout, "For connecting.").range(100, hour);
+  s.add("keepalive", &c.keepalive, "Between two signs of life; 0s: none.").range(0, hour);
+  s.add("pool_size", &c.pool_size, "Connections.").range(1, 64);
+  s.add("pool_idle_timeout", &c.pool_idle_timeout, "Unused for longer: closed.").range(0, day);
+  s.add("host_key_callback", &c.host_key_callback, "How the host's key is checked.")
+      .one_of({"known_hosts", "pinned", "insecure"});
+  s.add("known_hosts_path", &c.known_hosts_path, "Empty: ~/.ssh/known_hosts.")
+      .formed(is_absolute_path);
+  s.add("host_public_key", &c.host_public_key, "The pinned key, as in known_hosts.");
+}
+
+void describe_slurm(section& into, slurm_config& c) {
+  auto& s = into.open("slurm", "scheduler_type slurm.");
+  s.not_used = later;
+  s.add("cluster_name", &c.cluster_name, "As in slurm.conf.");
+  s.add("controller_host", &c.controller_host, "Where slurmctld runs.");
+  s.add("controller_port", &c.controller_port, "Its port.").range(1, 65'535);
+  s.add("auth_method", &c.auth_method, "How to prove who we are.").one_of({"munge", "jwt"});
+  s.add("auth_token", refused_secret{"the environment variable SLURM_JWT_TOKEN, or auth_token_file"},
+        "Refused here: set SLURM_JWT_TOKEN.");
+  s.add("auth_token_file", &c.auth_token_file, "File of the token, mode 0600.")
+      .formed(is_absolute_path);
+  s.add("default_partition", &c.default_partition, "Of jobs that name none.");
+  s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(second, day);
+  s.add("connection_timeout", &c.connection_timeout, "For one call.").range(100, hour);
+  s.add("max_retries", &c.max_retries, "As retry.max_retries, when that is not given.")
+      .range(0, 1'000)
+      .says("max_retries cannot be negative");
+  describe_ssh(s, c.ssh);
+}
+
+void describe_moab(section& into, moab_config& c) {
+  auto& s = into.open("moab", "scheduler_type moab.");
+  s.not_used = later;
+  s.add("server_host", &c.server_host, "Where Moab runs.");
+  s.add("server_port", &c.server_port, "Its port.").range(1, 65'535);
+  s.add("use_tls", &c.use_tls, "Encrypt the connection.");
+  s.add("auth_method", &c.auth_method, "How to prove who we are.")
+      .one_of({"password", "key", "kerberos"});
+  s.add("username", &c.username, "Empty: MOAB_USERNAME.");
+  s.add("password", refused_secret{"the environment variable MOAB_PASSWORD, or password_file"},
+        "Refused here: set MOAB_PASSWORD.");
+  s.add("password_file", &c.password_file, "File of the password, mode 0600.")
+      .formed(is_absolute_path);
+  s.add("default_queue", &c.default_queue, "Of jobs that name none.");
+  s.add("default_account", &c.default_account, "Account that jobs are charged to.");
+  s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(second, day);
+  s.add("connection_timeout", &c.connection_timeout, "For one call.").range(100, hour);
+  s.add("max_retries", &c.max_retries, "As retry.max_retries, when that is not given.")
+      .range(0, 1'000)
+      .says("max_retries cannot be negative");
+  s.add("waldur_integration", &c.waldur_integration, "Report to Waldur.");
+  s.add("waldur_endpoint", &c.waldur_endpoint, "Its API.").formed(is_http_url);
+  s.add("ssh_host_key_callback", &c.ssh_host_key_callback, "How the host's key is checked.")
+      .one_of({"known_hosts", "pinned", "insecure"});
+  s.add("ssh_known_hosts_path", &c.ssh_known_hosts_path, "Empty: ~/.ssh/known_hosts.")
+      .formed(is_absolute_path);
+  s.add("ssh_host_public_key", &c.ssh_host_public_key, "The pinned key, as in known_hosts.");
+}
+
+void describe_ood(section& into, ood_config& c) {
+  auto& s = into.open("ood", "scheduler_type ood: Open OnDemand.");
+  s.not_used = later;
+  s.add("base_url", &c.base_url, "The portal.").formed(is_http_url);
+  s.add("cluster", &c.cluster, "Its name for the cluster.");
+  s.add("oidc_issuer", &c.oidc_issuer, "Who issues tokens.").formed(is_http_url);
+  s.add("oidc_client_id", &c.oidc_client_id, "Our name there.");
+  s.add("oidc_client_secret",
+        refused_secret{
+            "the environment variable OOD_OIDC_CLIENT_SECRET, or oidc_client_secret_file"},
+        "Refused here: set OOD_OIDC_CLIENT_SECRET.");
+  s.add("oidc_client_secret_file", &c.oidc_client_secret_file, "File of the secret, mode 0600.")
+      .formed(is_absolute_path);
+  s.add("session_poll_interval", &c.session_poll_interval, "Between two polls.")
+      .range(second, day);
+  s.add("connection_timeout", &c.connection_timeout, "For one call.").range(100, hour);
+  s.add("max_retries", &c.max_retries, "As retry.max_retries, when that is not given.")
+      .range(0, 1'000)
+      .says("max_retries cannot be negative");
+  s.add("slurm_partition", &c.slurm_partition, "Of interactive sessions.");
+  s.add("default_hours", &c.default_hours, "Length of a session that names none.").range(1, 8'784);
+  s.add("enable_file_browser", &c.enable_file_browser, "Offer it.");
+}
+
+}  // namespace
+
+void describe_cluster(section& into, cluster_config& c) {
+  into.add("scheduler_type", &c.type, "What runs the jobs.").says("invalid scheduler type");
+  into.add("cluster_id", &c.cluster_id, "The cluster's name in jobs; unique.")
+      .needed("cluster_id is required when HPC is enabled")
+      .formed(is_name);
+  describe_link(into, c);
+  describe_local(into, c.local);
+  describe_slurm(into, c.slurm);
+  describe_moab(into, c.moab);
+  describe_ood(into, c.ood);
+}
+
+}  // namespace ved::runtime
