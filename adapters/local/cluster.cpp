@@ -1,0 +1,282 @@
+#include "adapters/local/cluster.hpp"
+
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <charconv>
+#include <filesystem>
+
+#include "adapters/local/cluster_state.hpp"
+#include "adapters/local/step.hpp"
+
+namespace ved::adapters::local {
+
+namespace {
+
+std::optional<std::uint64_t> parse_id(const std::string& text) {
+  std::uint64_t value = 0;
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+local_cluster::local_cluster(local_options options)
+    : options_(std::move(options)),
+      spool_(options_.directory),
+      gpu_used_(static_cast<std::size_t>(std::max(0, options_.gpus)), false) {}
+
+local_cluster::~local_cluster() {
+  {
+    const guard lock(mutex_);
+    stopping_ = true;
+  }
+  if (thread_.joinable()) {
+    wake();
+    thread_.join();
+  }
+  // Only saves numbers: without it the next object skips to the end of the reserved block.
+  if (lock_) (void)save_next_id(next_id_);
+}
+
+result<void> local_cluster::open() {
+  if (options_.cpus < 1) return fail(errc::invalid, "local scheduler: cpus must be at least 1");
+  if (options_.memory_mb < 0 || options_.gpus < 0) {
+    return fail(errc::invalid, "local scheduler: memory and gpus must not be negative");
+  }
+  const auto user = find_user(options_.run_as);
+  if (!user) return fail_in("local scheduler", user.error());
+  if (::access(options_.supervisor_path.c_str(), X_OK) != 0) {
+    return fail_in("local scheduler", errno_error("use supervisor", options_.supervisor_path));
+  }
+  if (auto made = spool_.create(user->switch_user); !made) return made;
+  auto lock = lock_file(spool_.lock_path());
+  if (!lock) return fail_in("local scheduler", lock.error());
+  lock_ = std::move(*lock);
+  wake_ = unique_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  epoll_ = unique_fd(::epoll_create1(EPOLL_CLOEXEC));
+  if (!wake_ || !epoll_) return fail(errno_error("create", "eventfd"));
+  epoll_event event{};
+  event.events = EPOLLIN;
+  event.data.u64 = 0;  // job ids begin with 1
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, wake_.get(), &event) != 0) {
+    return fail(errno_error("watch", "eventfd"));
+  }
+
+  const guard held(mutex_);
+  if (const auto text = read_file(spool_.directory() + "/next_id", 64)) {
+    const auto value = parse_id(*text);
+    if (!value) return fail(errc::corrupt, spool_.directory() + "/next_id: not a number");
+    next_id_ = *value;
+  } else if (text.error().code != errc::not_found) {
+    return fail(text.error());
+  }
+  const auto names = spool_.list(spool_.jobs_directory());
+  if (!names) return fail(names.error());
+  for (const std::string& name : *names) {
+    if (auto loaded = load(submission_token(name)); !loaded) return loaded;
+  }
+  next_id_saved_ = next_id_;
+  spool_.remove_half_claims();
+  thread_ = std::thread([this] { run(); });
+  return {};
+}
+
+result<void> local_cluster::load(const submission_token& token) {
+  if (!is_valid_token(token)) {
+    damaged_[token.str()] = spool_.job_directory(token) + ": not a job";
+    return {};
+  }
+  if (!exists(spool_.job_file(token, "spec"))) {
+    // A crash came between the directory and its spec: that submission was never answered.
+    std::error_code problem;
+    std::filesystem::remove_all(spool_.job_directory(token), problem);
+    if (problem) {
+      return fail(errc::unavailable,
+                  "remove " + spool_.job_directory(token) + ": " + problem.message());
+    }
+    return {};
+  }
+  const auto job = spool_.read_job(token);
+  if (!job) {
+    damaged_[token.str()] = job.error().message;
+    return {};
+  }
+  next_id_ = std::max<std::uint64_t>(next_id_, job->id() + 1);
+  entry& added = insert(*job);
+  const auto ended = spool_.read_exit(token);
+  if (ended) {
+    end(added, *ended);
+    return {};
+  }
+  if (ended.error().code != errc::not_found) {
+    damaged_[token.str()] = ended.error().message;
+    pb::LocalJobStatus unreadable;
+    unreadable.set_state(pb::JOB_STATE_FAILED);
+    unreadable.set_reason("the exit file of the job cannot be read: " + ended.error().message);
+    end(added, unreadable);
+    return {};
+  }
+  const auto claim = spool_.read_claim(added.job);
+  const bool may_run = is_locked(spool_.supervisor_path(token)) || (claim && *claim == token);
+  if (!may_run) {
+    added.held = exists(spool_.job_file(token, "held"));
+    enqueue(added);
+    return {};
+  }
+  // The thread settles it: still running, ended meanwhile or lost.
+  std::vector<int> gpus;
+  if (const auto supervisor = spool_.read_supervisor(token)) {
+    gpus.assign(supervisor->gpus().begin(), supervisor->gpus().end());
+  }
+  take_slots(added, &gpus);
+  return {};
+}
+
+entry& local_cluster::insert(const pb::LocalJob& job) {
+  auto added = std::make_unique<entry>();
+  const pb::Resources& resources = job.spec().resources();
+  added->id = job.id();
+  added->token = submission_token(job.token());
+  added->job = job_id(job.job_id());
+  added->priority = job.spec().priority();
+  added->cpus = std::max(1, resources.cpu_cores_per_node());
+  added->memory_mb = static_cast<std::int64_t>(resources.memory_gb_per_node()) * 1024;
+  added->gpus = resources.gpus_per_node();
+  added->unfit = !fits_machine(*added);
+  entry& job_entry = *added;
+  by_id_[job.id()] = added.get();
+  jobs_[job.token()] = std::move(added);
+  return job_entry;
+}
+
+bool local_cluster::fits_machine(const entry& job) const {
+  return job.cpus <= options_.cpus && job.memory_mb <= options_.memory_mb &&
+         job.gpus <= options_.gpus;
+}
+
+bool local_cluster::fits_now(const entry& job) const {
+  const auto gpus_free = std::count(gpu_used_.begin(), gpu_used_.end(), false);
+  return cpus_used_ + job.cpus <= options_.cpus &&
+         memory_mb_used_ + job.memory_mb <= options_.memory_mb && job.gpus <= gpus_free;
+}
+
+void local_cluster::enqueue(entry& job) {
+  job.where = place::queued;
+  ++queued_;
+  if (!job.held && !job.unfit) queue_.insert({job.priority, job.id});
+}
+
+void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {
+  job.where = place::active;
+  job.announced = false;
+  active_.insert(job.id);
+  cpus_used_ += job.cpus;
+  memory_mb_used_ += job.memory_mb;
+  job.gpu_ids.clear();
+  if (gpu_ids != nullptr) {
+    job.gpu_ids = *gpu_ids;
+  } else {
+    for (std::size_t i = 0; i < gpu_used_.size() && std::ssize(job.gpu_ids) < job.gpus; ++i) {
+      if (!gpu_used_[i]) job.gpu_ids.push_back(static_cast<int>(i));
+    }
+  }
+  for (const int gpu : job.gpu_ids) {
+    if (gpu >= 0 && gpu < std::ssize(gpu_used_)) gpu_used_[static_cast<std::size_t>(gpu)] = true;
+  }
+}
+
+void local_cluster::release_slots(entry& job) {
+  if (active_.erase(job.id) == 0) return;
+  cpus_used_ -= job.cpus;
+  memory_mb_used_ -= job.memory_mb;
+  for (const int gpu : job.gpu_ids) {
+    if (gpu >= 0 && gpu < std::ssize(gpu_used_)) gpu_used_[static_cast<std::size_t>(gpu)] = false;
+  }
+  job.gpu_ids.clear();
+  job.announced = false;
+  if (job.supervisor) ::epoll_ctl(epoll_.get(), EPOLL_CTL_DEL, job.supervisor.get(), nullptr);
+  job.supervisor.reset();
+}
+
+void local_cluster::end(entry& job, const pb::LocalJobStatus& status) {
+  release_slots(job);
+  job.where = place::ended;
+  job.end = status;
+  job.noticed_at = std::chrono::steady_clock::now();
+  ended_[{status.finished_at_us(), job.id}] = &job;
+}
+
+entry* local_cluster::find_entry(const submission_token& token) {
+  const auto at = jobs_.find(token.str());
+  return at == jobs_.end() ? nullptr : at->second.get();
+}
+
+entry* local_cluster::find_entry(const scheduler_job_id& id) {
+  const auto number = parse_id(id.str());
+  if (!number) return nullptr;
+  const auto at = by_id_.find(*number);
+  return at == by_id_.end() ? nullptr : at->second;
+}
+
+result<void> local_cluster::save_next_id(std::uint64_t value) const {
+  return replace_file_durably(spool_.directory() + "/next_id", std::to_string(value));
+}
+
+result<std::shared_ptr<local_cluster>> open_local_cluster(local_options options) {
+  auto cluster = std::make_shared<local_cluster>(std::move(options));
+  if (auto opened = cluster->open(); !opened) return fail(opened.error());
+  return cluster;
+}
+
+namespace {
+
+/// A handle to the shared cluster.
+class local_scheduler final : public scheduler {
+ public:
+  explicit local_scheduler(std::shared_ptr<local_cluster> cluster)
+      : cluster_(std::move(cluster)) {}
+
+  std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override {
+    return cluster_->submit(jobs, until);
+  }
+  std::vector<find_outcome> find(std::span<const submission_token> tokens, deadline) override {
+    return cluster_->find(tokens);
+  }
+  result<poll_result> observe(std::span<const tracked_job> jobs, deadline) override {
+    return cluster_->observe(jobs);
+  }
+  std::vector<control_outcome> control(std::span<const control_request> requests,
+                                       deadline until) override {
+    std::vector<control_outcome> outcomes;
+    for (const control_request& request : requests) {
+      if (std::chrono::steady_clock::now() >= until) {
+        outcomes.push_back(control_unknown{"the deadline passed before this request"});
+      } else {
+        outcomes.push_back(cluster_->control(request));
+      }
+    }
+    return outcomes;
+  }
+  result<inventory> take_inventory(deadline) override { return cluster_->take_inventory(); }
+  health check_health(deadline) override { return cluster_->check_health(); }
+  result<output_chunk> read_output(const output_request& request, deadline) override {
+    return cluster_->read_output(request);
+  }
+
+ private:
+  std::shared_ptr<local_cluster> cluster_;
+};
+
+}  // namespace
+
+scheduler_factory make_local_factory(std::shared_ptr<local_cluster> cluster) {
+  return [cluster = std::move(cluster)]() -> result<std::unique_ptr<scheduler>> {
+    return std::unique_ptr<scheduler>(std::make_unique<local_scheduler>(cluster));
+  };
+}
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/scheduler.hpp"
+
+/// The local scheduler: real process trees on this machine, and the reference for the port.
+///
+///     submit ─► spool (durable) ─► queue ─► slots free ─► ved-job-supervisor ─► exit file ─► ended
+///
+/// One `local_cluster` per spool directory owns the queue and the slots; its own thread starts
+/// supervisors and notices their end (pidfd). Jobs run under supervisors that outlive this
+/// process, so a new cluster object on the same directory takes up where the last one stopped.
+///
+/// Limits: jobs of one node; memory is reserved but not enforced; no containers; the head of the
+/// queue is never overtaken by jobs of lower priority, so nothing starves. When this process does
+/// not run as root, a job runs as the same user and could tamper with the spool.
+namespace ved::adapters::local {
+
+struct local_options {
+  std::string directory;        ///< private spool, on a local file system
+  std::string supervisor_path;  ///< the ved-job-supervisor binary
+  int cpus = 1;
+  std::int64_t memory_mb = 1024;
+  int gpus = 0;
+  std::string gpu_type;             ///< empty: any type asked for is taken
+  std::vector<std::string> queues;  ///< names beside "default" and "local"
+  std::string run_as;               ///< user; empty: the own one. Only root can name another
+  seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
+  std::size_t queued_max = 100'000;
+  std::size_t ended_max = 20'000;          ///< ended jobs kept, with their output
+  seconds retention{7 * 24 * 3600};        ///< of ended jobs
+  /// Ended jobs stay at least so long after this process noticed their end.
+  seconds retention_min{600};
+  milliseconds check_interval{1000};  ///< safety net behind the notification by pidfd
+};
+
+class local_cluster;
+
+/// Opens the spool and takes up the jobs in it. `conflict` when another process uses it.
+/// The jobs go on when the last reference goes away; only the starting of queued ones pauses.
+result<std::shared_ptr<local_cluster>> open_local_cluster(local_options options);
+
+/// Port objects of the cluster; each is a thin handle and may be used from any thread.
+scheduler_factory make_local_factory(std::shared_ptr<local_cluster> cluster);
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <thread>
+#include <unordered_map>
+#include <unordered_set>
+#include <vector>
+
+#include "adapters/local/cluster.hpp"
+#include "adapters/local/spool.hpp"
+
+/// Inside of the local scheduler; only adapters/local/ includes this.
+namespace ved::adapters::local {
+
+enum class place { queued, active, ended };
+
+/// One job in memory. Guarded by the cluster's mutex.
+struct entry {
+  std::uint64_t id = 0;
+  submission_token token;
+  job_id job;
+  int priority = 0;
+  int cpus = 1;
+  std::int64_t memory_mb = 0;
+  int gpus = 0;
+
+  place where = place::queued;
+  bool held = false;
+  bool unfit = false;  ///< asks for more than this machine has (it had more once)
+  int starts = 0;      ///< supervisors that came to nothing
+
+  std::vector<int> gpu_ids;    ///< active: handed out
+  bool announced = false;      ///< active: `supervisor` below is known and watched
+  unique_fd supervisor;        ///< active: pidfd
+
+  pb::LocalJobStatus end;  ///< ended
+  std::chrono::steady_clock::time_point noticed_at;
+};
+
+/// Higher priority first, then the older job.
+struct queue_key {
+  int priority;
+  std::uint64_t id;
+  friend bool operator<(const queue_key& a, const queue_key& b) noexcept {
+    return a.priority != b.priority ? a.priority > b.priority : a.id < b.id;
+  }
+};
+
+class local_cluster {
+ public:
+  explicit local_cluster(local_options options);
+  ~local_cluster();
+  local_cluster(const local_cluster&) = delete;
+  local_cluster& operator=(const local_cluster&) = delete;
+
+  /// Reads the spool and starts the thread.
+  result<void> open();
+
+  std::vector<submit_outcome> submit(std::span<const submission> jobs, scheduler::deadline until);
+  std::vector<find_outcome> find(std::span<const submission_token> tokens);
+  poll_result observe(std::span<const tracked_job> jobs);
+  control_outcome control(const control_request& request);
+  inventory take_inventory();
+  health check_health();
+  result<output_chunk> read_output(const output_request& request);
+
+ private:
+  using guard = std::unique_lock<std::mutex>;
+
+  // submission.cpp
+  std::optional<refused> check(const submission& what) const;
+  result<std::uint64_t> draw_id(const guard&);
+  result<void> write_submission(const pb::LocalJob& job);
+  submit_outcome begin_submission(const submission& what, scheduler::deadline until,
+                                  std::uint64_t& id);
+
+  // queries.cpp
+  find_outcome find_one(const submission_token& token);
+
+  // control.cpp
+  control_outcome cancel(entry& job);
+  control_outcome hold(entry& job, bool wanted);
+  control_outcome suspend(entry& job, bool wanted);
+  void nudge(const entry& job) const;
+
+  // dispatch.cpp: on the cluster's thread, without the mutex
+  void run();
+  void wake() const;
+  bool dispatch();
+  void announce(const submission_token& token);
+  void settle(const submission_token& token);
+  void check_active();
+  void remove_old();
+  pb::LocalJobStatus bury(const submission_token& token);
+
+  // cluster.cpp: all with the mutex held
+  result<void> load(const submission_token& token);
+  entry& insert(const pb::LocalJob& job);
+  bool fits_machine(const entry& job) const;
+  bool fits_now(const entry& job) const;
+  void enqueue(entry& job);
+  void take_slots(entry& job, const std::vector<int>* gpu_ids);
+  void release_slots(entry& job);
+  void end(entry& job, const pb::LocalJobStatus& status);
+  entry* find_entry(const submission_token& token);
+  entry* find_entry(const scheduler_job_id& id);
+  result<void> save_next_id(std::uint64_t value) const;
+
+  const local_options options_;
+  const spool spool_;
+  unique_fd lock_;
+  unique_fd wake_;
+  unique_fd epoll_;
+
+  std::mutex mutex_;
+  std::condition_variable written_;
+  std::unordered_map<std::string, std::unique_ptr<entry>> jobs_;  ///< by token
+  std::unordered_map<std::uint64_t, entry*> by_id_;
+  std::set<queue_key> queue_;           ///< neither held nor unfit
+  std::set<std::uint64_t> active_;      ///< ids
+  std::map<std::pair<std::int64_t, std::uint64_t>, entry*> ended_;  ///< by end time
+  std::unordered_set<std::string> busy_;  ///< tokens whose directory appears or disappears now
+  std::map<std::string, std::string> damaged_;  ///< token: why its spec cannot be read
+  std::size_t queued_ = 0;              ///< all that wait, also held and unfit
+  int cpus_used_ = 0;
+  std::int64_t memory_mb_used_ = 0;
+  std::vector<bool> gpu_used_;
+  std::uint64_t next_id_ = 1;
+  std::uint64_t next_id_saved_ = 1;
+  std::string start_problem_;  ///< why no supervisor can be started
+  std::chrono::steady_clock::time_point start_again_at_;
+  bool stopping_ = false;
+
+  std::thread thread_;
+};
+
+}  // namespace ved::adapters::local

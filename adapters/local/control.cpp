@@ -1,0 +1,113 @@
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <csignal>
+
+#include "adapters/local/cluster_state.hpp"
+
+namespace ved::adapters::local {
+
+control_outcome local_cluster::control(const control_request& request) {
+  const guard lock(mutex_);
+  entry* job = find_entry(request.job.id);
+  if (job == nullptr || job->token != request.job.token) {
+    return control_refused{"no such job"};
+  }
+  switch (request.control) {
+    case pb::JOB_CONTROL_CANCEL: return cancel(*job);
+    case pb::JOB_CONTROL_HOLD: return hold(*job, true);
+    case pb::JOB_CONTROL_RELEASE: return hold(*job, false);
+    case pb::JOB_CONTROL_SUSPEND: return suspend(*job, true);
+    case pb::JOB_CONTROL_RESUME: return suspend(*job, false);
+    default: return control_refused{"the local scheduler does not know this control"};
+  }
+}
+
+control_outcome local_cluster::cancel(entry& job) {
+  if (job.where == place::ended) return control_done{};
+  if (job.where == place::queued) {
+    // The lock keeps out a supervisor that an earlier `ved` started just before it died.
+    const auto lock = lock_file(spool_.supervisor_path(job.token));
+    if (lock) {
+      const auto claim = spool_.read_claim(job.job);
+      if (!claim) return control_unknown{claim.error().message};
+      if (*claim != job.token && !exists(spool_.job_file(job.token, "exit"))) {
+        pb::LocalJobStatus status;
+        status.set_state(pb::JOB_STATE_CANCELLED);
+        status.set_reason("cancelled before it started");
+        status.set_finished_at_us(to_us(
+            std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+        if (auto written = spool_.write_exit(job.token, status); !written) {
+          return control_unknown{written.error().message};
+        }
+        queue_.erase({job.priority, job.id});
+        --queued_;
+        end(job, status);
+        return control_done{};
+      }
+    } else if (lock.error().code != errc::conflict) {
+      return control_unknown{lock.error().message};
+    }
+    // It runs or ran after all: the thread finds out.
+    queue_.erase({job.priority, job.id});
+    --queued_;
+    take_slots(job, nullptr);
+  }
+  const auto written = replace_file(spool_.job_file(job.token, "cancel"), "cancelled on request");
+  if (!written) return control_unknown{written.error().message};
+  nudge(job);
+  return control_done{};
+}
+
+control_outcome local_cluster::hold(entry& job, bool wanted) {
+  if (job.where != place::queued) {
+    if (!wanted && job.where == place::active) return control_done{};
+    return control_refused{job.where == place::ended ? "the job has ended"
+                                                     : "the job was started already"};
+  }
+  if (job.held == wanted) return control_done{};
+  const std::string path = spool_.job_file(job.token, "held");
+  if (wanted) {
+    if (auto written = replace_file_durably(path, "held on request\n"); !written) {
+      return control_unknown{written.error().message};
+    }
+    queue_.erase({job.priority, job.id});
+  } else {
+    ::unlink(path.c_str());
+    if (auto synced = sync_directory(spool_.job_directory(job.token)); !synced) {
+      return control_unknown{synced.error().message};
+    }
+    if (!job.unfit) queue_.insert({job.priority, job.id});
+    wake();
+  }
+  job.held = wanted;
+  return control_done{};
+}
+
+control_outcome local_cluster::suspend(entry& job, bool wanted) {
+  if (job.where == place::ended) return control_refused{"the job has ended"};
+  if (job.where == place::queued) {
+    if (!wanted) return control_done{};
+    return control_refused{"the job does not run yet"};
+  }
+  const std::string path = spool_.job_file(job.token, "suspend");
+  if (wanted) {
+    if (auto written = replace_file(path, "suspended on request\n"); !written) {
+      return control_unknown{written.error().message};
+    }
+  } else {
+    ::unlink(path.c_str());
+  }
+  nudge(job);
+  return control_done{};
+}
+
+void local_cluster::nudge(const entry& job) const {
+  // A supervisor that is not known yet looks at its control files before it starts the job, and
+  // every two seconds after that.
+  if (job.supervisor) {
+    ::syscall(SYS_pidfd_send_signal, job.supervisor.get(), SIGUSR1, nullptr, 0);
+  }
+}
+
+}  // namespace ved::adapters::local

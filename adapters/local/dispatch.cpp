@@ -1,0 +1,327 @@
+#include <fcntl.h>
+#include <spawn.h>
+#include <sys/epoll.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+
+#include "adapters/local/cluster_state.hpp"
+#include "adapters/local/processes.hpp"
+#include "adapters/local/supervisor.hpp"
+
+namespace ved::adapters::local {
+
+namespace {
+
+using steady = std::chrono::steady_clock;
+
+constexpr int events_max = 64;
+/// Supervisors started side by side before their announcements are waited for.
+constexpr std::size_t starts_at_once_max = 16;
+/// A job whose supervisor dies this often before it claims the job has failed.
+constexpr int starts_max = 3;
+constexpr seconds start_pause{5};
+constexpr seconds cleaning_interval{60};
+constexpr std::size_t removals_at_once_max = 500;
+constexpr int kill_passes_max = 100;
+
+/// Starts a supervisor; its first process ends as soon as the lasting one shows in the spool.
+result<pid_t> spawn(const std::string& path, const supervisor_options& options,
+                    const std::string& log) {
+  std::vector<std::string> words{path};
+  for (std::string& word : to_arguments(options)) words.push_back(std::move(word));
+  std::vector<char*> arguments;
+  for (std::string& word : words) arguments.push_back(word.data());
+  arguments.push_back(nullptr);
+  std::string search = "PATH=/usr/local/bin:/usr/bin:/bin";
+  char* environment[] = {search.data(), nullptr};
+
+  posix_spawn_file_actions_t files;
+  ::posix_spawn_file_actions_init(&files);
+  ::posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
+  ::posix_spawn_file_actions_addopen(&files, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  ::posix_spawn_file_actions_adddup2(&files, 1, 2);
+  posix_spawnattr_t attributes;
+  ::posix_spawnattr_init(&attributes);
+  sigset_t all;
+  ::sigfillset(&all);
+  ::posix_spawnattr_setsigmask(&attributes, &all);
+  ::posix_spawnattr_setsigdefault(&attributes, &all);
+  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF);
+  pid_t pid = 0;
+  const int problem =
+      ::posix_spawn(&pid, path.c_str(), &files, &attributes, arguments.data(), environment);
+  ::posix_spawnattr_destroy(&attributes);
+  ::posix_spawn_file_actions_destroy(&files);
+  if (problem != 0) {
+    return fail(errc::unavailable, "start " + path + ": " + errno_text(problem));
+  }
+  return pid;
+}
+
+std::string first_line(const std::string& path) {
+  const auto text = read_file(path, 65536);
+  return text ? text->substr(0, std::min<std::size_t>(text->find('\n'), 300)) : std::string();
+}
+
+std::int64_t now_us() {
+  return to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now()));
+}
+
+}  // namespace
+
+void local_cluster::wake() const {
+  const std::uint64_t one = 1;
+  // Only fails when the counter is full, and then the thread wakes anyway.
+  [[maybe_unused]] const ssize_t n = ::write(wake_.get(), &one, sizeof one);
+}
+
+void local_cluster::run() {
+  auto check_at = steady::now();
+  auto clean_at = steady::now() + cleaning_interval;
+  for (;;) {
+    {
+      const guard lock(mutex_);
+      if (stopping_) return;
+    }
+    if (steady::now() >= check_at) {
+      check_active();
+      check_at = steady::now() + options_.check_interval;
+    }
+    if (steady::now() >= clean_at) {
+      remove_old();
+      clean_at = steady::now() + std::min<milliseconds>(cleaning_interval, options_.retention_min +
+                                                                          options_.check_interval);
+    }
+    const bool more = dispatch();
+    epoll_event events[events_max];
+    const auto wait = std::chrono::ceil<milliseconds>(check_at - steady::now());
+    const int timeout = more ? 0 : static_cast<int>(std::max<std::int64_t>(0, wait.count()));
+    const int count = ::epoll_wait(epoll_.get(), events, events_max, timeout);
+    for (int i = 0; i < count; ++i) {
+      if (events[i].data.u64 == 0) {
+        std::uint64_t counter = 0;
+        [[maybe_unused]] const ssize_t n = ::read(wake_.get(), &counter, sizeof counter);
+        continue;
+      }
+      submission_token token;
+      {
+        const guard lock(mutex_);
+        const auto at = by_id_.find(events[i].data.u64);
+        if (at == by_id_.end() || at->second->where != place::active) continue;
+        token = at->second->token;
+      }
+      settle(token);
+    }
+  }
+}
+
+bool local_cluster::dispatch() {
+  struct start {
+    supervisor_options options;
+    pid_t pid = 0;
+  };
+  std::vector<start> starts;
+  bool more = false;
+  {
+    const guard lock(mutex_);
+    if (steady::now() < start_again_at_) return false;
+    while (!queue_.empty()) {
+      entry& job = *by_id_.at(queue_.begin()->id);
+      if (!fits_now(job)) break;
+      if (starts.size() == starts_at_once_max) {
+        more = true;
+        break;
+      }
+      queue_.erase(queue_.begin());
+      --queued_;
+      take_slots(job, nullptr);
+      start next;
+      next.options.directory = spool_.directory();
+      next.options.token = job.token;
+      next.options.gpus = job.gpu_ids;
+      next.options.run_as = options_.run_as;
+      next.options.kill_wait = options_.kill_wait;
+      starts.push_back(std::move(next));
+    }
+  }
+  std::string problem;
+  for (start& next : starts) {
+    if (problem.empty()) {
+      const std::string log = spool_.job_file(next.options.token, "supervisor.log");
+      const auto pid = spawn(options_.supervisor_path, next.options, log);
+      if (pid) {
+        next.pid = *pid;
+      } else {
+        problem = pid.error().message;
+      }
+    }
+  }
+  for (const start& next : starts) {
+    if (next.pid != 0) {
+      while (::waitpid(next.pid, nullptr, 0) < 0 && errno == EINTR) {
+      }
+      announce(next.options.token);
+      continue;
+    }
+    const guard lock(mutex_);
+    if (entry* job = find_entry(next.options.token); job && job->where == place::active) {
+      release_slots(*job);
+      enqueue(*job);
+    }
+  }
+  const guard lock(mutex_);
+  if (!problem.empty()) start_again_at_ = steady::now() + start_pause;
+  if (!starts.empty()) start_problem_ = problem;
+  return more && problem.empty();
+}
+
+/// Watches the supervisor of an active job, if there is one, or settles what became of it.
+void local_cluster::announce(const submission_token& token) {
+  const auto known = spool_.read_supervisor(token);
+  if (!known || known->pid() <= 0 || known->boot_id() != boot_id() ||
+      !is_locked(spool_.supervisor_path(token))) {
+    settle(token);
+    return;
+  }
+  unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, known->pid(), 0)));
+  // Only now does the pid stand still: if it is still the same process, the descriptor is right.
+  const auto info = read_process(known->pid());
+  if (!process || !info || info->start_ticks != known->start_ticks()) {
+    settle(token);
+    return;
+  }
+  const guard lock(mutex_);
+  entry* job = find_entry(token);
+  if (job == nullptr || job->where != place::active || job->announced) return;
+  epoll_event event{};
+  event.events = EPOLLIN | EPOLLONESHOT;
+  event.data.u64 = job->id;
+  if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.get(), &event) != 0) return;
+  job->supervisor = std::move(process);
+  job->announced = true;
+  nudge(*job);  // a control that came before we knew whom to tell
+}
+
+/// Looks what became of an active job: nothing yet, ended, lost, or never started.
+void local_cluster::settle(const submission_token& token) {
+  job_id name;
+  {
+    const guard lock(mutex_);
+    const entry* job = find_entry(token);
+    if (job == nullptr || job->where != place::active) return;
+    name = job->job;
+  }
+  // The order matters: the exit file is written before the lock is given up.
+  const bool alive = is_locked(spool_.supervisor_path(token));
+  auto status = spool_.read_exit(token);
+  if (!status && status.error().code != errc::not_found) {
+    const guard lock(mutex_);
+    damaged_[token.str()] = status.error().message;
+    return;  // an operator must look; until then the job keeps its slots
+  }
+  if (!status) {
+    if (alive) return;
+    const auto claim = spool_.read_claim(name);
+    if (!claim) return;  // the next check asks again
+    if (*claim != token) {
+      const guard lock(mutex_);
+      entry& job = *find_entry(token);
+      release_slots(job);
+      if (++job.starts < starts_max) {
+        enqueue(job);
+        return;
+      }
+    }
+    status = bury(token);
+  }
+  const guard lock(mutex_);
+  entry* job = find_entry(token);
+  if (job != nullptr && job->where == place::active) end(*job, *status);
+}
+
+/// Ends a job that nobody can speak for any more, and writes down what is known.
+pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
+  pb::LocalJobStatus status;
+  status.set_state(pb::JOB_STATE_FAILED);
+  const auto supervisor = spool_.read_supervisor(token);
+  const auto last = spool_.read_status(token);
+  const bool same_boot = supervisor && supervisor->boot_id() == boot_id();
+  if (last) status.set_started_at_us(last->started_at_us());
+  if (!supervisor || supervisor->pid() == 0) {
+    status.set_reason("the job's supervisor could not be started: " +
+                      first_line(spool_.job_file(token, "supervisor.log")));
+  } else if (!same_boot) {
+    status.set_reason("supervisor lost: the machine restarted while the job ran");
+  } else {
+    status.set_reason("supervisor lost: the job's supervisor process was killed");
+    std::optional<process_info> leader;
+    if (last && last->leader_pid() > 0) {
+      leader = process_info{.pid = last->leader_pid(),
+                            .start_ticks = last->leader_start_ticks()};
+    }
+    for (int pass = 0; pass < kill_passes_max; ++pass) {
+      const auto rest = processes_of_job(token.str(), leader);
+      if (rest.empty()) break;
+      for (const process_info& process : rest) ::kill(process.pid, SIGKILL);
+      std::this_thread::sleep_for(milliseconds{10});
+    }
+  }
+  status.set_finished_at_us(now_us());
+  // A failed write leaves the job as it is on disk, and the next start buries it again.
+  (void)spool_.write_exit(token, status);
+  return status;
+}
+
+void local_cluster::check_active() {
+  std::vector<std::pair<submission_token, bool>> active;
+  {
+    const guard lock(mutex_);
+    for (const std::uint64_t id : active_) {
+      const entry& job = *by_id_.at(id);
+      active.emplace_back(job.token, job.announced);
+    }
+  }
+  for (const auto& [token, announced] : active) {
+    if (announced) {
+      settle(token);
+    } else {
+      announce(token);
+    }
+  }
+}
+
+void local_cluster::remove_old() {
+  std::vector<std::pair<submission_token, job_id>> old;
+  const std::int64_t oldest_kept = now_us() - microseconds(options_.retention).count();
+  {
+    const guard lock(mutex_);
+    const auto noticed_before = steady::now() - options_.retention_min;
+    std::size_t rest = ended_.size();
+    for (auto at = ended_.begin(); at != ended_.end() && old.size() < removals_at_once_max;) {
+      entry* job = at->second;
+      if (rest <= options_.ended_max && at->first.first >= oldest_kept) break;
+      --rest;
+      if (job->noticed_at > noticed_before || damaged_.contains(job->token.str())) {
+        ++at;
+        continue;
+      }
+      old.emplace_back(job->token, job->job);
+      busy_.insert(job->token.str());
+      by_id_.erase(job->id);
+      at = ended_.erase(at);
+      jobs_.erase(old.back().first.str());
+    }
+  }
+  for (const auto& [token, job] : old) {
+    spool_.remove_job(token, job);
+    const guard lock(mutex_);
+    busy_.erase(token.str());
+    written_.notify_all();
+  }
+}
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,130 @@
+#include "adapters/local/files.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <system_error>
+
+namespace ved::adapters::local {
+
+namespace {
+
+result<void> replace(const std::string& path, const std::string& bytes, bool sync) {
+  // One writer per file (its lock holder), so a fixed temporary name is enough and leftovers of
+  // a crash are overwritten.
+  const std::string temporary = path + ".tmp";
+  unique_fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                      0600));
+  if (!fd) return fail(errno_error("create", temporary));
+  if (auto written = write_all(fd.get(), bytes, temporary); !written) {
+    ::unlink(temporary.c_str());
+    return written;
+  }
+  if (sync && ::fsync(fd.get()) != 0) return fail(errno_error("sync", temporary));
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno_error("rename", temporary));
+  return {};
+}
+
+struct flock whole_file() {
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  lock.l_whence = SEEK_SET;
+  return lock;
+}
+
+}  // namespace
+
+void unique_fd::reset() noexcept {
+  if (fd_ >= 0) ::close(std::exchange(fd_, -1));
+}
+
+std::string errno_text(int number) { return std::generic_category().message(number); }
+
+error errno_error(const std::string& action, const std::string& path) {
+  const int number = errno;
+  const errc code = number == ENOENT ? errc::not_found : errc::unavailable;
+  return {code, action + " " + path + ": " + errno_text(number)};
+}
+
+bool exists(const std::string& path) noexcept { return ::access(path.c_str(), F_OK) == 0; }
+
+result<void> write_all(int fd, const std::string& bytes, const std::string& path) {
+  std::size_t done = 0;
+  while (done < bytes.size()) {
+    const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(errno_error("write", path));
+    done += static_cast<std::size_t>(n);
+  }
+  return {};
+}
+
+result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
+  unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return fail(errno_error("open", path));
+  std::string bytes;
+  char buffer[16384];
+  for (;;) {
+    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(errno_error("read", path));
+    if (n == 0) return bytes;
+    bytes.append(buffer, static_cast<std::size_t>(n));
+    if (bytes.size() > bytes_max) {
+      return fail(errc::corrupt, path + ": larger than " + std::to_string(bytes_max) + " bytes");
+    }
+  }
+}
+
+result<void> replace_file(const std::string& path, const std::string& bytes) {
+  return replace(path, bytes, false);
+}
+
+result<void> replace_file_synced(const std::string& path, const std::string& bytes) {
+  return replace(path, bytes, true);
+}
+
+result<void> replace_file_durably(const std::string& path, const std::string& bytes) {
+  if (auto replaced = replace(path, bytes, true); !replaced) return replaced;
+  return sync_directory(path.substr(0, path.rfind('/')));
+}
+
+result<void> sync_directory(const std::string& path) {
+  unique_fd fd(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (!fd) return fail(errno_error("open", path));
+  if (::fsync(fd.get()) != 0) return fail(errno_error("sync", path));
+  return {};
+}
+
+result<void> make_directory(const std::string& path, unsigned mode) {
+  if (::mkdir(path.c_str(), mode) == 0) return {};
+  if (errno != EEXIST) return fail(errno_error("create directory", path));
+  struct stat info {};
+  if (::stat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));
+  if (!S_ISDIR(info.st_mode)) return fail(errc::invalid, path + ": is not a directory");
+  return {};
+}
+
+result<unique_fd> lock_file(const std::string& path) {
+  unique_fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return fail(errno_error("open", path));
+  struct flock lock = whole_file();
+  if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
+    if (errno == EAGAIN || errno == EACCES) {
+      return fail(errc::conflict, path + ": locked by another process");
+    }
+    return fail(errno_error("lock", path));
+  }
+  return fd;
+}
+
+bool is_locked(const std::string& path) {
+  unique_fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return false;
+  struct flock lock = whole_file();
+  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+}
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,69 @@
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <utility>
+
+#include "messages/error.hpp"
+
+/// Files that survive a crash: small wrappers of the POSIX calls, each error naming its path.
+namespace ved::adapters::local {
+
+/// Owns a file descriptor.
+class unique_fd {
+ public:
+  unique_fd() = default;
+  explicit unique_fd(int fd) noexcept : fd_(fd) {}
+  unique_fd(unique_fd&& other) noexcept : fd_(std::exchange(other.fd_, -1)) {}
+  unique_fd& operator=(unique_fd&& other) noexcept {
+    std::swap(fd_, other.fd_);
+    return *this;
+  }
+  unique_fd(const unique_fd&) = delete;
+  unique_fd& operator=(const unique_fd&) = delete;
+  ~unique_fd() { reset(); }
+
+  int get() const noexcept { return fd_; }
+  explicit operator bool() const noexcept { return fd_ >= 0; }
+  void reset() noexcept;
+
+ private:
+  int fd_ = -1;
+};
+
+/// "open /spool/x: Permission denied", from errno; `unavailable`, as a retry may succeed.
+error errno_error(const std::string& action, const std::string& path);
+
+/// The same reason without an error around it: "No such file or directory".
+std::string errno_text(int number);
+
+bool exists(const std::string& path) noexcept;
+
+/// `not_found` when there is no such file; `corrupt` when it is larger than `bytes_max`.
+result<std::string> read_file(const std::string& path, std::size_t bytes_max);
+
+/// Puts `bytes` at `path` in one step (temporary file, rename); lost only with the machine.
+result<void> replace_file(const std::string& path, const std::string& bytes);
+
+/// As `replace_file`, and on disk when it returns (file and directory are synced).
+result<void> replace_file_durably(const std::string& path, const std::string& bytes);
+
+/// As `replace_file_durably`, but the caller syncs the directory.
+result<void> replace_file_synced(const std::string& path, const std::string& bytes);
+
+result<void> sync_directory(const std::string& path);
+
+/// Creates the directory unless it exists.
+result<void> make_directory(const std::string& path, unsigned mode);
+
+/// Opens (creates) `path` and locks it for the life of the descriptor; `conflict` when another
+/// process holds it. An open-file-description lock: `is_locked` can look without taking it.
+result<unique_fd> lock_file(const std::string& path);
+
+/// Whether some process holds the lock; false also when there is no such file.
+bool is_locked(const std::string& path);
+
+/// Writes everything into an open descriptor.
+result<void> write_all(int fd, const std::string& bytes, const std::string& path);
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,136 @@
+#include "adapters/local/processes.hpp"
+
+#include <dirent.h>
+
+#include <charconv>
+#include <memory>
+#include <unordered_map>
+
+#include "adapters/local/files.hpp"
+
+namespace ved::adapters::local {
+
+namespace {
+
+constexpr std::size_t stat_bytes_max = 4096;
+constexpr std::size_t environment_bytes_max = 4u << 20;
+
+template <class Number>
+bool parse_number(std::string_view text, Number& out) {
+  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), out);
+  return problem == std::errc{} && end == text.data() + text.size();
+}
+
+std::vector<process_info> all_processes() {
+  std::vector<process_info> all;
+  std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
+  if (!proc) return all;
+  while (const dirent* entry = ::readdir(proc.get())) {
+    pid_t pid = 0;
+    if (!parse_number(entry->d_name, pid)) continue;
+    if (auto info = read_process(pid)) all.push_back(*info);
+  }
+  return all;
+}
+
+bool carries_token(pid_t pid, std::string_view token) {
+  const auto environment =
+      read_file("/proc/" + std::to_string(pid) + "/environ", environment_bytes_max);
+  if (!environment) return false;
+  const std::string wanted = "VED_TOKEN=" + std::string(token);
+  std::string_view rest = *environment;
+  while (!rest.empty()) {
+    const std::string_view entry = rest.substr(0, rest.find('\0'));
+    if (entry == wanted) return true;
+    rest.remove_prefix(std::min(rest.size(), entry.size() + 1));
+  }
+  return false;
+}
+
+}  // namespace
+
+std::optional<process_info> parse_process_stat(std::string_view text) {
+  // "pid (comm) state ppid pgrp session ...": comm ends at the last parenthesis.
+  const auto open = text.find(" (");
+  const auto close = text.rfind(") ");
+  if (open == std::string_view::npos || close == std::string_view::npos) return std::nullopt;
+  process_info info;
+  if (!parse_number(text.substr(0, open), info.pid)) return std::nullopt;
+  std::string_view rest = text.substr(close + 2);
+  for (int field = 3; field <= 22 && !rest.empty(); ++field) {
+    const std::string_view word = rest.substr(0, rest.find_first_of(" \n"));
+    rest.remove_prefix(std::min(rest.size(), word.size() + 1));
+    switch (field) {
+      case 3:
+        if (word.size() != 1) return std::nullopt;
+        info.state = word[0];
+        break;
+      case 4:
+        if (!parse_number(word, info.parent)) return std::nullopt;
+        break;
+      case 6:
+        if (!parse_number(word, info.session)) return std::nullopt;
+        break;
+      case 22:
+        if (!parse_number(word, info.start_ticks)) return std::nullopt;
+        return info;
+      default:
+        break;
+    }
+  }
+  return std::nullopt;
+}
+
+std::optional<process_info> read_process(pid_t pid) {
+  const auto text = read_file("/proc/" + std::to_string(pid) + "/stat", stat_bytes_max);
+  if (!text) return std::nullopt;
+  return parse_process_stat(*text);
+}
+
+std::string boot_id() {
+  auto text = read_file("/proc/sys/kernel/random/boot_id", 128);
+  if (!text) return {};
+  while (!text->empty() && text->back() == '\n') text->pop_back();
+  return *text;
+}
+
+std::vector<process_info> descendants(pid_t root) {
+  std::unordered_multimap<pid_t, process_info> by_parent;
+  for (const process_info& info : all_processes()) by_parent.emplace(info.parent, info);
+  std::vector<process_info> found;
+  std::vector<pid_t> open{root};
+  while (!open.empty()) {
+    const pid_t parent = open.back();
+    open.pop_back();
+    const auto [first, last] = by_parent.equal_range(parent);
+    for (auto child = first; child != last; ++child) {
+      open.push_back(child->second.pid);
+      if (child->second.state != 'Z') found.push_back(child->second);
+    }
+    by_parent.erase(first, last);
+  }
+  return found;
+}
+
+std::vector<process_info> processes_of_job(std::string_view token,
+                                           const std::optional<process_info>& leader) {
+  std::vector<process_info> found;
+  for (const process_info& info : all_processes()) {
+    if (info.state == 'Z' || info.pid <= 1) continue;
+    // A session number is reused only after the whole session is gone, so a process that started
+    // before the leader cannot belong to the leader's session.
+    const bool same_session = leader && info.session == leader->pid &&
+                              info.start_ticks >= leader->start_ticks;
+    bool leader_is_other = false;
+    if (same_session) {
+      const auto now = read_process(leader->pid);
+      leader_is_other = now && now->start_ticks != leader->start_ticks;
+    }
+    if ((same_session && !leader_is_other) || carries_token(info.pid, token)) {
+      found.push_back(info);
+    }
+  }
+  return found;
+}
+
+}  // namespace ved::adapters::local

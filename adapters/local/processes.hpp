@@ -1,0 +1,41 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What Linux tells about processes, see proc(5). A pid alone means nothing after its process
+/// ended: pid, start time and boot id together name one process for ever.
+namespace ved::adapters::local {
+
+/// One process as /proc/<pid>/stat shows it.
+struct process_info {
+  pid_t pid = 0;
+  pid_t parent = 0;
+  pid_t session = 0;
+  char state = '?';                ///< 'Z': ended, not reaped yet
+  std::uint64_t start_ticks = 0;   ///< clock ticks after boot
+};
+
+/// Reads the text of /proc/<pid>/stat; the command name in it may hold any character.
+std::optional<process_info> parse_process_stat(std::string_view text);
+
+std::optional<process_info> read_process(pid_t pid);
+
+/// Identifies the running kernel: changes with every boot.
+std::string boot_id();
+
+/// All processes below `root`, without `root` itself and without ended ones.
+std::vector<process_info> descendants(pid_t root);
+
+/// Processes that carry VED_TOKEN=`token` in their environment or belong to the session that
+/// `leader` opened. Finds what is left of a job whose supervisor is gone; a process that cleared
+/// its environment and opened a session of its own is not found.
+std::vector<process_info> processes_of_job(std::string_view token,
+                                           const std::optional<process_info>& leader);
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,185 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+
+#include "adapters/local/cluster_state.hpp"
+
+namespace ved::adapters::local {
+
+namespace {
+
+constexpr std::uint32_t output_bytes_max = 1u << 20;
+
+enum class presence { there, not_there, no_answer };
+
+presence look(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) == 0) return presence::there;
+  return errno == ENOENT ? presence::not_there : presence::no_answer;
+}
+
+job_status to_status(const pb::LocalJobStatus& from) {
+  job_status to;
+  to.state = from.state();
+  to.reason = from.reason();
+  to.started_at = from_us(from.started_at_us());
+  to.finished_at = from_us(from.finished_at_us());
+  to.exit_code = from.exit_code();
+  to.exit_signal = from.exit_signal();
+  if (from.has_usage()) to.usage = from.usage();
+  if (!from.lost_claim_to().empty()) to.lost_claim_to = submission_token(from.lost_claim_to());
+  return to;
+}
+
+}  // namespace
+
+find_outcome local_cluster::find_one(const submission_token& token) {
+  if (!is_valid_token(token)) return absent{"no job can have such a token"};
+  const guard lock(mutex_);
+  if (const entry* job = find_entry(token)) {
+    return found{{scheduler_job_id(std::to_string(job->id))}};
+  }
+  if (busy_.contains(token.str())) return not_known{"its submission is under way"};
+  if (const auto bad = damaged_.find(token.str()); bad != damaged_.end()) {
+    return not_known{bad->second};
+  }
+  // First source: the spool itself. Second one: the files that supervisors write for themselves.
+  const presence in_spool = look(spool_.job_directory(token));
+  const presence at_supervisors = look(spool_.supervisor_path(token));
+  if (in_spool == presence::not_there && at_supervisors == presence::not_there) {
+    return absent{"spool directory, supervisor files"};
+  }
+  if (at_supervisors == presence::there) {
+    if (const auto known = spool_.read_supervisor(token); known && known->id() != 0) {
+      return found{{scheduler_job_id(std::to_string(known->id()))}};
+    }
+  }
+  return not_known{"the spool " + spool_.directory() + " contradicts itself about this token"};
+}
+
+std::vector<find_outcome> local_cluster::find(std::span<const submission_token> tokens) {
+  std::vector<find_outcome> outcomes;
+  outcomes.reserve(tokens.size());
+  for (const submission_token& token : tokens) outcomes.push_back(find_one(token));
+  return outcomes;
+}
+
+poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
+  poll_result result;
+  result.queries = 1;
+  result.observations.reserve(jobs.size());
+  std::vector<std::size_t> active;
+  {
+    const guard lock(mutex_);
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      const entry* job = find_entry(jobs[i].id);
+      if (job == nullptr || job->token != jobs[i].token) {
+        const bool confirmed = !is_valid_token(jobs[i].token) ||
+                               look(spool_.supervisor_path(jobs[i].token)) == presence::not_there;
+        result.observations.push_back(
+            missing{confirmed, confirmed ? "neither the spool nor a supervisor knows the job"
+                                         : "the spool has no such job, but a supervisor had"});
+        continue;
+      }
+      job_status status;
+      switch (job->where) {
+        case place::queued:
+          status.state = pb::JOB_STATE_QUEUED;
+          // No numbers in here: the reason must not change from poll to poll.
+          status.reason = job->held    ? "held"
+                          : job->unfit ? "asks for more than the machine has now"
+                                       : "waits for resources";
+          break;
+        case place::active:
+          status.state = pb::JOB_STATE_STARTING;
+          active.push_back(i);
+          break;
+        case place::ended:
+          status = to_status(job->end);
+          break;
+      }
+      result.observations.push_back(std::move(status));
+    }
+  }
+  // As many as there are slots, however many jobs are asked for.
+  for (const std::size_t i : active) {
+    const auto status = spool_.read_status(jobs[i].token);
+    if (status) result.observations[i] = to_status(*status);
+  }
+  return result;
+}
+
+inventory local_cluster::take_inventory() {
+  inventory all;
+  all.scheduler = "local";
+  std::vector<std::string> names{"default"};
+  names.insert(names.end(), options_.queues.begin(), options_.queues.end());
+  for (const std::string& name : names) {
+    queue_info queue;
+    queue.name = name;
+    queue.nodes = 1;
+    queue.cpus_per_node_max = options_.cpus;
+    queue.memory_mb_per_node_max = options_.memory_mb;
+    queue.gpus_per_node_max = options_.gpus;
+    all.queues.push_back(std::move(queue));
+  }
+  all.cpus_total = options_.cpus;
+  all.memory_mb_total = options_.memory_mb;
+  all.gpus_total = options_.gpus;
+  const guard lock(mutex_);
+  all.cpus_allocated = cpus_used_;
+  all.memory_mb_allocated = memory_mb_used_;
+  all.gpus_allocated = static_cast<int>(std::count(gpu_used_.begin(), gpu_used_.end(), true));
+  all.jobs_queued = static_cast<int>(queued_);
+  all.jobs_running = static_cast<int>(active_.size());
+  return all;
+}
+
+health local_cluster::check_health() {
+  health answer;
+  if (::access(spool_.jobs_directory().c_str(), R_OK | W_OK | X_OK) != 0) {
+    answer.connection = errno_error("use", spool_.jobs_directory()).message;
+  }
+  const guard lock(mutex_);
+  if (answer.connection.empty()) answer.connection = start_problem_;
+  if (!damaged_.empty()) {
+    answer.queue_access = std::to_string(damaged_.size()) + " damaged job(s) in the spool, first: " +
+                          damaged_.begin()->second;
+  }
+  return answer;
+}
+
+result<output_chunk> local_cluster::read_output(const output_request& request) {
+  {
+    const guard lock(mutex_);
+    const entry* job = find_entry(request.job.id);
+    if (job == nullptr || job->token != request.job.token) {
+      return fail(errc::not_found, "job " + request.job.id.str() + ": not in the spool (any more)");
+    }
+  }
+  const std::string path = spool_.job_file(
+      request.job.token,
+      request.stream == output_stream::standard_output ? "stdout" : "stderr");
+  unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!file) {
+    if (errno == ENOENT) return output_chunk{};  // it has not started
+    return fail(errno_error("open", path));
+  }
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return fail(errno_error("stat", path));
+  output_chunk chunk;
+  chunk.size = static_cast<std::uint64_t>(info.st_size);
+  if (request.offset >= chunk.size) return chunk;
+  chunk.bytes.resize(std::min<std::uint64_t>(
+      {request.bytes_max, output_bytes_max, chunk.size - request.offset}));
+  const ssize_t got = ::pread(file.get(), chunk.bytes.data(), chunk.bytes.size(),
+                              static_cast<off_t>(request.offset));
+  if (got < 0) return fail(errno_error("read", path));
+  chunk.bytes.resize(static_cast<std::size_t>(got));
+  return chunk;
+}
+
+}  // namespace ved::adapters::local

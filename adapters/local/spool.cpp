@@ -1,0 +1,208 @@
+#include "adapters/local/spool.hpp"
+
+#include <dirent.h>
+#include <google/protobuf/io/tokenizer.h>
+#include <google/protobuf/text_format.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstdio>
+#include <filesystem>
+#include <memory>
+
+namespace ved::adapters::local {
+
+namespace {
+
+bool is_name_character(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+         c == '_';
+}
+
+template <class Message>
+result<Message> read_text(const std::string& path) {
+  const auto bytes = read_file(path, spool_file_bytes_max);
+  if (!bytes) return fail(bytes.error());
+  google::protobuf::TextFormat::Parser parser;
+  Message message;
+  struct silent : google::protobuf::io::ErrorCollector {
+    void AddError(int, int, const std::string& text) override { problem = text; }
+    std::string problem;
+  } problems;
+  parser.RecordErrorsTo(&problems);
+  if (!parser.ParseFromString(*bytes, &message)) {
+    return fail(errc::corrupt, path + ": not in the expected form: " + problems.problem);
+  }
+  return message;
+}
+
+std::string to_text(const google::protobuf::Message& message) {
+  std::string text;
+  google::protobuf::TextFormat::PrintToString(message, &text);
+  return text;
+}
+
+}  // namespace
+
+bool is_valid_token(const submission_token& token) noexcept {
+  const std::string& text = token.str();
+  return !text.empty() && text.size() <= 64 &&
+         std::all_of(text.begin(), text.end(), is_name_character);
+}
+
+std::string escaped_name(const std::string& id) {
+  std::string name;
+  for (const char c : id) {
+    if (is_name_character(c)) {
+      name += c;
+    } else {
+      char hex[4];
+      std::snprintf(hex, sizeof hex, "%%%02x", static_cast<unsigned char>(c));
+      name += hex;
+    }
+  }
+  // File names hold 255 bytes; ids of 64 characters fit even when every byte is escaped.
+  return name;
+}
+
+spool::spool(std::string directory) : directory_(std::move(directory)) {
+  while (directory_.size() > 1 && directory_.back() == '/') directory_.pop_back();
+}
+
+std::string spool::job_directory(const submission_token& token) const {
+  return directory_ + "/jobs/" + token.str();
+}
+std::string spool::job_file(const submission_token& token, const char* name) const {
+  return job_directory(token) + "/" + name;
+}
+std::string spool::supervisor_path(const submission_token& token) const {
+  return directory_ + "/supervisors/" + token.str();
+}
+std::string spool::claim_path(const job_id& job) const {
+  return claims_directory() + "/" + escaped_name(job.str());
+}
+
+result<void> spool::create(bool traversable) const {
+  const unsigned open_mode = traversable ? 0711 : 0700;
+  std::error_code problem;
+  std::filesystem::create_directories(directory_, problem);
+  if (problem) {
+    return fail(errc::unavailable, "create directory " + directory_ + ": " + problem.message());
+  }
+  for (const std::string& path : {directory_, jobs_directory()}) {
+    if (auto made = make_directory(path, open_mode); !made) return made;
+    if (::chmod(path.c_str(), open_mode) != 0) return fail(errno_error("chmod", path));
+  }
+  for (const char* name : {"/supervisors", "/claims"}) {
+    if (auto made = make_directory(directory_ + name, 0700); !made) return made;
+  }
+  return sync_directory(directory_);
+}
+
+result<pb::LocalJob> spool::read_job(const submission_token& token) const {
+  const std::string path = job_file(token, "spec");
+  const auto bytes = read_file(path, spool_file_bytes_max);
+  if (!bytes) return fail(bytes.error());
+  pb::LocalJob job;
+  if (!job.ParseFromString(*bytes) || job.id() == 0 || job.token() != token.str()) {
+    return fail(errc::corrupt, path + ": not the job that its directory names");
+  }
+  return job;
+}
+
+result<void> spool::write_job(const pb::LocalJob& job) const {
+  return replace_file_synced(job_file(submission_token(job.token()), "spec"),
+                             job.SerializeAsString());
+}
+
+result<pb::LocalJobStatus> spool::read_status(const submission_token& token) const {
+  return read_text<pb::LocalJobStatus>(job_file(token, "status"));
+}
+result<void> spool::write_status(const submission_token& token,
+                                 const pb::LocalJobStatus& status) const {
+  return replace_file(job_file(token, "status"), to_text(status));
+}
+
+result<pb::LocalJobStatus> spool::read_exit(const submission_token& token) const {
+  return read_text<pb::LocalJobStatus>(job_file(token, "exit"));
+}
+result<void> spool::write_exit(const submission_token& token,
+                               const pb::LocalJobStatus& status) const {
+  return replace_file_durably(job_file(token, "exit"), to_text(status));
+}
+
+result<pb::LocalSupervisor> spool::read_supervisor(const submission_token& token) const {
+  return read_text<pb::LocalSupervisor>(supervisor_path(token));
+}
+
+result<submission_token> spool::read_claim(const job_id& job) const {
+  auto bytes = read_file(claim_path(job) + "/token", 256);
+  if (!bytes && bytes.error().code == errc::not_found) return submission_token{};
+  if (!bytes) return fail(bytes.error());
+  return submission_token(*bytes);
+}
+
+result<submission_token> spool::claim(const job_id& job, const submission_token& token) const {
+  const std::string path = claim_path(job);
+  // '+' stands in no escaped name, so a temporary directory is never mistaken for a claim.
+  const std::string temporary = claims_directory() + "/+" + token.str();
+  if (auto made = make_directory(temporary, 0700); !made) return fail(made.error());
+  if (auto put = replace_file_durably(temporary + "/token", token.str()); !put) {
+    return fail(put.error());
+  }
+  // rename(2) replaces only an empty directory, and a claim is never empty.
+  if (::rename(temporary.c_str(), path.c_str()) == 0) {
+    if (auto synced = sync_directory(claims_directory()); !synced) return fail(synced.error());
+    return token;
+  }
+  const bool taken = errno == ENOTEMPTY || errno == EEXIST;
+  const error problem = errno_error("rename", temporary);
+  std::error_code ignored;
+  std::filesystem::remove_all(temporary, ignored);
+  if (!taken) return fail(problem);
+  return read_claim(job);
+}
+
+void spool::remove_half_claims() const {
+  const auto names = list(claims_directory());
+  if (!names) return;
+  for (const std::string& name : *names) {
+    if (name[0] != '+' || is_locked(supervisor_path(submission_token(name.substr(1))))) continue;
+    std::error_code ignored;
+    std::filesystem::remove_all(claims_directory() + "/" + name, ignored);
+  }
+}
+
+void spool::remove_job(const submission_token& token, const job_id& job) const {
+  // A job without a spec is none, so once that is gone for good the rest may go in any order;
+  // until then a crash leaves an ended job, which is removed again later.
+  std::error_code ignored;
+  if (const auto winner = read_claim(job); winner && *winner == token) {
+    std::filesystem::remove_all(claim_path(job), ignored);
+  }
+  ::unlink(supervisor_path(token).c_str());
+  const std::string directory = job_directory(token);
+  std::filesystem::remove_all(directory + "/work", ignored);
+  ::unlink((directory + "/spec").c_str());
+  if (!sync_directory(directory)) return;
+  std::filesystem::remove_all(directory, ignored);
+}
+
+result<std::vector<std::string>> spool::list(const std::string& path) const {
+  std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
+  if (!directory) return fail(errno_error("open directory", path));
+  std::vector<std::string> names;
+  for (;;) {
+    errno = 0;
+    const dirent* entry = ::readdir(directory.get());
+    if (!entry) break;
+    const std::string name = entry->d_name;
+    if (name != "." && name != "..") names.push_back(name);
+  }
+  if (errno != 0) return fail(errno_error("read directory", path));
+  return names;
+}
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,91 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/local/files.hpp"
+#include "messages/error.hpp"
+#include "messages/ids.hpp"
+#include "messages/local_job.pb.h"
+
+/// The local scheduler's state on disk, shared by the cluster object and the supervisors.
+///
+///     lock                      held by the one cluster object that uses this directory
+///     next_id                   text: ids below it may have been given away
+///     jobs/<token>/spec         LocalJob; without it the directory is no job (crash in submit)
+///     jobs/<token>/held         exists: do not start
+///     jobs/<token>/cancel       exists: cancel was asked; text: why
+///     jobs/<token>/suspend      exists: suspend was asked, removed by resume
+///     jobs/<token>/status       LocalJobStatus while it runs
+///     jobs/<token>/exit         LocalJobStatus of the end; written once, durable, final
+///     jobs/<token>/steps        text: begin and end of each step
+///     jobs/<token>/stdout, stderr, supervisor.log, work/
+///     supervisors/<token>       LocalSupervisor; locked by the supervisor as long as it lives
+///     claims/<job id>/token     token of the copy of the job that runs; appears with its
+///                               directory in one rename, is durable before the job starts
+///
+/// A job was started if and only if its claim holds its own token. Hence, with the lock free and
+/// no exit file: claim with own token = its supervisor was lost; otherwise = still queued.
+namespace ved::adapters::local {
+
+inline constexpr std::size_t spool_file_bytes_max = 4u << 20;
+
+class spool {
+ public:
+  explicit spool(std::string directory);
+
+  const std::string& directory() const noexcept { return directory_; }
+  std::string lock_path() const { return directory_ + "/lock"; }
+  std::string jobs_directory() const { return directory_ + "/jobs"; }
+  std::string job_directory(const submission_token& token) const;
+  /// A file of one job: "spec", "exit", "stdout", ...
+  std::string job_file(const submission_token& token, const char* name) const;
+  std::string supervisor_path(const submission_token& token) const;
+  std::string claims_directory() const { return directory_ + "/claims"; }
+  std::string claim_path(const job_id& job) const;
+
+  /// Creates the directories. `traversable`: jobs of other users may reach their own work
+  /// directory through it (search permission only).
+  result<void> create(bool traversable) const;
+
+  result<pb::LocalJob> read_job(const submission_token& token) const;
+  /// Synced, but the caller syncs the job's directory and `jobs/`.
+  result<void> write_job(const pb::LocalJob& job) const;
+
+  /// `not_found` before the job started.
+  result<pb::LocalJobStatus> read_status(const submission_token& token) const;
+  result<void> write_status(const submission_token& token, const pb::LocalJobStatus& status) const;
+
+  /// `not_found` while the job has not ended.
+  result<pb::LocalJobStatus> read_exit(const submission_token& token) const;
+  result<void> write_exit(const submission_token& token, const pb::LocalJobStatus& status) const;
+
+  /// `not_found` while no supervisor was started.
+  result<pb::LocalSupervisor> read_supervisor(const submission_token& token) const;
+
+  /// The token that holds the claim on the job id; empty when nobody does.
+  result<submission_token> read_claim(const job_id& job) const;
+  /// Claims the job id durably, or returns the token that already has.
+  result<submission_token> claim(const job_id& job, const submission_token& token) const;
+
+  /// Removes what claims left behind that a crash cut short.
+  void remove_half_claims() const;
+
+  /// Removes the job's claim (if its own), supervisor file and directory, in this order.
+  void remove_job(const submission_token& token, const job_id& job) const;
+
+  /// Names in a directory of the spool.
+  result<std::vector<std::string>> list(const std::string& path) const;
+
+ private:
+  std::string directory_;
+};
+
+/// Tokens become directory names: letters, digits, '-' and '_', 1..64 of them.
+bool is_valid_token(const submission_token& token) noexcept;
+
+/// A file name that any job id maps to and no two share: hex of its bytes where needed.
+std::string escaped_name(const std::string& id);
+
+}  // namespace ved::adapters::local

@@ -1,0 +1,175 @@
+#include "adapters/local/step.hpp"
+
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <csignal>
+#include <map>
+
+#include "adapters/local/files.hpp"
+
+namespace ved::adapters::local {
+
+namespace {
+
+enum class stage : int { descriptors, identity, directory, command };
+
+struct child_problem {
+  stage where;
+  int number;
+};
+
+std::vector<char*> pointers(const std::vector<std::string>& words) {
+  std::vector<char*> all;
+  all.reserve(words.size() + 1);
+  for (const std::string& word : words) all.push_back(const_cast<char*>(word.c_str()));
+  all.push_back(nullptr);
+  return all;
+}
+
+/// The part between fork and exec: returns only when something failed.
+child_problem become(const std::vector<std::string>& words, const step_launch& how, pid_t parent) {
+  ::setsid();
+  const int null = ::open("/dev/null", O_RDONLY);
+  if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(how.stdout_fd, 1) < 0 ||
+      ::dup2(how.stderr_fd, 2) < 0) {
+    return {stage::descriptors, errno};
+  }
+  if (null > 2) ::close(null);
+  for (int number = 1; number < NSIG; ++number) ::signal(number, SIG_DFL);
+  sigset_t none;
+  ::sigemptyset(&none);
+  ::sigprocmask(SIG_SETMASK, &none, nullptr);
+  ::umask(how.umask);
+  if (how.user.switch_user &&
+      (::initgroups(how.user.name.c_str(), how.user.gid) != 0 || ::setgid(how.user.gid) != 0 ||
+       ::setuid(how.user.uid) != 0)) {
+    return {stage::identity, errno};
+  }
+  // Taking on another identity clears the death signal, so it comes after that.
+  ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+  if (::getppid() != parent) ::_exit(127);
+  if (::chdir(how.directory.c_str()) != 0) return {stage::directory, errno};
+  std::vector<char*> environment = pointers(how.environment);
+  const std::vector<char*> arguments = pointers(words);
+  environ = environment.data();  // execvp looks the command up in the job's PATH
+  ::execvp(arguments[0], arguments.data());
+  return {stage::command, errno};
+}
+
+start_failure explain(const child_problem& problem, const step& what, const step_launch& how) {
+  const std::string cause = errno_text(problem.number);
+  switch (problem.where) {
+    case stage::descriptors: return {126, "cannot open the job's files: " + cause};
+    case stage::identity: return {126, "cannot become user " + how.user.name + ": " + cause};
+    case stage::directory:
+      return {126, "cannot enter working directory " + how.directory + ": " + cause};
+    case stage::command: break;
+  }
+  return {problem.number == ENOENT ? 127 : 126, "cannot run " + what.command + ": " + cause};
+}
+
+}  // namespace
+
+std::vector<step> steps_of(const pb::WorkloadSpec& workload) {
+  std::vector<step> steps;
+  for (const pb::Step& one : workload.steps()) {
+    steps.push_back({one.name(), one.command(), {one.arguments().begin(), one.arguments().end()}});
+  }
+  if (steps.empty()) {
+    steps.push_back({"",
+                     workload.command(),
+                     {workload.arguments().begin(), workload.arguments().end()}});
+  }
+  return steps;
+}
+
+result<job_user> find_user(const std::string& name) {
+  char buffer[16384];
+  struct passwd entry {};
+  struct passwd* found = nullptr;
+  if (name.empty()) {
+    ::getpwuid_r(::geteuid(), &entry, buffer, sizeof buffer, &found);
+  } else {
+    ::getpwnam_r(name.c_str(), &entry, buffer, sizeof buffer, &found);
+    if (!found) return fail(errc::invalid, "user " + name + ": no such user");
+  }
+  job_user user{::geteuid(), ::getegid(), std::to_string(::geteuid()), "/", "/bin/sh", false};
+  if (!found) return user;
+  user.uid = entry.pw_uid;
+  user.gid = entry.pw_gid;
+  user.name = entry.pw_name;
+  user.home = entry.pw_dir;
+  if (*entry.pw_shell != '\0') user.shell = entry.pw_shell;
+  user.switch_user = user.uid != ::geteuid();
+  if (user.switch_user && ::geteuid() != 0) {
+    return fail(errc::denied, "user " + name + ": only root can run jobs as another user");
+  }
+  return user;
+}
+
+std::vector<std::string> job_environment(const pb::LocalJob& job, const job_user& user,
+                                         const std::vector<int>& gpus) {
+  const pb::JobSpec& spec = job.spec();
+  std::string gpu_list;
+  for (const int gpu : gpus) gpu_list += (gpu_list.empty() ? "" : ",") + std::to_string(gpu);
+
+  std::map<std::string, std::string> variables{
+      {"PATH", "/usr/local/bin:/usr/bin:/bin"},
+      {"HOME", user.home},
+      {"USER", user.name},
+      {"LOGNAME", user.name},
+      {"SHELL", user.shell},
+      {"LANG", "C.UTF-8"},
+  };
+  for (const pb::EnvironmentVariable& variable : spec.workload_spec().environment()) {
+    variables[variable.name()] = variable.value();
+  }
+  variables["VIRTENGINE_JOB_ID"] = job.job_id();
+  variables["VIRTENGINE_CLUSTER_ID"] = spec.cluster_id();
+  variables["VIRTENGINE_OFFERING_ID"] = spec.offering_id();
+  variables["VED_JOB_ID"] = job.job_id();
+  variables["VED_SCHEDULER_JOB_ID"] = std::to_string(job.id());
+  variables["VED_TOKEN"] = job.token();
+  variables["VED_GPUS"] = gpu_list;
+  variables["CUDA_VISIBLE_DEVICES"] = gpu_list;
+
+  std::vector<std::string> lines;
+  for (const auto& [name, value] : variables) lines.push_back(name + "=" + value);
+  return lines;
+}
+
+started_step start_step(const step& what, const step_launch& how) {
+  std::vector<std::string> words{what.command};
+  words.insert(words.end(), what.arguments.begin(), what.arguments.end());
+  int ends[2];
+  if (::pipe2(ends, O_CLOEXEC) != 0) {
+    return {0, {126, "cannot start the job: pipe: " + errno_text(errno)}};
+  }
+  unique_fd reader(ends[0]);
+  unique_fd writer(ends[1]);
+  const pid_t parent = ::getpid();
+  const pid_t pid = ::fork();
+  if (pid < 0) return {0, {126, "cannot start the job: fork: " + errno_text(errno)}};
+  if (pid == 0) {
+    const child_problem problem = become(words, how, parent);
+    const ssize_t sent = ::write(writer.get(), &problem, sizeof problem);
+    ::_exit(sent == sizeof problem ? 127 : 126);
+  }
+  writer.reset();
+  // The pipe closes by itself when exec succeeds.
+  child_problem problem{};
+  ssize_t got = 0;
+  do {
+    got = ::read(reader.get(), &problem, sizeof problem);
+  } while (got < 0 && errno == EINTR);
+  if (got != sizeof problem) return {pid, {}};
+  return {0, explain(problem, what, how)};
+}
+
+}  // namespace ved::adapters::local

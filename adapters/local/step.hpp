@@ -1,0 +1,67 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/local_job.pb.h"
+
+/// Starting the processes of a job: what they run, as whom, with which environment.
+namespace ved::adapters::local {
+
+/// One command of a job.
+struct step {
+  std::string name;  ///< empty for the single command of a plain job
+  std::string command;
+  std::vector<std::string> arguments;
+};
+
+/// The steps of a spec, or its single command as one step.
+std::vector<step> steps_of(const pb::WorkloadSpec& workload);
+
+/// The user that a job runs as.
+struct job_user {
+  uid_t uid = 0;
+  gid_t gid = 0;
+  std::string name;
+  std::string home;
+  std::string shell;
+  bool switch_user = false;  ///< the supervisor is root and takes this identity on
+};
+
+/// The user called `name`, or the own one when it is empty.
+result<job_user> find_user(const std::string& name);
+
+/// "NAME=value" lines: a fixed minimum, then the job's own variables, then the names that tell
+/// the job about itself (which the job cannot override). Nothing of the caller's environment.
+std::vector<std::string> job_environment(const pb::LocalJob& job, const job_user& user,
+                                         const std::vector<int>& gpus);
+
+/// How one process of a job is started.
+struct step_launch {
+  std::string directory;  ///< absolute
+  std::vector<std::string> environment;
+  job_user user;
+  int stdout_fd = -1;
+  int stderr_fd = -1;
+  mode_t umask = 022;
+};
+
+/// Why a step did not start; as a shell would say it: 127 no such command, 126 not runnable.
+struct start_failure {
+  int exit_code = 0;
+  std::string reason;
+};
+
+struct started_step {
+  pid_t pid = 0;  ///< 0: `failure` says why
+  start_failure failure;
+};
+
+/// Starts the step as the leader of a session of its own. No shell sees the command. It gets
+/// KILL when the calling thread ends without having waited for it.
+started_step start_step(const step& what, const step_launch& how);
+
+}  // namespace ved::adapters::local

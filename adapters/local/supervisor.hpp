@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/ids.hpp"
+#include "messages/time.hpp"
+
+/// The process that runs one local job and outlives `ved`.
+namespace ved::adapters::local {
+
+struct supervisor_options {
+  std::string directory;  ///< the spool
+  submission_token token;
+  std::vector<int> gpus;      ///< handed out to this job
+  std::string run_as;         ///< user; empty: the own one
+  seconds kill_wait{30};      ///< from TERM to KILL
+};
+
+/// The command line that `parse_supervisor_options` reads.
+std::vector<std::string> to_arguments(const supervisor_options& options);
+result<supervisor_options> parse_supervisor_options(const std::vector<std::string>& arguments);
+
+/// Takes the job's lock and claim, runs it to its end and writes its exit file as the last act.
+/// Does nothing when another process does or did that. Call it in a process of its own without
+/// children; `ready_fd` is closed once the lock holder can be found in the spool.
+result<void> run_supervisor(const supervisor_options& options, int ready_fd);
+
+}  // namespace ved::adapters::local
