@@ -1,0 +1,149 @@
+#include "actors/api/shell/queries.hpp"
+
+#include <algorithm>
+
+#include "actors/job/projection.hpp"
+#include "actors/job/view.hpp"
+
+namespace ved::actors {
+namespace {
+
+constexpr std::size_t history_max = 100'000;
+/// Index entries looked at for one page of a filtered list; the cursor goes on from there.
+constexpr std::size_t scan_max = 20'000;
+
+result<pb::JobRecord> parse(const std::string& job_id, const store::stream_state& stored) {
+  pb::JobRecord record;
+  if (!record.ParseFromString(stored.state))
+    return fail(errc::corrupt, "job " + job_id + ": stored state does not parse");
+  return record;
+}
+
+/// The most selective index for the filters.
+std::string prefix_for(const pb::ListJobs& what) {
+  if (!what.customer_address().empty()) return "u/" + what.customer_address() + "/";
+  if (what.state() != pb::JOB_STATE_UNSPECIFIED)
+    return "s/" + std::to_string(static_cast<int>(what.state())) + "/";
+  if (!what.cluster_id().empty()) return "c/" + what.cluster_id() + "/";
+  return "a/";
+}
+
+bool matches(const pb::JobRecord& record, const pb::ListJobs& what) {
+  return (what.state() == pb::JOB_STATE_UNSPECIFIED || record.state() == what.state()) &&
+         (what.cluster_id().empty() || record.cluster_id() == what.cluster_id()) &&
+         (what.customer_address().empty() ||
+          record.customer_address() == what.customer_address());
+}
+
+}  // namespace
+
+pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version) {
+  const auto folded = core::job::from_record(record);
+  return folded ? core::job::to_api_job(*folded, version) : pb::Job{};
+}
+
+result<pb::Job> read_job(const store::event_log& log, const std::string& job_id, bool with_spec) {
+  const auto stream = core::job_stream(job_id);
+  auto stored = log.state(stream);
+  if (!stored) return fail(stored.error());
+  if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
+  auto record = parse(job_id, **stored);
+  if (!record) return fail(record.error());
+  auto job = to_api_job(*record, (*stored)->version);
+  if (!with_spec) return job;
+  auto first = log.read_stream(stream, 0, 1);
+  if (!first) return fail(first.error());
+  if (!first->empty() && first->front().has_job_accepted())
+    *job.mutable_spec() = first->front().job_accepted().spec();
+  return job;
+}
+
+result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& what) {
+  const int limit = what.limit() == 0 ? 100 : what.limit();
+  if (limit < 1 || limit > list_limit_max)
+    return fail(errc::invalid, "limit: must be 1 to " + std::to_string(list_limit_max) + ", not " +
+                                   std::to_string(what.limit()));
+  const auto prefix = prefix_for(what);
+  if (!what.cursor().empty() && !what.cursor().starts_with(prefix))
+    return fail(errc::invalid, "cursor: it belongs to another list than these filters make");
+  // Keys run from new to old, so `since` is where the list ends.
+  const std::string last_time = core::index_time(what.since_us());
+  pb::JobList out;
+  std::string after = what.cursor();
+  for (std::size_t seen = 0; seen < scan_max;) {
+    const auto want = static_cast<std::size_t>(limit - out.jobs_size());
+    auto page = log.scan_index(prefix, after, want);
+    if (!page) return fail(page.error());
+    seen += std::max<std::size_t>(page->keys.size(), 1);
+    for (const auto& key : page->keys) {
+      after = key;
+      const auto time = std::string_view(key).substr(prefix.size(), last_time.size());
+      if (what.since_us() > 0 && time > last_time) return out;
+      const std::string id{core::job_of_index_key(key)};
+      auto stored = log.state(core::job_stream(id));
+      if (!stored) return fail(stored.error());
+      if (!*stored) continue;
+      auto record = parse(id, **stored);
+      if (!record) return fail(record.error());
+      if (matches(*record, what)) *out.add_jobs() = to_api_job(*record, (*stored)->version);
+    }
+    if (!page->more) return out;
+    if (out.jobs_size() >= limit) break;
+  }
+  out.set_next_cursor(after);
+  return out;
+}
+
+result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobEvents& what) {
+  const int limit = what.limit() == 0 ? events_limit_max : what.limit();
+  if (limit < 1 || limit > events_limit_max)
+    return fail(errc::invalid, "limit: must be 1 to " + std::to_string(events_limit_max));
+  const auto stream = core::job_stream(what.job_id());
+  auto head = log.state(stream);
+  if (!head) return fail(head.error());
+  if (!*head) return fail(errc::not_found, "job " + what.job_id() + ": not known");
+  auto events = log.read_stream(stream, what.after_version(), static_cast<std::size_t>(limit));
+  if (!events) return fail(events.error());
+  pb::EventList out;
+  for (auto& event : *events) *out.add_events() = std::move(event);
+  out.set_more(out.events_size() > 0 &&
+               out.events(out.events_size() - 1).version() < (*head)->version);
+  return out;
+}
+
+result<std::vector<pb::Envelope>> read_history(const store::event_log& log,
+                                               const std::string& job_id) {
+  auto events = log.read_stream(core::job_stream(job_id), 0, history_max);
+  if (!events) return fail(events.error());
+  if (events->empty()) return fail(errc::not_found, "job " + job_id + ": not known");
+  return events;
+}
+
+result<pb::LogStats> read_stats(const store::event_log& log) {
+  pb::LogStats out;
+  out.set_last_position(log.last_position());
+  out.set_head_hash(log.head_hash());
+  out.set_disk_bytes(log.bytes_on_disk());
+  constexpr std::size_t page_size = 10'000;
+  for (int state = pb::JOB_STATE_PENDING; state <= pb::JOB_STATE_TIMEOUT; ++state) {
+    std::uint64_t count = 0;
+    std::string after;
+    const auto prefix = "s/" + std::to_string(state) + "/";
+    for (bool more = true; more;) {
+      auto page = log.scan_index(prefix, after, page_size);
+      if (!page) return fail(page.error());
+      count += page->keys.size();
+      more = page->more;
+      if (!page->keys.empty()) after = page->keys.back();
+    }
+    if (count == 0) continue;
+    auto& entry = *out.add_jobs();
+    entry.set_state(static_cast<pb::JobState>(state));
+    entry.set_count(count);
+    out.set_streams(out.streams() + count);
+    if (!core::job::is_terminal(entry.state())) out.set_live_jobs(out.live_jobs() + count);
+  }
+  return out;
+}
+
+}  // namespace ved::actors

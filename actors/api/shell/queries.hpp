@@ -1,0 +1,28 @@
+#pragma once
+
+#include <string>
+
+#include "actors/job/core.hpp"
+#include "messages/api.pb.h"
+#include "store/event_log.hpp"
+
+/// Answers from the log alone, online and offline.
+namespace ved::actors {
+
+inline constexpr int list_limit_max = 1000;
+inline constexpr int events_limit_max = 1000;
+
+/// The stored job with its spec; errc::not_found.
+result<pb::Job> read_job(const store::event_log& log, const std::string& job_id, bool with_spec);
+/// One page, newest first. errc::invalid for a bad cursor or limit.
+result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& what);
+/// Events of one job; errc::not_found when there is no such job.
+result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobEvents& what);
+/// All events of one job, bounded.
+result<std::vector<pb::Envelope>> read_history(const store::event_log& log,
+                                               const std::string& job_id);
+result<pb::LogStats> read_stats(const store::event_log& log);
+/// `what.principal`: the user-facing form of a snapshot's record.
+pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version);
+
+}  // namespace ved::actors
