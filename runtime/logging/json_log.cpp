@@ -1,0 +1,148 @@
+#include "runtime/logging/json_log.hpp"
+
+#include <spdlog/logger.h>
+#include <spdlog/pattern_formatter.h>
+#include <spdlog/sinks/basic_file_sink.h>
+#include <spdlog/sinks/dist_sink.h>
+#include <spdlog/sinks/stdout_sinks.h>
+
+#include <array>
+#include <atomic>
+#include <nlohmann/json.hpp>
+#include <utility>
+
+#include "messages/time.hpp"
+#include "runtime/logging/components.hpp"
+
+namespace ved::runtime {
+namespace {
+
+using actors::log_field;
+using actors::log_severity;
+
+constexpr std::size_t components_max = 32;
+
+log_level level_of(log_severity severity) noexcept {
+  switch (severity) {
+    case log_severity::trace: return log_level::trace;
+    case log_severity::debug: return log_level::debug;
+    case log_severity::info: return log_level::info;
+    case log_severity::warn: return log_level::warn;
+    case log_severity::error: return log_level::error;
+    case log_severity::critical: return log_level::critical;
+  }
+  return log_level::info;
+}
+
+void append_text(std::string& line, std::string_view text) {
+  const bool cut = text.size() > log_value_bytes_max;
+  auto value = std::string(text.substr(0, log_value_bytes_max));
+  if (cut) value += "...";
+  // A terminal obeys DEL; JSON does not demand that it is escaped.
+  for (char& c : value) {
+    if (c == '\x7f') c = '?';
+  }
+  line += nlohmann::json(std::move(value))
+              .dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+
+bool is_fixed(std::string_view name) {
+  return name == "time" || name == "level" || name == "component" || name == "event";
+}
+
+spdlog::sink_ptr open_sink(const std::string& file) {
+  spdlog::sink_ptr sink;
+  if (file.empty()) {
+    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+  } else {
+    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, false);
+  }
+  sink->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
+  return sink;
+}
+
+}  // namespace
+
+struct json_log::impl {
+  impl() : outputs(std::make_shared<spdlog::sinks::dist_sink_mt>()), logger("ved", outputs) {
+    logger.set_level(spdlog::level::trace);
+    // A line that is not on disk when the process dies explains nothing.
+    logger.flush_on(spdlog::level::trace);
+  }
+
+  std::shared_ptr<spdlog::sinks::dist_sink_mt> outputs;
+  spdlog::logger logger;
+  std::atomic<log_level> level{log_level::info};
+  std::array<std::atomic<log_level>, components_max> levels{};
+
+  log_level of(std::string_view component) const noexcept {
+    const auto known = log_components();
+    for (std::size_t i = 0; i < known.size(); ++i) {
+      if (known[i].name == component) return levels[i].load(std::memory_order_relaxed);
+    }
+    return level.load(std::memory_order_relaxed);
+  }
+};
+
+json_log::json_log(std::unique_ptr<impl> inner) : impl_(std::move(inner)) {}
+json_log::~json_log() = default;
+
+result<std::shared_ptr<json_log>> json_log::open(const logging_config& logging) {
+  std::shared_ptr<json_log> log(new json_log(std::make_unique<impl>()));
+  log->set_levels(logging);
+  if (auto opened = log->reopen(logging); !opened) return fail(opened.error());
+  return log;
+}
+
+void json_log::set_levels(const logging_config& logging) noexcept {
+  impl_->level = logging.level;
+  const auto known = log_components();
+  for (std::size_t i = 0; i < known.size() && i < components_max; ++i) {
+    const auto own = logging.components.find(std::string(known[i].name));
+    impl_->levels[i] = own == logging.components.end() ? logging.level : own->second;
+  }
+}
+
+result<void> json_log::reopen(const logging_config& logging) {
+  try {
+    impl_->outputs->set_sinks({open_sink(logging.file)});
+  } catch (const spdlog::spdlog_ex& failure) {
+    return fail(errc::unavailable, "log file " + logging.file + ": " + failure.what());
+  }
+  return {};
+}
+
+bool json_log::enabled(log_severity severity, std::string_view component) const noexcept {
+  return level_of(severity) >= impl_->of(component);
+}
+
+void json_log::write(log_severity severity, std::string_view component, std::string_view event,
+                     std::initializer_list<log_field> fields) {
+  if (!enabled(severity, component)) return;
+  const auto now = std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
+  impl_->logger.log(spdlog::level::info,
+                    spdlog::string_view_t(log_line(to_rfc3339(now), severity, component, event,
+                                                   fields)));
+}
+
+std::string log_line(std::string_view time, log_severity severity, std::string_view component,
+                     std::string_view event, std::initializer_list<log_field> fields) {
+  std::string line = R"({"time":)";
+  append_text(line, time);
+  line += R"(,"level":)";
+  append_text(line, to_string(level_of(severity)));
+  line += R"(,"component":)";
+  append_text(line, component);
+  line += R"(,"event":)";
+  append_text(line, event);
+  for (const auto& [name, value] : fields) {
+    line += ',';
+    // A second "level" would make readers disagree about the first.
+    append_text(line, is_fixed(name) ? "field_" + std::string(name) : std::string(name));
+    line += ':';
+    append_text(line, value);
+  }
+  return line + '}';
+}
+
+}  // namespace ved::runtime
