@@ -1,0 +1,151 @@
+#include "actors/job/explain.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "actors/job/view.hpp"
+#include "tests/support/job_fixture.hpp"
+
+using namespace ved;
+using tests::driver;
+namespace job = ved::core::job;
+using sub = job::submission_result;
+using look = job::lookup_result;
+
+namespace {
+
+std::string summary(const driver& d) { return job::explain(d.log, {}, nullptr).summary(); }
+
+bool says(const pb::Explanation& e, const std::string& words) {
+  for (const auto& line : e.next())
+    if (line.find(words) != std::string::npos) return true;
+  return false;
+}
+
+job::cluster_view online() {
+  job::cluster_view view;
+  view.id = cluster_id{"hpc-1"};
+  view.breaker = "closed";
+  view.last_poll_at = tests::t0 + seconds{60};
+  return view;
+}
+
+}  // namespace
+
+TEST_CASE("explain: a lost outcome is told with its token and the lookup rule", "[actors][job]") {
+  driver d;
+  d.pass(seconds{12}).submission(sub::unknown, "connection cut after sbatch started");
+  CHECK(summary(d) ==
+        "pending: submission 1 had no answer (connection cut after sbatch started) at 10:00:12; "
+        "looking it up by token " +
+            d.state.token.str() + " before anything else is sent");
+  const auto view = online();
+  const auto e = job::explain(d.log, {}, &view);
+  CHECK(says(e, "found by token " + d.state.token.str() + ": it is adopted"));
+  CHECK(says(e, "absent in two sources in 2 lookups after 10:00:32: submission 2 is sent"));
+  CHECK(says(e, "as long as a source does not answer"));
+  CHECK(says(e, "cluster hpc-1 last answered at 10:01:00"));
+}
+
+TEST_CASE("explain: a backoff names the scheduler's words and the moment of the retry",
+          "[actors][job]") {
+  driver d;
+  d.ctx.draw = std::uint64_t{1} << 63U;
+  d.submission(sub::refused_policy, "QOSMaxSubmitJobPerUserLimit");
+  CHECK(summary(d) ==
+        "pending: the scheduler refused submission 1 for now at 10:00:00 "
+        "(QOSMaxSubmitJobPerUserLimit); submission 2 follows at 10:00:01");
+  const auto view = online();
+  CHECK(says(job::explain(d.log, {}, &view), "after 2 more failed submission(s)"));
+}
+
+TEST_CASE("explain: a held job says why, and the command that releases it", "[actors][job]") {
+  driver d = tests::in_phase("held");
+  const auto e = job::explain(d.log, {}, nullptr);
+  CHECK(e.summary().starts_with("pending: held: gave up after 4 submissions"));
+  CHECK(says(e, "vectl job release j-1"));
+  d.run(job::release_job{"alice"});
+  CHECK(summary(d).starts_with("pending: released by alice; submission 5 follows"));
+}
+
+TEST_CASE("explain: every phase has a sentence and a next step", "[actors][job]") {
+  for (const char* phase : {"waiting", "submitting", "unresolved", "held", "queued", "starting",
+                            "running", "suspended", "finished"}) {
+    for (const bool cancelled : {false, true}) {
+      driver d = tests::in_phase(phase);
+      if (cancelled) d.run(job::cancel_job{"alice", "enough"});
+      const auto view = online();
+      const auto e = job::explain(d.log, {}, &view);
+      INFO(phase);
+      CHECK(e.summary().starts_with(std::string(job::state_name(d.shown())) + ": "));
+      CHECK(e.next_size() > 0);
+      CHECK(static_cast<std::size_t>(e.steps_size()) == d.log.size());
+      if (cancelled && !job::is_terminal(d.state))
+        CHECK(e.summary().find("alice asked at 11:00:00 to cancel it (enough)") !=
+              std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("explain: a past moment is told as it was then, without today's cluster",
+          "[actors][job]") {
+  driver d;
+  d.pass(seconds{10}).submission(sub::accepted, "17");
+  d.pass(seconds{10}).status(pb::JOB_STATE_RUNNING);
+  d.pass(seconds{10}).status(pb::JOB_STATE_COMPLETED);
+  const auto view = online();
+  const auto then = job::explain(d.log, tests::t0 + seconds{15}, &view);
+  CHECK(then.summary() ==
+        "queued: scheduler job 17 waits in the queue batch since 10:00:10");
+  CHECK(then.steps_size() == 3);
+  CHECK(then.job().version() == 3);
+  CHECK_FALSE(says(then, "cluster"));
+  CHECK(job::explain(d.log, tests::t0 - seconds{1}, nullptr).summary() ==
+        "the job was not known yet at 2026-01-15T09:59:59.000000Z");
+  CHECK(summary(d) == "completed: ended at 10:00:30 with exit code 0 as scheduler job 17");
+}
+
+TEST_CASE("explain: a missing job tells since when and what would end it", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  d.missing(false);
+  const auto view = online();
+  const auto e = job::explain(d.log, {}, &view);
+  CHECK(e.summary().find("has not shown it since 11:00:00 (not in the queue)") !=
+        std::string::npos);
+  CHECK(says(e, "not before 11:01:00"));
+}
+
+TEST_CASE("explain: a cluster that is down is the first thing that would change it",
+          "[actors][job]") {
+  driver d = tests::in_phase("submitting");
+  auto view = online();
+  view.breaker = "open";
+  view.reason = "connection refused";
+  view.down_since = tests::t0;
+  CHECK(says(job::explain(d.log, {}, &view), "cluster hpc-1 does not answer since 10:00:00 "
+                                             "(connection refused)"));
+}
+
+TEST_CASE("explain: empty, foreign and broken logs are named, not crashed on", "[actors][job]") {
+  CHECK(job::explain({}, {}, nullptr).summary() == "there is no such job");
+  driver d = tests::in_phase("queued");
+  auto log = d.log;
+  log.erase(log.begin());
+  CHECK(job::explain(log, {}, nullptr).summary().find("does not fold") != std::string::npos);
+  log = d.log;
+  log.push_back(log.front());
+  CHECK(job::explain(log, {}, nullptr).summary().find("does not fold further") !=
+        std::string::npos);
+  CHECK_FALSE(job::tell(pb::Envelope{}).empty());
+}
+
+TEST_CASE("view: the API's job shows phase, times, reason and release", "[actors][job]") {
+  driver d = tests::in_phase("held");
+  const auto shown = job::to_api_job(d.state, 7);
+  CHECK(shown.job_id() == "j-1");
+  CHECK(shown.phase() == "held");
+  CHECK(shown.state() == pb::JOB_STATE_PENDING);
+  CHECK_FALSE(shown.release().empty());
+  CHECK(shown.version() == 7);
+  CHECK(job::to_api_job(tests::in_phase("waiting").state, 1).retry_at_us() > 0);
+  CHECK(job::to_api_job(tests::in_phase("finished").state, 1).finished_at_us() > 0);
+}
