@@ -10,9 +10,10 @@ namespace {
 
 /// A stream as this group will leave it.
 struct pending_stream {
-  stream_head before;                      // as on disk; version 0 and no keys for a new one
-  std::uint64_t version = 0;               // after the accepted requests so far
-  const append_request* last = nullptr;    // gives the state after the group
+  stream_head before;                    // as on disk; version 0 and no keys for a new one
+  std::uint64_t version = 0;             // after the accepted requests so far
+  std::vector<std::string> index_keys;   // likewise
+  const append_request* last = nullptr;  // gives the state after the group
 };
 
 /// Text of an error message about a request.
@@ -35,6 +36,15 @@ result<void> check_bounds(const append_request& request) {
     return refuse("a request id has at most " + std::to_string(dedup_id_bytes_max) + " bytes");
   for (const auto& event : request.events)
     if (event.event_case() == pb::Envelope::EVENT_NOT_SET) return refuse("an event is empty");
+  return {};
+}
+
+result<void> check_index_keys(const append_request& request, const std::vector<std::string>& all) {
+  for (const auto& key : all)
+    if (key.empty() || key.size() > index_key_bytes_max)
+      return fail(errc::invalid, name_of(request) + ": its state gives an index key of " +
+                                     std::to_string(key.size()) + " bytes; 1 to " +
+                                     std::to_string(index_key_bytes_max) + " are possible");
   return {};
 }
 
@@ -73,9 +83,12 @@ class commit_group {
       return refusal({errc::conflict, name_of(request) + ": is at version " +
                                           std::to_string(target.version) + ", not at " +
                                           std::to_string(request.expected_version)});
+    auto index_keys = sorted(log_.index_keys(request.stream, request.state));
+    if (auto fit = check_index_keys(request, index_keys); !fit) return refusal(fit.error());
     auto first = add_events(request);
     if (!first) return refusal(first.error());
     target.version += request.events.size();
+    target.index_keys = std::move(index_keys);
     target.last = &request;
     if (!request.dedup_id.empty()) {
       dedup_ids_.insert(request.dedup_id);
@@ -87,7 +100,7 @@ class commit_group {
   /// Writes all, then lets the log know. Nothing to write is fine.
   result<void> write() {
     if (batch_.empty()) return {};
-    if (auto projected = add_projections(); !projected) return projected;
+    add_projections();
     if (!log_.has_format)
       batch_.push_back({table::meta, std::string(keys::meta_format),
                         keys::be64(keys::format_version)});
@@ -167,7 +180,7 @@ class commit_group {
   }
 
   /// State and index rows, once per stream however many requests it had.
-  result<void> add_projections() {
+  void add_projections() {
     fresh_heads_.reserve(streams_.size());
     for (auto& [name, changed] : streams_) {
       if (!changed.last) continue;  // all its requests were refused
@@ -178,22 +191,16 @@ class commit_group {
       encode(stored, bytes);
       batch_.push_back({table::state, name, std::move(bytes)});
 
-      auto wanted = sorted(log_.index_keys(name, changed.last->state));
-      for (const auto& key : changed.before.index_keys)
+      const auto& before = changed.before.index_keys;
+      const auto& wanted = changed.index_keys;
+      for (const auto& key : before)
         if (!std::binary_search(wanted.begin(), wanted.end(), key))
           batch_.push_back({table::index, key, std::nullopt});
-      for (const auto& key : wanted) {
-        if (key.empty() || key.size() > index_key_bytes_max)
-          return fail(errc::internal, "stream " + printable(name) +
-                                          ": the projection gave an index key of " +
-                                          std::to_string(key.size()) + " bytes");
-        if (!std::binary_search(changed.before.index_keys.begin(),
-                                changed.before.index_keys.end(), key))
+      for (const auto& key : wanted)
+        if (!std::binary_search(before.begin(), before.end(), key))
           batch_.push_back({table::index, key, name});
-      }
-      fresh_heads_.emplace_back(name, stream_head{changed.version, std::move(wanted)});
+      fresh_heads_.emplace_back(name, stream_head{changed.version, std::move(changed.index_keys)});
     }
-    return {};
   }
 
   static constexpr std::size_t event_bytes_guess = 256;

@@ -75,7 +75,7 @@ tl::unexpected<error> open_failure(const std::string& directory, const rocksdb::
     return fail(errc::conflict, "event log " + directory + ": another ved (or vectl) holds it" +
                                     lock_holder(directory));
   auto text = describe(directory, status);
-  const auto complaint = logger.last_complaint();
+  const auto complaint = logger.first_complaint();
   // Recovery reports a damaged file only in the info log.
   if (status.IsCorruption() && !complaint.empty()) text += "; " + complaint;
   return fail(code_of(status), std::move(text));

@@ -38,13 +38,13 @@ void complaint_logger::Logv(rocksdb::InfoLogLevel level, const char* format, va_
   if (text.find("Corruption") != std::string_view::npos ||
       text.find("dropping") != std::string_view::npos) {
     const std::lock_guard lock(guard_);
-    last_complaint_ = text;
+    if (first_complaint_.empty()) first_complaint_ = text;
   }
 }
 
-std::string complaint_logger::last_complaint() const {
+std::string complaint_logger::first_complaint() const {
   const std::lock_guard lock(guard_);
-  return last_complaint_;
+  return first_complaint_;
 }
 
 rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger) {

@@ -17,7 +17,7 @@ namespace ved::store {
 inline constexpr std::array<const char*, table_count> table_names = {"log",   "stream", "state",
                                                                      "index", "dedup",  "meta"};
 
-/// RocksDB's info log, of which only the last complaint is kept, in memory: an error status of
+/// RocksDB's info log, of which only the first complaint is kept, in memory: an error status of
 /// recovery does not name the damaged file, only the log line before it does. Any thread.
 class complaint_logger final : public rocksdb::Logger {
  public:
@@ -28,11 +28,11 @@ class complaint_logger final : public rocksdb::Logger {
   void Logv(rocksdb::InfoLogLevel level, const char* format, va_list arguments) override;
 
   /// Empty when there was none.
-  std::string last_complaint() const;
+  std::string first_complaint() const;
 
  private:
   mutable std::mutex guard_;
-  std::string last_complaint_;
+  std::string first_complaint_;
 };
 
 rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger);

@@ -24,7 +24,7 @@ class verifier {
   explicit verifier(const event_log::impl& log) : log_(log), head_(log.current_head()) {}
 
   result<void> run() {
-    for (const auto step : {&verifier::walk_log, &verifier::check_unfinished, &verifier::check_meta,
+    for (const auto step : {&verifier::check_meta, &verifier::walk_log, &verifier::check_unfinished,
                             &verifier::check_states, &verifier::check_stream_table,
                             &verifier::check_index, &verifier::check_requests})
       if (auto done = (this->*step)(); !done) return done;
