@@ -1,0 +1,148 @@
+#include "runtime/gateway/front.hpp"
+
+#include <caf/actor_clock.hpp>
+#include <caf/actor_system.hpp>
+#include <caf/atom.hpp>
+#include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <caf/typed_response_promise.hpp>
+#include <cstdint>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+namespace ved::runtime {
+namespace {
+
+using answered_atom = caf::atom_constant<caf::atom("answered")>;
+using tick_atom = caf::atom_constant<caf::atom("tick")>;
+
+using window_actor = actors::gateway_actor::extend<
+    // The API has answered the request with this ticket.
+    caf::reacts_to<answered_atom, std::uint64_t, pb::ApiReply>,
+    // Gives up requests that are past their time.
+    caf::reacts_to<tick_atom>>;
+
+// The way back from foreign threads into the actor. It outlives the actor: an API that answers
+// late must find a closed door, not freed memory.
+struct mailbox {
+  std::mutex guard;
+  std::optional<window_actor> owner;
+};
+
+pb::ApiReply refusal(errc code, std::string message) {
+  pb::ApiReply reply;
+  reply.mutable_error()->set_error(std::string(to_string(code)));
+  reply.mutable_error()->set_message(std::move(message));
+  return reply;
+}
+
+struct window_state {
+  static inline const char* name = "gateway-window";
+
+  struct waiting {
+    caf::typed_response_promise<pb::ApiReply> promise;
+    caf::actor_clock::time_point until;
+  };
+  std::unordered_map<std::uint64_t, waiting> in_flight;
+  std::uint64_t last_ticket = 0;
+  std::shared_ptr<mailbox> door = std::make_shared<mailbox>();
+};
+
+// Often enough that nobody waits much beyond the limit, cheap enough to run always.
+constexpr milliseconds tick_interval{500};
+
+window_actor::behavior_type window(window_actor::stateful_pointer<window_state> self,
+                                   api_port* api, front_limits limits) {
+  self->state.door->owner = window_actor{self};
+  self->attach_functor([door = self->state.door] {
+    const std::lock_guard lock{door->guard};
+    door->owner.reset();
+  });
+  self->delayed_send(self, tick_interval, tick_atom::value);
+  return {
+      // Answers every operation of the daemon; refusals are replies with `error` set.
+      [=](pb::ApiRequest& request) -> caf::result<pb::ApiReply> {
+        auto& state = self->state;
+        if (state.in_flight.size() >= limits.in_flight_max)
+          return refusal(errc::overloaded,
+                         "gateway: " + std::to_string(limits.in_flight_max) +
+                             " requests are being worked on already; try again in a moment");
+        const auto ticket = ++state.last_ticket;
+        auto promise = self->make_response_promise<pb::ApiReply>();
+        state.in_flight.emplace(
+            ticket, window_state::waiting{promise, self->clock().now() + limits.reply_timeout});
+        // What a client says about itself is not evidence.
+        request.set_source("gateway");
+        api->handle(std::move(request), [door = state.door, ticket](pb::ApiReply reply) {
+          const std::lock_guard lock{door->guard};
+          if (door->owner)
+            caf::anon_send(*door->owner, answered_atom::value, ticket, std::move(reply));
+        });
+        return promise;
+      },
+      // The API has answered the request with this ticket.
+      [=](answered_atom, std::uint64_t ticket, pb::ApiReply& reply) {
+        const auto found = self->state.in_flight.find(ticket);
+        if (found == self->state.in_flight.end()) return;  // given up before
+        const auto size = reply.ByteSizeLong();
+        found->second.promise.deliver(
+            size <= limits.message_bytes_max
+                ? std::move(reply)
+                : refusal(errc::invalid, "gateway: the answer has " + std::to_string(size) +
+                                             " bytes, more than the " +
+                                             std::to_string(limits.message_bytes_max) +
+                                             " that one message may have; ask for less"));
+        self->state.in_flight.erase(found);
+      },
+      // Gives up requests that are past their time.
+      [=](tick_atom) {
+        const auto now = self->clock().now();
+        auto& in_flight = self->state.in_flight;
+        for (auto next = in_flight.begin(); next != in_flight.end();) {
+          if (next->second.until > now) {
+            ++next;
+            continue;
+          }
+          next->second.promise.deliver(
+              refusal(errc::unknown_outcome,
+                      "gateway: the daemon did not answer within " +
+                          std::to_string(limits.reply_timeout.count()) +
+                          " ms; the request may still take effect: look before trying again"));
+          next = in_flight.erase(next);
+        }
+        self->delayed_send(self, tick_interval, tick_atom::value);
+      },
+  };
+}
+
+// The published actor offers the public interface alone, so that no peer can answer in the
+// daemon's name; it ends together with the window.
+actors::gateway_actor::behavior_type front(actors::gateway_actor::pointer self, api_port* api,
+                                           front_limits limits) {
+  const auto inner = self->spawn<caf::linked>(window, api, limits);
+  return {
+      // Answers every operation of the daemon; refusals are replies with `error` set.
+      [=](pb::ApiRequest& request) -> caf::result<pb::ApiReply> {
+        const auto size = request.ByteSizeLong();
+        if (size > limits.message_bytes_max)
+          return refusal(errc::invalid, "gateway: the request has " + std::to_string(size) +
+                                            " bytes, more than the allowed " +
+                                            std::to_string(limits.message_bytes_max));
+        return self->delegate(inner, std::move(request));
+      },
+  };
+}
+
+}  // namespace
+
+actors::gateway_actor spawn_gateway_front(caf::actor_system& system, api_port& api,
+                                          front_limits limits) {
+  return system.spawn(front, &api, limits);
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,66 @@
+#pragma once
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/logger.hpp>
+#include <future>
+#include <memory>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "runtime/gateway/credentials.hpp"
+
+namespace ved::runtime {
+
+/// CAF settings of both sides of the gateway. Includes CAF: for runtime/gateway/*.cpp only.
+class gateway_system_config : public caf::actor_system_config {
+ public:
+  /// `identifiers`: the two sides must share one.
+  gateway_system_config(const gateway_credentials& credentials,
+                        std::vector<std::string> identifiers);
+};
+
+/// An actor system on a thread of its own, from its first to its last line. CAF keeps a
+/// thread-local reference to a system's logger in every thread that uses the system, and the
+/// system's end waits until no thread has one: so other threads use it within a `caf_visit`.
+class gateway_system {
+ public:
+  gateway_system(gateway_credentials credentials, std::vector<std::string> identifiers,
+                 milliseconds stop_wait);
+  /// Waits at most `stop_wait`: CAF's TLS module can hang while it shuts down (actor-framework
+  /// #1196). Then the thread is left to the end of the process.
+  ~gateway_system();
+  gateway_system(const gateway_system&) = delete;
+  gateway_system& operator=(const gateway_system&) = delete;
+
+  caf::actor_system& get() const noexcept { return *system_; }
+
+ private:
+  struct signals {
+    std::promise<caf::actor_system*> made;
+    std::promise<void> stop;
+    std::promise<void> ended;
+  };
+  std::shared_ptr<signals> signals_ = std::make_shared<signals>();
+  const milliseconds stop_wait_;
+  std::thread host_;
+  caf::actor_system* system_;
+};
+
+/// While one lives, its thread may make scoped actors, spawn and publish; at its end the thread
+/// lets go of the system.
+class caf_visit {
+ public:
+  caf_visit() = default;
+  ~caf_visit() { caf::logger::set_current_actor_system(nullptr); }
+  caf_visit(const caf_visit&) = delete;
+  caf_visit& operator=(const caf_visit&) = delete;
+};
+
+/// "ved/1" and, with a name, "ved/1/<name>".
+std::vector<std::string> server_identifiers(const std::string& instance);
+/// The one that the client insists on.
+std::vector<std::string> client_identifiers(const std::string& instance);
+
+}  // namespace ved::runtime

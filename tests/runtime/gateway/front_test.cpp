@@ -1,0 +1,91 @@
+#include "runtime/gateway/front.hpp"
+
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/exit_reason.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <caf/scoped_actor.hpp>
+#include <catch2/catch.hpp>
+
+using namespace ved;
+using namespace std::chrono_literals;
+
+namespace {
+
+class silent_api final : public runtime::api_port {
+ public:
+  std::vector<std::function<void(pb::ApiReply)>> kept;
+  void handle(pb::ApiRequest, std::function<void(pb::ApiReply)> done) override {
+    kept.push_back(std::move(done));
+  }
+};
+
+struct virtual_time {
+  struct config : caf::actor_system_config {
+    config() {
+      set("scheduler.policy", caf::atom("testing"));
+      set("logger.inline-output", true);
+      ved::actors::register_types(*this);
+    }
+  } settings;
+  caf::actor_system system{settings};
+  caf::scoped_actor self{system, true};
+  caf::scheduler::test_coordinator& scheduler =
+      dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler());
+
+  void run() {
+    while (scheduler.try_run_once()) {
+    }
+  }
+};
+
+}  // namespace
+
+TEST_CASE("gateway front: the size of a request is checked before the API sees it",
+          "[runtime][gateway]") {
+  silent_api api;
+  virtual_time t;
+  auto front = runtime::spawn_gateway_front(t.system, api, {.message_bytes_max = 100});
+  pb::ApiRequest request;
+  request.set_token(std::string(101, 'x'));
+  auto asked = t.self->request(front, 10s, request);
+  t.run();
+  std::string answer;
+  asked.receive([&](pb::ApiReply& reply) { answer = reply.error().error(); },
+                [&](caf::error& problem) { answer = t.system.render(problem); });
+  CHECK(answer == "invalid");
+  CHECK(api.kept.empty());
+  t.self->send_exit(front, caf::exit_reason::user_shutdown);
+  t.run();
+}
+
+TEST_CASE("gateway front: an answer after the time limit, or after the actor's end, is dropped",
+          "[runtime][gateway]") {
+  silent_api api;
+  virtual_time t;
+  auto front = runtime::spawn_gateway_front(t.system, api, {.reply_timeout = 2s});
+  auto asked = t.self->request(front, 60s, pb::ApiRequest{});
+  t.run();
+  REQUIRE(api.kept.size() == 1);
+  for (int i = 0; i < 5; ++i) {
+    t.scheduler.advance_time(500ms);
+    t.run();
+  }
+  std::string answer;
+  asked.receive([&](pb::ApiReply& reply) { answer = reply.error().error(); },
+                [&](caf::error& problem) { answer = t.system.render(problem); });
+  CHECK(answer == "unknown_outcome");
+  api.kept.front()({});
+  t.run();
+  t.self->send_exit(front, caf::exit_reason::user_shutdown);
+  t.run();
+  api.kept.front()({});
+  CHECK(t.self->mailbox().empty());
+}
+
+TEST_CASE("gateway front: text forms of requests never show the bearer token",
+          "[runtime][gateway]") {
+  pb::ApiRequest request;
+  request.set_token("very-secret");
+  CHECK(caf::deep_to_string(request).find("very-secret") == std::string::npos);
+}
