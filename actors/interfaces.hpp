@@ -119,6 +119,9 @@ struct wake_job {
 struct job_ended {
   job_id job;
 };
+struct cluster_restarted {
+  cluster_id cluster;
+};
 struct registry_view {
   std::uint64_t live_jobs = 0;
   bool recovered = false;  ///< every live job of the log has its actor
@@ -136,6 +139,8 @@ using registry_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // To itself: start the actors of the next stored live jobs.
     caf::reacts_to<recover_atom>,
+    // From the supervisor: this cluster's link was started anew.
+    caf::reacts_to<cluster_restarted>,
     caf::replies_to<describe_atom>::with<registry_view>>;
 
 // --- ingress: where threads outside the actor system hand commands in ----------------------------
@@ -170,6 +175,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ask_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::job_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::wake_job)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::job_ended)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::cluster_restarted)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::registry_view)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_submit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_ask)

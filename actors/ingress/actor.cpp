@@ -40,10 +40,11 @@ constexpr auto describe_timeout = seconds{2};
 void describe(self_pointer self, const ingress_deps& deps, const ingress_describe& what) {
   auto all = std::make_shared<gathering>();
   all->done = what.done;
-  all->open = deps.links.size() + 1;
-  all->clusters.resize(deps.links.size());
+  const auto links = deps.links->all();
+  all->open = links.size() + 1;
+  all->clusters.resize(links.size());
   std::size_t place = 0;
-  for (const auto& [id, link] : deps.links) {
+  for (const auto& [id, link] : links) {
     all->clusters[place].set_cluster_id(id.str());
     all->clusters[place].set_breaker("unknown");
     self->request(link, describe_timeout, describe_atom::value)

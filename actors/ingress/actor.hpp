@@ -1,16 +1,17 @@
 #pragma once
 
 #include <caf/fwd.hpp>
-#include <map>
+#include <memory>
 #include <string>
 
 #include "actors/interfaces.hpp"
+#include "actors/shell/link_directory.hpp"
 
 namespace ved::actors {
 
 struct ingress_deps {
   registry_actor registry;
-  std::map<cluster_id, link_actor> links;
+  std::shared_ptr<const link_directory> links;
 };
 
 class ingress_state {

@@ -70,7 +70,8 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void report(const job_report& what) {
     if (self_->state.version == 0) return;
-    tell(what.what);
+    const bool anew = std::holds_alternative<job::recover>(what.what);
+    if (!tell(what.what) && anew) settle();
   }
 
   /// Begins the life of a job that was read from the store.
@@ -173,8 +174,8 @@ class runner : public std::enable_shared_from_this<runner> {
     const auto policy = world_->policies.find(state.job.cluster);
     const auto limits = policy != world_->policies.end() ? policy->second : job::policy{};
     const auto actions = job::react(state.job, limits);
-    if (const auto link = world_->links.find(state.job.cluster); link != world_->links.end())
-      self_->send(link->second, link_want{id, core::link::desired_of(actions)});
+    if (const auto link = world_->links->find(state.job.cluster))
+      self_->send(link, link_want{id, core::link::desired_of(actions)});
     for (const auto& action : actions) {
       const auto* wake = std::get_if<job::wake>(&action);
       if (wake == nullptr || wake->at == state.woken_at) continue;

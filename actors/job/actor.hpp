@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "actors/interfaces.hpp"
+#include "actors/shell/link_directory.hpp"
 #include "actors/shell/log_sink.hpp"
 
 namespace ved::actors {
@@ -14,7 +15,7 @@ namespace ved::actors {
 struct job_environment {
   event_log_actor log;
   std::shared_ptr<store::event_log> reading;
-  std::unordered_map<cluster_id, link_actor> links;
+  std::shared_ptr<link_directory> links;
   std::unordered_map<cluster_id, core::job::policy> policies;
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;

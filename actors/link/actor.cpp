@@ -37,7 +37,10 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void complete(const link_completion& done) {
     if (done.inventory) self_->state.inventory = done.inventory;
+    const auto before = self_->state.core->view().last_poll_at;
     deliver(self_->state.core->complete(done.order, done.what, deps_.clock()));
+    const auto view = self_->state.core->view();
+    if (view.last_poll_at != before) deps_.poll_took(view.last_poll_took);
     pump();
   }
 
@@ -104,12 +107,15 @@ class runner : public std::enable_shared_from_this<runner> {
     };
     const bool taken = deps_.pool->post(
         [what, reply, reading = deps_.reading,
-         clock = deps_.clock](result<adapters::scheduler*> port) {
+         clock = deps_.clock, crash = deps_.crash_point](result<adapters::scheduler*> port) {
           if (!port) {
             reply({what->id, not_called(*what, port.error().message), nullptr});
             return;
           }
+          const bool submits = std::holds_alternative<link::submit_order>(what->what);
+          if (submits) crash("before_submit");
           auto done = run_order(**port, *what, spec_reader_of(reading), clock());
+          if (submits) crash("after_submit");
           reply({what->id, std::move(done.what), std::move(done.inventory)});
         });
     if (!taken) reply({what->id, not_called(*what, "too many calls are waiting"), nullptr});

@@ -21,6 +21,8 @@ struct link_deps {
   std::shared_ptr<io_pool> pool;
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;
+  std::function<void(microseconds)> poll_took;         ///< for metrics; must not block
+  std::function<void(const char* point)> crash_point;  ///< see job_environment
 };
 
 class link_state {

@@ -1,6 +1,7 @@
 #include "actors/registry/actor.hpp"
 
 #include <algorithm>
+#include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
 #include "actors/job/projection.hpp"
@@ -102,6 +103,16 @@ class runner {
     }
   }
 
+  /// A link that was started anew knows no job: each tells it again what it wants, and those with
+  /// a submission in flight look it up.
+  void restarted(const cluster_restarted& what) {
+    const auto link = deps_.world->links->find(what.cluster);
+    if (link) self_->send(link, subscribe_reports{registry_actor{self_}});
+    for (const auto& [id, actor] : self_->state.jobs)
+      self_->send(actor, job_report{id, job::recover{"the connection to cluster " +
+                                                     what.cluster.str() + " was started anew"}});
+  }
+
   /// True: there is more to recover.
   bool recover_some() {
     auto& state = self_->state;
@@ -172,8 +183,12 @@ class runner {
 
 }  // namespace
 
+registry_state::~registry_state() {
+  for (const auto& [id, actor] : jobs) caf::anon_send_exit(actor, caf::exit_reason::kill);
+}
+
 registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps) {
-  for (const auto& [id, link] : deps.world->links)
+  for (const auto& [id, link] : deps.world->links->all())
     self->send(link, subscribe_reports{registry_actor{self}});
   auto run = std::make_shared<runner>(self, std::move(deps));
   self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
@@ -192,6 +207,7 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
       [self, run](recover_atom) {
         if (run->recover_some()) self->send(self, recover_atom::value);
       },
+      [run](const cluster_restarted& what) { run->restarted(what); },
       [self](describe_atom) {
         return registry_view{self->state.jobs.size(), self->state.recovered};
       },

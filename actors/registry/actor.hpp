@@ -23,6 +23,9 @@ class registry_state {
  public:
   static inline const char* name = "job_registry";
 
+  /// Jobs do not outlive their registry: the next one starts its own from the store.
+  ~registry_state();
+
   struct wake {
     time_point at;
     job_id job;

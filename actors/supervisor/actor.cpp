@@ -1,0 +1,150 @@
+#include "actors/supervisor/actor.hpp"
+
+#include <algorithm>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+
+namespace ved::actors {
+namespace {
+
+namespace policy = core::supervisor;
+using self_pointer = supervisor_actor::stateful_pointer<supervisor_state>;
+
+class runner {
+ public:
+  runner(self_pointer self, supervisor_deps deps) : self_(self), deps_(std::move(deps)) {
+    auto& state = self_->state;
+    std::vector<std::string> group_names;
+    for (auto& spec : deps_.groups) {
+      group_names.push_back(spec.name);
+      std::vector<std::string> names;
+      std::vector<supervisor_state::child> children;
+      for (auto& child : spec.children) {
+        names.push_back(child.name);
+        children.push_back({std::move(child), {}});
+      }
+      state.groups.push_back({spec.name, std::move(children),
+                              policy::restart_policy(spec.how, spec.limits, std::move(names)), 0});
+    }
+    state.root = std::make_unique<policy::restart_policy>(
+        policy::strategy::rest_for_one, deps_.root_limits, std::move(group_names));
+    for (std::size_t g = 0; g < state.groups.size(); ++g) {
+      state.root->started(g, deps_.clock());
+      for (std::size_t c = 0; c < state.groups[g].children.size(); ++c) start(g, c);
+    }
+  }
+
+  void down(const caf::down_msg& what) {
+    auto& groups = self_->state.groups;
+    for (std::size_t g = 0; g < groups.size(); ++g) {
+      for (std::size_t c = 0; c < groups[g].children.size(); ++c) {
+        auto& child = groups[g].children[c];
+        if (!child.handle || child.handle.address() != what.source) continue;
+        child.handle = {};
+        ended(g, c, what.reason);
+        return;
+      }
+    }
+  }
+
+  void restart(const restart_order& what) {
+    auto& group = self_->state.groups[what.group];
+    if (what.generation != group.generation) return;
+    for (const auto c : what.children) {
+      start(what.group, c);
+      deps_.restarted(group.children[c].spec.name);
+    }
+  }
+
+  child_list children() const {
+    child_list out;
+    for (const auto& group : self_->state.groups)
+      for (const auto& child : group.children)
+        if (child.handle) out.children.emplace_back(child.spec.name, child.handle);
+    return out;
+  }
+
+  void stop_all() {
+    auto& groups = self_->state.groups;
+    for (auto group = groups.rbegin(); group != groups.rend(); ++group)
+      for (const auto c : group->policy.stop_order()) stop(*group, c);
+    self_->quit();
+  }
+
+ private:
+  void start(std::size_t g, std::size_t c) {
+    auto& group = self_->state.groups[g];
+    auto& child = group.children[c];
+    child.handle = child.spec.start();
+    self_->monitor(child.handle);
+    group.policy.started(c, deps_.clock());
+  }
+
+  void stop(supervisor_state::group& group, std::size_t c) {
+    auto& child = group.children[c];
+    if (!child.handle) return;
+    self_->demonitor(child.handle);
+    self_->send_exit(child.handle, caf::exit_reason::kill);
+    child.handle = {};
+  }
+
+  void ended(std::size_t g, std::size_t c, const caf::error& reason) {
+    auto& group = self_->state.groups[g];
+    const auto& name = group.children[c].spec.name;
+    const auto why = self_->system().render(reason);
+    deps_.logs->write(log_severity::error, "ved", "actor_failed",
+                      {{"actor", name}, {"reason", why}});
+    const auto decided = group.policy.ended(c, policy::ending::failure, why, deps_.clock());
+    if (decided.escalate) return escalate(g, decided.reason);
+    for (const auto other : decided.stop) stop(group, other);
+    schedule(g, decided.start, decided.start_at);
+  }
+
+  /// A whole group keeps failing: the root starts it and the groups after it anew.
+  void escalate(std::size_t g, const std::string& why) {
+    auto& state = self_->state;
+    const auto decided = state.root->ended(g, policy::ending::failure, why, deps_.clock());
+    if (decided.escalate) {
+      deps_.fatal(decided.reason);
+      stop_all();
+      return;
+    }
+    for (std::size_t later = state.groups.size(); later-- > g;) {
+      auto& group = state.groups[later];
+      const auto order = group.policy.stop_order();
+      for (const auto c : order) stop(group, c);
+      schedule(later, {order.rbegin(), order.rend()}, decided.start_at);
+      state.root->started(later, deps_.clock());
+    }
+  }
+
+  void schedule(std::size_t g, std::vector<std::size_t> children, time_point at) {
+    auto& group = self_->state.groups[g];
+    restart_order order{g, std::move(children), ++group.generation};
+    // Children of an order that this one makes void must not be forgotten.
+    for (std::size_t c = 0; c < group.children.size(); ++c)
+      if (!group.children[c].handle &&
+          std::find(order.children.begin(), order.children.end(), c) == order.children.end())
+        order.children.push_back(c);
+    std::sort(order.children.begin(), order.children.end());
+    const auto wait = std::max(microseconds{0}, at - deps_.clock());
+    self_->delayed_send(self_, wait, std::move(order));
+  }
+
+  self_pointer self_;
+  supervisor_deps deps_;
+};
+
+}  // namespace
+
+supervisor_actor::behavior_type supervisor(self_pointer self, supervisor_deps deps) {
+  auto run = std::make_shared<runner>(self, std::move(deps));
+  self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
+  return {
+      [run](const restart_order& what) { run->restart(what); },
+      [run](children_atom) { return run->children(); },
+      [run](stop_atom) { run->stop_all(); },
+  };
+}
+
+}  // namespace ved::actors
