@@ -1,0 +1,220 @@
+#include "actors/hooks/core.hpp"
+
+#include <catch2/catch.hpp>
+#include <rapidcheck.h>
+
+#include <algorithm>
+
+#include "tests/support/job_fixture.hpp"
+
+using namespace ved;
+using namespace ved::core::hooks;
+using tests::driver;
+using tests::t0;
+namespace job = ved::core::job;
+using sub = job::submission_result;
+
+namespace {
+
+const std::set<std::string> every = {"submitted", "queued",  "started",   "completed", "failed",
+                                     "cancelled", "timeout", "suspended", "resumed"};
+
+/// All callbacks of a job's log: "submitted queued started ...".
+std::string told(const driver& d) {
+  std::string out;
+  job::job state;
+  pb::JobState shown = pb::JOB_STATE_PENDING;
+  for (const auto& e : d.log) {
+    const auto callbacks = callbacks_of(state, e);
+    CHECK((callbacks.empty() || may_call_back(e)));
+    for (const auto& c : callbacks) {
+      out += (out.empty() ? "" : " ") + c.callback();
+      CHECK(c.job_id() == "j-1");
+      CHECK(c.position() == e.position());
+      CHECK(c.at_us() != 0);
+      if (c.previous_state() != pb::JOB_STATE_STARTING) CHECK(c.previous_state() == shown);
+      shown = c.state();
+    }
+    REQUIRE(job::apply(state, e).has_value());
+  }
+  return out;
+}
+
+pb::HookCallback callback(const std::string& name) {
+  pb::HookCallback c;
+  c.set_callback(name);
+  c.set_job_id("j-1");
+  return c;
+}
+
+}  // namespace
+
+TEST_CASE("hooks: a job's life is told with the nine callbacks", "[actors][hooks]") {
+  driver d;
+  d.submission(sub::accepted, "17");
+  d.status(pb::JOB_STATE_QUEUED, "Priority");
+  d.status(pb::JOB_STATE_STARTING);
+  d.status(pb::JOB_STATE_RUNNING);
+  CHECK(told(d) == "submitted queued started");
+  d.status(pb::JOB_STATE_SUSPENDED);
+  d.status(pb::JOB_STATE_RUNNING);
+  CHECK(told(d) == "submitted queued started suspended resumed");
+  for (const auto& [end, name] :
+       {std::pair{pb::JOB_STATE_COMPLETED, "completed"}, std::pair{pb::JOB_STATE_FAILED, "failed"},
+        std::pair{pb::JOB_STATE_CANCELLED, "cancelled"},
+        std::pair{pb::JOB_STATE_TIMEOUT, "timeout"}}) {
+    driver ending = d;
+    ending.status(end);
+    CHECK(told(ending) == "submitted queued started suspended resumed " + std::string(name));
+  }
+}
+
+TEST_CASE("hooks: a job held in the queue starts, it does not resume", "[actors][hooks]") {
+  driver d = tests::in_phase("queued");
+  d.status(pb::JOB_STATE_SUSPENDED, "held by user");
+  d.status(pb::JOB_STATE_QUEUED);
+  d.status(pb::JOB_STATE_SUSPENDED, "held by user");
+  d.status(pb::JOB_STATE_RUNNING);
+  CHECK(told(d) == "submitted queued suspended queued suspended started");
+}
+
+TEST_CASE("hooks: a requeued job is queued and started again", "[actors][hooks]") {
+  driver d = tests::in_phase("running");
+  d.status(pb::JOB_STATE_QUEUED);
+  d.pass(seconds{9}).status(pb::JOB_STATE_RUNNING);
+  CHECK(told(d) == "submitted queued started queued started");
+}
+
+TEST_CASE("hooks: a job that ended between two polls is told as started first",
+          "[actors][hooks]") {
+  driver d = tests::in_phase("queued");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_COMPLETED;
+  end.started_at = t0;
+  end.finished_at = t0 + seconds{1};
+  d.run(end);
+  CHECK(told(d) == "submitted queued started completed");
+}
+
+TEST_CASE("hooks: a job that never reached the scheduler tells only its end", "[actors][hooks]") {
+  driver d;
+  d.submission(sub::refused_permanent, "invalid partition");
+  CHECK(told(d) == "failed");
+  driver held = tests::in_phase("held");
+  CHECK(told(held).empty());
+}
+
+TEST_CASE("hooks: deliveries go out one at a time, in order, only those wanted",
+          "[actors][hooks]") {
+  outbox box("pager", {"completed", "failed"}, {}, 10);
+  box.offer(11, {callback("submitted"), callback("queued")});
+  CHECK(box.cursor() == 11);
+  CHECK_FALSE(box.next(t0));
+  box.offer(12, {callback("failed")});
+  box.offer(13, {callback("completed")});
+  box.offer(14, {});
+  const auto first = box.next(t0);
+  REQUIRE(first);
+  CHECK(first->what.delivery_id() == "pager:12:failed");
+  CHECK_FALSE(box.next(t0));
+  CHECK(box.cursor() == 11);
+  const auto record = box.done(true, "200 OK", 0, t0);
+  REQUIRE(record);
+  CHECK(record->delivered());
+  CHECK(record->position() == 12);
+  CHECK(box.cursor() == 11);  // not before the record is durable
+  CHECK_FALSE(box.next(t0));
+  box.recorded();
+  CHECK(box.cursor() == 12);
+  REQUIRE(box.next(t0));
+  box.done(true, "", 0, t0);
+  box.recorded();
+  CHECK(box.cursor() == 14);
+}
+
+TEST_CASE("hooks: a failed delivery backs off, is given up after the last attempt, recorded, "
+          "and does not block those behind it",
+          "[actors][hooks]") {
+  outbox_limits limits;
+  limits.attempts_max = 3;
+  outbox box("pager", every, limits, 0);
+  box.offer(1, {callback("failed")});
+  box.offer(2, {callback("completed")});
+  time_point now = t0;
+  const std::uint64_t middle = std::uint64_t{1} << 63U;
+  for (int i = 1; i < 3; ++i) {
+    const auto tried = box.next(now);
+    REQUIRE(tried);
+    CHECK(tried->number == i);
+    CHECK_FALSE(box.done(false, "connection refused", middle, now));
+    CHECK(box.wake_at() == now + seconds{i});
+    CHECK_FALSE(box.next(now));
+    now = box.wake_at();
+  }
+  REQUIRE(box.next(now));
+  const auto record = box.done(false, "connection refused", middle, now);
+  REQUIRE(record);
+  CHECK_FALSE(record->delivered());
+  CHECK(record->attempts() == 3);
+  CHECK(record->detail() == "connection refused");
+  box.recorded();
+  CHECK(box.next(now)->what.callback() == "completed");
+}
+
+TEST_CASE("hooks: the outbox is bounded, the rest waits in the log", "[actors][hooks]") {
+  outbox_limits limits;
+  limits.waiting_max = 8;
+  outbox box("pager", every, limits, 0);
+  std::uint64_t position = 0;
+  while (box.has_room()) box.offer(++position, {callback("submitted"), callback("queued")});
+  CHECK(box.waiting() == 8);
+  CHECK(position == 4);
+}
+
+TEST_CASE("hooks: crashes repeat deliveries under their ids and lose none",
+          "[actors][hooks][laws]") {
+  REQUIRE(rc::check([](const std::vector<std::uint8_t>& faults) {
+    constexpr std::uint64_t events = 12;
+    std::uint64_t stored = 0;
+    std::vector<std::string> received;
+    std::size_t step = 0;
+    const auto fault = [&] { return step < faults.size() ? faults[step++] % 6 : 5; };
+    time_point now = t0;
+    for (int life = 0; stored < events && life < 1000; ++life) {
+      outbox box("h", every, {}, stored);
+      for (std::uint64_t p = stored + 1; p <= events; ++p)
+        box.offer(p, {callback("submitted"), callback("queued")});
+      bool alive = true;
+      while (alive && box.cursor() < events) {
+        now += seconds{600};
+        const auto tried = box.next(now);
+        RC_ASSERT(tried.has_value());
+        const auto f = fault();
+        if (f == 0) break;  // crash before it left
+        if (f != 1) received.push_back(tried->what.delivery_id());
+        if (f == 2) break;  // crash before the record
+        const auto record = box.done(f != 1, "", 7, now);
+        if (!record) continue;
+        if (f == 3) break;  // crash after the record, before the cursor
+        box.recorded();
+        stored = box.cursor();
+        alive = f != 4;
+      }
+    }
+    RC_ASSERT(stored == events);
+    // First receptions come in order and are complete.
+    std::vector<std::string> first;
+    std::set<std::string> seen;
+    for (const auto& id : received)
+      if (seen.insert(id).second) first.push_back(id);
+    std::vector<std::string> expected;
+    for (std::uint64_t p = 1; p <= events; ++p)
+      for (const char* c : {"submitted", "queued"})
+        expected.push_back("h:" + std::to_string(p) + ":" + c);
+    // A hook that fails five times in a row is given up: then, and only then, one may be missing.
+    const auto failures =
+        std::count_if(faults.begin(), faults.end(), [](std::uint8_t f) { return f % 6 == 1; });
+    if (failures < 5) RC_ASSERT(first == expected);
+  }));
+}
