@@ -5,27 +5,10 @@
 #include <iterator>
 #include <utility>
 
+#include "actors/job/phases.hpp"
+
 namespace ved::core::job {
 namespace {
-
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
-
-template <class T>
-bool in(const job& state) {
-  return std::holds_alternative<T>(state.now);
-}
-
-/// The scheduler has the job, as far as we know.
-bool with_scheduler(const job& state) {
-  return in<queued>(state) || in<starting>(state) || in<running>(state) || in<suspended>(state);
-}
-
-std::string name(const job& state) { return "job " + state.id.str(); }
 
 /// One envelope around one event; `pick` is the generated mutable accessor.
 template <class Event>
@@ -83,19 +66,6 @@ void add_submitted(events& out, const job& state, const scheduler_job_id& id, bo
   done.set_token(state.token.str());
   done.set_scheduler_job_id(id.str());
   done.set_adopted(adopted);
-}
-
-/// A wish is over when the scheduler shows the state that it leads to, or one that it can no
-/// longer change: a job that has started cannot be held back.
-bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
-  switch (wanted) {
-    case pb::JOB_CONTROL_HOLD: return seen != pb::JOB_STATE_QUEUED;
-    case pb::JOB_CONTROL_SUSPEND: return seen == pb::JOB_STATE_SUSPENDED;
-    case pb::JOB_CONTROL_RELEASE: return seen != pb::JOB_STATE_SUSPENDED;
-    case pb::JOB_CONTROL_RESUME:
-      return seen == pb::JOB_STATE_RUNNING || seen == pb::JOB_STATE_STARTING;
-    default: return true;
-  }
 }
 
 // --- one function per command; each dispatches over every phase --------------------------------
@@ -426,55 +396,6 @@ result<events> on(const job& state, const report_control& what, const context& c
   return out;
 }
 
-// --- apply ---------------------------------------------------------------------------------------
-
-void enter(job& state, phase next, std::string reason, std::int64_t at_us) {
-  if (state.now.index() != next.index()) state.changed_at = from_us(at_us);
-  state.now = std::move(next);
-  state.reason = std::move(reason);
-}
-
-phase phase_of(pb::JobState state) {
-  if (state == pb::JOB_STATE_STARTING) return starting{};
-  if (state == pb::JOB_STATE_RUNNING) return running{};
-  if (state == pb::JOB_STATE_SUSPENDED) return suspended{};
-  return queued{};
-}
-
-void apply_accepted(job& state, const pb::JobAccepted& e) {
-  const auto& spec = e.spec();
-  state.id = job_id{spec.job_id()};
-  state.cluster = cluster_id{spec.cluster_id()};
-  state.customer = spec.customer_address();
-  state.queue = spec.queue_name();
-  state.spec_hash = e.spec_hash();
-  state.max_runtime_seconds = spec.max_runtime_seconds();
-  state.accepted_at = from_us(e.at_us());
-  state.changed_at = state.accepted_at;
-  state.now = waiting{state.accepted_at};
-}
-
-void apply_observed(job& state, const pb::JobObserved& e) {
-  state.missing_since = {};
-  if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
-  if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
-  if (fulfilled(state.wanted, e.state())) state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
-  enter(state, phase_of(e.state()), e.reason(), e.at_us());
-}
-
-void apply_finished(job& state, const pb::JobFinished& e) {
-  if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
-  finished end;
-  end.state = e.state();
-  end.exit_code = e.exit_code();
-  end.exit_signal = e.exit_signal();
-  end.finished_at = from_us(e.finished_at_us());
-  end.usage = e.usage();
-  state.missing_since = {};
-  state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
-  enter(state, std::move(end), e.reason(), e.at_us());
-}
-
 }  // namespace
 
 events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx) {
@@ -488,149 +409,6 @@ events accept(const pb::JobSpec& spec, const std::string& spec_hash, const conte
 
 result<events> decide(const job& state, const command& what, const context& ctx) {
   return std::visit([&](const auto& c) { return on(state, c, ctx); }, what);
-}
-
-result<void> apply(job& state, const event& what) {
-  const bool fresh = state.id.empty();
-  const auto impossible = [&](std::string_view why) {
-    return fail(errc::corrupt, (fresh ? std::string("a job without id") : name(state)) +
-                                   ": impossible event number " +
-                                   std::to_string(what.event_case()) + ": " + std::string(why));
-  };
-  if (fresh != what.has_job_accepted()) {
-    return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
-  }
-  if (in<finished>(state)) return impossible("the job is finished");
-  switch (what.event_case()) {
-    case event::kJobAccepted: apply_accepted(state, what.job_accepted()); return {};
-    case event::kJobSubmissionIntended: {
-      const auto& e = what.job_submission_intended();
-      if (!in<waiting>(state) && !in<unresolved>(state)) return impossible("it is not waiting");
-      state.attempt = e.attempt();
-      state.token = submission_token{e.token()};
-      state.intended_at = from_us(e.at_us());
-      enter(state, submitting{}, "submission " + std::to_string(e.attempt()) + " is in flight",
-            e.at_us());
-      return {};
-    }
-    case event::kJobSubmitted: {
-      const auto& e = what.job_submitted();
-      if (!in<submitting>(state) && !in<unresolved>(state)) return impossible("none in flight");
-      state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
-      state.submitted_at = from_us(e.at_us());
-      state.failures = 0;
-      enter(state, queued{}, e.adopted() ? "found in the scheduler by its token" : "",
-            e.at_us());
-      return {};
-    }
-    case event::kJobSubmissionRefused: {
-      const auto& e = what.job_submission_refused();
-      if (!in<submitting>(state)) return impossible("none in flight");
-      ++state.failures;
-      enter(state, waiting{from_us(e.retry_at_us())}, e.reason(), e.at_us());
-      return {};
-    }
-    case event::kJobSubmissionUnresolved: {
-      const auto& e = what.job_submission_unresolved();
-      if (!in<submitting>(state)) return impossible("none in flight");
-      enter(state, unresolved{}, e.reason(), e.at_us());
-      return {};
-    }
-    case event::kJobLookupAbsent: {
-      const auto& e = what.job_lookup_absent();
-      if (!in<unresolved>(state)) return impossible("no lookup is due");
-      std::get<unresolved>(state.now).absences = e.absences();
-      return {};
-    }
-    case event::kJobHeld: {
-      const auto& e = what.job_held();
-      if (!in<waiting>(state) && !in<held>(state) && !in<unresolved>(state))
-        return impossible("it cannot be held now");
-      enter(state, held{e.release(), e.by_operator()}, e.reason(), e.at_us());
-      return {};
-    }
-    case event::kJobReleased: {
-      if (!in<held>(state)) return impossible("it is not held");
-      state.failures = 0;
-      const auto at = what.job_released().at_us();
-      enter(state, waiting{from_us(at)}, "released by " + what.job_released().by(), at);
-      return {};
-    }
-    case event::kJobCancelRequested: {
-      const auto& e = what.job_cancel_requested();
-      state.cancel = cancel_wish{e.by(), e.reason(), e.for_timeout(), from_us(e.at_us())};
-      return {};
-    }
-    case event::kJobControlRequested:
-      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.wanted = what.job_control_requested().control();
-      return {};
-    case event::kJobControlRefused:
-      state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
-      return {};
-    case event::kJobObserved:
-      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      apply_observed(state, what.job_observed());
-      return {};
-    case event::kJobWentMissing:
-      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.missing_since = from_us(what.job_went_missing().at_us());
-      state.reason = what.job_went_missing().reason();
-      return {};
-    case event::kJobDuplicateFound: return {};
-    case event::kJobClaimLost: {
-      const auto& e = what.job_claim_lost();
-      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.token = submission_token{e.winner_token()};
-      state.lost_copies.push_back(state.scheduler_id);
-      if (state.lost_copies.size() > lost_copies_max)
-        state.lost_copies.erase(state.lost_copies.begin());
-      state.scheduler_id = {};
-      state.missing_since = {};
-      enter(state, unresolved{0, true},
-            "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
-            e.at_us());
-      return {};
-    }
-    case event::kJobFinished: apply_finished(state, what.job_finished()); return {};
-    case event::kClusterDown:
-    case event::kClusterUp:
-    case event::kHookDelivered:
-    case event::kDaemonStarted:
-    case event::kDaemonStopped:
-    case event::EVENT_NOT_SET: break;
-  }
-  return impossible("it does not belong to a job");
-}
-
-std::vector<action> react(const job& state, const policy& limits) {
-  std::vector<action> out;
-  const auto watch = [&] {
-    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state)});
-    if (state.cancel)
-      out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
-    else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
-      out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
-  };
-  std::visit(overloaded{[&](const waiting& w) { out.emplace_back(wake{w.retry_at}); },
-                        [&](const submitting&) {
-                          out.emplace_back(run_submission{state.token, state.attempt,
-                                                          state.cancel.has_value()});
-                        },
-                        [&](const unresolved&) { out.emplace_back(run_lookup{state.token}); },
-                        [&](const held&) {}, [&](const queued&) { watch(); },
-                        [&](const starting&) { watch(); },
-                        [&](const running&) {
-                          watch();
-                          if (is_set(state.started_at) && !state.cancel &&
-                              state.max_runtime_seconds > 0)
-                            out.emplace_back(wake{state.started_at +
-                                                  seconds{state.max_runtime_seconds} +
-                                                  limits.timeout_grace});
-                        },
-                        [&](const suspended&) { watch(); }, [&](const finished&) {}},
-             state.now);
-  return out;
 }
 
 }  // namespace ved::core::job

@@ -7,13 +7,6 @@
 namespace ved::core::job {
 namespace {
 
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
-
 /// The job at the moment in question, and the last events that the words come from.
 struct history {
   job state;

@@ -34,7 +34,8 @@ inline std::string kind_of(const pb::Envelope& what) {
   if (field == nullptr) return "none";
   std::string name = field->name();
   if (name.starts_with("job_")) name = name.substr(4);
-  if (what.has_job_finished()) name += ":" + std::string(job::state_name(what.job_finished().state()));
+  if (what.has_job_finished())
+    name += ":" + std::string(job::state_name(what.job_finished().state()));
   if (what.has_job_lookup_absent() && what.job_lookup_absent().settled()) name += ":settled";
   return name;
 }

@@ -76,7 +76,8 @@ TEST_CASE("restart policy: one restart too many within the window escalates and 
   auto policy = three(strategy::one_for_one);
   time_point now = t0;
   for (int i = 0; i < 5; ++i, now += seconds{2})
-    REQUIRE_FALSE(policy.ended(static_cast<std::size_t>(i) % 3, ending::failure, "x", now).escalate);
+    REQUIRE_FALSE(
+        policy.ended(static_cast<std::size_t>(i) % 3, ending::failure, "x", now).escalate);
   const auto d = policy.ended(1, ending::failure, "boom", now);
   CHECK(d.escalate);
   CHECK(d.stop == indices{2, 0});

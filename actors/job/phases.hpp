@@ -1,0 +1,45 @@
+#pragma once
+
+#include <string>
+#include <variant>
+
+#include "actors/job/core.hpp"
+
+/// Small words that decide and apply share; not for other folders.
+namespace ved::core::job {
+
+/// One visitor made of lambdas.
+template <class... Fs>
+struct overloaded : Fs... {
+  using Fs::operator()...;
+};
+template <class... Fs>
+overloaded(Fs...) -> overloaded<Fs...>;
+
+/// The job is in phase T.
+template <class T>
+bool in(const job& state) {
+  return std::holds_alternative<T>(state.now);
+}
+
+/// The scheduler has the job, as far as we know.
+inline bool with_scheduler(const job& state) {
+  return in<queued>(state) || in<starting>(state) || in<running>(state) || in<suspended>(state);
+}
+
+inline std::string name(const job& state) { return "job " + state.id.str(); }
+
+/// A wish is over when the scheduler shows the state that it leads to, or one that it can no
+/// longer change: a job that has started cannot be held back.
+inline bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
+  switch (wanted) {
+    case pb::JOB_CONTROL_HOLD: return seen != pb::JOB_STATE_QUEUED;
+    case pb::JOB_CONTROL_SUSPEND: return seen == pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_CONTROL_RELEASE: return seen != pb::JOB_STATE_SUSPENDED;
+    case pb::JOB_CONTROL_RESUME:
+      return seen == pb::JOB_STATE_RUNNING || seen == pb::JOB_STATE_STARTING;
+    default: return true;
+  }
+}
+
+}  // namespace ved::core::job
