@@ -1,0 +1,181 @@
+#!/usr/bin/env python3
+"""Checks the source tree against the design: which folder may include what, and plain style.
+
+    messages <- {core, store, adapters} <- actors <- runtime <- tools
+
+Prints every violation as file:line: text and exits 1 when there is one. `--self-test` runs the
+checks on made-up files that break each rule once, so that a rule that sees nothing is noticed.
+"""
+import os
+import re
+import sys
+
+FOLDERS = ["messages", "actors", "store", "adapters", "runtime", "tools", "tests"]
+LINES_MAX = 600
+COLUMNS_MAX = 100
+
+# Project folders that each layer may include, and libraries that it must not.
+PROJECT = {
+    "messages": {"messages"},
+    "core": {"messages", "core"},
+    "store": {"messages", "store"},
+    "adapters": {"messages", "adapters"},
+    "actors": {"messages", "core", "store", "adapters", "actors"},
+    "runtime": {"messages", "core", "store", "adapters", "actors", "runtime"},
+    "tools": {"messages", "core", "store", "adapters", "actors", "runtime", "tools"},
+}
+HEAVY = ["caf/", "rocksdb/", "boost/", "spdlog/", "yaml-cpp/", "curl/", "libssh2", "CLI/",
+         "prometheus/", "pugixml"]
+FOREIGN = {
+    "messages": HEAVY,
+    "core": HEAVY + ["nlohmann/", "sodium", "thread", "mutex", "fstream", "filesystem", "random",
+                     "iostream", "unistd.h", "sys/"],
+    "store": ["caf/", "boost/", "spdlog/", "yaml-cpp/", "curl/", "libssh2", "CLI/", "prometheus/"],
+    "adapters": ["caf/", "rocksdb/", "boost/", "spdlog/", "yaml-cpp/", "CLI/", "prometheus/"],
+    "actors": ["rocksdb/", "boost/", "yaml-cpp/", "CLI/", "prometheus/"],
+    "runtime": ["rocksdb/"],
+    "tools": ["libssh2"],
+}
+# The node agent runs on every compute node: it links neither CAF nor RocksDB.
+AGENT_PROJECT = {"messages", "adapters", "tools"}
+AGENT_FOREIGN = ["caf/", "rocksdb/"]
+
+INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
+CLOCK = re.compile(r"_clock::now\s*\(|\bstd::time\s*\(|\bgettimeofday\b|\brand\s*\(|"
+                   r"\brandom_device\b")
+
+
+def layer_of(path):
+    """The layer of a file or of an included header; None when it is not ours or is not layered."""
+    parts = path.split("/")
+    if parts[0] != "actors":
+        return parts[0] if parts[0] in PROJECT else None
+    name = parts[-1].rsplit(".", 1)[0]
+    shell = "shell" in parts[:-1] or name == "actor" or len(parts) == 2
+    return "actors" if shell else "core"
+
+
+def check_arrows(path, lines, report):
+    layer = layer_of(path)
+    if layer is None:
+        return
+    agent = "node-agent" in path or "node_agent" in path
+    allowed = AGENT_PROJECT if agent else PROJECT[layer]
+    foreign = FOREIGN[layer] + (AGENT_FOREIGN if agent else [])
+    for number, line in enumerate(lines, 1):
+        found = INCLUDE.match(line)
+        if found:
+            header = found.group(1)
+            target = layer_of(header)
+            if target is not None and target not in allowed:
+                report(number, f"{layer} must not include {target} ({header})")
+            for prefix in foreign:
+                if header.startswith(prefix):
+                    report(number, f"{layer} must not include <{header}>")
+        elif layer == "core" and CLOCK.search(line.split("//")[0]):
+            report(number, "core must not read clocks or draw random numbers")
+
+
+def check_style(path, lines, report):
+    if len(lines) > LINES_MAX:
+        report(LINES_MAX + 1, f"longer than {LINES_MAX} lines ({len(lines)})")
+    for number, line in enumerate(lines, 1):
+        if len(line) > COLUMNS_MAX:
+            report(number, f"longer than {COLUMNS_MAX} columns ({len(line)})")
+        if "\t" in line:
+            report(number, "tab")
+        if line != line.rstrip():
+            report(number, "space at the end of the line")
+    if path.endswith(".hpp"):
+        if not any(line == "#pragma once" for line in lines):
+            report(1, "no #pragma once")
+        for number, line in enumerate(lines, 1):
+            if re.match(r"\s*using\s+namespace\b", line):
+                report(number, "using namespace in a header")
+
+
+def check_file(path, text):
+    problems = []
+
+    def report(line, what):
+        problems.append(f"{path}:{line}: {what}")
+
+    lines = text.splitlines()
+    check_style(path, lines, report)
+    if path.endswith((".hpp", ".cpp")):
+        check_arrows(path, lines, report)
+    return problems
+
+
+def tree(root):
+    for folder in FOLDERS:
+        for directory, _, names in os.walk(os.path.join(root, folder)):
+            for name in sorted(names):
+                if name.endswith((".hpp", ".cpp", ".proto")):
+                    yield os.path.relpath(os.path.join(directory, name), root)
+
+
+BROKEN = [
+    ("messages/a.cpp", '#include "store/kv.hpp"'),
+    ("messages/a.cpp", "#include <caf/actor.hpp>"),
+    ("actors/job/core.cpp", '#include "store/kv.hpp"'),
+    ("actors/job/core.cpp", "#include <caf/actor.hpp>"),
+    ("actors/job/core.cpp", '#include "actors/job/actor.hpp"'),
+    ("actors/job/core.cpp", "auto t = std::chrono::system_clock::now();"),
+    ("store/a.cpp", '#include "adapters/scheduler.hpp"'),
+    ("store/a.cpp", '#include "actors/job/core.hpp"'),
+    ("store/a.cpp", "#include <caf/actor.hpp>"),
+    ("adapters/a.cpp", '#include "store/kv.hpp"'),
+    ("adapters/a.cpp", "#include <rocksdb/db.h>"),
+    ("actors/job/actor.cpp", '#include "runtime/version.hpp"'),
+    ("actors/job/actor.cpp", "#include <rocksdb/db.h>"),
+    ("runtime/a.cpp", '#include "tools/vectl/cli.hpp"'),
+    ("tools/hpc-node-agent/a.cpp", '#include "store/kv.hpp"'),
+    ("tools/hpc-node-agent/a.cpp", "#include <caf/actor.hpp>"),
+    ("store/a.hpp", "int x;"),
+    ("store/a.hpp", "#pragma once\nusing namespace std;"),
+    ("store/a.cpp", "int\tx;"),
+    ("store/a.cpp", "int x; "),
+    ("store/a.cpp", "// " + "x" * COLUMNS_MAX),
+    ("store/a.cpp", "\n" * (LINES_MAX + 1)),
+]
+CLEAN = [
+    ("messages/json.cpp", "#include <nlohmann/json.hpp>\n#include <sodium.h>"),
+    ("actors/job/core.cpp", '#include "messages/time.hpp"\n#include "actors/job/core.hpp"'),
+    ("actors/interfaces.hpp", '#pragma once\n#include <caf/actor.hpp>\n#include "store/kv.hpp"'),
+    ("actors/shell/pool.cpp", "#include <caf/actor.hpp>\n#include <thread>"),
+    ("tools/ve_sim/a.cpp", '#include "actors/link/core.hpp"\n#include "store/event_log.hpp"'),
+]
+
+
+def self_test():
+    failed = 0
+    for path, text in BROKEN:
+        if len(check_file(path, text)) != 1:
+            print(f"self-test: {path}: {text[:60]!r} was not seen exactly once")
+            failed = 1
+    for path, text in CLEAN:
+        for problem in check_file(path, text):
+            print(f"self-test: clean text was reported: {problem}")
+            failed = 1
+    return failed
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        return self_test()
+    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+    files = 0
+    problems = []
+    for path in tree(root):
+        files += 1
+        with open(os.path.join(root, path), encoding="utf-8") as source:
+            problems += check_file(path, source.read())
+    for problem in problems:
+        print(problem)
+    print(f"{files} files, {len(problems)} problems")
+    return 1 if problems or files == 0 else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
