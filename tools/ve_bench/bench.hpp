@@ -1,0 +1,23 @@
+#pragma once
+
+#include <string>
+
+/// The benchmarks of `ve_bench`. Each prints its figures beside its floor and target, and returns
+/// the exit code: 0, or 1 when a target was missed or the run failed.
+namespace ved::bench {
+
+struct bench_options {
+  std::string directory;  ///< scratch space on the disk to measure; emptied afterwards
+  bool json = false;      ///< one JSON object on standard output instead of text
+};
+
+/// Durable job transitions, 256 in flight, beside raw synced RocksDB batches of the same bytes.
+int run_append(const bench_options& options);
+/// Accept-to-durable latency over HTTP with 1 and 64 clients.
+int run_accept(const bench_options& options);
+/// Start-up with 100,000 live jobs in a log of 1,000,000 events; memory per live job.
+int run_recover(const bench_options& options);
+/// A page of 100 out of 1,000,000 jobs.
+int run_list(const bench_options& options);
+
+}  // namespace ved::bench

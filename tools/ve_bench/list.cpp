@@ -1,0 +1,105 @@
+#include <algorithm>
+#include <chrono>
+#include <cstdio>
+#include <stdexcept>
+
+#include "actors/job/projection.hpp"
+#include "store/event_log.hpp"
+#include "tools/ve_bench/bench.hpp"
+#include "tools/ve_bench/workload.hpp"
+
+namespace ved::bench {
+namespace {
+
+constexpr std::uint64_t jobs = 1'000'000;
+constexpr std::uint64_t jobs_per_group = 1000;
+constexpr std::size_t page_size = 100;
+constexpr int samples = 200;
+constexpr double page_ms_max = 10;
+
+template <class T>
+T must(result<T> from) {
+  if (!from) throw std::runtime_error(from.error().message);
+  return std::move(*from);
+}
+
+void fill(store::event_log& log) {
+  for (std::uint64_t n = 0; n < jobs;) {
+    std::vector<store::append_request> group;
+    for (std::uint64_t i = 0; i < jobs_per_group; ++i) group.push_back(job_life(n++).next());
+    for (const auto& ack : must(log.commit(group, from_us(1'800'000'000'000'000))))
+      if (!ack) throw std::runtime_error(ack.error().message);
+  }
+}
+
+/// A page as the API gives it: keys from the index, then the state of each job.
+std::string read_page(const store::event_log& log, const std::string& prefix,
+                      const std::string& after) {
+  const auto page = must(log.scan_index(prefix, after, page_size));
+  for (const auto& key : page.keys) {
+    const auto state = must(log.state(core::job_stream(core::job_of_index_key(key))));
+    pb::JobRecord record;
+    if (!state || !record.ParseFromString(state->state))
+      throw std::runtime_error("index key " + key + " has no job");
+  }
+  return page.keys.empty() ? "" : page.keys.back();
+}
+
+struct timing {
+  double p50_ms = 0;
+  double p99_ms = 0;
+};
+
+/// Pages spread over the whole listing, so that most come from cold blocks.
+timing measure(const store::event_log& log, const std::string& prefix) {
+  std::vector<double> ms;
+  for (std::uint64_t i = 0; i < samples; ++i) {
+    const auto accepted_us = 1'767'225'600'000'000 +
+                             static_cast<std::int64_t>(i * (jobs / samples)) * 1'000'000;
+    const auto after = i == 0 ? std::string() : prefix + core::index_time(accepted_us);
+    const auto begin = std::chrono::steady_clock::now();
+    read_page(log, prefix, after);
+    const std::chrono::duration<double, std::milli> taken =
+        std::chrono::steady_clock::now() - begin;
+    ms.push_back(taken.count());
+  }
+  std::sort(ms.begin(), ms.end());
+  return {ms[ms.size() / 2], ms[ms.size() * 99 / 100]};
+}
+
+}  // namespace
+
+int run_list(const bench_options& options) {
+  const auto directory = options.directory + "/list";
+  auto log =
+      must(store::event_log::open(must(store::open_rocks(directory, true)), job_log_options()));
+  fill(*log);
+  // A fresh open: nothing of the filling is left in the block cache.
+  log.reset();
+  log = must(store::event_log::open(must(store::open_rocks(directory, false)), job_log_options()));
+
+  struct listing {
+    const char* name;
+    std::string prefix;
+  };
+  const listing listings[] = {{"all", "a/"},
+                              {"state", "s/1/"},
+                              {"cluster", "c/cluster-b/"},
+                              {"customer", "u/virt1customer0000000000000000000000000000007/"}};
+  bool met = true;
+  if (!options.json)
+    std::printf("list: a page of %zu out of %llu jobs, with their states\n", page_size,
+                static_cast<unsigned long long>(jobs));
+  for (const auto& one : listings) {
+    const auto took = measure(*log, one.prefix);
+    met = met && took.p99_ms < page_ms_max;
+    const char* form = options.json
+                           ? "{\"benchmark\": \"list\", \"by\": \"%s\", \"p50_ms\": %.3f, "
+                             "\"p99_ms\": %.3f, \"p99_ms_max\": %.0f}\n"
+                           : "  by %-9s p50 %7.2f ms   p99 %7.2f ms   target p99 < %.0f ms\n";
+    std::printf(form, one.name, took.p50_ms, took.p99_ms, page_ms_max);
+  }
+  return met ? 0 : 1;
+}
+
+}  // namespace ved::bench
