@@ -52,12 +52,13 @@ bool operator==(const secret& a, const secret& b) noexcept {
          sodium_memcmp(a.value_.data(), b.value_.data(), a.value_.size()) == 0;
 }
 
-result<secret> read_secret_file(const std::filesystem::path& path) {
-  const auto where = "secret file " + path.string();
+result<std::string> read_private_file(const std::filesystem::path& path, std::size_t bytes_max) {
+  const auto where = "file " + path.string();
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
-    return fail(errno == ENOENT ? errc::not_found : errc::denied,
-                where + ": cannot be opened: " + std::strerror(errno));
+    const int cause = errno;
+    return fail(cause == ENOENT ? errc::not_found : errc::denied,
+                where + ": cannot be opened: " + std::strerror(cause));
   }
   struct closer {
     int fd;
@@ -77,28 +78,41 @@ result<secret> read_secret_file(const std::filesystem::path& path) {
     return fail(errc::denied,
                 where + ": others may read it; run: chmod 600 '" + path.string() + "'");
   }
-  if (about.st_size > static_cast<off_t>(secret_bytes_max)) {
-    return fail(errc::invalid, where + ": larger than 64 KiB");
-  }
-  std::string text(secret_bytes_max + 1, '\0');
+  const auto too_large = [&] {
+    return fail(errc::invalid, where + ": larger than " + std::to_string(bytes_max) + " bytes");
+  };
+  if (about.st_size > static_cast<off_t>(bytes_max)) return too_large();
+  // One byte more than it may have: a file that grows while it is read is noticed.
+  std::string text(bytes_max + 1, '\0');
   std::size_t size = 0;
   while (size < text.size()) {
     const auto n = ::read(file, text.data() + size, text.size() - size);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
+      const int cause = errno;
       wipe(text);
-      return fail(errc::unavailable, where + ": cannot be read: " + std::strerror(errno));
+      return fail(errc::unavailable, where + ": cannot be read: " + std::strerror(cause));
     }
     if (n == 0) break;
     size += static_cast<std::size_t>(n);
   }
-  std::string_view body(text.data(), size);
+  if (size > bytes_max) {
+    wipe(text);
+    return too_large();
+  }
+  text.resize(size);
+  return text;
+}
+
+result<secret> read_secret_file(const std::filesystem::path& path) {
+  auto text = read_private_file(path, secret_bytes_max);
+  if (!text) return fail_in("secret", text.error());
+  std::string_view body(*text);
   if (body.ends_with('\n')) body.remove_suffix(1);
   if (body.ends_with('\r')) body.remove_suffix(1);
-  const bool usable = !body.empty() && size <= secret_bytes_max;
-  secret value(usable ? body : std::string_view{});
-  wipe(text);
-  if (!usable) return fail(errc::invalid, where + ": is empty or larger than 64 KiB");
+  secret value(body);
+  wipe(*text);
+  if (value.empty()) return fail(errc::invalid, "secret file " + path.string() + ": is empty");
   return value;
 }
 

@@ -39,9 +39,12 @@ constexpr std::size_t secret_bytes_max = 64 * 1024;
 /// Zeroes the bytes of a buffer that held a secret.
 void wipe(std::string& buffer) noexcept;
 
-/// Reads a secret from a regular file that only its owner, the user of this process or root, can
-/// read (mode 0600 or stricter); one trailing line end is not part of it. Errors: not_found,
-/// denied (owner or mode; the message says which chmod helps), invalid (empty, too long).
+/// Reads a regular file that only its owner, the user of this process or root, can read (mode 0600
+/// or stricter), as it is. Errors: not_found, denied (owner or mode; the message says which chmod
+/// helps), invalid (not a regular file, larger than `bytes_max`), unavailable.
+result<std::string> read_private_file(const std::filesystem::path& path, std::size_t bytes_max);
+
+/// The same for a secret: one trailing line end is not part of it. Errors: also invalid when empty.
 result<secret> read_secret_file(const std::filesystem::path& path);
 
 }  // namespace ved

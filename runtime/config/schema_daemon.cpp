@@ -39,7 +39,7 @@ section hook_section(hook_config& c) {
 
 section describe_state(state_config& c) {
   auto s = named("state", "Everything durable.");
-  s.add("directory", &c.directory, "Where; made by 'ved init', mode 0700.")
+  s.add("directory", &c.directory, "Where; made by 'ved init', mode 0711.")
       .needed("directory is required")
       .formed(is_absolute_path);
   s.add("min_free_bytes", size_target{&c.min_free_bytes},

@@ -6,9 +6,12 @@
 #include <yaml-cpp/exceptions.h>
 #include <yaml-cpp/parser.h>
 
+#include <algorithm>
 #include <map>
 #include <optional>
 #include <sstream>
+
+#include "messages/utf8.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -129,35 +132,17 @@ class tree_builder final : public YAML::EventHandler {
   int nodes_ = 0;
 };
 
-// Well-formed UTF-8 without NUL (RFC 3629: no overlong forms, no surrogates).
-std::optional<std::size_t> first_bad_byte(std::string_view text) {
-  std::size_t i = 0;
-  while (i < text.size()) {
-    const auto lead = static_cast<unsigned char>(text[i]);
-    if (lead == 0) return i;
-    if (lead < 0x80) {
-      ++i;
-      continue;
-    }
-    const std::size_t more = lead >= 0xf0 ? 3 : lead >= 0xe0 ? 2 : 1;
-    if (lead < 0xc2 || lead > 0xf4 || i + more >= text.size()) return i;
-    for (std::size_t k = 1; k <= more; ++k) {
-      if ((static_cast<unsigned char>(text[i + k]) & 0xc0) != 0x80) return i;
-    }
-    const auto second = static_cast<unsigned char>(text[i + 1]);
-    if ((lead == 0xe0 && second < 0xa0) || (lead == 0xed && second > 0x9f) ||
-        (lead == 0xf0 && second < 0x90) || (lead == 0xf4 && second > 0x8f)) {
-      return i;
-    }
-    i += more + 1;
+// Lines are judged one by one, to name the one that is wrong; no UTF-8 character spans two.
+std::optional<int> first_bad_line(std::string_view text) {
+  int line = 1;
+  while (!text.empty()) {
+    const auto end = std::min(text.find('\n'), text.size() - 1) + 1;
+    const auto one = text.substr(0, end);
+    if (!is_utf8(one) || one.find('\0') != std::string_view::npos) return line;
+    text.remove_prefix(end);
+    ++line;
   }
   return std::nullopt;
-}
-
-int line_of(std::string_view text, std::size_t offset) {
-  int line = 1;
-  for (std::size_t i = 0; i < offset; ++i) line += text[i] == '\n' ? 1 : 0;
-  return line;
 }
 
 }  // namespace
@@ -166,8 +151,8 @@ tl::expected<yaml_node, yaml_failure> parse_yaml(std::string_view text) {
   if (text.size() > yaml_bytes_max) {
     return tl::unexpected(yaml_failure{1, "larger than 1 MiB"});
   }
-  if (const auto bad = first_bad_byte(text)) {
-    return tl::unexpected(yaml_failure{line_of(text, *bad), "not UTF-8 text"});
+  if (const auto bad = first_bad_line(text)) {
+    return tl::unexpected(yaml_failure{*bad, "not UTF-8 text"});
   }
   try {
     std::istringstream input{std::string(text)};

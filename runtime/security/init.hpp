@@ -1,0 +1,47 @@
+#pragma once
+
+#include <filesystem>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/secret.hpp"
+#include "messages/time.hpp"
+#include "runtime/security/layout.hpp"
+
+namespace ved::runtime {
+
+/// What `ved init` is told.
+struct init_options {
+  std::filesystem::path directory;               ///< the state directory
+  std::string gateway = "127.0.0.1:8443";        ///< where vectl will find the daemon
+  std::vector<std::string> names;                ///< more names of the server's certificate
+  time_point now;
+  /// Hears of each thing that was made, once it is on disk.
+  std::function<void(const std::filesystem::path& made)> on_made;
+};
+
+/// What `ved init` prints, once.
+struct init_report {
+  state_layout layout;
+  secret admin_token;  ///< all scopes; also in client/token
+  secret read_token;   ///< scope read
+  std::string ca_fingerprint;
+};
+
+/// Makes what a daemon needs in its state directory: a private CA, certificates of the daemon and
+/// of vectl, the signing key, tokens "admin" and "read", and a directory for vectl. After a crash
+/// half-way the next call finishes the work; what is whole is kept. Nothing is overwritten.
+/// Errors: conflict (is initialised already; is being initialised), denied, unavailable, and
+/// invalid (a file that is not ours stands in the way).
+result<init_report> initialise_state(const init_options& options);
+
+/// Whether initialise_state has finished here.
+bool is_initialised(const std::filesystem::path& directory);
+
+/// Issues the daemon's and vectl's certificates anew under the same CA, before they end.
+/// Errors: not_found (not initialised), invalid (the CA has ended), unavailable.
+result<void> renew_certificates(const init_options& options);
+
+}  // namespace ved::runtime

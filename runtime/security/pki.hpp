@@ -1,0 +1,48 @@
+#pragma once
+
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "messages/error.hpp"
+#include "messages/secret.hpp"
+#include "messages/time.hpp"
+
+/// A private certificate authority for the gateway: EC P-256, SHA-256, X.509 v3 (RFC 5280).
+namespace ved::runtime {
+
+constexpr int ca_days = 3'652;
+constexpr int leaf_days = 730;
+
+/// A certificate and its key, both PEM.
+struct issued_certificate {
+  std::string certificate;
+  secret key;
+};
+
+/// A new authority; it signs leaves only (path length 0).
+result<issued_certificate> make_authority(const std::string& common_name, time_point now);
+
+struct leaf_request {
+  std::string common_name;
+  std::vector<std::string> names;  ///< DNS names and IP addresses
+  time_point now;
+};
+
+/// A leaf for both sides of mutual TLS: each daemon is a server to some and a client to others.
+/// Error: invalid, when certificate and key of the authority are not PEM or not a pair.
+result<issued_certificate> issue_leaf(const issued_certificate& authority,
+                                      const leaf_request& request);
+
+/// Whether the PEM certificate belongs to the key, is signed by the authority (itself for an
+/// authority) and is within its time. Error: invalid, with the reason.
+result<void> verify_certificate(const issued_certificate& subject,
+                                const std::string& authority_certificate, time_point now);
+
+/// When a PEM certificate ends. Error: invalid.
+result<time_point> certificate_expiry(const std::string& certificate);
+
+/// SHA-256 of the DER form, lower-case hex. Error: invalid.
+result<std::string> certificate_fingerprint(const std::string& certificate);
+
+}  // namespace ved::runtime
