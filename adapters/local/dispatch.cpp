@@ -24,7 +24,7 @@ constexpr std::size_t starts_at_once_max = 16;
 /// A job whose supervisor dies this often before it claims the job has failed.
 constexpr int starts_max = 3;
 constexpr seconds start_pause{5};
-constexpr seconds cleaning_interval{60};
+constexpr seconds cleaning_interval_max{60};
 constexpr std::size_t removals_at_once_max = 500;
 constexpr int kill_passes_max = 100;
 
@@ -81,7 +81,9 @@ void local_cluster::wake() const {
 
 void local_cluster::run() {
   auto check_at = steady::now();
-  auto clean_at = steady::now() + cleaning_interval;
+  const auto clean_interval = std::min<milliseconds>(
+      cleaning_interval_max, options_.retention_min + options_.check_interval);
+  auto clean_at = steady::now() + clean_interval;
   for (;;) {
     {
       const guard lock(mutex_);
@@ -93,8 +95,7 @@ void local_cluster::run() {
     }
     if (steady::now() >= clean_at) {
       remove_old();
-      clean_at = steady::now() + std::min<milliseconds>(cleaning_interval, options_.retention_min +
-                                                                          options_.check_interval);
+      clean_at = steady::now() + clean_interval;
     }
     const bool more = dispatch();
     epoll_event events[events_max];

@@ -1,0 +1,110 @@
+#include "adapters/local/spool.hpp"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <rapidcheck.h>
+
+#include "adapters/local/supervisor.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::adapters::local;
+using ved::tests::temp_dir;
+
+TEST_CASE("spool: escaped names are file names and never meet", "[adapters][local]") {
+  CHECK(escaped_name("job-1_A") == "job-1_A");
+  CHECK(escaped_name("../x") == "%2e%2e%2fx");
+  CHECK(rc::check("injective and safe", [](const std::string& a, const std::string& b) {
+    RC_ASSERT((escaped_name(a) == escaped_name(b)) == (a == b));
+    RC_ASSERT(escaped_name(a).find_first_of("/+.") == std::string::npos);
+    RC_ASSERT(escaped_name(a).find('\0') == std::string::npos);
+  }));
+}
+
+TEST_CASE("spool: tokens are checked at the border of the file system", "[adapters][local]") {
+  CHECK(is_valid_token(submission_token("veabc234")));
+  CHECK(is_valid_token(submission_token(std::string(64, 'a'))));
+  for (const std::string& bad : {std::string(), std::string(65, 'a'), std::string("a/b"),
+                                 std::string(".."), std::string("a\nb"), std::string("a\0b", 3)}) {
+    CHECK_FALSE(is_valid_token(submission_token(bad)));
+  }
+}
+
+TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
+  temp_dir directory;
+  const spool files(directory.path());
+  REQUIRE(files.create(false));
+  const job_id job("../j 1");
+  CHECK(files.read_claim(job)->empty());
+  CHECK(*files.claim(job, submission_token("vea")) == submission_token("vea"));
+  CHECK(*files.claim(job, submission_token("veb")) == submission_token("vea"));
+  CHECK(*files.claim(job, submission_token("vea")) == submission_token("vea"));
+  CHECK(*files.read_claim(job) == submission_token("vea"));
+  CHECK(files.list(files.claims_directory())->size() == 1);
+
+  INFO("what a crash left behind goes away, claims stay");
+  std::filesystem::create_directory(files.claims_directory() + "/+vec");
+  files.remove_half_claims();
+  CHECK(files.list(files.claims_directory())->size() == 1);
+
+  INFO("removing a loser keeps the winner's claim");
+  files.remove_job(submission_token("veb"), job);
+  CHECK(*files.read_claim(job) == submission_token("vea"));
+  files.remove_job(submission_token("vea"), job);
+  CHECK(files.read_claim(job)->empty());
+}
+
+TEST_CASE("spool: damaged files are named, missing ones are not found", "[adapters][local]") {
+  temp_dir directory;
+  const spool files(directory.path());
+  REQUIRE(files.create(false));
+  const submission_token token("vea");
+  CHECK(files.read_exit(token).error().code == errc::not_found);
+  std::filesystem::create_directory(files.job_directory(token));
+  pb::LocalJobStatus status;
+  status.set_state(pb::JOB_STATE_FAILED);
+  status.set_reason("with \"quotes\"\nand lines");
+  REQUIRE(files.write_exit(token, status));
+  CHECK(files.read_exit(token)->reason() == status.reason());
+  std::ofstream(files.job_file(token, "exit")) << "state: NO_SUCH_STATE";
+  CHECK(files.read_exit(token).error().code == errc::corrupt);
+  CHECK(files.read_exit(token).error().message.find("vea/exit") != std::string::npos);
+  std::ofstream(files.job_file(token, "spec")) << "garbage";
+  CHECK(files.read_job(token).error().code == errc::corrupt);
+}
+
+TEST_CASE("spool: a lock shows to others and ends with its holder", "[adapters][local]") {
+  temp_dir directory;
+  const std::string path = directory.path() / "lock";
+  CHECK_FALSE(is_locked(path));
+  {
+    const auto lock = lock_file(path);
+    REQUIRE(lock);
+    CHECK(is_locked(path));
+    CHECK(lock_file(path).error().code == errc::conflict);
+  }
+  CHECK_FALSE(is_locked(path));
+}
+
+TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local]") {
+  supervisor_options options;
+  options.directory = "/spool with spaces";
+  options.token = submission_token("vea");
+  options.gpus = {0, 3};
+  options.run_as = "user";
+  options.kill_wait = seconds{7};
+  const auto read = parse_supervisor_options(to_arguments(options));
+  REQUIRE(read);
+  CHECK(read->directory == options.directory);
+  CHECK(read->token == options.token);
+  CHECK(read->gpus == options.gpus);
+  CHECK(read->run_as == options.run_as);
+  CHECK(read->kill_wait == options.kill_wait);
+  for (const std::vector<std::string>& bad :
+       {std::vector<std::string>{}, {"--directory"}, {"--directory", "/x"},
+        {"--directory", "/x", "--token", "a/b"}, {"--directory", "/x", "--token", "a", "--gpu", "-1"},
+        {"--directory", "/x", "--token", "a", "--kill-wait", "soon"}, {"--what", "x"}}) {
+    CHECK_FALSE(parse_supervisor_options(bad));
+  }
+}
