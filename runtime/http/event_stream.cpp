@@ -1,0 +1,291 @@
+#include "runtime/http/event_stream.hpp"
+
+#include <array>
+#include <boost/asio/write.hpp>
+#include <exception>
+
+#include "runtime/http/deadline.hpp"
+#include "runtime/http/reply.hpp"
+#include "runtime/http/sse.hpp"
+
+namespace ved::runtime::http {
+
+namespace {
+
+using asio::ip::tcp;
+using boost::system::error_code;
+
+constexpr std::int32_t events_per_answer = 256;
+constexpr std::chrono::seconds linger_time{1};
+
+/// One live stream: asks the API port for events after the last one sent, writes them, waits for
+/// a commit to the job's stream, asks again. At most one question and one write are under way, so
+/// a slow client slows only itself.
+class event_stream final : public connection, public std::enable_shared_from_this<event_stream> {
+ public:
+  explicit event_stream(event_stream_start from)
+      : from_(std::move(from)),
+        shared_(*from_.shared),
+        deadline_(from_.where.get_executor()),
+        cursor_(from_.call.request.get_job_events().after_version()) {
+    shared_.streams.fetch_add(1, std::memory_order_relaxed);
+  }
+
+  ~event_stream() override { shared_.streams.fetch_sub(1, std::memory_order_relaxed); }
+
+  void start() {
+    shared_.replace(from_.slot.key(), weak_from_this());
+    // Watch first, ask then: a commit between the two is not missed.
+    watch_ = shared_.watchers->add(
+        "job/" + from_.call.id,
+        [weak = weak_from_this(), owner = from_.shared->weak_from_this(), &where = from_.where] {
+          if (const auto alive = owner.lock())
+            alive->hand_over(where, [weak] {
+              if (const auto self = weak.lock()) self->guarded([&] { self->on_commit(); });
+            });
+        });
+    watch_client();
+    if (shared_.stopping) return close();
+    ask_events();
+  }
+
+  void drain() override {
+    guarded([&] {
+      if (stage_ == stage::writing || !head_sent_) {
+        draining_ = true;
+        if (!head_sent_ && stage_ != stage::writing) close();
+        return;
+      }
+      end("the server is stopping");
+    });
+  }
+
+  void abort() override { close(); }
+
+  void on_deadline() {
+    guarded([&] {
+      switch (stage_) {
+        case stage::waiting: return keep_alive();
+        case stage::asking: return on_reply_timeout();
+        case stage::writing:
+        case stage::ending: return close();
+        case stage::closed: return;
+      }
+    });
+  }
+
+ private:
+  enum class stage : std::uint8_t { asking, writing, waiting, ending, closed };
+
+  const http_options& options() const { return shared_.options; }
+
+  // --- asking ----------------------------------------------------------------------------------
+
+  void ask_events() {
+    news_ = false;
+    auto request = identity();
+    auto& events = *request.mutable_get_job_events();
+    events.set_job_id(from_.call.id);
+    events.set_after_version(cursor_.after_version());
+    events.set_limit(events_per_answer);
+    ask(std::move(request),
+        [](event_stream& self, const pb::ApiReply& reply) { self.on_events(reply); });
+  }
+
+  void ask_job() {
+    auto request = identity();
+    request.mutable_get_job()->set_job_id(from_.call.id);
+    ask(std::move(request),
+        [](event_stream& self, const pb::ApiReply& reply) { self.on_job(reply); });
+  }
+
+  /// Who asks. The token goes along each time: one that is revoked ends its streams.
+  pb::ApiRequest identity() const {
+    pb::ApiRequest request;
+    request.set_token(from_.call.request.token());
+    request.set_source(from_.call.request.source());
+    return request;
+  }
+
+  void ask(pb::ApiRequest request, void (*then)(event_stream&, const pb::ApiReply&)) {
+    stage_ = stage::asking;
+    deadline_.set(shared_from_this(), options().reply_timeout);
+    shared_.call(from_.where, std::move(request),
+                 [weak = weak_from_this(), round = ++round_, then](const pb::ApiReply& reply) {
+                   const auto self = weak.lock();
+                   if (!self || self->round_ != round || self->stage_ != stage::asking) return;
+                   self->guarded([&] { then(*self, reply); });
+                 });
+  }
+
+  void on_reply_timeout() {
+    ++round_;
+    if (!head_sent_) return refuse(error_reply(503, "unavailable", "no answer in time"));
+    keep_alive();
+  }
+
+  void on_events(const pb::ApiReply& reply) {
+    if (reply.result_case() != pb::ApiReply::kEvents) return on_failure(reply);
+    const auto before = cursor_.after_version();
+    auto text = cursor_.take(reply.events());
+    // "more" without progress would make us ask for ever
+    if (reply.events().more() && cursor_.after_version() > before) news_ = true;
+    // A client that already has the terminal event comes back because streams end: tell it to stop.
+    if (!head_sent_ && text.empty() && before > 0) return ask_job();
+    write(std::move(text));
+  }
+
+  void on_job(const pb::ApiReply& reply) {
+    if (reply.result_case() != pb::ApiReply::kJob) return on_failure(reply);
+    const auto& job = reply.job().job();
+    if (is_terminal(job.state()) && job.version() <= cursor_.after_version())
+      return refuse({204, "", "", {}});
+    if (job.version() > cursor_.after_version()) news_ = true;
+    write({});
+  }
+
+  void on_failure(const pb::ApiReply& reply) {
+    if (!head_sent_) return refuse(render(*from_.call.matched, from_.call.id, reply));
+    const auto& code = reply.error().error();
+    if (code == "unavailable" || code == "overloaded" || code == "unknown_outcome") return wait();
+    end(code == "denied" ? "denied" : "the events cannot be read");
+  }
+
+  // --- waiting ---------------------------------------------------------------------------------
+
+  void wait() {
+    stage_ = stage::waiting;
+    deadline_.set(shared_from_this(), options().keep_alive_interval);
+  }
+
+  void on_commit() {
+    if (stage_ == stage::waiting) return ask_events();
+    news_ = true;
+  }
+
+  /// Also the moment to ask again, in case a question failed before.
+  void keep_alive() {
+    news_ = true;
+    write(sse_comment("keep-alive"));
+  }
+
+  /// Nothing is expected from the client; its end shows as the end of its input.
+  void watch_client() {
+    from_.socket.async_read_some(asio::buffer(ignored_input_),
+                                 [self = shared_from_this()](const error_code& error, std::size_t) {
+                                   self->guarded([&] {
+                                     if (self->stage_ == stage::closed) return;
+                                     if (error) return self->close();
+                                     self->watch_client();
+                                   });
+                                 });
+  }
+
+  // --- writing ---------------------------------------------------------------------------------
+
+  void write(std::string text) {
+    out_.clear();
+    if (!head_sent_) {
+      head_sent_ = true;
+      http_reply head;
+      head.content_type = "text/event-stream";
+      head.headers.emplace_back("X-Accel-Buffering", "no");
+      out_ = render_head(head, {.http_1_0 = from_.http_1_0, .keep_alive = false, .chunked = true});
+      text.insert(0, sse_greeting());
+      shared_.report("GET", from_.call.matched, 200, 0, started_at_, from_.source);
+    }
+    if (!text.empty()) out_ += framed(text);
+    if (out_.empty()) return on_written();
+    send(stage::writing);
+  }
+
+  std::string framed(const std::string& text) const { return from_.http_1_0 ? text : chunk(text); }
+
+  void send(stage as) {
+    stage_ = as;
+    deadline_.set(shared_from_this(), options().write_timeout);
+    asio::async_write(from_.socket, asio::buffer(out_),
+                      [self = shared_from_this()](const error_code& error, std::size_t) {
+                        self->guarded([&] {
+                          if (self->stage_ == stage::closed) return;
+                          if (error) return self->close();
+                          self->stage_ == stage::ending ? self->linger() : self->on_written();
+                        });
+                      });
+  }
+
+  void on_written() {
+    if (cursor_.finished()) return end({});
+    if (draining_) return end("the server is stopping");
+    if (news_) return ask_events();
+    wait();
+  }
+
+  // --- ending ----------------------------------------------------------------------------------
+
+  /// A plain answer instead of a stream.
+  void refuse(http_reply reply) {
+    head_sent_ = true;
+    shared_.report("GET", from_.call.matched, reply.status, reply.body.size(), started_at_,
+                   from_.source);
+    out_ = render_head(reply, {.http_1_0 = from_.http_1_0, .keep_alive = false}) + reply.body;
+    send(stage::ending);
+  }
+
+  void end(std::string_view why) {
+    ++round_;
+    out_.clear();
+    if (!why.empty()) out_ += framed(sse_comment(why));
+    if (!from_.http_1_0) out_ += chunk({});
+    send(stage::ending);
+  }
+
+  void linger() {
+    error_code error;
+    from_.socket.shutdown(tcp::socket::shutdown_send, error);
+    if (error || shared_.stopping) return close();
+    deadline_.set(shared_from_this(), linger_time);  // the client's end closes it sooner
+  }
+
+  void close() {
+    if (stage_ == stage::closed) return;
+    stage_ = stage::closed;
+    watch_ = {};
+    deadline_.clear();
+    error_code ignored;
+    from_.socket.close(ignored);
+    from_.slot.release();
+  }
+
+  template <class Step>
+  void guarded(Step step) noexcept {
+    try {
+      step();
+    } catch (...) {
+      close();  // the client comes back and goes on after the last event it got
+    }
+  }
+
+  event_stream_start from_;
+  service& shared_;
+  moving_deadline<event_stream> deadline_;
+  sse_cursor cursor_;
+  stream_watchers::watch watch_;
+  const std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
+
+  stage stage_ = stage::asking;
+  unsigned round_ = 0;
+  bool head_sent_ = false;
+  bool news_ = false;  // ask again before waiting
+  bool draining_ = false;
+  std::string out_;
+  std::array<char, 512> ignored_input_{};
+};
+
+}  // namespace
+
+void stream_events(event_stream_start start) {
+  std::make_shared<event_stream>(std::move(start))->start();
+}
+
+}  // namespace ved::runtime::http

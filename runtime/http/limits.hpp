@@ -1,0 +1,41 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <mutex>
+#include <string>
+#include <unordered_map>
+
+namespace ved::runtime::http {
+
+/// A token bucket per client address; safe from any thread. The caller gives the time.
+class rate_limiter {
+ public:
+  using moment = std::chrono::steady_clock::time_point;
+
+  static constexpr std::size_t addresses_max = 65536;
+
+  /// Sustained requests per second and how many may come at once; a rate of 0 admits all.
+  rate_limiter(int rate_per_second, int burst) : rate_(rate_per_second), burst_(burst) {}
+
+  /// Takes one token of the address; false when it has none left.
+  bool admit(const std::string& address, moment now);
+
+  std::size_t addresses() const;
+
+ private:
+  struct bucket {
+    double tokens;
+    moment filled_at;
+  };
+
+  double filled(const bucket& at, moment now) const;
+  void make_room(moment now);
+
+  const double rate_;
+  const double burst_;
+  mutable std::mutex mutex_;
+  std::unordered_map<std::string, bucket> buckets_;
+};
+
+}  // namespace ved::runtime::http

@@ -1,0 +1,307 @@
+#include "runtime/http/router.hpp"
+
+#include <algorithm>
+#include <charconv>
+#include <optional>
+
+#include "messages/job_spec.hpp"
+#include "messages/json.hpp"
+#include "messages/json_shape.hpp"
+#include "messages/time.hpp"
+#include "messages/utf8.hpp"
+#include "runtime/http/reply.hpp"
+#include "runtime/http/target.hpp"
+
+namespace ved::runtime::http {
+
+namespace {
+
+using problems = std::vector<pb::Problem>;
+
+constexpr std::size_t shown_path_bytes_max = 200;
+constexpr std::size_t request_id_bytes_max = 128;
+constexpr std::size_t token_bytes_max = 1024;
+constexpr std::size_t reason_bytes_max = 1024;
+
+void add(problems& found, std::string_view field, std::string message) {
+  auto& problem = found.emplace_back();
+  problem.set_field(to_valid_utf8(field.substr(0, 64)));
+  problem.set_message(std::move(message));
+}
+
+/// The path of a template in pieces; a piece in braces takes any segment.
+std::vector<std::string_view> pieces(std::string_view path) {
+  std::vector<std::string_view> found;
+  path.remove_prefix(1);
+  for (;;) {
+    const auto end = path.find('/');
+    found.push_back(path.substr(0, end));
+    if (end == std::string_view::npos) return found;
+    path.remove_prefix(end + 1);
+  }
+}
+
+struct compiled_route {
+  const route* source;
+  std::vector<std::string_view> pieces;
+};
+
+const std::vector<compiled_route>& compiled_routes() {
+  static const auto all = [] {
+    std::vector<compiled_route> compiled;
+    for (const auto& each : routes()) compiled.push_back({&each, pieces(each.path)});
+    return compiled;
+  }();
+  return all;
+}
+
+bool matches(const compiled_route& candidate, const std::vector<std::string>& segments) {
+  return std::equal(candidate.pieces.begin(), candidate.pieces.end(), segments.begin(),
+                    segments.end(), [](std::string_view piece, const std::string& segment) {
+                      return piece.starts_with('{') || piece == segment;
+                    });
+}
+
+std::string path_parameter(const compiled_route& matched, const std::vector<std::string>& from) {
+  for (std::size_t i = 0; i < from.size(); ++i)
+    if (matched.pieces[i].starts_with('{')) return from[i];
+  return {};
+}
+
+std::string joined_path(const std::vector<std::string>& segments) {
+  std::string path;
+  for (const auto& segment : segments) path += "/" + segment;
+  return path;
+}
+
+/// The routes that a path has on this listener; more than one when it takes several methods.
+std::vector<const compiled_route*> candidates(const std::vector<std::string>& segments,
+                                              listener via, const router_options& options) {
+  std::vector<const compiled_route*> found;
+  for (const auto& each : compiled_routes()) {
+    const auto& source = *each.source;
+    if (source.answer == answer_kind::metrics) {
+      const bool here = via == listener::metrics || options.metrics_on_api;
+      if (here && joined_path(segments) == options.metrics_path) found.push_back(&each);
+      continue;
+    }
+    if (via == listener::metrics && source.operation_id != "getHealth") continue;
+    if (matches(each, segments)) found.push_back(&each);
+  }
+  return found;
+}
+
+std::string allowed_methods(const std::vector<const compiled_route*>& found) {
+  std::string methods = "OPTIONS";
+  for (const auto* each : found) {
+    if (each->source->method == "GET")
+      methods += ", GET, HEAD";
+    else
+      methods += ", " + std::string(each->source->method);
+  }
+  return methods;
+}
+
+std::optional<std::int64_t> whole_number(std::string_view text) {
+  std::int64_t value = 0;
+  const auto* end = text.data() + text.size();
+  const auto [stop, code] = std::from_chars(text.data(), end, value);
+  if (code != std::errc{} || stop != end) return std::nullopt;
+  return value;
+}
+
+void read_parameter(const query_parameter& parameter, const std::string& value, arguments& out,
+                    problems& found) {
+  switch (parameter.kind) {
+    case parameter_kind::text:
+      if (value.size() > query_text_bytes_max)
+        add(found, parameter.name,
+            "must be at most " + std::to_string(query_text_bytes_max) + " bytes");
+      out.texts[parameter.name] = value;
+      return;
+    case parameter_kind::id:
+      if (!is_id(value)) add(found, parameter.name, "must be 1 to 64 of A-Z a-z 0-9 . _ -");
+      out.texts[parameter.name] = value;
+      return;
+    case parameter_kind::job_state: {
+      const auto* state = json_shape::find(*pb::JobState_descriptor(), value);
+      if (state == nullptr || state->number() == 0)
+        return add(found, parameter.name, "must be a job state, like running");
+      out.numbers[parameter.name] = state->number();
+      return;
+    }
+    case parameter_kind::number: {
+      const auto number = whole_number(value);
+      if (!number || *number < parameter.min || *number > parameter.max)
+        return add(found, parameter.name,
+                   "must be a whole number from " + std::to_string(parameter.min) + " to " +
+                       std::to_string(parameter.max));
+      out.numbers[parameter.name] = *number;
+      return;
+    }
+    case parameter_kind::moment: {
+      const auto moment = from_rfc3339(value);
+      if (!moment) return add(found, parameter.name, moment.error().message);
+      out.numbers[parameter.name] = to_us(*moment);
+      return;
+    }
+    case parameter_kind::output_name:
+      if (value != "stdout" && value != "stderr")
+        return add(found, parameter.name, "must be stdout or stderr");
+      out.texts[parameter.name] = value;
+      return;
+  }
+}
+
+void read_query(const route& matched, const target& from, arguments& out, problems& found) {
+  for (auto each = from.query.begin(); each != from.query.end(); ++each) {
+    const auto& [name, value] = *each;
+    const auto known = std::find_if(matched.query.begin(), matched.query.end(),
+                                    [&](const auto& parameter) { return parameter.name == name; });
+    const bool repeated = std::any_of(from.query.begin(), each,
+                                      [&](const auto& before) { return before.first == name; });
+    if (known == matched.query.end())
+      add(found, name, "is not a known parameter");
+    else if (repeated)
+      add(found, name, "occurs more than once");
+    else
+      read_parameter(*known, value, out, found);
+  }
+}
+
+/// A text that is not JSON at all is the client's syntax (400), else its content (422).
+http_reply body_reply(problems found) {
+  const bool syntax = found.size() == 1 && found[0].field().empty();
+  if (syntax) return error_reply(400, "invalid", "the body " + found[0].message());
+  return error_reply(422, "invalid", "the body has " + std::to_string(found.size()) + " problem(s)",
+                     std::move(found));
+}
+
+std::optional<http_reply> read_body(const http_request& request, const route& matched,
+                                    arguments& out, pb::ApiRequest& call) {
+  switch (matched.body) {
+    case body_kind::none: return std::nullopt;
+    case body_kind::job_spec: {
+      auto& spec = *call.mutable_submit_job()->mutable_spec();
+      auto found = from_json(request.body, spec);
+      if (!found.empty()) return body_reply(std::move(found));
+      out.id = spec.job_id();
+      return std::nullopt;
+    }
+    case body_kind::reason: {
+      if (request.body.empty()) return std::nullopt;
+      pb::CancelJob body;
+      auto found = from_json(request.body, body);
+      if (!body.job_id().empty()) add(found, "job_id", "is not a known field");
+      if (body.reason().size() > reason_bytes_max)
+        add(found, "reason", "must be at most " + std::to_string(reason_bytes_max) + " bytes");
+      if (!found.empty()) return body_reply(std::move(found));
+      out.reason = body.reason();
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
+
+bool is_printable(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
+}
+
+/// The token of "Bearer TOKEN"; empty when there is none.
+std::string_view bearer_token(std::string_view authorization) {
+  constexpr std::string_view scheme = "bearer ";
+  if (authorization.size() <= scheme.size()) return {};
+  for (std::size_t i = 0; i < scheme.size(); ++i) {
+    const char c = authorization[i];
+    if ((c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c) != scheme[i]) return {};
+  }
+  authorization.remove_prefix(scheme.size());
+  return authorization;
+}
+
+/// Headers that say who asks and under which id.
+std::optional<http_reply> read_identity(const http_request& request, const route& matched,
+                                        pb::ApiRequest& call) {
+  call.set_source(request.source);
+  if (request.request_id.size() > request_id_bytes_max || !is_printable(request.request_id))
+    return error_reply(400, "invalid",
+                       "Idempotency-Key or X-Request-Id must be at most 128 printable characters");
+  // Queries have no effect to repeat: their ids stay out of the table of known requests.
+  if (matched.method == "POST") call.set_request_id(std::string(request.request_id));
+  if (matched.scope.empty()) return std::nullopt;
+  // Whether a token is needed and good is decided behind the API port, for all ingresses alike.
+  const auto token = bearer_token(request.authorization);
+  if (token.size() > token_bytes_max || !is_printable(token))
+    return error_reply(401, "denied", "the bearer token is malformed");
+  call.set_token(std::string(token));
+  return std::nullopt;
+}
+
+routed call_api(const http_request& request, const compiled_route& matched, const target& from) {
+  const auto& source = *matched.source;
+  api_call call;
+  call.matched = &source;
+  if (auto refused = read_identity(request, source, call.request)) return std::move(*refused);
+  arguments parts;
+  problems found;
+  parts.id = path_parameter(matched, from.segments);
+  const bool has_id = source.path.find('{') != std::string_view::npos;
+  if (has_id && !is_id(parts.id))
+    add(found, source.path.find("{job_id}") != std::string_view::npos ? "job_id" : "cluster_id",
+        "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
+  read_query(source, from, parts, found);
+  if (!found.empty())
+    return error_reply(400, "invalid",
+                       "the request has " + std::to_string(found.size()) + " problem(s)",
+                       std::move(found));
+  if (auto refused = read_body(request, source, parts, call.request)) return std::move(*refused);
+  source.build(parts, call.request);
+  if (source.operation_id == "getJobEvents" && request.method == "GET" &&
+      request.accept.find("text/event-stream") != std::string_view::npos) {
+    call.live = true;
+    if (!request.last_event_id.empty()) {
+      const auto version = whole_number(request.last_event_id);
+      if (!version || *version < 0)
+        return error_reply(400, "invalid", "Last-Event-ID must be the version of an event");
+      call.request.mutable_get_job_events()->set_after_version(
+          static_cast<std::uint64_t>(*version));
+    }
+  }
+  call.id = std::move(parts.id);
+  return call;
+}
+
+http_reply options_reply(std::string methods) {
+  http_reply reply{204, "", "", {}};
+  reply.headers.emplace_back("Allow", std::move(methods));
+  return reply;
+}
+
+}  // namespace
+
+routed route_request(const http_request& request, const router_options& options) {
+  if (request.method == "OPTIONS" && request.target == "*")
+    return options_reply("OPTIONS, GET, HEAD, POST");
+  const auto parsed = parse_target(request.target);
+  if (!parsed) return error_reply(400, "invalid", parsed.error().message);
+  const auto found = candidates(parsed->segments, request.via, options);
+  if (found.empty())
+    return error_reply(
+        404, "not_found",
+        "no such path: " +
+            to_valid_utf8(joined_path(parsed->segments).substr(0, shown_path_bytes_max)));
+  if (request.method == "OPTIONS") return options_reply(allowed_methods(found));
+  const auto method = request.method == "HEAD" ? std::string_view("GET") : request.method;
+  const auto matched = std::find_if(
+      found.begin(), found.end(), [&](const auto* each) { return each->source->method == method; });
+  if (matched == found.end()) {
+    auto refused = error_reply(
+        405, "invalid", "the path does not take this method; it takes " + allowed_methods(found));
+    refused.headers.emplace_back("Allow", allowed_methods(found));
+    return refused;
+  }
+  if ((*matched)->source->answer == answer_kind::api) return call_api(request, **matched, *parsed);
+  return local_call{(*matched)->source};
+}
+
+}  // namespace ved::runtime::http
