@@ -1,1 +1,278 @@
-int main() { return 0; }
+#include <signal.h>
+#include <sodium/core.h>
+#include <unistd.h>
+
+#include <CLI/CLI.hpp>
+#include <atomic>
+#include <cstdio>
+#include <cstdlib>
+#include <filesystem>
+#include <iostream>
+#include <thread>
+
+#include "runtime/config/load.hpp"
+#include "runtime/daemon.hpp"
+#include "runtime/security/init.hpp"
+#include "runtime/security/token_store.hpp"
+#include "runtime/service_manager.hpp"
+#include "runtime/version.hpp"
+
+namespace {
+
+using namespace ved;
+using namespace ved::runtime;
+
+// Exit codes, as README documents them.
+constexpr int exit_failed = 1;
+constexpr int exit_usage = 2;
+constexpr int exit_fatal = 70;  ///< the daemon could not go on: the service manager restarts it
+
+constexpr milliseconds stop_grace{10'000};
+/// After this the process ends whatever still runs: the log is synced at every step.
+constexpr seconds stop_limit{25};
+
+time_point wall_now() {
+  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
+}
+
+int complain(const error& what) {
+  std::cerr << "ved: " << what.message << "\n";
+  return exit_failed;
+}
+
+std::string environment(const char* name) {
+  const char* value = std::getenv(name);
+  return value == nullptr ? std::string{} : std::string{value};
+}
+
+/// ved-job-supervisor stands beside ved, or where packages put helpers.
+std::string find_supervisor() {
+  std::error_code failed;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
+  const auto beside = self.parent_path() / "ved-job-supervisor";
+  return std::filesystem::exists(beside, failed) ? beside.string()
+                                                 : "/usr/libexec/ved/ved-job-supervisor";
+}
+
+struct arguments {
+  std::string config_file = "/etc/ved/ved.yaml";
+  std::string state;
+  std::string port_file;
+};
+
+std::optional<config> load(const arguments& given, bool secrets) {
+  load_options how;
+  how.secrets = secrets;
+  auto loaded = load_config(given.config_file, how);
+  if (!loaded.ok()) {
+    std::cerr << loaded.problem_text();
+    return std::nullopt;
+  }
+  if (!given.state.empty()) loaded.value.state.directory = given.state;
+  return std::move(loaded.value);
+}
+
+int check_config(const arguments& given) {
+  load_options how;
+  how.secrets = false;
+  const auto loaded = load_config(given.config_file, how);
+  for (const auto& notice : loaded.notices) std::cout << notice << "\n";
+  if (!loaded.ok()) {
+    std::cerr << loaded.problem_text();
+    return exit_failed;
+  }
+  std::cout << given.config_file << ": ok, " << active_clusters(loaded.value).size()
+            << " cluster(s)\n";
+  return 0;
+}
+
+/// Blocks the signals that `wait_for_signals` takes; threads made later inherit that.
+sigset_t block_signals() {
+  sigset_t set;
+  sigemptyset(&set);
+  for (const int one : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) sigaddset(&set, one);
+  pthread_sigmask(SIG_BLOCK, &set, nullptr);
+  ::signal(SIGPIPE, SIG_IGN);
+  return set;
+}
+
+/// Ends the process when stopping takes too long (a call into a scheduler, CAF's TLS threads).
+void limit_stop(int exit_code) {
+  std::thread([exit_code] {
+    std::this_thread::sleep_for(stop_limit);
+    ::_exit(exit_code == 0 ? exit_failed : exit_code);
+  }).detach();
+}
+
+void write_ports(const std::string& file, const ved::runtime::daemon& running) {
+  if (file.empty()) return;
+  const auto fresh = file + ".new";
+  if (std::FILE* out = std::fopen(fresh.c_str(), "w")) {
+    std::fprintf(out, "http=%u\ngateway=%u\npid=%d\n", unsigned{running.http_port()},
+                 unsigned{running.gateway_port()}, ::getpid());
+    std::fclose(out);
+    std::rename(fresh.c_str(), file.c_str());
+  }
+}
+
+/// Serves until a signal or a fatal failure; the exit code.
+int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t& signals,
+          const std::atomic<bool>& failed) {
+  const auto beat = watchdog_interval();
+  for (;;) {
+    const auto wait = beat ? std::min<microseconds>(*beat, seconds{5}) : seconds{5};
+    const timespec pause{static_cast<time_t>(wait / seconds{1}),
+                         static_cast<long>((wait % seconds{1}).count() * 1000)};
+    const int got = sigtimedwait(&signals, nullptr, &pause);
+    if (got == SIGHUP) {
+      notify_service_manager("RELOADING=1");
+      if (const auto fresh = load(given, true)) running.reload(*fresh);
+      notify_service_manager("READY=1");
+      continue;
+    }
+    if (failed || got == SIGTERM || got == SIGINT) {
+      const int code = failed ? exit_fatal : 0;
+      notify_service_manager("STOPPING=1");
+      limit_stop(code);
+      running.stop(failed ? "a failure that only a restart mends"
+                          : std::string(got == SIGTERM ? "SIGTERM" : "SIGINT"),
+                   stop_grace);
+      return code;
+    }
+    if (beat && running.alive()) notify_service_manager("WATCHDOG=1");
+  }
+}
+
+int run(const arguments& given) {
+  const auto signals = block_signals();
+  auto settings = load(given, true);
+  if (!settings) return exit_failed;
+  auto log = json_log::open(settings->logging);
+  if (!log) return complain(log.error());
+  std::atomic<bool> failed{false};
+  daemon_options options;
+  options.settings = *settings;
+  options.log = *log;
+  options.supervisor_path = find_supervisor();
+  options.crash_plan = environment("VED_CRASH_AT");
+  options.fault_plan = environment("VED_FAULTS");
+  options.fatal = [&failed](const std::string&) {
+    failed = true;
+    ::kill(::getpid(), SIGUSR2);  // wakes `serve`
+  };
+  auto started = ved::runtime::daemon::start(std::move(options));
+  if (!started) return complain(started.error());
+  (*log)->write(actors::log_severity::info, "ved", "started",
+                {{"version", std::string(version)},
+                 {"http", settings->http.address + ":" + std::to_string((*started)->http_port())},
+                 {"gateway", std::to_string((*started)->gateway_port())},
+                 {"state", settings->state.directory}});
+  write_ports(given.port_file, **started);
+  notify_service_manager("READY=1\nSTATUS=serving");
+  return serve(**started, given, signals, failed);
+}
+
+int init(const arguments& given, const std::string& gateway, const std::vector<std::string>& names,
+         bool renew) {
+  init_options options;
+  options.directory = given.state.empty() ? "/var/lib/ved" : given.state;
+  options.gateway = gateway;
+  options.names = names;
+  options.now = wall_now();
+  if (renew) {
+    if (auto done = renew_certificates(options); !done) return complain(done.error());
+    std::cout << "certificates issued anew; restart ved, and give clients the new files of "
+              << state_layout(options.directory).client.string() << "\n";
+    return 0;
+  }
+  options.on_made = [](const std::filesystem::path& made) {
+    std::cout << "made " << made.string() << "\n";
+  };
+  auto done = initialise_state(options);
+  if (!done) return complain(done.error());
+  std::cout << "CA fingerprint (SHA-256): " << done->ca_fingerprint << "\n"
+            << "admin token: " << done->admin_token.reveal() << "\n"
+            << "read token:  " << done->read_token.reveal() << "\n"
+            << "These tokens are not shown again. vectl finds its own in "
+            << done->layout.client.string() << "\n";
+  return 0;
+}
+
+int add_one_token(const arguments& given, const std::string& name, const std::string& scopes,
+                  int days) {
+  auto parsed = parse_scopes(scopes);
+  if (!parsed) return complain(parsed.error());
+  token_request request{name, *parsed, wall_now(), {}};
+  if (days > 0) request.expires_at = request.now + std::chrono::days{days};
+  auto made = add_token(state_layout(given.state).tokens, request);
+  if (!made) return complain(made.error());
+  std::cout << made->reveal() << "\n";
+  return 0;
+}
+
+int show_tokens(const arguments& given) {
+  auto all = list_tokens(state_layout(given.state).tokens);
+  if (!all) return complain(all.error());
+  for (const auto& one : *all)
+    std::cout << one.name << "  " << to_string(one.scopes) << "  created "
+              << to_rfc3339(one.created_at)
+              << (is_set(one.expires_at) ? "  expires " + to_rfc3339(one.expires_at) : "") << "\n";
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (sodium_init() < 0) {
+    std::cerr << "ved: libsodium does not start\n";
+    return exit_failed;
+  }
+  arguments given;
+  bool check = false;
+  CLI::App app{"ved: provider daemon of an HPC site"};
+  app.set_version_flag("--version", std::string(version));
+  app.add_option("-c,--config", given.config_file, "configuration file")->capture_default_str();
+  app.add_option("--state", given.state, "state directory; goes before state.directory");
+  app.add_option("--port-file", given.port_file,
+                 "write the bound ports and the process id here once serving");
+  app.add_flag("--check-config", check, "check the configuration, print every problem, and exit");
+
+  auto* init_command = app.add_subcommand("init", "make CA, certificates, keys and tokens");
+  std::string gateway = "127.0.0.1:8443";
+  std::vector<std::string> names;
+  bool renew = false;
+  init_command->add_option("--state", given.state, "state directory")
+      ->default_str("/var/lib/ved");
+  init_command->add_option("--gateway", gateway, "where vectl will find the daemon")
+      ->capture_default_str();
+  init_command->add_option("--name", names, "another host name of the daemon's certificate");
+  init_command->add_flag("--renew", renew, "issue the certificates anew under the same CA");
+
+  auto* token = app.add_subcommand("token", "manage bearer tokens")->require_subcommand(1);
+  std::string token_name;
+  std::string scopes = "read";
+  int days = 0;
+  token->add_option("--state", given.state, "state directory")->required();
+  auto* add = token->add_subcommand("add", "make a token and print it once");
+  add->add_option("--name", token_name, "who will use it")->required();
+  add->add_option("--scope", scopes, "of read,submit,events,admin")->capture_default_str();
+  add->add_option("--days", days, "until it expires; 0: never");
+  auto* list = token->add_subcommand("list", "names, scopes and expiry");
+  auto* revoke = token->add_subcommand("revoke", "make a token unusable");
+  revoke->add_option("--name", token_name, "of the token")->required();
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& bad) {
+    const int code = app.exit(bad);
+    return code == 0 ? 0 : exit_usage;
+  }
+  if (*init_command) return init(given, gateway, names, renew);
+  if (*add) return add_one_token(given, token_name, scopes, days);
+  if (*list) return show_tokens(given);
+  if (*revoke) {
+    auto done = revoke_token(state_layout(given.state).tokens, token_name);
+    return done ? 0 : complain(done.error());
+  }
+  return check ? check_config(given) : run(given);
+}

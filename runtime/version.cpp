@@ -1,1 +1,7 @@
-// placeholder
+#include "runtime/version.hpp"
+
+namespace ved::runtime {
+
+const std::string_view version = VED_VERSION;
+
+}  // namespace ved::runtime

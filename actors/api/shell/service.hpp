@@ -81,6 +81,7 @@ class service {
   void health(const std::shared_ptr<call>& c);
   void verify(const std::shared_ptr<call>& c);
   void backup(const std::shared_ptr<call>& c);
+  void answer_status(const std::shared_ptr<call>& c);
   void log_stats(call& c);
   void dump(call& c);
 

@@ -1,0 +1,139 @@
+#include "runtime/clusters.hpp"
+
+#include <unistd.h>
+
+#include <charconv>
+#include <filesystem>
+#include <map>
+#include <thread>
+
+#include "adapters/faulty/faulty_scheduler.hpp"
+#include "adapters/local/cluster.hpp"
+
+namespace ved::runtime {
+namespace {
+
+/// A local call is a few file operations: it needs no network's patience.
+constexpr milliseconds local_call_timeout{5'000};
+
+milliseconds call_timeout(const cluster_config& cluster) {
+  return cluster.type == scheduler_type::local
+             ? std::min(cluster.connection_timeout, local_call_timeout)
+             : cluster.connection_timeout;
+}
+
+/// How long after its outcome was lost a submission may still be under way: our own call, and
+/// then the scheduler's handling of it.
+milliseconds settle_time(const cluster_config& cluster) {
+  return cluster.type == scheduler_type::local
+             ? call_timeout(cluster) + milliseconds{1'000}
+             : call_timeout(cluster) + 2 * cluster.message_timeout;
+}
+
+adapters::local::local_options local_options_of(const cluster_config& cluster,
+                                                const cluster_environment& environment) {
+  const auto& from = cluster.local;
+  adapters::local::local_options to;
+  to.directory = from.work_directory.empty()
+                     ? environment.state_directory + "/local/" + cluster.cluster_id.str()
+                     : from.work_directory;
+  to.supervisor_path = environment.supervisor_path;
+  to.cpus = from.cpus > 0 ? from.cpus
+                          : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
+  to.memory_mb = from.memory_mb > 0 ? from.memory_mb
+                                    : static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
+                                          (sysconf(_SC_PAGESIZE) / 1024) / 1024;
+  to.gpus = from.gpus;
+  to.run_as = from.run_as;
+  for (const auto& queue : from.queues) to.queues.push_back(queue.name);
+  to.kill_wait = std::chrono::duration_cast<seconds>(from.kill_wait);
+  return to;
+}
+
+/// "seed=7,reply_lost=0.1": the names of adapters::faulty::fault_plan.
+result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
+  adapters::faulty::fault_plan plan;
+  const std::map<std::string, double*, std::less<>> rates = {
+      {"reply_lost", &plan.reply_lost},         {"slow", &plan.slow},
+      {"cut", &plan.cut},                       {"not_sent", &plan.not_sent},
+      {"refused_policy", &plan.refused_policy}, {"late", &plan.late},
+      {"forget", &plan.forget},                 {"query_error", &plan.query_error},
+      {"empty_list", &plan.empty_list},         {"lie", &plan.lie},
+      {"control_lost", &plan.control_lost},     {"control_not_done", &plan.control_not_done}};
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const auto end = std::min(text.find(',', at), text.size());
+    const auto item = text.substr(at, end - at);
+    at = end + 1;
+    const auto equals = item.find('=');
+    const auto name = item.substr(0, equals);
+    double value = 0;
+    if (equals == std::string::npos ||
+        std::from_chars(item.data() + equals + 1, item.data() + item.size(), value).ec !=
+            std::errc{})
+      return fail(errc::invalid, "fault plan: '" + item + "' is not NAME=NUMBER");
+    if (name == "seed") plan.seed = static_cast<std::uint64_t>(value);
+    else if (name == "slow_by_ms") plan.slow_by = milliseconds{static_cast<int>(value)};
+    else if (name == "late_by_ms") plan.late_by = milliseconds{static_cast<int>(value)};
+    else if (name == "forget_for_ms") plan.forget_for = milliseconds{static_cast<int>(value)};
+    else if (const auto it = rates.find(name); it != rates.end()) *it->second = value;
+    else return fail(errc::invalid, "fault plan: no fault is called '" + name + "'");
+  }
+  return plan;
+}
+
+}  // namespace
+
+core::job::policy policy_of(const cluster_config& cluster) {
+  core::job::policy out;
+  out.max_retries = cluster.retry.max_retries;
+  out.initial_backoff = cluster.retry.initial_backoff;
+  out.max_backoff = cluster.retry.max_backoff;
+  out.backoff_multiplier = cluster.retry.backoff_multiplier;
+  out.settle = settle_time(cluster);
+  out.vanish_grace = cluster.vanish_grace;
+  return out;
+}
+
+core::link::limits limits_of(const cluster_config& cluster) {
+  core::link::limits out;
+  out.poll_interval = cluster.poll_interval;
+  out.lookup_interval = std::min<microseconds>(cluster.poll_interval, seconds{5});
+  out.control_interval = out.lookup_interval;
+  out.inventory_interval = std::max<microseconds>(cluster.poll_interval * 4, seconds{10});
+  out.call_timeout = call_timeout(cluster);
+  out.fresh_grace = settle_time(cluster);
+  out.breaker_failures = cluster.breaker.failures;
+  out.breaker_open_for = cluster.breaker.open_for;
+  out.batch_max = cluster.submit_batch_max;
+  // The local scheduler is part of this process: no one else pays for asking it.
+  out.queries_per_minute_max =
+      cluster.type == scheduler_type::local ? 0 : cluster.queries_per_minute_max;
+  return out;
+}
+
+result<adapters::scheduler_factory> open_cluster(const cluster_config& cluster,
+                                                 const cluster_environment& environment) {
+  if (cluster.type != scheduler_type::local)
+    return fail(errc::invalid, "cluster " + cluster.cluster_id.str() + ": this version has no "
+                               "adapter for scheduler type '" + to_string(cluster.type) +
+                               "'; configure type 'local' or take the cluster out");
+  auto options = local_options_of(cluster, environment);
+  std::error_code failed;
+  std::filesystem::create_directories(options.directory, failed);
+  if (failed)
+    return fail(errc::unavailable, "cluster " + cluster.cluster_id.str() + ": cannot make " +
+                                       options.directory + ": " + failed.message());
+  auto opened = adapters::local::open_local_cluster(std::move(options));
+  if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
+  auto factory = adapters::local::make_local_factory(std::move(*opened));
+  if (environment.fault_plan.empty()) return factory;
+  auto plan = parse_faults(environment.fault_plan);
+  if (!plan) return fail(plan.error());
+  auto faults = std::make_shared<adapters::faulty::fault_source>(
+      *plan, environment.clock,
+      [](milliseconds pause) { std::this_thread::sleep_for(pause); });
+  return adapters::faulty::make_faulty_factory(std::move(factory), std::move(faults));
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "actors/job/core.hpp"
+#include "actors/link/core.hpp"
+#include "adapters/scheduler.hpp"
+#include "messages/error.hpp"
+#include "runtime/config/config.hpp"
+
+/// From configuration to running parts of one cluster.
+namespace ved::runtime {
+
+core::job::policy policy_of(const cluster_config& cluster);
+core::link::limits limits_of(const cluster_config& cluster);
+
+struct cluster_environment {
+  std::string state_directory;
+  std::string supervisor_path;  ///< of ved-job-supervisor
+  /// Faults to inject, for torture runs: "seed=7,reply_lost=0.1,..."; empty: none.
+  std::string fault_plan;
+  std::function<time_point()> clock;
+};
+
+/// Opens the cluster's scheduler. errc::invalid when this version has no adapter for its type.
+result<adapters::scheduler_factory> open_cluster(const cluster_config& cluster,
+                                                 const cluster_environment& environment);
+
+}  // namespace ved::runtime

@@ -1,0 +1,409 @@
+#include "runtime/daemon.hpp"
+
+#include <sodium/randombytes.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <filesystem>
+#include <future>
+#include <thread>
+
+#include "actors/api/shell/service.hpp"
+#include "actors/event_log/actor.hpp"
+#include "actors/ingress/actor.hpp"
+#include "actors/job/projection.hpp"
+#include "actors/link/actor.hpp"
+#include "actors/registry/actor.hpp"
+#include "actors/shell/crash_points.hpp"
+#include "actors/supervisor/actor.hpp"
+#include "runtime/clock.hpp"
+#include "runtime/clusters.hpp"
+#include "runtime/config/load.hpp"
+#include "runtime/disk_guard.hpp"
+#include "runtime/gateway/server.hpp"
+#include "runtime/http/server.hpp"
+#include "runtime/security/init.hpp"
+#include "runtime/security/token_store.hpp"
+#include "runtime/version.hpp"
+
+namespace ved::runtime {
+namespace {
+
+constexpr auto append_timeout = seconds{30};
+constexpr auto status_timeout = seconds{5};
+
+/// Jobs are small and many, calls into schedulers happen on threads of their own: few workers,
+/// woken by the kernel rather than by polling.
+class system_config : public caf::actor_system_config {
+ public:
+  system_config() {
+    set("scheduler.policy", caf::atom("sharing"));
+    set("scheduler.max-threads", static_cast<size_t>(std::max(
+                                     2U, std::thread::hardware_concurrency())));
+    set("scheduler.max-throughput", static_cast<size_t>(64));
+  }
+};
+
+class api_bridge final : public api_port {
+ public:
+  explicit api_bridge(actors::service& service) : service_(service) {}
+  void handle(pb::ApiRequest request, std::function<void(pb::ApiReply)> done) override {
+    service_.handle(std::move(request), std::move(done));
+  }
+
+ private:
+  actors::service& service_;
+};
+
+std::string make_boot_id() {
+  std::array<unsigned char, 8> bytes{};
+  randombytes_buf(bytes.data(), bytes.size());
+  std::string text;
+  constexpr std::string_view digits = "0123456789abcdef";
+  for (const auto byte : bytes) {
+    text += digits[byte >> 4U];
+    text += digits[byte & 15U];
+  }
+  return text;
+}
+
+}  // namespace
+
+class daemon::implementation {
+ public:
+  explicit implementation(daemon_options options) : options_(std::move(options)) {}
+
+  ~implementation() { stop("the daemon object is gone", milliseconds{2'000}); }
+
+  result<void> start() {
+    const auto& settings = options_.settings;
+    const std::filesystem::path state = settings.state.directory;
+    if (!is_initialised(state))
+      return fail(errc::not_found, "state directory " + state.string() +
+                                       " is not initialised: run `ved init --state " +
+                                       state.string() + "` first");
+    if (auto opened = open_log(state.string()); !opened) return opened;
+    if (auto tokens = token_store::open(state_layout(state).tokens); tokens)
+      tokens_ = std::move(*tokens);
+    else
+      return fail(tokens.error());
+    guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
+    clusters_ = active_clusters(settings);
+    if (auto opened = open_clusters(); !opened) return opened;
+    start_actors();
+    if (auto told = record_start(); !told) return told;
+    start_service();
+    start_supervisor();
+    return start_ingress();
+  }
+
+  void reload(const config& settings) {
+    options_.log->set_levels(settings.logging);
+    if (auto reopened = options_.log->reopen(settings.logging); !reopened)
+      log(actors::log_severity::error, "log_not_reopened",
+          {{"reason", reopened.error().message}});
+    if (auto read = tokens_->reload(); !read)
+      log(actors::log_severity::error, "tokens_not_reloaded", {{"reason", read.error().message}});
+    auto rest = settings;
+    rest.logging = options_.settings.logging;
+    const bool more = rest != options_.settings;
+    options_.settings.logging = settings.logging;
+    log(actors::log_severity::info, "reloaded",
+        {{"restart_needed", more ? "yes: other keys have changed" : "no"}});
+  }
+
+  bool alive() {
+    auto answer = std::make_shared<std::promise<bool>>();
+    auto future = answer->get_future();
+    service_->status([answer](const pb::Status& now) { answer->set_value(now.clusters_size() >= 0); });
+    return future.wait_for(status_timeout) == std::future_status::ready;
+  }
+
+  void stop(const std::string& reason, milliseconds grace) {
+    if (stopped_.exchange(true)) return;
+    if (service_) service_->set_stopping();
+    if (http_) http_->stop(grace);
+    gateway_.reset();
+    if (supervisor_) caf::anon_send(supervisor_, actors::stop_atom::value);
+    if (service_) service_->set_ingress(actors::ingress_actor{});
+    supervisor_ = actors::supervisor_actor{};
+    // Workers may still hand results to links; join them before what they use goes away.
+    if (service_) service_.reset();
+    pools_.clear();
+    if (log_actor_) {
+      pb::Envelope event;
+      event.mutable_daemon_stopped()->set_at_us(to_us(clock_.now()));
+      event.mutable_daemon_stopped()->set_reason(reason);
+      if (auto told = record(std::move(event)); !told)
+        log(actors::log_severity::warn, "stop_not_recorded", {{"reason", told.error().message}});
+      caf::anon_send_exit(log_actor_, caf::exit_reason::user_shutdown);
+      log_actor_ = actors::event_log_actor{};
+    }
+    world_.reset();
+    system_.reset();
+    feed_.reset();
+    log_.reset();
+    log(actors::log_severity::info, "stopped", {{"reason", reason}});
+  }
+
+  std::uint16_t http_port_ = 0;
+  std::uint16_t gateway_port_ = 0;
+
+ private:
+  void log(actors::log_severity severity, std::string_view event,
+           std::initializer_list<actors::log_field> fields) {
+    options_.log->write(severity, "ved", event, fields);
+  }
+
+  std::function<time_point()> clock() {
+    return [this] { return clock_.now(); };
+  }
+
+  result<void> open_log(const std::string& state) {
+    const auto directory = state + "/log";
+    auto storage = store::open_rocks(directory, true);
+    if (!storage) return fail(storage.error());
+    store::event_log::options how;
+    how.fold = {core::fold, core::index_keys};
+    auto opened = store::event_log::open(std::move(*storage), std::move(how));
+    if (!opened) return fail_in("event log " + directory, opened.error());
+    log_ = std::move(*opened);
+    feed_ = std::make_shared<actors::commit_feed>();
+    return {};
+  }
+
+  result<void> open_clusters() {
+    cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
+                                    options_.fault_plan, clock()};
+    if (!options_.fault_plan.empty())
+      log(actors::log_severity::critical, "faults_are_injected", {{"plan", options_.fault_plan}});
+    for (const auto& cluster : clusters_) {
+      auto factory = open_cluster(cluster, environment);
+      if (!factory) return fail(factory.error());
+      actors::io_pool::options how;
+      how.name = cluster.cluster_id.str();
+      how.workers = cluster.io_workers;
+      how.queue_max = static_cast<std::size_t>(cluster.control_queue_max);
+      pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, std::move(*factory));
+    }
+    return {};
+  }
+
+  void start_actors() {
+    system_ = std::make_unique<caf::actor_system>(actor_config_);
+    // Job actors end with their registry; the process must not wait for stragglers.
+    system_->await_actors_before_shutdown(false);
+    actors::event_log_deps deps{log_, feed_, clock(),
+                                [this](const std::string& why) { fatal("event log: " + why); }};
+    log_actor_ = system_->spawn<caf::detached>(actors::event_log, std::move(deps));
+    links_ = std::make_shared<actors::link_directory>();
+    auto world = std::make_shared<actors::job_environment>();
+    world->log = log_actor_;
+    world->reading = log_;
+    world->links = links_;
+    for (const auto& cluster : clusters_) world->policies[cluster.cluster_id] = policy_of(cluster);
+    world->logs = options_.log;
+    world->clock = clock();
+    world->crash_point = actors::make_crash_points(options_.crash_plan);
+    world_ = std::move(world);
+  }
+
+  result<store::append_ack> append(store::append_request request) {
+    caf::scoped_actor self{*system_};
+    result<store::append_ack> outcome =
+        fail(errc::unknown_outcome, "the event log did not answer");
+    self->request(log_actor_, append_timeout, std::move(request))
+        .receive([&](const actors::append_reply& reply) { outcome = reply.outcome; },
+                 [](const caf::error&) {});
+    return outcome;
+  }
+
+  /// Adds an event to the daemon's own stream.
+  result<void> record(pb::Envelope event) {
+    store::append_request request;
+    request.stream = "daemon";
+    auto head = log_->state(request.stream);
+    if (!head) return fail(head.error());
+    request.expected_version = *head ? (*head)->version : 0;
+    event.set_principal("ved");
+    request.events.push_back(std::move(event));
+    if (auto done = append(std::move(request)); !done) return fail(done.error());
+    return {};
+  }
+
+  result<void> record_start() {
+    pb::Envelope event;
+    auto& started = *event.mutable_daemon_started();
+    started.set_at_us(to_us(clock_.now()));
+    started.set_version(std::string(version));
+    started.set_boot_id(boot_id_);
+    started.set_pid(::getpid());
+    return record(std::move(event));
+  }
+
+  void start_service() {
+    actors::service_deps deps;
+    deps.log = log_;
+    for (const auto& cluster : clusters_)
+      deps.clusters[cluster.cluster_id] = {to_string(cluster.type), policy_of(cluster),
+                                           pools_.at(cluster.cluster_id)};
+    deps.authenticate = [this](const std::string& token) -> result<actors::principal> {
+      auto who = tokens_->authenticate(token, clock_.now());
+      if (!who) return fail(who.error());
+      const auto& s = who->scopes;
+      return actors::principal{who->name, s.read, s.submit, s.events, s.admin};
+    };
+    deps.may_accept = [this]() -> result<void> { return guard_->check(); };
+    deps.config_yaml = [this] { return to_yaml(options_.settings); };
+    deps.disk_free_bytes = [this] { return guard_->free_bytes(); };
+    deps.logs = options_.log;
+    deps.clock = clock();
+    deps.version = std::string(version);
+    deps.boot_id = boot_id_;
+    deps.started_at = clock_.now();
+    service_ = std::make_unique<actors::service>(std::move(deps));
+    bridge_ = std::make_unique<api_bridge>(*service_);
+  }
+
+  caf::actor start_link(const cluster_config& cluster) {
+    actors::link_deps deps;
+    deps.cluster = cluster.cluster_id;
+    deps.scheduler_type = to_string(cluster.type);
+    deps.limits = limits_of(cluster);
+    deps.log = log_actor_;
+    deps.reading = log_;
+    deps.pool = pools_.at(cluster.cluster_id);
+    deps.logs = options_.log;
+    deps.clock = clock();
+    deps.poll_took = [](microseconds) {};
+    deps.crash_point = world_->crash_point;
+    auto link = system_->spawn(actors::scheduler_link, std::move(deps));
+    links_->set(cluster.cluster_id, link);
+    if (registry_) caf::anon_send(registry_, actors::cluster_restarted{cluster.cluster_id});
+    return caf::actor_cast<caf::actor>(link);
+  }
+
+  void start_supervisor() {
+    using core::supervisor::strategy;
+    actors::supervisor_deps deps;
+    actors::group_spec links{"links", strategy::one_for_one, {}, {}};
+    for (const auto& cluster : clusters_)
+      links.children.push_back({"link " + cluster.cluster_id.str(),
+                                [this, cluster] { return start_link(cluster); }});
+    actors::group_spec jobs{"jobs", strategy::rest_for_one, {}, {}};
+    jobs.children.push_back({"job_registry", [this] {
+                               actors::registry_deps registry;
+                               registry.world = world_;
+                               registry.live_jobs_max = static_cast<std::size_t>(
+                                   options_.settings.hpc.job_service.max_concurrent_jobs);
+                               registry_ = system_->spawn(actors::job_registry, registry);
+                               return caf::actor_cast<caf::actor>(registry_);
+                             }});
+    jobs.children.push_back({"ingress", [this] {
+                               auto ingress = system_->spawn(
+                                   actors::ingress, actors::ingress_deps{registry_, links_});
+                               service_->set_ingress(ingress);
+                               return caf::actor_cast<caf::actor>(ingress);
+                             }});
+    deps.groups = {std::move(links), std::move(jobs)};
+    deps.logs = options_.log;
+    deps.clock = clock();
+    deps.fatal = [this](const std::string& why) { fatal(why); };
+    deps.restarted = [this](const std::string& child) {
+      log(actors::log_severity::warn, "actor_restarted", {{"actor", child}});
+    };
+    supervisor_ = system_->spawn(actors::supervisor, std::move(deps));
+  }
+
+  result<void> start_ingress() {
+    const auto& settings = options_.settings;
+    http_options how;
+    how.address = settings.http.address;
+    how.port = static_cast<std::uint16_t>(settings.http.port);
+    how.threads = settings.http.threads;
+    how.version = std::string(version);
+    how.body_bytes_max = static_cast<std::size_t>(settings.http.body_bytes_max);
+    how.header_bytes_max = static_cast<std::uint32_t>(settings.http.header_bytes_max);
+    how.connections_max = settings.http.connections_max;
+    how.streams_max = settings.http.streams_max;
+    how.rate_per_second = settings.http.rate_per_second;
+    how.rate_burst = settings.http.rate_burst;
+    how.header_timeout = how.body_timeout = settings.http.read_timeout;
+    how.idle_timeout = settings.http.idle_timeout;
+    how.reply_timeout = settings.http.reply_timeout;
+    how.metrics_path = settings.metrics.path;
+    if (settings.metrics.enabled) {
+      how.metrics_address = settings.metrics.address;
+      how.metrics_port = static_cast<std::uint16_t>(settings.metrics.port);
+    }
+    http_ = std::make_unique<http_server>(how, *bridge_, feed_, [] { return std::string{}; });
+    auto port = http_->start();
+    if (!port) return fail(port.error());
+    http_port_ = *port;
+    if (!settings.gateway.enabled) return {};
+    const state_layout layout(settings.state.directory);
+    gateway_options gateway;
+    gateway.address = {settings.gateway.address,
+                       static_cast<std::uint16_t>(settings.gateway.port)};
+    gateway.credentials = {layout.ca_certificate.string(), layout.server_certificate.string(),
+                           layout.server_key.string()};
+    auto started = gateway_server::start(gateway, *bridge_);
+    if (!started) return fail(started.error());
+    gateway_ = std::move(*started);
+    gateway_port_ = gateway_->address().port;
+    return {};
+  }
+
+  void fatal(const std::string& why) {
+    if (failed_.exchange(true)) return;
+    log(actors::log_severity::critical, "fatal", {{"reason", why}});
+    options_.fatal(why);
+  }
+
+  daemon_options options_;
+  smooth_clock clock_;
+  const std::string boot_id_ = make_boot_id();
+  std::atomic<bool> stopped_{false};
+  std::atomic<bool> failed_{false};
+
+  std::shared_ptr<store::event_log> log_;
+  std::shared_ptr<actors::commit_feed> feed_;
+  std::unique_ptr<token_store> tokens_;
+  std::unique_ptr<disk_guard> guard_;
+  std::vector<cluster_config> clusters_;
+  std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;
+  system_config actor_config_;
+  std::unique_ptr<caf::actor_system> system_;
+  actors::event_log_actor log_actor_;
+  std::shared_ptr<actors::link_directory> links_;
+  std::shared_ptr<const actors::job_environment> world_;
+  actors::registry_actor registry_;  ///< touched by the supervisor's thread only
+  actors::supervisor_actor supervisor_;
+  std::unique_ptr<actors::service> service_;
+  std::unique_ptr<api_bridge> bridge_;
+  std::unique_ptr<http_server> http_;
+  std::unique_ptr<gateway_server> gateway_;
+};
+
+daemon::daemon(std::unique_ptr<implementation> inner) : self_(std::move(inner)) {}
+daemon::~daemon() = default;
+
+result<std::unique_ptr<daemon>> daemon::start(daemon_options options) {
+  auto inner = std::make_unique<implementation>(std::move(options));
+  if (auto started = inner->start(); !started) return fail(started.error());
+  return std::unique_ptr<daemon>(new daemon(std::move(inner)));
+}
+
+void daemon::reload(const config& settings) { self_->reload(settings); }
+bool daemon::alive() { return self_->alive(); }
+void daemon::stop(const std::string& reason, milliseconds grace) { self_->stop(reason, grace); }
+std::uint16_t daemon::http_port() const { return self_->http_port_; }
+std::uint16_t daemon::gateway_port() const { return self_->gateway_port_; }
+
+}  // namespace ved::runtime

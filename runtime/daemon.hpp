@@ -1,0 +1,49 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+
+#include "messages/error.hpp"
+#include "runtime/config/config.hpp"
+#include "runtime/logging/json_log.hpp"
+
+namespace ved::runtime {
+
+struct daemon_options {
+  config settings;
+  std::shared_ptr<json_log> log;
+  std::string supervisor_path;  ///< of ved-job-supervisor
+  std::string crash_plan;       ///< see make_crash_points; empty: none
+  std::string fault_plan;       ///< see cluster_environment; empty: none
+  /// The daemon cannot go on and must be stopped and started anew. Any thread, at most once.
+  std::function<void(const std::string& reason)> fatal;
+};
+
+/// Everything that runs: log, clusters, actors, HTTP server, gateway, followers. One per process.
+class daemon {
+ public:
+  /// Starts all parts in order. An error names the part and what to do; nothing stays behind.
+  static result<std::unique_ptr<daemon>> start(daemon_options options);
+  ~daemon();
+  daemon(const daemon&) = delete;
+  daemon& operator=(const daemon&) = delete;
+
+  /// Takes over what may change while running (log levels and file, tokens, audit file);
+  /// the rest waits for a restart and is named in the log.
+  void reload(const config& settings);
+  /// True when the actors answer: what the watchdog reports.
+  bool alive();
+  /// Stops in reverse order within `grace`.
+  void stop(const std::string& reason, milliseconds grace);
+
+  std::uint16_t http_port() const;
+  std::uint16_t gateway_port() const;
+
+ private:
+  class implementation;
+  explicit daemon(std::unique_ptr<implementation> inner);
+  std::unique_ptr<implementation> self_;
+};
+
+}  // namespace ved::runtime
