@@ -1,0 +1,152 @@
+#include "tools/ve_sim/check.hpp"
+
+#include <set>
+
+#include "actors/job/projection.hpp"
+
+namespace ved::sim {
+namespace {
+
+namespace job = core::job;
+
+constexpr std::size_t events_per_job_max = 100'000;
+
+class checker {
+ public:
+  explicit checker(const evidence& all) : all_(all) {}
+
+  std::vector<std::string> run() {
+    check_log();
+    for (const auto& [id, wish] : all_.wishes) check_job(id, wish);
+    return std::move(found_);
+  }
+
+ private:
+  void broken(const std::string& what) { found_.push_back(what); }
+
+  void check_log() {
+    const auto verified = all_.survivor.log().verify();
+    if (!verified)
+      broken("the log cannot be verified: " + verified.error().message);
+    else if (!verified->ok)
+      broken("the log does not verify: " + verified->first_problem);
+  }
+
+  void check_job(const job_id& id, const client_wish& wish) {
+    const std::string name = "job " + id.str();
+    auto& log = all_.survivor.log();
+    const auto events = log.read_stream(core::job_stream(id.str()), 0, events_per_job_max);
+    if (!events) return broken(name + ": " + events.error().message);
+    if (events->empty()) {
+      if (wish.acknowledged) broken(name + " was acknowledged and is not in the log");
+      return;
+    }
+    job::job state;
+    for (const auto& e : *events) {
+      if (auto applied = job::apply(state, e); !applied)
+        return broken(name + ": the log does not fold: " + applied.error().message);
+    }
+    check_stored(name, id, state);
+    check_attempts(name, *events);
+    check_end(name, state, wish);
+    check_truth(name, id, state);
+  }
+
+  /// Replay, stored state and memory agree.
+  void check_stored(const std::string& name, const job_id& id, const job::job& state) {
+    const auto replayed = job::to_record(state).SerializeAsString();
+    const auto stored = all_.survivor.log().state(core::job_stream(id.str()));
+    if (!stored || !*stored || (*stored)->state != replayed)
+      broken(name + ": the stored state differs from the replay");
+    const auto* live = all_.survivor.find(id);
+    if (live != nullptr && job::to_record(*live).SerializeAsString() != replayed)
+      broken(name + ": the live state differs from the replay");
+    if (live != nullptr && job::is_terminal(*live)) broken(name + " is finished and still live");
+    if (live == nullptr && !job::is_terminal(state)) broken(name + " is not finished and was lost");
+  }
+
+  /// Every intent but the first follows a sure refusal or a settled lookup.
+  void check_attempts(const std::string& name, const std::vector<pb::Envelope>& events) {
+    bool sure = true;
+    std::set<std::string> tokens;
+    int ends = 0;
+    for (const auto& e : events) {
+      if (ends > 0) broken(name + ": an event follows its end");
+      if (e.has_job_finished()) ++ends;
+      if (e.has_job_submission_refused()) sure = true;
+      if (e.has_job_lookup_absent() && e.job_lookup_absent().settled()) sure = true;
+      if (e.has_job_submitted() || e.has_job_claim_lost()) sure = false;
+      if (!e.has_job_submission_intended()) continue;
+      if (!sure) broken(name + ": sent again without a refusal or a settled lookup");
+      sure = false;
+      if (!tokens.insert(e.job_submission_intended().token()).second)
+        broken(name + ": a token was used twice");
+    }
+  }
+
+  void check_end(const std::string& name, const job::job& state, const client_wish& wish) {
+    if (!wish.acknowledged) return;
+    const bool held = std::holds_alternative<job::held>(state.now);
+    if (!job::is_terminal(state) && !held)
+      broken(name + " is stuck in phase " + std::string(job::phase_name(state)) + " (" +
+             state.reason + ")");
+    if (held && state.reason.empty()) broken(name + " is held without a reason");
+    if (wish.cancel_acknowledged && !state.cancel && !job::is_terminal(state))
+      broken(name + ": an acknowledged cancel is not in the log");
+  }
+
+  void check_truth(const std::string& name, const job_id& id, const job::job& state) {
+    const copy* ran = nullptr;
+    int executions = 0;
+    bool lost_record = false;
+    std::set<std::string> tokens;
+    for (const auto& [cluster_name, truth] : all_.clusters) {
+      executions += truth->executions(id);
+      for (const auto& [number, one] : truth->copies()) {
+        if (one.job != id) continue;
+        lost_record = lost_record || one.lost;
+        if (!one.lost) tokens.insert(one.token.str());
+        if (one.claimed) ran = &one;
+        if (cluster_name != state.cluster.str()) broken(name + " ran on another cluster");
+        if (job::is_terminal(state) && cluster::is_live(one) && !all_.wild)
+          broken(name + " is finished, and its copy " + std::to_string(number) + " lives on");
+      }
+    }
+    if (executions > 1)
+      broken(name + " was executed " + std::to_string(executions) + " times");
+    // A job whose record was lost is allowed to be sent again: it was surely gone.
+    if (tokens.size() > 1 && !all_.wild && !lost_record)
+      broken(name + " has copies of " + std::to_string(tokens.size()) + " submissions");
+    if (job::is_terminal(state)) check_outcome(name, state, ran, lost_record);
+  }
+
+  /// The final state is what truly happened.
+  void check_outcome(const std::string& name, const job::job& state, const copy* ran,
+                     bool lost_record) {
+    const auto& end = std::get<job::finished>(state.now);
+    if (ran == nullptr) {
+      if (end.state == pb::JOB_STATE_COMPLETED)
+        broken(name + " is completed and was never executed");
+      return;
+    }
+    if (ran->lost || lost_record) return;  // nobody can know
+    if (all_.wild && state.scheduler_id.str() != std::to_string(ran->id)) return;
+    const bool same = end.state == ran->state ||
+                      (end.state == pb::JOB_STATE_TIMEOUT && ran->state == pb::JOB_STATE_CANCELLED);
+    if (!same)
+      broken(name + " is " + std::string(job::state_name(end.state)) + ", but the copy that ran is " +
+             std::string(job::state_name(ran->state)));
+    if (same && end.exit_code != ran->exit_code && end.state == pb::JOB_STATE_FAILED)
+      broken(name + ": wrong exit code");
+    if (!all_.wild && ran->claimed_at > end.finished_at) broken(name + " ran after its end");
+  }
+
+  const evidence& all_;
+  std::vector<std::string> found_;
+};
+
+}  // namespace
+
+std::vector<std::string> check(const evidence& all) { return checker(all).run(); }
+
+}  // namespace ved::sim

@@ -1,0 +1,32 @@
+#pragma once
+
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "tools/ve_sim/cluster.hpp"
+#include "tools/ve_sim/daemon.hpp"
+
+namespace ved::sim {
+
+/// What the clients were told about one job.
+struct client_wish {
+  job_id job;
+  bool acknowledged = false;
+  bool cancel_acknowledged = false;
+  bool released = false;  ///< the operator released it once after the faults
+};
+
+/// Everything that is left at the end of a run.
+struct evidence {
+  daemon& survivor;
+  const std::map<std::string, std::unique_ptr<cluster>>& clusters;
+  const std::map<job_id, client_wish>& wishes;
+  bool wild = false;  ///< the schedulers were later than the settling time allows for
+};
+
+/// The invariants; every violation as one sentence. Empty: all held.
+std::vector<std::string> check(const evidence& all);
+
+}  // namespace ved::sim

@@ -1,0 +1,290 @@
+#include "tools/ve_sim/cluster.hpp"
+
+#include <cstdlib>
+#include <utility>
+
+namespace ved::sim {
+namespace {
+
+bool is_final(pb::JobState state) {
+  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
+         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
+}
+
+}  // namespace
+
+/// The honest port; the daemon sees it through a decorator that lies.
+class cluster_port final : public adapters::scheduler {
+ public:
+  explicit cluster_port(cluster& truth) : truth_(truth) {}
+
+  std::vector<adapters::submit_outcome> submit(std::span<const adapters::submission> jobs,
+                                               deadline) override {
+    std::vector<adapters::submit_outcome> out;
+    for (const auto& one : jobs) {
+      if (truth_.down()) {
+        out.emplace_back(adapters::not_sent{"connection refused"});
+        continue;
+      }
+      out.emplace_back(adapters::accepted{scheduler_job_id{std::to_string(truth_.accept(one))}});
+    }
+    return out;
+  }
+
+  std::vector<adapters::find_outcome> find(std::span<const submission_token> tokens,
+                                           deadline) override {
+    std::vector<adapters::find_outcome> out;
+    for (const auto& token : tokens) {
+      if (truth_.down()) {
+        out.emplace_back(adapters::not_known{"connection refused"});
+        continue;
+      }
+      adapters::found hits;
+      for (const auto& [id, one] : truth_.copies())
+        if (one.token == token && !one.lost) hits.ids.emplace_back(std::to_string(id));
+      if (hits.ids.empty())
+        out.emplace_back(adapters::absent{"queue, accounting"});
+      else
+        out.emplace_back(std::move(hits));
+    }
+    return out;
+  }
+
+  result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
+                                        deadline) override {
+    if (truth_.down()) return fail(errc::unavailable, "connection refused");
+    adapters::poll_result out;
+    out.queries = 1;
+    for (const auto& job : jobs) {
+      const copy* one = known(job.id);
+      if (one == nullptr)
+        out.observations.emplace_back(adapters::missing{true, "not in queue nor accounting"});
+      else
+        out.observations.emplace_back(status_of(*one));
+    }
+    return out;
+  }
+
+  std::vector<adapters::control_outcome> control(
+      std::span<const adapters::control_request> requests, deadline) override {
+    std::vector<adapters::control_outcome> out;
+    for (const auto& request : requests) {
+      if (truth_.down()) {
+        out.emplace_back(adapters::control_unknown{"connection refused"});
+      } else if (const copy* one = known(request.job.id); one == nullptr) {
+        out.emplace_back(adapters::control_refused{"invalid job id"});
+      } else {
+        out.push_back(truth_.control(one->id, request.control));
+      }
+    }
+    return out;
+  }
+
+  result<adapters::inventory> take_inventory(deadline) override {
+    if (truth_.down()) return fail(errc::unavailable, "connection refused");
+    return adapters::inventory{};
+  }
+  adapters::health check_health(deadline) override { return {}; }
+  result<adapters::output_chunk> read_output(const adapters::output_request&, deadline) override {
+    return fail(errc::not_found, "no output in the simulation");
+  }
+
+ private:
+  const copy* known(const scheduler_job_id& id) const {
+    const auto it = truth_.copies().find(std::strtoull(id.str().c_str(), nullptr, 10));
+    return it == truth_.copies().end() || it->second.lost ? nullptr : &it->second;
+  }
+
+  static adapters::job_status status_of(const copy& one) {
+    adapters::job_status out;
+    out.state = one.state;
+    out.reason = one.reason;
+    out.started_at = one.started_at;
+    out.finished_at = one.finished_at;
+    out.exit_code = one.exit_code;
+    out.lost_claim_to = one.lost_claim_to;
+    if (is_final(one.state)) out.usage = pb::JobUsage{};
+    return out;
+  }
+
+  cluster& truth_;
+};
+
+cluster::cluster(std::string name, timeline& time, dice& luck, history& story)
+    : name_(std::move(name)), time_(time), luck_(luck), story_(story) {}
+
+std::unique_ptr<adapters::scheduler> cluster::connect() {
+  return std::make_unique<cluster_port>(*this);
+}
+
+void cluster::tell(const copy& one, const std::string& what) {
+  if (story_.on())
+    story_.add(time_.now(), name_ + ": copy " + std::to_string(one.id) + " of " + one.job.str() +
+                                " (" + one.token.str() + ") " + what);
+}
+
+int cluster::executions(const job_id& job) const {
+  const auto it = executions_.find(job);
+  return it == executions_.end() ? 0 : it->second;
+}
+
+bool cluster::is_live(const copy& one) { return !one.lost && !is_final(one.state); }
+
+void cluster::set_down(bool down) {
+  if (down_ != down) story_.add(time_.now(), name_ + (down ? ": down" : ": up again"));
+  down_ = down;
+}
+
+copy& cluster::make_copy(const adapters::submission& what, bool doubled) {
+  copy one;
+  one.id = next_id_++;
+  one.job = what.job;
+  one.token = what.token;
+  one.submitted_at = time_.now();
+  one.run_for = luck_.between(milliseconds{50}, seconds{90});
+  one.limit = seconds{what.spec.max_runtime_seconds()};
+  one.exit_code = luck_.chance(0.2) ? 3 : 0;
+  one.doubled = doubled;
+  copy& made = copies_[one.id] = std::move(one);
+  tell(made, "accepted");
+  plan_start(made, luck_.chance(0.5) ? luck_.between(milliseconds{1}, seconds{1})
+                                     : luck_.between(seconds{1}, seconds{60}));
+  if (luck_.chance(faults_.loses_record)) {
+    time_.in(luck_.between(milliseconds{1}, seconds{100}),
+             [this, id = made.id] { lose(id); });
+  }
+  return made;
+}
+
+std::uint64_t cluster::accept(const adapters::submission& what) {
+  const bool twice = luck_.chance(faults_.doubles);
+  const auto id = make_copy(what, twice).id;
+  if (twice) make_copy(what, true);
+  return id;
+}
+
+void cluster::plan_start(copy& one, microseconds pause) {
+  const auto plan = ++one.plan;
+  time_.in(pause, [this, id = one.id, plan] { start(id, plan); });
+}
+
+void cluster::plan_end(copy& one) {
+  const auto plan = ++one.plan;
+  time_.at(one.ends_at, [this, id = one.id, plan] { end(id, plan); });
+}
+
+void cluster::start(std::uint64_t id, unsigned plan) {
+  copy& one = copies_.at(id);
+  if (one.plan != plan || one.lost) return;
+  one.state = pb::JOB_STATE_STARTING;
+  const auto next = ++one.plan;
+  time_.in(luck_.chance(0.7) ? microseconds{0} : luck_.between(milliseconds{10}, seconds{8}),
+           [this, id, next] { run(id, next); });
+}
+
+void cluster::run(std::uint64_t id, unsigned plan) {
+  copy& one = copies_.at(id);
+  if (one.plan != plan || one.lost) return;
+  one.started_at = time_.now();
+  const auto [winner, first] = claims_.try_emplace(one.job, claim{one.id, one.token});
+  if (winner->second.id != one.id) {
+    one.lost_claim_to = winner->second.token;
+    tell(one, "lost the claim to " + winner->second.token.str());
+    one.exit_code = 0;
+    finish(one, pb::JOB_STATE_COMPLETED, "");
+    return;
+  }
+  if (first) {
+    ++executions_[one.job];
+    one.claimed = true;
+    one.claimed_at = time_.now();
+  }
+  tell(one, "runs");
+  one.state = pb::JOB_STATE_RUNNING;
+  one.ends_at = time_.now() + one.run_for;
+  const bool over = one.limit > microseconds{0} && one.run_for > one.limit;
+  if (over && !luck_.chance(faults_.ignores_limit)) {
+    one.ends_at = time_.now() + one.limit;
+  } else {
+    one.limit = microseconds{0};
+  }
+  plan_end(one);
+  if (luck_.chance(faults_.requeues)) {
+    time_.in(luck_.between(milliseconds{1}, one.run_for), [this, id] {
+      copy& back = copies_.at(id);
+      if (back.lost || back.state != pb::JOB_STATE_RUNNING) return;
+      tell(back, "is requeued");
+      back.state = pb::JOB_STATE_QUEUED;
+      back.reason = "requeued";
+      back.started_at = {};
+      plan_start(back, luck_.between(milliseconds{10}, seconds{20}));
+    });
+  }
+}
+
+void cluster::end(std::uint64_t id, unsigned plan) {
+  copy& one = copies_.at(id);
+  if (one.plan != plan || one.lost) return;
+  if (one.limit > microseconds{0} && one.run_for > one.limit)
+    finish(one, pb::JOB_STATE_TIMEOUT, "TimeLimit");
+  else
+    finish(one, one.exit_code == 0 ? pb::JOB_STATE_COMPLETED : pb::JOB_STATE_FAILED, "");
+}
+
+void cluster::finish(copy& one, pb::JobState state, const std::string& reason) {
+  ++one.plan;
+  one.state = state;
+  one.reason = reason;
+  one.finished_at = time_.now();
+  tell(one, "ends as " + pb::JobState_Name(state));
+}
+
+void cluster::lose(std::uint64_t id) {
+  copy& one = copies_.at(id);
+  ++one.plan;
+  one.lost = true;
+  tell(one, "is lost with its record");
+}
+
+adapters::control_outcome cluster::control(std::uint64_t id, pb::JobControl what) {
+  copy& one = copies_.at(id);
+  tell(one, "is asked for " + pb::JobControl_Name(what));
+  const auto refuse = [] { return adapters::control_refused{"not in a state for that"}; };
+  const bool waits = one.state == pb::JOB_STATE_QUEUED;
+  const bool held = one.state == pb::JOB_STATE_SUSPENDED && !is_set(one.started_at);
+  switch (what) {
+    case pb::JOB_CONTROL_CANCEL:
+      if (is_final(one.state)) return adapters::control_done{};
+      finish(one, pb::JOB_STATE_CANCELLED, "cancelled");
+      return adapters::control_done{};
+    case pb::JOB_CONTROL_HOLD:
+      if (held) return adapters::control_done{};
+      if (!waits) return refuse();
+      ++one.plan;
+      one.state = pb::JOB_STATE_SUSPENDED;
+      return adapters::control_done{};
+    case pb::JOB_CONTROL_RELEASE:
+      if (waits) return adapters::control_done{};
+      if (!held) return refuse();
+      one.state = pb::JOB_STATE_QUEUED;
+      plan_start(one, luck_.between(milliseconds{10}, seconds{10}));
+      return adapters::control_done{};
+    case pb::JOB_CONTROL_SUSPEND:
+      if (one.state == pb::JOB_STATE_SUSPENDED && !held) return adapters::control_done{};
+      if (one.state != pb::JOB_STATE_RUNNING) return refuse();
+      ++one.plan;
+      one.state = pb::JOB_STATE_SUSPENDED;
+      one.ends_at = time_point{} + (one.ends_at - time_.now());  // what is left
+      return adapters::control_done{};
+    case pb::JOB_CONTROL_RESUME:
+      if (one.state == pb::JOB_STATE_RUNNING) return adapters::control_done{};
+      if (one.state != pb::JOB_STATE_SUSPENDED || held) return refuse();
+      one.state = pb::JOB_STATE_RUNNING;
+      one.ends_at = time_.now() + (one.ends_at - time_point{});
+      plan_end(one);
+      return adapters::control_done{};
+    default: return refuse();
+  }
+}
+
+}  // namespace ved::sim

@@ -1,0 +1,373 @@
+#include "tools/ve_sim/run.hpp"
+
+#include <algorithm>
+#include <map>
+#include <memory>
+#include <utility>
+
+#include "actors/job/projection.hpp"
+#include "adapters/faulty/faulty_scheduler.hpp"
+#include "store/memory_kv.hpp"
+#include "tools/ve_sim/check.hpp"
+#include "tools/ve_sim/cluster.hpp"
+#include "tools/ve_sim/daemon.hpp"
+
+namespace ved::sim {
+namespace {
+
+namespace job = core::job;
+namespace faulty = adapters::faulty;
+
+const time_point start = from_us(1'768'471'200'000'000);
+constexpr auto fault_time = seconds{240};
+constexpr auto quiet_time_max = seconds{3600};
+constexpr std::uint64_t steps_max = 2'000'000;
+
+store::event_log::options log_options() {
+  store::event_log::options out;
+  out.fold.fold = core::fold;
+  out.fold.index = core::index_keys;
+  return out;
+}
+
+class world {
+ public:
+  world(std::uint64_t seed, bool with_history)
+      : luck_(seed), time_(start), story_(with_history) {
+    site_ = std::unique_ptr<site>(new site{time_,
+                                           luck_,
+                                           story_,
+                                           {},
+                                           {},
+                                           {},
+                                           {},
+                                           {},
+                                           [this](const std::string& why) { die(why); },
+                                           [this](const std::string& what) { broken(what); }});
+    draw_limits();
+    draw_clusters();
+    draw_faults();
+  }
+
+  run_report run() {
+    boot();
+    plan_jobs();
+    plan_outages();
+    const auto end_of_faults = start + fault_time;
+    while (violations_.empty() && !time_.empty() && time_.now() < end_of_faults) {
+      if (site_->faults.crash > 0 && luck_.chance(site_->faults.crash)) die("killed");
+      step();
+    }
+    calm_down();
+    const auto patience = time_.now() + quiet_time_max;
+    while (violations_.empty() && !time_.empty() && time_.now() < patience && !settled()) step();
+    return finish();
+  }
+
+ private:
+  // --- what this seed is about --------------------------------------------------------------------
+
+  void draw_limits() {
+    auto& j = site_->job_limits;
+    j.max_retries = static_cast<int>(1 + luck_.below(4));
+    j.settle = seconds{20};
+    j.vanish_grace = seconds{30};
+    j.timeout_grace = seconds{15};
+    auto& l = site_->link_limits;
+    l.poll_interval = luck_.between(seconds{1}, seconds{8});
+    l.lookup_interval = seconds{3};
+    l.control_interval = seconds{3};
+    l.inventory_interval = seconds{60};
+    // An effect may come this late, and the settling time must be longer.
+    l.call_timeout = seconds{8};
+    l.fresh_grace = seconds{10};
+    l.breaker_open_for = seconds{5};
+    l.batch_max = static_cast<int>(1 + luck_.below(8));
+    l.queries_per_minute_max = 60;
+  }
+
+  void draw_clusters() {
+    // A wild scheduler is late and forgetful beyond what the settling time allows for: copies may
+    // then be made twice, and only the claim keeps them from running twice.
+    wild_ = luck_.chance(0.25);
+    const auto count = 1 + luck_.below(2);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      const std::string name = "c" + std::to_string(i + 1);
+      auto truth = std::make_unique<cluster>(name, time_, luck_, story_);
+      faulty::fault_plan plan;
+      plan.seed = luck_.next();
+      auto lies = std::make_shared<faulty::fault_source>(plan, [this] { return time_.now(); });
+      auto port = std::make_unique<faulty::faulty_scheduler>(truth->connect(), lies);
+      ports_[name] = port.get();
+      site_->ports[name] = std::move(port);
+      lies_[name] = std::move(lies);
+      clusters_[name] = std::move(truth);
+    }
+  }
+
+  /// Each fault is absent in most seeds, so that the others are not drowned in it.
+  double rate(double most) { return luck_.chance(0.4) ? luck_.fraction() * most : 0; }
+
+  void draw_faults() {
+    for (auto& [name, lies] : lies_) {
+      faulty::fault_plan plan;
+      plan.reply_lost = rate(0.5);
+      plan.slow = rate(0.3);
+      plan.cut = rate(0.3);
+      plan.not_sent = rate(0.5);
+      plan.refused_policy = rate(0.4);
+      plan.refused_permanent = rate(0.1);
+      plan.forget = rate(0.5);
+      plan.query_error = rate(0.5);
+      plan.empty_list = rate(0.3);
+      plan.lie = rate(0.2);
+      plan.control_lost = rate(0.3);
+      plan.control_not_done = rate(0.3);
+      plan.control_refused = rate(0.2);
+      plan.slow_by = milliseconds{luck_.below(wild_ ? 60'000 : 4'000)};
+      plan.forget_for = milliseconds{luck_.below(wild_ ? 90'000 : 6'000)};
+      lies->change_plan(plan);
+      cluster_faults own;
+      own.doubles = wild_ ? rate(0.2) : 0;
+      own.loses_record = rate(0.1);
+      own.requeues = rate(0.2);
+      own.ignores_limit = rate(0.5);
+      clusters_[name]->set_faults(own);
+    }
+    auto& f = site_->faults;
+    f.crash = rate(0.004);
+    f.crash_around_commit = rate(0.15);
+    f.sync_fails = rate(0.03);
+    f.overloaded = rate(0.1);
+    f.slow_call = rate(0.3);
+    f.stuck_call = rate(0.1);
+    actor_crashes_ = rate(1.0);
+    link_crashes_ = rate(0.5);
+  }
+
+  // --- the daemon's process -----------------------------------------------------------------------
+
+  void boot() {
+    auto log = store::event_log::open(store::open_memory(disk_), log_options());
+    if (!log) return broken("the log does not open: " + log.error().message);
+    daemon_ = std::make_unique<daemon>(*site_, std::move(*log));
+    story_.add(time_.now(), "daemon starts");
+    daemon_->recover();
+  }
+
+  void die(const std::string& why) {
+    if (!daemon_) return;
+    story_.add(time_.now(), "daemon dies: " + why);
+    ++crashes_;
+    daemon_->kill();
+    disk_->crash();
+    // It may be its own call that ends it: the object goes once that call has returned.
+    grave_ = std::move(daemon_);
+    time_.in(luck_.between(milliseconds{100}, seconds{15}), [this] {
+      if (!daemon_) boot();
+    });
+  }
+
+  void step() {
+    if (++steps_ > steps_max) return broken("the run does not come to an end");
+    time_.step();
+    grave_.reset();
+  }
+
+  // --- the outside --------------------------------------------------------------------------------
+
+  void plan_jobs() {
+    const auto count = 1 + luck_.below(6);
+    for (std::uint64_t i = 0; i < count; ++i) {
+      pb::JobSpec spec;
+      spec.set_job_id("j" + std::to_string(i + 1));
+      auto it = clusters_.begin();
+      std::advance(it, static_cast<long>(luck_.below(clusters_.size())));
+      spec.set_cluster_id(it->first);
+      spec.set_max_runtime_seconds(luck_.chance(0.5) ? 30 + static_cast<int>(luck_.below(60)) : 0);
+      const job_id id{spec.job_id()};
+      site_->specs[id] = spec;
+      wishes_[id].job = id;
+      time_.in(luck_.between(microseconds{0}, fault_time / 2), [this, id] { submit(id); });
+      plan_operator(id);
+    }
+    if (actor_crashes_ > 0) plan_crashes();
+    if (site_->faults.sync_fails > 0) plan_sync_faults();
+  }
+
+  void plan_operator(const job_id& id) {
+    const auto some_time = [&] { return luck_.between(microseconds{0}, fault_time); };
+    if (luck_.chance(0.25))
+      time_.in(some_time(), [this, id] { ask(id, job::cancel_job{"alice", ""}, true); });
+    if (luck_.chance(0.2))
+      time_.in(some_time(), [this, id] { ask(id, job::hold_job{"alice", ""}, false); });
+    if (luck_.chance(0.2))
+      time_.in(some_time(), [this, id] { ask(id, job::release_job{"alice"}, false); });
+    if (luck_.chance(0.3)) time_.in(some_time(), [this, id] { submit(id); });
+    if (luck_.chance(0.1)) time_.in(some_time(), [this, id] { submit_other(id); });
+  }
+
+  /// A client that gets no answer, or one that allows it, asks again: the id makes that safe.
+  void submit(const job_id& id) {
+    auto& wish = wishes_[id];
+    if (wish.acknowledged && luck_.chance(0.5)) return;
+    const auto again = [this, id] {
+      if (!wishes_[id].acknowledged) time_.in(seconds{2}, [this, id] { submit(id); });
+    };
+    if (!daemon_) return again();
+    auto answered = std::make_shared<bool>(false);
+    daemon_->submit(site_->specs.at(id), "h-" + id.str(), [=, this](const client_answer& answer) {
+      *answered = true;
+      if (answer.ok) {
+        wishes_[id].acknowledged = true;
+      } else if (answer.code == errc::conflict) {
+        // The stream was there already: only a double submission may meet that.
+        again();
+      } else {
+        again();
+      }
+    });
+    time_.in(seconds{5}, [=, this] {
+      if (!*answered) submit(id);
+    });
+  }
+
+  void submit_other(const job_id& id) {
+    if (!daemon_ || !wishes_[id].acknowledged) return;
+    daemon_->submit(site_->specs.at(id), "another", [this, id](const client_answer& answer) {
+      if (answer.ok || answer.code != errc::conflict)
+        broken("job " + id.str() + " was accepted again with another spec");
+    });
+  }
+
+  void ask(const job_id& id, job::command what, bool cancel) {
+    if (!daemon_ || !wishes_[id].acknowledged) return;
+    daemon_->ask(id, std::move(what), [this, id, cancel](const client_answer& answer) {
+      if (answer.ok && cancel) wishes_[id].cancel_acknowledged = true;
+    });
+  }
+
+  void plan_crashes() {
+    time_.in(luck_.between(milliseconds{100}, seconds{20}), [this] {
+      if (calm_) return;
+      if (daemon_ && luck_.chance(actor_crashes_)) daemon_->crash_some_job();
+      if (daemon_ && link_crashes_ > 0 && luck_.chance(link_crashes_)) daemon_->crash_some_link();
+      plan_crashes();
+    });
+  }
+
+  void plan_sync_faults() {
+    time_.in(luck_.between(milliseconds{100}, seconds{60}), [this] {
+      if (calm_) return;
+      if (daemon_ && luck_.chance(0.3)) disk_->fail_next_sync(luck_.chance(0.5));
+      plan_sync_faults();
+    });
+  }
+
+  void plan_outages() {
+    for (auto& [name, truth] : clusters_) {
+      if (!luck_.chance(0.3)) continue;
+      time_.in(luck_.between(microseconds{0}, fault_time), [t = truth.get()] { t->set_down(true); });
+      time_.in(luck_.between(microseconds{0}, fault_time),
+               [t = truth.get()] { t->set_down(false); });
+    }
+  }
+
+  // --- the end ------------------------------------------------------------------------------------
+
+  void calm_down() {
+    story_.add(time_.now(), "all faults stop");
+    calm_ = true;
+    site_->faults = {};
+    for (auto& [name, truth] : clusters_) {
+      truth->set_faults({});
+      truth->set_down(false);
+    }
+    for (auto& [name, lies] : lies_) lies->change_plan({});
+    operate();
+  }
+
+  /// After the faults an operator releases what was held or suspended, and slow submissions land.
+  void operate() {
+    for (auto& [name, port] : ports_) port->deliver_due();
+    if (daemon_) {
+      for (auto& [id, wish] : wishes_) {
+        const auto* state = daemon_->find(id);
+        if (state == nullptr) continue;
+        const auto* held = std::get_if<job::held>(&state->now);
+        const bool by_us = held != nullptr && !held->by_operator;
+        if (by_us && wish.released) continue;
+        if (held == nullptr && job::public_state(*state) != pb::JOB_STATE_SUSPENDED) continue;
+        wish.released = wish.released || by_us;
+        ask(id, job::release_job{"operator"}, false);
+      }
+    }
+    time_.in(seconds{20}, [this] { operate(); });
+  }
+
+  bool settled() const {
+    if (!daemon_ || !daemon_->idle()) return false;
+    // Give late submissions the time to land before the copies are counted.
+    if (time_.now() < start + fault_time + seconds{100}) return false;
+    for (const auto& [id, wish] : wishes_) {
+      if (!wish.acknowledged) return false;
+      const auto* state = daemon_->find(id);
+      if (state == nullptr) continue;
+      if (!std::holds_alternative<job::held>(state->now) || !wish.released) return false;
+    }
+    return true;
+  }
+
+  run_report finish() {
+    run_report out;
+    if (violations_.empty() && daemon_) {
+      evidence all{*daemon_, clusters_, wishes_, wild_};
+      violations_ = check(all);
+      for (const auto& [id, wish] : wishes_)
+        for (const auto& [name, truth] : clusters_)
+          out.executions += static_cast<std::uint64_t>(truth->executions(id));
+      out.events = daemon_->log().last_position();
+      out.head_hash = daemon_->log().head_hash();
+    } else if (violations_.empty()) {
+      violations_.push_back("the daemon did not come back");
+    }
+    out.violations = violations_;
+    out.lines = story_.lines();
+    out.jobs = wishes_.size();
+    out.daemon_crashes = crashes_;
+    out.steps = steps_;
+    return out;
+  }
+
+  void broken(const std::string& what) {
+    story_.add(time_.now(), "BROKEN: " + what);
+    violations_.push_back(what);
+  }
+
+  dice luck_;
+  timeline time_;
+  history story_;
+  std::shared_ptr<store::memory_disk> disk_ = std::make_shared<store::memory_disk>();
+  std::map<std::string, std::unique_ptr<cluster>> clusters_;
+  std::map<std::string, std::shared_ptr<faulty::fault_source>> lies_;
+  std::map<std::string, faulty::faulty_scheduler*> ports_;  ///< owned by the site
+  std::unique_ptr<site> site_;
+  std::unique_ptr<daemon> daemon_;
+  std::unique_ptr<daemon> grave_;
+  std::map<job_id, client_wish> wishes_;
+  std::vector<std::string> violations_;
+  bool wild_ = false;
+  bool calm_ = false;
+  double actor_crashes_ = 0;
+  double link_crashes_ = 0;
+  std::uint64_t crashes_ = 0;
+  std::uint64_t steps_ = 0;
+};
+
+}  // namespace
+
+run_report run_seed(std::uint64_t seed, bool with_history) {
+  return world(seed, with_history).run();
+}
+
+}  // namespace ved::sim
