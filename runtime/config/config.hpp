@@ -302,8 +302,9 @@ struct metrics_config {
 struct http_config {
   std::string address = "127.0.0.1";
   int port = 8080;  ///< 0: any free port
-  /// CIDR blocks whose prolog and epilog events need no token.
-  std::vector<std::string> trusted_networks{"127.0.0.0/8", "::1/128"};
+  /// CIDR blocks whose prolog and epilog events need no token. None by default: every user of this
+  /// machine can connect from its loopback address.
+  std::vector<std::string> trusted_networks;
   std::int64_t body_bytes_max = 1 << 20;
   std::int64_t header_bytes_max = 16 << 10;
   int rate_per_second = 2'000;  ///< requests per client address, sustained

@@ -69,4 +69,7 @@ struct key_info {
 /// Every key, in the order of the documentation.
 std::vector<key_info> all_keys();
 
+/// A configuration file with every key, its default and its documentation: conf/ved.yaml.
+std::string annotated_yaml();
+
 }  // namespace ved::runtime

@@ -21,6 +21,10 @@ template <class... Cases>
 overloaded(Cases...) -> overloaded<Cases...>;
 
 std::string number_text(double value) {
+  // Shortest form of a whole number may be 1e+06, which nobody writes into a file.
+  if (std::abs(value) < 1e15 && value == std::trunc(value)) {
+    return std::to_string(static_cast<std::int64_t>(value));
+  }
   char buffer[32];
   const auto end = std::to_chars(buffer, buffer + sizeof buffer, value).ptr;
   return {buffer, end};

@@ -55,6 +55,7 @@ struct key {
   bool required = false;             ///< not empty
   std::string rule;                  ///< the rule in the words of the provider daemon
   std::size_t items_max = 256;       ///< of a list
+  bool derived = false;              ///< not given: another key's value; see its doc
   bool single_form = false;          ///< see section::single_form
   std::string not_used;  ///< why this version does not act upon it; empty: it does
 
@@ -64,6 +65,7 @@ struct key {
   key& formed(form_check check) { return form = check, *this; }
   key& needed(std::string words) { return required = true, rule = std::move(words), *this; }
   key& says(std::string words) { return rule = std::move(words), *this; }
+  key& from_another() { return derived = true, *this; }
   key& unused(std::string why) { return not_used = std::move(why), *this; }
 };
 
@@ -91,6 +93,8 @@ struct list {
   std::string name;
   std::string doc;
   std::size_t items_max = 64;
+  /// YAML of some items, for the annotated file; empty: the sample is shown.
+  std::string example;
   std::function<section()> append;  ///< makes a new item; earlier items' descriptions end
   std::function<std::vector<section>()> items;
   std::function<section()> sample;  ///< an item with the defaults, for documentation

@@ -13,10 +13,12 @@ void describe_link(section& into, cluster_config& c) {
   auto& s = into.open("link", "How the scheduler is asked; one set of bounds per cluster.");
   s.add("poll_interval", &c.poll_interval,
         "Between two polls. Not given: the scheduler section's, or job_service.job_poll_interval.")
-      .range(100, day);
+      .range(100, day)
+      .from_another();
   s.add("connection_timeout", &c.connection_timeout,
         "For one call. Not given: the scheduler section's.")
-      .range(100, hour);
+      .range(100, hour)
+      .from_another();
   s.add("io_workers", &c.io_workers, "Calls at the same time.").range(1, 64);
   s.add("submit_queue_max", &c.submit_queue_max, "Submissions that may wait for a worker.")
       .range(1, 1'000'000);

@@ -53,7 +53,7 @@ section describe_http(http_config& c) {
   s.add("address", &c.address, "Address to listen on.").formed(is_ip_address);
   s.add("port", &c.port, "0: any free port.").range(0, 65'535);
   s.add("trusted_networks", &c.trusted_networks,
-        "Prolog and epilog events from here need no token.")
+        "Prolog and epilog events from here need no token, such as 10.0.0.0/8.")
       .formed(is_network);
   s.add("body_bytes_max", size_target{&c.body_bytes_max}, "Larger requests are refused (413).")
       .range(kib, 64 * mib);

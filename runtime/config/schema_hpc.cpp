@@ -18,7 +18,7 @@ void describe_job_service(section& into, job_service_config& c) {
       .range(second, day)
       .says("job_poll_interval must be at least 1 second");
   s.add("job_timeout_default", &c.job_timeout_default,
-        "Time limit of a job that names none; every job of this API names one.")
+        "Time limit of a job that names none.")
       .at_least(second)
       .unused("max_runtime_seconds is a required part of every job");
   s.add("max_concurrent_jobs", &c.max_concurrent_jobs,
@@ -26,11 +26,12 @@ void describe_job_service(section& into, job_service_config& c) {
       .range(1, 10'000'000)
       .says("max_concurrent_jobs must be at least 1");
   s.add("enable_state_recovery", &c.enable_state_recovery,
-        "State is always recovered from the event log; false changes nothing.")
+        "Recover state at start.")
       .unused("state is always recovered from the event log");
   s.add("state_store_path", &c.state_store_path,
         "State directory, when it stands in the file and state.directory does not.")
-      .formed(is_absolute_path);
+      .formed(is_absolute_path)
+      .from_another();
 }
 
 void describe_usage_reporting(section& into, usage_reporting_config& c) {
@@ -183,7 +184,20 @@ section describe_hpc(config_draft& draft) {
 
   list clusters;
   clusters.name = "clusters";
-  clusters.doc = "Several clusters at once; instead of scheduler_type, cluster_id, slurm, ...";
+  clusters.doc =
+      "Several clusters at once, instead of the single form. An item takes the keys scheduler_type, "
+      "cluster_id, link, local, slurm, moab and ood as above, and retry of its own.";
+  clusters.example =
+      "- cluster_id: alpha\n"
+      "  scheduler_type: slurm\n"
+      "  slurm:\n"
+      "    controller_host: slurmctld.example.com\n"
+      "  retry:\n"
+      "    max_retries: 5\n"
+      "- cluster_id: workstation\n"
+      "  scheduler_type: local\n"
+      "  local:\n"
+      "    cpus: 8\n";
   auto* all = &draft.value.clusters;
   const auto* defaults = &c;
   clusters.append = [all, defaults] {
