@@ -1,0 +1,69 @@
+#include "tools/vectl/cli_tree.hpp"
+
+namespace vectl {
+
+void add_cluster_commands(CLI::App& app, parse_target& into) {
+  auto* cluster = app.add_subcommand("cluster", "show the clusters and their schedulers");
+  cluster->require_subcommand(1);
+  cluster->fallthrough();
+  add_command<cluster_list>(*cluster, into, "list", "list the configured clusters");
+  auto [show, values] = add_command<cluster_show>(*cluster, into, "show", "show one cluster");
+  show->add_option("CLUSTER", values->id, "cluster id")->required();
+
+  auto* hpc = app.add_subcommand("hpc", "checks of the provider operations guide");
+  hpc->require_subcommand(1);
+  hpc->fallthrough();
+  auto [health, which] = add_command<health_check>(
+      *hpc, into, "health-check", "check the schedulers; exit code 1 when one is not well");
+  health->add_option("--cluster", which->cluster, "only this cluster")->type_name("ID");
+}
+
+void add_log_commands(CLI::App& app, parse_target& into) {
+  auto* log = app.add_subcommand("log", "verify, read and save the event log");
+  log->require_subcommand(1);
+  log->fallthrough();
+  add_command<log_verify>(*log, into, "verify",
+                          "check positions, hash chain and stored states of the whole log");
+  add_command<log_stats>(*log, into, "stats", "show sizes and counts");
+  {
+    auto [sub, v] = add_command<log_dump>(*log, into, "dump", "print events in order");
+    sub->add_option("--after", v->after, "start behind this position")->type_name("POSITION");
+    sub->add_option("--limit", v->limit, "print at most this many (default: all)")
+        ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
+  }
+  add_command<log_rebuild>(*log, into, "rebuild",
+                           "recreate states and indexes from the log alone (needs --state; the "
+                           "daemon must be stopped)");
+  {
+    auto [sub, v] = add_command<log_backup>(*log, into, "backup",
+                                            "copy the log while the daemon goes on writing");
+    sub->add_option("DIR", v->directory, "directory to make")->required();
+  }
+  {
+    auto [sub, v] = add_command<log_restore>(
+        *log, into, "restore", "put a backup in the log's place (needs --state; the daemon must "
+                               "be stopped)");
+    sub->add_option("DIR", v->directory, "directory that `log backup` made")->required();
+    sub->add_flag("--force", v->force, "move an existing log aside");
+  }
+}
+
+void add_other_commands(CLI::App& app, parse_target& into) {
+  auto* config = app.add_subcommand("config", "show the configuration");
+  config->require_subcommand(1);
+  config->fallthrough();
+  auto [show, values] = add_command<config_show>(
+      *config, into, "show", "print the effective configuration, secrets masked");
+  show->add_option("--config", values->file, "of this file instead of the running daemon's")
+      ->type_name("FILE");
+
+  add_command<status>(app, into, "status", "show how the daemon is");
+
+  auto* completion = app.add_subcommand("completion", "print a completion script for a shell");
+  completion->add_option("SHELL", into.completion_shell, "bash, zsh or fish")
+      ->required()
+      ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+  completion->footer("Example: vectl completion bash > /etc/bash_completion.d/vectl");
+}
+
+}  // namespace vectl

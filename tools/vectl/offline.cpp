@@ -1,0 +1,242 @@
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <chrono>
+#include <filesystem>
+#include <vector>
+
+#include "actors/api/shell/queries.hpp"
+#include "actors/job/explain.hpp"
+#include "actors/job/projection.hpp"
+#include "store/event_log.hpp"
+#include "tools/vectl/channel.hpp"
+
+namespace vectl {
+
+using ved::errc;
+using ved::error;
+using ved::fail;
+using ved::result;
+namespace fs = std::filesystem;
+namespace pb = ved::pb;
+namespace store = ved::store;
+
+namespace {
+
+std::string log_directory(const std::string& state) { return (fs::path(state) / "log").string(); }
+
+store::event_log::options reading(bool for_repair) {
+  store::event_log::options how;
+  how.fold = {ved::core::fold, ved::core::index_keys};
+  how.for_repair = for_repair;
+  return how;
+}
+
+pb::ApiReply to_reply(const error& problem) {
+  pb::ApiReply reply;
+  reply.mutable_error()->set_error(std::string(ved::to_string(problem.code)));
+  reply.mutable_error()->set_message(problem.message);
+  return reply;
+}
+
+result<pb::LogVerification> verify(const store::event_log& log) {
+  const auto began = std::chrono::steady_clock::now();
+  auto seen = log.verify();
+  if (!seen) return fail(seen.error());
+  pb::LogVerification out;
+  out.set_ok(seen->ok);
+  out.set_events(seen->events);
+  out.set_streams(seen->streams);
+  out.set_first_problem(seen->first_problem);
+  out.set_head_hash(seen->head_hash);
+  out.set_duration_us(std::chrono::duration_cast<ved::microseconds>(
+                          std::chrono::steady_clock::now() - began)
+                          .count());
+  return out;
+}
+
+// Events of one page of `log dump`.
+constexpr int dump_page = 1'000;
+
+class offline_channel final : public channel {
+ public:
+  explicit offline_channel(std::unique_ptr<store::event_log> log) : log_(std::move(log)) {}
+
+  result<pb::ApiReply> call(pb::ApiRequest request) override {
+    pb::ApiReply reply;
+    switch (request.operation_case()) {
+      case pb::ApiRequest::kListJobs:
+        return fill(ved::actors::list_jobs(*log_, request.list_jobs()),
+                    [&](auto& found) { *reply.mutable_jobs() = std::move(found); }, reply);
+      case pb::ApiRequest::kGetJob:
+        return fill(ved::actors::read_job(*log_, request.get_job().job_id(), true),
+                    [&](auto& found) { *reply.mutable_job()->mutable_job() = std::move(found); },
+                    reply);
+      case pb::ApiRequest::kGetJobEvents:
+        return fill(ved::actors::read_events(*log_, request.get_job_events()),
+                    [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
+      case pb::ApiRequest::kExplainJob:
+        return fill(ved::actors::read_history(*log_, request.explain_job().job_id()),
+                    [&](auto& found) {
+                      *reply.mutable_explanation() = ved::core::job::explain(
+                          found, ved::from_us(request.explain_job().at_us()), nullptr);
+                    },
+                    reply);
+      case pb::ApiRequest::kVerifyLog:
+        return fill(verify(*log_),
+                    [&](auto& found) { *reply.mutable_verification() = std::move(found); }, reply);
+      case pb::ApiRequest::kGetLogStats:
+        return fill(ved::actors::read_stats(*log_),
+                    [&](auto& found) { *reply.mutable_log_stats() = std::move(found); }, reply);
+      case pb::ApiRequest::kDumpLog: return dump(request.dump_log());
+      default:
+        return to_reply({errc::unavailable,
+                         "no daemon holds this state directory, and without one this operation "
+                         "is not possible; start ved"});
+    }
+  }
+
+ private:
+  template <class T, class Put>
+  static pb::ApiReply fill(result<T> found, Put put, pb::ApiReply& reply) {
+    if (!found) return to_reply(found.error());
+    put(*found);
+    return std::move(reply);
+  }
+
+  result<pb::ApiReply> dump(const pb::DumpLog& what) {
+    pb::ApiReply reply;
+    const int limit = what.limit() <= 0 ? dump_page : std::min(what.limit(), dump_page);
+    auto found = log_->read(what.after_position(), static_cast<std::size_t>(limit));
+    if (!found) return to_reply(found.error());
+    auto& out = *reply.mutable_events();
+    for (auto& event : *found) *out.add_events() = std::move(event);
+    out.set_more(!out.events().empty() &&
+                 out.events(out.events_size() - 1).position() < log_->last_position());
+    return reply;
+  }
+
+  std::unique_ptr<store::event_log> log_;
+};
+
+error in_use(const std::string& state) {
+  return {errc::conflict, "state directory " + state + ": a daemon holds it; stop ved first"};
+}
+
+result<void> sync_path(const fs::path& path) {
+  const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
+  const bool good = fd >= 0 && ::fsync(fd) == 0;
+  const int cause = errno;
+  if (fd >= 0) ::close(fd);
+  if (!good)
+    return fail(errc::unavailable, "cannot sync " + path.string() + ": " + std::strerror(cause));
+  return {};
+}
+
+result<void> copy_log(const fs::path& from, const fs::path& to) {
+  std::error_code problem;
+  fs::create_directories(to, problem);
+  for (fs::directory_iterator next(from, problem), end; !problem && next != end;
+       next.increment(problem)) {
+    if (!next->is_regular_file(problem)) continue;
+    const auto target = to / next->path().filename();
+    fs::copy_file(next->path(), target, problem);
+    if (problem) break;
+    if (auto synced = sync_path(target); !synced) return synced;
+  }
+  if (problem)
+    return fail(errc::unavailable, "cannot copy " + from.string() + " to " + to.string() + ": " +
+                                       problem.message());
+  return sync_path(to);
+}
+
+}  // namespace
+
+bool log_is_held(const std::string& state) {
+  const auto file = log_directory(state) + "/LOCK";  // RocksDB's lock, a POSIX record lock
+  const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
+  if (fd < 0) return false;
+  struct flock probe {};
+  probe.l_type = F_WRLCK;
+  probe.l_whence = SEEK_SET;
+  const bool held = ::fcntl(fd, F_GETLK, &probe) == 0 && probe.l_type != F_UNLCK;
+  ::close(fd);
+  return held;
+}
+
+result<std::unique_ptr<channel>> make_offline_channel(const std::string& state) {
+  auto storage = store::open_rocks_read_only(log_directory(state));
+  if (!storage) return fail(storage.error());
+  auto log = store::event_log::open(std::move(*storage), reading(true));
+  if (!log) return fail(log.error());
+  return std::unique_ptr<channel>(std::make_unique<offline_channel>(std::move(*log)));
+}
+
+result<std::uint64_t> rebuild_offline(const std::string& state) {
+  if (log_is_held(state)) return fail(in_use(state));
+  auto storage = store::open_rocks(log_directory(state), false);
+  if (!storage) return fail(storage.error());
+  auto log = store::event_log::open(std::move(*storage), reading(true));
+  if (!log) return fail(log.error());
+  if (auto done = (*log)->rebuild(); !done) return fail(done.error());
+  return (*log)->last_position();
+}
+
+result<pb::BackupDone> backup_offline(const std::string& state, const std::string& directory) {
+  if (log_is_held(state)) return fail(in_use(state));
+  auto storage = store::open_rocks(log_directory(state), false);
+  if (!storage) return fail(storage.error());
+  auto log = store::event_log::open(std::move(*storage), reading(false));
+  if (!log) return fail(log.error());
+  if (auto done = (*log)->backup(directory); !done) return fail(done.error());
+  pb::BackupDone out;
+  out.set_directory(directory);
+  out.set_last_position((*log)->last_position());
+  out.set_head_hash((*log)->head_hash());
+  return out;
+}
+
+result<pb::LogVerification> restore_offline(const std::string& state, const std::string& backup,
+                                            bool force) {
+  if (log_is_held(state)) return fail(in_use(state));
+  const fs::path target = log_directory(state);
+  std::error_code ignored;
+  const bool exists = fs::exists(target, ignored);
+  if (exists && !force)
+    return fail(errc::conflict, target.string() + " exists; --force moves it aside");
+
+  // Only a whole backup may take the place of the log, and only all at once.
+  const auto fresh = target.string() + ".restoring";
+  fs::remove_all(fresh, ignored);
+  if (!fs::is_directory(backup, ignored))
+    return fail(errc::not_found, "backup " + backup + ": there is no such directory");
+  if (auto copied = copy_log(backup, fresh); !copied) return fail(copied.error());
+  const auto give_up = [&](error cause) {
+    fs::remove_all(fresh, ignored);
+    return fail_in("backup " + backup, std::move(cause));
+  };
+  pb::LogVerification seen;
+  {
+    auto storage = store::open_rocks_read_only(fresh);
+    if (!storage) return give_up(storage.error());
+    auto log = store::event_log::open(std::move(*storage), reading(true));
+    if (!log) return give_up(log.error());
+    auto verified = verify(**log);
+    if (!verified) return give_up(verified.error());
+    seen = std::move(*verified);
+  }
+  if (!seen.ok()) return give_up({errc::corrupt, seen.first_problem()});
+  std::error_code problem;
+  if (exists) {
+    const auto stamp = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
+    fs::rename(target, target.string() + ".replaced-" + std::to_string(stamp), problem);
+  }
+  if (!problem) fs::rename(fresh, target, problem);
+  if (problem)
+    return fail(errc::unavailable, "cannot put " + fresh + " in the place of " + target.string() +
+                                       ": " + problem.message());
+  if (auto synced = sync_path(target.parent_path()); !synced) return fail(synced.error());
+  return seen;
+}
+
+}  // namespace vectl

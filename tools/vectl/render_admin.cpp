@@ -1,0 +1,188 @@
+#include <algorithm>
+#include <cctype>
+
+#include "tools/vectl/moment.hpp"
+#include "tools/vectl/render.hpp"
+
+namespace vectl {
+
+namespace pb = ved::pb;
+using ved::microseconds;
+
+namespace {
+
+std::string ago(std::int64_t us, ved::time_point now) {
+  if (us == 0) return "never";
+  return human_duration(microseconds{std::max<std::int64_t>(0, ved::to_us(now) - us)}) + " ago";
+}
+
+std::string share(std::int64_t used, std::int64_t total) {
+  return total == 0 && used == 0 ? "-" : std::to_string(used) + "/" + std::to_string(total);
+}
+
+std::string connection_word(const pb::Cluster& cluster) {
+  if (cluster.connected()) return "up";
+  return cluster.last_poll_at_us() == 0 && cluster.reason().empty() ? "not yet" : "down";
+}
+
+tone connection_tone(const pb::Cluster& cluster) {
+  return cluster.connected() ? tone::good : tone::bad;
+}
+
+std::string upper(std::string text) {
+  for (char& c : text) c = static_cast<char>(std::toupper(static_cast<unsigned char>(c)));
+  return text;
+}
+
+// The guide shows whole seconds: "2024-01-15T10:00:00Z".
+std::string guide_time(std::int64_t us) {
+  if (us == 0) return "never";
+  return ved::to_rfc3339(ved::from_us(us)).substr(0, 19) + "Z";
+}
+
+bool healthy(const pb::ClusterHealth& cluster) {
+  return cluster.connection().empty() && cluster.authentication().empty() &&
+         cluster.queue_access().empty();
+}
+
+}  // namespace
+
+std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now,
+                            const style& look) {
+  if (clusters.clusters().empty()) return "no clusters are configured\n";
+  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST POLL", "JOBS", "CPUS", "GPUS", "DETAIL"});
+  for (const auto& cluster : clusters.clusters())
+    rows.add({{printable(cluster.cluster_id())},
+              {printable(cluster.scheduler_type())},
+              {connection_word(cluster), connection_tone(cluster)},
+              {ago(cluster.last_poll_at_us(), now)},
+              {std::to_string(cluster.jobs_tracked())},
+              {share(cluster.cpus_allocated(), cluster.cpus_total())},
+              {share(cluster.gpus_allocated(), cluster.gpus_total())},
+              {cluster.connected() ? "" : printable(cluster.reason())}});
+  return rows.text(look);
+}
+
+std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, const style& look) {
+  sheet lines;
+  lines.add("Cluster", printable(cluster.cluster_id()), tone::bold);
+  lines.add("Scheduler", printable(cluster.scheduler_type()) +
+                             (cluster.scheduler().empty() ? "" : ", " + printable(cluster.scheduler())));
+  std::string connection = connection_word(cluster);
+  if (!cluster.connected() && cluster.down_since_us() != 0)
+    connection += " since " + local_time(cluster.down_since_us());
+  lines.add("Connection", connection, connection_tone(cluster));
+  lines.add("Circuit breaker", printable(cluster.breaker()),
+            cluster.breaker() == "closed" ? tone::plain : tone::warn);
+  lines.add_if("Last failure", printable(cluster.reason()));
+  std::string poll = ago(cluster.last_poll_at_us(), now);
+  if (cluster.last_poll_us() != 0)
+    poll += ", took " + human_duration(microseconds{cluster.last_poll_us()});
+  lines.add("Last poll", poll);
+  lines.add("Poll interval", human_duration(ved::milliseconds{cluster.poll_interval_ms()}));
+  lines.add("Queries", std::to_string(cluster.queries()) + " since start");
+  lines.add("Jobs tracked", std::to_string(cluster.jobs_tracked()));
+  lines.add("Submissions waiting", std::to_string(cluster.submissions_waiting()));
+  lines.add("Scheduler's jobs", std::to_string(cluster.jobs_running()) + " running, " +
+                                    std::to_string(cluster.jobs_queued()) + " queued");
+  lines.add("CPUs", share(cluster.cpus_allocated(), cluster.cpus_total()));
+  if (cluster.memory_mb_total() > 0)
+    lines.add("Memory",
+              human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_allocated()) << 20) + " of " +
+                  human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_total()) << 20));
+  lines.add("GPUs", share(cluster.gpus_allocated(), cluster.gpus_total()));
+  std::string text = lines.text(look);
+  if (cluster.queues().empty()) return text;
+  table rows({"QUEUE", "OPEN", "NODES", "CPUS/NODE", "MEMORY/NODE", "GPUS/NODE", "TIME LIMIT"});
+  for (const auto& queue : cluster.queues())
+    rows.add({{printable(queue.name())},
+              {queue.accepts_jobs() ? "yes" : "no",
+               queue.accepts_jobs() ? tone::good : tone::bad},
+              {std::to_string(queue.nodes())},
+              {std::to_string(queue.cpus_per_node_max())},
+              {human_bytes(static_cast<std::uint64_t>(queue.memory_mb_per_node_max()) << 20)},
+              {std::to_string(queue.gpus_per_node_max())},
+              {queue.time_limit_seconds() == 0
+                   ? "none"
+                   : human_duration(ved::seconds{queue.time_limit_seconds()})}});
+  return text + "\n" + rows.text(look);
+}
+
+std::string render_health(const pb::HealthReport& report, const style& look) {
+  if (report.clusters().empty()) return "no clusters are configured\n";
+  const auto verdict = [&](const std::string& problem) {
+    return problem.empty() ? paint("OK", tone::good, look)
+                           : paint("FAILED (" + printable(problem) + ")", tone::bad, look);
+  };
+  std::string text;
+  for (const auto& cluster : report.clusters()) {
+    if (report.clusters_size() > 1) {
+      if (!text.empty()) text += "\n";
+      text += "Cluster: " + printable(cluster.cluster_id()) + "\n";
+    }
+    text += "Scheduler Type: " + upper(printable(cluster.scheduler_type())) + "\n" +
+            "Connection: " + verdict(cluster.connection()) + "\n" +
+            "Authentication: " + verdict(cluster.authentication()) + "\n" +
+            "Queue Access: " + verdict(cluster.queue_access()) + "\n" +
+            "Last Job Poll: " + guide_time(cluster.last_poll_at_us()) + "\n" +
+            "Active Jobs: " + std::to_string(cluster.active_jobs()) + "\n" +
+            "Pending Reports: " + std::to_string(cluster.pending_reports()) + "\n";
+  }
+  return text;
+}
+
+bool healthy(const pb::HealthReport& report) {
+  return std::all_of(report.clusters().begin(), report.clusters().end(),
+                     [](const pb::ClusterHealth& cluster) { return healthy(cluster); });
+}
+
+std::string render_status(const pb::Status& status, ved::time_point now, const style& look) {
+  sheet lines;
+  lines.add("Status", printable(status.status()),
+            status.status() == "ok" ? tone::good : tone::warn);
+  for (const auto& problem : status.problems()) lines.add("Problem", printable(problem), tone::bad);
+  lines.add("Version", printable(status.version()));
+  if (status.started_at_us() != 0)
+    lines.add("Started", local_time(status.started_at_us()) + " (" +
+                             ago(status.started_at_us(), now) + ")");
+  lines.add("Live jobs", std::to_string(status.live_jobs()));
+  lines.add("Log position", std::to_string(status.log_position()));
+  std::string text = lines.text(look);
+  if (status.clusters().empty()) return text;
+  pb::ClusterList clusters;
+  *clusters.mutable_clusters() = status.clusters();
+  return text + "\n" + render_clusters(clusters, now, look);
+}
+
+std::string render_verification(const pb::LogVerification& seen, const style& look) {
+  sheet lines;
+  lines.add("Log", seen.ok() ? "verified" : "CORRUPT", seen.ok() ? tone::good : tone::bad);
+  lines.add_if("First problem", printable(seen.first_problem()), tone::bad);
+  lines.add("Events", std::to_string(seen.events()));
+  lines.add("Streams", std::to_string(seen.streams()));
+  lines.add_if("Head hash", hex(seen.head_hash()));
+  if (seen.duration_us() != 0)
+    lines.add("Took", human_duration(microseconds{seen.duration_us()}));
+  return lines.text(look);
+}
+
+std::string render_stats(const pb::LogStats& stats, const style& look) {
+  sheet lines;
+  lines.add("Events", std::to_string(stats.last_position()));
+  if (stats.streams() != 0) lines.add("Streams", std::to_string(stats.streams()));
+  lines.add("Live jobs", std::to_string(stats.live_jobs()));
+  lines.add("On disk", human_bytes(stats.disk_bytes()));
+  if (stats.disk_free_bytes() != 0) lines.add("Disk free", human_bytes(stats.disk_free_bytes()));
+  lines.add_if("Head hash", hex(stats.head_hash()));
+  for (const auto& entry : stats.jobs())
+    lines.add("Jobs " + state_name(entry.state()), std::to_string(entry.count()),
+              tone_of(entry.state()));
+  return lines.text(look);
+}
+
+std::string render_backup(const pb::BackupDone& done) {
+  return "backed up " + std::to_string(done.last_position()) + " events to " +
+         printable(done.directory()) + " (head " + hex(done.head_hash()).substr(0, 16) + ")\n";
+}
+
+}  // namespace vectl
