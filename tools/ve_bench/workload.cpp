@@ -106,7 +106,12 @@ store::event_log::options job_log_options() {
   return how;
 }
 
-job_life::job_life(std::uint64_t n) : n_(n), id_("job-" + digits(n)) {}
+std::string job_id_of(std::uint64_t n) {
+  // Customers do not name their jobs in order, so neighbours in time lie apart on disk.
+  return "job-" + store::to_hex(store::chain_hash(digits(n))).substr(0, 16);
+}
+
+job_life::job_life(std::uint64_t n) : n_(n), id_(job_id_of(n)) {}
 
 store::append_request job_life::next() {
   store::append_request request;

@@ -14,6 +14,8 @@ inline constexpr int events_per_job = 6;
 
 store::event_log::options job_log_options();
 
+std::string job_id_of(std::uint64_t n);
+
 /// Makes the appends of job number `n` one after the other.
 class job_life {
  public:
