@@ -79,11 +79,18 @@ std::vector<rocksdb::ColumnFamilyDescriptor> family_descriptors() {
   family.level_compaction_dynamic_level_bytes = true;
   family.table_factory.reset(rocksdb::NewBlockBasedTableFactory(blocks));
 
+  // Read one row at a time, by ids in no order: small blocks.
+  auto rows = blocks;
+  rows.block_size = 4u << 10;
+  auto by_row = family;
+  by_row.table_factory.reset(rocksdb::NewBlockBasedTableFactory(rows));
+
   std::vector<rocksdb::ColumnFamilyDescriptor> all;
   all.emplace_back(rocksdb::kDefaultColumnFamilyName, family);
   for (const auto* name : table_names) {
-    auto own = family;
-    if (std::string_view(name) == "log") own.write_buffer_size = log_write_buffer_bytes;
+    const std::string_view table_name = name;
+    auto own = table_name == "state" || table_name == "dedup" ? by_row : family;
+    if (table_name == "log") own.write_buffer_size = log_write_buffer_bytes;
     all.emplace_back(name, own);
   }
   return all;
