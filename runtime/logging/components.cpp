@@ -5,19 +5,14 @@
 namespace ved::runtime {
 
 std::span<const log_component> log_components() noexcept {
-  static constexpr std::array<log_component, 12> all{{
-      {"daemon", "start, stop, signals, supervision"},
-      {"config", "loading and reloading"},
+  static constexpr std::array<log_component, 7> all{{
+      {"ved", "start, stop, reload and supervision"},
       {"event_log", "the event log and its followers"},
       {"hpc_scheduler", "scheduler links and what they ask"},
-      {"jobs", "the life of jobs"},
-      {"nodes", "node heartbeats"},
-      {"usage", "usage records"},
+      {"hpc_job", "the life of jobs"},
+      {"hpc_security", "refused requests"},
       {"hooks", "callbacks to commands and webhooks"},
-      {"chain", "reports to the chain"},
-      {"http", "the HTTP API"},
-      {"gateway", "the gateway for vectl and peers"},
-      {"security", "tokens and refused requests"},
+      {"security", "the audit file"},
   }};
   return all;
 }

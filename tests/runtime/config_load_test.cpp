@@ -328,7 +328,7 @@ TEST_CASE("config: the effective configuration loads to itself", "[runtime][conf
   clusters:
     - {cluster_id: a, scheduler_type: local, local: {queues: [{name: q, time_limit: 90s}]}}
     - {cluster_id: b, slurm: {ssh: {host: login1}}}
-logging: {level: warn, file: /var/log/ved.log, http: debug}
+logging: {level: warn, file: /var/log/ved.log, hooks: debug}
 hooks:
   - {name: n, command: [/bin/true, "x y"]}
 http: {body_bytes_max: 2MiB, trusted_networks: []}

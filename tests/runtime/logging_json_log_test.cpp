@@ -24,16 +24,16 @@ std::vector<nlohmann::json> lines_of(const std::filesystem::path& file) {
 }  // namespace
 
 TEST_CASE("log: a line is one JSON object with fixed names first", "[runtime][logging]") {
-  CHECK(log_line("2024-01-15T10:00:00.000001Z", log_severity::warn, "jobs", "job_held",
+  CHECK(log_line("2024-01-15T10:00:00.000001Z", log_severity::warn, "hpc_job", "job_held",
                  {{"job_id", "j-1"}, {"reason", "retries used up"}}) ==
-        R"({"time":"2024-01-15T10:00:00.000001Z","level":"warn","component":"jobs",)"
+        R"({"time":"2024-01-15T10:00:00.000001Z","level":"warn","component":"hpc_job",)"
         R"("event":"job_held","job_id":"j-1","reason":"retries used up"})");
 }
 
 TEST_CASE("log: hostile values cannot break or forge a line", "[runtime][logging]") {
   const auto line =
-      log_line("t", log_severity::info, "http", "request_refused",
-               {{"path", std::string("/a\n{\"level\":\"critical\"}\x1b[2J\x7f\0z", 32)},
+      log_line("t", log_severity::info, "hooks", "request_refused",
+               {{"path", std::string("/a\n{\"level\":\"critical\"}\x1b[2J\x7f") + '\0' + "z"},
                 {"user", "\xff\xfe"},
                 {"level", "critical"},
                 {"long", std::string(log_value_bytes_max + 10, 'x')}});
@@ -51,18 +51,18 @@ TEST_CASE("log: each component has its own level, and reload changes them", "[ru
   logging_config logging;
   logging.level = log_level::warn;
   logging.components["hpc_scheduler"] = log_level::trace;
-  logging.components["http"] = log_level::off;
+  logging.components["hooks"] = log_level::off;
   logging.file = dir.path() / "ved.log";
   auto log = json_log::open(logging);
   REQUIRE(log);
-  (*log)->write(log_severity::info, "jobs", "dropped", {});
+  (*log)->write(log_severity::info, "hpc_job", "dropped", {});
   (*log)->write(log_severity::trace, "hpc_scheduler", "kept_trace", {});
-  (*log)->write(log_severity::critical, "http", "dropped", {});
+  (*log)->write(log_severity::critical, "hooks", "dropped", {});
   (*log)->write(log_severity::warn, "something_else", "kept_warn", {});
   logging.level = log_level::info;
   logging.components.clear();
   (*log)->set_levels(logging);
-  (*log)->write(log_severity::info, "http", "kept_info", {{"a", "b"}});
+  (*log)->write(log_severity::info, "hooks", "kept_info", {{"a", "b"}});
   (*log)->write(log_severity::debug, "hpc_scheduler", "dropped", {});
   const auto lines = lines_of(logging.file);
   REQUIRE(lines.size() == 3);
@@ -78,11 +78,11 @@ TEST_CASE("log: reopening follows a rotated file", "[runtime][logging]") {
   logging.file = dir.path() / "ved.log";
   auto log = json_log::open(logging);
   REQUIRE(log);
-  (*log)->write(log_severity::info, "daemon", "one", {});
+  (*log)->write(log_severity::info, "ved", "one", {});
   std::filesystem::rename(logging.file, dir.path() / "ved.log.1");
-  (*log)->write(log_severity::info, "daemon", "two", {});
+  (*log)->write(log_severity::info, "ved", "two", {});
   REQUIRE((*log)->reopen(logging));
-  (*log)->write(log_severity::info, "daemon", "three", {});
+  (*log)->write(log_severity::info, "ved", "three", {});
   CHECK(lines_of(dir.path() / "ved.log.1").size() == 2);
   REQUIRE(lines_of(logging.file).size() == 1);
   CHECK(lines_of(logging.file)[0]["event"] == "three");
@@ -92,7 +92,7 @@ TEST_CASE("log: reopening follows a rotated file", "[runtime][logging]") {
   const auto refused = (*log)->reopen(elsewhere);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == ved::errc::unavailable);
-  (*log)->write(log_severity::info, "daemon", "four", {});
+  (*log)->write(log_severity::info, "ved", "four", {});
   CHECK(lines_of(logging.file).size() == 2);
   CHECK_FALSE(json_log::open(elsewhere));
 }
@@ -107,7 +107,7 @@ TEST_CASE("log: lines of several threads do not mix", "[runtime][logging]") {
   for (int t = 0; t < 4; ++t) {
     threads.emplace_back([&] {
       for (int i = 0; i < 200; ++i) {
-        (*log)->write(log_severity::info, "jobs", "tick", {{"text", std::string(300, 'y')}});
+        (*log)->write(log_severity::info, "hpc_job", "tick", {{"text", std::string(300, 'y')}});
       }
     });
   }
