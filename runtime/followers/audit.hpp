@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "actors/shell/log_sink.hpp"
+#include "messages/error.hpp"
+#include "messages/event.pb.h"
+#include "messages/time.hpp"
+#include "runtime/config/config.hpp"
+#include "runtime/followers/audit_file.hpp"
+#include "runtime/followers/follower.hpp"
+#include "runtime/followers/job_tracker.hpp"
+#include "store/event_log.hpp"
+
+namespace ved::runtime {
+
+/// Something to be audited that is no event of the log: a refused request leaves none.
+struct audit_note {
+  std::string event_type;  ///< "authentication_failed", "unauthorized_access", ...
+  std::string job_id;
+  std::string cluster_id;
+  std::vector<std::pair<std::string, std::string>> details;  ///< never a token
+  bool success = false;
+};
+
+/// The part of hpc.audit's switches that an event type belongs to (provider operations guide,
+/// "Audit Logging"); other events are always written.
+enum class audit_category { job, security, usage, daemon };
+audit_category category_of(std::string_view event_type);
+bool is_wanted(const audit_config& switches, std::string_view event_type);
+
+/// Schedulers of the configured clusters, for details: {"hpc-1", "slurm"}.
+using scheduler_names = std::map<std::string, std::string>;
+
+/// The lines of one event, each with its line end:
+///
+///     {"timestamp": RFC 3339, "event_type": "job_submitted", "job_id": "job-123",
+///      "cluster_id": "cluster-001", "details": {...}, "success": true}
+///
+/// `details.position` is the event's position in the log: a line that was written twice around a
+/// crash can be recognised. `step`: of a job's event, else null.
+std::vector<std::string> audit_lines(const pb::Envelope& what, const job_tracker::step* step,
+                                     const scheduler_names& schedulers,
+                                     const audit_config& switches);
+std::string audit_line(const audit_note& note, time_point at);
+
+/// Longest value of a note's detail; what clients send is cut there.
+inline constexpr std::size_t audit_value_bytes_max = 1'024;
+
+/// Notes that wait for the file; beyond, they are counted, and the count is written.
+inline constexpr std::size_t audit_notes_max = 4'096;
+
+/// Notes on their way to the file. Any thread.
+class audit_inbox {
+ public:
+  void put(audit_note note, time_point at);
+  /// The lines that wait, at most `limit`; they stay until `written`.
+  std::vector<std::string> waiting(std::size_t limit) const;
+  void written(std::size_t lines);
+
+ private:
+  mutable std::mutex mutex_;
+  std::deque<std::string> lines_;
+  std::uint64_t dropped_ = 0;
+};
+
+/// Writes the audit file; synced before the cursor moves, so at least once.
+class audit_consumer final : public consumer {
+ public:
+  audit_consumer(audit_config settings, scheduler_names schedulers,
+                 std::shared_ptr<store::event_log> log, std::shared_ptr<audit_file> file,
+                 std::shared_ptr<audit_inbox> inbox, std::shared_ptr<actors::log_sink> logs);
+
+  result<void> take(const std::vector<pb::Envelope>& batch) override;
+  std::optional<moment> work(const std::stop_token& stop) override;
+  /// Also what was noted while the daemon stopped.
+  result<std::uint64_t> settle(std::uint64_t taken) override;
+
+ private:
+  /// Writes the oldest notes; how many.
+  result<std::size_t> write_notes();
+
+  const audit_config settings_;
+  const scheduler_names schedulers_;
+  const std::shared_ptr<store::event_log> log_;
+  const std::shared_ptr<audit_file> file_;
+  const std::shared_ptr<audit_inbox> inbox_;
+  const std::shared_ptr<actors::log_sink> logs_;
+  job_tracker tracker_;
+};
+
+}  // namespace ved::runtime

@@ -1,0 +1,109 @@
+#include "runtime/followers/audit_file.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace ved::runtime {
+namespace {
+
+constexpr mode_t file_mode = 0640;
+constexpr auto directory_permissions =
+    std::filesystem::perms::owner_all | std::filesystem::perms::group_read |
+    std::filesystem::perms::group_exec;
+
+bool write_all(int fd, std::string_view bytes) {
+  while (!bytes.empty()) {
+    const auto n = ::write(fd, bytes.data(), bytes.size());
+    if (n < 0 && errno == EINTR) continue;
+    if (n <= 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(n));
+  }
+  return true;
+}
+
+bool sync_directory_of(const std::filesystem::path& file) {
+  const int fd = ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (fd < 0) return false;
+  const bool synced = ::fsync(fd) == 0;
+  ::close(fd);
+  return synced;
+}
+
+}  // namespace
+
+audit_file::audit_file(std::filesystem::path path) : path_(std::move(path)) {}
+
+audit_file::~audit_file() { close(); }
+
+result<void> audit_file::append(const std::string& lines) {
+  const std::lock_guard lock(mutex_);
+  if (fd_ < 0) {
+    if (auto opened = open(); !opened) return opened;
+  }
+  struct stat before {};
+  if (::fstat(fd_, &before) != 0) return fail(problem("look at"));
+  if (write_all(fd_, lines) && ::fdatasync(fd_) == 0) return {};
+  auto why = problem("write");
+  // What is in the file of this batch was acknowledged to nobody and will come again.
+  [[maybe_unused]] const int cut = ::ftruncate(fd_, before.st_size);
+  close();
+  return fail(std::move(why));
+}
+
+result<void> audit_file::reopen() {
+  const std::lock_guard lock(mutex_);
+  close();
+  return open();
+}
+
+result<void> audit_file::open() {
+  std::error_code ignored;  // the open below tells what is wrong
+  if (std::filesystem::create_directories(path_.parent_path(), ignored))
+    std::filesystem::permissions(path_.parent_path(), directory_permissions, ignored);
+  constexpr int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  int fd = ::open(path_.c_str(), flags);
+  const bool made = fd < 0 && errno == ENOENT;
+  if (made) fd = ::open(path_.c_str(), flags | O_CREAT, file_mode);
+  if (fd < 0) return fail(problem("open"));
+  fd_ = fd;
+
+  struct stat is {};
+  if (::fstat(fd_, &is) != 0 || !S_ISREG(is.st_mode)) {
+    close();
+    return fail(errc::unavailable, "audit log " + path_.string() + ": not a regular file");
+  }
+  // Whatever the umask; and a new name must outlive a power cut like the lines under it.
+  if (made && (::fchmod(fd_, file_mode) != 0 || !sync_directory_of(path_))) {
+    auto why = problem("create");
+    close();
+    return fail(std::move(why));
+  }
+  char last = '\n';
+  if (is.st_size > 0 && ::pread(fd_, &last, 1, is.st_size - 1) == 1 && last != '\n') {
+    // A crash cut a line off. Nothing is removed from an audit log: the next line starts afresh.
+    if (!write_all(fd_, "\n")) {
+      auto why = problem("write");
+      close();
+      return fail(std::move(why));
+    }
+  }
+  return {};
+}
+
+void audit_file::close() noexcept {
+  if (fd_ >= 0) ::close(fd_);
+  fd_ = -1;
+}
+
+error audit_file::problem(const std::string& action) const {
+  return {errc::unavailable, "audit log " + path_.string() + ": cannot " + action + ": " +
+                                 std::generic_category().message(errno)};
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,36 @@
+#pragma once
+
+#include <filesystem>
+#include <mutex>
+#include <string>
+
+#include "messages/error.hpp"
+
+namespace ved::runtime {
+
+/// A file of lines that only grows, mode 0640. Any thread; lines of one call stay together.
+class audit_file {
+ public:
+  explicit audit_file(std::filesystem::path path);
+  ~audit_file();
+  audit_file(const audit_file&) = delete;
+  audit_file& operator=(const audit_file&) = delete;
+
+  /// Appends and syncs: all or, after an error, nothing. Opens the file first when needed; makes
+  /// its directory when that is missing. Error: unavailable, with path and cause.
+  result<void> append(const std::string& lines);
+
+  /// Goes on in the file that has the name now (log rotation, SIGHUP).
+  result<void> reopen();
+
+ private:
+  result<void> open();
+  void close() noexcept;
+  error problem(const std::string& action) const;
+
+  const std::filesystem::path path_;
+  std::mutex mutex_;
+  int fd_ = -1;
+};
+
+}  // namespace ved::runtime

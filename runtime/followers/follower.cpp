@@ -1,0 +1,131 @@
+#include "runtime/followers/follower.hpp"
+
+#include <algorithm>
+#include <utility>
+
+namespace ved::runtime {
+
+follower::follower(options how, std::uint64_t from, std::shared_ptr<store::event_log> log,
+                   const std::shared_ptr<actors::commit_feed>& feed,
+                   std::shared_ptr<actors::log_sink> logs, std::unique_ptr<consumer> what)
+    : how_(std::move(how)),
+      log_(std::move(log)),
+      logs_(std::move(logs)),
+      consumer_(std::move(what)),
+      taken_(from),
+      stored_(from),
+      backoff_(how_.backoff_initial) {
+  // Subscribed before the first read, so that no commit falls between the two.
+  subscription_ = feed->subscribe([this](const auto&) { nudge(); });
+  thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
+}
+
+follower::~follower() { stop(); }
+
+void follower::nudge() {
+  // One wake-up is enough, however many commits come before the thread looks.
+  if (news_.exchange(true)) return;
+  const std::lock_guard lock(mutex_);
+  wake_.notify_all();
+}
+
+void follower::request_stop() { thread_.request_stop(); }
+
+void follower::stop() {
+  subscription_ = {};
+  if (!thread_.joinable()) return;
+  thread_.request_stop();
+  thread_.join();
+}
+
+void follower::run(const std::stop_token& stop) {
+  if (!begin(stop)) return;
+  while (!stop.stop_requested()) {
+    const bool more = take_batch();
+    const auto wake = consumer_->work(stop);
+    settle(false);
+    if (!more) sleep(stop, wake);
+  }
+  settle(true);
+}
+
+bool follower::begin(const std::stop_token& stop) {
+  while (!stop.stop_requested()) {
+    const auto begun = consumer_->begin();
+    if (begun) {
+      backoff_ = how_.backoff_initial;
+      return true;
+    }
+    failed("begin", begun.error());
+    std::unique_lock lock(mutex_);
+    wake_.wait_until(lock, stop, retry_at_, [] { return false; });
+  }
+  return false;
+}
+
+/// True when there may be more to read at once.
+bool follower::take_batch() {
+  if (clock::now() < retry_at_ || !consumer_->has_room()) return false;
+  news_ = false;
+  const auto batch = log_->read(taken_, how_.batch_max);
+  if (!batch) {
+    failed("read", batch.error());
+    return false;
+  }
+  if (batch->empty()) return false;
+  if (auto done = consumer_->take(*batch); !done) {
+    failed("take", done.error());
+    return false;
+  }
+  backoff_ = how_.backoff_initial;
+  taken_ = batch->back().position();
+  if (how_.on_progress) how_.on_progress(taken_);
+  return batch->size() == how_.batch_max;
+}
+
+void follower::failed(const char* step, const error& why) {
+  logs_->write(actors::log_severity::warn, "event_log", "follower_failed",
+               {{"follower", how_.name},
+                {"step", step},
+                {"after_position", std::to_string(taken_)},
+                {"error", why.message},
+                {"retry_ms", std::to_string(backoff_.count())}});
+  retry_at_ = clock::now() + backoff_;
+  backoff_ = std::min(backoff_ * 2, how_.backoff_max);
+  news_ = true;  // what was not taken is still there
+}
+
+void follower::settle(bool now) {
+  if (!how_.durable) return;
+  if (!now && clock::now() < settled_at_ + how_.settle_interval) return;
+  const auto position = consumer_->settle(taken_);
+  settled_at_ = clock::now();
+  if (position && *position == stored_) return;
+  const auto written = position ? log_->set_cursor(how_.name, *position)
+                                : result<void>(fail(position.error()));
+  if (written) {
+    stored_ = *position;
+    return;
+  }
+  // Nothing is lost: the events come again after a restart. The next interval tries once more.
+  logs_->write(actors::log_severity::error, "event_log", "follower_cursor_failed",
+               {{"follower", how_.name}, {"error", written.error().message}});
+}
+
+void follower::sleep(const std::stop_token& stop, std::optional<clock::time_point> wake) {
+  const auto now = clock::now();
+  if (wake && *wake <= now) return;
+  std::unique_lock lock(mutex_);
+  // However lively the log is: one batch per pace.
+  wake_.wait_until(lock, stop, std::min(now + how_.pace, wake.value_or(clock::time_point::max())),
+                   [] { return false; });
+  const bool blocked = retry_at_ > now;
+  const bool reads = !blocked && consumer_->has_room();
+  auto until = wake.value_or(now + std::chrono::hours{1});
+  if (blocked) until = std::min(until, retry_at_);
+  if (how_.durable && taken_ != stored_)
+    until = std::min(until, settled_at_ + how_.settle_interval);
+  wake_.wait_until(lock, stop, until, [&] { return reads && news_.load(); });
+}
+
+}  // namespace ved::runtime

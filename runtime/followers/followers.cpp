@@ -1,0 +1,128 @@
+#include "runtime/followers/followers.hpp"
+
+#include <chrono>
+#include <utility>
+#include <vector>
+
+#include "runtime/followers/follower.hpp"
+#include "runtime/metrics/metrics_consumer.hpp"
+
+namespace ved::runtime {
+namespace {
+
+constexpr auto audit_follower = "audit";
+/// Each batch of the audit file is a sync on the log's disk: few of them.
+constexpr milliseconds audit_pace{200};
+
+time_point wall_now() {
+  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
+}
+
+}  // namespace
+
+struct followers::impl {
+  explicit impl(follower_deps given) : deps(std::move(given)) {}
+
+  void start_metrics();
+  result<void> start_audit();
+  result<void> start_hook(const hook_config& hook);
+
+  std::unique_ptr<follower> make(follower::options how, std::uint64_t from,
+                                 std::unique_ptr<consumer> what) const {
+    how.on_progress = [numbers = deps.numbers, name = how.name](std::uint64_t position) {
+      numbers->follower_at(name, position);
+    };
+    deps.numbers->follower_at(how.name, from);
+    return std::make_unique<follower>(std::move(how), from, deps.log, deps.feed, deps.logs,
+                                      std::move(what));
+  }
+
+  const follower_deps deps;
+  std::shared_ptr<audit_file> file;
+  std::shared_ptr<audit_inbox> inbox;
+  follower* audit_reader = nullptr;
+  std::vector<std::unique_ptr<follower>> all;
+  actors::commit_feed::subscription commits;
+};
+
+void followers::impl::start_metrics() {
+  follower::options how;
+  how.name = "metrics";
+  how.durable = false;
+  commits = deps.feed->subscribe([numbers = deps.numbers](const auto&) { numbers->committed(); });
+  all.push_back(make(std::move(how), deps.log->last_position(),
+                     std::make_unique<metrics_consumer>(deps.log, deps.numbers)));
+}
+
+result<void> followers::impl::start_audit() {
+  const auto& settings = deps.settings.hpc.audit;
+  if (!settings.enabled) return {};
+  const auto cursor = deps.log->cursor(audit_follower);
+  if (!cursor) return fail(cursor.error());
+  scheduler_names schedulers;
+  for (const auto& c : deps.settings.clusters) schedulers[c.cluster_id.str()] = to_string(c.type);
+  file = std::make_shared<audit_file>(settings.log_path);
+  inbox = std::make_shared<audit_inbox>();
+  follower::options how;
+  how.name = audit_follower;
+  how.pace = audit_pace;
+  all.push_back(make(std::move(how), *cursor,
+                     std::make_unique<audit_consumer>(settings, std::move(schedulers), deps.log,
+                                                      file, inbox, deps.logs)));
+  audit_reader = all.back().get();
+  return {};
+}
+
+result<void> followers::impl::start_hook(const hook_config& hook) {
+  auto start = find_start(*deps.log, hook.name);
+  if (!start) return fail(start.error());
+  follower::options how;
+  how.name = hook_stream(hook.name);
+  const auto from = start->position;
+  hook_parts parts;
+  parts.hook = hook;
+  parts.start = std::move(*start);
+  parts.log = deps.log;
+  parts.logs = deps.logs;
+  parts.append = deps.append;
+  parts.deliver = make_deliver(hook);
+  parts.on_waiting = [numbers = deps.numbers, name = hook.name](std::size_t waiting) {
+    numbers->hook_waiting(name, waiting);
+  };
+  all.push_back(make(std::move(how), from, make_hook_consumer(std::move(parts))));
+  return {};
+}
+
+result<std::unique_ptr<followers>> followers::start(follower_deps deps) {
+  auto parts = std::make_unique<impl>(std::move(deps));
+  auto& p = *parts;
+  p.start_metrics();
+  if (auto audit = p.start_audit(); !audit) return fail_in("audit log", audit.error());
+  for (const auto& hook : p.deps.settings.hooks)
+    if (auto started = p.start_hook(hook); !started) return fail(started.error());
+  return std::unique_ptr<followers>(new followers(std::move(parts)));
+}
+
+followers::followers(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
+
+followers::~followers() { stop(); }
+
+void followers::stop() {
+  impl_->commits = {};
+  // All at once, so that the slowest one bounds the whole.
+  for (const auto& one : impl_->all) one->request_stop();
+  for (const auto& one : impl_->all) one->stop();
+}
+
+result<void> followers::reopen() {
+  return impl_->file ? impl_->file->reopen() : result<void>{};
+}
+
+void followers::audit(audit_note note) {
+  impl_->deps.numbers->security_event(note.event_type);
+  if (!impl_->inbox || !is_wanted(impl_->deps.settings.hpc.audit, note.event_type)) return;
+  impl_->inbox->put(std::move(note), wall_now());
+  impl_->audit_reader->nudge();
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+
+#include "actors/shell/commit_feed.hpp"
+#include "actors/shell/log_sink.hpp"
+#include "messages/error.hpp"
+#include "runtime/config/config.hpp"
+#include "runtime/followers/audit.hpp"
+#include "runtime/followers/hooks.hpp"
+#include "runtime/metrics/metrics.hpp"
+#include "store/event_log.hpp"
+
+namespace ved::runtime {
+
+struct follower_deps {
+  config settings;
+  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<actors::commit_feed> feed;
+  std::shared_ptr<actors::log_sink> logs;
+  std::shared_ptr<metrics> numbers;
+  /// For the records of hooks; must answer, be it with an error, until stop() has returned.
+  append_function append;
+};
+
+/// Everything that reads along behind the log's writer: metrics, audit file, one follower per
+/// hook, each on its own thread. Owned by the daemon's root: started once the log's writer runs
+/// and has appended the daemon's start, stopped before the writer is.
+class followers {
+ public:
+  /// Errors: only what the log says; an audit file or a receiver that is not there is retried.
+  static result<std::unique_ptr<followers>> start(follower_deps deps);
+  /// Stops.
+  ~followers();
+  followers(const followers&) = delete;
+  followers& operator=(const followers&) = delete;
+
+  /// Ends all threads and stores their cursors. Commands and requests under way are cut; takes at
+  /// most about the 2 s that a command has between TERM and KILL. Safe to repeat.
+  void stop();
+
+  /// Log rotation (SIGHUP): goes on in the audit file that has the name now.
+  result<void> reopen();
+
+  /// Audits what leaves no event: refused tokens and requests. Never blocks on the disk. Any thread.
+  void audit(audit_note note);
+
+ private:
+  struct impl;
+  explicit followers(std::unique_ptr<impl> parts);
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace ved::runtime

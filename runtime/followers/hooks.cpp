@@ -1,0 +1,251 @@
+#include "runtime/followers/hooks.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <optional>
+#include <random>
+#include <vector>
+
+#include "actors/job/projection.hpp"
+#include "adapters/hooks/command.hpp"
+#include "adapters/hooks/webhook.hpp"
+#include "messages/json.hpp"
+#include "runtime/followers/job_tracker.hpp"
+#include "runtime/version.hpp"
+
+namespace ved::runtime {
+namespace {
+
+using actors::log_severity;
+using clock = std::chrono::steady_clock;
+
+constexpr milliseconds record_backoff_initial{200};
+constexpr milliseconds record_backoff_max{10'000};
+constexpr std::size_t records_per_position_max = 2;
+
+/// The outbox's clock: one that no administrator can turn back, so that no retry waits for it.
+time_point outbox_time(clock::time_point t) {
+  return from_us(std::chrono::duration_cast<microseconds>(t.time_since_epoch()).count());
+}
+clock::time_point from_outbox_time(time_point t) {
+  return clock::time_point{t.time_since_epoch()};
+}
+
+std::int64_t wall_us() {
+  return to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now()));
+}
+
+adapters::hooks::delivery to_delivery(const std::string& hook,
+                                      const core::hooks::attempt& attempt) {
+  const auto& what = attempt.what;
+  const auto state = [](pb::JobState s) { return std::string(core::job::state_name(s)); };
+  return {.id = what.delivery_id(),
+          .callback = what.callback(),
+          .attempt = attempt.number,
+          .body = to_json_text(what),
+          .environment = {{"VED_HOOK", hook},
+                          {"VED_JOB_ID", what.job_id()},
+                          {"VED_CLUSTER_ID", what.cluster_id()},
+                          {"VED_CUSTOMER_ADDRESS", what.customer_address()},
+                          {"VED_SCHEDULER_JOB_ID", what.scheduler_job_id()},
+                          {"VED_PREVIOUS_STATE", state(what.previous_state())},
+                          {"VED_STATE", state(what.state())},
+                          {"VED_EXIT_CODE", std::to_string(what.exit_code())},
+                          {"VED_EXIT_SIGNAL", std::to_string(what.exit_signal())},
+                          {"VED_AT", to_rfc3339(from_us(what.at_us()))},
+                          {"VED_POSITION", std::to_string(what.position())}}};
+}
+
+class hook_consumer final : public consumer {
+ public:
+  explicit hook_consumer(hook_parts parts)
+      : parts_(std::move(parts)),
+        stream_(hook_stream(parts_.hook.name)),
+        version_(parts_.start.version),
+        tracker_(*parts_.log),
+        outbox_(parts_.hook.name,
+                {parts_.hook.callbacks.begin(), parts_.hook.callbacks.end()}, limits(parts_),
+                parts_.start.position) {}
+
+  result<void> take(const std::vector<pb::Envelope>& batch) override {
+    for (const auto& e : batch) {
+      auto callbacks = callbacks_of(e);
+      if (!callbacks) return fail(callbacks.error());
+      outbox_.offer(e.position(), std::move(*callbacks));
+    }
+    tell_waiting();
+    return {};
+  }
+
+  bool has_room() const override { return outbox_.has_room(); }
+
+  std::optional<moment> work(const std::stop_token& stop) override {
+    if (record_) return write_record();
+    const auto attempt = outbox_.next(outbox_time(clock::now()));
+    if (!attempt) {
+      const auto due = outbox_.wake_at();
+      return is_set(due) ? std::optional(from_outbox_time(due)) : std::nullopt;
+    }
+    const auto outcome = parts_.deliver(to_delivery(parts_.hook.name, *attempt), stop);
+    // A try that our own stop cut counts for nothing: the next start makes it again.
+    if (!outcome.delivered && stop.stop_requested()) return std::nullopt;
+    log_attempt(*attempt, outcome);
+    record_ = outbox_.done(outcome.delivered, outcome.detail, random_(),
+                           outbox_time(clock::now()));
+    if (!record_) return clock::now();
+    record_->set_at_us(wall_us());
+    return write_record();
+  }
+
+  result<std::uint64_t> settle(std::uint64_t) override { return outbox_.cursor(); }
+
+ private:
+  static core::hooks::outbox_limits limits(const hook_parts& parts) {
+    auto out = parts.limits;
+    out.attempts_max = parts.hook.max_attempts;
+    return out;
+  }
+
+  result<std::vector<pb::HookCallback>> callbacks_of(const pb::Envelope& e) {
+    std::vector<pb::HookCallback> none;
+    if (core::job_of_stream(e.stream()).empty()) return none;
+    if (!core::hooks::may_call_back(e)) {
+      if (auto skipped = tracker_.skip(e); !skipped) return fail(skipped.error());
+      return none;
+    }
+    const auto step = tracker_.follow(e);
+    if (!step) return fail(step.error());
+    auto all = core::hooks::callbacks_of(step->before, e);
+    std::erase_if(all, [&](const pb::HookCallback& c) {
+      return parts_.start.recorded.contains({e.position(), c.callback()});
+    });
+    return all;
+  }
+
+  /// The record must be in the log before the next delivery begins.
+  std::optional<moment> write_record() {
+    store::append_request request;
+    request.stream = stream_;
+    request.expected_version = version_;
+    auto& e = request.events.emplace_back();
+    e.set_principal("ved");
+    e.set_causation_id(record_->position());
+    *e.mutable_hook_delivered() = *record_;
+    const auto appended = parts_.append(std::move(request));
+    if (appended) {
+      version_ = appended->version;
+    } else if (!is_recorded()) {
+      parts_.logs->write(log_severity::warn, "hooks", "hook_record_failed",
+                         {{"hook", parts_.hook.name},
+                          {"job_id", record_->job_id()},
+                          {"callback", record_->callback()},
+                          {"error", appended.error().message},
+                          {"retry_ms", std::to_string(record_backoff_.count())}});
+      const auto again = clock::now() + record_backoff_;
+      record_backoff_ = std::min(record_backoff_ * 2, record_backoff_max);
+      return again;
+    }
+    record_backoff_ = record_backoff_initial;
+    record_.reset();
+    outbox_.recorded();
+    tell_waiting();
+    return clock::now();
+  }
+
+  /// After an append without a good answer: is the record there all the same?
+  bool is_recorded() {
+    const auto added = parts_.log->read_stream(stream_, version_, 16);
+    if (!added) return false;
+    bool found = false;
+    for (const auto& e : *added) {
+      version_ = e.version();
+      const auto& r = e.hook_delivered();
+      found = found || (r.position() == record_->position() && r.callback() == record_->callback());
+    }
+    return found;
+  }
+
+  void log_attempt(const core::hooks::attempt& attempt,
+                   const adapters::hooks::delivery_outcome& outcome) {
+    parts_.logs->write(outcome.delivered ? log_severity::debug : log_severity::warn, "hooks",
+                       outcome.delivered ? "hook_delivered" : "hook_attempt_failed",
+                       {{"hook", parts_.hook.name},
+                        {"job_id", attempt.what.job_id()},
+                        {"callback", attempt.what.callback()},
+                        {"delivery_id", attempt.what.delivery_id()},
+                        {"attempt", std::to_string(attempt.number)},
+                        {"of", std::to_string(parts_.hook.max_attempts)},
+                        {"detail", outcome.detail}});
+  }
+
+  void tell_waiting() const {
+    if (parts_.on_waiting) parts_.on_waiting(outbox_.waiting());
+  }
+
+  const hook_parts parts_;
+  const std::string stream_;
+  std::uint64_t version_;
+  job_tracker tracker_;
+  core::hooks::outbox outbox_;
+  std::optional<pb::HookDelivered> record_;  ///< over, but not in the log yet
+  milliseconds record_backoff_ = record_backoff_initial;
+  std::mt19937_64 random_{std::random_device{}()};
+};
+
+}  // namespace
+
+std::string hook_stream(const std::string& hook) { return "hook/" + hook; }
+
+deliver_function make_deliver(const hook_config& hook) {
+  if (!hook.command.empty()) {
+    adapters::hooks::command_target target;
+    target.argv = hook.command;
+    target.timeout = hook.timeout;
+    return [target](const adapters::hooks::delivery& what, const std::stop_token& stop) {
+      return adapters::hooks::run_command(target, what, stop);
+    };
+  }
+  adapters::hooks::webhook_target target;
+  target.url = hook.url;
+  target.key = hook.signing_secret;
+  target.timeout = hook.timeout;
+  target.user_agent = "ved/" + std::string(version);
+  return [target](const adapters::hooks::delivery& what, const std::stop_token& stop) {
+    return adapters::hooks::post_webhook(target, what, stop);
+  };
+}
+
+result<hook_start> find_start(store::event_log& log, const std::string& hook) {
+  const auto stream = hook_stream(hook);
+  const auto cursor = log.cursor(stream);
+  if (!cursor) return fail_in("hook " + hook, cursor.error());
+  const auto head = log.state(stream);
+  if (!head) return fail_in("hook " + hook, head.error());
+
+  hook_start out;
+  out.position = *cursor;
+  out.version = *head ? (*head)->version : 0;
+  if (out.version == 0) {
+    if (*cursor != 0) return out;
+    out.position = log.last_position();
+    if (auto stored = log.set_cursor(stream, out.position); !stored)
+      return fail_in("hook " + hook, stored.error());
+    return out;
+  }
+  const auto after = out.version - std::min<std::uint64_t>(out.version, records_per_position_max);
+  const auto records = log.read_stream(stream, after, records_per_position_max);
+  if (!records) return fail_in("hook " + hook, records.error());
+  for (const auto& e : *records) {
+    const auto& r = e.hook_delivered();
+    // Deliveries are over in order, so what comes before the last one is over too.
+    if (r.position() > out.position + 1) out.position = r.position() - 1;
+    out.recorded.emplace(r.position(), r.callback());
+  }
+  return out;
+}
+
+std::unique_ptr<consumer> make_hook_consumer(hook_parts parts) {
+  return std::make_unique<hook_consumer>(std::move(parts));
+}
+
+}  // namespace ved::runtime

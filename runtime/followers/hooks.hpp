@@ -1,0 +1,63 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <set>
+#include <stop_token>
+#include <string>
+#include <utility>
+
+#include "actors/hooks/core.hpp"
+#include "actors/shell/log_sink.hpp"
+#include "adapters/hooks/delivery.hpp"
+#include "messages/error.hpp"
+#include "runtime/config/config.hpp"
+#include "runtime/followers/follower.hpp"
+#include "store/event_log.hpp"
+
+namespace ved::runtime {
+
+/// Appends through the log's writer; blocks for a bounded time. Any thread.
+using append_function = std::function<result<store::append_ack>(store::append_request)>;
+
+/// Makes one try; blocks for a bounded time, ends soon after a stop.
+using deliver_function = std::function<adapters::hooks::delivery_outcome(
+    const adapters::hooks::delivery&, const std::stop_token&)>;
+
+/// Runs the hook's command or posts to its URL.
+deliver_function make_deliver(const hook_config& hook);
+
+/// Stream of a hook's records, and name of its follower: "hook/<name>".
+std::string hook_stream(const std::string& hook);
+
+/// Where a hook goes on after a restart.
+struct hook_start {
+  std::uint64_t position = 0;  ///< everything up to here is over
+  std::uint64_t version = 0;   ///< of its stream
+  /// Deliveries of the next position that are over already: position and callback.
+  std::set<std::pair<std::uint64_t, std::string>> recorded;
+};
+
+/// From the cursor and the records, whichever is further. A hook without either is new and hears
+/// only of what comes from now on; that is stored at once. The log should hold an event by then
+/// (the daemon's own start), else a crash within the first second makes the hook new again.
+result<hook_start> find_start(store::event_log& log, const std::string& hook);
+
+struct hook_parts {
+  hook_config hook;
+  hook_start start;
+  core::hooks::outbox_limits limits;  ///< attempts_max is taken from the hook
+  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<actors::log_sink> logs;
+  append_function append;
+  deliver_function deliver;
+  /// Told how many deliveries wait in memory; must not block.
+  std::function<void(std::size_t waiting)> on_waiting;
+};
+
+/// The consumer of one hook: callbacks in order, one try at a time, each end recorded in the log
+/// before the next begins. Start its follower at `start.position`.
+std::unique_ptr<consumer> make_hook_consumer(hook_parts parts);
+
+}  // namespace ved::runtime

@@ -1,0 +1,82 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "actors/job/core.hpp"
+#include "messages/api.pb.h"
+#include "messages/event.pb.h"
+#include "messages/ids.hpp"
+#include "messages/time.hpp"
+#include "runtime/http/server.hpp"
+
+namespace ved::runtime {
+
+/// The daemon's numbers in Prometheus' text format 0.0.4. Names of the provider operations guide
+/// begin with hpc_ and are about jobs and clusters, the others with ved_ and are about the daemon.
+/// Counters begin at zero with the process. Every call is safe from any thread and does not block
+/// on I/O, except text().
+class metrics {
+ public:
+  struct sources {
+    std::string version;
+    time_point started_at;
+    std::vector<cluster_id> clusters;  ///< shown from the start, so that no alert misses a series
+    std::function<std::uint64_t()> log_bytes;
+    std::function<std::uint64_t()> disk_free_bytes;
+  };
+
+  explicit metrics(sources from);
+  ~metrics();
+  metrics(const metrics&) = delete;
+  metrics& operator=(const metrics&) = delete;
+
+  /// A cluster has answered a poll.
+  void poll_took(const cluster_id& cluster, microseconds duration);
+  /// A supervisor has started an actor anew ("job", "link").
+  void actor_restarted(std::string_view name);
+  /// An answered request. `route` is the template with its parameters in braces, never a path.
+  void http_request(std::string_view route, std::string_view method, unsigned status,
+                    microseconds duration);
+  /// Where text() finds the server's own counts.
+  void watch_http(std::function<http_counts()> counts);
+
+  /// A group commit of the log, and how far it is now.
+  void committed();
+  /// How far a follower of the log has come.
+  void follower_at(const std::string& follower, std::uint64_t position);
+  /// Deliveries of a hook that wait in memory.
+  void hook_waiting(const std::string& hook, std::size_t deliveries);
+  /// Requests that were refused for want of a valid token or a right.
+  void security_event(std::string_view event_type);
+
+  /// Counts a committed event. `before`: null for the first event of a job; `after`: null when
+  /// the event is not a job's. Every event once; the gauges of live jobs are apart: count_live().
+  void observe(const pb::Envelope& what, const core::job::job* before,
+               const core::job::job* after);
+
+  /// One live job as found at the start.
+  struct live_job {
+    std::string cluster;
+    pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
+    bool held = false;
+  };
+  /// Adds `jobs` to, or with -1 takes them from, the gauges of live jobs.
+  void count_live(const live_job& job, double jobs);
+
+  /// Everything, given what the daemon's actors say now. Linear in the number of series.
+  std::string text(const pb::Status& now) const;
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+/// How a job counts in the gauges; the state of a finished one is not live.
+metrics::live_job to_live(const core::job::job& job);
+
+}  // namespace ved::runtime

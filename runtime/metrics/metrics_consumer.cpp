@@ -1,0 +1,81 @@
+#include "runtime/metrics/metrics_consumer.hpp"
+
+#include <map>
+#include <tuple>
+#include <utility>
+
+#include "actors/job/projection.hpp"
+
+namespace ved::runtime {
+namespace {
+constexpr std::size_t index_page_size = 1'000;
+constexpr std::string_view live_prefix = "l/";
+}  // namespace
+
+metrics_consumer::metrics_consumer(std::shared_ptr<store::event_log> log,
+                                   std::shared_ptr<metrics> numbers)
+    : log_(std::move(log)), numbers_(std::move(numbers)), tracker_(*log_) {}
+
+result<void> metrics_consumer::begin() {
+  seen_.clear();
+  std::map<std::tuple<std::string, pb::JobState, bool>, double> tally;
+  std::string after;
+  for (bool more = true; more;) {
+    const auto page = log_->scan_index(live_prefix, after, index_page_size);
+    if (!page) return fail(page.error());
+    for (const auto& key : page->keys) {
+      const auto stream = core::job_stream(core::job_of_index_key(key));
+      const auto state = log_->state(stream);
+      if (!state) return fail(state.error());
+      pb::JobRecord record;
+      if (!*state || !record.ParseFromString((*state)->state))
+        return fail(errc::corrupt, stream + ": is listed as live, but its state cannot be read");
+      seen_.emplace(stream, (*state)->version);
+      ++tally[{record.cluster_id(), record.state(), record.phase() == pb::JOB_PHASE_HELD}];
+    }
+    more = page->more && !page->keys.empty();
+    if (more) after = page->keys.back();
+  }
+  counted_until_ = log_->last_position();
+  for (const auto& [what, jobs] : tally)
+    numbers_->count_live({std::get<0>(what), std::get<1>(what), std::get<2>(what)}, jobs);
+  return {};
+}
+
+result<void> metrics_consumer::take(const std::vector<pb::Envelope>& batch) {
+  std::vector<job_tracker::step> steps(batch.size());
+  // All steps first: after an error the batch comes again, and nothing may count twice.
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (core::job_of_stream(batch[i].stream()).empty()) continue;
+    auto step = tracker_.follow(batch[i]);
+    if (!step) return fail(step.error());
+    steps[i] = std::move(*step);
+  }
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    const auto& e = batch[i];
+    if (core::job_of_stream(e.stream()).empty()) {
+      numbers_->observe(e, nullptr, nullptr);
+      continue;
+    }
+    const auto& [before, now] = steps[i];
+    const auto* was = before.id.empty() ? nullptr : &before;
+    numbers_->observe(e, was, &now);
+    if (is_counted_already(e)) continue;
+    if (was != nullptr) numbers_->count_live(to_live(*was), -1);
+    numbers_->count_live(to_live(now), 1);
+  }
+  if (batch.back().position() >= counted_until_) seen_.clear();
+  return {};
+}
+
+bool metrics_consumer::is_counted_already(const pb::Envelope& what) {
+  if (what.position() > counted_until_) return false;
+  const auto found = seen_.find(what.stream());
+  if (found != seen_.end()) return what.version() <= found->second;
+  // Accepted too late for the count, or else ended before the count came to it.
+  if (what.version() != 1) return true;
+  seen_.emplace(what.stream(), what.version());
+  return false;
+}
+
+}  // namespace ved::runtime

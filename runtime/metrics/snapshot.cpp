@@ -1,0 +1,143 @@
+#include <algorithm>
+#include <utility>
+
+#include "runtime/metrics/metrics_impl.hpp"
+
+// What is read off the daemon when somebody asks: gauges that would be stale otherwise, and counts
+// that others keep.
+namespace ved::runtime {
+namespace {
+
+using prometheus::ClientMetric;
+using prometheus::MetricFamily;
+using prometheus::MetricType;
+
+using label_list = std::vector<ClientMetric::Label>;
+
+class families {
+ public:
+  /// Begins a family; `add` puts series into it.
+  families& begin(const char* name, const char* help, MetricType type = MetricType::Gauge) {
+    all_.push_back({name, help, type, {}});
+    return *this;
+  }
+  families& add(double value, label_list labels = {}) {
+    auto& family = all_.back();
+    auto& series = family.metric.emplace_back();
+    series.label = std::move(labels);
+    (family.type == MetricType::Counter ? series.counter.value : series.gauge.value) = value;
+    return *this;
+  }
+  /// One series per cluster.
+  template <class Read>
+  families& each(const pb::Status& now, Read read) {
+    for (const auto& c : now.clusters())
+      add(static_cast<double>(read(c)), {{"cluster", c.cluster_id()}});
+    return *this;
+  }
+  std::vector<MetricFamily> take() {
+    std::erase_if(all_, [](const MetricFamily& f) { return f.metric.empty(); });
+    return std::move(all_);
+  }
+
+ private:
+  std::vector<MetricFamily> all_;
+};
+
+double in_seconds(std::int64_t us) { return static_cast<double>(us) / 1e6; }
+constexpr double mib = 1024.0 * 1024.0;
+
+void add_connections(families& out, const pb::Status& now) {
+  out.begin("hpc_scheduler_connected", "1 while the cluster's scheduler answers.")
+      .each(now, [](const auto& c) { return c.connected() ? 1 : 0; });
+  out.begin("hpc_scheduler_breaker_state", "1 for the state that the circuit breaker is in.");
+  for (const auto& c : now.clusters())
+    for (const auto& state : breaker_states())
+      out.add(c.breaker() == state ? 1 : 0, {{"cluster", c.cluster_id()}, {"state", state}});
+  out.begin("hpc_scheduler_queries_total", "Commands and requests sent to the scheduler.",
+            MetricType::Counter)
+      .each(now, [](const auto& c) { return c.queries(); });
+  out.begin("hpc_scheduler_last_poll_timestamp_seconds", "When the last poll was answered.")
+      .each(now, [](const auto& c) { return in_seconds(c.last_poll_at_us()); });
+  out.begin("hpc_submissions_waiting", "Submissions that wait for the cluster.")
+      .each(now, [](const auto& c) { return c.submissions_waiting(); });
+  out.begin("hpc_jobs_followed", "Jobs in the cluster's poll.").each(now, [](const auto& c) {
+    return c.jobs_tracked();
+  });
+}
+
+void add_capacity(families& out, const pb::Status& now) {
+  out.begin("hpc_cluster_cpus", "Cores of the cluster.").each(now, [](const auto& c) {
+    return c.cpus_total();
+  });
+  out.begin("hpc_cluster_cpus_allocated", "Cores in use.").each(now, [](const auto& c) {
+    return c.cpus_allocated();
+  });
+  out.begin("hpc_cluster_memory_bytes", "Memory of the cluster.").each(now, [](const auto& c) {
+    return static_cast<double>(c.memory_mb_total()) * mib;
+  });
+  out.begin("hpc_cluster_memory_allocated_bytes", "Memory in use.").each(now, [](const auto& c) {
+    return static_cast<double>(c.memory_mb_allocated()) * mib;
+  });
+  out.begin("hpc_cluster_gpus", "GPUs of the cluster.").each(now, [](const auto& c) {
+    return c.gpus_total();
+  });
+  out.begin("hpc_cluster_gpus_allocated", "GPUs in use.").each(now, [](const auto& c) {
+    return c.gpus_allocated();
+  });
+  out.begin("hpc_cluster_jobs", "All jobs of the cluster, also those of others.");
+  for (const auto& c : now.clusters()) {
+    out.add(c.jobs_queued(), {{"cluster", c.cluster_id()}, {"state", "queued"}});
+    out.add(c.jobs_running(), {{"cluster", c.cluster_id()}, {"state", "running"}});
+  }
+}
+
+void add_daemon(families& out, const metrics::sources& from, const pb::Status& now) {
+  out.begin("ved_build_info", "1, with the version.").add(1, {{"version", from.version}});
+  out.begin("process_start_time_seconds", "When the daemon started.")
+      .add(in_seconds(to_us(from.started_at)));
+  out.begin("ved_status", "1 for the status that /health shows.");
+  for (const char* status : {"ok", "degraded", "full", "stopping"})
+    out.add(now.status() == status ? 1 : 0, {{"status", status}});
+  out.begin("ved_problems", "Problems that /health shows.").add(now.problems_size());
+  out.begin("ved_live_jobs", "Jobs with an actor.").add(static_cast<double>(now.live_jobs()));
+  out.begin("ved_log_events_total", "Events of the log; its last position.", MetricType::Counter)
+      .add(static_cast<double>(now.log_position()));
+  if (from.log_bytes)
+    out.begin("ved_log_size_bytes", "Size of the event log on disk.")
+        .add(static_cast<double>(from.log_bytes()));
+  if (from.disk_free_bytes)
+    out.begin("ved_state_disk_free_bytes", "Free space of the state directory's disk.")
+        .add(static_cast<double>(from.disk_free_bytes()));
+}
+
+void add_http(families& out, const http_counts& counts) {
+  out.begin("ved_http_connections", "Open connections.")
+      .add(static_cast<double>(counts.connections));
+  out.begin("ved_http_event_streams", "Live event streams.")
+      .add(static_cast<double>(counts.streams));
+  out.begin("ved_http_connections_rejected_total", "Connections over the limit.",
+            MetricType::Counter)
+      .add(static_cast<double>(counts.connections_rejected));
+  out.begin("ved_http_requests_limited_total", "Requests over the rate.", MetricType::Counter)
+      .add(static_cast<double>(counts.requests_limited));
+}
+
+}  // namespace
+
+const std::vector<std::string>& breaker_states() {
+  static const std::vector<std::string> all{"closed", "open", "half_open"};
+  return all;
+}
+
+std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from,
+                                               const pb::Status& now, const http_counts* http) {
+  families out;
+  add_connections(out, now);
+  add_capacity(out, now);
+  add_daemon(out, from, now);
+  if (http != nullptr) add_http(out, *http);
+  return out.take();
+}
+
+}  // namespace ved::runtime
