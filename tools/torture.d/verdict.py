@@ -1,0 +1,225 @@
+"""The end of the run: every job must end, and the daemon must say what the jobs did."""
+import collections
+import json
+import os
+import subprocess
+import sys
+import time
+
+from clients import terminal_states
+from daemon import crash_points
+from jobs import effects, natural_runs
+
+settle_max = 150.0  # seconds for everything that is still open
+release_every = 3.0
+shown_max = 40
+# Log lines that tell of a defect rather than of a fault from outside.
+defects = {"impossible_event", "job_not_recovered", "recovery_failed", "job_fenced", "fatal",
+           "job_actor_failed", "actor_restarted", "report_refused"}
+
+
+class verdict:
+    def __init__(self, server, load, place, programs):
+        self.server, self.load, self.place, self.programs = server, load, place, programs
+        self.problems = server.problems
+        self.lost, self.duplicated, self.wrong, self.open = [], [], [], []
+        self.runs = collections.Counter()
+        self.log_lines = ["not verified"]
+        self.left = {}
+        self.settled_in = self.stopped_in = 0.0
+
+    def settle_and_judge(self):
+        self.server.start({})
+        if self.server.port is None:
+            return False
+        self.load.server_is_at(self.server.port)
+        begin = time.monotonic()
+        self.wait_for_ends(begin)
+        self.settled_in = time.monotonic() - begin
+        self.load.stop()
+        self.judge_jobs()
+        self.judge_daemon_log()
+        online = self.verify("online", [
+            "--config-dir", os.path.join(self.server.state, "client"),
+            "--address", f"127.0.0.1:{self.server.gateway_port}"])
+        self.stopped_in = self.server.stop()
+        offline = self.verify("offline", ["--state", self.server.state])
+        self.log_lines = [f"online {online}", f"offline {offline}"]
+        for _ in range(40):  # supervisors end a moment after their exit file stands
+            self.left = self.server.left_behind()
+            if not self.left:
+                break
+            time.sleep(0.1)
+        for pid, line in self.left.items():
+            self.problems.append(f"left behind: process {pid}: {line[:200]}")
+        return not (self.problems or self.lost or self.duplicated or self.wrong or self.open)
+
+    def wait_for_ends(self, begin):
+        release_at = 0.0
+        while time.monotonic() - begin < settle_max:
+            with self.load.lock:
+                waiting = [job for job in self.load.jobs.values() if job.terminal is None]
+                busy = len(self.load.due)
+            if not waiting and not busy:
+                return
+            if not busy:
+                if not self.load.closed:
+                    self.load.closed = True
+                releasing = time.monotonic() > release_at
+                if releasing:
+                    release_at = time.monotonic() + release_every
+                for job in waiting:
+                    if releasing:
+                        # Some were held by clients, some by the daemon after too many refusals.
+                        self.load.release(job)
+                    self.load.look(job)
+            time.sleep(0.3)
+
+    # --- jobs ----------------------------------------------------------------------------------
+
+    def listed(self):
+        found, cursor = {}, ""
+        while True:
+            path = "/api/v1/hpc/jobs?limit=500" + (f"&cursor={cursor}" if cursor else "")
+            status, body = self.load.call("GET", path, most=10)
+            if status != 200:
+                self.problems.append(f"list answered {status}: {body}")
+                return found
+            for one in body["jobs"]:
+                if one["job_id"] in found:
+                    self.problems.append(f"{one['job_id']}: listed twice")
+                found[one["job_id"]] = one
+            cursor = body.get("next_cursor", "")
+            if not cursor:
+                return found
+
+    def judge_jobs(self):
+        ran, listed = effects(os.path.join(self.place, "effects")), self.listed()
+        for name in set(listed) - set(self.load.jobs):
+            self.problems.append(f"{name}: listed, but never submitted")
+        for name in set(ran) - set(self.load.jobs):
+            self.problems.append(f"{name}: ran, but never submitted")
+        for job in self.load.jobs.values():
+            status, body = self.load.call("GET", "/api/v1/hpc/jobs/" + job.id, most=10)
+            if status != 200 or job.id not in listed:
+                self.lost.append(f"{job.id}: get answered {status}, "
+                                 f"{'listed' if job.id in listed else 'not listed'}")
+                continue
+            self.load.learn(job, body, "the last look")
+            self.judge_job(job, body, *ran.get(job.id, (0, 0)))
+            self.judge_events(job, body)
+
+    def judge_job(self, job, body, begins, ends):
+        state, code, number = body["state"], body.get("exit_code", 0), body.get("exit_signal", 0)
+        if state not in terminal_states:
+            _, why = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/explain", most=10)
+            text = why.get("summary", why) if isinstance(why, dict) else why
+            self.open.append(f"{job.id}: {state} ({body.get('phase')}): {text}")
+            return
+        group = "cancelled" if state == "cancelled" else "own end"
+        self.runs[(group, begins)] += 1
+        if begins > 1:
+            self.duplicated.append(f"{job.id}: ran {begins} times; {state}")
+        if state == "cancelled":
+            if not job.cancel_asked:
+                self.wrong.append(f"{job.id}: cancelled, but nobody asked: {body.get('reason')}")
+            return
+        said = f"{job.id}: {state}, exit {code}, signal {number}, ran {begins}, ended {ends}"
+        if state != job.state:
+            self.wrong.append(f"{said}; must be {job.state}: {body.get('reason')}")
+        elif begins != natural_runs[job.kind]:
+            self.wrong.append(f"{said}; must have run {natural_runs[job.kind]} times")
+        elif job.exit_code not in (None, code) or job.exit_signal not in (None, number):
+            self.wrong.append(f"{said}; must be exit {job.exit_code}, signal {job.exit_signal}")
+        elif state == "completed" and ends != 1:
+            self.wrong.append(f"{said}; completed, but did not come to its end")
+        if state == "completed" and job.kind not in ("steps", "litter"):
+            self.judge_output(job)
+
+    def judge_output(self, job):
+        status, text = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/output", most=10)
+        if status != 200 or text != f"{job.id} out\n".encode():
+            self.wrong.append(f"{job.id}: its output is {status}: {text!r}")
+
+    def judge_events(self, job, body):
+        status, answer = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/events", most=10)
+        if status != 200:
+            self.problems.append(f"{job.id}: events answered {status}: {answer}")
+            return
+        events = answer["events"]
+        versions = [event["version"] for event in events]
+        if versions != list(range(1, len(events) + 1)) or len(events) != body["version"]:
+            self.problems.append(f"{job.id}: event versions {versions}, job at {body['version']}")
+        ends = [event for event in events if event["type"] == "job_finished"]
+        if body["state"] in terminal_states and (len(ends) != 1 or ends[0] is not events[-1]):
+            self.problems.append(f"{job.id}: {len(ends)} ends among {len(events)} events")
+
+    # --- the daemon ----------------------------------------------------------------------------
+
+    def judge_daemon_log(self):
+        seen = collections.Counter()
+        examples = {}
+        with open(self.server.log, errors="replace") as lines:
+            for line in lines:
+                if not line.startswith("{"):
+                    if not line.startswith("--- life") and line.strip():
+                        seen["text on standard error"] += 1
+                        examples.setdefault("text on standard error", line.strip()[:300])
+                    continue
+                try:
+                    event = json.loads(line)["event"]
+                except (ValueError, KeyError):
+                    continue  # SIGKILL may cut the last line
+                if event in defects:
+                    seen[event] += 1
+                    examples.setdefault(event, line.strip()[:300])
+        for event, count in seen.items():
+            self.problems.append(f"log: {event} ({count} times), such as {examples[event]}")
+
+    def verify(self, how, options):
+        vectl = os.path.join(self.programs, "vectl")
+        done = subprocess.run([vectl, *options, "--timeout", "120s", "log", "verify"],
+                              capture_output=True, text=True, timeout=300)
+        if done.returncode != 0:
+            self.problems.append(f"log verify {how}: code {done.returncode}: "
+                                 f"{(done.stdout + done.stderr).strip()[:500]}")
+            return "FAILED"
+        return "ok: " + done.stdout.strip().replace("\n", "; ")
+
+    def report(self, plan, seed, killed_for, took):
+        starts = sorted(self.server.started) or [0.0]
+        out = sys.stdout.write
+        out(f"\nkills                {sum(plan.kills.values())} in {killed_for:.0f} s: " +
+            ", ".join(f"{count} {how}" for how, count in plan.kills.items()) + "\n")
+        out("crash points hit     " +
+            ", ".join(f"{point} {plan.hits[point]}" for point in crash_points) + "\n")
+        out(f"rounds with faults   {plan.faulty} of {sum(plan.kills.values())}\n")
+        out(f"start-up             median {starts[len(starts) // 2] * 1000:.0f} ms, "
+            f"most {starts[-1] * 1000:.0f} ms; stopped in {self.stopped_in * 1000:.0f} ms\n")
+        jobs = self.load.jobs.values()
+        out(f"jobs accepted        {sum(job.acknowledged for job in jobs)} of {len(jobs)}, "
+            f"asked {sum(job.asked for job in jobs)} times; "
+            f"cancelled by clients {sum(job.cancel_asked for job in jobs)}, "
+            f"held {sum(job.held for job in jobs)}\n")
+        kinds = collections.Counter(job.kind for job in jobs)
+        out("kinds                " + ", ".join(f"{k} {n}" for k, n in sorted(kinds.items())) + "\n")
+        out("answers              " + ", ".join(
+            f"{status}: {count}" for status, count in sorted(self.load.answers.items(), key=str)) + "\n")
+        for group, expected in (("own end", "1; 0 if it never could start"), ("cancelled", "0 or 1")):
+            counts = {n: c for (g, n), c in sorted(self.runs.items()) if g == group}
+            out(f"runs, {group:<14} " + (", ".join(f"{n}x: {c}" for n, c in counts.items()) or "-") +
+                f"   (must be {expected})\n")
+        out(f"last jobs ended in   {self.settled_in:.1f} s\n")
+        out(f"lost                 {len(self.lost)}\nduplicated           {len(self.duplicated)}\n")
+        out(f"wrong final state    {len(self.wrong)}\nnever ended          {len(self.open)}\n")
+        for line in self.log_lines:
+            out(f"log                  {line}\n")
+        out(f"left behind          {len(self.left)} processes\n")
+        found = self.lost + self.duplicated + self.wrong + self.open + self.problems
+        for text in found[:shown_max]:
+            out(f"VIOLATION {text}\n")
+        if len(found) > shown_max:
+            out(f"... and {len(found) - shown_max} more\n")
+        out(f"{'FAILED' if found else 'ok'}: seed {seed}, {took:.0f} s\n")
+        sys.stdout.flush()
+
