@@ -260,6 +260,8 @@ int main(int argc, char** argv) {
   auto* list = token->add_subcommand("list", "names, scopes and expiry");
   auto* revoke = token->add_subcommand("revoke", "make a token unusable");
   revoke->add_option("--name", token_name, "of the token")->required();
+  // --state may stand before or after the verb.
+  for (auto* verb : {add, list, revoke}) verb->fallthrough();
 
   try {
     app.parse(argc, argv);
