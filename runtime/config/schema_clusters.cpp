@@ -99,7 +99,8 @@ void describe_slurm(section& into, slurm_config& c) {
   s.add("controller_host", &c.controller_host, "Where slurmctld runs.");
   s.add("controller_port", &c.controller_port, "Its port.").range(1, 65'535);
   s.add("auth_method", &c.auth_method, "How to prove who we are.").one_of({"munge", "jwt"});
-  s.add("auth_token", refused_secret{"the environment variable SLURM_JWT_TOKEN, or auth_token_file"},
+  s.add("auth_token",
+        refused_secret{"the environment variable SLURM_JWT_TOKEN, or auth_token_file"},
         "Refused here: set SLURM_JWT_TOKEN.");
   s.add("auth_token_file", &c.auth_token_file, "File of the token, mode 0600.")
       .formed(is_absolute_path);

@@ -214,6 +214,8 @@ bool is_initialised(const std::filesystem::path& directory) {
   return is_there(state_layout(directory).marker);
 }
 
-result<void> renew_certificates(const init_options& options) { return initialiser(options).renew(); }
+result<void> renew_certificates(const init_options& options) {
+  return initialiser(options).renew();
+}
 
 }  // namespace ved::runtime

@@ -198,7 +198,8 @@ TEST_CASE("config: secrets come from private files only", "[runtime][config]") {
   CHECK(dump.find("s3cret") == std::string::npos);
   CHECK(dump.find("********") != std::string::npos);
 
-  const auto missing = load("hpc:\n  enabled: true\n  cluster_id: c\n  slurm: {auth_method: jwt}\n");
+  const auto missing =
+      load("hpc:\n  enabled: true\n  cluster_id: c\n  slurm: {auth_method: jwt}\n");
   REQUIRE(missing.problems.size() == 1);
   CHECK(missing.problems[0].message.find("SLURM_JWT_TOKEN") != std::string::npos);
 }
