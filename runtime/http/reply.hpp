@@ -19,7 +19,7 @@ http_reply error_reply(unsigned status, std::string_view code, std::string messa
 /// token that lacks a right), else 401.
 unsigned status_of(const pb::Error& error, const route& matched);
 
-/// The answer to a call. The parts of the call that matter are its route, id and nothing else.
+/// The answer of the API port as an answer of the route; `id` is the job or cluster asked about.
 http_reply render(const route& matched, const std::string& id, const pb::ApiReply& reply);
 
 /// Everything about a connection that shapes the head of an answer.
@@ -29,7 +29,7 @@ struct head_options {
   bool chunked = false;  ///< no Content-Length: a stream
 };
 
-/// Status line and headers, up to the empty line. `content_length` is ignored when chunked.
+/// Status line and headers, up to and with the empty line.
 std::string render_head(const http_reply& reply, const head_options& options);
 
 }  // namespace ved::runtime::http
