@@ -138,7 +138,7 @@ result<pb::LocalSupervisor> spool::read_supervisor(const submission_token& token
 }
 
 result<submission_token> spool::read_claim(const job_id& job) const {
-  auto bytes = read_file(claim_path(job) + "/token", 256);
+  auto bytes = read_file(claim_path(job), 256);
   if (!bytes && bytes.error().code == errc::not_found) return submission_token{};
   if (!bytes) return fail(bytes.error());
   return submission_token(*bytes);
@@ -146,21 +146,18 @@ result<submission_token> spool::read_claim(const job_id& job) const {
 
 result<submission_token> spool::claim(const job_id& job, const submission_token& token) const {
   const std::string path = claim_path(job);
-  // '+' stands in no escaped name, so a temporary directory is never mistaken for a claim.
+  // '+' stands in no escaped name, so a temporary file is never mistaken for a claim.
   const std::string temporary = claims_directory() + "/+" + token.str();
-  if (auto made = make_directory(temporary, 0700); !made) return fail(made.error());
-  if (auto put = replace_file_durably(temporary + "/token", token.str()); !put) {
-    return fail(put.error());
-  }
-  // rename(2) replaces only an empty directory, and a claim is never empty.
-  if (::rename(temporary.c_str(), path.c_str()) == 0) {
+  if (auto put = replace_file_synced(temporary, token.str()); !put) return fail(put.error());
+  // link(2) never replaces: the claim appears at once, with its content, or somebody has it.
+  const bool linked = ::link(temporary.c_str(), path.c_str()) == 0;
+  const bool taken = !linked && errno == EEXIST;
+  const error problem = errno_error("link", temporary);
+  ::unlink(temporary.c_str());
+  if (linked) {
     if (auto synced = sync_directory(claims_directory()); !synced) return fail(synced.error());
     return token;
   }
-  const bool taken = errno == ENOTEMPTY || errno == EEXIST;
-  const error problem = errno_error("rename", temporary);
-  std::error_code ignored;
-  std::filesystem::remove_all(temporary, ignored);
   if (!taken) return fail(problem);
   return read_claim(job);
 }
@@ -170,8 +167,7 @@ void spool::remove_half_claims() const {
   if (!names) return;
   for (const std::string& name : *names) {
     if (name[0] != '+' || is_locked(supervisor_path(submission_token(name.substr(1))))) continue;
-    std::error_code ignored;
-    std::filesystem::remove_all(claims_directory() + "/" + name, ignored);
+    ::unlink((claims_directory() + "/" + name).c_str());
   }
 }
 
@@ -180,7 +176,7 @@ void spool::remove_job(const submission_token& token, const job_id& job) const {
   // until then a crash leaves an ended job, which is removed again later.
   std::error_code ignored;
   if (const auto winner = read_claim(job); winner && *winner == token) {
-    std::filesystem::remove_all(claim_path(job), ignored);
+    ::unlink(claim_path(job).c_str());
   }
   ::unlink(supervisor_path(token).c_str());
   const std::string directory = job_directory(token);

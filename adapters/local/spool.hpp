@@ -22,8 +22,8 @@
 ///     jobs/<token>/steps        text: begin and end of each step
 ///     jobs/<token>/stdout, stderr, supervisor.log, work/
 ///     supervisors/<token>       LocalSupervisor; locked by the supervisor as long as it lives
-///     claims/<job id>/token     token of the copy of the job that runs; appears with its
-///                               directory in one rename, is durable before the job starts
+///     claims/<job id>           token of the copy of the job that runs; appears whole, in one
+///                               link(2), and is durable before the job starts
 ///
 /// A job was started if and only if its claim holds its own token. Hence, with the lock free and
 /// no exit file: claim with own token = its supervisor was lost; otherwise = still queued.

@@ -379,9 +379,9 @@ TEST_CASE("local scheduler: old ended jobs are removed, up to a number and an ag
   local_fixture fixture(options);
   conversation talk(fixture);
   const auto first = talk.start(talk.shell_job("exit 0"));
-  talk.wait_for_end(first);
-  const auto second = talk.start(talk.shell_job("exit 0"));
-  talk.wait_for_end(second);
+  // Only while the number decides is it sure to be there until a later one has ended.
+  if (options.ended_max == 1) talk.wait_for_end(first);
+  talk.start(talk.shell_job("exit 0"));
   talk.wait_until("the first one is gone", [&] {
     return std::holds_alternative<absent>(talk.find(first.token));
   });
