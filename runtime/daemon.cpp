@@ -189,7 +189,7 @@ class daemon::implementation {
       actors::io_pool::options how;
       how.name = cluster.cluster_id.str();
       how.workers = cluster.io_workers;
-      how.queue_max = static_cast<std::size_t>(cluster.control_queue_max);
+      how.queue_max = static_cast<std::size_t>(cluster.queue_max);
       pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, std::move(*factory));
     }
     return {};

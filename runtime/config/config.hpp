@@ -124,12 +124,9 @@ struct slurm_k8s_config {
   friend bool operator==(const slurm_k8s_config&, const slurm_k8s_config&) = default;
 };
 
-/// A queue of the local scheduler. Zero: no limit.
+/// A queue of the local scheduler.
 struct local_queue_config {
   std::string name;
-  int priority = 0;  ///< higher starts first
-  int cpus_per_job_max = 0;
-  milliseconds time_limit{0};
 
   friend bool operator==(const local_queue_config&, const local_queue_config&) = default;
 };
@@ -141,7 +138,7 @@ struct local_config {
   int gpus = 0;
   std::string run_as;          ///< user that jobs run as; empty: the daemon's own; needs root
   std::string work_directory;  ///< where jobs' directories are made; empty: STATE/local/CLUSTER
-  std::vector<local_queue_config> queues;  ///< empty: one queue "default" that takes any name
+  std::vector<local_queue_config> queues;  ///< beside "default" and "local"
   milliseconds kill_wait{30'000};          ///< between TERM and KILL
   milliseconds job_poll_interval{500};
 
@@ -243,9 +240,8 @@ struct cluster_config {
   /// Effective: link.connection_timeout, else the scheduler section's.
   milliseconds connection_timeout{30'000};
   int io_workers = 2;
-  int submit_queue_max = 1'024;   ///< submissions that wait for a worker
-  int control_queue_max = 1'024;  ///< cancel, hold, release that wait
-  int submit_batch_max = 64;      ///< submissions in one call
+  int queue_max = 1'024;      ///< calls that wait for a worker
+  int submit_batch_max = 64;  ///< submissions in one call
   int queries_per_minute_max = 60;
   breaker_config breaker;
   /// A message may reach the scheduler this long after it was sent: a lookup that finds nothing

@@ -20,10 +20,7 @@ void describe_link(section& into, cluster_config& c) {
       .range(100, hour)
       .from_another();
   s.add("io_workers", &c.io_workers, "Calls at the same time.").range(1, 64);
-  s.add("submit_queue_max", &c.submit_queue_max, "Submissions that may wait for a worker.")
-      .range(1, 1'000'000);
-  s.add("control_queue_max", &c.control_queue_max, "Other commands that may wait.")
-      .range(1, 1'000'000);
+  s.add("queue_max", &c.queue_max, "Calls that may wait for a worker.").range(1, 1'000'000);
   s.add("submit_batch_max", &c.submit_batch_max, "Submissions in one call.").range(1, 1'000);
   s.add("queries_per_minute_max", &c.queries_per_minute_max, "Queries of every kind.")
       .range(1, 60'000);
@@ -41,9 +38,6 @@ void describe_link(section& into, cluster_config& c) {
 section local_queue_section(local_queue_config& c) {
   section s;
   s.add("name", &c.name, "The queue_name of jobs.").needed("name is required").formed(is_name);
-  s.add("priority", &c.priority, "Higher starts first.").range(-1'000'000, 1'000'000);
-  s.add("cpus_per_job_max", &c.cpus_per_job_max, "0: no limit.").range(0, 65'536);
-  s.add("time_limit", &c.time_limit, "0s: no limit.").range(0, 366 * day);
   return s;
 }
 
@@ -60,7 +54,7 @@ void describe_local(section& into, local_config& c) {
   s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(100, day);
   list queues;
   queues.name = "queues";
-  queues.doc = "Empty: one queue that takes any name.";
+  queues.doc = "Queues that jobs may name, beside default and local.";
   auto* all = &c.queues;
   queues.append = [all] { return local_queue_section(all->emplace_back()); };
   queues.items = [all] {

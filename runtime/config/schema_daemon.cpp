@@ -54,7 +54,8 @@ section describe_http(http_config& c) {
   s.add("port", &c.port, "0: any free port.").range(0, 65'535);
   s.add("trusted_networks", &c.trusted_networks,
         "Prolog and epilog events from here need no token, such as 10.0.0.0/8.")
-      .formed(is_network);
+      .formed(is_network)
+      .unused("prolog and epilog events come with a later version");
   s.add("body_bytes_max", size_target{&c.body_bytes_max}, "Larger requests are refused (413).")
       .range(kib, 64 * mib);
   s.add("header_bytes_max", size_target{&c.header_bytes_max}, "Larger headers are refused (431).")
@@ -105,7 +106,8 @@ section describe_security(security_config& c) {
   auto s = named("security", "Keys.");
   s.add("signing_key_file", &c.signing_key_file,
         "Empty: PROVIDER_SIGNING_KEY_PATH, else STATE/keys/signing.key.")
-      .formed(is_absolute_path);
+      .formed(is_absolute_path)
+      .unused("signed usage records come with a later version");
   return s;
 }
 

@@ -186,7 +186,7 @@ section describe_hpc(config_draft& draft) {
   clusters.name = "clusters";
   clusters.doc =
       "Several clusters at once, instead of the single form. An item takes the keys "
-      "scheduler_type, cluster_id, link, local, slurm, moab and ood as above, and retry of its own.";
+      "scheduler_type, cluster_id, link, local, slurm, moab and ood as above, and its own retry.";
   clusters.example =
       "- cluster_id: alpha\n"
       "  scheduler_type: slurm\n"

@@ -108,7 +108,7 @@ TEST_CASE("config: several clusters take the general retry policy and may change
       local:
         cpus: 4
         queues:
-          - {name: short, time_limit: 1h, priority: 10}
+          - {name: short}
           - {name: long}
     - cluster_id: beta
       scheduler_type: slurm
@@ -125,7 +125,7 @@ TEST_CASE("config: several clusters take the general retry policy and may change
   CHECK(alpha.retry.max_retries == 7);
   CHECK(alpha.poll_interval == milliseconds{500});
   REQUIRE(alpha.local.queues.size() == 2);
-  CHECK(alpha.local.queues[0].time_limit == std::chrono::hours{1});
+  CHECK(alpha.local.queues[1].name == "long");
   CHECK(beta.retry.max_retries == 9);
   CHECK(beta.retry.initial_backoff == seconds{2});
   CHECK(beta.poll_interval == seconds{20});
@@ -327,7 +327,7 @@ TEST_CASE("config: the effective configuration loads to itself", "[runtime][conf
   enabled: true
   retry: {max_retries: 4, retryable_errors: ["a \"b\" \\ c", "ü"]}
   clusters:
-    - {cluster_id: a, scheduler_type: local, local: {queues: [{name: q, time_limit: 90s}]}}
+    - {cluster_id: a, scheduler_type: local, local: {queues: [{name: q}]}}
     - {cluster_id: b, slurm: {ssh: {host: login1}}}
 logging: {level: warn, file: /var/log/ved.log, hooks: debug}
 hooks:

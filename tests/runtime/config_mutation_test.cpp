@@ -25,7 +25,7 @@ const std::string& rich_config() {
       local:
         cpus: 4
         queues:
-          - {name: short, time_limit: 1h}
+          - {name: short}
           - {name: long}
     - cluster_id: b
       scheduler_type: slurm
