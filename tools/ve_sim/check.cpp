@@ -10,6 +10,8 @@ namespace {
 namespace job = core::job;
 
 constexpr std::size_t events_per_job_max = 100'000;
+/// The longest way of a cancel: restart, settling time, lookup, control.
+constexpr auto cancel_time_max = seconds{60};
 
 class checker {
  public:
@@ -50,6 +52,7 @@ class checker {
     check_attempts(name, *events);
     check_end(name, state, wish);
     check_truth(name, id, state);
+    check_cancel(name, id, wish);
   }
 
   /// Replay, stored state and memory agree.
@@ -107,6 +110,10 @@ class checker {
         lost_record = lost_record || one.lost;
         if (!one.lost) tokens.insert(one.token.str());
         if (one.claimed) ran = &one;
+        if (job::is_terminal(state) && !one.lost &&
+            state.scheduler_id.str() == std::to_string(number) &&
+            one.lost_claim_to && end_state(state) != pb::JOB_STATE_CANCELLED)
+          broken(name + " ended with a copy that had lost the claim");
         if (cluster_name != state.cluster.str()) broken(name + " ran on another cluster");
         if (job::is_terminal(state) && cluster::is_live(one) && !all_.wild)
           broken(name + " is finished, and its copy " + std::to_string(number) + " lives on");
@@ -118,6 +125,16 @@ class checker {
     if (tokens.size() > 1 && !all_.wild && !lost_record)
       broken(name + " has copies of " + std::to_string(tokens.size()) + " submissions");
     if (job::is_terminal(state)) check_outcome(name, state, ran, lost_record);
+  }
+
+  /// With nothing in the way, a cancel ends the job soon, or the job ended by itself before.
+  void check_cancel(const std::string& name, const job_id& id, const client_wish& wish) {
+    if (!is_set(wish.calm_cancel_at) || all_.wild) return;
+    for (const auto& [cluster_name, truth] : all_.clusters)
+      for (const auto& [number, one] : truth->copies())
+        if (one.job == id && one.state != pb::JOB_STATE_CANCELLED && !one.lost &&
+            one.finished_at > wish.calm_cancel_at + cancel_time_max)
+          broken(name + ": copy " + std::to_string(number) + " ran on long after its cancel");
   }
 
   /// The final state is what truly happened.
@@ -139,6 +156,10 @@ class checker {
     if (same && end.exit_code != ran->exit_code && end.state == pb::JOB_STATE_FAILED)
       broken(name + ": wrong exit code");
     if (!all_.wild && ran->claimed_at > end.finished_at) broken(name + " ran after its end");
+  }
+
+  static pb::JobState end_state(const job::job& state) {
+    return std::get<job::finished>(state.now).state;
   }
 
   const evidence& all_;

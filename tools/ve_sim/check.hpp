@@ -16,6 +16,7 @@ struct client_wish {
   bool acknowledged = false;
   bool cancel_acknowledged = false;
   bool released = false;  ///< the operator released it once after the faults
+  time_point calm_cancel_at;  ///< acknowledged after the faults had stopped; else unset
 };
 
 /// Everything that is left at the end of a run.

@@ -218,14 +218,10 @@ class world {
     auto answered = std::make_shared<bool>(false);
     daemon_->submit(site_->specs.at(id), "h-" + id.str(), [=, this](const client_answer& answer) {
       *answered = true;
-      if (answer.ok) {
+      if (answer.ok)
         wishes_[id].acknowledged = true;
-      } else if (answer.code == errc::conflict) {
-        // The stream was there already: only a double submission may meet that.
+      else
         again();
-      } else {
-        again();
-      }
     });
     time_.in(seconds{5}, [=, this] {
       if (!*answered) submit(id);
@@ -243,7 +239,9 @@ class world {
   void ask(const job_id& id, job::command what, bool cancel) {
     if (!daemon_ || !wishes_[id].acknowledged) return;
     daemon_->ask(id, std::move(what), [this, id, cancel](const client_answer& answer) {
-      if (answer.ok && cancel) wishes_[id].cancel_acknowledged = true;
+      if (!answer.ok || !cancel) return;
+      wishes_[id].cancel_acknowledged = true;
+      if (calm_) wishes_[id].calm_cancel_at = time_.now();
     });
   }
 
@@ -284,6 +282,8 @@ class world {
       truth->set_down(false);
     }
     for (auto& [name, lies] : lies_) lies->change_plan({});
+    for (const auto& [id, wish] : wishes_)
+      if (luck_.chance(0.3)) ask(id, job::cancel_job{"bob", "too late"}, true);
     operate();
   }
 
