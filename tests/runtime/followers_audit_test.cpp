@@ -1,0 +1,244 @@
+#include <sys/stat.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <set>
+#include <sstream>
+
+#include "runtime/followers/audit.hpp"
+#include "runtime/followers/followers.hpp"
+#include "tests/runtime/followers_support.hpp"
+#include "tests/support/golden_events.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::runtime;
+using json = nlohmann::ordered_json;
+using tests::completed_job;
+using tests::temp_dir;
+using tests::test_log;
+
+namespace {
+
+std::string read_text(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+std::vector<json> read_lines(const std::filesystem::path& file) {
+  std::vector<json> out;
+  std::istringstream in(read_text(file));
+  for (std::string line; std::getline(in, line);) out.push_back(json::parse(line));
+  return out;
+}
+
+/// "job_submitted job_lifecycle_event:queued" of a row of lines.
+std::string types(const std::vector<json>& lines) {
+  std::string out;
+  for (const auto& l : lines) {
+    out += (out.empty() ? "" : " ") + l["event_type"].get<std::string>();
+    if (l["event_type"] == "job_lifecycle_event")
+      out += ":" + l["details"]["event"].get<std::string>();
+  }
+  return out;
+}
+
+std::vector<json> lines_of(const tests::driver& d, const audit_config& switches = {}) {
+  test_log world;
+  world.add(d);
+  job_tracker tracker(*world.log);
+  std::vector<json> out;
+  for (const auto& e : world.events()) {
+    const auto step = tracker.follow(e);
+    REQUIRE(step);
+    for (const auto& text : audit_lines(e, &*step, {{"hpc-1", "slurm"}}, switches))
+      out.push_back(json::parse(text));
+  }
+  return out;
+}
+
+struct running {
+  test_log& world;
+  std::shared_ptr<metrics> numbers = std::make_shared<metrics>(metrics::sources{});
+  std::unique_ptr<followers> all;
+
+  running(test_log& on, const std::filesystem::path& file, audit_config audit = {}) : world(on) {
+    config settings;
+    audit.log_path = file.string();
+    settings.hpc.audit = audit;
+    auto started = followers::start({settings, on.log, on.feed, on.logs, numbers,
+                                     [&on](auto request) { return on.append(std::move(request)); }});
+    REQUIRE(started);
+    all = std::move(*started);
+  }
+  /// Until the file holds that many lines.
+  static bool holds(const std::filesystem::path& file, std::size_t lines) {
+    const auto until = std::chrono::steady_clock::now() + tests::patience;
+    while (std::chrono::steady_clock::now() < until) {
+      const auto text = read_text(file);
+      if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) >= lines) return true;
+      std::this_thread::sleep_for(milliseconds{5});
+    }
+    return false;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("audit: a job's life in the guide's format", "[runtime][followers][audit]") {
+  const auto lines = lines_of(completed_job("job-123"));
+  CHECK(types(lines) ==
+        "job_lifecycle_event:accepted job_lifecycle_event:submission_intended job_submitted "
+        "job_lifecycle_event:submitted job_lifecycle_event:queued job_lifecycle_event:started "
+        "job_lifecycle_event:completed");
+  const auto& submitted = lines[2];
+  std::vector<std::string> keys;
+  for (const auto& [key, value] : submitted.items()) keys.push_back(key);
+  CHECK(keys == std::vector<std::string>{"timestamp", "event_type", "job_id", "cluster_id",
+                                         "details", "success"});
+  CHECK(submitted["job_id"] == "job-123");
+  CHECK(submitted["cluster_id"] == "hpc-1");
+  CHECK(submitted["details"]["scheduler_job_id"] == "17");
+  CHECK(submitted["details"]["scheduler_type"] == "slurm");
+  CHECK(submitted["details"]["position"] == 3);
+  CHECK(submitted["details"]["principal"] == "alice");
+  CHECK(submitted["success"] == true);
+  CHECK(lines.back()["details"]["prev_state"] == "running");
+  CHECK(lines.back()["details"]["current_state"] == "completed");
+}
+
+TEST_CASE("audit: every event of a job has a line, and failures say so",
+          "[runtime][followers][audit]") {
+  std::set<std::string> seen;
+  for (const auto& [name, d] : tests::golden_streams()) {
+    std::set<std::uint64_t> positions;
+    for (const auto& line : lines_of(d)) {
+      seen.insert(line["event_type"].get<std::string>());
+      positions.insert(line["details"]["position"].get<std::uint64_t>());
+      if (line["event_type"].get<std::string>().ends_with("_failed"))
+        CHECK(line["success"] == false);
+    }
+    CAPTURE(name);
+    // A status that changes neither state nor callback has none: at most a few.
+    CHECK(positions.size() + 3 >= d.log.size());
+  }
+  CHECK(seen.contains("job_submission_failed"));
+  CHECK(seen.contains("job_cancelled"));
+  CHECK(seen.contains("job_max_retries_exceeded"));
+}
+
+TEST_CASE("audit: the switches leave out what they name", "[runtime][followers][audit]") {
+  audit_config quiet;
+  quiet.log_job_events = false;
+  CHECK(lines_of(completed_job("j-1"), quiet).empty());
+  quiet.log_security_events = false;
+  CHECK_FALSE(is_wanted(quiet, "authentication_failed"));
+  CHECK(is_wanted(quiet, "status_reported"));
+  quiet.log_usage_reports = false;
+  CHECK_FALSE(is_wanted(quiet, "status_reported"));
+  CHECK(is_wanted(quiet, "cluster_down"));
+}
+
+TEST_CASE("audit: the file is 0640, follows a rename only at reopen, and mends a torn line",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "log" / "audit.log";
+  audit_file file(path);
+  REQUIRE(file.append("{\"a\":1}\n"));
+  struct stat is {};
+  REQUIRE(::stat(path.c_str(), &is) == 0);
+  CHECK((is.st_mode & 0777) == 0640);
+
+  std::filesystem::rename(path, path.string() + ".1");
+  REQUIRE(file.append("{\"a\":2}\n"));
+  REQUIRE(file.reopen());
+  REQUIRE(file.append("{\"a\":3}\n"));
+  CHECK(read_text(path.string() + ".1") == "{\"a\":1}\n{\"a\":2}\n");
+  CHECK(read_text(path) == "{\"a\":3}\n");
+
+  std::ofstream(path, std::ios::app) << "{\"a\":";
+  REQUIRE(file.reopen());
+  REQUIRE(file.append("{\"a\":4}\n"));
+  CHECK(read_text(path) == "{\"a\":3}\n{\"a\":\n{\"a\":4}\n");
+}
+
+TEST_CASE("audit: a file that cannot be written is named, and caught up with later",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto blocked = dir.path() / "log";
+  std::ofstream(blocked) << "a file where a directory should be";
+  const auto path = blocked / "audit.log";
+  audit_file file(path);
+  const auto refused = file.append("x\n");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find(path.string()) != std::string::npos);
+
+  test_log world;
+  world.begin();
+  running daemon(world, path);
+  world.add(completed_job("j-1"));
+  std::filesystem::remove(blocked);
+  REQUIRE(running::holds(path, 8));
+  CHECK(types(read_lines(path)).starts_with("service_started job_lifecycle_event:accepted"));
+}
+
+TEST_CASE("audit: after a crash lines may come again, with the positions that they had",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  test_log world;
+  world.begin();
+  world.add(completed_job("j-1"));
+  {
+    running daemon(world, path);
+    REQUIRE(running::holds(path, 8));
+    daemon.all->stop();
+    CHECK(*world.log->cursor("audit") == world.log->last_position());
+  }
+  const auto once = read_lines(path);
+  {
+    running daemon(world, path);  // a clean restart repeats nothing
+    world.add("daemon", [](auto& e) { e.mutable_daemon_stopped()->set_reason("asked to"); });
+    REQUIRE(running::holds(path, once.size() + 1));
+  }
+  CHECK(read_lines(path).size() == once.size() + 1);
+
+  REQUIRE(world.log->set_cursor("audit", 0));  // as if the crash had come before it was stored
+  running daemon(world, path);
+  REQUIRE(running::holds(path, 2 * (once.size() + 1)));
+  const auto twice = read_lines(path);
+  for (std::size_t i = 0; i < once.size(); ++i)
+    CHECK(twice[once.size() + 1 + i] == once[i]);
+}
+
+TEST_CASE("audit: notes of refused requests are written, bounded, and never lost in silence",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  test_log world;
+  world.begin();
+  {
+    running daemon(world, path);
+    daemon.all->audit({"authentication_failed", "", "",
+                       {{"source", "http 127.0.0.1"}, {"odd", "a\nb\xff"}}, false});
+    REQUIRE(running::holds(path, 2));
+  }
+  const auto lines = read_lines(path);
+  const auto& note = lines[lines[0]["event_type"] == "authentication_failed" ? 0 : 1];
+  CHECK(note["event_type"] == "authentication_failed");
+  CHECK(note["details"]["source"] == "http 127.0.0.1");
+  CHECK(note["success"] == false);
+
+  audit_inbox inbox;
+  for (std::size_t i = 0; i < audit_notes_max + 7; ++i)
+    inbox.put({"unauthorized_access", "", "", {}, false}, tests::t0);
+  CHECK(inbox.waiting(100'000).size() == audit_notes_max);
+  inbox.written(audit_notes_max);
+  inbox.put({"unauthorized_access", "", "", {}, false}, tests::t0);
+  const auto after = inbox.waiting(10);
+  REQUIRE(after.size() == 2);
+  CHECK(json::parse(after[0])["event_type"] == "audit_notes_dropped");
+  CHECK(json::parse(after[0])["details"]["count"] == "7");
+}

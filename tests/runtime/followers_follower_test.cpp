@@ -1,0 +1,183 @@
+#include <catch2/catch.hpp>
+#include <set>
+
+#include "runtime/followers/follower.hpp"
+#include "runtime/followers/job_tracker.hpp"
+#include "tests/runtime/followers_support.hpp"
+#include "tests/support/golden_events.hpp"
+
+using namespace ved;
+using namespace ved::runtime;
+using tests::completed_job;
+using tests::test_log;
+
+namespace {
+
+struct seen {
+  std::vector<std::uint64_t> positions;
+  std::size_t calls = 0;
+  std::size_t batch_max = 0;
+};
+
+class recorder final : public consumer {
+ public:
+  explicit recorder(tests::watched<seen>& out, std::size_t failures = 0)
+      : out_(out), failures_(failures) {}
+  result<void> take(const std::vector<pb::Envelope>& batch) override {
+    const bool bad = failures_ > 0;
+    if (bad) --failures_;
+    out_.change([&](seen& s) {
+      ++s.calls;
+      s.batch_max = std::max(s.batch_max, batch.size());
+      if (bad) return;
+      for (const auto& e : batch) s.positions.push_back(e.position());
+    });
+    if (bad) return fail(errc::unavailable, "not now");
+    return {};
+  }
+
+ private:
+  tests::watched<seen>& out_;
+  std::size_t failures_;
+};
+
+follower::options quick(const std::string& name) {
+  follower::options how;
+  how.name = name;
+  how.pace = milliseconds{1};
+  how.backoff_initial = milliseconds{1};
+  return how;
+}
+
+std::vector<std::uint64_t> up_to(std::uint64_t last) {
+  std::vector<std::uint64_t> out;
+  for (std::uint64_t i = 1; i <= last; ++i) out.push_back(i);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("follower: it hands over what was there and what comes, in order and once",
+          "[runtime][followers]") {
+  test_log world;
+  tests::watched<seen> out;
+  world.add(completed_job("j-1"));
+  auto how = quick("f");
+  how.batch_max = 3;
+  follower f(how, 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out));
+  for (int i = 2; i <= 20; ++i) world.add(completed_job("j-" + std::to_string(i)));
+  const auto last = world.log->last_position();
+  REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
+  f.stop();
+  CHECK(out.get().positions == up_to(last));
+  CHECK(out.get().batch_max <= 3);
+  CHECK(f.position() == last);
+  CHECK(*world.log->cursor("f") == last);
+}
+
+TEST_CASE("follower: a failing consumer gets the same batch again", "[runtime][followers]") {
+  test_log world;
+  tests::watched<seen> out;
+  world.add(completed_job("j-1"));
+  follower f(quick("f"), 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out, 3));
+  const auto last = world.log->last_position();
+  REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
+  f.stop();
+  CHECK(out.get().positions == up_to(last));
+  CHECK(out.get().calls == 4);
+}
+
+TEST_CASE("follower: the next start goes on after the cursor", "[runtime][followers]") {
+  test_log world;
+  tests::watched<seen> out;
+  world.add(completed_job("j-1"));
+  const auto first = world.log->last_position();
+  {
+    follower f(quick("f"), 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out));
+    REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= first; }));
+  }
+  world.add(completed_job("j-2"));
+  const auto cursor = *world.log->cursor("f");
+  CHECK(cursor == first);
+  follower f(quick("f"), cursor, world.log, world.feed, world.logs,
+             std::make_unique<recorder>(out));
+  const auto last = world.log->last_position();
+  REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
+  f.stop();
+  CHECK(out.get().positions == up_to(last));
+}
+
+TEST_CASE("follower: many batches cost few cursor writes", "[runtime][followers]") {
+  test_log world;
+  tests::watched<seen> out;
+  auto how = quick("f");
+  how.settle_interval = std::chrono::hours{1};
+  follower f(how, 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out));
+  const auto before = world.disk->syncs();
+  constexpr std::uint64_t jobs = 50;
+  for (std::uint64_t i = 0; i < jobs; ++i) {
+    world.add(completed_job("j-" + std::to_string(i)));
+    const auto last = world.log->last_position();
+    REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
+  }
+  f.stop();
+  // One sync per commit; the cursor's at the start (if events were there by then) and at the stop.
+  CHECK(world.disk->syncs() - before <= jobs + 2);
+  CHECK(*world.log->cursor("f") == world.log->last_position());
+}
+
+TEST_CASE("follower: a consumer that is stuck does not hold up the writer",
+          "[runtime][followers]") {
+  class stuck final : public consumer {
+   public:
+    explicit stuck(tests::watched<bool>& open) : open_(open) {}
+    result<void> take(const std::vector<pb::Envelope>&) override {
+      open_.wait([](const bool& open) { return open; });
+      return {};
+    }
+
+   private:
+    tests::watched<bool>& open_;
+  };
+  test_log world;
+  tests::watched<bool> gate;
+  follower f(quick("f"), 0, world.log, world.feed, world.logs, std::make_unique<stuck>(gate));
+  for (int i = 0; i < 200; ++i) world.add(completed_job("j-" + std::to_string(i)));
+  CHECK(f.position() == 0);
+  gate.change([](bool& open) { open = true; });
+  f.stop();
+}
+
+TEST_CASE("job tracker: it tells every step, whatever it has forgotten meanwhile",
+          "[runtime][followers]") {
+  test_log world;
+  // Interleaved, so that a tracker that keeps one job forgets at every event.
+  auto streams = tests::golden_streams();
+  for (std::size_t i = 0; i < 100; ++i) {
+    for (auto& [name, d] : streams) {
+      if (i >= d.log.size()) continue;
+      world.add("job/" + name, [&](auto& e) {
+        e = d.log[i];
+        e.clear_position();
+        e.clear_version();
+        e.clear_stream();
+      });
+    }
+  }
+  const auto kept = GENERATE(std::size_t{1}, std::size_t{100});
+  job_tracker tracker(*world.log, kept);
+  std::map<std::string, std::string> records;
+  for (const auto& e : world.events()) {
+    const int times = e.position() % 3 == 0 ? 2 : 1;  // a batch that came again
+    for (int i = 0; i < times; ++i) {
+      const auto step = tracker.follow(e);
+      REQUIRE(step);
+      auto before = tests::job::to_record(step->before).SerializeAsString();
+      if (e.version() > 1) CHECK(before == records[e.stream()]);
+      if (i + 1 == times) records[e.stream()] = tests::job::to_record(step->after).SerializeAsString();
+    }
+  }
+  CHECK(records.size() == streams.size());
+  for (const auto& [name, d] : streams)
+    CHECK(records["job/" + name] == tests::job::to_record(d.state).SerializeAsString());
+}

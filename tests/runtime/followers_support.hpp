@@ -1,0 +1,145 @@
+#pragma once
+
+#include <chrono>
+#include <condition_variable>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "actors/job/projection.hpp"
+#include "actors/shell/commit_feed.hpp"
+#include "actors/shell/log_sink.hpp"
+#include "store/event_log.hpp"
+#include "store/memory_kv.hpp"
+#include "tests/support/job_fixture.hpp"
+
+/// A real log in memory with its feed, for tests of what reads along behind it.
+namespace ved::tests {
+
+/// How long a test waits for what must happen; only a failing test takes so long.
+constexpr std::chrono::seconds patience{20};
+
+class test_log {
+ public:
+  explicit test_log(std::shared_ptr<store::memory_disk> on = std::make_shared<store::memory_disk>())
+      : disk(std::move(on)), feed(std::make_shared<actors::commit_feed>()) {
+    auto opened = store::event_log::open(
+        store::open_memory(disk), {{core::fold, core::index_keys}, 0, false});
+    if (!opened) throw std::runtime_error(opened.error().message);
+    log = std::move(*opened);
+  }
+
+  /// As the log's writer does it.
+  result<store::append_ack> append(store::append_request request) {
+    const std::lock_guard lock(writer_);
+    now_ += seconds{1};
+    const auto done = log->commit(std::span(&request, 1), now_);
+    if (!done) return fail(done.error());
+    feed->publish({log->last_position(), {request.stream}});
+    { const std::lock_guard news(mutex_); }
+    changed_.notify_all();
+    return done->front();
+  }
+
+  /// Appends what happened to the job since the last call.
+  void add(const driver& d) {
+    const auto stream = core::job_stream(d.state.id.str());
+    const auto head = log->state(stream);
+    const auto version = *head ? (*head)->version : 0;
+    store::append_request request;
+    request.stream = stream;
+    request.expected_version = version;
+    for (auto i = static_cast<std::size_t>(version); i < d.log.size(); ++i) {
+      auto e = d.log[i];
+      e.clear_position();
+      e.clear_version();
+      e.set_principal("alice");
+      request.events.push_back(std::move(e));
+    }
+    if (request.events.empty()) return;
+    request.state = job::to_record(d.state).SerializeAsString();
+    if (auto done = append(std::move(request)); !done)
+      throw std::runtime_error(done.error().message);
+  }
+
+  /// An event of another stream.
+  void add(const std::string& stream, const std::function<void(pb::Envelope&)>& fill) {
+    const auto head = log->state(stream);
+    store::append_request request;
+    request.stream = stream;
+    request.expected_version = *head ? (*head)->version : 0;
+    fill(request.events.emplace_back());
+    if (auto done = append(std::move(request)); !done)
+      throw std::runtime_error(done.error().message);
+  }
+
+  /// The daemon's start, so that the log is not empty.
+  void begin() {
+    add("daemon", [](auto& e) { e.mutable_daemon_started()->set_version("1"); });
+  }
+
+  /// Waits for a commit after which `reached` holds.
+  bool wait(const std::function<bool()>& reached) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, patience, reached);
+  }
+
+  std::vector<pb::HookDelivered> records(const std::string& hook) const {
+    std::vector<pb::HookDelivered> out;
+    const auto stream = log->read_stream("hook/" + hook, 0, 1000);
+    for (const auto& e : stream.value()) out.push_back(e.hook_delivered());
+    return out;
+  }
+
+  std::vector<pb::Envelope> events() const { return log->read(0, 10'000).value(); }
+
+  std::shared_ptr<store::memory_disk> disk;
+  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<actors::commit_feed> feed;
+  std::shared_ptr<actors::log_sink> logs = std::make_shared<actors::log_sink>();
+
+ private:
+  std::mutex writer_;
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  time_point now_ = t0;
+};
+
+/// A value that threads change and tests wait for.
+template <class T>
+class watched {
+ public:
+  void change(const std::function<void(T&)>& how) {
+    const std::lock_guard lock(mutex_);
+    how(value_);
+    changed_.notify_all();
+  }
+  bool wait(const std::function<bool(const T&)>& reached) {
+    std::unique_lock lock(mutex_);
+    return changed_.wait_for(lock, patience, [&] { return reached(value_); });
+  }
+  T get() {
+    const std::lock_guard lock(mutex_);
+    return value_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  T value_{};
+};
+
+/// A job that ran to its end: pending, queued, running, completed.
+inline driver completed_job(const std::string& id) {
+  driver d(sample_spec(id));
+  d.pass(seconds{1}).submission(job::submission_result::accepted, "17");
+  d.pass(seconds{1}).status(pb::JOB_STATE_RUNNING);
+  d.pass(seconds{1}).status(pb::JOB_STATE_COMPLETED);
+  return d;
+}
+
+}  // namespace ved::tests

@@ -1,0 +1,283 @@
+#include <catch2/catch.hpp>
+#include <fstream>
+#include <nlohmann/json.hpp>
+
+#include "runtime/followers/followers.hpp"
+#include "runtime/followers/hooks.hpp"
+#include "tests/runtime/hooks_support.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::runtime;
+using adapters::hooks::delivery;
+using adapters::hooks::delivery_outcome;
+using tests::completed_job;
+using tests::receiver;
+using tests::temp_dir;
+using tests::test_log;
+using sub = tests::job::submission_result;
+
+namespace {
+
+/// What one hook was told, and how it answered.
+struct told {
+  std::vector<std::string> ids;
+};
+
+/// One hook with a receiver made of a function, started as the daemon does it.
+class one_hook {
+ public:
+  one_hook(test_log& world, const hook_config& hook, deliver_function deliver,
+           append_function append = {}) {
+    auto start = find_start(*world.log, hook.name);
+    REQUIRE(start);
+    if (!append)
+      append = [&world](store::append_request r) { return world.append(std::move(r)); };
+    hook_parts parts;
+    parts.hook = hook;
+    parts.start = *start;
+    parts.limits.backoff_initial = milliseconds{1};
+    parts.log = world.log;
+    parts.logs = world.logs;
+    parts.append = std::move(append);
+    parts.deliver = std::move(deliver);
+    follower::options how;
+    how.name = hook_stream(hook.name);
+    how.pace = milliseconds{1};
+    reader_ = std::make_unique<follower>(how, start->position, world.log, world.feed, world.logs,
+                                         make_hook_consumer(std::move(parts)));
+  }
+  void stop() { reader_->stop(); }
+
+ private:
+  std::unique_ptr<follower> reader_;
+};
+
+hook_config site(int attempts = 3) {
+  hook_config hook;
+  hook.name = "site";
+  hook.max_attempts = attempts;
+  return hook;
+}
+
+deliver_function accept_all(tests::watched<told>& out) {
+  return [&out](const delivery& what, const std::stop_token&) {
+    out.change([&](told& t) { t.ids.push_back(what.id); });
+    return delivery_outcome{true, "exit 0"};
+  };
+}
+
+std::string callbacks(const std::vector<std::string>& ids) {
+  std::string out;
+  for (const auto& id : ids) out += (out.empty() ? "" : " ") + id.substr(id.rfind(':') + 1);
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recorded",
+          "[runtime][hooks]") {
+  ::setenv("no_proxy", "127.0.0.1", 1);
+  temp_dir dir;
+  const auto file = (dir.path() / "told").string();
+  receiver server([](const auto&) { return receiver::status(200); });
+  config settings;
+  settings.hpc.audit.enabled = false;
+  settings.hooks.resize(2);
+  settings.hooks[0].name = "web";
+  settings.hooks[0].url = server.url();
+  settings.hooks[0].signing_secret = secret{"k"};
+  settings.hooks[1].name = "script";
+  settings.hooks[1].callbacks = {"started", "completed"};
+  settings.hooks[1].command = {"/bin/sh", "-c", "echo $VED_JOB_ID $VED_CALLBACK $VED_STATE >> " + file};
+
+  test_log world;
+  world.begin();
+  const auto numbers = std::make_shared<metrics>(metrics::sources{});
+  auto all = followers::start({settings, world.log, world.feed, world.logs, numbers,
+                               [&](auto r) { return world.append(std::move(r)); }});
+  REQUIRE(all);
+  world.add(completed_job("j-1"));
+  REQUIRE(world.wait([&] {
+    return world.records("web").size() == 4 && world.records("script").size() == 2;
+  }));
+  (*all)->stop();
+
+  std::vector<std::string> ids;
+  for (auto& r : server.requests.get()) {
+    ids.push_back(r.headers["x-ved-delivery"]);
+    const auto body = nlohmann::json::parse(r.body);
+    CHECK(body["job_id"] == "j-1");
+    CHECK(body["delivery_id"] == ids.back());
+  }
+  CHECK(callbacks(ids) == "submitted queued started completed");
+  std::ifstream in(file);
+  const std::string text{std::istreambuf_iterator<char>(in), {}};
+  CHECK(text == "j-1 started running\nj-1 completed completed\n");
+  for (const auto& r : world.records("web")) {
+    CHECK(r.delivered());
+    CHECK(r.attempts() == 1);
+    CHECK(r.detail() == "HTTP 200");
+  }
+  CHECK(*world.log->cursor("hook/web") > 1);
+  CHECK(world.log->verify()->ok);
+}
+
+TEST_CASE("hooks: a failing receiver is tried again and then given up, in order",
+          "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  tests::watched<told> out;
+  one_hook hook(world, site(3), [&](const delivery& what, const std::stop_token&) {
+    out.change([&](told& t) { t.ids.push_back(what.id); });
+    // "queued" never gets through, "started" at its second try.
+    const bool ok = what.callback == "started" ? what.attempt == 2 : what.callback != "queued";
+    return delivery_outcome{ok, ok ? "HTTP 200" : "HTTP 500"};
+  });
+  world.add(completed_job("j-1"));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  CHECK(callbacks(out.get().ids) == "submitted queued queued queued started started completed");
+  const auto records = world.records("site");
+  CHECK_FALSE(records[1].delivered());
+  CHECK(records[1].attempts() == 3);
+  CHECK(records[1].detail() == "HTTP 500");
+  CHECK(records[2].delivered());
+  CHECK(records[2].attempts() == 2);
+}
+
+TEST_CASE("hooks: a slow hook delays neither another one nor the writer", "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  tests::watched<told> out;
+  auto slow_config = site();
+  slow_config.name = "slow";
+  tests::watched<bool> reached;
+  one_hook slow(world, slow_config, [&](const delivery&, const std::stop_token& stop) {
+    reached.change([](bool& b) { b = true; });
+    std::mutex m;
+    std::condition_variable_any never;
+    std::unique_lock lock(m);
+    never.wait(lock, stop, [] { return false; });
+    return delivery_outcome{false, "ended"};
+  });
+  one_hook quick(world, site(), accept_all(out));
+  world.add(completed_job("j-1"));
+  REQUIRE(reached.wait([](const bool& b) { return b; }));
+  for (int i = 2; i <= 30; ++i) world.add(completed_job("j-" + std::to_string(i)));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4 * 30; }));
+  quick.stop();
+  slow.stop();
+  CHECK(world.records("slow").empty());
+}
+
+TEST_CASE("hooks: after a crash only what was not recorded comes again, under the same id",
+          "[runtime][hooks]") {
+  const auto disk = std::make_shared<store::memory_disk>();
+  tests::watched<told> out;
+  {
+    test_log world(disk);
+    world.begin();
+    // The third record is never written: the process dies after the delivery.
+    int records = 0;
+    one_hook hook(world, site(), accept_all(out), [&](store::append_request r) {
+      if (++records >= 3)
+        return result<store::append_ack>(fail(errc::unavailable, "the writer is gone"));
+      return world.append(std::move(r));
+    });
+    world.add(completed_job("j-1"));
+    REQUIRE(out.wait([](const told& t) { return t.ids.size() == 3; }));
+    hook.stop();
+    // The cursor may lag behind the records by any amount.
+    REQUIRE(world.log->set_cursor("hook/site", 1));
+  }
+  disk->crash();
+  test_log world(disk);
+  one_hook hook(world, site(), accept_all(out));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  const auto ids = out.get().ids;
+  CHECK(callbacks(ids) == "submitted queued started started completed");
+  CHECK(ids[2] == ids[3]);
+}
+
+TEST_CASE("hooks: a crash between two callbacks of one event repeats only the second",
+          "[runtime][hooks]") {
+  const auto disk = std::make_shared<store::memory_disk>();
+  tests::watched<told> out;
+  {
+    test_log world(disk);
+    world.begin();
+    int records = 0;
+    one_hook hook(world, site(), accept_all(out), [&](store::append_request r) {
+      if (++records >= 2)
+        return result<store::append_ack>(fail(errc::unavailable, "the writer is gone"));
+      return world.append(std::move(r));
+    });
+    world.add(completed_job("j-1"));
+    REQUIRE(out.wait([](const told& t) { return t.ids.size() == 2; }));
+  }
+  disk->crash();
+  test_log world(disk);
+  one_hook hook(world, site(), accept_all(out));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  CHECK(callbacks(out.get().ids) == "submitted queued queued started completed");
+}
+
+TEST_CASE("hooks: a record whose acknowledgement was lost is neither repeated nor delivered again",
+          "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  tests::watched<told> out;
+  bool lose = true;
+  one_hook hook(world, site(), accept_all(out), [&](store::append_request r) {
+    auto done = world.append(std::move(r));
+    if (!std::exchange(lose, false)) return done;
+    return result<store::append_ack>(fail(errc::unknown_outcome, "no answer in time"));
+  });
+  world.add(completed_job("j-1"));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  CHECK(callbacks(out.get().ids) == "submitted queued started completed");
+}
+
+TEST_CASE("hooks: a new hook hears nothing of the past, also after a crash in its first second",
+          "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  world.add(completed_job("old"));
+  const auto start = find_start(*world.log, "site");
+  REQUIRE(start);
+  CHECK(start->position == world.log->last_position());
+  world.add(completed_job("new"));  // and then the crash: nothing was read
+  tests::watched<told> out;
+  one_hook hook(world, site(), accept_all(out));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  for (const auto& r : world.records("site")) CHECK(r.job_id() == "new");
+}
+
+TEST_CASE("hooks: a stop while a delivery runs ends it and counts it for nothing",
+          "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  tests::watched<bool> reached;
+  {
+    one_hook hook(world, site(1), [&](const delivery&, const std::stop_token& stop) {
+      reached.change([](bool& b) { b = true; });
+      std::mutex m;
+      std::condition_variable_any never;
+      std::unique_lock lock(m);
+      never.wait(lock, stop, [] { return false; });
+      return delivery_outcome{false, "ended"};
+    });
+    world.add(completed_job("j-1"));
+    REQUIRE(reached.wait([](const bool& b) { return b; }));
+    hook.stop();
+  }
+  CHECK(world.records("site").empty());
+  tests::watched<told> out;
+  one_hook again(world, site(1), accept_all(out));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+}
