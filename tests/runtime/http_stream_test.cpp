@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "runtime/http/sse.hpp"
 #include "tests/runtime/http_support.hpp"
 
 using namespace ved;
@@ -224,4 +225,16 @@ TEST_CASE("event stream: commits while it asks are not missed", "[runtime][http]
     up.commit("j-1");
   }
   REQUIRE(client.read_until("\r\n0\r\n\r\n").find("id: 200\n") != std::string::npos);
+}
+
+TEST_CASE("event stream: an event that the client has is not sent again", "[runtime][http]") {
+  runtime::http::sse_cursor cursor(1);
+  pb::EventList events;
+  for (std::uint64_t version = 1; version <= 3; ++version)
+    events.add_events()->set_version(version);
+  const auto text = cursor.take(events);
+  REQUIRE(text.starts_with("id: 2\nevent: unknown\ndata: {"));
+  REQUIRE(cursor.after_version() == 3);
+  REQUIRE(cursor.take(events).empty());
+  REQUIRE_FALSE(cursor.finished());
 }
