@@ -111,16 +111,15 @@ class checker {
         if (!one.lost) tokens.insert(one.token.str());
         if (one.claimed) ran = &one;
         if (job::is_terminal(state) && !one.lost &&
-            state.scheduler_id.str() == std::to_string(number) &&
-            one.lost_claim_to && end_state(state) != pb::JOB_STATE_CANCELLED)
+            state.scheduler_id.str() == std::to_string(number) && one.lost_claim_to &&
+            end_state(state) != pb::JOB_STATE_CANCELLED)
           broken(name + " ended with a copy that had lost the claim");
         if (cluster_name != state.cluster.str()) broken(name + " ran on another cluster");
         if (job::is_terminal(state) && cluster::is_live(one) && !all_.wild)
           broken(name + " is finished, and its copy " + std::to_string(number) + " lives on");
       }
     }
-    if (executions > 1)
-      broken(name + " was executed " + std::to_string(executions) + " times");
+    if (executions > 1) broken(name + " was executed " + std::to_string(executions) + " times");
     // A job whose record was lost is allowed to be sent again: it was surely gone.
     if (tokens.size() > 1 && !all_.wild && !lost_record)
       broken(name + " has copies of " + std::to_string(tokens.size()) + " submissions");
@@ -151,8 +150,8 @@ class checker {
     const bool same = end.state == ran->state ||
                       (end.state == pb::JOB_STATE_TIMEOUT && ran->state == pb::JOB_STATE_CANCELLED);
     if (!same)
-      broken(name + " is " + std::string(job::state_name(end.state)) + ", but the copy that ran is " +
-             std::string(job::state_name(ran->state)));
+      broken(name + " is " + std::string(job::state_name(end.state)) +
+             ", but the copy that ran is " + std::string(job::state_name(ran->state)));
     if (same && end.exit_code != ran->exit_code && end.state == pb::JOB_STATE_FAILED)
       broken(name + ": wrong exit code");
     if (!all_.wild && ran->claimed_at > end.finished_at) broken(name + " ran after its end");
@@ -168,6 +167,8 @@ class checker {
 
 }  // namespace
 
-std::vector<std::string> check(const evidence& all) { return checker(all).run(); }
+std::vector<std::string> check(const evidence& all) {
+  return checker(all).run();
+}
 
 }  // namespace ved::sim

@@ -15,7 +15,7 @@ struct client_wish {
   job_id job;
   bool acknowledged = false;
   bool cancel_acknowledged = false;
-  bool released = false;  ///< the operator released it once after the faults
+  bool released = false;      ///< the operator released it once after the faults
   time_point calm_cancel_at;  ///< acknowledged after the faults had stopped; else unset
 };
 

@@ -128,7 +128,9 @@ int cluster::executions(const job_id& job) const {
   return it == executions_.end() ? 0 : it->second;
 }
 
-bool cluster::is_live(const copy& one) { return !one.lost && !is_final(one.state); }
+bool cluster::is_live(const copy& one) {
+  return !one.lost && !is_final(one.state);
+}
 
 void cluster::set_down(bool down) {
   if (down_ != down) story_.add(time_.now(), name_ + (down ? ": down" : ": up again"));
@@ -150,8 +152,7 @@ copy& cluster::make_copy(const adapters::submission& what, bool doubled) {
   plan_start(made, luck_.chance(0.5) ? luck_.between(milliseconds{1}, seconds{1})
                                      : luck_.between(seconds{1}, seconds{60}));
   if (luck_.chance(faults_.loses_record)) {
-    time_.in(luck_.between(milliseconds{1}, seconds{100}),
-             [this, id = made.id] { lose(id); });
+    time_.in(luck_.between(milliseconds{1}, seconds{100}), [this, id = made.id] { lose(id); });
   }
   return made;
 }

@@ -34,11 +34,11 @@ struct copy {
   microseconds limit{0};  ///< 0: none
   int exit_code = 0;
   std::optional<submission_token> lost_claim_to;
-  bool claimed = false;     ///< it passed the claim: the user's work ran
+  bool claimed = false;  ///< it passed the claim: the user's work ran
   time_point claimed_at;
-  bool doubled = false;     ///< one of two copies of one submission
-  bool lost = false;        ///< its record is gone, and so is its process
-  unsigned plan = 0;        ///< planned transitions of an older plan are void
+  bool doubled = false;  ///< one of two copies of one submission
+  bool lost = false;     ///< its record is gone, and so is its process
+  unsigned plan = 0;     ///< planned transitions of an older plan are void
 };
 
 /// The truth: what one scheduler did. Outlives crashes of the daemon.

@@ -23,7 +23,9 @@ std::vector<std::string> names_of(
   return out;
 }
 
-client_answer refusal(const error& why) { return {false, why.code, why.message, false}; }
+client_answer refusal(const error& why) {
+  return {false, why.code, why.message, false};
+}
 
 }  // namespace
 
@@ -35,7 +37,9 @@ daemon::daemon(site& where, std::unique_ptr<store::event_log> log)
   for (const auto& [name, port] : site_.ports) start_link(name);
 }
 
-daemon::~daemon() { *alive_ = false; }
+daemon::~daemon() {
+  *alive_ = false;
+}
 
 void daemon::later(microseconds pause, std::function<void()> what) {
   site_.time.in(pause, [alive = alive_, run = std::move(what)] {
@@ -286,8 +290,7 @@ void daemon::write() {
   for (std::size_t i = 0; i < waiting.size() && *alive; ++i) waiting[i](std::move((*acks)[i]));
   if (!*alive) return;
   writing_ = !appends_.empty();
-  if (writing_)
-    later(site_.luck.between(microseconds{100}, milliseconds{5}), [this] { write(); });
+  if (writing_) later(site_.luck.between(microseconds{100}, milliseconds{5}), [this] { write(); });
 }
 
 // --- links and their workers ---------------------------------------------------------------------
@@ -339,7 +342,8 @@ void daemon::call(const std::string& cluster, link::order what) {
   const bool slow = stuck || luck.chance(site_.faults.slow_call);
   const auto takes = slow ? left : luck.between(milliseconds{1}, milliseconds{300});
   const auto effect_after = luck.between(microseconds{0}, takes);
-  // At the deadline our own time-out strikes: nothing is known. Half of the slow calls just make it.
+  // At the deadline our own time-out strikes: nothing is known. Half of the slow calls just make
+  // it.
   const bool answer_lost = slow && !stuck && luck.chance(0.5);
   const auto returns_after = stuck ? left * 2 : takes;
   const bool outlives = luck.chance(0.5);
@@ -397,8 +401,8 @@ void daemon::crash_some_link() {
   site_.story.add(site_.time.now(), "link of " + name + " fails");
   // Calls that wait for a worker die with nobody to answer; those under way go on.
   it->second.queue.clear();
-  const auto verdict = restarts_.ended(child, core::supervisor::ending::failure, "killed",
-                                       site_.time.now());
+  const auto verdict =
+      restarts_.ended(child, core::supervisor::ending::failure, "killed", site_.time.now());
   if (verdict.escalate) return site_.die("escalated: " + verdict.reason);
   it->second.core = std::make_unique<link::link>(site_.link_limits, site_.time.now());
   it->second.incarnation = next_incarnation_++;

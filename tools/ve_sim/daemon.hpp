@@ -18,12 +18,12 @@ namespace ved::sim {
 
 /// How often the daemon's own parts fail, per event or call.
 struct daemon_faults {
-  double crash = 0;          ///< per step: the whole daemon is killed
-  double sync_fails = 0;     ///< per group commit
+  double crash = 0;                ///< per step: the whole daemon is killed
+  double sync_fails = 0;           ///< per group commit
   double crash_around_commit = 0;  ///< per group commit: before it, or before its acknowledgement
-  double overloaded = 0;     ///< per append: the log's queue is full
-  double slow_call = 0;      ///< per scheduler call: it takes as long as it may
-  double stuck_call = 0;     ///< per scheduler call: it returns long after its deadline
+  double overloaded = 0;           ///< per append: the log's queue is full
+  double slow_call = 0;            ///< per scheduler call: it takes as long as it may
+  double stuck_call = 0;           ///< per scheduler call: it returns long after its deadline
 };
 
 /// A job as an outside client sees it.
@@ -43,8 +43,8 @@ struct site {
   core::link::limits link_limits;
   daemon_faults faults;
   std::map<std::string, std::unique_ptr<adapters::scheduler>> ports;  ///< by cluster
-  std::map<job_id, pb::JobSpec> specs;  ///< as sent; for calls that outlive the daemon
-  std::function<void(const std::string&)> die;   ///< the process ends now
+  std::map<job_id, pb::JobSpec> specs;             ///< as sent; for calls that outlive the daemon
+  std::function<void(const std::string&)> die;     ///< the process ends now
   std::function<void(const std::string&)> broken;  ///< an invariant does not hold
 };
 

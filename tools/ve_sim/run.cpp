@@ -32,8 +32,7 @@ store::event_log::options log_options() {
 
 class world {
  public:
-  world(std::uint64_t seed, bool with_history)
-      : luck_(seed), time_(start), story_(with_history) {
+  world(std::uint64_t seed, bool with_history) : luck_(seed), time_(start), story_(with_history) {
     site_ = std::unique_ptr<site>(new site{time_,
                                            luck_,
                                            story_,
@@ -65,7 +64,8 @@ class world {
   }
 
  private:
-  // --- what this seed is about --------------------------------------------------------------------
+  // --- what this seed is about
+  // --------------------------------------------------------------------
 
   void draw_limits() {
     auto& j = site_->job_limits;
@@ -145,7 +145,8 @@ class world {
     link_crashes_ = rate(0.5);
   }
 
-  // --- the daemon's process -----------------------------------------------------------------------
+  // --- the daemon's process
+  // -----------------------------------------------------------------------
 
   void boot() {
     auto log = store::event_log::open(store::open_memory(disk_), log_options());
@@ -174,7 +175,8 @@ class world {
     grave_.reset();
   }
 
-  // --- the outside --------------------------------------------------------------------------------
+  // --- the outside
+  // --------------------------------------------------------------------------------
 
   void plan_jobs() {
     const auto count = 1 + luck_.below(6);
@@ -265,13 +267,15 @@ class world {
   void plan_outages() {
     for (auto& [name, truth] : clusters_) {
       if (!luck_.chance(0.3)) continue;
-      time_.in(luck_.between(microseconds{0}, fault_time), [t = truth.get()] { t->set_down(true); });
+      time_.in(luck_.between(microseconds{0}, fault_time),
+               [t = truth.get()] { t->set_down(true); });
       time_.in(luck_.between(microseconds{0}, fault_time),
                [t = truth.get()] { t->set_down(false); });
     }
   }
 
-  // --- the end ------------------------------------------------------------------------------------
+  // --- the end
+  // ------------------------------------------------------------------------------------
 
   void calm_down() {
     story_.add(time_.now(), "all faults stop");
