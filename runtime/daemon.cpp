@@ -26,6 +26,7 @@
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/disk_guard.hpp"
+#include "runtime/followers/followers.hpp"
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
 #include "runtime/security/init.hpp"
@@ -37,6 +38,7 @@ namespace {
 
 constexpr auto append_timeout = seconds{30};
 constexpr auto status_timeout = seconds{5};
+constexpr auto supervised_stop_timeout = seconds{5};
 
 /// Jobs are small and many, calls into schedulers happen on threads of their own: few workers,
 /// woken by the kernel rather than by polling.
@@ -98,6 +100,8 @@ class daemon::implementation {
     if (auto opened = open_clusters(); !opened) return opened;
     start_actors();
     if (auto told = record_start(); !told) return told;
+    start_numbers();
+    if (auto started_followers = start_followers(); !started_followers) return started_followers;
     start_service();
     start_supervisor();
     return start_ingress();
@@ -107,6 +111,9 @@ class daemon::implementation {
     options_.log->set_levels(settings.logging);
     if (auto reopened = options_.log->reopen(settings.logging); !reopened)
       log(actors::log_severity::error, "log_not_reopened",
+          {{"reason", reopened.error().message}});
+    if (auto reopened = followers_->reopen(); !reopened)
+      log(actors::log_severity::error, "audit_not_reopened",
           {{"reason", reopened.error().message}});
     if (auto read = tokens_->reload(); !read)
       log(actors::log_severity::error, "tokens_not_reloaded", {{"reason", read.error().message}});
@@ -130,12 +137,13 @@ class daemon::implementation {
     if (service_) service_->set_stopping();
     if (http_) http_->stop(grace);
     gateway_.reset();
-    if (supervisor_) caf::anon_send(supervisor_, actors::stop_atom::value);
+    stop_supervised();
+    registry_ = actors::registry_actor{};
     if (service_) service_->set_ingress(actors::ingress_actor{});
-    supervisor_ = actors::supervisor_actor{};
     // Workers may still hand results to links; join them before what they use goes away.
     if (service_) service_.reset();
     pools_.clear();
+    if (followers_) followers_->stop();
     if (log_actor_) {
       pb::Envelope event;
       event.mutable_daemon_stopped()->set_at_us(to_us(clock_.now()));
@@ -145,7 +153,9 @@ class daemon::implementation {
       caf::anon_send_exit(log_actor_, caf::exit_reason::user_shutdown);
       log_actor_ = actors::event_log_actor{};
     }
+    followers_.reset();
     world_.reset();
+    links_.reset();
     system_.reset();
     feed_.reset();
     log_.reset();
@@ -163,6 +173,30 @@ class daemon::implementation {
 
   std::function<time_point()> clock() {
     return [this] { return clock_.now(); };
+  }
+
+  /// Ends the supervisor and its children, and waits until they have ended: it may be starting
+  /// one right now, and theirs are calls into the service and the registry's handle.
+  void stop_supervised() {
+    if (!supervisor_) return;
+    caf::scoped_actor self{*system_};
+    std::vector<caf::actor> all{caf::actor_cast<caf::actor>(supervisor_)};
+    self->request(supervisor_, supervised_stop_timeout, actors::children_atom::value)
+        .receive([&](const actors::child_list& list) {
+                   for (const auto& [name, child] : list.children) all.push_back(child);
+                 },
+                 [](const caf::error&) {});
+    std::size_t open = all.size();
+    for (const auto& one : all) self->monitor(one);
+    self->anon_send(supervisor_, actors::stop_atom::value);
+    bool late = false;
+    while (open > 0 && !late) {
+      self->receive([&](const caf::down_msg&) { --open; },
+                    caf::after(supervised_stop_timeout) >> [&] { late = true; });
+    }
+    if (late)
+      log(actors::log_severity::warn, "actors_still_run", {{"count", std::to_string(open)}});
+    supervisor_ = actors::supervisor_actor{};
   }
 
   result<void> open_log(const std::string& state) {
@@ -247,6 +281,39 @@ class daemon::implementation {
     return record(std::move(event));
   }
 
+  void start_numbers() {
+    metrics::sources from;
+    from.version = std::string(version);
+    from.started_at = clock_.now();
+    for (const auto& cluster : clusters_) from.clusters.push_back(cluster.cluster_id);
+    from.log_bytes = [this] { return log_->bytes_on_disk(); };
+    from.disk_free_bytes = [this] { return guard_->free_bytes(); };
+    numbers_ = std::make_shared<metrics>(std::move(from));
+  }
+
+  result<void> start_followers() {
+    follower_deps deps;
+    deps.settings = options_.settings;
+    deps.log = log_;
+    deps.feed = feed_;
+    deps.logs = options_.log;
+    deps.numbers = numbers_;
+    deps.append = [this](store::append_request request) { return append(std::move(request)); };
+    auto started = followers::start(std::move(deps));
+    if (!started) return fail(started.error());
+    followers_ = std::move(*started);
+    return {};
+  }
+
+  /// Metrics are asked for on a server thread: it waits for the actors, but not for long.
+  std::string metrics_text() {
+    auto answer = std::make_shared<std::promise<pb::Status>>();
+    auto now = answer->get_future();
+    service_->status([answer](pb::Status status) { answer->set_value(std::move(status)); });
+    if (now.wait_for(status_timeout) == std::future_status::ready) return numbers_->text(now.get());
+    return numbers_->text({});
+  }
+
   void start_service() {
     actors::service_deps deps;
     deps.log = log_;
@@ -262,6 +329,14 @@ class daemon::implementation {
     deps.may_accept = [this]() -> result<void> { return guard_->check(); };
     deps.config_yaml = [this] { return to_yaml(options_.settings); };
     deps.disk_free_bytes = [this] { return guard_->free_bytes(); };
+    deps.refused = [this](std::string_view type, const std::string& who,
+                          const std::string& source, const std::string& why) {
+      numbers_->security_event(type);
+      options_.log->write(actors::log_severity::warn, "hpc_security", type,
+                          {{"principal", who}, {"source", source}, {"reason", why}});
+      followers_->audit({std::string(type), {}, {},
+                         {{"principal", who}, {"source", source}, {"reason", why}}, false});
+    };
     deps.logs = options_.log;
     deps.clock = clock();
     deps.version = std::string(version);
@@ -281,7 +356,9 @@ class daemon::implementation {
     deps.pool = pools_.at(cluster.cluster_id);
     deps.logs = options_.log;
     deps.clock = clock();
-    deps.poll_took = [](microseconds) {};
+    deps.poll_took = [numbers = numbers_, id = cluster.cluster_id](microseconds duration) {
+      numbers->poll_took(id, duration);
+    };
     deps.crash_point = world_->crash_point;
     auto link = system_->spawn(actors::scheduler_link, std::move(deps));
     links_->set(cluster.cluster_id, link);
@@ -316,6 +393,7 @@ class daemon::implementation {
     deps.clock = clock();
     deps.fatal = [this](const std::string& why) { fatal(why); };
     deps.restarted = [this](const std::string& child) {
+      numbers_->actor_restarted(child);
       log(actors::log_severity::warn, "actor_restarted", {{"actor", child}});
     };
     supervisor_ = system_->spawn(actors::supervisor, std::move(deps));
@@ -342,7 +420,12 @@ class daemon::implementation {
       how.metrics_address = settings.metrics.address;
       how.metrics_port = static_cast<std::uint16_t>(settings.metrics.port);
     }
-    http_ = std::make_unique<http_server>(how, *bridge_, feed_, [] { return std::string{}; });
+    how.on_request = [numbers = numbers_](const http_access& seen) {
+      numbers->http_request(seen.route, seen.method, seen.status, seen.duration);
+    };
+    http_ = std::make_unique<http_server>(how, *bridge_, feed_,
+                                          [this] { return metrics_text(); });
+    numbers_->watch_http([this] { return http_->counts(); });
     auto port = http_->start();
     if (!port) return fail(port.error());
     http_port_ = *port;
@@ -385,6 +468,8 @@ class daemon::implementation {
   std::shared_ptr<const actors::job_environment> world_;
   actors::registry_actor registry_;  ///< touched by the supervisor's thread only
   actors::supervisor_actor supervisor_;
+  std::shared_ptr<metrics> numbers_;
+  std::unique_ptr<followers> followers_;
   std::unique_ptr<actors::service> service_;
   std::unique_ptr<api_bridge> bridge_;
   std::unique_ptr<http_server> http_;

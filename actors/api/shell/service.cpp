@@ -9,6 +9,7 @@
 
 #include "actors/api/shell/queries.hpp"
 #include "actors/job/explain.hpp"
+#include "actors/job/projection.hpp"
 #include "messages/job_spec.hpp"
 
 namespace ved::actors {
@@ -113,14 +114,20 @@ void service::handle(pb::ApiRequest request, reply_to done) {
   if (!c->request.token().empty())
     sodium_memzero(c->request.mutable_token()->data(), c->request.token().size());
   c->request.clear_token();
-  if (!who) return c->done(to_reply(who.error()));
+  if (!who) {
+    deps_.refused("authentication_failed", "", c->request.source(), who.error().message);
+    return c->done(to_reply(who.error()));
+  }
   c->who = std::move(*who);
   if (const auto scope = needed(c->request); !allows(c->who, scope)) {
-    deps_.logs->write(log_severity::warn, "hpc_security", "access_denied",
-                      {{"principal", c->who.name}, {"source", c->request.source()},
-                       {"needs", std::string(to_text(scope))}});
-    return c->done(to_reply({errc::denied, c->who.name + " lacks the scope '" +
-                                               std::string(to_text(scope)) + "'"}));
+    const auto why = c->who.name + " lacks the scope '" + std::string(to_text(scope)) + "'";
+    deps_.refused("unauthorized_access", c->who.name, c->request.source(), why);
+    // The detail tells a missing right from a missing identity (HTTP 403 from 401).
+    auto reply = to_reply({errc::denied, why});
+    auto& detail = *reply.mutable_error()->add_details();
+    detail.set_field("scope");
+    detail.set_message("needs " + std::string(to_text(scope)));
+    return c->done(std::move(reply));
   }
   const auto& r = c->request;
   switch (r.operation_case()) {
@@ -172,7 +179,11 @@ void service::submit(const std::shared_ptr<call>& c) {
     for (auto& problem : problems) *reply.mutable_error()->add_details() = std::move(problem);
     return c->done(std::move(reply));
   }
-  if (auto may = deps_.may_accept(); !may) return c->done(to_reply(may.error()));
+  if (auto may = deps_.may_accept(); !may) {
+    // A repeat of what was accepted needs no room, and its client must not be left in doubt.
+    const auto known = deps_.log->state(core::job_stream(spec.job_id()));
+    if (!known || !*known) return c->done(to_reply(may.error()));
+  }
   auto hash = spec_hash(spec);
   auto shared = std::make_shared<const pb::JobSpec>(canonical(std::move(spec)));
   // The job id already makes a submission repeatable; a request id would only add a second way.

@@ -40,6 +40,10 @@ struct service_deps {
   std::function<result<void>()> may_accept;
   std::function<std::string()> config_yaml;
   std::function<std::uint64_t()> disk_free_bytes;
+  /// Told of every refused token ("authentication_failed") and right ("unauthorized_access").
+  std::function<void(std::string_view event_type, const std::string& who,
+                     const std::string& source, const std::string& why)>
+      refused;
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;
   std::string version;
