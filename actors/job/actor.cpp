@@ -13,6 +13,8 @@ namespace {
 namespace job = core::job;
 
 constexpr auto append_timeout = seconds{30};
+/// Who asks when no one does: what follows from news and from time.
+constexpr auto own_principal = "ved";
 
 std::uint64_t draw() {
   std::uint64_t bits = 0;
@@ -90,11 +92,12 @@ class runner : public std::enable_shared_from_this<runner> {
     auto made = decide(what);
     if (!made) {
       world_->logs->write(log_severity::warn, "hpc_job", "report_refused",
-                          {{"job_id", self_->state.job.id.str()}, {"reason", made.error().message}});
+                          {{"job_id", self_->state.job.id.str()},
+                           {"reason", made.error().message}});
       return false;
     }
     if (made->empty()) return false;
-    commit(std::move(*made), {"ved", {}}, [](const result<job_snapshot>&) {});
+    commit(std::move(*made), {own_principal, {}}, [](const result<job_snapshot>&) {});
     return true;
   }
 
@@ -125,6 +128,7 @@ class runner : public std::enable_shared_from_this<runner> {
       event.set_principal(who.principal);
       event.set_request_id(who.request_id);
     }
+    const bool news = who.principal == own_principal;
     const bool intends = std::any_of(events.begin(), events.end(), [](const auto& event) {
       return event.has_job_submission_intended();
     });
@@ -132,10 +136,10 @@ class runner : public std::enable_shared_from_this<runner> {
     world_->crash_point("before_append");
     self_->request(world_->log, append_timeout, std::move(request))
         .await(
-            [this, keep = shared_from_this(), after, intends,
+            [this, keep = shared_from_this(), after, intends, news,
              done](const append_reply& reply) mutable {
               if (!reply.outcome) {
-                refused(reply.outcome.error());
+                refused(reply.outcome.error(), news);
                 done(fail(reply.outcome.error()));
                 return;
               }
@@ -153,16 +157,17 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
   /// The log took nothing. A job that is not stored goes; one whose stored state has moved on is
-  /// a zombie and must not act again; any other stays as it is.
-  void refused(const error& why) {
+  /// a zombie and must not act again. News from the cluster comes only once, so a job that could
+  /// not note it must find out anew; a command's asker knows and may ask again.
+  void refused(const error& why, bool news) {
     const auto& state = self_->state;
     if (state.version == 0) {
       self_->quit();
       return;
     }
     const auto head = world_->reading->state(core::job_stream(state.job.id.str()));
-    if (head && *head && (*head)->version == state.version) return;
-    world_->logs->write(log_severity::error, "hpc_job", "job_fenced",
+    if (!news && head && *head && (*head)->version == state.version) return;
+    world_->logs->write(log_severity::error, "hpc_job", "append_refused",
                         {{"job_id", state.job.id.str()}, {"reason", why.message}});
     self_->quit(caf::exit_reason::unhandled_exception);
   }
