@@ -36,7 +36,8 @@ void apply_observed(job& state, const pb::JobObserved& e) {
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
-  if (fulfilled(state.wanted, e.state())) state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  if (came_true(state.wanted, public_state(state), e.state()))
+    state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   enter(state, phase_of(e.state()), e.reason(), e.at_us());
 }
 

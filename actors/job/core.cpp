@@ -132,7 +132,12 @@ result<events> on(const job& state, const hold_job& what, const context& ctx) {
                  [&](const queued&) { return ask(pb::JOB_CONTROL_HOLD); },
                  [&](const starting&) { return std::string("it is starting"); },
                  [&](const running&) { return ask(pb::JOB_CONTROL_SUSPEND); },
-                 [&](const suspended&) { return std::string{}; },
+                 // A release that is under way is taken back.
+                 [&](const suspended&) {
+                   if (state.wanted == pb::JOB_CONTROL_RESUME) ask(pb::JOB_CONTROL_SUSPEND);
+                   if (state.wanted == pb::JOB_CONTROL_RELEASE) ask(pb::JOB_CONTROL_HOLD);
+                   return std::string{};
+                 },
                  [&](const finished&) {
                    return "already " + std::string(state_name(public_state(state)));
                  }},
@@ -150,6 +155,10 @@ result<events> on(const job& state, const release_job& what, const context& ctx)
     event.set_by(what.by);
     return std::string{};
   };
+  // The scheduler may have acted on the hold already, although nothing shows it yet.
+  const auto take_back = [&] {
+    return state.wanted == pb::JOB_CONTROL_SUSPEND ? ask(pb::JOB_CONTROL_RESUME) : std::string{};
+  };
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return std::string{}; },
                  [&](const held&) {
@@ -160,8 +169,8 @@ result<events> on(const job& state, const release_job& what, const context& ctx)
                  [&](const unresolved&) { return std::string{}; },
                  // A hold in the scheduler shows as suspended, or as queued with its reason.
                  [&](const queued&) { return ask(pb::JOB_CONTROL_RELEASE); },
-                 [&](const starting&) { return std::string{}; },
-                 [&](const running&) { return std::string{}; },
+                 [&](const starting&) { return take_back(); },
+                 [&](const running&) { return take_back(); },
                  [&](const suspended&) {
                    return ask(is_set(state.started_at) ? pb::JOB_CONTROL_RESUME
                                                        : pb::JOB_CONTROL_RELEASE);
@@ -350,8 +359,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
     return fail(errc::internal, name(state) + ": the cluster reported no usable state");
   }
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
-  const bool wish_came_true =
-      state.wanted != pb::JOB_CONTROL_UNSPECIFIED && fulfilled(state.wanted, what.state);
+  const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
   if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
       !is_set(state.missing_since) && !wish_came_true) {
     return out;
@@ -385,14 +393,21 @@ result<events> on(const job& state, const report_missing& what, const context& c
 
 result<events> on(const job& state, const report_control& what, const context& ctx) {
   events out;
-  if (!what.refused || !with_scheduler(state)) return out;
-  // A refused cancel stays wanted: the job may simply have ended, and the next poll tells.
-  if (what.control == pb::JOB_CONTROL_CANCEL || what.control == pb::JOB_CONTROL_UNSPECIFIED ||
-      state.wanted != what.control)
+  // A cancel stays wanted whatever the answer: the job may simply have ended, the next poll tells.
+  if (!with_scheduler(state) || what.control == pb::JOB_CONTROL_CANCEL ||
+      what.control == pb::JOB_CONTROL_UNSPECIFIED || state.wanted != what.control)
     return out;
-  auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
-  event.set_control(what.control);
-  event.set_reason(what.reason);
+  const bool shows = fulfilled(what.control, public_state(state));
+  if (what.refused && !shows) {
+    auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
+    event.set_control(what.control);
+    event.set_reason(what.reason);
+  } else if (shows || what.control == pb::JOB_CONTROL_HOLD) {
+    // No control is wanted any more. Others than a hold are repeated until they show.
+    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
+    event.set_control(pb::JOB_CONTROL_UNSPECIFIED);
+    event.set_by("ved");
+  }
   return out;
 }
 

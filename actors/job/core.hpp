@@ -83,7 +83,7 @@ struct job {
   /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
   std::vector<scheduler_job_id> lost_copies;
   std::optional<cancel_wish> cancel;
-  pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not seen yet
+  pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
   time_point missing_since;
 
   time_point accepted_at;

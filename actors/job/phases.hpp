@@ -29,8 +29,8 @@ inline bool with_scheduler(const job& state) {
 
 inline std::string name(const job& state) { return "job " + state.id.str(); }
 
-/// A wish is over when the scheduler shows the state that it leads to, or one that it can no
-/// longer change: a job that has started cannot be held back.
+/// The state is one that the wish leads to, or that it can no longer change: a job that has started
+/// cannot be held back.
 inline bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
   switch (wanted) {
     case pb::JOB_CONTROL_HOLD: return seen != pb::JOB_STATE_QUEUED;
@@ -40,6 +40,13 @@ inline bool fulfilled(pb::JobControl wanted, pb::JobState seen) {
       return seen == pb::JOB_STATE_RUNNING || seen == pb::JOB_STATE_STARTING;
     default: return true;
   }
+}
+
+/// A wish is over when its state begins to show. A state that showed before proves nothing: it may
+/// be older than the wish, and then the scheduler's answer ends it.
+inline bool came_true(pb::JobControl wanted, pb::JobState before, pb::JobState seen) {
+  return wanted != pb::JOB_CONTROL_UNSPECIFIED && !fulfilled(wanted, before) &&
+         fulfilled(wanted, seen);
 }
 
 }  // namespace ved::core::job

@@ -80,6 +80,7 @@ std::string tell(const pb::Envelope& what) {
     }
     case pb::Envelope::kJobControlRequested: {
       const auto& e = what.job_control_requested();
+      if (e.control() == pb::JOB_CONTROL_UNSPECIFIED) return "the scheduler has done so";
       return e.by() + " asked the scheduler to " + std::string(control_name(e.control())) + " it";
     }
     case pb::Envelope::kJobControlRefused: {

@@ -358,9 +358,11 @@ void link::on_control(outputs& out, const control_order& asked, const completion
   if (done == nullptr) return;
   for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
     const auto& a = done->answers[i];
-    if (!a.known || !a.refused) continue;
+    const auto control = asked.items[i].control;
+    // A cancel is over when the job is: its answer says nothing that the next poll does not.
+    if (!a.known || control == pb::JOB_CONTROL_CANCEL) continue;
     out.reports.emplace_back(asked.items[i].job.job,
-                             job::report_control{asked.items[i].control, true, a.reason});
+                             job::report_control{control, a.refused, a.reason});
   }
   // What was ordered shows in the next poll: do not let the operator wait a whole interval.
   next_poll_ = std::min(next_poll_, next_control_);

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <set>
 
+#include "actors/job/explain.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
@@ -283,12 +284,45 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     d.status(pb::JOB_STATE_RUNNING);
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
   }
-  SECTION("a release of a job that is not held is over with the next report") {
+  SECTION("a release of a queued job is over with the scheduler's answer, not with a poll") {
     driver d = tests::in_phase("queued");
     d.run(job::release_job{"alice"});
-    CHECK(d.status(pb::JOB_STATE_QUEUED) == "observed");
-    CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
     CHECK(d.status(pb::JOB_STATE_QUEUED).empty());
+    CHECK(d.state.wanted == pb::JOB_CONTROL_RELEASE);
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_RELEASE, false, ""}) == "control_requested");
+    CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
+    CHECK(job::tell(d.log.back()) == "the scheduler has done so");
+  }
+  SECTION("a release takes back a suspend that does not show yet") {
+    driver d = tests::in_phase("running");
+    d.run(job::hold_job{"alice", ""});
+    CHECK(d.run(job::release_job{"alice"}) == "control_requested");
+    CHECK(d.state.wanted == pb::JOB_CONTROL_RESUME);
+    // The late answer to the suspend, polls older than either, and the suspend's own effect.
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_SUSPEND, false, ""}).empty());
+    d.status(pb::JOB_STATE_RUNNING, "another reason");
+    CHECK(d.state.wanted == pb::JOB_CONTROL_RESUME);
+    CHECK(d.status(pb::JOB_STATE_SUSPENDED) == "observed");
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_RESUME, false, ""}).empty());
+    CHECK(d.state.wanted == pb::JOB_CONTROL_RESUME);
+    d.status(pb::JOB_STATE_RUNNING);
+    CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
+  }
+  SECTION("a hold takes back a resume that does not show yet") {
+    driver d = tests::in_phase("suspended");
+    d.run(job::release_job{"alice"});
+    CHECK(d.run(job::hold_job{"alice", ""}) == "control_requested");
+    CHECK(d.state.wanted == pb::JOB_CONTROL_SUSPEND);
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_SUSPEND, false, ""}) == "control_requested");
+    CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
+  }
+  SECTION("a refusal of what is so already is no refusal") {
+    driver d = tests::in_phase("running");
+    d.run(job::hold_job{"alice", ""});
+    d.run(job::release_job{"alice"});
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_RESUME, true, "not suspended"}) ==
+          "control_requested");
+    CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
   }
   SECTION("a running job") {
     driver d = tests::in_phase("running");

@@ -129,6 +129,12 @@ const std::vector<row>& table() {
       {"control done",
        [](driver& d) { return d.run(job::report_control{pb::JOB_CONTROL_HOLD, false, ""}); },
        {none, none, none, none, none, none, none, none, none}},
+      {"control done, wanted",
+       [](driver& d) {
+         d.run(job::hold_job{"alice", ""});
+         return d.run(job::report_control{d.state.wanted, false, ""});
+       },
+       {none, none, none, none, "control_requested", none, none, none, none}},
   };
   return rows;
 }
