@@ -30,7 +30,9 @@ using steady = std::chrono::steady_clock;
 
 constexpr std::size_t output_bytes_kept = 400;
 
-delivery_outcome failed(const std::string& what) { return {false, clean_detail(what)}; }
+delivery_outcome failed(const std::string& what) {
+  return {false, clean_detail(what)};
+}
 
 /// The body as a file without a name: the program may read it late, twice or not at all, and no
 /// pipe can block us or raise SIGPIPE.
@@ -51,7 +53,8 @@ std::vector<std::string> environment_of(const delivery& what) {
   // The daemon's own environment holds credentials of schedulers: none of it is passed on.
   std::vector<std::string> all{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                "LANG=C.UTF-8"};
-  if (const char* home = ::getenv("HOME"); home != nullptr) all.push_back("HOME=" + std::string(home));
+  if (const char* home = ::getenv("HOME"); home != nullptr)
+    all.push_back("HOME=" + std::string(home));
   all.push_back("VED_CALLBACK=" + what.callback);
   all.push_back("VED_DELIVERY_ID=" + what.id);
   all.push_back("VED_ATTEMPT=" + std::to_string(what.attempt));
@@ -89,8 +92,8 @@ int start(const command_target& target, const delivery& what, int input, int out
   ::posix_spawnattr_setsigmask(&attributes, &none);
   ::posix_spawnattr_setsigdefault(&attributes, &all);
   ::posix_spawnattr_setpgroup(&attributes, 0);
-  ::posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF |
-                                              POSIX_SPAWN_SETPGROUP);
+  ::posix_spawnattr_setflags(
+      &attributes, POSIX_SPAWN_SETSIGMASK | POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETPGROUP);
   const int problem =
       ::posix_spawn(&pid, words.front().c_str(), &files, &attributes, argv.data(), envp.data());
   ::posix_spawnattr_destroy(&attributes);

@@ -11,7 +11,7 @@ struct delivery {
   std::string id;        ///< the same at every try, so that a receiver can drop what it has seen
   std::string callback;  ///< "completed"
   int attempt = 1;
-  std::string body;      ///< JSON
+  std::string body;  ///< JSON
   /// What a command finds in its environment, besides PATH, HOME and LANG: VED_JOB_ID and so on.
   std::vector<std::pair<std::string, std::string>> environment;
 };

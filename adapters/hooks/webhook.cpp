@@ -53,6 +53,8 @@ void prepare(CURL* call, const webhook_target& target, const delivery& what,
   ::curl_easy_setopt(call, CURLOPT_NOSIGNAL, 1L);
   ::curl_easy_setopt(call, CURLOPT_USERAGENT, target.user_agent.c_str());
   ::curl_easy_setopt(call, CURLOPT_TIMEOUT_MS, static_cast<long>(target.timeout.count()));
+  // A name server that does not answer must not hold up the end of a call that was cut.
+  ::curl_easy_setopt(call, CURLOPT_QUICK_EXIT, 1L);
   ::curl_easy_setopt(call, CURLOPT_POST, 1L);
   ::curl_easy_setopt(call, CURLOPT_POSTFIELDS, what.body.data());
   ::curl_easy_setopt(call, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body.size()));
@@ -97,10 +99,10 @@ std::string signature_of(const secret& key, std::string_view body) {
   std::array<unsigned char, crypto_auth_hmacsha256_BYTES> mac{};
   const auto plain = key.reveal();
   crypto_auth_hmacsha256_state state;
-  ::crypto_auth_hmacsha256_init(
-      &state, reinterpret_cast<const unsigned char*>(plain.data()), plain.size());
-  ::crypto_auth_hmacsha256_update(
-      &state, reinterpret_cast<const unsigned char*>(body.data()), body.size());
+  ::crypto_auth_hmacsha256_init(&state, reinterpret_cast<const unsigned char*>(plain.data()),
+                                plain.size());
+  ::crypto_auth_hmacsha256_update(&state, reinterpret_cast<const unsigned char*>(body.data()),
+                                  body.size());
   ::crypto_auth_hmacsha256_final(&state, mac.data());
   ::sodium_memzero(&state, sizeof state);
   std::array<char, mac.size() * 2 + 1> hex{};

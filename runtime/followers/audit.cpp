@@ -73,8 +73,7 @@ void audit_inbox::written(std::size_t lines) {
 
 audit_consumer::audit_consumer(audit_config settings, scheduler_names schedulers,
                                std::shared_ptr<store::event_log> log,
-                               std::shared_ptr<audit_file> file,
-                               std::shared_ptr<audit_inbox> inbox,
+                               std::shared_ptr<audit_file> file, std::shared_ptr<audit_inbox> inbox,
                                std::shared_ptr<actors::log_sink> logs)
     : settings_(std::move(settings)),
       schedulers_(std::move(schedulers)),

@@ -13,9 +13,9 @@ namespace ved::runtime {
 namespace {
 
 constexpr mode_t file_mode = 0640;
-constexpr auto directory_permissions =
-    std::filesystem::perms::owner_all | std::filesystem::perms::group_read |
-    std::filesystem::perms::group_exec;
+constexpr auto directory_permissions = std::filesystem::perms::owner_all |
+                                       std::filesystem::perms::group_read |
+                                       std::filesystem::perms::group_exec;
 
 bool write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -39,7 +39,9 @@ bool sync_directory_of(const std::filesystem::path& file) {
 
 audit_file::audit_file(std::filesystem::path path) : path_(std::move(path)) {}
 
-audit_file::~audit_file() { close(); }
+audit_file::~audit_file() {
+  close();
+}
 
 result<void> audit_file::append(const std::string& lines) {
   const std::lock_guard lock(mutex_);

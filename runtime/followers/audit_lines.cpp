@@ -143,7 +143,8 @@ void add_duplicates(writer& out, const pb::JobDuplicateFound& e) {
   json cancelled = json::array();
   for (const auto& id : e.cancelled()) cancelled.push_back(id);
   out.change("duplicate_found",
-             {{"token", e.token()}, {"kept", e.kept()}, {"cancelled", std::move(cancelled)}}, false);
+             {{"token", e.token()}, {"kept", e.kept()}, {"cancelled", std::move(cancelled)}},
+             false);
 }
 
 void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::step& step,
@@ -163,7 +164,9 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
                     found == schedulers.end() ? std::string() : found->second);
       break;
     }
-    case pb::Envelope::kJobSubmissionRefused: add_refused(out, what.job_submission_refused()); break;
+    case pb::Envelope::kJobSubmissionRefused:
+      add_refused(out, what.job_submission_refused());
+      break;
     case pb::Envelope::kJobSubmissionUnresolved: {
       const auto& e = what.job_submission_unresolved();
       out.change("submission_unresolved", {{"attempt", e.attempt()}, {"error", e.reason()}}, false);
@@ -219,8 +222,8 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
     case pb::Envelope::kJobDuplicateFound: add_duplicates(out, what.job_duplicate_found()); break;
     case pb::Envelope::kJobClaimLost: {
       const auto& e = what.job_claim_lost();
-      out.change("claim_lost", {{"scheduler_job_id", e.scheduler_job_id()},
-                                {"winner_token", e.winner_token()}});
+      out.change("claim_lost",
+                 {{"scheduler_job_id", e.scheduler_job_id()}, {"winner_token", e.winner_token()}});
       break;
     }
     case pb::Envelope::kJobFinished: add_finished(out, what.job_finished(), step.before); break;

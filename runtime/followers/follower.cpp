@@ -20,7 +20,9 @@ follower::follower(options how, std::uint64_t from, std::shared_ptr<store::event
   thread_ = std::jthread([this](const std::stop_token& stop) { run(stop); });
 }
 
-follower::~follower() { stop(); }
+follower::~follower() {
+  stop();
+}
 
 void follower::nudge() {
   // One wake-up is enough, however many commits come before the thread looks.
@@ -29,7 +31,9 @@ void follower::nudge() {
   wake_.notify_all();
 }
 
-void follower::request_stop() { thread_.request_stop(); }
+void follower::request_stop() {
+  thread_.request_stop();
+}
 
 void follower::stop() {
   subscription_ = {};
@@ -101,8 +105,8 @@ void follower::settle(bool now) {
   const auto position = consumer_->settle(taken_);
   settled_at_ = clock::now();
   if (position && *position == stored_) return;
-  const auto written = position ? log_->set_cursor(how_.name, *position)
-                                : result<void>(fail(position.error()));
+  const auto written =
+      position ? log_->set_cursor(how_.name, *position) : result<void>(fail(position.error()));
   if (written) {
     stored_ = *position;
     return;

@@ -53,10 +53,11 @@ class consumer {
 class follower {
  public:
   struct options {
-    std::string name;  ///< of the durable cursor, and in logs
+    std::string name;     ///< of the durable cursor, and in logs
     bool durable = true;  ///< false: nothing is kept, the next start begins elsewhere
     std::size_t batch_max = 500;
-    milliseconds pace{20};  ///< at least between two reads, so that many small commits are one batch
+    milliseconds pace{
+        20};  ///< at least between two reads, so that many small commits are one batch
     milliseconds settle_interval{1'000};  ///< the cursor is stored at most so often: it is a sync
     milliseconds backoff_initial{100};
     milliseconds backoff_max{30'000};
@@ -66,8 +67,8 @@ class follower {
 
   /// Begins after position `from`.
   follower(options how, std::uint64_t from, std::shared_ptr<store::event_log> log,
-           const std::shared_ptr<actors::commit_feed>& feed,
-           std::shared_ptr<actors::log_sink> logs, std::unique_ptr<consumer> what);
+           const std::shared_ptr<actors::commit_feed>& feed, std::shared_ptr<actors::log_sink> logs,
+           std::unique_ptr<consumer> what);
   /// Stops.
   ~follower();
   follower(const follower&) = delete;

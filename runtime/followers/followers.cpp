@@ -105,7 +105,9 @@ result<std::unique_ptr<followers>> followers::start(follower_deps deps) {
 
 followers::followers(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
 
-followers::~followers() { stop(); }
+followers::~followers() {
+  stop();
+}
 
 void followers::stop() {
   impl_->commits = {};

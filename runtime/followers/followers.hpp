@@ -42,7 +42,8 @@ class followers {
   /// Log rotation (SIGHUP): goes on in the audit file that has the name now.
   result<void> reopen();
 
-  /// Audits what leaves no event: refused tokens and requests. Never blocks on the disk. Any thread.
+  /// Audits what leaves no event: refused tokens and requests. Never blocks on the disk. Any
+  /// thread.
   void audit(audit_note note);
 
  private:

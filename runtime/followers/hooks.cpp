@@ -63,9 +63,8 @@ class hook_consumer final : public consumer {
         stream_(hook_stream(parts_.hook.name)),
         version_(parts_.start.version),
         tracker_(*parts_.log),
-        outbox_(parts_.hook.name,
-                {parts_.hook.callbacks.begin(), parts_.hook.callbacks.end()}, limits(parts_),
-                parts_.start.position) {}
+        outbox_(parts_.hook.name, {parts_.hook.callbacks.begin(), parts_.hook.callbacks.end()},
+                limits(parts_), parts_.start.position) {}
 
   result<void> take(const std::vector<pb::Envelope>& batch) override {
     for (const auto& e : batch) {
@@ -90,8 +89,7 @@ class hook_consumer final : public consumer {
     // A try that our own stop cut counts for nothing: the next start makes it again.
     if (!outcome.delivered && stop.stop_requested()) return std::nullopt;
     log_attempt(*attempt, outcome);
-    record_ = outbox_.done(outcome.delivered, outcome.detail, random_(),
-                           outbox_time(clock::now()));
+    record_ = outbox_.done(outcome.delivered, outcome.detail, random_(), outbox_time(clock::now()));
     if (!record_) return clock::now();
     record_->set_at_us(wall_us());
     return write_record();
@@ -194,7 +192,9 @@ class hook_consumer final : public consumer {
 
 }  // namespace
 
-std::string hook_stream(const std::string& hook) { return "hook/" + hook; }
+std::string hook_stream(const std::string& hook) {
+  return "hook/" + hook;
+}
 
 deliver_function make_deliver(const hook_config& hook) {
   if (!hook.command.empty()) {

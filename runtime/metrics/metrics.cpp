@@ -17,7 +17,7 @@ namespace {
 using prometheus::Histogram;
 
 // Jobs run from seconds to weeks.
-const Histogram::BucketBoundaries job_seconds{1,    5,     15,    60,     300,    900,    3'600,
+const Histogram::BucketBoundaries job_seconds{1,     5,      15,     60,     300,     900,    3'600,
                                               7'200, 14'400, 43'200, 86'400, 259'200, 604'800};
 const Histogram::BucketBoundaries poll_seconds{0.005, 0.01, 0.025, 0.05, 0.1, 0.25,
                                                0.5,   1,    2.5,   5,    10,  30};
@@ -38,7 +38,9 @@ histograms& histogram(prometheus::Registry& in, const char* name, const char* he
   return prometheus::BuildHistogram().Name(name).Help(help).Register(in);
 }
 
-double in_seconds(std::int64_t us) { return static_cast<double>(us) / 1e6; }
+double in_seconds(std::int64_t us) {
+  return static_cast<double>(us) / 1e6;
+}
 
 const char* name_of(pb::RefusalKind kind) {
   switch (kind) {
@@ -202,7 +204,9 @@ void metrics::watch_http(std::function<http_counts()> counts) {
   impl_->http = std::move(counts);
 }
 
-void metrics::committed() { impl_->commits.Add({}).Increment(); }
+void metrics::committed() {
+  impl_->commits.Add({}).Increment();
+}
 
 void metrics::follower_at(const std::string& follower, std::uint64_t position) {
   impl_->follower_position.Add({{"follower", follower}}).Set(static_cast<double>(position));

@@ -56,8 +56,7 @@ class metrics {
 
   /// Counts a committed event. `before`: null for the first event of a job; `after`: null when
   /// the event is not a job's. Every event once; the gauges of live jobs are apart: count_live().
-  void observe(const pb::Envelope& what, const core::job::job* before,
-               const core::job::job* after);
+  void observe(const pb::Envelope& what, const core::job::job* before, const core::job::job* after);
 
   /// One live job as found at the start.
   struct live_job {

@@ -72,8 +72,8 @@ struct metrics::impl {
 };
 
 /// The families that are read off the daemon at this moment.
-std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from,
-                                               const pb::Status& now, const http_counts* http);
+std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from, const pb::Status& now,
+                                               const http_counts* http);
 
 /// "closed", "open", "half_open": the states of a circuit breaker.
 const std::vector<std::string>& breaker_states();

@@ -44,7 +44,9 @@ class families {
   std::vector<MetricFamily> all_;
 };
 
-double in_seconds(std::int64_t us) { return static_cast<double>(us) / 1e6; }
+double in_seconds(std::int64_t us) {
+  return static_cast<double>(us) / 1e6;
+}
 constexpr double mib = 1024.0 * 1024.0;
 
 void add_connections(families& out, const pb::Status& now) {
@@ -130,8 +132,8 @@ const std::vector<std::string>& breaker_states() {
   return all;
 }
 
-std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from,
-                                               const pb::Status& now, const http_counts* http) {
+std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from, const pb::Status& now,
+                                               const http_counts* http) {
   families out;
   add_connections(out, now);
   add_capacity(out, now);

@@ -68,8 +68,9 @@ struct running {
     config settings;
     audit.log_path = file.string();
     settings.hpc.audit = audit;
-    auto started = followers::start({settings, on.log, on.feed, on.logs, numbers,
-                                     [&on](auto request) { return on.append(std::move(request)); }});
+    auto started =
+        followers::start({settings, on.log, on.feed, on.logs, numbers,
+                          [&on](auto request) { return on.append(std::move(request)); }});
     REQUIRE(started);
     all = std::move(*started);
   }
@@ -78,7 +79,8 @@ struct running {
     const auto until = std::chrono::steady_clock::now() + tests::patience;
     while (std::chrono::steady_clock::now() < until) {
       const auto text = read_text(file);
-      if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) >= lines) return true;
+      if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) >= lines)
+        return true;
       std::this_thread::sleep_for(milliseconds{5});
     }
     return false;
@@ -209,8 +211,7 @@ TEST_CASE("audit: after a crash lines may come again, with the positions that th
   running daemon(world, path);
   REQUIRE(running::holds(path, 2 * (once.size() + 1)));
   const auto twice = read_lines(path);
-  for (std::size_t i = 0; i < once.size(); ++i)
-    CHECK(twice[once.size() + 1 + i] == once[i]);
+  for (std::size_t i = 0; i < once.size(); ++i) CHECK(twice[once.size() + 1 + i] == once[i]);
 }
 
 TEST_CASE("audit: notes of refused requests are written, bounded, and never lost in silence",
@@ -221,8 +222,11 @@ TEST_CASE("audit: notes of refused requests are written, bounded, and never lost
   world.begin();
   {
     running daemon(world, path);
-    daemon.all->audit({"authentication_failed", "", "",
-                       {{"source", "http 127.0.0.1"}, {"odd", "a\nb\xff"}}, false});
+    daemon.all->audit({"authentication_failed",
+                       "",
+                       "",
+                       {{"source", "http 127.0.0.1"}, {"odd", "a\nb\xff"}},
+                       false});
     REQUIRE(running::holds(path, 2));
   }
   const auto lines = read_lines(path);

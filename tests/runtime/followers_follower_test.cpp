@@ -174,7 +174,8 @@ TEST_CASE("job tracker: it tells every step, whatever it has forgotten meanwhile
       REQUIRE(step);
       auto before = tests::job::to_record(step->before).SerializeAsString();
       if (e.version() > 1) CHECK(before == records[e.stream()]);
-      if (i + 1 == times) records[e.stream()] = tests::job::to_record(step->after).SerializeAsString();
+      if (i + 1 == times)
+        records[e.stream()] = tests::job::to_record(step->after).SerializeAsString();
     }
   }
   CHECK(records.size() == streams.size());

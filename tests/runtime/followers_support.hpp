@@ -27,8 +27,8 @@ class test_log {
  public:
   explicit test_log(std::shared_ptr<store::memory_disk> on = std::make_shared<store::memory_disk>())
       : disk(std::move(on)), feed(std::make_shared<actors::commit_feed>()) {
-    auto opened = store::event_log::open(
-        store::open_memory(disk), {{core::fold, core::index_keys}, 0, false});
+    auto opened = store::event_log::open(store::open_memory(disk),
+                                         {{core::fold, core::index_keys}, 0, false});
     if (!opened) throw std::runtime_error(opened.error().message);
     log = std::move(*opened);
   }

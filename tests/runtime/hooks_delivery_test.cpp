@@ -62,8 +62,8 @@ TEST_CASE("hook command: it gets the body, its variables and nothing of the daem
   temp_dir dir;
   const auto file = (dir.path() / "out").string();
   ::setenv("VED_TEST_SECRET", "do not pass on", 1);
-  const auto outcome = run_command(shell("cat > \"$1\"; env >> \"$1\"; pwd >> \"$1\"", file),
-                                   sample(), {});
+  const auto outcome =
+      run_command(shell("cat > \"$1\"; env >> \"$1\"; pwd >> \"$1\"", file), sample(), {});
   ::unsetenv("VED_TEST_SECRET");
   CHECK(outcome.delivered);
   CHECK(outcome.detail == "exit 0");
@@ -91,8 +91,8 @@ TEST_CASE("hook command: what is not exit code 0 is not delivered, and says why"
 }
 
 TEST_CASE("hook command: much output neither blocks nor fills the detail", "[runtime][hooks]") {
-  const auto outcome = run_command(shell("head -c 3000000 /dev/zero | tr '\\0' x; exit 1"),
-                                   sample(), {});
+  const auto outcome =
+      run_command(shell("head -c 3000000 /dev/zero | tr '\\0' x; exit 1"), sample(), {});
   CHECK(outcome.detail.starts_with("exit 1: xxx"));
   CHECK(outcome.detail.size() <= outcome_detail_bytes_max);
 }
@@ -100,8 +100,8 @@ TEST_CASE("hook command: much output neither blocks nor fills the detail", "[run
 TEST_CASE("hook command: at the timeout its whole process group ends", "[runtime][hooks]") {
   temp_dir dir;
   const auto file = (dir.path() / "pids").string();
-  auto target = shell("trap '' TERM; sleep 600 & echo $! > \"$1\"; echo $$ >> \"$1\"; wait; wait",
-                      file);
+  auto target =
+      shell("trap '' TERM; sleep 600 & echo $! > \"$1\"; echo $$ >> \"$1\"; wait; wait", file);
   target.timeout = milliseconds{300};
   target.kill_wait = milliseconds{100};
   const auto outcome = run_command(target, sample(), {});
@@ -168,8 +168,7 @@ TEST_CASE("webhook: every other answer is a failure with its words", "[runtime][
   CHECK_FALSE(post("http://127.0.0.1:1/").delivered);
 }
 
-TEST_CASE("webhook: a receiver that never answers is given up at the timeout",
-          "[runtime][hooks]") {
+TEST_CASE("webhook: a receiver that never answers is given up at the timeout", "[runtime][hooks]") {
   receiver mute([](const auto&) { return std::string(); });
   const auto outcome = post(mute.url(), secret{"k"}, milliseconds{100});
   CHECK_FALSE(outcome.delivered);
@@ -183,7 +182,8 @@ TEST_CASE("webhook: a receiver that never answers is given up at the timeout",
     mute.requests.wait([](const auto& all) { return all.size() == 2; });
     stop.request_stop();
   });
-  CHECK(post_webhook(target, sample(), stop.get_token()).detail == "ended because the daemon stops");
+  CHECK(post_webhook(target, sample(), stop.get_token()).detail ==
+        "ended because the daemon stops");
   stopper.join();
 }
 

@@ -31,8 +31,7 @@ class one_hook {
            append_function append = {}) {
     auto start = find_start(*world.log, hook.name);
     REQUIRE(start);
-    if (!append)
-      append = [&world](store::append_request r) { return world.append(std::move(r)); };
+    if (!append) append = [&world](store::append_request r) { return world.append(std::move(r)); };
     hook_parts parts;
     parts.hook = hook;
     parts.start = *start;
@@ -89,7 +88,8 @@ TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recor
   settings.hooks[0].signing_secret = secret{"k"};
   settings.hooks[1].name = "script";
   settings.hooks[1].callbacks = {"started", "completed"};
-  settings.hooks[1].command = {"/bin/sh", "-c", "echo $VED_JOB_ID $VED_CALLBACK $VED_STATE >> " + file};
+  settings.hooks[1].command = {"/bin/sh", "-c",
+                               "echo $VED_JOB_ID $VED_CALLBACK $VED_STATE >> " + file};
 
   test_log world;
   world.begin();
@@ -98,9 +98,8 @@ TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recor
                                [&](auto r) { return world.append(std::move(r)); }});
   REQUIRE(all);
   world.add(completed_job("j-1"));
-  REQUIRE(world.wait([&] {
-    return world.records("web").size() == 4 && world.records("script").size() == 2;
-  }));
+  REQUIRE(world.wait(
+      [&] { return world.records("web").size() == 4 && world.records("script").size() == 2; }));
   (*all)->stop();
 
   std::vector<std::string> ids;

@@ -56,8 +56,9 @@ class receiver {
   watched<std::vector<http_request>> requests;
 
   static std::string status(int code, const std::string& body = "", const std::string& more = "") {
-    return "HTTP/1.1 " + std::to_string(code) + " X\r\nContent-Length: " +
-           std::to_string(body.size()) + "\r\nConnection: close\r\n" + more + "\r\n" + body;
+    return "HTTP/1.1 " + std::to_string(code) +
+           " X\r\nContent-Length: " + std::to_string(body.size()) + "\r\nConnection: close\r\n" +
+           more + "\r\n" + body;
   }
 
  private:

@@ -73,8 +73,8 @@ TEST_CASE("metrics: the guide's names are there from the start", "[runtime][metr
   const metrics numbers(sources());
   const auto text = numbers.text(status());
   for (const char* series :
-       {R"(hpc_jobs_submitted_total{cluster="hpc-1"})", R"(hpc_jobs_completed_total{cluster="hpc-1"})",
-        R"(hpc_jobs_failed_total{cluster="hpc-1"})",
+       {R"(hpc_jobs_submitted_total{cluster="hpc-1"})",
+        R"(hpc_jobs_completed_total{cluster="hpc-1"})", R"(hpc_jobs_failed_total{cluster="hpc-1"})",
         R"(hpc_job_duration_seconds_count{cluster="hpc-1"})", "hpc_usage_reports_sent_total",
         R"(hpc_scheduler_poll_duration_seconds_count{cluster="hpc-1"})",
         R"(hpc_scheduler_connected{cluster="hpc-1"})", "hpc_pending_usage_reports",
@@ -102,8 +102,8 @@ TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][me
   driver lost(sample_spec("j-3"));
   lost.submission(sub::unknown, "cut");
   lost.pass(seconds{30}).lookup(tests::job::lookup_result::absent);
-  lost.pass(seconds{5}).lookup(tests::job::lookup_result::found,
-                               {scheduler_job_id{"17"}, scheduler_job_id{"18"}});
+  lost.pass(seconds{5})
+      .lookup(tests::job::lookup_result::found, {scheduler_job_id{"17"}, scheduler_job_id{"18"}});
   world.add(lost);
   driver held(sample_spec("j-4"));
   while (held.phase() != "held") {
@@ -194,11 +194,14 @@ TEST_CASE("metrics: what the daemon's parts report shows", "[runtime][metrics]")
   numbers.follower_at("audit", 17);
   numbers.hook_waiting("site", 4);
   const auto text = numbers.text(status());
-  CHECK(value(text, R"(hpc_scheduler_poll_duration_seconds_bucket{cluster="hpc-1",le="0.05"})") == 1);
-  CHECK(value(text, R"(hpc_scheduler_poll_duration_seconds_bucket{cluster="hpc-1",le="0.025"})") == 0);
+  CHECK(value(text, R"(hpc_scheduler_poll_duration_seconds_bucket{cluster="hpc-1",le="0.05"})") ==
+        1);
+  CHECK(value(text, R"(hpc_scheduler_poll_duration_seconds_bucket{cluster="hpc-1",le="0.025"})") ==
+        0);
   CHECK(value(text, R"(ved_actor_restarts_total{actor="link"})") == 1);
   CHECK(value(text,
-              R"(ved_http_requests_total{method="POST",route="/api/v1/hpc/jobs",status="201"})") == 1);
+              R"(ved_http_requests_total{method="POST",route="/api/v1/hpc/jobs",status="201"})") ==
+        1);
   CHECK(value(text, R"(ved_http_requests_total{method="other",route="other",status="405"})") == 1);
   CHECK(value(text, "ved_http_connections") == 5);
   CHECK(value(text, "ved_log_commits_total") == 1);
