@@ -80,14 +80,12 @@ caf::behavior link(caf::stateful_actor<link_state>* self, actors::gateway_actor 
         const auto ticket = ++self->state.last_ticket;
         self->state.waiting.emplace(ticket, call->answer);
         self->request(remote, call->timeout, std::move(call->request))
-            .then(
-                [self, ticket](pb::ApiReply& reply) {
-                  settle(self->state, ticket, std::move(reply));
-                },
-                [self, ticket](caf::error& problem) {
-                  settle(self->state, ticket,
-                         error{errc::unknown_outcome, self->system().render(problem)});
-                });
+            .then([self,
+                   ticket](pb::ApiReply& reply) { settle(self->state, ticket, std::move(reply)); },
+                  [self, ticket](caf::error& problem) {
+                    settle(self->state, ticket,
+                           error{errc::unknown_outcome, self->system().render(problem)});
+                  });
       },
   };
 }
@@ -153,8 +151,7 @@ result<std::unique_ptr<gateway_client>> gateway_client::connect(
   auto inner = std::make_unique<impl>();
   inner->options = options;
   inner->caf = std::make_unique<gateway_system>(options.credentials,
-                                                client_identifiers(options.instance),
-                                                seconds{1});
+                                                client_identifiers(options.instance), seconds{1});
   std::unique_ptr<gateway_client> client{new gateway_client(std::move(inner))};
   auto link_handle = client->impl_->dial(options.timeout);
   if (!link_handle) return fail(link_handle.error());
@@ -163,8 +160,7 @@ result<std::unique_ptr<gateway_client>> gateway_client::connect(
 }
 
 gateway_client::~gateway_client() {
-  if (impl_->connection)
-    caf::anon_send_exit(impl_->connection, caf::exit_reason::user_shutdown);
+  if (impl_->connection) caf::anon_send_exit(impl_->connection, caf::exit_reason::user_shutdown);
   impl_->connection = nullptr;
 }
 
@@ -203,8 +199,9 @@ result<pb::ApiReply> gateway_client::call(pb::ApiRequest request, milliseconds t
     const auto rest = std::chrono::duration_cast<milliseconds>(until - clock::now());
     if (attempt > 0 || rest <= milliseconds::zero())
       return fail(errc::unknown_outcome,
-                  where + " closed the connection before it answered; the request may have taken "
-                          "effect: look before trying again");
+                  where +
+                      " closed the connection before it answered; the request may have taken "
+                      "effect: look before trying again");
     auto again = impl_->dial(rest);
     if (!again) return fail(again.error());
     const std::lock_guard lock{impl_->guard};

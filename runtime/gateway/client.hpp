@@ -12,7 +12,7 @@ namespace ved::runtime {
 struct gateway_client_options {
   gateway_address address;
   gateway_credentials credentials;
-  std::string instance;  ///< the daemon's name; empty: any daemon of the CA
+  std::string instance;         ///< the daemon's name; empty: any daemon of the CA
   milliseconds timeout{5'000};  ///< for the connection
 };
 

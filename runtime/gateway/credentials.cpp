@@ -36,7 +36,7 @@ result<file_ptr> open_file(const char* what, const std::string& path) {
   file_ptr file{std::fopen(path.c_str(), "re")};
   if (!file) {
     const int cause = errno;
-    const auto code = cause == ENOENT ? errc::not_found
+    const auto code = cause == ENOENT                     ? errc::not_found
                       : cause == EACCES || cause == EPERM ? errc::denied
                                                           : errc::invalid;
     return fail(code, std::string("gateway: cannot read the ") + what + " " + path + ": " +
@@ -56,7 +56,9 @@ result<x509_ptr> read_certificate(const char* what, const std::string& path) {
 }
 
 // A key with a passphrase must not stop the daemon at a terminal prompt.
-int no_passphrase(char*, int, int, void*) { return -1; }
+int no_passphrase(char*, int, int, void*) {
+  return -1;
+}
 
 }  // namespace
 
@@ -96,8 +98,8 @@ result<void> check_credentials(const gateway_credentials& credentials) {
   key_ptr key{PEM_read_PrivateKey(key_file->get(), nullptr, &no_passphrase, nullptr)};
   ERR_clear_error();
   if (!key)
-    return fail(errc::invalid,
-                "gateway: " + credentials.key_file + " is not a PEM private key without passphrase");
+    return fail(errc::invalid, "gateway: " + credentials.key_file +
+                                   " is not a PEM private key without passphrase");
   if (X509_check_private_key(certificate->get(), key.get()) != 1) {
     ERR_clear_error();
     return fail(errc::invalid, "gateway: the private key " + credentials.key_file +

@@ -74,7 +74,8 @@ std::string tls_problem(SSL* session) {
            X509_verify_cert_error_string(verdict) +
            "; is this the client directory of that daemon?";
   const auto code = ERR_get_error();
-  if (code == 0) return "the connection was closed during the TLS handshake; is this ved's gateway?";
+  if (code == 0)
+    return "the connection was closed during the TLS handshake; is this ved's gateway?";
   const int reason = ERR_GET_REASON(code);
   if (reason == SSL_R_WRONG_VERSION_NUMBER || reason == SSL_R_UNEXPECTED_MESSAGE)
     return "this is not a TLS port; is another program listening there?";
@@ -96,8 +97,8 @@ result<void> diagnose_connection(const gateway_address& address,
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV;
   addrinfo* found = nullptr;
-  if (const int problem = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(),
-                                        &hints, &found);
+  if (const int problem =
+          ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
       problem != 0)
     return fail(errc::unavailable, where + ::gai_strerror(problem) + "; check --address");
   const std::unique_ptr<addrinfo, addresses_deleter> owner{found};

@@ -56,8 +56,8 @@ struct window_state {
 // Often enough that nobody waits much beyond the limit, cheap enough to run always.
 constexpr milliseconds tick_interval{500};
 
-window_actor::behavior_type window(window_actor::stateful_pointer<window_state> self,
-                                   api_port* api, front_limits limits) {
+window_actor::behavior_type window(window_actor::stateful_pointer<window_state> self, api_port* api,
+                                   front_limits limits) {
   self->state.door->owner = window_actor{self};
   self->attach_functor([door = self->state.door] {
     const std::lock_guard lock{door->guard};

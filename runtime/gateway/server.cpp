@@ -23,8 +23,8 @@ std::string why_not_listening(const gateway_address& address) {
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_flags = AI_NUMERICSERV | AI_PASSIVE;
   addrinfo* found = nullptr;
-  if (const int problem = ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(),
-                                        &hints, &found);
+  if (const int problem =
+          ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
       problem != 0)
     return ::gai_strerror(problem);
   std::string cause = "CAF refused to listen";
@@ -62,14 +62,14 @@ result<std::unique_ptr<gateway_server>> gateway_server::start(const gateway_opti
   limits.in_flight_max = options.in_flight_max;
   limits.reply_timeout = options.reply_timeout;
   inner->front = spawn_gateway_front(inner->caf->get(), api, limits);
-  const auto port = caf::openssl::publish(inner->front, options.address.port,
-                                          options.address.host.c_str(), true);
+  const auto port =
+      caf::openssl::publish(inner->front, options.address.port, options.address.host.c_str(), true);
   if (!port) {
-    auto problem = fail(errc::unavailable, "gateway: cannot listen on " +
-                                               to_string(options.address) + ": " +
-                                               why_not_listening(options.address) +
-                                               "; change gateway.address or gateway.port, or "
-                                               "stop the program that has it");
+    auto problem =
+        fail(errc::unavailable, "gateway: cannot listen on " + to_string(options.address) + ": " +
+                                    why_not_listening(options.address) +
+                                    "; change gateway.address or gateway.port, or "
+                                    "stop the program that has it");
     caf::anon_send_exit(inner->front, caf::exit_reason::user_shutdown);
     inner->front = nullptr;
     return problem;
@@ -91,6 +91,8 @@ gateway_server::~gateway_server() {
   impl_->front = nullptr;
 }
 
-const gateway_address& gateway_server::address() const noexcept { return impl_->address; }
+const gateway_address& gateway_server::address() const noexcept {
+  return impl_->address;
+}
 
 }  // namespace ved::runtime

@@ -29,8 +29,7 @@ gateway_system_config::gateway_system_config(const gateway_credentials& credenti
 }
 
 gateway_system::gateway_system(gateway_credentials credentials,
-                               std::vector<std::string> identifiers,
-                               milliseconds stop_wait)
+                               std::vector<std::string> identifiers, milliseconds stop_wait)
     : stop_wait_(stop_wait) {
   auto made = signals_->made.get_future();
   host_ = std::thread{[signals = signals_, credentials = std::move(credentials),

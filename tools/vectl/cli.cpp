@@ -6,6 +6,7 @@
 #include "runtime/version.hpp"
 #include "tools/vectl/cli_tree.hpp"
 #include "tools/vectl/moment.hpp"
+#include "tools/vectl/text.hpp"
 
 namespace vectl {
 namespace {
@@ -72,6 +73,12 @@ std::variant<invocation, answer> parse_command_line(const std::vector<std::strin
     std::ostringstream err;
     const int code = app.exit(problem, out, err);
     if (code == 0) return answer{out.str()};
+    // A mistyped command: CLI11 would only say that one is missing.
+    if (const auto unknown = app.remaining(true); !unknown.empty())
+      return answer{"vectl: '" + printable(unknown.front()) +
+                        "' is not a command or option here\nRun with --help for more "
+                        "information.\n",
+                    exit_code::usage};
     return answer{"vectl: " + err.str(), exit_code::usage};
   }
   return target.result;

@@ -40,9 +40,10 @@ void add_log_commands(CLI::App& app, parse_target& into) {
     sub->add_option("DIR", v->directory, "directory to make")->required();
   }
   {
-    auto [sub, v] = add_command<log_restore>(
-        *log, into, "restore", "put a backup in the log's place (needs --state; the daemon must "
-                               "be stopped)");
+    auto [sub, v] =
+        add_command<log_restore>(*log, into, "restore",
+                                 "put a backup in the log's place (needs --state; the daemon must "
+                                 "be stopped)");
     sub->add_option("DIR", v->directory, "directory that `log backup` made")->required();
     sub->add_flag("--force", v->force, "move an existing log aside");
   }

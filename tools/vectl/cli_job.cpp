@@ -8,8 +8,9 @@ namespace {
 
 void add_id(CLI::App& sub, std::string& id) {
   sub.add_option("JOB", id, "job id")->required()->check([](const std::string& text) {
-    return ved::is_id(text) ? std::string{}
-                            : "'" + printable(text) + "' is not a job id: 1 to 64 of A-Z a-z 0-9 . _ -";
+    return ved::is_id(text)
+               ? std::string{}
+               : "'" + printable(text) + "' is not a job id: 1 to 64 of A-Z a-z 0-9 . _ -";
   });
 }
 
@@ -26,7 +27,8 @@ void add_submit(CLI::App& job, parse_target& into) {
           ->type_name("NAME"),
       sub->add_option("--directory", v->directory, "working directory of the job")
           ->type_name("DIR"),
-      sub->add_option("--nodes", v->nodes, "nodes")->check(CLI::Range(1, int{ved::spec_limits::nodes_max})),
+      sub->add_option("--nodes", v->nodes, "nodes")
+          ->check(CLI::Range(1, int{ved::spec_limits::nodes_max})),
       sub->add_option("--cpus", v->cpus, "cores per node")
           ->check(CLI::Range(1, int{ved::spec_limits::cpu_cores_max})),
       sub->add_option("--memory-gb", v->memory_gb, "memory per node in GB")
@@ -59,8 +61,7 @@ void add_submit(CLI::App& job, parse_target& into) {
   sub->footer("Example: vectl job submit --cpus 2 --time 10m --wait -- sleep 5");
   sub->callback([&into, v, file, quick] {
     v->command = into.after_dashes;
-    if (file->count() == 0 && v->command.empty())
-      throw CLI::RequiredError("FILE or -- COMMAND");
+    if (file->count() == 0 && v->command.empty()) throw CLI::RequiredError("FILE or -- COMMAND");
     if (file->count() != 0) {
       if (!v->command.empty()) throw CLI::ExcludesError("FILE", "-- COMMAND");
       for (const auto* option : quick)

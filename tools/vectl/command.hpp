@@ -44,31 +44,66 @@ struct job_list {
   int limit = 1'000;
   bool ids = false;  ///< ids only, one per line
 };
-struct job_show { std::string id; };
-struct job_watch { std::string id; };
-struct job_events { std::string id; bool follow = false; };
-struct job_explain { std::string id; std::int64_t at_us = 0; };
-struct job_output { std::string id; bool standard_error = false; bool follow = false; };
-struct job_cancel { std::string id; std::string reason; };
-struct job_hold { std::string id; std::string reason; };
-struct job_release { std::string id; };
+struct job_show {
+  std::string id;
+};
+struct job_watch {
+  std::string id;
+};
+struct job_events {
+  std::string id;
+  bool follow = false;
+};
+struct job_explain {
+  std::string id;
+  std::int64_t at_us = 0;
+};
+struct job_output {
+  std::string id;
+  bool standard_error = false;
+  bool follow = false;
+};
+struct job_cancel {
+  std::string id;
+  std::string reason;
+};
+struct job_hold {
+  std::string id;
+  std::string reason;
+};
+struct job_release {
+  std::string id;
+};
 struct cluster_list {};
-struct cluster_show { std::string id; };
-struct health_check { std::string cluster; };
+struct cluster_show {
+  std::string id;
+};
+struct health_check {
+  std::string cluster;
+};
 struct status {};
 struct log_verify {};
 struct log_stats {};
-struct log_dump { std::uint64_t after = 0; std::int64_t limit = 0; /* 0: all */ };
+struct log_dump {
+  std::uint64_t after = 0;
+  std::int64_t limit = 0; /* 0: all */
+};
 struct log_rebuild {};
-struct log_backup { std::string directory; };
-struct log_restore { std::string directory; bool force = false; };
-struct config_show { std::string file; /* empty: the daemon's */ };
+struct log_backup {
+  std::string directory;
+};
+struct log_restore {
+  std::string directory;
+  bool force = false;
+};
+struct config_show {
+  std::string file; /* empty: the daemon's */
+};
 
-using command =
-    std::variant<job_submit, job_list, job_show, job_watch, job_events, job_explain, job_output,
-                 job_cancel, job_hold, job_release, cluster_list, cluster_show, health_check,
-                 status, log_verify, log_stats, log_dump, log_rebuild, log_backup, log_restore,
-                 config_show>;
+using command = std::variant<job_submit, job_list, job_show, job_watch, job_events, job_explain,
+                             job_output, job_cancel, job_hold, job_release, cluster_list,
+                             cluster_show, health_check, status, log_verify, log_stats, log_dump,
+                             log_rebuild, log_backup, log_restore, config_show>;
 
 struct invocation {
   global_options global;

@@ -41,7 +41,8 @@ std::string bash_script(const CLI::App& app) {
     if (!path.empty()) words += globals;
     if (takes_job(node)) words += " $(vectl job list --ids --limit 200 --timeout 2s 2>/dev/null)";
     if (path == "completion") words += " bash zsh fish";
-    cases += "    \"" + path + "\") echo \"" + words.substr(words.find_first_not_of(' ')) + "\" ;;\n";
+    cases +=
+        "    \"" + path + "\") echo \"" + words.substr(words.find_first_not_of(' ')) + "\" ;;\n";
   });
   return "# bash completion for vectl\n"
          "_vectl_words() {\n"
@@ -51,7 +52,8 @@ std::string bash_script(const CLI::App& app) {
          "  esac\n"
          "}\n"
          "_vectl() {\n"
-         "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" path=\"\" i next\n"
+         "  local cur=\"${COMP_WORDS[COMP_CWORD]}\" prev=\"${COMP_WORDS[COMP_CWORD-1]}\" path=\"\" "
+         "i next\n"
          "  for ((i = 1; i < COMP_CWORD; i++)); do\n"
          "    case \"${COMP_WORDS[i]}\" in -*|*'$'*|*'`'*) continue ;; esac\n"
          "    next=\"${path:+$path }${COMP_WORDS[i]}\"\n"
@@ -59,7 +61,8 @@ std::string bash_script(const CLI::App& app) {
          "  done\n"
          "  case \"$prev\" in\n"
          "    -o|--output) COMPREPLY=($(compgen -W 'text json' -- \"$cur\")); return ;;\n"
-         "    --state) [[ $path == 'job list' ]] && { COMPREPLY=($(compgen -W 'pending queued starting "
+         "    --state) [[ $path == 'job list' ]] && { COMPREPLY=($(compgen -W 'pending queued "
+         "starting "
          "running suspended completed failed cancelled timeout' -- \"$cur\")); return; } ;;&\n"
          "    --config-dir|--state|--directory) COMPREPLY=($(compgen -d -- \"$cur\")); return ;;\n"
          "    --config) COMPREPLY=($(compgen -f -- \"$cur\")); return ;;\n"
@@ -106,8 +109,7 @@ std::string fish_script(const CLI::App& app) {
               " -a '(vectl job list --ids --limit 200 --timeout 2s 2>/dev/null)'\n";
     if (path == "completion")
       text += "complete -c vectl -n " + quoted(condition) + " -a 'bash zsh fish'\n";
-    if (path == "job submit")
-      text += "complete -c vectl -F -n " + quoted(condition) + "\n";
+    if (path == "job submit") text += "complete -c vectl -F -n " + quoted(condition) + "\n";
   });
   return text;
 }

@@ -22,9 +22,9 @@ exit_code to_exit_code(errc code) noexcept {
 }
 
 exit_code to_exit_code(std::string_view api_error) noexcept {
-  for (const errc code : {errc::invalid, errc::not_found, errc::conflict, errc::denied,
-                          errc::unavailable, errc::overloaded, errc::unknown_outcome,
-                          errc::corrupt, errc::internal})
+  for (const errc code :
+       {errc::invalid, errc::not_found, errc::conflict, errc::denied, errc::unavailable,
+        errc::overloaded, errc::unknown_outcome, errc::corrupt, errc::internal})
     if (ved::to_string(code) == api_error) return to_exit_code(code);
   return exit_code::failed;
 }

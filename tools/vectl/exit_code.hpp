@@ -10,9 +10,9 @@ namespace vectl {
 /// What scripts can rely on; the numbers never change.
 enum class exit_code {
   ok = 0,
-  failed = 1,           ///< the operation failed, or the job did not complete
-  usage = 2,            ///< wrong options, or the daemon calls the request invalid
-  unreachable = 3,      ///< no daemon there, or no client directory
+  failed = 1,       ///< the operation failed, or the job did not complete
+  usage = 2,        ///< wrong options, or the daemon calls the request invalid
+  unreachable = 3,  ///< no daemon there, or no client directory
   not_found = 4,
   denied = 5,
   conflict = 6,

@@ -113,8 +113,7 @@ std::optional<ved::time_point> local_form(std::string_view text, ved::time_point
 
 std::string format_local(std::int64_t us, const char* format) {
   if (us == 0) return "-";
-  const std::time_t at =
-      std::chrono::floor<seconds>(microseconds{us}).count();
+  const std::time_t at = std::chrono::floor<seconds>(microseconds{us}).count();
   std::tm parts{};
   char text[64];
   if (::localtime_r(&at, &parts) == nullptr ||
@@ -127,11 +126,12 @@ std::string format_local(std::int64_t us, const char* format) {
 
 ved::result<seconds> parse_duration(std::string_view text) {
   if (!text.empty()) {
-    const auto found = text.find(':') != std::string_view::npos ? clock_form(text) : unit_form(text);
+    const auto found =
+        text.find(':') != std::string_view::npos ? clock_form(text) : unit_form(text);
     if (found) return seconds{*found};
   }
-  return fail(errc::invalid, "'" + std::string(text) +
-                                 "' is not a duration; write 90s, 2h30m, 1d or 01:30:00");
+  return fail(errc::invalid,
+              "'" + std::string(text) + "' is not a duration; write 90s, 2h30m, 1d or 01:30:00");
 }
 
 ved::result<ved::time_point> parse_moment(std::string_view text, ved::time_point now) {
@@ -146,9 +146,13 @@ ved::result<ved::time_point> parse_moment(std::string_view text, ved::time_point
                   "(ago)");
 }
 
-std::string local_time(std::int64_t us) { return format_local(us, "%Y-%m-%d %H:%M:%S %Z"); }
+std::string local_time(std::int64_t us) {
+  return format_local(us, "%Y-%m-%d %H:%M:%S %Z");
+}
 
-std::string local_clock(std::int64_t us) { return format_local(us, "%H:%M:%S"); }
+std::string local_clock(std::int64_t us) {
+  return format_local(us, "%H:%M:%S");
+}
 
 std::string human_duration(microseconds span) {
   const auto us = span.count() < 0 ? 0 : span.count();

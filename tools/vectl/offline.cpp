@@ -23,7 +23,9 @@ namespace store = ved::store;
 
 namespace {
 
-std::string log_directory(const std::string& state) { return (fs::path(state) / "log").string(); }
+std::string log_directory(const std::string& state) {
+  return (fs::path(state) / "log").string();
+}
 
 store::event_log::options reading(bool for_repair) {
   store::event_log::options how;
@@ -49,9 +51,9 @@ result<pb::LogVerification> verify(const store::event_log& log) {
   out.set_streams(seen->streams);
   out.set_first_problem(seen->first_problem);
   out.set_head_hash(seen->head_hash);
-  out.set_duration_us(std::chrono::duration_cast<ved::microseconds>(
-                          std::chrono::steady_clock::now() - began)
-                          .count());
+  out.set_duration_us(
+      std::chrono::duration_cast<ved::microseconds>(std::chrono::steady_clock::now() - began)
+          .count());
   return out;
 }
 
@@ -66,28 +68,33 @@ class offline_channel final : public channel {
     pb::ApiReply reply;
     switch (request.operation_case()) {
       case pb::ApiRequest::kListJobs:
-        return fill(ved::actors::list_jobs(*log_, request.list_jobs()),
-                    [&](auto& found) { *reply.mutable_jobs() = std::move(found); }, reply);
+        return fill(
+            ved::actors::list_jobs(*log_, request.list_jobs()),
+            [&](auto& found) { *reply.mutable_jobs() = std::move(found); }, reply);
       case pb::ApiRequest::kGetJob:
-        return fill(ved::actors::read_job(*log_, request.get_job().job_id(), true),
-                    [&](auto& found) { *reply.mutable_job()->mutable_job() = std::move(found); },
-                    reply);
+        return fill(
+            ved::actors::read_job(*log_, request.get_job().job_id(), true),
+            [&](auto& found) { *reply.mutable_job()->mutable_job() = std::move(found); }, reply);
       case pb::ApiRequest::kGetJobEvents:
-        return fill(ved::actors::read_events(*log_, request.get_job_events()),
-                    [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
+        return fill(
+            ved::actors::read_events(*log_, request.get_job_events()),
+            [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
       case pb::ApiRequest::kExplainJob:
-        return fill(ved::actors::read_history(*log_, request.explain_job().job_id()),
-                    [&](auto& found) {
-                      *reply.mutable_explanation() = ved::core::job::explain(
-                          found, ved::from_us(request.explain_job().at_us()), nullptr);
-                    },
-                    reply);
+        return fill(
+            ved::actors::read_history(*log_, request.explain_job().job_id()),
+            [&](auto& found) {
+              *reply.mutable_explanation() = ved::core::job::explain(
+                  found, ved::from_us(request.explain_job().at_us()), nullptr);
+            },
+            reply);
       case pb::ApiRequest::kVerifyLog:
-        return fill(verify(*log_),
-                    [&](auto& found) { *reply.mutable_verification() = std::move(found); }, reply);
+        return fill(
+            verify(*log_), [&](auto& found) { *reply.mutable_verification() = std::move(found); },
+            reply);
       case pb::ApiRequest::kGetLogStats:
-        return fill(ved::actors::read_stats(*log_),
-                    [&](auto& found) { *reply.mutable_log_stats() = std::move(found); }, reply);
+        return fill(
+            ved::actors::read_stats(*log_),
+            [&](auto& found) { *reply.mutable_log_stats() = std::move(found); }, reply);
       case pb::ApiRequest::kDumpLog: return dump(request.dump_log());
       default:
         return to_reply({errc::unavailable,
@@ -145,8 +152,8 @@ result<void> copy_log(const fs::path& from, const fs::path& to) {
     if (auto synced = sync_path(target); !synced) return synced;
   }
   if (problem)
-    return fail(errc::unavailable, "cannot copy " + from.string() + " to " + to.string() + ": " +
-                                       problem.message());
+    return fail(errc::unavailable,
+                "cannot copy " + from.string() + " to " + to.string() + ": " + problem.message());
   return sync_path(to);
 }
 
@@ -228,7 +235,8 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
   if (!seen.ok()) return give_up({errc::corrupt, seen.first_problem()});
   std::error_code problem;
   if (exists) {
-    const auto stamp = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
+    const auto stamp =
+        std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
     fs::rename(target, target.string() + ".replaced-" + std::to_string(stamp), problem);
   }
   if (!problem) fs::rename(fresh, target, problem);

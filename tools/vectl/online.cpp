@@ -101,8 +101,8 @@ result<client_directory> read_client_directory(const std::string& directory,
   if (address.empty()) {
     auto line = first_line(inside(names.client_gateway));
     if (!line)
-      return fail(line.error().code, "client directory " + directory + ": " +
-                                         line.error().message + "; or give --address");
+      return fail(line.error().code, "client directory " + directory + ": " + line.error().message +
+                                         "; or give --address");
     address = *line;
   }
   auto parsed = ved::runtime::parse_gateway_address(address);
@@ -116,8 +116,7 @@ result<client_directory> read_client_directory(const std::string& directory,
   return out;
 }
 
-std::unique_ptr<channel> make_online_channel(const global_options& global,
-                                             const environment& env) {
+std::unique_ptr<channel> make_online_channel(const global_options& global, const environment& env) {
   return std::make_unique<online_channel>(global, env);
 }
 

@@ -21,8 +21,7 @@ std::string render_watch(const ved::pb::Job& job, ved::time_point now, const sty
 
 std::string render_clusters(const ved::pb::ClusterList& clusters, ved::time_point now,
                             const style& look);
-std::string render_cluster(const ved::pb::Cluster& cluster, ved::time_point now,
-                           const style& look);
+std::string render_cluster(const ved::pb::Cluster& cluster, ved::time_point now, const style& look);
 /// In the form of the operations guide; blocks of several clusters start with "Cluster: ID".
 std::string render_health(const ved::pb::HealthReport& report, const style& look);
 bool healthy(const ved::pb::HealthReport& report);

@@ -66,8 +66,9 @@ std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now
 std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, const style& look) {
   sheet lines;
   lines.add("Cluster", printable(cluster.cluster_id()), tone::bold);
-  lines.add("Scheduler", printable(cluster.scheduler_type()) +
-                             (cluster.scheduler().empty() ? "" : ", " + printable(cluster.scheduler())));
+  lines.add("Scheduler",
+            printable(cluster.scheduler_type()) +
+                (cluster.scheduler().empty() ? "" : ", " + printable(cluster.scheduler())));
   std::string connection = connection_word(cluster);
   if (!cluster.connected() && cluster.down_since_us() != 0)
     connection += " since " + local_time(cluster.down_since_us());
@@ -88,7 +89,8 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   lines.add("CPUs", share(cluster.cpus_allocated(), cluster.cpus_total()));
   if (cluster.memory_mb_total() > 0)
     lines.add("Memory",
-              human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_allocated()) << 20) + " of " +
+              human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_allocated()) << 20) +
+                  " of " +
                   human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_total()) << 20));
   lines.add("GPUs", share(cluster.gpus_allocated(), cluster.gpus_total()));
   std::string text = lines.text(look);
@@ -96,8 +98,7 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   table rows({"QUEUE", "OPEN", "NODES", "CPUS/NODE", "MEMORY/NODE", "GPUS/NODE", "TIME LIMIT"});
   for (const auto& queue : cluster.queues())
     rows.add({{printable(queue.name())},
-              {queue.accepts_jobs() ? "yes" : "no",
-               queue.accepts_jobs() ? tone::good : tone::bad},
+              {queue.accepts_jobs() ? "yes" : "no", queue.accepts_jobs() ? tone::good : tone::bad},
               {std::to_string(queue.nodes())},
               {std::to_string(queue.cpus_per_node_max())},
               {human_bytes(static_cast<std::uint64_t>(queue.memory_mb_per_node_max()) << 20)},
@@ -143,8 +144,8 @@ std::string render_status(const pb::Status& status, ved::time_point now, const s
   for (const auto& problem : status.problems()) lines.add("Problem", printable(problem), tone::bad);
   lines.add("Version", printable(status.version()));
   if (status.started_at_us() != 0)
-    lines.add("Started", local_time(status.started_at_us()) + " (" +
-                             ago(status.started_at_us(), now) + ")");
+    lines.add("Started",
+              local_time(status.started_at_us()) + " (" + ago(status.started_at_us(), now) + ")");
   lines.add("Live jobs", std::to_string(status.live_jobs()));
   lines.add("Log position", std::to_string(status.log_position()));
   std::string text = lines.text(look);
@@ -161,8 +162,7 @@ std::string render_verification(const pb::LogVerification& seen, const style& lo
   lines.add("Events", std::to_string(seen.events()));
   lines.add("Streams", std::to_string(seen.streams()));
   lines.add_if("Head hash", hex(seen.head_hash()));
-  if (seen.duration_us() != 0)
-    lines.add("Took", human_duration(microseconds{seen.duration_us()}));
+  if (seen.duration_us() != 0) lines.add("Took", human_duration(microseconds{seen.duration_us()}));
   return lines.text(look);
 }
 

@@ -29,6 +29,36 @@ std::string exit_text(const pb::Job& job) {
   return {};
 }
 
+std::string because(const std::string& reason) {
+  return reason.empty() ? "" : ": " + reason;
+}
+
+/// The words for events of every stream; those of jobs are the core's own.
+std::string tell(const pb::Envelope& event) {
+  switch (event.event_case()) {
+    case pb::Envelope::kClusterDown:
+      return "the cluster stopped answering" + because(event.cluster_down().reason());
+    case pb::Envelope::kClusterUp:
+      return "the cluster answers again after " +
+             human_duration(microseconds{event.cluster_up().down_us()});
+    case pb::Envelope::kHookDelivered: {
+      const auto& e = event.hook_delivered();
+      return std::string(e.delivered() ? "told of " : "gave up telling of ") + e.callback() +
+             " of job " + e.job_id() +
+             (e.attempts() == 1 ? "" : " in " + std::to_string(e.attempts()) + " attempts") +
+             because(e.detail());
+    }
+    case pb::Envelope::kDaemonStarted: {
+      const auto& e = event.daemon_started();
+      return "ved " + e.version() + " started with " + std::to_string(e.live_jobs()) +
+             " live jobs, process " + std::to_string(e.pid());
+    }
+    case pb::Envelope::kDaemonStopped:
+      return "ved stopped" + because(event.daemon_stopped().reason());
+    default: return ved::core::job::tell(event);
+  }
+}
+
 /// The state, and the phase where it says more.
 std::string state_text(const pb::Job& job) {
   const auto state = state_name(job.state());
@@ -37,8 +67,10 @@ std::string state_text(const pb::Job& job) {
              : state + " (" + printable(job.phase()) + ")";
 }
 
-std::string joined(const std::string& a, const std::string& b) {
-  return a.empty() ? b : b.empty() ? a : a + ", " + b;
+/// The reason; for an end without one, what the processes returned.
+std::string why(const pb::Job& job) {
+  return job.reason().empty() && is_terminal(job.state()) ? exit_text(job)
+                                                          : printable(job.reason());
 }
 
 void add_time(sheet& lines, const char* name, std::int64_t us, ved::time_point now) {
@@ -52,8 +84,8 @@ std::string command_text(const pb::WorkloadSpec& work) {
   if (!work.steps().empty()) return std::to_string(work.steps_size()) + " steps";
   std::string text = work.command();
   for (const auto& argument : work.arguments()) {
-    const bool plain = !argument.empty() && argument.find_first_of(" \t\n'\"\\$`*?;&|<>()#") ==
-                                                std::string::npos;
+    const bool plain =
+        !argument.empty() && argument.find_first_of(" \t\n'\"\\$`*?;&|<>()#") == std::string::npos;
     text += plain ? " " + argument : " '" + argument + "'";
   }
   return text;
@@ -86,10 +118,7 @@ std::string render_jobs(const pb::JobList& jobs, ved::time_point now, const styl
   if (jobs.jobs().empty()) return "no jobs\n";
   table rows({"JOB", "STATE", "CLUSTER", "QUEUE", "ACCEPTED", "RUN TIME", "DETAIL"});
   for (const auto& job : jobs.jobs()) {
-    const auto detail = job.state() == pb::JOB_STATE_COMPLETED
-                            ? std::string{}
-                            : joined(is_terminal(job.state()) ? exit_text(job) : "",
-                                     printable(job.reason()));
+    const auto detail = job.state() == pb::JOB_STATE_COMPLETED ? std::string{} : why(job);
     rows.add({{printable(job.job_id())},
               {state_text(job), tone_of(job.state())},
               {printable(job.cluster_id())},
@@ -109,8 +138,9 @@ std::string render_job(const pb::Job& job, ved::time_point now, const style& loo
   lines.add_if("Released by", printable(job.release()));
   if (job.cancel_requested() && !is_terminal(job.state()))
     lines.add("Cancel", "requested", tone::warn);
-  lines.add("Cluster", printable(job.cluster_id()) +
-                           (job.queue_name().empty() ? "" : ", queue " + printable(job.queue_name())));
+  lines.add("Cluster",
+            printable(job.cluster_id()) +
+                (job.queue_name().empty() ? "" : ", queue " + printable(job.queue_name())));
   lines.add_if("Scheduler job", printable(job.scheduler_job_id()));
   if (job.attempt() > 1) lines.add("Submissions", std::to_string(job.attempt()));
   lines.add_if("Customer", printable(job.customer_address()));
@@ -142,7 +172,7 @@ std::string render_event(const pb::Envelope& event, bool with_stream, const styl
   std::string text = paint(local_time(at != 0 ? at : event.recorded_at_us()), tone::dim, look) +
                      "  " + std::to_string(with_stream ? event.position() : event.version()) + "  ";
   if (with_stream) text += printable(event.stream()) + "  ";
-  text += printable(ved::core::job::tell(event));
+  text += printable(tell(event));
   if (!event.principal().empty() && event.principal() != "ved")
     text += paint("  [" + printable(event.principal()) + "]", tone::dim, look);
   return text + "\n";
@@ -150,8 +180,7 @@ std::string render_event(const pb::Envelope& event, bool with_stream, const styl
 
 std::string render_explanation(const pb::Explanation& why, const style& look) {
   std::string text = paint(printable(why.job_id()), tone::bold, look);
-  if (why.has_job())
-    text += "  " + paint(state_text(why.job()), tone_of(why.job().state()), look);
+  if (why.has_job()) text += "  " + paint(state_text(why.job()), tone_of(why.job().state()), look);
   if (why.at_us() != 0) text += paint("  at " + local_time(why.at_us()), tone::dim, look);
   text += "\n" + printable(why.summary()) + "\n";
   if (!why.next().empty()) {
@@ -161,7 +190,8 @@ std::string render_explanation(const pb::Explanation& why, const style& look) {
   if (!why.steps().empty()) {
     text += "\n" + paint("How it came here", tone::bold, look) + "\n";
     for (const auto& step : why.steps()) {
-      text += "  " + paint(local_time(step.at_us()), tone::dim, look) + "  " + printable(step.text());
+      text +=
+          "  " + paint(local_time(step.at_us()), tone::dim, look) + "  " + printable(step.text());
       if (!step.principal().empty() && step.principal() != "ved")
         text += paint("  [" + printable(step.principal()) + "]", tone::dim, look);
       text += "\n";
@@ -175,15 +205,15 @@ std::string render_end(const pb::Job& job, const style& look) {
                      paint(state_name(job.state()), tone_of(job.state()), look);
   if (job.started_at_us() != 0)
     text += " after " + human_duration(between(job.started_at_us(), job.finished_at_us()));
-  const auto detail = joined(job.state() == pb::JOB_STATE_COMPLETED ? "" : exit_text(job),
-                             printable(job.reason()));
+  const auto detail = job.state() == pb::JOB_STATE_COMPLETED ? std::string{} : why(job);
   return text + (detail.empty() ? "" : ": " + detail) + "\n";
 }
 
 std::string render_watch(const pb::Job& job, ved::time_point now, const style& look) {
   const auto width = static_cast<std::size_t>(std::max(look.width, 20));
   std::string where = " on " + printable(job.cluster_id());
-  if (!job.scheduler_job_id().empty()) where += ", scheduler job " + printable(job.scheduler_job_id());
+  if (!job.scheduler_job_id().empty())
+    where += ", scheduler job " + printable(job.scheduler_job_id());
   const auto id = cut(printable(job.job_id()), width / 2, look);
   const auto state = state_text(job);
   const std::size_t used = columns_of(id) + 2 + columns_of(state);

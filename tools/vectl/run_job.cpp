@@ -50,8 +50,8 @@ exit_code run(const job_submit& what, context& with) {
     with.print_json(accepted);
   } else if (!with.global.json) {
     *with.out << "job " << printable(accepted.job().job_id())
-              << (accepted.already_known() ? " was accepted before" : " accepted") << " for cluster "
-              << printable(accepted.job().cluster_id()) << std::endl;
+              << (accepted.already_known() ? " was accepted before" : " accepted")
+              << " for cluster " << printable(accepted.job().cluster_id()) << std::endl;
   }
   return what.wait ? run(job_watch{id}, with) : exit_code::ok;
 }
@@ -81,14 +81,15 @@ exit_code run(const job_list& what, context& with) {
   all.set_next_cursor(more ? cursor : "");
   if (with.global.json) {
     with.print_json(all);
-  } else if (what.ids) {
-    for (const auto& job : all.jobs()) *with.out << printable(job.job_id()) << '\n';
-  } else {
-    *with.out << render_jobs(all, with.now(), with.look);
-    if (more)
-      *with.err << "vectl: there may be more jobs; --limit raises the bound of " << what.limit
-                << '\n';
+    return exit_code::ok;
   }
+  if (what.ids)
+    for (const auto& job : all.jobs()) *with.out << printable(job.job_id()) << '\n';
+  else
+    *with.out << render_jobs(all, with.now(), with.look);
+  if (more)
+    *with.err << "vectl: there may be more jobs; --limit raises the bound of " << what.limit
+              << '\n';
   return exit_code::ok;
 }
 

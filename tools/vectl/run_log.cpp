@@ -17,7 +17,8 @@ constexpr int dump_page = 1'000;
 
 exit_code needs_state(const char* what, context& with) {
   return with.report(ved::error{
-      errc::invalid, std::string("log ") + what + " works on a stopped daemon's files: give --state DIR"});
+      errc::invalid,
+      std::string("log ") + what + " works on a stopped daemon's files: give --state DIR"});
 }
 
 }  // namespace

@@ -1,6 +1,6 @@
 #include <fstream>
-#include <iterator>
 #include <istream>
+#include <iterator>
 #include <ostream>
 
 #include "messages/job_spec.hpp"
@@ -34,9 +34,9 @@ std::optional<std::string> read_spec(const std::string& file, context& with) {
   while (from->read(block, sizeof block) || from->gcount() > 0) {
     text.append(block, static_cast<std::size_t>(from->gcount()));
     if (text.size() > file_bytes_max) {
-      with.failure = with.report(
-          ved::error{errc::invalid, "job spec " + file + ": more than " +
-                                        std::to_string(file_bytes_max) + " bytes"});
+      with.failure =
+          with.report(ved::error{errc::invalid, "job spec " + file + ": more than " +
+                                                    std::to_string(file_bytes_max) + " bytes"});
       return std::nullopt;
     }
   }
@@ -62,10 +62,12 @@ bool place(pb::JobSpec& spec, context& with) {
   if (spec.cluster_id().empty()) {
     if (clusters.size() != 1) {
       std::string names;
-      for (const auto& cluster : clusters) names += (names.empty() ? "" : ", ") + cluster.cluster_id();
+      for (const auto& cluster : clusters)
+        names += (names.empty() ? "" : ", ") + cluster.cluster_id();
       with.failure = with.report(ved::error{
-          errc::invalid, clusters.empty() ? "no clusters are configured"
-                                          : "there are several clusters; choose with --cluster: " + names});
+          errc::invalid, clusters.empty()
+                             ? "no clusters are configured"
+                             : "there are several clusters; choose with --cluster: " + names});
       return false;
     }
     spec.set_cluster_id(clusters[0].cluster_id());

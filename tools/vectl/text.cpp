@@ -44,8 +44,7 @@ std::string printable(std::string_view text) {
       out += ' ';
     } else if (c < 0x20 || c == 0x7f) {
       out += '?';
-    } else if (c == 0xc2 && i + 1 < text.size() &&
-               static_cast<unsigned char>(text[i + 1]) < 0xa0) {
+    } else if (c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
       out += '?';  // C1 controls, in UTF-8: some terminals obey them
       ++i;
     } else {
@@ -165,8 +164,8 @@ std::string sheet::text(const style& look) const {
   std::string out;
   for (const auto& entry : lines_)
     out += paint(entry.name + ":", tone::dim, look) +
-           std::string(width - columns_of(entry.name) + 2, ' ') + paint(entry.value, entry.how, look) +
-           "\n";
+           std::string(width - columns_of(entry.name) + 2, ' ') +
+           paint(entry.value, entry.how, look) + "\n";
   return out;
 }
 

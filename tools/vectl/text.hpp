@@ -13,10 +13,10 @@ namespace vectl {
 
 /// How output may look; decided once at the start.
 struct style {
-  bool color = false;   ///< a terminal, and neither NO_COLOR nor --no-color
-  bool unicode = false; ///< the locale is UTF-8
-  bool live = false;    ///< a terminal that can be redrawn
-  int width = 80;       ///< columns
+  bool color = false;    ///< a terminal, and neither NO_COLOR nor --no-color
+  bool unicode = false;  ///< the locale is UTF-8
+  bool live = false;     ///< a terminal that can be redrawn
+  int width = 80;        ///< columns
 };
 
 enum class tone { plain, good, bad, warn, busy, dim, bold };

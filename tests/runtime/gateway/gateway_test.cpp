@@ -269,8 +269,9 @@ TEST_CASE("gateway: says what to do when nobody listens", "[runtime][gateway]") 
   const auto refused = gateway_client::connect(how);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == errc::unavailable);
-  CHECK(refused.error().message == "cannot reach ved at 127.0.0.1:" + std::to_string(nobody.port()) +
-                                       ": connection refused; is it running? (systemctl status ved)");
+  CHECK(refused.error().message ==
+        "cannot reach ved at 127.0.0.1:" + std::to_string(nobody.port()) +
+            ": connection refused; is it running? (systemctl status ved)");
 }
 
 TEST_CASE("gateway: a listener that never answers costs the time-out, not for ever",

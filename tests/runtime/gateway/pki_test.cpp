@@ -33,8 +33,8 @@ void extend(X509* certificate, X509* issuer, int nid, const char* value) {
   X509_EXTENSION_free(extension);
 }
 
-X509* make_certificate(EVP_PKEY* key, const std::string& name, long serial, int hours,
-                       X509* issuer, EVP_PKEY* issuer_key) {
+X509* make_certificate(EVP_PKEY* key, const std::string& name, long serial, int hours, X509* issuer,
+                       EVP_PKEY* issuer_key) {
   X509* made = X509_new();
   require(made != nullptr);
   X509_set_version(made, 2);
@@ -59,8 +59,8 @@ std::string write_pem(const std::filesystem::path& path, Write write) {
   require(file != nullptr);
   require(write(file) == 1);
   std::fclose(file);
-  std::filesystem::permissions(path, std::filesystem::perms::owner_read |
-                                         std::filesystem::perms::owner_write);
+  std::filesystem::permissions(
+      path, std::filesystem::perms::owner_read | std::filesystem::perms::owner_write);
   return path.string();
 }
 
@@ -89,8 +89,8 @@ runtime::gateway_credentials private_ca::issue(const std::string& name, int hour
   X509* made = make_certificate(key, name, ++ca_->serial, hours, ca_->certificate, ca_->key);
   runtime::gateway_credentials credentials;
   credentials.ca_file = (directory_ / "ca.pem").string();
-  credentials.certificate_file =
-      write_pem(directory_ / (name + ".pem"), [&](FILE* file) { return PEM_write_X509(file, made); });
+  credentials.certificate_file = write_pem(directory_ / (name + ".pem"),
+                                           [&](FILE* file) { return PEM_write_X509(file, made); });
   credentials.key_file = write_pem(directory_ / (name + ".key"), [&](FILE* file) {
     return PEM_write_PrivateKey(file, key, nullptr, nullptr, 0, nullptr, nullptr);
   });
@@ -163,7 +163,7 @@ TEST_CASE("gateway address: reads host and port, also of IPv6, and nothing else"
   REQUIRE(v6);
   CHECK(v6->host == "::1");
   CHECK(to_string(*v6) == "[::1]:1");
-  for (const char* bad : {"", ":", "host", "host:", ":80", "host:0", "host:65536", "host:8x", "::1:80",
-                          "[]:80", "[::1:80", "host:-1"})
+  for (const char* bad : {"", ":", "host", "host:", ":80", "host:0", "host:65536", "host:8x",
+                          "::1:80", "[]:80", "[::1:80", "host:-1"})
     CHECK_FALSE(parse_gateway_address(bad));
 }

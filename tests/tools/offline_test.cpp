@@ -1,0 +1,223 @@
+#include <stdlib.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "actors/job/projection.hpp"
+#include "store/event_log.hpp"
+#include "tools/vectl/channel.hpp"
+
+using namespace vectl;
+namespace fs = std::filesystem;
+namespace pb = ved::pb;
+namespace store = ved::store;
+
+namespace {
+
+class temporary_directory {
+ public:
+  temporary_directory() {
+    std::string pattern = (fs::temp_directory_path() / "vectl-test-XXXXXX").string();
+    if (::mkdtemp(pattern.data()) == nullptr) throw std::runtime_error("mkdtemp failed");
+    path_ = pattern;
+  }
+  ~temporary_directory() {
+    std::error_code ignored;
+    fs::remove_all(path_, ignored);
+  }
+  temporary_directory(const temporary_directory&) = delete;
+  temporary_directory& operator=(const temporary_directory&) = delete;
+  const fs::path& path() const noexcept { return path_; }
+
+ private:
+  fs::path path_;
+};
+
+const ved::time_point at = ved::from_us(1'768'478'400'000'000);
+
+std::unique_ptr<store::event_log> open_log(const fs::path& state) {
+  auto storage = store::open_rocks((state / "log").string(), true);
+  if (!storage) FAIL(storage.error().message);
+  store::event_log::options how;
+  how.fold = {ved::core::fold, ved::core::index_keys};
+  auto log = store::event_log::open(std::move(*storage), std::move(how));
+  if (!log) FAIL(log.error().message);
+  return std::move(*log);
+}
+
+void accept_job(store::event_log& log, const std::string& id) {
+  pb::Envelope event;
+  event.set_principal("alice");
+  auto& accepted = *event.mutable_job_accepted();
+  accepted.set_at_us(ved::to_us(at));
+  accepted.mutable_spec()->set_job_id(id);
+  accepted.mutable_spec()->set_cluster_id("c");
+  accepted.mutable_spec()->set_queue_name("q");
+  accepted.mutable_spec()->set_customer_address("ve1x");
+  store::append_request request;
+  request.stream = ved::core::job_stream(id);
+  auto state = ved::core::fold(request.stream, "", event);
+  if (!state) FAIL(state.error().message);
+  request.state = std::move(*state);
+  request.events = {event};
+  auto done = log.commit(std::vector<store::append_request>{request}, at);
+  if (!done) FAIL(done.error().message);
+  if (!done->front()) FAIL(done->front().error().message);
+}
+
+pb::ApiReply ask(channel& with, const pb::ApiRequest& request) {
+  auto reply = with.call(request);
+  if (!reply) FAIL(reply.error().message);
+  return std::move(*reply);
+}
+
+pb::ApiRequest verify_request() {
+  pb::ApiRequest request;
+  request.mutable_verify_log();
+  return request;
+}
+
+}  // namespace
+
+TEST_CASE("vectl offline: answers from the log of a stopped daemon", "[tools][vectl]") {
+  temporary_directory state;
+  {
+    auto log = open_log(state.path());
+    accept_job(*log, "j-1");
+    accept_job(*log, "j-2");
+  }
+  auto opened = make_offline_channel(state.path().string());
+  REQUIRE(opened);
+  auto& with = **opened;
+
+  pb::ApiRequest request;
+  request.mutable_get_job()->set_job_id("j-1");
+  CHECK(ask(with, request).job().job().spec().queue_name() == "q");
+  request.mutable_get_job()->set_job_id("j-9");
+  CHECK(ask(with, request).error().error() == "not_found");
+  request.mutable_list_jobs();
+  CHECK(ask(with, request).jobs().jobs_size() == 2);
+  request.mutable_explain_job()->set_job_id("j-2");
+  CHECK(ask(with, request).explanation().steps_size() == 1);
+  request.mutable_get_job_events()->set_job_id("j-2");
+  CHECK(ask(with, request).events().events_size() == 1);
+  request.mutable_get_log_stats();
+  CHECK(ask(with, request).log_stats().last_position() == 2);
+  request.mutable_dump_log()->set_limit(1);
+  CHECK(ask(with, request).events().more());
+  request.mutable_dump_log()->set_after_position(1);
+  CHECK_FALSE(ask(with, request).events().more());
+  CHECK(ask(with, verify_request()).verification().ok());
+  request.mutable_cancel_job()->set_job_id("j-1");
+  CHECK(ask(with, request).error().error() == "unavailable");
+}
+
+TEST_CASE("vectl offline: a state directory without a log is named", "[tools][vectl]") {
+  temporary_directory state;
+  const auto missing = make_offline_channel(state.path().string());
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code == ved::errc::not_found);
+}
+
+TEST_CASE("vectl offline: a rebuilt log verifies and keeps its events", "[tools][vectl]") {
+  temporary_directory state;
+  accept_job(*open_log(state.path()), "j-1");
+  const auto events = rebuild_offline(state.path().string());
+  REQUIRE(events);
+  CHECK(*events == 1);
+  CHECK(ask(**make_offline_channel(state.path().string()), verify_request()).verification().ok());
+}
+
+TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][vectl]") {
+  temporary_directory state;
+  temporary_directory elsewhere;
+  const auto backup = (elsewhere.path() / "backup").string();
+  accept_job(*open_log(state.path()), "j-1");
+  const auto done = backup_offline(state.path().string(), backup);
+  REQUIRE(done);
+  CHECK(done->last_position() == 1);
+  accept_job(*open_log(state.path()), "j-2");
+
+  SECTION("never over an existing log without force") {
+    const auto refused = restore_offline(state.path().string(), backup, false);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == ved::errc::conflict);
+  }
+  SECTION("the old log is moved aside") {
+    const auto restored = restore_offline(state.path().string(), backup, true);
+    REQUIRE(restored);
+    CHECK(restored->events() == 1);
+    int aside = 0;
+    for (const auto& entry : fs::directory_iterator(state.path()))
+      if (entry.path().filename().string().starts_with("log.replaced-")) ++aside;
+    CHECK(aside == 1);
+    accept_job(*open_log(state.path()), "j-3");
+  }
+  SECTION("a damaged backup changes nothing") {
+    bool damaged = false;
+    for (const auto& entry : fs::directory_iterator(backup)) {
+      if (!entry.path().filename().string().starts_with("MANIFEST")) continue;
+      std::ofstream(entry.path(), std::ios::binary | std::ios::trunc) << "garbage";
+      damaged = true;
+    }
+    REQUIRE(damaged);
+    REQUIRE_FALSE(restore_offline(state.path().string(), backup, true));
+    pb::ApiRequest request;
+    request.mutable_get_job()->set_job_id("j-2");
+    CHECK(ask(**make_offline_channel(state.path().string()), request).has_job());
+    CHECK_FALSE(fs::exists(state.path() / "log.restoring"));
+  }
+  SECTION("what is not there is not found") {
+    const auto missing = restore_offline(state.path().string(), backup + "x", true);
+    REQUIRE_FALSE(missing);
+    CHECK(missing.error().code == ved::errc::not_found);
+  }
+}
+
+TEST_CASE("vectl client directory: looked for in the order that --help says", "[tools][vectl]") {
+  temporary_directory home;
+  environment env;
+  env.home = home.path().string();
+  env.system_state = "/sys";
+  global_options global;
+  CHECK(find_client_directory(global, env) == "/sys/client");
+  fs::create_directories(home.path() / ".config" / "ved");
+  CHECK(find_client_directory(global, env) == (home.path() / ".config/ved").string());
+  env.client_dir = "/env";
+  CHECK(find_client_directory(global, env) == "/env");
+  global.state = "/s";
+  CHECK(find_client_directory(global, env) == "/s/client");
+  global.config_dir = "/c";
+  CHECK(find_client_directory(global, env) == "/c");
+}
+
+TEST_CASE("vectl client directory: address and token are read, a loose token refused",
+          "[tools][vectl]") {
+  temporary_directory directory;
+  const auto path = directory.path();
+  const auto missing = read_client_directory((path / "none").string(), "");
+  REQUIRE_FALSE(missing);
+  CHECK(missing.error().code == ved::errc::not_found);
+  CHECK_THAT(missing.error().message, Catch::Contains("ved init"));
+
+  CHECK_FALSE(read_client_directory(path.string(), ""));
+  std::ofstream(path / "gateway") << "127.0.0.1:9191\n";
+  auto read = read_client_directory(path.string(), "");
+  REQUIRE(read);
+  CHECK(read->address.port == 9191);
+  CHECK(read->token.empty());
+  CHECK(read->credentials.key_file == (path / "key.pem").string());
+  CHECK(read_client_directory(path.string(), "[::1]:7")->address.host == "::1");
+  CHECK_FALSE(read_client_directory(path.string(), "nonsense"));
+
+  std::ofstream(path / "token") << "t0ken\n";
+  fs::permissions(path / "token", fs::perms::owner_all | fs::perms::others_read);
+  const auto loose = read_client_directory(path.string(), "");
+  REQUIRE_FALSE(loose);
+  CHECK(loose.error().code == ved::errc::denied);
+  fs::permissions(path / "token", fs::perms::owner_read);
+  read = read_client_directory(path.string(), "");
+  REQUIRE(read);
+  CHECK(read->token.reveal() == "t0ken");
+}
