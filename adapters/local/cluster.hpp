@@ -15,7 +15,10 @@
 /// supervisors and notices their end (pidfd). Jobs run under supervisors that outlive this
 /// process, so a new cluster object on the same directory takes up where the last one stopped.
 ///
-/// Limits: jobs of one node; memory is reserved but not enforced; no containers; the head of the
+/// Under systemd the daemon's unit needs KillMode=process, or stopping it ends the jobs as well.
+///
+/// Limits: a call can overrun its deadline by as long as the disk takes for one sync; jobs of one
+/// node; memory is reserved but not enforced; no containers; the head of the
 /// queue is never overtaken by jobs of lower priority, so nothing starves. When this process does
 /// not run as root, a job runs as the same user and could tamper with the spool.
 namespace ved::adapters::local {

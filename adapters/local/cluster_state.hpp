@@ -78,7 +78,8 @@ class local_cluster {
   // submission.cpp
   std::optional<refused> check(const submission& what) const;
   result<std::uint64_t> draw_id(const guard&);
-  result<void> write_submission(const pb::LocalJob& job);
+  void store(std::vector<pb::LocalJob>& batch, const std::vector<std::size_t>& places,
+             std::vector<submit_outcome>& outcomes);
   submit_outcome begin_submission(const submission& what, scheduler::deadline until,
                                   std::uint64_t& id);
 

@@ -1,6 +1,7 @@
 #include <fcntl.h>
 #include <spawn.h>
 #include <sys/epoll.h>
+#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -24,9 +25,13 @@ constexpr std::size_t starts_at_once_max = 16;
 /// A job whose supervisor dies this often before it claims the job has failed.
 constexpr int starts_max = 3;
 constexpr seconds start_pause{5};
+/// Between two looks for room on a full disk.
+constexpr seconds room_pause{1};
 constexpr seconds cleaning_interval_max{60};
 constexpr std::size_t removals_at_once_max = 500;
 constexpr int kill_passes_max = 100;
+/// What a supervisor writes before the job begins takes a few KiB.
+constexpr std::uint64_t start_bytes_min = 1 << 20;
 
 /// Starts a supervisor; its first process ends as soon as the lasting one shows in the spool.
 result<pid_t> spawn(const std::string& path, const supervisor_options& options,
@@ -65,6 +70,13 @@ result<pid_t> spawn(const std::string& path, const supervisor_options& options,
 std::string first_line(const std::string& path) {
   const auto text = read_file(path, 65536);
   return text ? text->substr(0, std::min<std::size_t>(text->find('\n'), 300)) : std::string();
+}
+
+/// False when a supervisor could not write that it began; true also when nobody can tell.
+bool has_room(const std::string& directory) {
+  struct statvfs seen {};
+  if (::statvfs(directory.c_str(), &seen) != 0) return true;
+  return static_cast<std::uint64_t>(seen.f_bavail) * seen.f_frsize >= start_bytes_min;
 }
 
 std::int64_t now_us() {
@@ -130,6 +142,12 @@ bool local_cluster::dispatch() {
   {
     const guard lock(mutex_);
     if (steady::now() < start_again_at_) return false;
+    if (!queue_.empty() && !has_room(spool_.directory())) {
+      // Jobs wait for room as they wait for cores: what fails here would fail for each of them.
+      start_problem_ = "no job is started: " + spool_.directory() + " is full";
+      start_again_at_ = steady::now() + room_pause;
+      return false;
+    }
     while (!queue_.empty()) {
       entry& job = *by_id_.at(queue_.begin()->id);
       if (!fits_now(job)) break;
@@ -232,7 +250,8 @@ void local_cluster::settle(const submission_token& token) {
       const guard lock(mutex_);
       entry& job = *find_entry(token);
       release_slots(job);
-      if (++job.starts < starts_max) {
+      // On a full disk a supervisor cannot begin: that is no attempt.
+      if (!has_room(spool_.directory()) || ++job.starts < starts_max) {
         enqueue(job);
         return;
       }

@@ -11,20 +11,10 @@ namespace ved::adapters::local {
 
 namespace {
 
-result<void> replace(const std::string& path, const std::string& bytes, bool sync) {
+std::string temporary_of(const std::string& path) {
   // One writer per file (its lock holder), so a fixed temporary name is enough and leftovers of
   // a crash are overwritten.
-  const std::string temporary = path + ".tmp";
-  unique_fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                      0600));
-  if (!fd) return fail(errno_error("create", temporary));
-  if (auto written = write_all(fd.get(), bytes, temporary); !written) {
-    ::unlink(temporary.c_str());
-    return written;
-  }
-  if (sync && ::fsync(fd.get()) != 0) return fail(errno_error("sync", temporary));
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno_error("rename", temporary));
-  return {};
+  return path + ".tmp";
 }
 
 struct flock whole_file() {
@@ -78,16 +68,52 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   }
 }
 
+result<void> write_temporary(const std::string& path, const std::string& bytes) {
+  const std::string temporary = temporary_of(path);
+  unique_fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
+                      0600));
+  if (!fd) return fail(errno_error("create", temporary));
+  if (auto written = write_all(fd.get(), bytes, temporary); !written) {
+    ::unlink(temporary.c_str());
+    return written;
+  }
+  return {};
+}
+
+result<void> sync_temporary(const std::string& path) {
+  const std::string temporary = temporary_of(path);
+  unique_fd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  if (!fd) return fail(errno_error("open", temporary));
+  if (::fsync(fd.get()) != 0) return fail(errno_error("sync", temporary));
+  return {};
+}
+
+result<void> rename_temporary(const std::string& path) {
+  const std::string temporary = temporary_of(path);
+  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno_error("rename", temporary));
+  return {};
+}
+
 result<void> replace_file(const std::string& path, const std::string& bytes) {
-  return replace(path, bytes, false);
+  if (auto written = write_temporary(path, bytes); !written) return written;
+  return rename_temporary(path);
 }
 
 result<void> replace_file_synced(const std::string& path, const std::string& bytes) {
-  return replace(path, bytes, true);
+  if (auto written = write_temporary(path, bytes); !written) return written;
+  if (auto synced = sync_temporary(path); !synced) return synced;
+  return rename_temporary(path);
+}
+
+result<void> sync_file_system(const std::string& path) {
+  unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!fd) return fail(errno_error("open", path));
+  if (::syncfs(fd.get()) != 0) return fail(errno_error("sync file system of", path));
+  return {};
 }
 
 result<void> replace_file_durably(const std::string& path, const std::string& bytes) {
-  if (auto replaced = replace(path, bytes, true); !replaced) return replaced;
+  if (auto replaced = replace_file_synced(path, bytes); !replaced) return replaced;
   return sync_directory(path.substr(0, path.rfind('/')));
 }
 

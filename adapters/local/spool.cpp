@@ -21,6 +21,21 @@ bool is_name_character(char c) noexcept {
          c == '_';
 }
 
+/// From so many jobs on, one sync of the file system is cheaper than three per job.
+constexpr std::size_t sync_together_min = 4;
+
+result<void> make_new_directory(const std::string& path, unsigned mode) {
+  if (::mkdir(path.c_str(), mode) == 0) return {};
+  if (errno != EEXIST) return fail(errno_error("create directory", path));
+  // Left behind by a submission that failed half-way and was answered so.
+  std::error_code problem;
+  std::filesystem::remove_all(path, problem);
+  if (problem || ::mkdir(path.c_str(), mode) != 0) {
+    return fail(errc::unavailable, "create directory " + path + ": already exists");
+  }
+  return {};
+}
+
 template <class Message>
 result<Message> read_text(const std::string& path) {
   const auto bytes = read_file(path, spool_file_bytes_max);
@@ -112,9 +127,37 @@ result<pb::LocalJob> spool::read_job(const submission_token& token) const {
   return job;
 }
 
-result<void> spool::write_job(const pb::LocalJob& job) const {
-  return replace_file_synced(job_file(submission_token(job.token()), "spec"),
-                             job.SerializeAsString());
+std::vector<result<void>> spool::write_jobs(std::span<const pb::LocalJob> jobs,
+                                            bool traversable) const {
+  const unsigned mode = traversable ? 0711 : 0700;
+  const bool together = jobs.size() >= sync_together_min;
+  std::vector<result<void>> outcomes(jobs.size());
+  const auto for_each = [&](auto&& act) {
+    for (std::size_t i = 0; i < jobs.size(); ++i) {
+      const submission_token token(jobs[i].token());
+      if (outcomes[i]) outcomes[i] = act(job_directory(token), job_file(token, "spec"), jobs[i]);
+    }
+  };
+  // A rename must not reach the disk before the bytes that it names, nor the answer before both.
+  const auto barrier = [&](auto&& sync_one) {
+    if (!together) return for_each(sync_one);
+    const auto synced = sync_file_system(directory_);
+    for_each([&](const auto&, const auto&, const auto&) { return synced; });
+  };
+  for_each([&](const std::string& directory, const std::string& path, const pb::LocalJob& job) {
+    if (auto made = make_new_directory(directory, mode); !made) return made;
+    return write_temporary(path, job.SerializeAsString());
+  });
+  barrier([](const auto&, const std::string& path, const auto&) { return sync_temporary(path); });
+  for_each([](const auto&, const std::string& path, const auto&) { return rename_temporary(path); });
+  barrier([](const std::string& directory, const auto&, const auto&) {
+    return sync_directory(directory);
+  });
+  if (!together) {
+    const auto synced = sync_directory(jobs_directory());
+    for_each([&](const auto&, const auto&, const auto&) { return synced; });
+  }
+  return outcomes;
 }
 
 result<pb::LocalJobStatus> spool::read_status(const submission_token& token) const {

@@ -1,6 +1,6 @@
 #pragma once
 
-#include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -50,8 +50,9 @@ class spool {
   result<void> create(bool traversable) const;
 
   result<pb::LocalJob> read_job(const submission_token& token) const;
-  /// Synced, but the caller syncs the job's directory and `jobs/`.
-  result<void> write_job(const pb::LocalJob& job) const;
+  /// Writes jobs durably, in stages, so that many share one way to the disk. `result[i]` belongs
+  /// to `jobs[i]`; after an error the job may or may not be there.
+  std::vector<result<void>> write_jobs(std::span<const pb::LocalJob> jobs, bool traversable) const;
 
   /// `not_found` before the job started.
   result<pb::LocalJobStatus> read_status(const submission_token& token) const;

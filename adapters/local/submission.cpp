@@ -1,8 +1,4 @@
-#include <sys/stat.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <cerrno>
 #include <filesystem>
 
 #include "adapters/local/cluster_state.hpp"
@@ -116,22 +112,6 @@ result<std::uint64_t> local_cluster::draw_id(const guard&) {
   return next_id_++;
 }
 
-result<void> local_cluster::write_submission(const pb::LocalJob& job) {
-  const std::string directory = spool_.job_directory(submission_token(job.token()));
-  const unsigned mode = options_.run_as.empty() ? 0700 : 0711;
-  if (::mkdir(directory.c_str(), mode) != 0) {
-    if (errno != EEXIST) return fail(errno_error("create directory", directory));
-    // Left behind by a submission that failed half-way and was answered so.
-    std::error_code problem;
-    std::filesystem::remove_all(directory, problem);
-    if (problem || ::mkdir(directory.c_str(), mode) != 0) {
-      return fail(errc::unavailable, "create directory " + directory + ": already exists");
-    }
-  }
-  if (auto written = spool_.write_job(job); !written) return written;
-  return sync_directory(directory);
-}
-
 submit_outcome local_cluster::begin_submission(const submission& what, scheduler::deadline until,
                                                std::uint64_t& id) {
   if (const auto no = check(what)) return *no;
@@ -161,56 +141,64 @@ submit_outcome local_cluster::begin_submission(const submission& what, scheduler
   return accepted{scheduler_job_id(std::to_string(id))};
 }
 
+/// Makes jobs of submissions whose tokens are ours for now; `places[i]` is where the outcome of
+/// `batch[i]` belongs.
+void local_cluster::store(std::vector<pb::LocalJob>& batch, const std::vector<std::size_t>& places,
+                          std::vector<submit_outcome>& outcomes) {
+  if (batch.empty()) return;
+  const auto written = spool_.write_jobs(batch, !options_.run_as.empty());
+  std::vector<bool> gone(batch.size(), false);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    if (written[i]) continue;
+    // A spec that was renamed into place may come back after a crash even if it is removed now.
+    const submission_token token(batch[i].token());
+    gone[i] = !exists(spool_.job_file(token, "spec"));
+    std::error_code ignored;
+    if (gone[i]) std::filesystem::remove_all(spool_.job_directory(token), ignored);
+  }
+  const guard lock(mutex_);
+  for (std::size_t i = 0; i < batch.size(); ++i) {
+    busy_.erase(batch[i].token());
+    if (gone[i]) {
+      outcomes[places[i]] = not_sent{written[i].error().message};
+      continue;
+    }
+    // Also when something failed: the job is there for now, and a lookup will say so.
+    enqueue(insert(batch[i]));
+    if (!written[i]) outcomes[places[i]] = unknown_outcome{written[i].error().message};
+  }
+  batch.clear();
+  written_.notify_all();
+}
+
 std::vector<submit_outcome> local_cluster::submit(std::span<const submission> jobs,
                                                   scheduler::deadline until) {
   std::vector<submit_outcome> outcomes;
   outcomes.reserve(jobs.size());
-  std::vector<std::pair<std::size_t, pb::LocalJob>> written;
+  std::vector<pb::LocalJob> batch;
+  std::vector<std::size_t> places;
   std::unordered_set<std::string> tokens;
-  const auto publish = [&] {
-    if (written.empty()) return;
-    const auto synced = sync_directory(spool_.jobs_directory());
-    const guard lock(mutex_);
-    for (const auto& [i, job] : written) {
-      // Also when the last sync failed: the job is there for now, and a lookup will say so.
-      enqueue(insert(job));
-      busy_.erase(job.token());
-      if (!synced) outcomes[i] = unknown_outcome{synced.error().message};
-    }
-    written.clear();
-    tokens.clear();
-    written_.notify_all();
+  const auto flush = [&] {
+    store(batch, places, outcomes);
+    places.clear();
   };
   for (const submission& what : jobs) {
     // A second copy of a token in the same call must find the first one complete.
-    if (tokens.contains(what.token.str())) publish();
+    if (!tokens.insert(what.token.str()).second) flush();
     std::uint64_t id = 0;
     outcomes.push_back(begin_submission(what, until, id));
     if (id == 0) continue;
-    pb::LocalJob job;
-    job.set_id(id);
-    job.set_token(what.token.str());
-    job.set_job_id(what.job.str());
-    job.set_attempt(what.attempt);
-    job.set_submitted_at_us(to_us(
+    places.push_back(outcomes.size() - 1);
+    pb::LocalJob& next = batch.emplace_back();
+    next.set_id(id);
+    next.set_token(what.token.str());
+    next.set_job_id(what.job.str());
+    next.set_attempt(what.attempt);
+    next.set_submitted_at_us(to_us(
         std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
-    *job.mutable_spec() = what.spec;
-    if (const auto put = write_submission(job); !put) {
-      std::error_code ignored;
-      std::filesystem::remove_all(spool_.job_directory(what.token), ignored);
-      if (!exists(spool_.job_file(what.token, "spec"))) {
-        outcomes.back() = not_sent{put.error().message};
-        const guard lock(mutex_);
-        busy_.erase(what.token.str());
-        written_.notify_all();
-        continue;
-      }
-      outcomes.back() = unknown_outcome{put.error().message};
-    }
-    tokens.insert(what.token.str());
-    written.emplace_back(outcomes.size() - 1, std::move(job));
+    *next.mutable_spec() = what.spec;
   }
-  publish();
+  flush();
   wake();
   return outcomes;
 }
