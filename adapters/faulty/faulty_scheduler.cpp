@@ -42,7 +42,9 @@ bool fault_source::strikes(const char* name, double probability) {
   return hit;
 }
 
-std::size_t fault_source::below(std::size_t limit) { return dice_() % limit; }
+std::size_t fault_source::below(std::size_t limit) {
+  return dice_() % limit;
+}
 
 faulty_scheduler::faulty_scheduler(std::unique_ptr<scheduler> inner,
                                    std::shared_ptr<fault_source> faults)
@@ -230,9 +232,8 @@ result<inventory> faulty_scheduler::take_inventory(deadline until) {
 
 health faulty_scheduler::check_health(deadline until) {
   deliver_due();
-  if (query_fails()) return {.connection = "query failed (injected)",
-                             .authentication = {},
-                             .queue_access = {}};
+  if (query_fails())
+    return {.connection = "query failed (injected)", .authentication = {}, .queue_access = {}};
   return inner_->check_health(until);
 }
 
@@ -248,8 +249,7 @@ scheduler_factory make_faulty_factory(scheduler_factory inner,
           faults = std::move(faults)]() -> result<std::unique_ptr<scheduler>> {
     auto made = inner();
     if (!made) return fail(made.error());
-    return std::unique_ptr<scheduler>(
-        std::make_unique<faulty_scheduler>(std::move(*made), faults));
+    return std::unique_ptr<scheduler>(std::make_unique<faulty_scheduler>(std::move(*made), faults));
   };
 }
 

@@ -23,14 +23,14 @@ struct fault_plan {
   std::uint64_t seed = 1;
 
   // Per submission.
-  double reply_lost = 0;         ///< accepted, but the answer does not arrive
-  double slow = 0;               ///< times out now, is really accepted `slow_by` later
-  double cut = 0;                ///< the call breaks here: this and later jobs of it never arrive,
-                                 ///< and nobody knows which did
-  double not_sent = 0;           ///< no connection: surely not seen
-  double refused_policy = 0;     ///< a limit that may pass
+  double reply_lost = 0;      ///< accepted, but the answer does not arrive
+  double slow = 0;            ///< times out now, is really accepted `slow_by` later
+  double cut = 0;             ///< the call breaks here: this and later jobs of it never arrive,
+                              ///< and nobody knows which did
+  double not_sent = 0;        ///< no connection: surely not seen
+  double refused_policy = 0;  ///< a limit that may pass
   double refused_permanent = 0;
-  double late = 0;               ///< the true answer, but `late_by` later (through `pause`)
+  double late = 0;  ///< the true answer, but `late_by` later (through `pause`)
 
   // Fresh jobs: accepted less than `forget_for` ago.
   double forget = 0;  ///< per job: find says absent, observe says missing, until `forget_for`
@@ -83,7 +83,7 @@ class fault_source {
   const pause wait_;
   std::mt19937_64 dice_;
   fault_counts counts_;
-  std::vector<delayed> delayed_;               ///< oldest first
+  std::vector<delayed> delayed_;                 ///< oldest first
   std::map<std::string, time_point> forgotten_;  ///< token: until when
 };
 
@@ -93,8 +93,7 @@ class faulty_scheduler final : public scheduler {
   faulty_scheduler(std::unique_ptr<scheduler> inner, std::shared_ptr<fault_source> faults);
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override;
-  std::vector<find_outcome> find(std::span<const submission_token> tokens,
-                                 deadline until) override;
+  std::vector<find_outcome> find(std::span<const submission_token> tokens, deadline until) override;
   result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) override;
   std::vector<control_outcome> control(std::span<const control_request> requests,
                                        deadline until) override;

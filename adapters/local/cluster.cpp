@@ -227,6 +227,8 @@ result<void> local_cluster::save_next_id(std::uint64_t value) const {
 }
 
 result<std::shared_ptr<local_cluster>> open_local_cluster(local_options options) {
+  // Supervisors get the path, and may live in other working directories than this process.
+  options.directory = std::filesystem::absolute(options.directory);
   auto cluster = std::make_shared<local_cluster>(std::move(options));
   if (auto opened = cluster->open(); !opened) return fail(opened.error());
   return cluster;
@@ -237,8 +239,7 @@ namespace {
 /// A handle to the shared cluster.
 class local_scheduler final : public scheduler {
  public:
-  explicit local_scheduler(std::shared_ptr<local_cluster> cluster)
-      : cluster_(std::move(cluster)) {}
+  explicit local_scheduler(std::shared_ptr<local_cluster> cluster) : cluster_(std::move(cluster)) {}
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override {
     return cluster_->submit(jobs, until);

@@ -34,8 +34,8 @@ struct local_options {
   std::string run_as;               ///< user; empty: the own one. Only root can name another
   seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
   std::size_t queued_max = 100'000;
-  std::size_t ended_max = 20'000;          ///< ended jobs kept, with their output
-  seconds retention{7 * 24 * 3600};        ///< of ended jobs
+  std::size_t ended_max = 20'000;    ///< ended jobs kept, with their output
+  seconds retention{7 * 24 * 3600};  ///< of ended jobs
   /// Ended jobs stay at least so long after this process noticed their end.
   seconds retention_min{600};
   milliseconds check_interval{1000};  ///< safety net behind the notification by pidfd

@@ -37,9 +37,9 @@ struct entry {
   bool unfit = false;  ///< asks for more than this machine has (it had more once)
   int starts = 0;      ///< supervisors that came to nothing
 
-  std::vector<int> gpu_ids;    ///< active: handed out
-  bool announced = false;      ///< active: `supervisor` below is known and watched
-  unique_fd supervisor;        ///< active: pidfd
+  std::vector<int> gpu_ids;  ///< active: handed out
+  bool announced = false;    ///< active: `supervisor` below is known and watched
+  unique_fd supervisor;      ///< active: pidfd
 
   pb::LocalJobStatus end;  ///< ended
   std::chrono::steady_clock::time_point noticed_at;
@@ -125,12 +125,12 @@ class local_cluster {
   std::condition_variable written_;
   std::unordered_map<std::string, std::unique_ptr<entry>> jobs_;  ///< by token
   std::unordered_map<std::uint64_t, entry*> by_id_;
-  std::set<queue_key> queue_;           ///< neither held nor unfit
-  std::set<std::uint64_t> active_;      ///< ids
+  std::set<queue_key> queue_;                                       ///< neither held nor unfit
+  std::set<std::uint64_t> active_;                                  ///< ids
   std::map<std::pair<std::int64_t, std::uint64_t>, entry*> ended_;  ///< by end time
   std::unordered_set<std::string> busy_;  ///< tokens whose directory appears or disappears now
   std::map<std::string, std::string> damaged_;  ///< token: why its spec cannot be read
-  std::size_t queued_ = 0;              ///< all that wait, also held and unfit
+  std::size_t queued_ = 0;                      ///< all that wait, also held and unfit
   int cpus_used_ = 0;
   std::int64_t memory_mb_used_ = 0;
   std::vector<bool> gpu_used_;

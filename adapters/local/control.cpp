@@ -35,8 +35,8 @@ control_outcome local_cluster::cancel(entry& job) {
         pb::LocalJobStatus status;
         status.set_state(pb::JOB_STATE_CANCELLED);
         status.set_reason("cancelled before it started");
-        status.set_finished_at_us(to_us(
-            std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+        status.set_finished_at_us(
+            to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
         if (auto written = spool_.write_exit(job.token, status); !written) {
           return control_unknown{written.error().message};
         }

@@ -280,8 +280,7 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
     status.set_reason("supervisor lost: the job's supervisor process was killed");
     std::optional<process_info> leader;
     if (last && last->leader_pid() > 0) {
-      leader = process_info{.pid = last->leader_pid(),
-                            .start_ticks = last->leader_start_ticks()};
+      leader = process_info{.pid = last->leader_pid(), .start_ticks = last->leader_start_ticks()};
     }
     for (int pass = 0; pass < kill_passes_max; ++pass) {
       const auto rest = processes_of_job(token.str(), leader);

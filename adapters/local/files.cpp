@@ -30,7 +30,9 @@ void unique_fd::reset() noexcept {
   if (fd_ >= 0) ::close(std::exchange(fd_, -1));
 }
 
-std::string errno_text(int number) { return std::generic_category().message(number); }
+std::string errno_text(int number) {
+  return std::generic_category().message(number);
+}
 
 error errno_error(const std::string& action, const std::string& path) {
   const int number = errno;
@@ -38,7 +40,9 @@ error errno_error(const std::string& action, const std::string& path) {
   return {code, action + " " + path + ": " + errno_text(number)};
 }
 
-bool exists(const std::string& path) noexcept { return ::access(path.c_str(), F_OK) == 0; }
+bool exists(const std::string& path) noexcept {
+  return ::access(path.c_str(), F_OK) == 0;
+}
 
 result<void> write_all(int fd, const std::string& bytes, const std::string& path) {
   std::size_t done = 0;
@@ -70,8 +74,8 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
 
 result<void> write_temporary(const std::string& path, const std::string& bytes) {
   const std::string temporary = temporary_of(path);
-  unique_fd fd(::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW,
-                      0600));
+  unique_fd fd(
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return fail(errno_error("create", temporary));
   if (auto written = write_all(fd.get(), bytes, temporary); !written) {
     ::unlink(temporary.c_str());

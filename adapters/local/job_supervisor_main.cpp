@@ -28,8 +28,7 @@ int supervise(const ved::adapters::local::supervisor_options& options, int ready
 }  // namespace
 
 int main(int argc, char** argv) {
-  const auto options =
-      ved::adapters::local::parse_supervisor_options({argv + 1, argv + argc});
+  const auto options = ved::adapters::local::parse_supervisor_options({argv + 1, argv + argc});
   if (!options) {
     std::fprintf(stderr, "ved-job-supervisor: %s\n", options.error().message.c_str());
     return 2;

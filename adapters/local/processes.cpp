@@ -74,8 +74,7 @@ std::optional<process_info> parse_process_stat(std::string_view text) {
       case 22:
         if (!parse_number(word, info.start_ticks)) return std::nullopt;
         return info;
-      default:
-        break;
+      default: break;
     }
   }
   return std::nullopt;
@@ -119,8 +118,8 @@ std::vector<process_info> processes_of_job(std::string_view token,
     if (info.state == 'Z' || info.pid <= 1) continue;
     // A session number is reused only after the whole session is gone, so a process that started
     // before the leader cannot belong to the leader's session.
-    const bool same_session = leader && info.session == leader->pid &&
-                              info.start_ticks >= leader->start_ticks;
+    const bool same_session =
+        leader && info.session == leader->pid && info.start_ticks >= leader->start_ticks;
     bool leader_is_other = false;
     if (same_session) {
       const auto now = read_process(leader->pid);

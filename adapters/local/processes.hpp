@@ -17,8 +17,8 @@ struct process_info {
   pid_t pid = 0;
   pid_t parent = 0;
   pid_t session = 0;
-  char state = '?';                ///< 'Z': ended, not reaped yet
-  std::uint64_t start_ticks = 0;   ///< clock ticks after boot
+  char state = '?';               ///< 'Z': ended, not reaped yet
+  std::uint64_t start_ticks = 0;  ///< clock ticks after boot
 };
 
 /// Reads the text of /proc/<pid>/stat; the command name in it may hold any character.

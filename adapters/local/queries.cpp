@@ -97,9 +97,7 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
           status.state = pb::JOB_STATE_STARTING;
           active.push_back(i);
           break;
-        case place::ended:
-          status = to_status(job->end);
-          break;
+        case place::ended: status = to_status(job->end); break;
       }
       result.observations.push_back(std::move(status));
     }
@@ -146,8 +144,8 @@ health local_cluster::check_health() {
   const guard lock(mutex_);
   if (answer.connection.empty()) answer.connection = start_problem_;
   if (!damaged_.empty()) {
-    answer.queue_access = std::to_string(damaged_.size()) + " damaged job(s) in the spool, first: " +
-                          damaged_.begin()->second;
+    answer.queue_access = std::to_string(damaged_.size()) +
+                          " damaged job(s) in the spool, first: " + damaged_.begin()->second;
   }
   return answer;
 }
@@ -161,8 +159,7 @@ result<output_chunk> local_cluster::read_output(const output_request& request) {
     }
   }
   const std::string path = spool_.job_file(
-      request.job.token,
-      request.stream == output_stream::standard_output ? "stdout" : "stderr");
+      request.job.token, request.stream == output_stream::standard_output ? "stdout" : "stderr");
   unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
   if (!file) {
     if (errno == ENOENT) return output_chunk{};  // it has not started
@@ -173,8 +170,8 @@ result<output_chunk> local_cluster::read_output(const output_request& request) {
   output_chunk chunk;
   chunk.size = static_cast<std::uint64_t>(info.st_size);
   if (request.offset >= chunk.size) return chunk;
-  chunk.bytes.resize(std::min<std::uint64_t>(
-      {request.bytes_max, output_bytes_max, chunk.size - request.offset}));
+  chunk.bytes.resize(
+      std::min<std::uint64_t>({request.bytes_max, output_bytes_max, chunk.size - request.offset}));
   const ssize_t got = ::pread(file.get(), chunk.bytes.data(), chunk.bytes.size(),
                               static_cast<off_t>(request.offset));
   if (got < 0) return fail(errno_error("read", path));

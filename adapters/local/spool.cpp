@@ -149,7 +149,8 @@ std::vector<result<void>> spool::write_jobs(std::span<const pb::LocalJob> jobs,
     return write_temporary(path, job.SerializeAsString());
   });
   barrier([](const auto&, const std::string& path, const auto&) { return sync_temporary(path); });
-  for_each([](const auto&, const std::string& path, const auto&) { return rename_temporary(path); });
+  for_each(
+      [](const auto&, const std::string& path, const auto&) { return rename_temporary(path); });
   barrier([](const std::string& directory, const auto&, const auto&) {
     return sync_directory(directory);
   });

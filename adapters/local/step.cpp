@@ -46,9 +46,8 @@ child_problem become(const std::vector<std::string>& words, const step_launch& h
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::umask(how.umask);
-  if (how.user.switch_user &&
-      (::initgroups(how.user.name.c_str(), how.user.gid) != 0 || ::setgid(how.user.gid) != 0 ||
-       ::setuid(how.user.uid) != 0)) {
+  if (how.user.switch_user && (::initgroups(how.user.name.c_str(), how.user.gid) != 0 ||
+                               ::setgid(how.user.gid) != 0 || ::setuid(how.user.uid) != 0)) {
     return {stage::identity, errno};
   }
   // Taking on another identity clears the death signal, so it comes after that.
@@ -82,9 +81,8 @@ std::vector<step> steps_of(const pb::WorkloadSpec& workload) {
     steps.push_back({one.name(), one.command(), {one.arguments().begin(), one.arguments().end()}});
   }
   if (steps.empty()) {
-    steps.push_back({"",
-                     workload.command(),
-                     {workload.arguments().begin(), workload.arguments().end()}});
+    steps.push_back(
+        {"", workload.command(), {workload.arguments().begin(), workload.arguments().end()}});
   }
   return steps;
 }

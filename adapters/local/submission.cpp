@@ -11,7 +11,9 @@ namespace {
 constexpr std::uint64_t id_block = 1000;
 constexpr std::size_t spec_bytes_max = 2u << 20;
 
-bool has_nul(const std::string& text) { return text.find('\0') != std::string::npos; }
+bool has_nul(const std::string& text) {
+  return text.find('\0') != std::string::npos;
+}
 
 std::optional<std::string> problem_of_command(const std::string& where, const std::string& command,
                                               const auto& arguments) {
@@ -30,8 +32,8 @@ std::optional<std::string> problem_of_workload(const pb::WorkloadSpec& workload)
     return "workload_spec.container_image: the local scheduler runs no containers";
   }
   if (workload.steps().empty()) {
-    const auto problem = problem_of_command("workload_spec.command", workload.command(),
-                                            workload.arguments());
+    const auto problem =
+        problem_of_command("workload_spec.command", workload.command(), workload.arguments());
     if (problem) return problem;
   } else if (!workload.command().empty()) {
     return "workload_spec: has both a command and steps";
@@ -78,8 +80,7 @@ std::optional<refused> local_cluster::check(const submission& what) const {
     return no("resources: must not be negative");
   }
   if (asked.cpu_cores_per_node() > options_.cpus) {
-    return no(more_than("resources.cpu_cores_per_node", asked.cpu_cores_per_node(),
-                        options_.cpus));
+    return no(more_than("resources.cpu_cores_per_node", asked.cpu_cores_per_node(), options_.cpus));
   }
   if (static_cast<std::int64_t>(asked.memory_gb_per_node()) * 1024 > options_.memory_mb) {
     return no(more_than("resources.memory_gb_per_node", asked.memory_gb_per_node(),
@@ -194,8 +195,8 @@ std::vector<submit_outcome> local_cluster::submit(std::span<const submission> jo
     next.set_token(what.token.str());
     next.set_job_id(what.job.str());
     next.set_attempt(what.attempt);
-    next.set_submitted_at_us(to_us(
-        std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+    next.set_submitted_at_us(
+        to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
     *next.mutable_spec() = what.spec;
   }
   flush();

@@ -1,388 +1,22 @@
 #include "adapters/local/supervisor.hpp"
 
-#include <fcntl.h>
 #include <sys/prctl.h>
-#include <sys/resource.h>
-#include <sys/stat.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <algorithm>
-#include <cerrno>
 #include <charconv>
-#include <chrono>
 #include <csignal>
-#include <cstring>
-#include <ctime>
-#include <optional>
 #include <thread>
 
+#include "adapters/local/job_run.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/spool.hpp"
-#include "adapters/local/step.hpp"
 
 namespace ved::adapters::local {
 
 namespace {
 
-using steady = std::chrono::steady_clock;
-
-/// How often control files are looked at even without a signal, and a KILL is repeated.
-constexpr milliseconds idle_tick{2000};
-constexpr milliseconds drain_tick{50};
-/// Passes over the process tree until every process in it is stopped: forks race with us.
-constexpr int stop_passes_max = 20;
 /// One per second: a full disk must not turn a finished job into a lost one.
 constexpr int exit_write_attempts_max = 86'400;
-
-time_point now_utc() {
-  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
-}
-
-std::int64_t to_us(const timeval& time) { return time.tv_sec * 1'000'000LL + time.tv_usec; }
-
-enum class ending { none, cancel, time_limit, stopped };
-
-/// Runs the steps of one claimed job. Single-threaded; all signals are blocked and waited for.
-class job_run {
- public:
-  job_run(const supervisor_options& options, const spool& files, pb::LocalJob job, job_user user)
-      : options_(options), spool_(files), job_(std::move(job)), user_(std::move(user)) {}
-
-  pb::LocalJobStatus run();
-
- private:
-  result<step_launch> prepare();
-  void run_steps(const step_launch& launch);
-  void wait_for_leader();
-  void drain();
-  void note(const std::string& line);
-
-  void sleep_until_event(milliseconds at_most);
-  void reap();
-  void look_at_controls();
-  void check_time();
-  void begin_end(ending why, std::string text);
-  void kill_when_due();
-  void suspend();
-  void resume();
-  void signal_tree(int number);
-
-  microseconds active_time() const;
-  void write_status();
-  void judge_step(const step& what, int number, int count);
-  pb::LocalJobStatus finish();
-
-  const supervisor_options& options_;
-  const spool& spool_;
-  const pb::LocalJob job_;
-  const job_user user_;
-
-  unique_fd stdout_;
-  unique_fd stderr_;
-  unique_fd notes_;
-
-  pb::LocalJobStatus status_;
-  steady::time_point started_;
-  steady::time_point suspended_at_;
-  microseconds suspended_total_{0};
-  bool suspended_ = false;
-
-  pid_t leader_ = 0;
-  std::optional<int> leader_status_;  ///< as waitpid(2) gives it
-  bool children_ = false;
-  bool failed_ = false;
-  bool draining_ = false;  ///< the outcome is settled
-
-  ending ending_ = ending::none;
-  std::string ending_text_;
-  steady::time_point kill_at_;
-
-  std::int64_t cpu_us_ = 0;
-  std::int64_t rss_bytes_max_ = 0;
-};
-
-pb::LocalJobStatus job_run::run() {
-  started_ = steady::now();
-  status_.set_state(pb::JOB_STATE_RUNNING);
-  status_.set_started_at_us(ved::to_us(now_utc()));
-  look_at_controls();
-  if (ending_ != ending::none) return finish();
-  const auto launch = prepare();
-  if (!launch) {
-    failed_ = true;
-    status_.set_exit_code(126);
-    status_.set_reason(launch.error().message);
-    return finish();
-  }
-  run_steps(*launch);
-  drain();
-  return finish();
-}
-
-result<step_launch> job_run::prepare() {
-  const submission_token token(job_.token());
-  const auto open_output = [&](const char* name, unique_fd& out) -> result<void> {
-    const std::string path = spool_.job_file(token, name);
-    out = unique_fd(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!out) return fail(errno_error("create", path));
-    return {};
-  };
-  if (auto opened = open_output("stdout", stdout_); !opened) return fail(opened.error());
-  if (auto opened = open_output("stderr", stderr_); !opened) return fail(opened.error());
-  if (job_.spec().workload_spec().steps_size() > 0) {
-    if (auto opened = open_output("steps", notes_); !opened) return fail(opened.error());
-  }
-  step_launch launch;
-  launch.directory = job_.spec().workload_spec().working_directory();
-  if (launch.directory.empty()) {
-    launch.directory = spool_.job_file(token, "work");
-    if (auto made = make_directory(launch.directory, 0700); !made) return fail(made.error());
-    if (user_.switch_user && ::chown(launch.directory.c_str(), user_.uid, user_.gid) != 0) {
-      return fail(errno_error("chown", launch.directory));
-    }
-  }
-  launch.environment = job_environment(job_, user_, options_.gpus);
-  launch.user = user_;
-  launch.stdout_fd = stdout_.get();
-  launch.stderr_fd = stderr_.get();
-  return launch;
-}
-
-void job_run::run_steps(const step_launch& launch) {
-  const std::vector<step> steps = steps_of(job_.spec().workload_spec());
-  int number = 0;
-  for (const step& what : steps) {
-    ++number;
-    look_at_controls();
-    check_time();
-    if (ending_ != ending::none || failed_) return;
-    note("step " + std::to_string(number) + "/" + std::to_string(steps.size()) + " " + what.name +
-         ": begins");
-    leader_status_.reset();
-    const started_step started = start_step(what, launch);
-    children_ = true;  // also a step that failed to start left a process to wait for
-    if (started.pid == 0) {
-      failed_ = true;
-      status_.set_exit_code(started.failure.exit_code);
-      status_.set_reason((what.name.empty() ? "" : "step " + what.name + ": ") +
-                         started.failure.reason);
-      note("step " + std::to_string(number) + ": " + started.failure.reason);
-      return;
-    }
-    leader_ = started.pid;
-    status_.set_step(notes_ ? number : 0);
-    status_.set_leader_pid(leader_);
-    if (const auto info = read_process(leader_)) {
-      status_.set_leader_start_ticks(info->start_ticks);
-    }
-    write_status();
-    wait_for_leader();
-    judge_step(what, number, static_cast<int>(steps.size()));
-  }
-}
-
-void job_run::wait_for_leader() {
-  for (;;) {
-    reap();
-    if (leader_status_) return;
-    look_at_controls();
-    check_time();
-    kill_when_due();
-    milliseconds wait = idle_tick;
-    if (ending_ != ending::none) {
-      const auto left = std::chrono::ceil<milliseconds>(kill_at_ - steady::now());
-      wait = std::clamp(left, drain_tick, idle_tick);
-    } else if (job_.spec().max_runtime_seconds() > 0 && !suspended_) {
-      const auto left = seconds(job_.spec().max_runtime_seconds()) - active_time();
-      wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds{1}, idle_tick);
-    }
-    sleep_until_event(wait);
-  }
-}
-
-void job_run::drain() {
-  // What the job left behind does not outlive it. Only a job that was told to end has time for it.
-  draining_ = true;
-  for (;;) {
-    reap();
-    if (!children_) return;
-    if (ending_ == ending::none) {
-      signal_tree(SIGKILL);
-    } else {
-      kill_when_due();
-    }
-    sleep_until_event(drain_tick);
-  }
-}
-
-void job_run::note(const std::string& line) {
-  if (!notes_) return;
-  // The file is for people: a full disk must not end the job because of it.
-  (void)write_all(notes_.get(), to_rfc3339(now_utc()) + " " + line + "\n", "steps");
-}
-
-void job_run::sleep_until_event(milliseconds at_most) {
-  sigset_t wanted;
-  ::sigemptyset(&wanted);
-  for (const int number : {SIGCHLD, SIGUSR1, SIGTERM, SIGINT, SIGHUP}) {
-    ::sigaddset(&wanted, number);
-  }
-  timespec time{};
-  time.tv_sec = at_most.count() / 1000;
-  time.tv_nsec = (at_most.count() % 1000) * 1'000'000;
-  const int number = ::sigtimedwait(&wanted, nullptr, &time);
-  if (number == SIGTERM || number == SIGINT) {
-    begin_end(ending::stopped, "the job's supervisor was told to stop (machine shutdown?)");
-  }
-}
-
-void job_run::reap() {
-  for (;;) {
-    int status = 0;
-    rusage usage{};
-    const pid_t pid = ::wait4(-1, &status, WNOHANG, &usage);
-    if (pid < 0 && errno == EINTR) continue;
-    if (pid < 0) {
-      children_ = false;
-      return;
-    }
-    if (pid == 0) return;
-    cpu_us_ += to_us(usage.ru_utime) + to_us(usage.ru_stime);
-    rss_bytes_max_ = std::max<std::int64_t>(rss_bytes_max_, usage.ru_maxrss * 1024LL);
-    if (pid == leader_) leader_status_ = status;
-  }
-}
-
-void job_run::look_at_controls() {
-  const submission_token token(job_.token());
-  if (ending_ == ending::none) {
-    if (auto text = read_file(spool_.job_file(token, "cancel"), 4096)) {
-      begin_end(ending::cancel, *text);
-    }
-  }
-  if (ending_ != ending::none) return;
-  const bool wanted = exists(spool_.job_file(token, "suspend"));
-  if (leader_ != 0 && wanted && !suspended_) suspend();
-  if (!wanted && suspended_) resume();
-}
-
-void job_run::check_time() {
-  const std::int64_t limit = job_.spec().max_runtime_seconds();
-  if (limit <= 0 || ending_ != ending::none || suspended_) return;
-  if (active_time() >= seconds(limit)) {
-    begin_end(ending::time_limit, "time limit of " + std::to_string(limit) + " s reached");
-  }
-}
-
-void job_run::begin_end(ending why, std::string text) {
-  if (ending_ != ending::none || draining_) return;
-  ending_ = why;
-  ending_text_ = std::move(text);
-  kill_at_ = steady::now() + options_.kill_wait;
-  signal_tree(SIGTERM);
-  if (suspended_) resume();
-}
-
-void job_run::kill_when_due() {
-  if (ending_ != ending::none && steady::now() >= kill_at_) signal_tree(SIGKILL);
-}
-
-void job_run::suspend() {
-  for (int pass = 0; pass < stop_passes_max; ++pass) {
-    bool all_stopped = true;
-    for (const process_info& info : descendants(::getpid())) {
-      if (info.state == 'T' || info.state == 't') continue;
-      all_stopped = false;
-      ::kill(info.pid, SIGSTOP);
-    }
-    if (all_stopped) break;
-    std::this_thread::yield();
-  }
-  suspended_ = true;
-  suspended_at_ = steady::now();
-  status_.set_state(pb::JOB_STATE_SUSPENDED);
-  status_.set_reason("suspended");
-  write_status();
-}
-
-void job_run::resume() {
-  signal_tree(SIGCONT);
-  suspended_ = false;
-  suspended_total_ += std::chrono::duration_cast<microseconds>(steady::now() - suspended_at_);
-  status_.set_state(pb::JOB_STATE_RUNNING);
-  status_.clear_reason();
-  write_status();
-}
-
-void job_run::signal_tree(int number) {
-  // A descendant cannot vanish from under its pid here: it stays a zombie until we, the
-  // subreaper, or a parent that is itself in the tree has waited for it.
-  for (const process_info& info : descendants(::getpid())) ::kill(info.pid, number);
-}
-
-microseconds job_run::active_time() const {
-  const auto until = suspended_ ? suspended_at_ : steady::now();
-  return std::chrono::duration_cast<microseconds>(until - started_) - suspended_total_;
-}
-
-void job_run::write_status() {
-  // Informs only: liveness is the lock and the end is the exit file.
-  (void)spool_.write_status(submission_token(job_.token()), status_);
-}
-
-void job_run::judge_step(const step& what, int number, int count) {
-  const int status = *leader_status_;
-  std::string text;
-  if (WIFSIGNALED(status)) {
-    const int signal = WTERMSIG(status);
-    status_.set_exit_signal(signal);
-    const char* name = ::sigabbrev_np(signal);
-    text = "ended by signal " + std::to_string(signal) +
-           (name != nullptr ? " (SIG" + std::string(name) + ")" : "");
-  } else {
-    status_.set_exit_code(WEXITSTATUS(status));
-    text = "exited with code " + std::to_string(WEXITSTATUS(status));
-  }
-  failed_ = status != 0;
-  if (failed_) status_.set_reason((what.name.empty() ? "" : "step " + what.name + ": ") + text);
-  note("step " + std::to_string(number) + "/" + std::to_string(count) + " " + what.name + ": " +
-       text);
-}
-
-pb::LocalJobStatus job_run::finish() {
-  status_.set_finished_at_us(
-      std::max(ved::to_us(now_utc()), static_cast<std::int64_t>(status_.started_at_us())));
-  status_.clear_leader_pid();
-  status_.clear_leader_start_ticks();
-  switch (ending_) {
-    case ending::none:
-      status_.set_state(failed_ ? pb::JOB_STATE_FAILED : pb::JOB_STATE_COMPLETED);
-      break;
-    case ending::cancel:
-      status_.set_state(pb::JOB_STATE_CANCELLED);
-      break;
-    case ending::time_limit:
-      status_.set_state(pb::JOB_STATE_TIMEOUT);
-      break;
-    case ending::stopped:
-      status_.set_state(pb::JOB_STATE_FAILED);
-      break;
-  }
-  if (ending_ != ending::none) status_.set_reason(ending_text_);
-
-  const pb::Resources& resources = job_.spec().resources();
-  pb::JobUsage& usage = *status_.mutable_usage();
-  usage.set_wall_clock_seconds(std::chrono::floor<seconds>(active_time()).count());
-  usage.set_cpu_time_us(cpu_us_);
-  usage.set_memory_bytes_max(rss_bytes_max_);
-  usage.set_nodes_used(1);
-  usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
-  usage.set_gpus(static_cast<int>(options_.gpus.size()));
-  usage.set_memory_bytes_allocated(static_cast<std::int64_t>(resources.memory_gb_per_node()) << 30);
-  return status_;
-}
 
 result<void> write_exit_stubbornly(const spool& files, const submission_token& token,
                                    const pb::LocalJobStatus& status) {
@@ -417,9 +51,9 @@ bool parse_number(const std::string& text, Number& out) {
 }  // namespace
 
 std::vector<std::string> to_arguments(const supervisor_options& options) {
-  std::vector<std::string> words{"--directory", options.directory,      "--token",
-                                 options.token.str(), "--kill-wait",
-                                 std::to_string(options.kill_wait.count())};
+  std::vector<std::string> words{"--directory", options.directory,
+                                 "--token",     options.token.str(),
+                                 "--kill-wait", std::to_string(options.kill_wait.count())};
   if (!options.run_as.empty()) words.insert(words.end(), {"--run-as", options.run_as});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
@@ -485,7 +119,8 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
     pb::LocalJobStatus lost;
     lost.set_state(pb::JOB_STATE_CANCELLED);
     lost.set_reason("did not start: another copy of the job holds the claim");
-    lost.set_finished_at_us(ved::to_us(now_utc()));
+    lost.set_finished_at_us(
+        to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
     lost.set_lost_claim_to(winner->str());
     return write_exit_stubbornly(files, token, lost);
   }

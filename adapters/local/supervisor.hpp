@@ -13,9 +13,9 @@ namespace ved::adapters::local {
 struct supervisor_options {
   std::string directory;  ///< the spool
   submission_token token;
-  std::vector<int> gpus;      ///< handed out to this job
-  std::string run_as;         ///< user; empty: the own one
-  seconds kill_wait{30};      ///< from TERM to KILL
+  std::vector<int> gpus;  ///< handed out to this job
+  std::string run_as;     ///< user; empty: the own one
+  seconds kill_wait{30};  ///< from TERM to KILL
 };
 
 /// The command line that `parse_supervisor_options` reads.

@@ -15,7 +15,9 @@ using namespace ved::adapters;
 
 namespace {
 
-bool file_exists(const std::string& path) { return ::access(path.c_str(), F_OK) == 0; }
+bool file_exists(const std::string& path) {
+  return ::access(path.c_str(), F_OK) == 0;
+}
 
 std::string read_whole(const std::string& path) {
   std::ifstream in(path);
@@ -38,9 +40,13 @@ std::string wait_for_file(const std::string& path) {
   return "while ! [ -e '" + path + "' ]; do sleep 0.02; done";
 }
 
-void touch(const std::string& path) { std::ofstream(path) << "x"; }
+void touch(const std::string& path) {
+  std::ofstream(path) << "x";
+}
 
-void left_out(const std::string& feature) { WARN("left out: " << feature); }
+void left_out(const std::string& feature) {
+  WARN("left out: " << feature);
+}
 
 #define REQUIRE_DONE(outcome) REQUIRE(std::holds_alternative<control_done>(outcome))
 
@@ -144,10 +150,11 @@ void cancel_ignoring_term(scheduler_fixture& fixture) {
 void cancel_takes_the_tree(scheduler_fixture& fixture) {
   conversation talk(fixture);
   const std::string pid_file = fresh_path(fixture, "grandchild");
-  const auto job = talk.start(talk.shell_job(
-      "(setsid sh -c 'trap \"\" TERM HUP; echo $$ > \"" + pid_file +
-      ".new\"; mv \"" + pid_file + ".new\" \"" + pid_file + "\"; while :; do sleep 600; done' &) ; "
-      "sleep 600"));
+  const auto job =
+      talk.start(talk.shell_job("(setsid sh -c 'trap \"\" TERM HUP; echo $$ > \"" + pid_file +
+                                ".new\"; mv \"" + pid_file + ".new\" \"" + pid_file +
+                                "\"; while :; do sleep 600; done' &) ; "
+                                "sleep 600"));
   talk.wait_until("the grandchild runs", [&] { return file_exists(pid_file); });
   REQUIRE(is_alive(pid_file));
   REQUIRE_DONE(talk.control(job, pb::JOB_CONTROL_CANCEL));
@@ -229,9 +236,8 @@ void suspend_and_resume(scheduler_fixture& fixture) {
   const std::string go = fresh_path(fixture, "go");
   // The counter runs in a session of its own: suspending must reach the whole tree.
   const auto job = talk.start(talk.shell_job(
-      "setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i > \"" + beat +
-      ".new\"; mv \"" + beat + ".new\" \"" + beat + "\"; sleep 0.01; done' & " +
-      wait_for_file(go)));
+      "setsid sh -c 'i=0; while :; do i=$((i+1)); echo $i > \"" + beat + ".new\"; mv \"" + beat +
+      ".new\" \"" + beat + "\"; sleep 0.01; done' & " + wait_for_file(go)));
   talk.wait_until("the job beats", [&] { return file_exists(beat); });
   REQUIRE_DONE(talk.control(job, pb::JOB_CONTROL_SUSPEND));
   talk.wait_for(job, pb::JOB_STATE_SUSPENDED);
@@ -328,7 +334,9 @@ void refused_for_ever(scheduler_fixture& fixture) {
   SECTION("more cores than any node has") {
     job.spec.mutable_resources()->set_cpu_cores_per_node(1'000'000);
   }
-  SECTION("a queue that does not exist") { job.spec.set_queue_name("nosuchqueue"); }
+  SECTION("a queue that does not exist") {
+    job.spec.set_queue_name("nosuchqueue");
+  }
   const submit_outcome outcome = talk.submit(job);
   REQUIRE(std::holds_alternative<refused>(outcome));
   CHECK(std::get<refused>(outcome).permanent);
@@ -357,9 +365,16 @@ void environment_is_clean(scheduler_fixture& fixture) {
 void values_stay_data(scheduler_fixture& fixture) {
   conversation talk(fixture);
   const std::string marker = fresh_path(fixture, "marker");
-  const std::vector<std::string> values{
-      "$(touch " + marker + ")", "`touch " + marker + "`", "a;touch " + marker,
-      "two\nlines", "\"'\\ $HOME *", "Grüße ☃", "", "-n", "#SBATCH --nodes=7", "%j %u"};
+  const std::vector<std::string> values{"$(touch " + marker + ")",
+                                        "`touch " + marker + "`",
+                                        "a;touch " + marker,
+                                        "two\nlines",
+                                        "\"'\\ $HOME *",
+                                        "Grüße ☃",
+                                        "",
+                                        "-n",
+                                        "#SBATCH --nodes=7",
+                                        "%j %u"};
   submission asked = talk.command_job("/usr/bin/printf", {"[%s]"});
   std::string expected;
   for (const std::string& value : values) {
@@ -451,10 +466,12 @@ void killed_supervisor(scheduler_fixture& fixture) {
   if (!fixture.features().kill_supervisor) return left_out("killed supervisor");
   conversation talk(fixture);
   const std::string pid_file = fresh_path(fixture, "pid");
-  const auto job = talk.start(talk.shell_job("setsid sh -c 'echo $$ > \"" + pid_file +
-                                             "\"; sleep 600' & sleep 600"));
+  const auto job = talk.start(
+      talk.shell_job("setsid sh -c 'echo $$ > \"" + pid_file + "\"; sleep 600' & sleep 600"));
   talk.wait_until("the job runs", [&] { return is_alive(pid_file); });
-  SECTION("while we watch") { fixture.kill_supervisor(job); }
+  SECTION("while we watch") {
+    fixture.kill_supervisor(job);
+  }
   SECTION("while we are away") {
     fixture.kill_supervisor(job);
     talk.restart();

@@ -20,7 +20,9 @@ int next_number() {
 /// How often a condition is looked at; only how soon it is noticed depends on it.
 constexpr milliseconds look_interval{3};
 
-bool is_terminal(pb::JobState state) { return state >= pb::JOB_STATE_COMPLETED; }
+bool is_terminal(pb::JobState state) {
+  return state >= pb::JOB_STATE_COMPLETED;
+}
 
 }  // namespace
 

@@ -215,7 +215,9 @@ TEST_CASE("faulty scheduler: a lost control was done, one not done was not", "[a
     plan.control_lost = 1;
     expected = 1;
   }
-  SECTION("not done") { plan.control_not_done = 1; }
+  SECTION("not done") {
+    plan.control_not_done = 1;
+  }
   b.faults->change_plan(plan);
   const control_request request{{scheduler_job_id("1"), submission_token("t1"), job_id("j1")},
                                 pb::JOB_CONTROL_CANCEL};

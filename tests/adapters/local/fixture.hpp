@@ -58,8 +58,7 @@ class local_fixture : public scheduler_fixture {
   }
   std::string shared_directory() const override { return directory_.path() / "shared"; }
   void kill_supervisor(const adapters::tracked_job& job) override {
-    const auto supervisor =
-        adapters::local::spool(options_.directory).read_supervisor(job.token);
+    const auto supervisor = adapters::local::spool(options_.directory).read_supervisor(job.token);
     REQUIRE(supervisor);
     REQUIRE(supervisor->pid() > 1);
     ::kill(supervisor->pid(), SIGKILL);

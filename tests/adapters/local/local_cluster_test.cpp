@@ -28,7 +28,6 @@ std::string wait_for_file(const std::string& path) {
   return "while ! [ -e '" + path + "' ]; do sleep 0.02; done";
 }
 
-
 /// Takes all slots until the file exists.
 submission wide_job(const conversation& talk, const std::string& until, int cpus) {
   submission job = talk.shell_job(wait_for_file(until));
@@ -71,7 +70,8 @@ TEST_CASE("local scheduler: running jobs never share a GPU", "[adapters][local]"
     job.spec.mutable_resources()->set_gpus_per_node(1);
     jobs.push_back(talk.start(job));
   }
-  for (int i = 0; i < 3; ++i) talk.wait_for(jobs[static_cast<std::size_t>(i)], pb::JOB_STATE_RUNNING);
+  for (int i = 0; i < 3; ++i)
+    talk.wait_for(jobs[static_cast<std::size_t>(i)], pb::JOB_STATE_RUNNING);
   CHECK(std::get<job_status>(talk.look(jobs[3])).state == pb::JOB_STATE_QUEUED);
   talk.restart();  // who has which GPU is known again
   CHECK(talk.port().take_inventory(talk.until())->gpus_allocated == 3);
@@ -146,8 +146,7 @@ TEST_CASE("local scheduler: a damaged job is neither absent nor run, and health 
   fixture.open();
   conversation talk(fixture);
   CHECK(std::holds_alternative<not_known>(talk.find(token)));
-  CHECK(talk.port().check_health(talk.until()).queue_access.find("vedamaged") !=
-        std::string::npos);
+  CHECK(talk.port().check_health(talk.until()).queue_access.find("vedamaged") != std::string::npos);
   submission job = talk.shell_job("exit 0");
   job.token = token;
   CHECK(std::holds_alternative<unknown_outcome>(talk.submit(job)));
@@ -158,7 +157,9 @@ TEST_CASE("local scheduler: job ids are never given twice", "[adapters][local]")
   conversation talk(fixture);
   const auto first = talk.start(talk.shell_job("exit 0"));
   talk.wait_for_end(first);
-  SECTION("after a clean stop") { talk.restart(); }
+  SECTION("after a clean stop") {
+    talk.restart();
+  }
   SECTION("when a crash kept the number from being saved and the job was removed") {
     const std::string saved = fixture.files().directory() + "/next_id";
     const std::string reserved = read_whole(saved);
@@ -264,10 +265,18 @@ TEST_CASE("local scheduler: bad options are named", "[adapters][local]") {
   local_options options;
   options.directory = directory.path() / "spool";
   options.supervisor_path = supervisor_path();
-  SECTION("no supervisor") { options.supervisor_path = "/no/such/supervisor"; }
-  SECTION("no such user") { options.run_as = "no-such-user-here"; }
-  SECTION("no cores") { options.cpus = 0; }
-  SECTION("no place") { options.directory = "/proc/spool"; }
+  SECTION("no supervisor") {
+    options.supervisor_path = "/no/such/supervisor";
+  }
+  SECTION("no such user") {
+    options.run_as = "no-such-user-here";
+  }
+  SECTION("no cores") {
+    options.cpus = 0;
+  }
+  SECTION("no place") {
+    options.directory = "/proc/spool";
+  }
   CHECK_FALSE(open_local_cluster(options));
 }
 
@@ -305,8 +314,7 @@ TEST_CASE("local scheduler: a second supervisor for the same job does nothing",
   conversation talk(fixture);
   const std::string runs = fresh_path(fixture, "runs");
   const std::string go = fresh_path(fixture, "go");
-  const auto job =
-      talk.start(talk.shell_job("echo x >> '" + runs + "'; " + wait_for_file(go)));
+  const auto job = talk.start(talk.shell_job("echo x >> '" + runs + "'; " + wait_for_file(go)));
   talk.wait_for(job, pb::JOB_STATE_RUNNING);
   const auto start_another = [&] {
     const pid_t pid = ::fork();
@@ -323,7 +331,8 @@ TEST_CASE("local scheduler: a second supervisor for the same job does nothing",
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
   start_another();
   // The second one has let go of the lock when it is done.
-  talk.wait_until("it is done", [&] { return !is_locked(fixture.files().supervisor_path(job.token)); });
+  talk.wait_until("it is done",
+                  [&] { return !is_locked(fixture.files().supervisor_path(job.token)); });
   CHECK(read_whole(runs) == "x\n");
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
 }
@@ -347,8 +356,8 @@ TEST_CASE("local scheduler: jobs outlive a killed daemon and its process group",
     auto cluster = open_local_cluster(fixture.options());
     if (!cluster) ::_exit(1);
     auto port = make_local_factory(*cluster)();
-    const auto outcomes = (*port)->submit(std::span(&asked, 1),
-                                          std::chrono::steady_clock::now() + seconds{20});
+    const auto outcomes =
+        (*port)->submit(std::span(&asked, 1), std::chrono::steady_clock::now() + seconds{20});
     if (!std::holds_alternative<accepted>(outcomes.front())) ::_exit(1);
     ::pause();
     ::_exit(1);
@@ -374,17 +383,20 @@ TEST_CASE("local scheduler: old ended jobs are removed, up to a number and an ag
           "[adapters][local]") {
   local_options options;
   options.retention_min = seconds{0};
-  SECTION("by number") { options.ended_max = 1; }
-  SECTION("by age") { options.retention = seconds{0}; }
+  SECTION("by number") {
+    options.ended_max = 1;
+  }
+  SECTION("by age") {
+    options.retention = seconds{0};
+  }
   local_fixture fixture(options);
   conversation talk(fixture);
   const auto first = talk.start(talk.shell_job("exit 0"));
   // Only while the number decides is it sure to be there until a later one has ended.
   if (options.ended_max == 1) talk.wait_for_end(first);
   talk.start(talk.shell_job("exit 0"));
-  talk.wait_until("the first one is gone", [&] {
-    return std::holds_alternative<absent>(talk.find(first.token));
-  });
+  talk.wait_until("the first one is gone",
+                  [&] { return std::holds_alternative<absent>(talk.find(first.token)); });
   const observation seen = talk.look(first);
   REQUIRE(std::holds_alternative<missing>(seen));
   CHECK(std::get<missing>(seen).confirmed);
@@ -395,9 +407,9 @@ TEST_CASE("local scheduler: old ended jobs are removed, up to a number and an ag
 TEST_CASE("local scheduler: usage counts the whole process tree", "[adapters][local]") {
   local_fixture fixture;
   conversation talk(fixture);
-  const auto job = talk.start(talk.shell_job(
-      "i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; "
-      "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'"));
+  const auto job =
+      talk.start(talk.shell_job("i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done; "
+                                "sh -c 'i=0; while [ $i -lt 100000 ]; do i=$((i+1)); done'"));
   const job_status end = talk.wait_for_end(job);
   REQUIRE(end.usage);
   CHECK(end.usage->cpu_time_us() > 1000);
@@ -417,7 +429,8 @@ TEST_CASE("local scheduler: as root it runs jobs as another user", "[adapters][l
   const auto root = std::filesystem::path(fixture.shared_directory()).parent_path();
   ::chmod(root.c_str(), 0711);
   conversation talk(fixture);
-  const auto job = talk.start(talk.shell_job("id -un; id -u; pwd; echo $USER; touch own && echo ok"));
+  const auto job =
+      talk.start(talk.shell_job("id -un; id -u; pwd; echo $USER; touch own && echo ok"));
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
   const std::string text = talk.output(job);
   CHECK(text.starts_with("nobody\n65534\n"));

@@ -2,8 +2,8 @@
 
 #include <unistd.h>
 
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 using namespace ved::adapters::local;
 
@@ -20,12 +20,14 @@ TEST_CASE("process stat: the command name may hold anything", "[adapters][local]
 }
 
 TEST_CASE("process stat: cut or wrong text is refused", "[adapters][local]") {
-  for (const char* text : {"", "1", "1 (x", "1 (x) S 1 2", "x (y) S 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 5",
-                           "1 (x) SS 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 5"}) {
+  for (const char* text :
+       {"", "1", "1 (x", "1 (x) S 1 2", "x (y) S 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 5",
+        "1 (x) SS 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 5"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_process_stat(text));
   }
-  CHECK(rc::check("never crashes", [](const std::string& text) { (void)parse_process_stat(text); }));
+  CHECK(
+      rc::check("never crashes", [](const std::string& text) { (void)parse_process_stat(text); }));
 }
 
 TEST_CASE("processes: the own one is read", "[adapters][local]") {

@@ -1,9 +1,9 @@
 #include "adapters/local/spool.hpp"
 
+#include <rapidcheck.h>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
-#include <rapidcheck.h>
 
 #include "adapters/local/supervisor.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -102,9 +102,13 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   CHECK(read->run_as == options.run_as);
   CHECK(read->kill_wait == options.kill_wait);
   for (const std::vector<std::string>& bad :
-       {std::vector<std::string>{}, {"--directory"}, {"--directory", "/x"},
-        {"--directory", "/x", "--token", "a/b"}, {"--directory", "/x", "--token", "a", "--gpu", "-1"},
-        {"--directory", "/x", "--token", "a", "--kill-wait", "soon"}, {"--what", "x"}}) {
+       {std::vector<std::string>{},
+        {"--directory"},
+        {"--directory", "/x"},
+        {"--directory", "/x", "--token", "a/b"},
+        {"--directory", "/x", "--token", "a", "--gpu", "-1"},
+        {"--directory", "/x", "--token", "a", "--kill-wait", "soon"},
+        {"--what", "x"}}) {
     CHECK_FALSE(parse_supervisor_options(bad));
   }
 }

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <chrono>
+#include <optional>
+#include <string>
+
+#include "adapters/local/spool.hpp"
+#include "adapters/local/step.hpp"
+#include "adapters/local/supervisor.hpp"
+
+namespace ved::adapters::local {
+
+/// Why a job is ended from outside.
+enum class ending { none, cancel, time_limit, stopped };
+
+/// Runs the steps of one claimed job in the supervisor's process: single-threaded, a subreaper,
+/// with all signals blocked; it waits for them and for every process of the job.
+class job_run {
+ public:
+  job_run(const supervisor_options& options, const spool& files, pb::LocalJob job, job_user user)
+      : options_(options), spool_(files), job_(std::move(job)), user_(std::move(user)) {}
+
+  pb::LocalJobStatus run();
+
+ private:
+  result<step_launch> prepare();
+  void run_steps(const step_launch& launch);
+  void wait_for_leader();
+  void drain();
+  void note(const std::string& line);
+
+  void sleep_until_event(milliseconds at_most);
+  void reap();
+  void look_at_controls();
+  void check_time();
+  void begin_end(ending why, std::string text);
+  void kill_when_due();
+  void suspend();
+  void resume();
+  void signal_tree(int number);
+
+  microseconds active_time() const;
+  void write_status();
+  void judge_step(const step& what, int number, int count);
+  pb::LocalJobStatus finish();
+
+  const supervisor_options& options_;
+  const spool& spool_;
+  const pb::LocalJob job_;
+  const job_user user_;
+
+  unique_fd stdout_;
+  unique_fd stderr_;
+  unique_fd notes_;
+
+  pb::LocalJobStatus status_;
+  std::chrono::steady_clock::time_point started_;
+  std::chrono::steady_clock::time_point suspended_at_;
+  microseconds suspended_total_{0};
+  bool suspended_ = false;
+
+  pid_t leader_ = 0;
+  std::optional<int> leader_status_;  ///< as waitpid(2) gives it
+  bool children_ = false;
+  bool failed_ = false;
+  bool draining_ = false;  ///< the outcome is settled
+
+  ending ending_ = ending::none;
+  std::string ending_text_;
+  std::chrono::steady_clock::time_point kill_at_;
+
+  std::int64_t cpu_us_ = 0;
+  std::int64_t rss_bytes_max_ = 0;
+};
+
+}  // namespace ved::adapters::local
