@@ -19,6 +19,7 @@ struct benchmark {
 
 constexpr benchmark benchmarks[] = {
     {"append", "durable job transitions beside raw RocksDB batches", ved::bench::run_append},
+    {"accept", "accept-to-durable latency over HTTP", ved::bench::run_accept},
     {"recover", "100,000 live jobs out of a log of 1,000,000 events", ved::bench::run_recover},
     {"list", "a page of 100 out of 1,000,000 jobs", ved::bench::run_list},
 };
