@@ -121,7 +121,6 @@ result<void> followers::reopen() {
 }
 
 void followers::audit(audit_note note) {
-  impl_->deps.numbers->security_event(note.event_type);
   if (!impl_->inbox || !is_wanted(impl_->deps.settings.hpc.audit, note.event_type)) return;
   impl_->inbox->put(std::move(note), wall_now());
   impl_->audit_reader->nudge();

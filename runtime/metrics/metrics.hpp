@@ -67,7 +67,8 @@ class metrics {
   /// Adds `jobs` to, or with -1 takes them from, the gauges of live jobs.
   void count_live(const live_job& job, double jobs);
 
-  /// Everything, given what the daemon's actors say now. Linear in the number of series.
+  /// Everything, given what the daemon's actors say now; without what only they know when they gave
+  /// no answer (a Status without status). Linear in the number of series.
   std::string text(const pb::Status& now) const;
 
  private:

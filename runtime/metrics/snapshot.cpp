@@ -94,10 +94,7 @@ void add_capacity(families& out, const pb::Status& now) {
   }
 }
 
-void add_daemon(families& out, const metrics::sources& from, const pb::Status& now) {
-  out.begin("ved_build_info", "1, with the version.").add(1, {{"version", from.version}});
-  out.begin("process_start_time_seconds", "When the daemon started.")
-      .add(in_seconds(to_us(from.started_at)));
+void add_status(families& out, const pb::Status& now) {
   out.begin("ved_status", "1 for the status that /health shows.");
   for (const char* status : {"ok", "degraded", "full", "stopping"})
     out.add(now.status() == status ? 1 : 0, {{"status", status}});
@@ -105,6 +102,12 @@ void add_daemon(families& out, const metrics::sources& from, const pb::Status& n
   out.begin("ved_live_jobs", "Jobs with an actor.").add(static_cast<double>(now.live_jobs()));
   out.begin("ved_log_events_total", "Events of the log; its last position.", MetricType::Counter)
       .add(static_cast<double>(now.log_position()));
+}
+
+void add_daemon(families& out, const metrics::sources& from) {
+  out.begin("ved_build_info", "1, with the version.").add(1, {{"version", from.version}});
+  out.begin("process_start_time_seconds", "When the daemon started.")
+      .add(in_seconds(to_us(from.started_at)));
   if (from.log_bytes)
     out.begin("ved_log_size_bytes", "Size of the event log on disk.")
         .add(static_cast<double>(from.log_bytes()));
@@ -135,9 +138,13 @@ const std::vector<std::string>& breaker_states() {
 std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from, const pb::Status& now,
                                                const http_counts* http) {
   families out;
-  add_connections(out, now);
-  add_capacity(out, now);
-  add_daemon(out, from, now);
+  // No answer from the actors: a gap is true, zeros would be a lie and reset every counter.
+  if (!now.status().empty()) {
+    add_connections(out, now);
+    add_capacity(out, now);
+    add_status(out, now);
+  }
+  add_daemon(out, from);
   if (http != nullptr) add_http(out, *http);
   return out.take();
 }

@@ -209,6 +209,16 @@ TEST_CASE("metrics: what the daemon's parts report shows", "[runtime][metrics]")
   CHECK(value(text, R"(ved_hook_waiting{hook="site"})") == 4);
 }
 
+TEST_CASE("metrics: without an answer of the actors their series are missing, not zero",
+          "[runtime][metrics]") {
+  const metrics numbers(sources());
+  const auto text = numbers.text({});
+  CHECK(value(text, "ved_log_events_total") == -1);
+  CHECK(value(text, "ved_problems") == -1);
+  CHECK(value(text, "process_start_time_seconds") == 1'768'471'200);
+  CHECK(value(text, R"(hpc_jobs{cluster="hpc-1",state="running"})") == 0);
+}
+
 TEST_CASE("metrics: the running followers count a job as it goes", "[runtime][metrics]") {
   test_log world;
   world.begin();
