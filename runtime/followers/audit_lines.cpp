@@ -200,7 +200,7 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
     case pb::Envelope::kJobControlRequested: {
       const auto& e = what.job_control_requested();
       if (e.control() == pb::JOB_CONTROL_UNSPECIFIED) {
-        out.change("control_done", {});
+        out.change("control_done", json::object());
         break;
       }
       out.change("control_requested", {{"control", name_of(e.control())}, {"by", e.by()}});
