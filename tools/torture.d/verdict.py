@@ -55,6 +55,8 @@ class verdict:
         return not (self.problems or self.lost or self.duplicated or self.wrong or self.open)
 
     def wait_for_ends(self, begin):
+        with self.load.lock:
+            self.load.closed = True  # whom to steer is settled; what has begun goes on
         release_at = 0.0
         while time.monotonic() - begin < settle_max:
             with self.load.lock:
@@ -63,17 +65,28 @@ class verdict:
             if not waiting and not busy:
                 return
             if not busy:
-                if not self.load.closed:
-                    self.load.closed = True
                 releasing = time.monotonic() > release_at
                 if releasing:
                     release_at = time.monotonic() + release_every
                 for job in waiting:
-                    if releasing:
-                        # Some were held by clients, some by the daemon after too many refusals.
+                    if releasing and self.may_release(job):
                         self.load.release(job)
                     self.load.look(job)
             time.sleep(0.3)
+
+    def may_release(self, job):
+        """An operator's part: jobs that the daemon itself holds, and those that a lying scheduler
+        showed as released. What clients released must not need it again."""
+        status, body = self.load.call("GET", "/api/v1/hpc/jobs/" + job.id)
+        if status != 200:
+            return False
+        if body["phase"] == "held":
+            return not body["reason"].startswith("held by")
+        if body["state"] != "suspended":
+            return False
+        status, answer = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/events")
+        return status == 200 and any(event["data"].get("reason") == "injected"
+                                     for event in answer["events"])
 
     # --- jobs ----------------------------------------------------------------------------------
 
