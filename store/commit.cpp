@@ -102,8 +102,8 @@ class commit_group {
     if (batch_.empty()) return {};
     add_projections();
     if (!log_.has_format)
-      batch_.push_back({table::meta, std::string(keys::meta_format),
-                        keys::be64(keys::format_version)});
+      batch_.push_back(
+          {table::meta, std::string(keys::meta_format), keys::be64(keys::format_version)});
     batch_.push_back({table::meta, std::string(keys::meta_head), keys::encode_head(head_)});
     if (auto written = log_.storage->write(batch_); !written) return written;
 
@@ -166,13 +166,13 @@ class commit_group {
                             reread_.ParseFromArray(bytes.data(), static_cast<int>(bytes.size()));
       if (!readable) {
         batch_.resize(rows_before);
-        return fail(errc::invalid, name_of(request) +
-                                       ": an event is too large or has text that is not UTF-8");
+        return fail(errc::invalid,
+                    name_of(request) + ": an event is too large or has text that is not UTF-8");
       }
       head.hash = chain_hash(bytes);
       batch_.push_back({table::log, keys::log_key(head.position), std::move(bytes)});
-      batch_.push_back({table::stream, keys::stream_key(request.stream, version),
-                        keys::be64(head.position)});
+      batch_.push_back(
+          {table::stream, keys::stream_key(request.stream, version), keys::be64(head.position)});
     }
     const auto first = head_.position + 1;
     head_ = std::move(head);

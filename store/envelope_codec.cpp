@@ -19,7 +19,8 @@ result<pb::Envelope> decode_envelope(std::uint64_t position, std::string_view by
   if (!event.ParseFromArray(bytes.data(), static_cast<int>(bytes.size())))
     return fail(errc::corrupt, "event " + std::to_string(position) + ": cannot be decoded");
   if (event.position() != position)
-    return fail(errc::corrupt, "event " + std::to_string(position) + ": says that its position is " +
+    return fail(errc::corrupt, "event " + std::to_string(position) +
+                                   ": says that its position is " +
                                    std::to_string(event.position()));
   return event;
 }

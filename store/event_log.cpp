@@ -10,7 +10,9 @@ tl::unexpected<error> corrupt(std::string message) {
   return fail(errc::corrupt, std::move(message));
 }
 
-std::string number(std::uint64_t n) { return std::to_string(n); }
+std::string number(std::uint64_t n) {
+  return std::to_string(n);
+}
 
 }  // namespace
 
@@ -88,8 +90,7 @@ result<void> event_log::impl::check_tail(const pb::Envelope& last) const {
     return corrupt(name + ": its prev_hash is not the hash of event " +
                    number(last.position() - 1));
 
-  const auto entry =
-      storage->get(table::stream, keys::stream_key(last.stream(), last.version()));
+  const auto entry = storage->get(table::stream, keys::stream_key(last.stream(), last.version()));
   if (!entry) return fail(entry.error());
   if (!*entry || keys::parse_be64(**entry) != last.position())
     return corrupt(name + ": stream " + printable(last.stream()) + " does not list it as version " +
@@ -98,8 +99,8 @@ result<void> event_log::impl::check_tail(const pb::Envelope& last) const {
   if (!stored) return fail(stored.error());
   if (!*stored || (*stored)->version != last.version())
     return corrupt(name + ": the stored state of stream " + printable(last.stream()) +
-                   " is at version " + number(*stored ? (*stored)->version : 0) +
-                   " instead of " + number(last.version()));
+                   " is at version " + number(*stored ? (*stored)->version : 0) + " instead of " +
+                   number(last.version()));
   return {};
 }
 
@@ -108,8 +109,9 @@ result<void> event_log::impl::load() {
   if (!format) return fail(format.error());
   has_format = format->has_value();
   if (has_format && keys::parse_be64(**format) != keys::format_version)
-    return fail(errc::invalid, "event log: it has a format that this ved does not know; it was "
-                               "probably written by a newer one");
+    return fail(errc::invalid,
+                "event log: it has a format that this ved does not know; it was "
+                "probably written by a newer one");
 
   const auto rebuilding = storage->get(table::meta, keys::meta_rebuild);
   if (!rebuilding) return fail(rebuilding.error());
@@ -169,7 +171,9 @@ std::uint64_t event_log::last_position() const noexcept {
   return impl_->last_position.load(std::memory_order_acquire);
 }
 
-std::string event_log::head_hash() const { return impl_->current_head().hash; }
+std::string event_log::head_hash() const {
+  return impl_->current_head().hash;
+}
 
 result<std::vector<pb::Envelope>> event_log::read(std::uint64_t after, std::size_t limit) const {
   std::vector<pb::Envelope> events;
@@ -246,12 +250,12 @@ result<index_page> event_log::scan_index(std::string_view prefix, std::string_vi
   index_page page;
   auto from = std::string(after);
   if (!from.empty()) from.push_back('\0');  // the first key after `after`
-  auto scanned = impl_->storage->scan(table::index, prefix, from,
-                                      [&](std::string_view key, std::string_view) {
-                                        page.more = page.keys.size() == limit;
-                                        if (!page.more) page.keys.emplace_back(key);
-                                        return !page.more;
-                                      });
+  auto scanned =
+      impl_->storage->scan(table::index, prefix, from, [&](std::string_view key, std::string_view) {
+        page.more = page.keys.size() == limit;
+        if (!page.more) page.keys.emplace_back(key);
+        return !page.more;
+      });
   if (!scanned) return fail(scanned.error());
   return page;
 }
@@ -279,8 +283,7 @@ result<void> event_log::set_cursor(std::string_view follower, std::uint64_t posi
   if (position > last_position())
     return fail(errc::invalid, "cursor of " + printable(follower) + ": position " +
                                    number(position) + " is not in the log");
-  return impl_->storage->write(
-      {{table::meta, keys::cursor_key(follower), keys::be64(position)}});
+  return impl_->storage->write({{table::meta, keys::cursor_key(follower), keys::be64(position)}});
 }
 
 result<void> event_log::backup(const std::string& directory) {
@@ -292,11 +295,13 @@ result<void> event_log::backup(const std::string& directory) {
   const auto copy = open(std::move(*storage), impl_->how);
   if (!copy) return fail_in(where, copy.error());
   if ((*copy)->last_position() < at_least)
-    return corrupt(where + ": ends at position " + number((*copy)->last_position()) +
-                   " before " + number(at_least));
+    return corrupt(where + ": ends at position " + number((*copy)->last_position()) + " before " +
+                   number(at_least));
   return {};
 }
 
-std::uint64_t event_log::bytes_on_disk() const { return impl_->storage->bytes_on_disk(); }
+std::uint64_t event_log::bytes_on_disk() const {
+  return impl_->storage->bytes_on_disk();
+}
 
 }  // namespace ved::store

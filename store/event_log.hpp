@@ -101,7 +101,8 @@ class event_log {
   /// Events in order of position, from `after` + 1, at most `limit`.
   result<std::vector<pb::Envelope>> read(std::uint64_t after, std::size_t limit) const;
   /// Events of one stream in order of version.
-  result<std::vector<pb::Envelope>> read_stream(std::string_view stream, std::uint64_t after_version,
+  result<std::vector<pb::Envelope>> read_stream(std::string_view stream,
+                                                std::uint64_t after_version,
                                                 std::size_t limit) const;
   result<std::optional<stream_state>> state(std::string_view stream) const;
   /// Index keys with `prefix`, strictly after `after` ("" for the first page).

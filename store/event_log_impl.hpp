@@ -41,9 +41,9 @@ class head_cache {
 struct event_log::impl {
   std::unique_ptr<kv> storage;
   options how;
-  head_cache heads;                     // writer only
+  head_cache heads;                      // writer only
   std::int64_t last_recorded_at_us = 0;  // writer only
-  bool has_format = false;              // writer only: meta "format" is on disk
+  bool has_format = false;               // writer only: meta "format" is on disk
   std::atomic<bool> poisoned = false;
   std::atomic<std::uint64_t> last_position = 0;
 

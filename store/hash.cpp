@@ -13,7 +13,9 @@ std::string chain_hash(std::string_view bytes) {
   return out;
 }
 
-std::string genesis_hash() { return std::string(hash_bytes, '\0'); }
+std::string genesis_hash() {
+  return std::string(hash_bytes, '\0');
+}
 
 std::string to_hex(std::string_view bytes) {
   constexpr std::string_view digits = "0123456789abcdef";

@@ -62,9 +62,13 @@ std::optional<std::string> prefix_end(std::string_view prefix) {
   return end;
 }
 
-std::string cursor_key(std::string_view follower) { return "cursor/" + std::string(follower); }
+std::string cursor_key(std::string_view follower) {
+  return "cursor/" + std::string(follower);
+}
 
-std::string encode_head(const head& value) { return be64(value.position) + value.hash; }
+std::string encode_head(const head& value) {
+  return be64(value.position) + value.hash;
+}
 
 std::optional<head> parse_head(std::string_view bytes) {
   if (bytes.size() != be64_bytes + hash_bytes) return std::nullopt;

@@ -35,7 +35,9 @@ std::string be64(std::uint64_t number);
 /// None unless `bytes` is exactly 8 long.
 std::optional<std::uint64_t> parse_be64(std::string_view bytes) noexcept;
 
-inline std::string log_key(std::uint64_t position) { return be64(position); }
+inline std::string log_key(std::uint64_t position) {
+  return be64(position);
+}
 
 /// 1 to stream_id_bytes_max bytes without 0x00.
 bool is_stream_id(std::string_view stream) noexcept;

@@ -32,9 +32,9 @@ class kv {
   virtual result<void> write(const std::vector<kv_write>& batch) = 0;
   virtual result<std::optional<std::string>> get(table where, std::string_view key) const = 0;
   /// Visits keys in order from `from` on, until `visit` returns false or a key lacks `prefix`.
-  virtual result<void> scan(table where, std::string_view prefix, std::string_view from,
-                            const std::function<bool(std::string_view key,
-                                                     std::string_view value)>& visit) const = 0;
+  virtual result<void> scan(
+      table where, std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view key, std::string_view value)>& visit) const = 0;
   /// The last key with `prefix` and its value.
   virtual result<std::optional<std::pair<std::string, std::string>>> last(
       table where, std::string_view prefix) const = 0;

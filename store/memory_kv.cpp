@@ -83,9 +83,9 @@ class memory_kv final : public kv {
     return std::optional<std::string>{found->second};
   }
 
-  result<void> scan(table where, std::string_view prefix, std::string_view from,
-                    const std::function<bool(std::string_view, std::string_view)>& visit)
-      const override {
+  result<void> scan(
+      table where, std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view, std::string_view)>& visit) const override {
     const std::lock_guard lock(disk_->guard_);
     if (auto usable = check_alive(); !usable) return usable;
     const auto& rows = rows_of(where);

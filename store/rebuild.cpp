@@ -87,8 +87,8 @@ class rebuilder {
       target.now.state = std::move(*state);
     }
     target.now.version = event->version();
-    batch_.push_back({table::stream, keys::stream_key(event->stream(), event->version()),
-                      keys::be64(position)});
+    batch_.push_back(
+        {table::stream, keys::stream_key(event->stream(), event->version()), keys::be64(position)});
     recorded_at_us_ = event->recorded_at_us();
     head_ = {position, chain_hash(bytes)};
     return {};

@@ -26,8 +26,12 @@ namespace fs = std::filesystem;
 constexpr std::chrono::seconds head_check_interval{1};
 constexpr int read_only_attempts_max = 5;
 
-rocksdb::Slice slice(std::string_view bytes) { return {bytes.data(), bytes.size()}; }
-std::string_view view(const rocksdb::Slice& bytes) { return {bytes.data(), bytes.size()}; }
+rocksdb::Slice slice(std::string_view bytes) {
+  return {bytes.data(), bytes.size()};
+}
+std::string_view view(const rocksdb::Slice& bytes) {
+  return {bytes.data(), bytes.size()};
+}
 
 bool mentions(const rocksdb::Status& status, std::string_view words) {
   return status.ToString().find(words) != std::string::npos;
@@ -104,8 +108,8 @@ result<bool> inspect(const std::string& directory) {
   if (!fs::is_directory(status))
     return fail(errc::invalid, "event log " + directory + ": not a directory");
   if (::access(directory.c_str(), R_OK | X_OK) != 0)
-    return fail(errc::denied, "event log " + directory + ": cannot be read: " +
-                                  std::strerror(errno));
+    return fail(errc::denied,
+                "event log " + directory + ": cannot be read: " + std::strerror(errno));
   if (fs::exists(fs::path(directory) / "CURRENT")) return true;
   if (holds_remains(directory))
     return fail(errc::corrupt, "event log " + directory +
@@ -171,16 +175,15 @@ class rocks_kv final : public kv {
 
   result<std::optional<std::string>> get(table where, std::string_view key) const override {
     rocksdb::PinnableSlice value;
-    const auto status =
-        database_->Get(rocksdb::ReadOptions(), family(where), slice(key), &value);
+    const auto status = database_->Get(rocksdb::ReadOptions(), family(where), slice(key), &value);
     if (status.IsNotFound()) return std::optional<std::string>{};
     if (!status.ok()) return failure(directory_, status);
     return std::optional<std::string>{value.ToString()};
   }
 
-  result<void> scan(table where, std::string_view prefix, std::string_view from,
-                    const std::function<bool(std::string_view, std::string_view)>& visit)
-      const override {
+  result<void> scan(
+      table where, std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view, std::string_view)>& visit) const override {
     const auto end = keys::prefix_end(prefix);
     const auto bound = slice(end ? std::string_view(*end) : std::string_view());
     rocksdb::ReadOptions options;
@@ -319,8 +322,8 @@ result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create
     if (auto made = make_directory(directory); !made) return fail(made.error());
   }
   if (::access(directory.c_str(), W_OK | X_OK) != 0)
-    return fail(errc::denied, "event log " + directory + ": cannot be written: " +
-                                  std::strerror(errno));
+    return fail(errc::denied,
+                "event log " + directory + ": cannot be written: " + std::strerror(errno));
 
   const auto acknowledged = read_head_check(directory);
   const auto logger = std::make_shared<complaint_logger>();

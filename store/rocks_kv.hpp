@@ -22,7 +22,7 @@ namespace ved::store {
 /// Bounds of what one open log takes.
 inline constexpr std::size_t block_cache_bytes = 64u << 20;
 inline constexpr std::size_t write_buffer_bytes_max = 64u << 20;  ///< all tables together
-inline constexpr std::uint64_t wal_bytes_max = 64u << 20;  ///< flush idle tables beyond that
+inline constexpr std::uint64_t wal_bytes_max = 64u << 20;         ///< flush idle tables beyond that
 inline constexpr int open_files_max = 512;
 
 }  // namespace ved::store

@@ -6,9 +6,13 @@
 namespace ved::store {
 namespace {
 
-std::string number(std::uint64_t n) { return std::to_string(n); }
+std::string number(std::uint64_t n) {
+  return std::to_string(n);
+}
 
-tl::unexpected<error> problem(std::string what) { return fail(errc::corrupt, std::move(what)); }
+tl::unexpected<error> problem(std::string what) {
+  return fail(errc::corrupt, std::move(what));
+}
 
 tl::unexpected<error> problem(std::uint64_t position, std::string_view stream,
                               const std::string& what) {
@@ -105,15 +109,16 @@ class verifier {
       if (!*stored) return problem(position, name, "the stream has no stored state");
       const auto version = (*stored)->version;
       if (event.version() > version)
-        return problem(position, name, "is version " + number(event.version()) +
-                                           ", but the stored state is at version " +
-                                           number(version));
+        return problem(position, name,
+                       "is version " + number(event.version()) +
+                           ", but the stored state is at version " + number(version));
       found = open_.emplace(name, unfinished{0, version, {}}).first;
     }
     auto& target = found->second;
     if (event.version() != target.version + 1)
-      return problem(position, name, "jumps from version " + number(target.version) + " to " +
-                                         number(event.version()));
+      return problem(
+          position, name,
+          "jumps from version " + number(target.version) + " to " + number(event.version()));
     if (log_.how.fold.fold) {
       auto state = log_.how.fold.fold(name, target.state, event);
       if (!state)
@@ -135,8 +140,9 @@ class verifier {
       return {};
     }
     if (log_.how.fold.fold && (*stored)->state != target.state)
-      return problem(position, name, "the stored state at version " + number(target.version) +
-                                         " is not the fold of its events");
+      return problem(position, name,
+                     "the stored state at version " + number(target.version) +
+                         " is not the fold of its events");
     ++streams_;
     open_.erase(std::string(name));
     return {};
@@ -210,7 +216,8 @@ class verifier {
       if (!entry) return result<void>(fail(entry.error()));
       if (!*entry)
         return result<void>(problem("stream " + printable(name) + ": has a stored state at " +
-                                    "version " + number(stored->version()) + ", but no such event"));
+                                    "version " + number(stored->version()) +
+                                    ", but no such event"));
       ++rows;
       return check_index_of(name, stored->state());
     });
@@ -288,8 +295,8 @@ class verifier {
       const auto still_there = log_.storage->get(table::index, key);
       if (!still_there) return result<void>(fail(still_there.error()));
       if (!*still_there) return result<void>{};
-      return result<void>(problem("index key " + printable(key) + ": is not one of stream " +
-                                  printable(name)));
+      return result<void>(
+          problem("index key " + printable(key) + ": is not one of stream " + printable(name)));
     });
   }
 
@@ -300,8 +307,7 @@ class verifier {
       const auto later = is_later(position.value_or(0));
       if (!later) return result<void>(fail(later.error()));
       if (*later) return result<void>{};
-      return result<void>(
-          problem("request " + printable(id) + ": its position is not in the log"));
+      return result<void>(problem("request " + printable(id) + ": its position is not in the log"));
     });
   }
 

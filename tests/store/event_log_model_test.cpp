@@ -1,5 +1,5 @@
-#include <catch2/catch.hpp>
 #include <rapidcheck.h>
+#include <catch2/catch.hpp>
 
 #include <map>
 #include <set>
@@ -43,9 +43,9 @@ append_request random_request(const model& now) {
   auto version = found == now.streams.end() ? 0 : found->second.version;
   // Mostly right, sometimes behind or ahead.
   if (*rc::gen::weightedElement<int>({{6, 0}, {1, 1}}) == 1) version = *rc::gen::inRange(0u, 9u);
-  const auto phases = *rc::gen::resize(
-      4, rc::gen::nonEmpty(rc::gen::container<std::vector<std::string>>(
-             rc::gen::element<std::string>("queued", "running", "done"))));
+  const auto phases =
+      *rc::gen::resize(4, rc::gen::nonEmpty(rc::gen::container<std::vector<std::string>>(
+                              rc::gen::element<std::string>("queued", "running", "done"))));
   const auto id = *rc::gen::inRange(0, 40);
   return append_to(name, version, phases, id < 20 ? "r-" + std::to_string(id) : "");
 }

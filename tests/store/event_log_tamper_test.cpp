@@ -92,10 +92,8 @@ TEST_CASE("event log: a lost tail is refused at start and named", "[store][tampe
   const auto log = try_open(disk);
   REQUIRE_FALSE(log);
   CHECK(log.error().code == errc::corrupt);
-  CHECK(log.error().message ==
-        "event log: ends at position 9, but meta says that its head is 10");
-  CHECK(first_problem(disk) ==
-        "event 10: is missing from the log, whose head was at position 10");
+  CHECK(log.error().message == "event log: ends at position 9, but meta says that its head is 10");
+  CHECK(first_problem(disk) == "event 10: is missing from the log, whose head was at position 10");
 }
 
 TEST_CASE("event log: an event that reads as another is named", "[store][tamper]") {
@@ -147,8 +145,7 @@ TEST_CASE("event log: wrong index keys are named", "[store][tamper]") {
   disk->erase(table::index, "phase/done/job/b");
   CHECK(first_problem(disk) == "");
   disk->erase(table::index, "phase/suspended/job/b");
-  CHECK(first_problem(disk) ==
-        "stream job/b: its index key phase/suspended/job/b is missing");
+  CHECK(first_problem(disk) == "stream job/b: its index key phase/suspended/job/b is missing");
   disk->put(table::index, "phase/suspended/job/b", "job/a");
   CHECK(first_problem(disk) ==
         "stream job/b: its index key phase/suspended/job/b belongs to stream job/a");
@@ -206,8 +203,8 @@ TEST_CASE("event log: rebuild recreates every projection from the log", "[store]
   REQUIRE(value_of(try_open(disk, true))->rebuild());
 
   CHECK(first_problem(disk) == "");
-  for (const auto where : {table::log, table::stream, table::state, table::index, table::dedup,
-                           table::meta}) {
+  for (const auto where :
+       {table::log, table::stream, table::state, table::index, table::dedup, table::meta}) {
     std::vector<std::pair<std::string, std::string>> rows;
     std::vector<std::pair<std::string, std::string>> expected;
     const auto collect = [](auto& into) {
@@ -224,8 +221,7 @@ TEST_CASE("event log: rebuild recreates every projection from the log", "[store]
   CHECK(commit_one(*log, append_to("job/c", 3, {"late"})).first_position == 11);
 }
 
-TEST_CASE("event log: an interrupted rebuild is refused until it is run again",
-          "[store][tamper]") {
+TEST_CASE("event log: an interrupted rebuild is refused until it is run again", "[store][tamper]") {
   auto disk = written_disk();
   disk->put(table::meta, std::string(keys::meta_rebuild), "1");
   CHECK(try_open(disk).error().code == errc::corrupt);

@@ -89,9 +89,9 @@ TEST_CASE("event log: an empty log opens, reads as empty and verifies", "[store]
 TEST_CASE("event log: requests of one group chain on each other and fail alone", "[store][log]") {
   reopenable_log log(GENERATE(false, true));
   const std::vector<append_request> group = {
-      append_to("job/a", 0, {"queued"}, "r-1"),   append_to("job/a", 1, {"running"}),
-      append_to("job/a", 1, {"late"}),            append_to("job/b", 0, {"queued"}),
-      append_to("job/c", 0, {"queued"}, "r-1"),   append_to("job/d", 3, {"queued"}),
+      append_to("job/a", 0, {"queued"}, "r-1"), append_to("job/a", 1, {"running"}),
+      append_to("job/a", 1, {"late"}),          append_to("job/b", 0, {"queued"}),
+      append_to("job/c", 0, {"queued"}, "r-1"), append_to("job/d", 3, {"queued"}),
       append_to("job/a", 2, {"done"}),
   };
   const auto acks = value_of(log->commit(group, at(1)));

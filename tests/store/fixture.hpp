@@ -83,7 +83,9 @@ inline append_request append_to(const std::string& stream, std::uint64_t expecte
   return request;
 }
 
-inline time_point at(std::int64_t us) { return from_us(us); }
+inline time_point at(std::int64_t us) {
+  return from_us(us);
+}
 
 inline event_log::options toy_options(bool for_repair = false) {
   event_log::options how;

@@ -46,8 +46,7 @@ fs::path file_with(const std::string& directory, const std::string& extension) {
   return found;
 }
 
-std::vector<std::span<append_request>> groups_of(std::size_t size,
-                                                 std::span<append_request> all) {
+std::vector<std::span<append_request>> groups_of(std::size_t size, std::span<append_request> all) {
   std::vector<std::span<append_request>> parts;
   for (; all.size() > size; all = all.subspan(size)) parts.push_back(all.first(size));
   parts.push_back(all);
@@ -73,7 +72,9 @@ int in_child(const std::function<int()>& body) {
   return WIFEXITED(status) ? WEXITSTATUS(status) : 128 + WTERMSIG(status);
 }
 
-constexpr int as_code(errc code) { return 10 + static_cast<int>(code); }
+constexpr int as_code(errc code) {
+  return 10 + static_cast<int>(code);
+}
 
 /// A daemon that dies without closing anything after 20 acknowledged appends.
 void die_after_twenty(const std::string& directory) {
@@ -219,8 +220,8 @@ TEST_CASE("rocks: a second opener is told who holds the log", "[store][rocks]") 
   CHECK(why.code == errc::conflict);
   CHECK_THAT(why.message, Catch::Contains("this process holds it already"));
   SECTION("a reader comes in beside the writer") {
-    const auto reader = value_of(event_log::open(value_of(open_rocks_read_only(directory.log())),
-                                                 toy_options()));
+    const auto reader =
+        value_of(event_log::open(value_of(open_rocks_read_only(directory.log())), toy_options()));
     CHECK(reader->last_position() == 4);
     CHECK(value_of(reader->verify()).ok);
     const auto request = append_to("job/x", 0, {"queued"});
