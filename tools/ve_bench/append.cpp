@@ -38,9 +38,9 @@ class recorder final : public store::kv {
   result<std::optional<std::string>> get(store::table where, std::string_view key) const override {
     return below_->get(where, key);
   }
-  result<void> scan(store::table where, std::string_view prefix, std::string_view from,
-                    const std::function<bool(std::string_view, std::string_view)>& visit)
-      const override {
+  result<void> scan(
+      store::table where, std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view, std::string_view)>& visit) const override {
     return below_->scan(where, prefix, from, visit);
   }
   result<std::optional<std::pair<std::string, std::string>>> last(
@@ -99,8 +99,8 @@ double events_per_second(const Work& work) {
 }
 
 double measure_log(const std::string& directory, const std::vector<group>& all) {
-  auto log = must(store::event_log::open(must(store::open_rocks(directory, true)),
-                                         job_log_options()));
+  auto log =
+      must(store::event_log::open(must(store::open_rocks(directory, true)), job_log_options()));
   return events_per_second([&] { commit_all(*log, all); });
 }
 
@@ -119,7 +119,8 @@ double measure_raw(const std::string& directory, const std::vector<batch>& all) 
       rocksdb::WriteBatch raw_batch;
       for (const auto& one : writes) {
         auto* family = families[static_cast<std::size_t>(one.where) + 1];
-        must(one.value ? raw_batch.Put(family, one.key, *one.value) : raw_batch.Delete(family, one.key));
+        must(one.value ? raw_batch.Put(family, one.key, *one.value)
+                       : raw_batch.Delete(family, one.key));
       }
       must(database->Write(synced, &raw_batch));
     }

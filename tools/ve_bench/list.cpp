@@ -54,8 +54,8 @@ struct timing {
 timing measure(const store::event_log& log, const std::string& prefix) {
   std::vector<double> ms;
   for (std::uint64_t i = 0; i < samples; ++i) {
-    const auto accepted_us = 1'767'225'600'000'000 +
-                             static_cast<std::int64_t>(i * (jobs / samples)) * 1'000'000;
+    const auto accepted_us =
+        1'767'225'600'000'000 + static_cast<std::int64_t>(i * (jobs / samples)) * 1'000'000;
     const auto after = i == 0 ? std::string() : prefix + core::index_time(accepted_us);
     const auto begin = std::chrono::steady_clock::now();
     read_page(log, prefix, after);

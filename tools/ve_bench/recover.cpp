@@ -111,8 +111,8 @@ recovery recover(const std::string& directory) {
   took.open_seconds = std::chrono::duration<double>(opened - begin).count();
   took.read_seconds = std::chrono::duration<double>(read - opened).count();
   took.jobs = jobs.size();
-  took.bytes_per_job = static_cast<double>(resident_bytes() - resident_before) /
-                       static_cast<double>(jobs.size());
+  took.bytes_per_job =
+      static_cast<double>(resident_bytes() - resident_before) / static_cast<double>(jobs.size());
   return took;
 }
 
@@ -139,8 +139,8 @@ int run_recover(const bench_options& options) {
               "\"read_seconds\": %.3f, \"bytes_per_job\": %.0f, \"seconds_max\": %.0f}\n"
             : "  of %8llu events   open %6.2f s   read %6.2f s   %5.0f bytes per job and cache   "
               "target < %.0f s\n";
-    std::printf(form, static_cast<unsigned long long>(events), took.open_seconds,
-                took.read_seconds, took.bytes_per_job, seconds_max);
+    std::printf(form, static_cast<unsigned long long>(events), took.open_seconds, took.read_seconds,
+                took.bytes_per_job, seconds_max);
   }
   return met ? 0 : 1;
 }

@@ -38,7 +38,9 @@ pb::JobSpec make_spec(std::uint64_t n, const std::string& id) {
   return spec;
 }
 
-std::string token_of(std::uint64_t n) { return "ve0000" + digits(n % 100'000'000); }
+std::string token_of(std::uint64_t n) {
+  return "ve0000" + digits(n % 100'000'000);
+}
 
 pb::Envelope make_event(std::uint64_t n, const std::string& id, std::uint64_t version) {
   const auto at_us =
