@@ -15,6 +15,7 @@
 #include <future>
 #include <mutex>
 #include <set>
+#include <thread>
 #include <unordered_map>
 #include <utility>
 #include <variant>
@@ -25,7 +26,10 @@
 
 namespace ved::runtime::gateway_detail {
 
-struct lost {};  // the connection ended before the reply
+// The connection ended before the reply.
+struct lost {
+  bool sent = false;
+};
 using outcome = std::variant<pb::ApiReply, lost, error>;
 using answer_ptr = std::shared_ptr<std::promise<outcome>>;
 
@@ -68,7 +72,7 @@ caf::behavior link(caf::stateful_actor<link_state>* self, actors::gateway_actor 
   self->monitor(remote);
   self->set_down_handler([self](caf::down_msg&) {
     self->state.down = true;
-    for (auto& [ticket, answer] : self->state.waiting) answer->set_value(lost{});
+    for (auto& [ticket, answer] : self->state.waiting) answer->set_value(lost{true});
     self->state.waiting.clear();
   });
   return {
@@ -89,6 +93,9 @@ caf::behavior link(caf::stateful_actor<link_state>* self, actors::gateway_actor 
       },
   };
 }
+
+constexpr int reconnects_max = 4;
+constexpr milliseconds reconnect_delay{50};
 
 bool is_timeout(const error& problem) {
   return problem.message.find("request_timeout") != std::string::npos;
@@ -172,6 +179,7 @@ result<pb::ApiReply> gateway_client::call(pb::ApiRequest request, milliseconds t
                                    std::to_string(gateway_message_bytes_max));
   const auto until = clock::now() + timeout;
   const auto where = "ved at " + to_string(impl_->options.address);
+  bool sent = false;
   for (int attempt = 0;; ++attempt) {
     const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
     caf::actor through;
@@ -196,14 +204,22 @@ result<pb::ApiReply> gateway_client::call(pb::ApiRequest request, milliseconds t
                         " ms; the request may still take effect: look before trying again");
       return fail(errc::unknown_outcome, where + ": " + bad->message);
     }
-    const auto rest = std::chrono::duration_cast<milliseconds>(until - clock::now());
-    if (attempt > 0 || rest <= milliseconds::zero())
+    sent = sent || std::get<lost>(what).sent;
+    const auto give_up = [&](const std::string& why) {
+      if (!sent) return fail(errc::unavailable, why);
       return fail(errc::unknown_outcome,
                   where +
                       " closed the connection before it answered; the request may have taken "
-                      "effect: look before trying again");
+                      "effect: look before trying again (" +
+                      why + ")");
+    };
+    const auto rest = std::chrono::duration_cast<milliseconds>(until - clock::now());
+    if (attempt == reconnects_max || rest <= milliseconds::zero())
+      return give_up("the connection to " + where + " breaks again and again");
+    // While a connection is closing, CAF still hands out the dead actor at its end.
+    if (attempt > 0) std::this_thread::sleep_for(std::min(rest, attempt * reconnect_delay));
     auto again = impl_->dial(rest);
-    if (!again) return fail(again.error());
+    if (!again) return give_up(again.error().message);
     const std::lock_guard lock{impl_->guard};
     impl_->connection = std::move(*again);
   }

@@ -27,8 +27,8 @@ class gateway_client {
   gateway_client& operator=(const gateway_client&) = delete;
 
   /// Sends one request and waits for its reply, which may carry an `error` of the daemon. An empty
-  /// request id is filled in. When the connection breaks, connects again once and repeats the
-  /// request under the same id, which the daemon then answers without a second effect.
+  /// request id is filled in. When the connection breaks, connects again a few times and
+  /// repeats the request under the same id, which the daemon then answers without a second effect.
   /// Errors: unavailable (not sent), unknown_outcome (sent, not answered), invalid (too large).
   result<pb::ApiReply> call(pb::ApiRequest request, milliseconds timeout);
 
