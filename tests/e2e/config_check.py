@@ -1,0 +1,64 @@
+"""ved --check-config names file and line of every problem."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from site_of_test import main, program, run, site_case  # noqa: E402
+
+bad = """hpc:
+  enabled: true
+  scheduler_type: slurmm
+  cluster_id: here
+  job_service:
+    max_concurrent_jobs: -3
+    unknown_key: 1
+http:
+  port: 70000
+  read_timeout: soon
+"""
+
+
+class config_check(site_case):
+    initialised = False
+
+    def check(self, text):
+        path = os.path.join(self.site.place, "checked.yaml")
+        with open(path, "w") as out:
+            out.write(text)
+        return path, run(program("ved"), "-c", path, "--check-config")
+
+    def test_all_problems_are_named_with_their_lines(self):
+        path, (code, text, errors) = self.check(bad)
+        self.assertEqual(code, 1)
+        for line, word in [(3, "slurmm"), (6, "max_concurrent_jobs"), (7, "unknown_key"),
+                           (9, "70000"), (10, "soon")]:
+            self.assertRegex(errors, rf"(?m)^{path}:{line}:.*{word}", errors)
+        code, _, said = run(program("ved"), "-c", path)
+        self.assertEqual((code, said), (1, errors), "the daemon itself says the same")
+
+    def test_a_broken_file_and_a_missing_file_are_named(self):
+        path, (code, text, errors) = self.check("hpc: [\n")
+        self.assertEqual(code, 1)
+        self.assertIn(path, errors)
+        code, text, errors = run(program("ved"), "-c", "/no/such/file", "--check-config")
+        self.assertEqual(code, 1)
+        self.assertIn("/no/such/file", errors)
+
+    def test_a_secret_in_the_file_is_refused_and_not_repeated(self):
+        path, (code, text, errors) = self.check(
+            "hpc:\n  enabled: true\n  scheduler_type: slurm\n  cluster_id: x\n"
+            "  slurm:\n    auth_token: hunter2\n")
+        self.assertEqual(code, 1)
+        self.assertIn("SLURM_JWT_TOKEN", errors)
+        self.assertNotIn("hunter2", text + errors)
+
+    def test_the_shipped_configurations_are_fine(self):
+        conf = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf")
+        for name in ("ved.yaml", "ved-local.yaml"):
+            code, text, errors = run(program("ved"), "-c", os.path.join(conf, name),
+                                     "--check-config")
+            self.assertEqual(code, 0, errors)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""A damaged event log: the daemon refuses it, or a verification names it; nothing goes missing
+quietly."""
+import os
+import random
+import shutil
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from site_of_test import main, program, run, site_case  # noqa: E402
+
+jobs = 25
+
+
+class corruption(site_case):
+    def fill(self):
+        s = self.site
+        s.start()
+        for number in range(jobs):
+            self.assertEqual(s.submit(f"d-{number}", f"exit {number % 2}")[0], 201)
+        for number in range(jobs):
+            s.wait_state(f"d-{number}", "completed", "failed")
+
+    def files(self, ending):
+        folder = os.path.join(self.site.state, "log")
+        return [os.path.join(folder, name) for name in sorted(os.listdir(folder))
+                if name.endswith(ending) and os.path.getsize(os.path.join(folder, name)) > 0]
+
+    def outcome(self, what):
+        """What becomes of the damaged directory: refused, noticed or harmless."""
+        s = self.site
+        process = s.launch()
+        while process.poll() is None and not os.path.exists(s.port_file):
+            pass
+        if process.poll() is not None:
+            said = s.said().splitlines()[-1]
+            self.assertEqual(process.returncode, 1, f"{what}: {said}")
+            self.assertIn(os.path.join(s.state, "log"), said, what)
+            self.assertRegex(said, "(?i)corrupt|damage|differ|missing|checksum|mismatch", what)
+            return "refused"
+        with open(s.port_file) as text:
+            s.port = int(text.readline().split("=")[1])
+        found = s.call("GET", "/api/v1/hpc/jobs?limit=1000")
+        s.stop()
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "verify")
+        if code != 0:
+            self.assertEqual(code, 8, text + errors)
+            return "noticed"
+        self.assertEqual((found[0], len(found[2].get("jobs", []))), (200, jobs),
+                         f"{what}: jobs are gone and the log verifies")
+        return "harmless"
+
+    def damage(self, path, change):
+        """Damages the file, looks what happens, and puts everything back."""
+        s, name = self.site, os.path.basename(path)
+        good = os.path.join(s.place, "good")
+        shutil.copytree(s.state, good)
+        with open(path, "r+b") as out:
+            what = f"{name}: {change(out)}"
+        result = self.outcome(what)
+        shutil.rmtree(s.state)
+        os.rename(good, s.state)
+        return result
+
+    def flip(self, draw):
+        def change(out):
+            size = out.seek(0, os.SEEK_END)
+            place = draw.randrange(size)
+            out.seek(place)
+            byte = out.read(1)[0]
+            out.seek(place)
+            out.write(bytes([byte ^ (1 << draw.randrange(8))]))
+            return f"byte {place} of {size} flipped"
+        return change
+
+    def flip_some(self, ending, times):
+        draw = random.Random(1)
+        results = []
+        for path in self.files(ending):
+            results += [self.damage(path, self.flip(draw)) for _ in range(times)]
+        self.assertTrue(results, f"no file ends with {ending}")
+        self.assertIn("refused", results, results)
+
+    def test_a_flipped_byte_in_the_write_ahead_log_is_not_passed_over(self):
+        self.fill()
+        self.site.kill()
+        self.flip_some(".log", 12)
+
+    def test_a_flipped_byte_in_a_table_is_not_passed_over(self):
+        self.fill()
+        self.site.stop()
+        self.site.start()  # recovery writes the write-ahead log into tables
+        self.site.stop()
+        self.flip_some(".sst", 12)
+
+    def test_a_torn_end_as_a_power_cut_leaves_it_is_taken_back(self):
+        self.fill()
+        self.site.kill()
+
+        def tear(out):
+            size = out.seek(0, os.SEEK_END)
+            out.truncate(size - 20)
+            return f"cut from {size} to {size - 20}"
+        for path in self.files(".log"):
+            self.assertEqual(self.damage(path, tear), "harmless")
+
+    def test_a_missing_file_is_refused(self):
+        self.fill()
+        self.site.stop()
+        self.site.start()
+        self.site.stop()
+        s = self.site
+        for path in self.files(".sst") + [os.path.join(s.state, "log", "CURRENT")]:
+            hidden = path + ".hidden"
+            os.rename(path, hidden)
+            code, said = s.fails_to_start()
+            self.assertEqual(code, 1, said)
+            self.assertIn(os.path.join(s.state, "log"), said)
+            os.rename(hidden, path)
+        s.start()
+
+
+if __name__ == "__main__":
+    main()
