@@ -1,5 +1,6 @@
 """The daemon under test: its private directory, its lives and deaths."""
 import os
+import shutil
 import signal
 import subprocess
 import time
@@ -46,8 +47,12 @@ gateway:
 
 class daemon:
     def __init__(self, programs, place):
-        self.programs, self.place = programs, place
-        self.ved = os.path.join(programs, "ved")
+        # Copies: a build that goes on meanwhile must not exchange programs under our feet.
+        self.programs, self.place = os.path.join(place, "bin"), place
+        os.mkdir(self.programs)
+        for name in ("ved", "ved-job-supervisor", "vectl"):
+            shutil.copy2(os.path.join(programs, name), self.programs)
+        self.ved = os.path.join(self.programs, "ved")
         self.state = os.path.join(place, "state")
         self.log = os.path.join(place, "ved.log")
         self.port_file = os.path.join(place, "port")

@@ -19,8 +19,8 @@ defects = {"impossible_event", "job_not_recovered", "recovery_failed", "job_fenc
 
 
 class verdict:
-    def __init__(self, server, load, place, programs):
-        self.server, self.load, self.place, self.programs = server, load, place, programs
+    def __init__(self, server, load, place):
+        self.server, self.load, self.place = server, load, place
         self.problems = server.problems
         self.lost, self.duplicated, self.wrong, self.open = [], [], [], []
         self.runs = collections.Counter()
@@ -190,7 +190,7 @@ class verdict:
             self.problems.append(f"log: {event} ({count} times), such as {examples[event]}")
 
     def verify(self, how, options):
-        vectl = os.path.join(self.programs, "vectl")
+        vectl = os.path.join(self.server.programs, "vectl")
         done = subprocess.run([vectl, *options, "--timeout", "120s", "log", "verify"],
                               capture_output=True, text=True, timeout=300)
         if done.returncode != 0:
