@@ -12,6 +12,7 @@ using google::protobuf::OneofDescriptor;
 
 namespace {
 
+constexpr std::string_view time_name = "at_us";
 constexpr std::string_view time_suffix = "_at_us";
 constexpr std::string_view unit_suffix = "_us";
 
@@ -30,7 +31,7 @@ std::string value_prefix(const EnumDescriptor& type) {
 bool is_time(const FieldDescriptor& field) {
   const std::string_view name = field.name();
   return field.type() == FieldDescriptor::TYPE_INT64 && !field.is_repeated() &&
-         name.ends_with(time_suffix);
+         (name == time_name || name.ends_with(time_suffix));
 }
 
 bool is_environment(const FieldDescriptor& field) {

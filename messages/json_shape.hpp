@@ -9,7 +9,7 @@
 /// OpenAPI document follow them and so cannot disagree.
 namespace ved::json_shape {
 
-/// An int64 `x_at_us`: RFC 3339 text under the name "x_at", null when zero.
+/// An int64 `x_at_us` or `at_us`: RFC 3339 text under the name "x_at" or "at", null when zero.
 bool is_time(const google::protobuf::FieldDescriptor& field);
 
 /// A repeated EnvironmentVariable: an object of strings.

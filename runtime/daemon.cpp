@@ -329,14 +329,7 @@ class daemon::implementation {
     deps.may_accept = [this]() -> result<void> { return guard_->check(); };
     deps.config_yaml = [this] { return to_yaml(options_.settings); };
     deps.disk_free_bytes = [this] { return guard_->free_bytes(); };
-    deps.refused = [this](std::string_view type, const std::string& who,
-                          const std::string& source, const std::string& why) {
-      numbers_->security_event(type);
-      options_.log->write(actors::log_severity::warn, "hpc_security", type,
-                          {{"principal", who}, {"source", source}, {"reason", why}});
-      followers_->audit({std::string(type), {}, {},
-                         {{"principal", who}, {"source", source}, {"reason", why}}, false});
-    };
+    deps.refused = [this](const actors::refusal_note& note) { refused(note); };
     deps.logs = options_.log;
     deps.clock = clock();
     deps.version = std::string(version);
@@ -344,6 +337,20 @@ class daemon::implementation {
     deps.started_at = clock_.now();
     service_ = std::make_unique<actors::service>(std::move(deps));
     bridge_ = std::make_unique<api_bridge>(*service_);
+  }
+
+  void refused(const actors::refusal_note& note) {
+    const bool about_job = !note.job_id.empty();
+    if (!about_job) numbers_->security_event(note.event_type);
+    options_.log->write(actors::log_severity::warn, about_job ? "hpc_job" : "hpc_security",
+                        note.event_type,
+                        {{"job_id", note.job_id}, {"principal", note.principal},
+                         {"source", note.source}, {"reason", note.reason}});
+    followers_->audit({std::string(note.event_type), note.job_id, note.cluster_id,
+                       {{"principal", note.principal},
+                        {"source", note.source},
+                        {"reason", note.reason}},
+                       false});
   }
 
   caf::actor start_link(const cluster_config& cluster) {

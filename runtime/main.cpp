@@ -1,5 +1,7 @@
+#include <google/protobuf/stubs/logging.h>
 #include <signal.h>
 #include <sodium/core.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <CLI/CLI.hpp>
@@ -145,10 +147,12 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
 
 int run(const arguments& given) {
   const auto signals = block_signals();
+  ::umask(077);  // what others may read is said where it is made
   auto settings = load(given, true);
   if (!settings) return exit_failed;
   auto log = json_log::open(settings->logging);
   if (!log) return complain(log.error());
+  google::protobuf::SetLogHandler(nullptr);  // what does not parse is reported by who reads it
   std::atomic<bool> failed{false};
   daemon_options options;
   options.settings = *settings;

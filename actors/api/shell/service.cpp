@@ -115,13 +115,13 @@ void service::handle(pb::ApiRequest request, reply_to done) {
     sodium_memzero(c->request.mutable_token()->data(), c->request.token().size());
   c->request.clear_token();
   if (!who) {
-    deps_.refused("authentication_failed", "", c->request.source(), who.error().message);
+    deps_.refused({"authentication_failed", {}, c->request.source(), who.error().message, {}, {}});
     return c->done(to_reply(who.error()));
   }
   c->who = std::move(*who);
   if (const auto scope = needed(c->request); !allows(c->who, scope)) {
     const auto why = c->who.name + " lacks the scope '" + std::string(to_text(scope)) + "'";
-    deps_.refused("unauthorized_access", c->who.name, c->request.source(), why);
+    deps_.refused({"unauthorized_access", c->who.name, c->request.source(), why, {}, {}});
     // The detail tells a missing right from a missing identity (HTTP 403 from 401).
     auto reply = to_reply({errc::denied, why});
     auto& detail = *reply.mutable_error()->add_details();
@@ -176,6 +176,9 @@ void service::submit(const std::shared_ptr<call>& c) {
     auto reply = to_reply({errc::invalid, "job " + spec.job_id() + ": the spec has " +
                                               std::to_string(problems.size()) + " problem" +
                                               (problems.size() == 1 ? "" : "s")});
+    deps_.refused({"job_validation_failed", c->who.name, c->request.source(),
+                   problems.front().field() + ": " + problems.front().message(), spec.job_id(),
+                   spec.cluster_id()});
     for (auto& problem : problems) *reply.mutable_error()->add_details() = std::move(problem);
     return c->done(std::move(reply));
   }

@@ -25,6 +25,16 @@ struct principal {
   bool admin = false;
 };
 
+/// A request that was turned away, for log and audit. Never holds a token.
+struct refusal_note {
+  std::string_view event_type;
+  std::string principal;  ///< empty: unknown
+  std::string source;
+  std::string reason;
+  std::string job_id;
+  std::string cluster_id;
+};
+
 /// What the API knows of a configured cluster besides its actors.
 struct api_cluster {
   std::string scheduler_type;
@@ -40,10 +50,9 @@ struct service_deps {
   std::function<result<void>()> may_accept;
   std::function<std::string()> config_yaml;
   std::function<std::uint64_t()> disk_free_bytes;
-  /// Told of every refused token ("authentication_failed") and right ("unauthorized_access").
-  std::function<void(std::string_view event_type, const std::string& who,
-                     const std::string& source, const std::string& why)>
-      refused;
+  /// Told of what is refused and so leaves no event: "authentication_failed",
+  /// "unauthorized_access", "job_validation_failed".
+  std::function<void(const refusal_note&)> refused;
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;
   std::string version;
