@@ -120,7 +120,11 @@ result<adapters::scheduler_factory> open_cluster(const cluster_config& cluster,
                                "'; configure type 'local' or take the cluster out");
   auto options = local_options_of(cluster, environment);
   std::error_code failed;
-  std::filesystem::create_directories(options.directory, failed);
+  const std::filesystem::path directory = options.directory;
+  std::filesystem::create_directories(directory, failed);
+  // Jobs of another user must be able to pass through to their own directories.
+  if (!failed && !options.run_as.empty() && cluster.local.work_directory.empty())
+    std::filesystem::permissions(directory.parent_path(), std::filesystem::perms(0711), failed);
   if (failed)
     return fail(errc::unavailable, "cluster " + cluster.cluster_id.str() + ": cannot make " +
                                        options.directory + ": " + failed.message());

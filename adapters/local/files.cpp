@@ -129,7 +129,11 @@ result<void> sync_directory(const std::string& path) {
 }
 
 result<void> make_directory(const std::string& path, unsigned mode) {
-  if (::mkdir(path.c_str(), mode) == 0) return {};
+  // chmod: the mode must not depend on the caller's umask.
+  if (::mkdir(path.c_str(), mode) == 0) {
+    if (::chmod(path.c_str(), mode) != 0) return fail(errno_error("chmod", path));
+    return {};
+  }
   if (errno != EEXIST) return fail(errno_error("create directory", path));
   struct stat info {};
   if (::stat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));

@@ -25,15 +25,11 @@ bool is_name_character(char c) noexcept {
 constexpr std::size_t sync_together_min = 4;
 
 result<void> make_new_directory(const std::string& path, unsigned mode) {
-  if (::mkdir(path.c_str(), mode) == 0) return {};
-  if (errno != EEXIST) return fail(errno_error("create directory", path));
-  // Left behind by a submission that failed half-way and was answered so.
   std::error_code problem;
-  std::filesystem::remove_all(path, problem);
-  if (problem || ::mkdir(path.c_str(), mode) != 0) {
-    return fail(errc::unavailable, "create directory " + path + ": already exists");
-  }
-  return {};
+  // What is there was left behind by a submission that failed half-way and was answered so.
+  if (std::filesystem::exists(path, problem)) std::filesystem::remove_all(path, problem);
+  if (problem) return fail(errc::unavailable, "create directory " + path + ": already exists");
+  return make_directory(path, mode);
 }
 
 template <class Message>
