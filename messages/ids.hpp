@@ -24,10 +24,10 @@ class strong_id {
   std::string value_;
 };
 
-using job_id = strong_id<struct job_tag>;          ///< the customer's name of a job, 1..64 characters
+using job_id = strong_id<struct job_tag>;          ///< the customer's name of a job
 using cluster_id = strong_id<struct cluster_tag>;  ///< a configured cluster
 using node_id = strong_id<struct node_tag>;        ///< a compute node
-using scheduler_job_id = strong_id<struct scheduler_job_tag>;  ///< the scheduler's name of a job
+using scheduler_job_id = strong_id<struct scheduler_job_tag>;  ///< the scheduler's own name
 /// Names one submission attempt on the scheduler's side (its job name): "ve" and 12 base32
 /// characters, so that it fits the 15 characters of old PBS job names.
 using submission_token = strong_id<struct submission_tag>;

@@ -128,7 +128,8 @@ class daemon::implementation {
   bool alive() {
     auto answer = std::make_shared<std::promise<bool>>();
     auto future = answer->get_future();
-    service_->status([answer](const pb::Status& now) { answer->set_value(now.clusters_size() >= 0); });
+    service_->status(
+        [answer](const pb::Status& now) { answer->set_value(now.clusters_size() >= 0); });
     return future.wait_for(status_timeout) == std::future_status::ready;
   }
 
@@ -340,12 +341,12 @@ class daemon::implementation {
   }
 
   void refused(const actors::refusal_note& note) {
-    const bool about_job = !note.job_id.empty();
-    if (!about_job) numbers_->security_event(note.event_type);
-    options_.log->write(actors::log_severity::warn, about_job ? "hpc_job" : "hpc_security",
-                        note.event_type,
-                        {{"job_id", note.job_id}, {"principal", note.principal},
-                         {"source", note.source}, {"reason", note.reason}});
+    if (note.job_id.empty()) numbers_->security_event(note.event_type);
+    options_.log->write(actors::log_severity::warn, "hpc_security", note.event_type,
+                        {{"job_id", note.job_id},
+                         {"principal", note.principal},
+                         {"source", note.source},
+                         {"reason", note.reason}});
     followers_->audit({std::string(note.event_type), note.job_id, note.cluster_id,
                        {{"principal", note.principal},
                         {"source", note.source},
