@@ -33,6 +33,10 @@ hpc:
     max_backoff: 400ms
   audit:
     log_path: {place}/audit.log
+hooks:
+  - name: torture
+    callbacks: [failed, cancelled, timeout]
+    command: [/bin/sh, -c, "cat >>{place}/told; echo >>{place}/told"]
 state:
   directory: {place}/state
   min_free_bytes: 0

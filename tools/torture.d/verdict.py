@@ -12,6 +12,7 @@ from jobs import effects, natural_runs
 
 settle_max = 150.0  # seconds for everything that is still open
 release_every = 3.0
+hooks_max = 60.0
 shown_max = 40
 # Log lines that tell of a defect rather than of a fault from outside.
 defects = {"impossible_event", "job_not_recovered", "recovery_failed", "job_fenced", "fatal",
@@ -26,6 +27,7 @@ class verdict:
         self.runs = collections.Counter()
         self.log_lines = ["not verified"]
         self.left = {}
+        self.told = "-"
         self.settled_in = self.stopped_in = 0.0
 
     def settle_and_judge(self):
@@ -38,11 +40,13 @@ class verdict:
         self.settled_in = time.monotonic() - begin
         self.load.stop()
         self.judge_jobs()
-        self.judge_daemon_log()
+        self.judge_hooks()
         online = self.verify("online", [
             "--config-dir", os.path.join(self.server.state, "client"),
             "--address", f"127.0.0.1:{self.server.gateway_port}"])
         self.stopped_in = self.server.stop()
+        self.judge_daemon_log()
+        self.judge_audit()
         offline = self.verify("offline", ["--state", self.server.state])
         self.log_lines = [f"online {online}", f"offline {offline}"]
         for _ in range(40):  # supervisors end a moment after their exit file stands
@@ -167,6 +171,47 @@ class verdict:
         if body["state"] in terminal_states and (len(ends) != 1 or ends[0] is not events[-1]):
             self.problems.append(f"{job.id}: {len(ends)} ends among {len(events)} events")
 
+    # --- followers of the log: at least once, whatever was killed ------------------------------
+
+    def judge_hooks(self):
+        """The hook appends what it is told; it may still be catching up."""
+        wanted = {(job.id, job.terminal[0]) for job in self.load.jobs.values()
+                  if job.terminal and job.terminal[0] in ("failed", "cancelled", "timeout")}
+        begin = time.monotonic()
+        while True:
+            told = collections.Counter()
+            with open(os.path.join(self.place, "told")) as lines:
+                for line in lines:
+                    if line.strip():
+                        one = json.loads(line)
+                        told[(one["job_id"], one["callback"])] += 1
+            missing = wanted - set(told)
+            if not missing or time.monotonic() - begin > hooks_max:
+                break
+            time.sleep(0.2)
+        for name, callback in sorted(missing):
+            self.problems.append(f"{name}: the hook was never told of its callback {callback}")
+        for name, callback in sorted(set(told) - wanted):
+            self.problems.append(f"{name}: the hook was told of {callback}, which is not so")
+        self.told = f"{len(wanted)} callbacks told {sum(told.values())} times"
+
+    def judge_audit(self):
+        found, bad = collections.Counter(), []
+        with open(os.path.join(self.place, "audit.log"), errors="replace") as lines:
+            for line in lines:
+                try:
+                    one = json.loads(line)
+                except ValueError:
+                    bad.append(line)
+                    continue
+                if one["event_type"] == "job_lifecycle_event":
+                    found[(one["job_id"], one["details"]["current_state"])] += 1
+        for line in bad:
+            self.problems.append(f"audit: a line is not JSON: {line[:200]!r}")
+        for job in self.load.jobs.values():
+            if job.terminal and not found[(job.id, job.terminal[0])]:
+                self.problems.append(f"{job.id}: the audit file does not show it {job.terminal[0]}")
+
     # --- the daemon ----------------------------------------------------------------------------
 
     def judge_daemon_log(self):
@@ -225,6 +270,7 @@ class verdict:
         out(f"last jobs ended in   {self.settled_in:.1f} s\n")
         out(f"lost                 {len(self.lost)}\nduplicated           {len(self.duplicated)}\n")
         out(f"wrong final state    {len(self.wrong)}\nnever ended          {len(self.open)}\n")
+        out(f"hook                 {self.told}\n")
         for line in self.log_lines:
             out(f"log                  {line}\n")
         out(f"left behind          {len(self.left)} processes\n")
