@@ -254,7 +254,8 @@ void add_daemon_event(writer& out, const pb::Envelope& what) {
     }
     case pb::Envelope::kDaemonStarted: {
       const auto& e = what.daemon_started();
-      out.add("service_started", {{"version", e.version()},
+      // "version" is the event's place in its stream, as in every line.
+      out.add("service_started", {{"ved_version", e.version()},
                                   {"boot_id", e.boot_id()},
                                   {"pid", e.pid()},
                                   {"live_jobs", e.live_jobs()}});
