@@ -4,10 +4,13 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <caf/actor_cast.hpp>
+#include <caf/event_based_actor.hpp>
 #include <caf/openssl/manager.hpp>
 #include <caf/openssl/publish.hpp>
 #include <caf/scoped_actor.hpp>
 #include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
 #include <cerrno>
 #include <cstring>
 
@@ -38,12 +41,59 @@ std::string why_not_listening(const gateway_address& address) {
   return cause;
 }
 
+using respawn_atom = caf::atom_constant<caf::atom("respawn")>;
+
+// Pause before a new front, so that one that dies at once costs little.
+constexpr milliseconds respawn_delay{100};
+constexpr seconds publish_timeout{5};
+
+struct keeper_state {
+  static inline const char* name = "gateway-keeper";
+  actors::gateway_actor front;
+};
+
+// Supervises the published actor: a peer may kill it, a failing API too. Nobody else must have to
+// notice, so the keeper puts a new one on the same port. It is never published itself.
+caf::behavior keeper(caf::stateful_actor<keeper_state>* self, actors::gateway_actor front,
+                     gateway_address where, api_port* api, front_limits limits) {
+  self->state.front = std::move(front);
+  self->monitor(self->state.front);
+  self->set_down_handler([self](caf::down_msg& down) {
+    if (down.source != self->state.front.address()) return;
+    self->delayed_send(self, respawn_delay, respawn_atom::value);
+  });
+  self->set_exit_handler([self](caf::exit_msg& end) {
+    self->send_exit(self->state.front, end.reason);
+    self->quit(end.reason);
+  });
+  return {
+      [=](respawn_atom) {
+        const auto manager = self->system().openssl_manager().actor_handle();
+        const auto publish = [=] {
+          self->state.front = spawn_gateway_front(self->system(), *api, limits);
+          self->monitor(self->state.front);
+          self->request(manager, publish_timeout, caf::publish_atom::value, where.port,
+                        caf::actor_cast<caf::strong_actor_ptr>(self->state.front),
+                        self->system().message_types(self->state.front), where.host, true)
+              .then([](std::uint16_t) {},
+                    // Ends the new front too, which asks for the next try.
+                    [=](const caf::error&) {
+                      self->send_exit(self->state.front, caf::exit_reason::user_shutdown);
+                    });
+        };
+        // The port still leads to the dead actor.
+        self->request(manager, publish_timeout, caf::close_atom::value, where.port)
+            .then(publish, [=](const caf::error&) { publish(); });
+      },
+  };
+}
+
 }  // namespace
 
 struct gateway_server::impl {
   gateway_address address;
   std::unique_ptr<gateway_system> caf;
-  actors::gateway_actor front;
+  caf::actor keeper;
 };
 
 gateway_server::gateway_server(std::unique_ptr<impl> inner) : impl_(std::move(inner)) {}
@@ -61,20 +111,18 @@ result<std::unique_ptr<gateway_server>> gateway_server::start(const gateway_opti
   front_limits limits;
   limits.in_flight_max = options.in_flight_max;
   limits.reply_timeout = options.reply_timeout;
-  inner->front = spawn_gateway_front(inner->caf->get(), api, limits);
+  auto front = spawn_gateway_front(inner->caf->get(), api, limits);
   const auto port =
-      caf::openssl::publish(inner->front, options.address.port, options.address.host.c_str(), true);
+      caf::openssl::publish(front, options.address.port, options.address.host.c_str(), true);
   if (!port) {
-    auto problem =
-        fail(errc::unavailable, "gateway: cannot listen on " + to_string(options.address) + ": " +
-                                    why_not_listening(options.address) +
-                                    "; change gateway.address or gateway.port, or "
-                                    "stop the program that has it");
-    caf::anon_send_exit(inner->front, caf::exit_reason::user_shutdown);
-    inner->front = nullptr;
-    return problem;
+    caf::anon_send_exit(front, caf::exit_reason::user_shutdown);
+    return fail(errc::unavailable,
+                "gateway: cannot listen on " + to_string(options.address) + ": " +
+                    why_not_listening(options.address) +
+                    "; change gateway.address or gateway.port, or stop the program that has it");
   }
   inner->address.port = *port;
+  inner->keeper = inner->caf->get().spawn(keeper, std::move(front), inner->address, &api, limits);
   return std::unique_ptr<gateway_server>{new gateway_server(std::move(inner))};
 }
 
@@ -87,8 +135,7 @@ gateway_server::~gateway_server() {
                   caf::close_atom::value, impl_->address.port)
         .receive([] {}, [](const caf::error&) {});
   }
-  caf::anon_send_exit(impl_->front, caf::exit_reason::user_shutdown);
-  impl_->front = nullptr;
+  caf::anon_send_exit(impl_->keeper, caf::exit_reason::user_shutdown);
 }
 
 const gateway_address& gateway_server::address() const noexcept {

@@ -21,7 +21,8 @@ struct gateway_options {
 };
 
 /// The daemon's CAF gateway over mutual TLS. It owns an actor system of its own, so that neither
-/// its load nor CAF's TLS threads can touch the job actors, and a restart is one object.
+/// its load nor CAF's TLS threads can touch the job actors. The published actor is supervised: when
+/// it dies, a new one takes its port.
 /// Runs from `start` to destruction; may be used from any thread.
 class gateway_server {
  public:

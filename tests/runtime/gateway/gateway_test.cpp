@@ -370,6 +370,28 @@ TEST_CASE("gateway: a call survives a restart of the daemon under the same reque
   CHECK(seen == "r-1");
 }
 
+TEST_CASE("gateway: comes back on its port after its actor has died", "[runtime][gateway]") {
+  fixture f;
+  f.api.answer = [](const pb::ApiRequest& request) -> pb::ApiReply {
+    if (request.has_verify_log()) throw std::runtime_error("an API that breaks its promise");
+    return status_reply("ok");
+  };
+  f.start();
+  const auto how = f.client_options();
+  pb::ApiRequest deadly;
+  deadly.mutable_verify_log();
+  for (int round = 0; round < 2; ++round) {
+    CHECK_FALSE(f.connect()->call(deadly, 300ms));
+    bool back = false;
+    for (int attempt = 0; attempt < 100 && !back; ++attempt) {
+      auto client = gateway_client::connect(how);
+      back = client && (*client)->call(status_request(), 5s);
+      if (!back) std::this_thread::sleep_for(50ms);
+    }
+    REQUIRE(back);
+  }
+}
+
 TEST_CASE("gateway: a reply that never comes is an unknown outcome on both sides",
           "[runtime][gateway]") {
   fixture f;
