@@ -190,9 +190,7 @@ std::vector<action> react(const job& state, const policy& limits) {
                           watch();
                           if (is_set(state.started_at) && !state.cancel &&
                               state.max_runtime_seconds > 0)
-                            out.emplace_back(wake{state.started_at +
-                                                  seconds{state.max_runtime_seconds} +
-                                                  limits.timeout_grace});
+                            out.emplace_back(wake{overdue_at(state, limits)});
                         },
                         [&](const suspended&) { watch(); }, [&](const finished&) {}},
              state.now);

@@ -187,8 +187,7 @@ result<events> on(const job& state, const advance&, const context& ctx) {
   events out;
   const auto run_out = [&] {
     if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0) return;
-    if (ctx.now < state.started_at + seconds{state.max_runtime_seconds} + ctx.limits.timeout_grace)
-      return;
+    if (ctx.now < overdue_at(state, ctx.limits)) return;
     auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
     event.set_by("ved");
     event.set_reason("ran longer than its limit of " + std::to_string(state.max_runtime_seconds) +

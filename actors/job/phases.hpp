@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <string>
 #include <variant>
 
@@ -25,6 +26,14 @@ bool in(const job& state) {
 /// The scheduler has the job, as far as we know.
 inline bool with_scheduler(const job& state) {
   return in<queued>(state) || in<starting>(state) || in<running>(state) || in<suspended>(state);
+}
+
+/// When a running job has surely outlived its limit. Time that it was suspended does not count, and
+/// how long that was is not known: after a resume the whole limit begins anew. The scheduler keeps
+/// the exact account; this only catches one that does not.
+inline time_point overdue_at(const job& state, const policy& limits) {
+  return std::max(state.started_at, state.changed_at) + seconds{state.max_runtime_seconds} +
+         limits.timeout_grace;
 }
 
 inline std::string name(const job& state) { return "job " + state.id.str(); }

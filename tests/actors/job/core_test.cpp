@@ -244,6 +244,17 @@ TEST_CASE("job core: a vanished job is final only when confirmed and after the g
   }
 }
 
+TEST_CASE("job core: a job that was suspended for longer than its limit may go on", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  d.status(pb::JOB_STATE_SUSPENDED);
+  d.pass(seconds{100'000}).status(pb::JOB_STATE_RUNNING);
+  CHECK(d.run(job::advance{}).empty());
+  const auto due = find<job::wake>(job::react(d.state, d.ctx.limits))->at;
+  CHECK(due == d.ctx.now + seconds{3600} + d.ctx.limits.timeout_grace);
+  d.ctx.now = due;
+  CHECK(d.run(job::advance{}) == "cancel_requested");
+}
+
 TEST_CASE("job core: a job over its limit that the scheduler lets run is cancelled as timeout",
           "[actors][job]") {
   driver d = tests::in_phase("running");
