@@ -1,6 +1,7 @@
 #include "runtime/followers/follower.hpp"
 
 #include <algorithm>
+#include <exception>
 #include <utility>
 
 namespace ved::runtime {
@@ -67,6 +68,16 @@ bool follower::begin(const std::stop_token& stop) {
   return false;
 }
 
+/// One event that a consumer stumbles over must not end the daemon at every start: this follower
+/// stays behind, says so, and the others and the jobs go on.
+result<void> follower::take(const std::vector<pb::Envelope>& batch) {
+  try {
+    return consumer_->take(batch);
+  } catch (const std::exception& broken) {
+    return fail(errc::internal, how_.name + ": " + broken.what());
+  }
+}
+
 /// True when there may be more to read at once.
 bool follower::take_batch() {
   if (clock::now() < retry_at_ || !consumer_->has_room()) return false;
@@ -77,7 +88,7 @@ bool follower::take_batch() {
     return false;
   }
   if (batch->empty()) return false;
-  if (auto done = consumer_->take(*batch); !done) {
+  if (auto done = take(*batch); !done) {
     failed("take", done.error());
     return false;
   }

@@ -31,8 +31,8 @@ class consumer {
 
   /// Before the first event; called again, with backoff, until it succeeds.
   virtual result<void> begin() { return {}; }
-  /// The next events, in order of position without gaps. After an error the whole batch is offered
-  /// again, with backoff.
+  /// The next events, in order of position without gaps. After an error, and after an exception,
+  /// the whole batch is offered again, with backoff.
   virtual result<void> take(const std::vector<pb::Envelope>& batch) = 0;
   /// False: it cannot take more now; the rest waits in the log.
   virtual bool has_room() const { return true; }
@@ -91,6 +91,7 @@ class follower {
   void run(const std::stop_token& stop);
   bool begin(const std::stop_token& stop);
   bool take_batch();
+  result<void> take(const std::vector<pb::Envelope>& batch);
   void settle(bool now);
   void failed(const char* step, const error& why);
   void sleep(const std::stop_token& stop, std::optional<clock::time_point> wake);

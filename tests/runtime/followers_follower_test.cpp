@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <set>
+#include <stdexcept>
 
 #include "runtime/followers/follower.hpp"
 #include "runtime/followers/job_tracker.hpp"
@@ -32,6 +33,8 @@ class recorder final : public consumer {
       if (bad) return;
       for (const auto& e : batch) s.positions.push_back(e.position());
     });
+    // Every second failure is one that the consumer did not foresee.
+    if (bad && failures_ % 2 == 1) throw std::runtime_error("an event that nobody foresaw");
     if (bad) return fail(errc::unavailable, "not now");
     return {};
   }
