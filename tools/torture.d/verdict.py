@@ -25,6 +25,7 @@ class verdict:
         self.problems = server.problems
         self.lost, self.duplicated, self.wrong, self.open = [], [], [], []
         self.runs = collections.Counter()
+        self.ways = collections.Counter()  # events of all jobs, by kind
         self.log_lines = ["not verified"]
         self.left = {}
         self.told = "-"
@@ -165,6 +166,10 @@ class verdict:
             return
         events = answer["events"]
         versions = [event["version"] for event in events]
+        for event in events:
+            data = event["data"]
+            more = (" adopted" if data.get("adopted") else " settled" if data.get("settled") else "")
+            self.ways[event["type"].removeprefix("job_") + more] += 1
         if versions != list(range(1, len(events) + 1)) or len(events) != body["version"]:
             self.problems.append(f"{job.id}: event versions {versions}, job at {body['version']}")
         ends = [event for event in events if event["type"] == "job_finished"]
@@ -263,6 +268,8 @@ class verdict:
         out("kinds                " + ", ".join(f"{k} {n}" for k, n in sorted(kinds.items())) + "\n")
         out("answers              " + ", ".join(
             f"{status}: {count}" for status, count in sorted(self.load.answers.items(), key=str)) + "\n")
+        out("events               " +
+            ", ".join(f"{kind} {count}" for kind, count in sorted(self.ways.items())) + "\n")
         for group, expected in (("own end", "1; 0 if it never could start"), ("cancelled", "0 or 1")):
             counts = {n: c for (g, n), c in sorted(self.runs.items()) if g == group}
             out(f"runs, {group:<14} " + (", ".join(f"{n}x: {c}" for n, c in counts.items()) or "-") +
