@@ -1,0 +1,284 @@
+#include "actors/link/core.hpp"
+
+#include <rapidcheck.h>
+
+#include <catch2/catch.hpp>
+#include <map>
+#include <set>
+
+namespace {
+
+using namespace ved;
+namespace job = core::job;
+namespace link = core::link;
+
+constexpr time_point start{seconds{1'000'000}};
+
+link::limits test_limits() {
+  link::limits out;
+  out.poll_interval = seconds{10};
+  out.lookup_interval = seconds{5};
+  out.control_interval = seconds{5};
+  out.inventory_interval = seconds{3600};
+  out.call_timeout = seconds{8};
+  out.fresh_grace = seconds{20};
+  out.breaker_failures = 3;
+  out.breaker_open_for = seconds{30};
+  out.batch_max = 4;
+  out.queries_per_minute_max = 0;
+  return out;
+}
+
+job_id id(int n) { return job_id{"j" + std::to_string(n)}; }
+submission_token token(int n) { return submission_token{"t" + std::to_string(n)}; }
+scheduler_job_id at(int n) { return scheduler_job_id{std::to_string(n)}; }
+
+link::desired submits(int n, bool withdraw = false) {
+  link::desired out;
+  out.submit = job::run_submission{token(n), 1, withdraw};
+  return out;
+}
+link::desired looks_up(int n) {
+  link::desired out;
+  out.lookup = job::run_lookup{token(n)};
+  return out;
+}
+link::desired follows(int n, pb::JobState state = pb::JOB_STATE_QUEUED) {
+  link::desired out;
+  out.follow = job::follow{at(n), token(n), state};
+  return out;
+}
+
+template <class Order>
+std::vector<link::order> orders(const link::outputs& out) {
+  std::vector<link::order> found;
+  for (const auto& one : out.orders)
+    if (std::holds_alternative<Order>(one.what)) found.push_back(one);
+  return found;
+}
+
+job::report_status running(int n) {
+  job::report_status out;
+  out.id = at(n);
+  out.state = pb::JOB_STATE_RUNNING;
+  return out;
+}
+
+/// A link that has taken its first inventory, so that tests see their own orders only.
+link::link quiet_link(link::limits limits = test_limits()) {
+  link::link made(limits, start);
+  const auto first = made.tick(start);
+  made.complete(first.orders.at(0).id, link::inventory_done{}, start);
+  return made;
+}
+
+}  // namespace
+
+TEST_CASE("link core: submissions that queued up share one call", "[actors][link]") {
+  auto made = quiet_link();
+  for (int n = 0; n < 6; ++n) made.want(id(n), submits(n), start);
+  const auto first = orders<link::submit_order>(made.tick(start));
+  REQUIRE(first.size() == 1);
+  REQUIRE(std::get<link::submit_order>(first[0].what).items.size() == 4);  // batch_max
+  REQUIRE(orders<link::submit_order>(made.tick(start)).empty());           // one call at a time
+  made.complete(first[0].id, link::submit_done{}, start);
+  const auto second = orders<link::submit_order>(made.tick(start));
+  REQUIRE(std::get<link::submit_order>(second.at(0).what).items.size() == 2);
+}
+
+TEST_CASE("link core: a token that was sent is never sent again", "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), submits(1), start);
+  const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
+  made.want(id(1), submits(1), start);
+  made.complete(sent.id, link::call_failed{"cut"}, start);
+  const auto again = made.want(id(1), submits(1), start);
+  REQUIRE(orders<link::submit_order>(made.tick(start)).empty());
+  // Whoever asks again is told again what became of it.
+  REQUIRE(again.reports.size() == 1);
+  REQUIRE(std::get<job::report_submission>(again.reports[0].second).what ==
+          job::submission_result::unknown);
+}
+
+TEST_CASE("link core: a failed call leaves every submission's outcome unknown",
+          "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), submits(1), start);
+  made.want(id(2), submits(2), start);
+  const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
+  const auto out = made.complete(sent.id, link::call_failed{"connection cut"}, start);
+  REQUIRE(out.reports.size() == 2);
+  for (const auto& [to, command] : out.reports) {
+    const auto& report = std::get<job::report_submission>(command);
+    REQUIRE(report.what == job::submission_result::unknown);
+    REQUIRE(report.reason == "connection cut");
+  }
+}
+
+TEST_CASE("link core: a submission that waits can be withdrawn, one in flight cannot",
+          "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), submits(1), start);
+  const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
+  made.want(id(2), submits(2), start);
+  const auto out = made.want(id(2), submits(2, true), start);
+  REQUIRE(out.reports.size() == 1);
+  REQUIRE(std::get<job::report_submission>(out.reports[0].second).what ==
+          job::submission_result::not_sent);
+  REQUIRE(made.want(id(1), submits(1, true), start).reports.empty());
+  made.complete(sent.id, link::submit_done{}, start);
+  REQUIRE(orders<link::submit_order>(made.tick(start)).empty());
+}
+
+TEST_CASE("link core: a token in flight is not looked up", "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), submits(1), start);
+  const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
+  made.want(id(1), looks_up(1), start);
+  REQUIRE(orders<link::find_order>(made.tick(start + seconds{1})).empty());
+  made.complete(sent.id, link::call_failed{"cut"}, start + seconds{2});
+  REQUIRE(orders<link::find_order>(made.tick(start + seconds{2})).size() == 1);
+}
+
+TEST_CASE("link core: a call that never returns is given up, and its late answer still counts",
+          "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), submits(1), start);
+  const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
+  const auto given_up = made.tick(start + seconds{13});
+  REQUIRE(given_up.reports.size() == 1);
+  const auto late = made.complete(
+      sent.id,
+      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}},
+      start + seconds{60});
+  REQUIRE(late.reports.size() == 1);
+  REQUIRE(std::get<job::report_submission>(late.reports[0].second).id == at(7));
+}
+
+TEST_CASE("link core: one poll an interval for all jobs, and unchanged jobs hear nothing",
+          "[actors][link]") {
+  auto made = quiet_link();
+  for (int n = 0; n < 100; ++n) made.want(id(n), follows(n), start);
+  const auto poll = orders<link::poll_order>(made.tick(start)).at(0);
+  REQUIRE(std::get<link::poll_order>(poll.what).jobs.size() == 100);
+  REQUIRE(orders<link::poll_order>(made.tick(start + seconds{9})).empty());
+  link::poll_done seen;
+  for (const auto& one : std::get<link::poll_order>(poll.what).jobs)
+    seen.answers.emplace_back(running(std::stoi(one.id.str())));
+  REQUIRE(made.complete(poll.id, seen, start + seconds{1}).reports.size() == 100);
+  const auto second = orders<link::poll_order>(made.tick(start + seconds{10})).at(0);
+  REQUIRE(made.complete(second.id, seen, start + seconds{11}).reports.empty());
+}
+
+TEST_CASE("link core: a poll that fails says nothing about any job", "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), follows(1), start);
+  const auto poll = orders<link::poll_order>(made.tick(start)).at(0);
+  REQUIRE(made.complete(poll.id, link::call_failed{"timed out"}, start).reports.empty());
+}
+
+TEST_CASE("link core: the absence of a fresh job is no news", "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), follows(1), start);
+  const auto absent = [&](time_point now) {
+    const auto poll = orders<link::poll_order>(made.tick(now)).at(0);
+    return made.complete(poll.id, link::poll_done{{job::report_missing{at(1), false, "gone"}}, 1},
+                         now);
+  };
+  REQUIRE(absent(start).reports.empty());
+  REQUIRE(absent(start + seconds{10}).reports.empty());
+  REQUIRE(absent(start + seconds{20}).reports.size() == 1);
+}
+
+TEST_CASE("link core: the breaker opens after failures, probes alone, and closes on an answer",
+          "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), follows(1), start);
+  auto now = start;
+  link::outputs out;
+  for (int n = 0; n < 3; ++n, now += seconds{10}) {
+    const auto poll = orders<link::poll_order>(made.tick(now)).at(0);
+    out = made.complete(poll.id, link::call_failed{"refused"}, now);
+  }
+  REQUIRE(out.change.has_value());
+  REQUIRE_FALSE(out.change->up);
+  made.want(id(2), submits(2), now);
+  REQUIRE(made.tick(now).orders.empty());
+  now += seconds{30};
+  const auto probe = made.tick(now);
+  REQUIRE(probe.orders.size() == 1);
+  REQUIRE(orders<link::submit_order>(probe).empty());
+  REQUIRE(made.tick(now + seconds{1}).orders.empty());
+  const auto back = made.complete(probe.orders[0].id,
+                                  link::poll_done{{running(1)}, 1}, now + seconds{1});
+  REQUIRE(back.change.has_value());
+  REQUIRE(back.change->up);
+  REQUIRE(orders<link::submit_order>(made.tick(now + seconds{1})).size() == 1);
+}
+
+TEST_CASE("link core: queries stay below their bound", "[actors][link]") {
+  auto limits = test_limits();
+  limits.poll_interval = milliseconds{100};
+  limits.queries_per_minute_max = 30;
+  auto made = quiet_link(limits);
+  made.want(id(1), follows(1), start);
+  int polls = 0;
+  for (auto now = start; now < start + seconds{600}; now += milliseconds{100}) {
+    for (const auto& poll : orders<link::poll_order>(made.tick(now))) {
+      ++polls;
+      made.complete(poll.id, link::poll_done{{running(1)}, 1}, now);
+    }
+  }
+  REQUIRE(polls > 250);
+  REQUIRE(polls <= 30 * 10 + 30);
+}
+
+TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {
+  const bool held = rc::check("laws of the link", [] {
+    auto made = quiet_link();
+    auto now = start;
+    std::map<link::order_id, link::order> open;
+    std::map<submission_token, int> sent;
+    std::set<submission_token> in_flight;
+    int next_token = 0;
+    const int steps = *rc::gen::inRange(1, 200);
+    for (int step = 0; step < steps; ++step) {
+      link::outputs out;
+      const int who = *rc::gen::inRange(0, 6);
+      switch (*rc::gen::inRange(0, 7)) {
+        case 0: out = made.want(id(who), submits(100 + next_token++), now); break;
+        case 1: out = made.want(id(who), looks_up(100 + who), now); break;
+        case 2: out = made.want(id(who), follows(who), now); break;
+        case 3: out = made.want(id(who), {}, now); break;
+        case 4: now += seconds{*rc::gen::inRange(0, 20)}; break;
+        case 5:
+          if (!open.empty()) {
+            const auto it = std::next(open.begin(),
+                                      *rc::gen::inRange<long>(0, static_cast<long>(open.size())));
+            if (const auto* s = std::get_if<link::submit_order>(&it->second.what))
+              for (const auto& item : s->items) in_flight.erase(item.token);
+            out = made.complete(it->first, link::call_failed{"broken"}, now);
+            open.erase(it);
+          }
+          break;
+        default: break;
+      }
+      out.add(made.tick(now));
+      for (const auto& one : out.orders) {
+        open.emplace(one.id, one);
+        if (const auto* s = std::get_if<link::submit_order>(&one.what))
+          for (const auto& item : s->items) {
+            RC_ASSERT(++sent[item.token] == 1);
+            in_flight.insert(item.token);
+          }
+      }
+      // A failure is never told as an answer.
+      for (const auto& [to, command] : out.reports) {
+        RC_ASSERT(!std::holds_alternative<job::report_missing>(command));
+        RC_ASSERT(!std::holds_alternative<job::report_status>(command));
+        RC_ASSERT(!std::holds_alternative<job::report_lookup>(command));
+      }
+    }
+  });
+  REQUIRE(held);
+}
