@@ -1,0 +1,355 @@
+#pragma once
+
+#include <atomic>
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <future>
+#include <map>
+#include <memory>
+#include <set>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "actors/event_log/actor.hpp"
+#include "actors/ingress/actor.hpp"
+#include "actors/job/projection.hpp"
+#include "actors/link/actor.hpp"
+#include "actors/registry/actor.hpp"
+#include "actors/shell/answer_once.hpp"
+#include "actors/supervisor/actor.hpp"
+#include "store/memory_kv.hpp"
+#include "tests/support/job_fixture.hpp"
+#include "tests/support/scripted_scheduler.hpp"
+
+namespace ved::tests {
+
+/// Polls until the condition holds; false after a bound that only a broken program reaches.
+template <class F>
+bool eventually(F holds) {
+  const auto until = std::chrono::steady_clock::now() + seconds{20};
+  while (!holds()) {
+    if (std::chrono::steady_clock::now() > until) return false;
+    std::this_thread::sleep_for(milliseconds{1});
+  }
+  return true;
+}
+
+inline std::unique_ptr<store::event_log> open_log(const std::shared_ptr<store::memory_disk>& disk) {
+  store::event_log::options how;
+  how.fold = {core::fold, core::index_keys};
+  auto opened = store::event_log::open(store::open_memory(disk), std::move(how));
+  if (!opened) throw std::runtime_error(opened.error().message);
+  return std::move(*opened);
+}
+
+/// Stands between jobs and their link and notes each job's actor, so that a test can kill it.
+struct job_watch {
+  std::mutex mutex;
+  std::map<job_id, caf::actor> actors;
+};
+inline actors::link_actor::behavior_type watching_link(
+    actors::link_actor::pointer self, const std::shared_ptr<actors::link_directory>& real,
+    const cluster_id& cluster, const std::shared_ptr<job_watch>& seen) {
+  const auto pass = [self, real, cluster](const auto& what) {
+    if (auto to = real->find(cluster)) self->send(to, what);
+  };
+  return {
+      [self, seen, pass](const actors::link_want& what) {
+        {
+          const std::lock_guard lock(seen->mutex);
+          seen->actors[what.job] = caf::actor_cast<caf::actor>(self->current_sender());
+        }
+        pass(what);
+      },
+      [pass](const actors::link_completion& what) { pass(what); },
+      [pass](const actors::subscribe_reports& what) { pass(what); },
+      [pass](actors::tick_atom what) { pass(what); },
+      [pass](actors::pump_atom what) { pass(what); },
+      [self, real, cluster](actors::describe_atom) -> caf::result<actors::cluster_reply> {
+        return self->delegate(real->find(cluster), actors::describe_atom::value);
+      },
+  };
+}
+
+/// The daemon's supervision tree on a disk in memory and scripted clusters, with real actors,
+/// real threads and short intervals.
+class actor_tree {
+ public:
+  struct options {
+    std::vector<std::string> clusters = {"alpha", "beta"};
+    std::size_t live_jobs_max = 100;
+  };
+
+  actor_tree() : actor_tree(options{}) {}
+  explicit actor_tree(const options& how)
+      : disk(std::make_shared<store::memory_disk>()), log(open_log(disk)) {
+    config_.set("scheduler.policy", caf::atom("sharing"));
+    config_.set("scheduler.max-threads", std::size_t{2});
+    system_ = std::make_unique<caf::actor_system>(config_);
+    system_->await_actors_before_shutdown(false);
+    feed_ = std::make_shared<actors::commit_feed>();
+    log_actor_ = system_->spawn<caf::detached>(
+        actors::event_log,
+        actors::event_log_deps{log, feed_, clock(), [this](const std::string&) { ++fatals; }});
+    links_ = std::make_shared<actors::link_directory>();
+    watched_ = std::make_shared<actors::link_directory>();
+    seen_ = std::make_shared<job_watch>();
+    auto world = std::make_shared<actors::job_environment>();
+    world->log = log_actor_;
+    world->reading = log;
+    world->links = watched_;
+    world->logs = std::make_shared<actors::log_sink>();
+    world->clock = clock();
+    world->crash_point = [](const char*) {};
+    for (const auto& name : how.clusters) {
+      const cluster_id id{name};
+      world->policies[id] = policy();
+      clusters_[name] = std::make_shared<scripted_cluster>();
+      pools_[name] = std::make_shared<actors::io_pool>(
+          actors::io_pool::options{name, 2, 64}, scripted_cluster::factory(clusters_[name]));
+      watched_->set(id, system_->spawn(watching_link, links_, id, seen_));
+    }
+    world_ = std::move(world);
+    start_supervisor(how);
+    const bool up = eventually([this] { return describe().recovered; });
+    if (!up) throw std::runtime_error("the actors did not start");
+  }
+
+  ~actor_tree() {
+    for (auto& [name, cluster] : clusters_) cluster->let_go();
+    std::vector<caf::actor> all;
+    for (auto& [name, child] : children()) all.push_back(child);
+    {
+      caf::scoped_actor self{*system_};
+      all.push_back(caf::actor_cast<caf::actor>(supervisor_));
+      caf::anon_send(supervisor_, actors::stop_atom::value);
+      self->wait_for(all);
+    }
+    all.clear();
+    pools_.clear();
+    caf::anon_send_exit(log_actor_, caf::exit_reason::kill);
+    for (auto& [id, one] : watched_->all()) caf::anon_send_exit(one, caf::exit_reason::kill);
+    supervisor_ = actors::supervisor_actor{};
+    registry_ = actors::registry_actor{};
+    ingress_ = actors::ingress_actor{};
+    log_actor_ = actors::event_log_actor{};
+    world_.reset();
+    links_.reset();
+    watched_.reset();
+    seen_.reset();
+    system_.reset();
+  }
+
+  scripted_cluster& cluster(const std::string& name) { return *clusters_.at(name); }
+
+  // --- what a client does ---
+
+  using answer = result<actors::job_snapshot>;
+
+  std::future<answer> send_submit(const std::string& id, const std::string& cluster,
+                                  const std::string& hash = "hash") {
+    auto spec = sample_spec(id);
+    spec.set_cluster_id(cluster);
+    auto shared = std::make_shared<const pb::JobSpec>(std::move(spec));
+    return send(id, [&](auto done) {
+      return actors::ingress_submit{{{"tester", {}}, shared, hash}, std::move(done)};
+    });
+  }
+  std::future<answer> send_ask(const std::string& id, core::job::command what) {
+    return send(id, [&](auto done) {
+      return actors::ingress_ask{{{"tester", {}}, job_id{id}, std::move(what)}, std::move(done)};
+    });
+  }
+  /// As a client that repeats what it is not sure of.
+  answer submit(const std::string& id, const std::string& cluster) {
+    for (;;) {
+      auto done = get(send_submit(id, cluster));
+      if (done || done.error().code != errc::unknown_outcome) return done;
+    }
+  }
+  answer cancel(const std::string& id) {
+    return get(send_ask(id, core::job::cancel_job{"tester", "enough"}));
+  }
+  static answer get(std::future<answer> from) {
+    if (from.wait_for(seconds{20}) != std::future_status::ready)
+      return fail(errc::internal, "the answer never came");
+    return from.get();
+  }
+  actors::registry_view describe() {
+    auto told = std::make_shared<std::promise<actors::registry_view>>();
+    auto view = told->get_future();
+    caf::anon_send(ingress(), actors::ingress_describe{
+                                  [told](const std::vector<pb::Cluster>&,
+                                         actors::registry_view now) { told->set_value(now); }});
+    return view.wait_for(seconds{3}) == std::future_status::ready ? view.get()
+                                                                  : actors::registry_view{};
+  }
+
+  // --- what is in the log ---
+
+  std::string state_of(const std::string& id) const {
+    auto stored = log->state(core::job_stream(id));
+    if (!stored || !*stored) return "none";
+    pb::JobRecord record;
+    record.ParseFromString((*stored)->state);
+    return std::string(core::job::state_name(record.state()));
+  }
+  bool reaches(const std::string& id, const std::string& state) const {
+    return eventually([&] { return state_of(id) == state; });
+  }
+  /// The kinds of a stream's events in order: "accepted submission_intended submitted ...".
+  std::string history(const std::string& stream) const {
+    auto events = log->read_stream(stream, 0, 1000);
+    std::string out;
+    if (events)
+      for (const auto& e : *events) out += (out.empty() ? "" : " ") + kind_of(e);
+    return out;
+  }
+  std::string job_history(const std::string& id) const { return history(core::job_stream(id)); }
+
+  // --- what goes wrong ---
+
+  std::map<std::string, caf::actor> children() {
+    caf::scoped_actor self{*system_};
+    std::map<std::string, caf::actor> out;
+    self->request(supervisor_, seconds{10}, actors::children_atom::value)
+        .receive([&](const actors::child_list& list) {
+                   for (const auto& [name, child] : list.children) out[name] = child;
+                 },
+                 [](const caf::error&) {});
+    return out;
+  }
+  /// Kills a child of the supervisor and waits for its successor.
+  bool kill(const std::string& name) {
+    const auto before = children().at(name);
+    caf::anon_send_exit(before, caf::exit_reason::kill);
+    return eventually([&] {
+      const auto now = children();
+      return now.size() == clusters_.size() + 2 && now.at(name) != before;
+    });
+  }
+  /// Kills a job's actor and waits until another one speaks for the job.
+  bool kill_job(const std::string& id) {
+    const auto before = job_actor_of(id);
+    caf::anon_send_exit(before, caf::exit_reason::kill);
+    return eventually([&] { return job_actor_of(id) != before; });
+  }
+
+  static core::job::policy policy() {
+    core::job::policy out;
+    out.initial_backoff = milliseconds{20};
+    out.settle = milliseconds{600};
+    out.vanish_grace = milliseconds{500};
+    return out;
+  }
+  static core::link::limits limits() {
+    core::link::limits out;
+    out.poll_interval = out.lookup_interval = out.control_interval = milliseconds{20};
+    out.inventory_interval = milliseconds{50};
+    out.call_timeout = milliseconds{300};
+    out.fresh_grace = milliseconds{600};
+    out.breaker_open_for = milliseconds{100};
+    out.queries_per_minute_max = 0;
+    return out;
+  }
+
+  std::shared_ptr<store::memory_disk> disk;
+  std::shared_ptr<store::event_log> log;
+  std::atomic<int> fatals{0};
+  std::atomic<int> supervisor_fatals{0};
+
+ private:
+  static std::function<time_point()> clock() {
+    return [] {
+      return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
+    };
+  }
+
+  caf::actor job_actor_of(const std::string& id) {
+    const std::lock_guard lock(seen_->mutex);
+    return seen_->actors.at(job_id{id});
+  }
+
+  actors::ingress_actor ingress() {
+    const std::lock_guard lock(ingress_mutex_);
+    return ingress_;
+  }
+
+  template <class Make>
+  std::future<answer> send(const std::string& id, Make make) {
+    auto told = std::make_shared<std::promise<answer>>();
+    auto out = told->get_future();
+    caf::anon_send(ingress(), make(actors::answer_once<actors::job_snapshot>(
+                                  "job " + id, [told](answer a) { told->set_value(a); })));
+    return out;
+  }
+
+  void start_supervisor(const options& how) {
+    using core::supervisor::strategy;
+    actors::supervisor_deps deps;
+    actors::group_spec links{"links", strategy::one_for_one, {}, {}};
+    for (const auto& name : how.clusters)
+      links.children.push_back({"link " + name, [this, name] { return start_link(name); }});
+    actors::group_spec jobs{"jobs", strategy::rest_for_one, {}, {}};
+    jobs.children.push_back({"job_registry", [this, most = how.live_jobs_max] {
+                               registry_ = system_->spawn(
+                                   actors::job_registry, actors::registry_deps{world_, most});
+                               return caf::actor_cast<caf::actor>(registry_);
+                             }});
+    jobs.children.push_back({"ingress", [this] {
+                               auto made = system_->spawn(
+                                   actors::ingress, actors::ingress_deps{registry_, watched_});
+                               const std::lock_guard lock(ingress_mutex_);
+                               ingress_ = made;
+                               return caf::actor_cast<caf::actor>(made);
+                             }});
+    deps.groups = {std::move(links), std::move(jobs)};
+    deps.logs = std::make_shared<actors::log_sink>();
+    deps.clock = clock();
+    deps.fatal = [this](const std::string&) { ++supervisor_fatals; };
+    deps.restarted = [](const std::string&) {};
+    supervisor_ = system_->spawn(actors::supervisor, std::move(deps));
+    const bool up = eventually([this] { return static_cast<bool>(ingress()); });
+    if (!up) throw std::runtime_error("the supervisor did not start");
+  }
+
+  caf::actor start_link(const std::string& name) {
+    actors::link_deps deps;
+    deps.cluster = cluster_id{name};
+    deps.scheduler_type = "scripted";
+    deps.limits = limits();
+    deps.log = log_actor_;
+    deps.reading = log;
+    deps.pool = pools_.at(name);
+    deps.logs = std::make_shared<actors::log_sink>();
+    deps.clock = clock();
+    deps.poll_took = [](microseconds) {};
+    deps.crash_point = [](const char*) {};
+    auto made = system_->spawn(actors::scheduler_link, std::move(deps));
+    links_->set(cluster_id{name}, made);
+    if (registry_) caf::anon_send(registry_, actors::cluster_restarted{cluster_id{name}});
+    return caf::actor_cast<caf::actor>(made);
+  }
+
+  caf::actor_system_config config_;
+  std::unique_ptr<caf::actor_system> system_;
+  std::shared_ptr<actors::commit_feed> feed_;
+  actors::event_log_actor log_actor_;
+  std::shared_ptr<actors::link_directory> links_;    ///< the real ones
+  std::shared_ptr<actors::link_directory> watched_;  ///< what jobs see
+  std::shared_ptr<job_watch> seen_;
+  std::map<std::string, std::shared_ptr<scripted_cluster>> clusters_;
+  std::map<std::string, std::shared_ptr<actors::io_pool>> pools_;
+  std::shared_ptr<const actors::job_environment> world_;
+  actors::registry_actor registry_;  ///< touched by the supervisor's thread only
+  std::mutex ingress_mutex_;
+  actors::ingress_actor ingress_;
+  actors::supervisor_actor supervisor_;
+};
+
+}  // namespace ved::tests
