@@ -274,7 +274,16 @@ void service::explain(const std::shared_ptr<call>& c) {
       *reply.mutable_explanation() = core::job::explain(events, at, &view);
       return c->done(std::move(reply));
     }
-    *reply.mutable_explanation() = core::job::explain(events, at, nullptr);
+    auto& explanation = *reply.mutable_explanation();
+    explanation = core::job::explain(events, at, nullptr);
+    if (!is_set(at) && !deps_.clusters.contains(cluster_id{cluster}) &&
+        !core::job::is_terminal(explanation.job().state())) {
+      explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
+                              cluster + " left the configuration");
+      explanation.clear_next();
+      explanation.add_next("nothing, until cluster " + cluster +
+                           " is configured again and ved restarted: it is not configured any more");
+    }
     c->done(std::move(reply));
   });
 }
