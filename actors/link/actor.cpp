@@ -109,7 +109,7 @@ class runner : public std::enable_shared_from_this<runner> {
         [what, reply, reading = deps_.reading,
          clock = deps_.clock, crash = deps_.crash_point](result<adapters::scheduler*> port) {
           if (!port) {
-            reply({what->id, not_called(*what, port.error().message), nullptr});
+            reply({what->id, failed_call(*what, port.error()), nullptr});
             return;
           }
           const bool submits = std::holds_alternative<link::submit_order>(what->what);

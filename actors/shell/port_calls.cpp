@@ -40,8 +40,7 @@ job::report_submission translate(const submission_token& token,
   return out;
 }
 
-job::report_lookup translate(const submission_token& token,
-                             const adapters::find_outcome& outcome) {
+job::report_lookup translate(const submission_token& token, const adapters::find_outcome& outcome) {
   job::report_lookup out;
   out.token = token;
   std::visit(overloaded{[&](const adapters::found& f) {
@@ -60,8 +59,8 @@ job::report_lookup translate(const submission_token& token,
   return out;
 }
 
-std::variant<job::report_status, job::report_missing> translate(
-    const scheduler_job_id& id, const adapters::observation& seen) {
+std::variant<job::report_status, job::report_missing> translate(const scheduler_job_id& id,
+                                                                const adapters::observation& seen) {
   if (const auto* gone = std::get_if<adapters::missing>(&seen))
     return job::report_missing{id, gone->confirmed, gone->reason};
   const auto& s = std::get<adapters::job_status>(seen);
@@ -79,17 +78,16 @@ std::variant<job::report_status, job::report_missing> translate(
 }
 
 link::control_done::answer translate(const adapters::control_outcome& outcome) {
-  return std::visit(
-      overloaded{[](const adapters::control_done&) {
-                   return link::control_done::answer{true, false, {}};
-                 },
-                 [](const adapters::control_refused& r) {
-                   return link::control_done::answer{true, true, r.reason};
-                 },
-                 [](const adapters::control_unknown& u) {
-                   return link::control_done::answer{false, false, u.reason};
-                 }},
-      outcome);
+  return std::visit(overloaded{[](const adapters::control_done&) {
+                                 return link::control_done::answer{true, false, {}};
+                               },
+                               [](const adapters::control_refused& r) {
+                                 return link::control_done::answer{true, true, r.reason};
+                               },
+                               [](const adapters::control_unknown& u) {
+                                 return link::control_done::answer{false, false, u.reason};
+                               }},
+                    outcome);
 }
 
 adapters::tracked_job translate(const link::tracked& what) {
@@ -175,6 +173,11 @@ order_result run_order(adapters::scheduler& port, const link::order& what,
                     std::make_shared<const adapters::inventory>(std::move(*taken))};
           }},
       what.what);
+}
+
+link::completion failed_call(const link::order& what, const error& why) {
+  if (why.code == errc::unknown_outcome) return link::call_failed{why.message};
+  return not_called(what, why.message);
 }
 
 link::completion not_called(const link::order& what, const std::string& reason) {

@@ -21,6 +21,10 @@ struct order_result {
 order_result run_order(adapters::scheduler& port, const core::link::order& what,
                        const spec_reader& spec_of, time_point now);
 
+/// The completion of an order whose worker failed. errc::unknown_outcome: in the middle of the
+/// call, so a submission may have taken effect; anything else: before it.
+core::link::completion failed_call(const core::link::order& what, const error& why);
+
 /// The completion of an order whose call could not be made at all.
 core::link::completion not_called(const core::link::order& what, const std::string& reason);
 
