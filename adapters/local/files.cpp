@@ -156,9 +156,10 @@ result<unique_fd> lock_file(const std::string& path) {
 
 bool is_locked(const std::string& path) {
   unique_fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return false;
+  // Whoever cannot look (too many open files, no memory) must not take a living holder for dead.
+  if (!fd) return errno != ENOENT;
   struct flock lock = whole_file();
-  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) == 0 && lock.l_type != F_UNLCK;
+  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
 }  // namespace ved::adapters::local
