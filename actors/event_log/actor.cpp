@@ -46,6 +46,10 @@ void flush(self_pointer self, const event_log_deps& deps) {
 }  // namespace
 
 event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps) {
+  // Nobody restarts the log: whatever ends it, except the daemon's stop, must end the process.
+  self->attach_functor([fatal = deps.fatal](const caf::error& why) {
+    if (why != caf::exit_reason::user_shutdown) fatal("its actor ended");
+  });
   return {
       [self](store::append_request& request) -> caf::result<append_reply> {
         auto& state = self->state;

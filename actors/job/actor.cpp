@@ -55,11 +55,9 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
   caf::result<job_reply> ask(const ask_job& what) {
-    if (!what.who.request_id.empty()) {
-      auto known = world_->reading->deduplicated(what.who.request_id);
-      if (!known) return job_reply{fail(known.error())};
-      if (*known) return job_reply{snapshot(true)};
-    }
+    auto repeated = was_asked_before(*world_->reading, what);
+    if (!repeated) return job_reply{fail(repeated.error())};
+    if (*repeated) return job_reply{snapshot(true)};
     auto made = decide(what.what);
     if (!made) return job_reply{fail(made.error())};
     if (made->empty()) return job_reply{snapshot(false)};
@@ -72,6 +70,8 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void report(const job_report& what) {
     if (self_->state.version == 0) return;
+    // The registry's wish is used up: the same moment may have to be wished for again.
+    if (std::holds_alternative<job::advance>(what.what)) self_->state.woken_at = {};
     const bool anew = std::holds_alternative<job::recover>(what.what);
     if (!tell(what.what) && anew) settle();
   }
@@ -133,14 +133,14 @@ class runner : public std::enable_shared_from_this<runner> {
       return event.has_job_submission_intended();
     });
     request.events = std::move(events);
+    const auto stream = request.stream;
     world_->crash_point("before_append");
     self_->request(world_->log, append_timeout, std::move(request))
         .await(
-            [this, keep = shared_from_this(), after, intends, news,
+            [this, keep = shared_from_this(), after, intends, news, stream,
              done](const append_reply& reply) mutable {
               if (!reply.outcome) {
-                refused(reply.outcome.error(), news);
-                done(fail(reply.outcome.error()));
+                done(fail(refused(reply.outcome.error(), news, stream)));
                 return;
               }
               world_->crash_point(intends ? "after_intent" : "after_append");
@@ -159,17 +159,22 @@ class runner : public std::enable_shared_from_this<runner> {
   /// The log took nothing. A job that is not stored goes; one whose stored state has moved on is
   /// a zombie and must not act again. News from the cluster comes only once, so a job that could
   /// not note it must find out anew; a command's asker knows and may ask again.
-  void refused(const error& why, bool news) {
+  /// Returns what to tell the asker.
+  error refused(const error& why, bool news, const std::string& stream) {
     const auto& state = self_->state;
-    if (state.version == 0) {
-      self_->quit();
-      return;
+    const auto head = world_->reading->state(stream);
+    const auto stored = head && *head ? (*head)->version : 0;
+    if (head && stored == state.version) {
+      if (stored == 0) self_->quit();
+      if (stored == 0 || !news) return why;
     }
-    const auto head = world_->reading->state(core::job_stream(state.job.id.str()));
-    if (!news && head && *head && (*head)->version == state.version) return;
     world_->logs->write(log_severity::error, "hpc_job", "append_refused",
-                        {{"job_id", state.job.id.str()}, {"reason", why.message}});
+                        {{"stream", stream}, {"reason", why.message}});
     self_->quit(caf::exit_reason::unhandled_exception);
+    // Nothing is wrong with the request: the stored job is ahead of this actor.
+    if (why.code == errc::conflict)
+      return {errc::unavailable, stream + ": its actor is being started anew; ask again"};
+    return why;
   }
 
   /// Makes the world match the state.
@@ -204,7 +209,36 @@ job_actor::behavior_type behavior_of(job_pointer self, const std::shared_ptr<run
   };
 }
 
+/// The event is what this command makes of a job.
+bool came_from(const pb::Envelope& event, const job::command& what) {
+  const auto asked = event.has_job_control_requested() ? event.job_control_requested().control()
+                                                       : pb::JOB_CONTROL_UNSPECIFIED;
+  if (std::holds_alternative<job::cancel_job>(what)) return event.has_job_cancel_requested();
+  if (std::holds_alternative<job::hold_job>(what))
+    return event.has_job_held() || asked == pb::JOB_CONTROL_HOLD ||
+           asked == pb::JOB_CONTROL_SUSPEND;
+  if (std::holds_alternative<job::release_job>(what))
+    return event.has_job_released() || asked == pb::JOB_CONTROL_RELEASE ||
+           asked == pb::JOB_CONTROL_RESUME;
+  return false;
+}
+
 }  // namespace
+
+result<bool> was_asked_before(const store::event_log& log, const ask_job& what) {
+  if (what.who.request_id.empty()) return false;
+  const auto position = log.deduplicated(what.who.request_id);
+  if (!position) return fail(position.error());
+  if (!*position) return false;
+  const auto event = log.read(**position - 1, 1);
+  if (!event) return fail(event.error());
+  if (event->size() == 1 && event->front().stream() == core::job_stream(what.job.str()) &&
+      came_from(event->front(), what.what))
+    return true;
+  return fail(errc::conflict, "job " + what.job.str() +
+                                  ": this request id was used before, for another job or for "
+                                  "another operation; take a new one");
+}
 
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
                                  registry_actor registry) {

@@ -34,6 +34,10 @@ class job_state {
 
 using job_pointer = job_actor::stateful_pointer<job_state>;
 
+/// True: the same request was made durable before and must not be repeated. errc::conflict when
+/// its id was used for something else: an "already done" would be a lie.
+result<bool> was_asked_before(const store::event_log& log, const ask_job& what);
+
 /// A job that is not in the log yet: its first message must be `submit_job`.
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
                                  registry_actor registry);

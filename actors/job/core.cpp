@@ -212,6 +212,10 @@ result<events> on(const job& state, const recover& what, const context& ctx) {
     event.set_attempt(state.attempt);
     event.set_reason(what.reason);
   }
+  // Nothing is ever put off this far: the clock was set back meanwhile, perhaps by days.
+  if (const auto* w = std::get_if<waiting>(&state.now);
+      w != nullptr && w->retry_at > ctx.now + 2 * ctx.limits.max_backoff)
+    add_intent(out, state.attempt + 1, ctx);
   return out;
 }
 

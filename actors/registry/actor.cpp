@@ -17,6 +17,10 @@ constexpr std::size_t recover_batch = 500;
 constexpr auto respawn_first = milliseconds{200};
 constexpr auto respawn_most = seconds{30};
 constexpr std::string_view live_prefix = "l/";
+/// How often, and how far, the store is searched for live jobs that nobody speaks for.
+constexpr auto sweep_interval = seconds{5};
+constexpr std::size_t sweep_batch = 2000;
+constexpr std::size_t count_batch = 10'000;
 
 class runner {
  public:
@@ -29,10 +33,14 @@ class runner {
       return self_->delegate(it->second, what);
     auto stored = deps_.world->reading->state(core::job_stream(id.str()));
     if (!stored) return job_reply{fail(stored.error())};
-    if (*stored) return job_reply{compare(**stored, what)};
-    if (state.jobs.size() >= deps_.live_jobs_max)
+    if (*stored) {
+      revive_if_alone(id);
+      return job_reply{compare(**stored, what)};
+    }
+    const auto live = state.jobs.size() + state.unrecovered;
+    if (live >= deps_.live_jobs_max)
       return job_reply{fail(errc::overloaded,
-                            "job " + id.str() + ": " + std::to_string(state.jobs.size()) +
+                            "job " + id.str() + ": " + std::to_string(live) +
                                 " jobs are live, the most that hpc.job_service.max_concurrent_jobs "
                                 "allows")};
     auto made = self_->spawn(new_job, deps_.world, registry_actor{self_});
@@ -49,14 +57,25 @@ class runner {
       revive(what.job, std::move(*stored));
       return self_->delegate(self_->state.jobs.at(what.job), what);
     }
+    auto repeated = was_asked_before(*deps_.world->reading, what);
+    if (!repeated) return job_reply{fail(repeated.error())};
+    if (*repeated)
+      return job_reply{job_snapshot{job::to_record(stored->first), stored->second, true}};
     auto made = job::decide(stored->first, what.what, {});
     if (!made) return job_reply{fail(made.error())};
     return job_reply{job_snapshot{job::to_record(stored->first), stored->second, false}};
   }
 
   void report(const job_report& what) {
-    if (const auto it = self_->state.jobs.find(what.job); it != self_->state.jobs.end())
-      self_->send(it->second, what);
+    if (!self_->state.jobs.contains(what.job)) revive_if_alone(what.job);
+    tell(what);
+  }
+
+  void wish(const wake_job& what) {
+    auto& state = self_->state;
+    forget_wish(what.job);
+    state.wishes[what.job] = what.at;
+    state.wakes.emplace(what.at, what.job);
   }
 
   void ended(const job_ended& what) {
@@ -65,6 +84,7 @@ class runner {
     if (it == state.jobs.end() || it->second.address() != self_->current_sender()->address())
       return;
     self_->send(it->second, dismiss_atom::value);
+    forget_wish(what.job);
     state.ids.erase(it->second.address());
     state.fallen_jobs.erase(what.job);
     state.jobs.erase(it);
@@ -77,6 +97,7 @@ class runner {
     const job_id id = it->second;
     state.ids.erase(it);
     state.jobs.erase(id);
+    forget_wish(id);
     if (what.reason == caf::exit_reason::normal) return;
     auto& fall = state.fallen_jobs[id];
     const auto pause = std::min<microseconds>(respawn_first * (1 << std::min(fall.times, 10)),
@@ -90,16 +111,42 @@ class runner {
   void tick() {
     auto& state = self_->state;
     const auto now = deps_.world->clock();
-    while (!state.wakes.empty() && state.wakes.top().at <= now) {
-      const job_id id = state.wakes.top().job;
-      state.wakes.pop();
-      report({id, job::advance{}});
+    while (!state.wakes.empty() && state.wakes.begin()->first <= now) {
+      const job_id id = state.wakes.begin()->second;
+      forget_wish(id);
+      tell({id, job::advance{}});
     }
-    for (auto& [id, fall] : state.fallen_jobs) {
-      if (fall.again_at > now || state.jobs.contains(id)) continue;
-      if (auto stored = read(id); stored && !job::is_terminal(stored->first))
-        revive(id, std::move(*stored));
+    for (auto it = state.fallen_jobs.begin(); it != state.fallen_jobs.end();) {
+      auto& [id, fall] = *it;
+      if (fall.again_at > now || state.jobs.contains(id)) {
+        ++it;
+        continue;
+      }
+      auto stored = read(id);
+      // Never stored, or over: there is nothing to start. What the log still takes, the sweep finds.
+      if (stored ? job::is_terminal(stored->first) : stored.error().code == errc::not_found) {
+        it = state.fallen_jobs.erase(it);
+        continue;
+      }
+      if (stored) revive(id, std::move(*stored));
       fall.again_at = now + respawn_most;  // only looked at again if it falls again
+      ++it;
+    }
+    if (state.recovered && now >= state.sweep_at) {
+      state.sweep_at = now + sweep_interval;
+      sweep();
+    }
+  }
+
+  /// How many live jobs the store has: until they are recovered they count as well.
+  void count_live() {
+    std::string after;
+    for (bool more = true; more;) {
+      auto page = deps_.world->reading->scan_index(live_prefix, after, count_batch);
+      if (!page) return;  // the recovery meets the same error and says so
+      self_->state.unrecovered += page->keys.size();
+      more = page->more;
+      if (!page->keys.empty()) after = page->keys.back();
     }
   }
 
@@ -133,6 +180,8 @@ class runner {
                                  {{"job_id", id.str()}, {"reason", stored.error().message}});
     }
     if (!page->keys.empty()) state.recover_after = page->keys.back();
+    state.unrecovered -= std::min(state.unrecovered, page->keys.size());
+    if (!page->more) state.unrecovered = 0;
     state.recovered = !page->more;
     return page->more;
   }
@@ -160,6 +209,39 @@ class runner {
       return fail(errc::conflict,
                   "job " + what.spec->job_id() + ": already accepted with another spec");
     return known;
+  }
+
+  void tell(const job_report& what) {
+    if (const auto it = self_->state.jobs.find(what.job); it != self_->state.jobs.end())
+      self_->send(it->second, what);
+  }
+
+  void forget_wish(const job_id& id) {
+    auto& state = self_->state;
+    const auto it = state.wishes.find(id);
+    if (it == state.wishes.end()) return;
+    state.wakes.erase({it->second, id});
+    state.wishes.erase(it);
+  }
+
+  /// Starts the actor of a live job that has none and waits for none.
+  void revive_if_alone(const job_id& id) {
+    if (self_->state.fallen_jobs.contains(id)) return;
+    if (auto stored = read(id); stored && !job::is_terminal(stored->first))
+      revive(id, std::move(*stored));
+  }
+
+  /// A job can become live in the log after its actor is gone: an append that was on its way when
+  /// the job's actor or the registry before this one died. Nobody else would ever notice.
+  void sweep() {
+    auto& state = self_->state;
+    auto page = deps_.world->reading->scan_index(live_prefix, state.sweep_after, sweep_batch);
+    if (!page) return;
+    for (const auto& key : page->keys) {
+      const job_id id{std::string(core::job_of_index_key(key))};
+      if (!state.jobs.contains(id)) revive_if_alone(id);
+    }
+    state.sweep_after = page->more ? page->keys.back() : std::string{};
   }
 
   void adopt(const job_id& id, const job_actor& made) {
@@ -191,6 +273,7 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
   for (const auto& [id, link] : deps.world->links->all())
     self->send(link, subscribe_reports{registry_actor{self}});
   auto run = std::make_shared<runner>(self, std::move(deps));
+  run->count_live();
   self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
   self->send(self, recover_atom::value);
   self->send(self, tick_atom::value);
@@ -198,7 +281,7 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
       [run](const submit_job& what) { return run->submit(what); },
       [run](const ask_job& what) { return run->ask(what); },
       [run](const job_report& what) { run->report(what); },
-      [self](const wake_job& what) { self->state.wakes.push({what.at, what.job}); },
+      [run](const wake_job& what) { run->wish(what); },
       [run](const job_ended& what) { run->ended(what); },
       [self, run](tick_atom) {
         run->tick();

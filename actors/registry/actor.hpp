@@ -2,9 +2,10 @@
 
 #include <caf/fwd.hpp>
 #include <memory>
-#include <queue>
+#include <set>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "actors/interfaces.hpp"
@@ -26,21 +27,21 @@ class registry_state {
   /// Jobs do not outlive their registry: the next one starts its own from the store.
   ~registry_state();
 
-  struct wake {
-    time_point at;
-    job_id job;
-    friend bool operator<(const wake& a, const wake& b) { return a.at > b.at; }
-  };
   struct fallen {
     time_point again_at;
     int times = 0;  ///< in a row
   };
   std::unordered_map<job_id, job_actor> jobs;
   std::unordered_map<caf::actor_addr, job_id> ids;
-  std::priority_queue<wake> wakes;
+  /// One wish per live job at most: a limit may be weeks away, long after its job has ended.
+  std::set<std::pair<time_point, job_id>> wakes;
+  std::unordered_map<job_id, time_point> wishes;
   std::unordered_map<job_id, fallen> fallen_jobs;
-  std::string recover_after;  ///< index key of the last job recovered
+  std::string recover_after;    ///< index key of the last job recovered
+  std::size_t unrecovered = 0;  ///< live jobs in the store beyond `recover_after`
   bool recovered = false;
+  std::string sweep_after;  ///< index key at which the next sweep goes on
+  time_point sweep_at;
 };
 
 registry_actor::behavior_type job_registry(registry_actor::stateful_pointer<registry_state> self,

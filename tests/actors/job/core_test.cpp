@@ -122,8 +122,7 @@ TEST_CASE("job core: after a restart an intent without outcome is looked up, not
   CHECK(find<job::run_submission>(job::react(d.state, d.ctx.limits)) == nullptr);
 }
 
-TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason",
-          "[actors][job]") {
+TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason", "[actors][job]") {
   driver d;
   microseconds before{0};
   for (int i = 0; i < d.ctx.limits.max_retries; ++i) {
@@ -244,7 +243,8 @@ TEST_CASE("job core: a vanished job is final only when confirmed and after the g
   }
 }
 
-TEST_CASE("job core: a job that was suspended for longer than its limit may go on", "[actors][job]") {
+TEST_CASE("job core: a job that was suspended for longer than its limit may go on",
+          "[actors][job]") {
   driver d = tests::in_phase("running");
   d.status(pb::JOB_STATE_SUSPENDED);
   d.pass(seconds{100'000}).status(pb::JOB_STATE_RUNNING);
@@ -264,6 +264,19 @@ TEST_CASE("job core: a job over its limit that the scheduler lets run is cancell
   CHECK(d.run(job::advance{}) == "cancel_requested");
   CHECK(d.run(job::advance{}).empty());
   CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:timeout");
+}
+
+TEST_CASE(
+    "job core: a retry that a clock set back has put far off is made when the job is recovered",
+    "[actors][job]") {
+  driver d;
+  const auto not_sent = [&] {
+    return job::report_submission{d.state.token, job::submission_result::not_sent, {}, "no route"};
+  };
+  CHECK(d.run(not_sent()) == "submission_refused");
+  CHECK(d.run(job::recover{"restart"}).empty());
+  d.ctx.now -= seconds{86'400};
+  CHECK(d.run(job::recover{"restart"}) == "submission_intended");
 }
 
 TEST_CASE("job core: a requeued job starts anew", "[actors][job]") {

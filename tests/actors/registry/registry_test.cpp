@@ -1,0 +1,233 @@
+#include <caf/actor_system.hpp>
+#include <caf/actor_system_config.hpp>
+#include <caf/scheduler/test_coordinator.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <caf/stateful_actor.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <catch2/catch.hpp>
+#include <map>
+
+#include "actors/event_log/actor.hpp"
+#include "actors/job/projection.hpp"
+#include "actors/registry/actor.hpp"
+#include "store/memory_kv.hpp"
+#include "tests/support/job_fixture.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+
+namespace {
+
+struct testing_config : caf::actor_system_config {
+  testing_config() {
+    set("scheduler.policy", caf::atom("testing"));
+    set("logger.inline-output", true);
+  }
+};
+
+using wants = std::map<std::string, int>;
+
+/// A link that only counts what each job wanted of it.
+actors::link_actor::behavior_type counting_link(actors::link_actor::pointer,
+                                                const std::shared_ptr<wants>& seen) {
+  return {
+      [seen](const actors::link_want& what) { ++(*seen)[what.job.str()]; },
+      [](const actors::link_completion&) {},
+      [](const actors::subscribe_reports&) {},
+      [](actors::tick_atom) {},
+      [](actors::pump_atom) {},
+      [](actors::describe_atom) { return actors::cluster_reply{}; },
+  };
+}
+
+/// A registry with its jobs and a log, under virtual time and a deterministic schedule.
+class jobs_fixture {
+ public:
+  explicit jobs_fixture(std::size_t live_jobs_max = 100) : live_jobs_max_(live_jobs_max) {
+    store::event_log::options how;
+    how.fold = {core::fold, core::index_keys};
+    log = std::move(store::event_log::open(store::open_memory(disk_), std::move(how)).value());
+    scheduler_.clock().current_time += std::chrono::hours(1);
+  }
+
+  ~jobs_fixture() {
+    for (const auto& one :
+         {caf::actor_cast<caf::actor>(registry), caf::actor_cast<caf::actor>(log_actor),
+          caf::actor_cast<caf::actor>(link_)})
+      caf::anon_send_exit(one, caf::exit_reason::kill);
+    run();
+  }
+
+  void start() {
+    log_actor = system_.spawn(
+        actors::event_log,
+        actors::event_log_deps{log, std::make_shared<actors::commit_feed>(), [this] { return now; },
+                               [this](const std::string&) { ++fatals; }});
+    link_ = system_.spawn(counting_link, wanted);
+    auto links = std::make_shared<actors::link_directory>();
+    links->set(cluster_id{"hpc-1"}, link_);
+    auto world = std::make_shared<actors::job_environment>();
+    world->log = log_actor;
+    world->reading = log;
+    world->links = links;
+    world->logs = std::make_shared<actors::log_sink>();
+    world->clock = [this] { return now; };
+    world->crash_point = [](const char*) {};
+    registry = system_.spawn(actors::job_registry,
+                             actors::registry_deps{std::move(world), live_jobs_max_});
+  }
+
+  void run() {
+    while (scheduler_.try_run_once()) {
+    }
+  }
+
+  void pass(microseconds time) {
+    now += time;
+    scheduler_.clock().advance_time(time);
+    run();
+  }
+
+  template <class Request>
+  result<actors::job_snapshot> ask(Request what) {
+    result<actors::job_snapshot> out = fail(errc::internal, "no answer");
+    auto handle = self_->request(registry, seconds{100}, std::move(what));
+    run();
+    handle.receive([&](const actors::job_reply& reply) { out = reply.outcome; },
+                   [](const caf::error&) {});
+    return out;
+  }
+
+  result<actors::job_snapshot> submit(const std::string& id) {
+    return ask(actors::submit_job{
+        {"tester", {}}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
+  }
+
+  result<actors::job_snapshot> command(const std::string& id, core::job::command what,
+                                       const std::string& request_id) {
+    return ask(actors::ask_job{{"tester", request_id}, job_id{id}, std::move(what)});
+  }
+
+  /// As an append that nobody waits for any more.
+  void store_behind_the_registry(const std::string& id) {
+    driver made(sample_spec(id));
+    store::append_request request;
+    request.stream = core::job_stream(id);
+    request.events = made.log;
+    request.state = core::job::to_record(made.state).SerializeAsString();
+    const auto done = log->commit(std::vector{request}, now);
+    REQUIRE((done && done->front()));
+  }
+
+  time_point now = t0;
+  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<wants> wanted = std::make_shared<wants>();
+  actors::event_log_actor log_actor;
+  actors::registry_actor registry;
+  int fatals = 0;
+
+ private:
+  const std::size_t live_jobs_max_;
+  std::shared_ptr<store::memory_disk> disk_ = std::make_shared<store::memory_disk>();
+  testing_config config_;
+  caf::actor_system system_{config_};
+  caf::scheduler::test_coordinator& scheduler_ =
+      dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler());
+  caf::scoped_actor self_{system_, true};
+  actors::link_actor link_;
+};
+
+}  // namespace
+
+TEST_CASE("registry: a live job in the log that has no actor gets one", "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  f.run();
+  f.store_behind_the_registry("j-1");
+  REQUIRE(f.wanted->empty());
+  SECTION("by itself after a while") {
+    f.pass(seconds{6});
+  }
+  SECTION("when its client repeats the submission") {
+    const auto again = f.submit("j-1");
+    REQUIRE(again);
+    CHECK(again->already_known);
+  }
+  SECTION("when its cluster has news of it") {
+    caf::anon_send(f.registry, actors::job_report{job_id{"j-1"}, core::job::advance{}});
+    f.run();
+  }
+  CHECK((*f.wanted)["j-1"] > 0);
+}
+
+TEST_CASE("registry: jobs not recovered yet count for the limit", "[actors][registry]") {
+  jobs_fixture f(2);
+  f.store_behind_the_registry("j-1");
+  f.store_behind_the_registry("j-2");
+  f.start();
+  // Sent before the registry has had its first turn.
+  const auto more = f.submit("j-3");
+  REQUIRE_FALSE(more);
+  CHECK(more.error().code == errc::overloaded);
+  CHECK(f.submit("j-1"));
+}
+
+TEST_CASE("registry: a request id answers for the one request that it was used for",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  REQUIRE(f.submit("j-2"));
+  const auto cancel = core::job::cancel_job{"tester", "enough"};
+  const auto first = f.command("j-1", cancel, "tester/r-1");
+  REQUIRE(first);
+  CHECK_FALSE(first->already_known);
+  const auto repeated = f.command("j-1", cancel, "tester/r-1");
+  REQUIRE(repeated);
+  CHECK(repeated->already_known);
+
+  const auto other_job = f.command("j-2", cancel, "tester/r-1");
+  REQUIRE_FALSE(other_job);
+  CHECK(other_job.error().code == errc::conflict);
+  const auto other_operation = f.command("j-1", core::job::release_job{"tester"}, "tester/r-1");
+  REQUIRE_FALSE(other_operation);
+  CHECK(other_operation.error().code == errc::conflict);
+  CHECK(f.command("j-2", cancel, "tester/r-2"));
+}
+
+TEST_CASE("registry: who asks an actor that the log has overtaken is told to ask again",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  // An actor of an earlier registry had one more event on its way.
+  auto stored = f.log->state("job/j-1").value().value();
+  store::append_request request;
+  request.stream = "job/j-1";
+  request.expected_version = stored.version;
+  request.state = stored.state;
+  request.events.emplace_back().mutable_job_duplicate_found()->set_kept("1");
+  REQUIRE(f.log->commit(std::vector{request}, f.now)->front());
+  const auto cancel = core::job::cancel_job{"tester", "enough"};
+  const auto refused = f.command("j-1", cancel, "");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::unavailable);
+  CHECK(f.command("j-1", cancel, ""));
+}
+
+TEST_CASE("event log: the end of its actor ends the process", "[actors][event_log]") {
+  jobs_fixture f;
+  f.start();
+  f.run();
+  SECTION("whatever the cause") {
+    caf::anon_send_exit(f.log_actor, caf::exit_reason::unhandled_exception);
+    f.run();
+    CHECK(f.fatals == 1);
+  }
+  SECTION("but not when the daemon stops") {
+    caf::anon_send_exit(f.log_actor, caf::exit_reason::user_shutdown);
+    f.run();
+    CHECK(f.fatals == 0);
+  }
+}
