@@ -24,7 +24,9 @@ smooth_clock::smooth_clock(reading first) : last_(first), time_(first.wall) {}
 
 time_point smooth_clock::at(reading r) {
   const std::lock_guard lock(mutex_);
-  const auto passed = std::max(microseconds{0}, r.boot - last_.boot);
+  // Another thread was faster with a later reading: what it has counted must not count again.
+  if (r.boot < last_.boot) return time_;
+  const auto passed = r.boot - last_.boot;
   const auto expected = time_ + passed;
   const auto most = passed / slew_divisor;
   time_ = expected + std::clamp(r.wall - expected, -most, most);

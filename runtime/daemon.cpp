@@ -12,6 +12,7 @@
 #include <caf/typed_event_based_actor.hpp>
 #include <filesystem>
 #include <future>
+#include <mutex>
 #include <thread>
 
 #include "actors/api/shell/service.hpp"
@@ -117,6 +118,7 @@ class daemon::implementation {
           {{"reason", reopened.error().message}});
     if (auto read = tokens_->reload(); !read)
       log(actors::log_severity::error, "tokens_not_reloaded", {{"reason", read.error().message}});
+    const std::lock_guard lock(settings_mutex_);
     auto rest = settings;
     rest.logging = options_.settings.logging;
     const bool more = rest != options_.settings;
@@ -328,7 +330,10 @@ class daemon::implementation {
       return actors::principal{who->name, s.read, s.submit, s.events, s.admin};
     };
     deps.may_accept = [this]() -> result<void> { return guard_->check(); };
-    deps.config_yaml = [this] { return to_yaml(options_.settings); };
+    deps.config_yaml = [this] {
+      const std::lock_guard lock(settings_mutex_);
+      return to_yaml(options_.settings);
+    };
     deps.disk_free_bytes = [this] { return guard_->free_bytes(); };
     deps.refused = [this](const actors::refusal_note& note) { refused(note); };
     deps.logs = options_.log;
@@ -458,6 +463,7 @@ class daemon::implementation {
   }
 
   daemon_options options_;
+  std::mutex settings_mutex_;  ///< of options_.settings.logging, which a reload changes
   smooth_clock clock_;
   const std::string boot_id_ = make_boot_id();
   std::atomic<bool> stopped_{false};
