@@ -216,6 +216,25 @@ TEST_CASE("registry: who asks an actor that the log has overtaken is told to ask
   CHECK(f.command("j-1", cancel, ""));
 }
 
+TEST_CASE("registry: a job that learns nothing from an answer repeats what it needs",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  const auto accepted = f.submit("j-1");
+  REQUIRE(accepted);
+  const auto send = [&](core::job::command what) {
+    caf::anon_send(f.registry, actors::job_report{job_id{"j-1"}, std::move(what)});
+    f.run();
+  };
+  send(core::job::recover{"the link was started anew"});
+  const auto wanted = (*f.wanted)["j-1"];
+  send(core::job::report_submission{submission_token{accepted->record.token()},
+                                    core::job::submission_result::not_sent,
+                                    {},
+                                    "no route"});
+  CHECK((*f.wanted)["j-1"] == wanted + 1);
+}
+
 TEST_CASE("event log: the end of its actor ends the process", "[actors][event_log]") {
   jobs_fixture f;
   f.start();
