@@ -155,7 +155,8 @@ void read_parameter(const query_parameter& parameter, const std::string& value, 
 
 void read_query(const route& matched, const target& from, arguments& out, problems& found) {
   for (auto each = from.query.begin(); each != from.query.end(); ++each) {
-    const auto& [name, value] = *each;
+    const auto& name = each->first;
+    const auto& value = each->second;
     const auto known = std::find_if(matched.query.begin(), matched.query.end(),
                                     [&](const auto& parameter) { return parameter.name == name; });
     const bool repeated = std::any_of(from.query.begin(), each,

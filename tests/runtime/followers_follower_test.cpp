@@ -159,8 +159,8 @@ TEST_CASE("job tracker: it tells every step, whatever it has forgotten meanwhile
   for (std::size_t i = 0; i < 100; ++i) {
     for (auto& [name, d] : streams) {
       if (i >= d.log.size()) continue;
-      world.add("job/" + name, [&](auto& e) {
-        e = d.log[i];
+      world.add("job/" + name, [&history = d.log, i](auto& e) {
+        e = history[i];
         e.clear_position();
         e.clear_version();
         e.clear_stream();

@@ -255,8 +255,8 @@ TEST_CASE("metrics: promtool finds nothing to complain about", "[runtime][metric
   world.begin();
   for (const auto& [name, d] : tests::golden_streams()) {
     for (std::size_t i = 0; i < d.log.size(); ++i)
-      world.add("job/" + name, [&, at = i](auto& e) {
-        e = d.log[at];
+      world.add("job/" + name, [&history = d.log, at = i](auto& e) {
+        e = history[at];
         e.clear_position();
         e.clear_version();
         e.clear_stream();
