@@ -15,6 +15,9 @@ namespace ved::adapters::local {
 
 namespace {
 
+constexpr milliseconds lock_wait{2000};
+constexpr milliseconds lock_pause{20};
+
 std::optional<std::uint64_t> parse_id(const std::string& text) {
   std::uint64_t value = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
@@ -54,6 +57,12 @@ result<void> local_cluster::open() {
   }
   if (auto made = spool_.create(user->switch_user); !made) return made;
   auto lock = lock_file(spool_.lock_path());
+  // A process that the `ved` before us was just starting when it was killed has its lock until exec.
+  for (const auto until = std::chrono::steady_clock::now() + lock_wait;
+       !lock && lock.error().code == errc::conflict && std::chrono::steady_clock::now() < until;) {
+    std::this_thread::sleep_for(lock_pause);
+    lock = lock_file(spool_.lock_path());
+  }
   if (!lock) return fail_in("local scheduler", lock.error());
   lock_ = std::move(*lock);
   wake_ = unique_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
