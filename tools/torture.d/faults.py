@@ -26,3 +26,13 @@ def fault_plan(draw):
     words += [f"{name}={draw.choice(around_settle_ms)}"
               for name in ("slow_by_ms", "late_by_ms", "forget_for_ms")]
     return ",".join(words)
+
+
+def patient_plan(draw):
+    """Faults that outlast the settle time by far, so that a second attempt meets the first one."""
+    return f"seed={draw.randrange(1 << 31)}," + draw.choice([
+        "reply_lost=0.5,forget=1,forget_for_ms=3500",
+        "slow=0.5,slow_by_ms=3200",
+        "slow=0.3,reply_lost=0.3,forget=0.5,slow_by_ms=2600,forget_for_ms=3000",
+        "cut=0.3,slow=0.5,slow_by_ms=2400,empty_list=0.5",
+    ])
