@@ -138,6 +138,10 @@ class runner {
 }  // namespace
 
 supervisor_actor::behavior_type supervisor(self_pointer self, supervisor_deps deps) {
+  // Nobody restarts the supervisor: without one the process must end and start anew.
+  self->attach_functor([fatal = deps.fatal](const caf::error& why) {
+    if (why != caf::exit_reason::normal) fatal("the supervisor ended");
+  });
   auto run = std::make_shared<runner>(self, std::move(deps));
   self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
   return {
