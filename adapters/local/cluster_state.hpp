@@ -20,6 +20,9 @@
 /// Inside of the local scheduler; only adapters/local/ includes this.
 namespace ved::adapters::local {
 
+/// How a job ends that a cancel reached in the queue.
+inline constexpr auto cancelled_before_start = "cancelled before it started";
+
 enum class place { queued, active, ended };
 
 /// One job in memory. Guarded by the cluster's mutex.

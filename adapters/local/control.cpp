@@ -7,6 +7,10 @@
 
 namespace ved::adapters::local {
 
+namespace {
+constexpr auto cancel_text = "cancelled on request";
+}  // namespace
+
 control_outcome local_cluster::control(const control_request& request) {
   const guard lock(mutex_);
   entry* job = find_entry(request.job.id);
@@ -29,14 +33,24 @@ control_outcome local_cluster::cancel(entry& job) {
     // The lock keeps out a supervisor that an earlier `ved` started just before it died.
     const auto lock = lock_file(spool_.supervisor_path(job.token));
     if (lock) {
-      const auto claim = spool_.read_claim(job.job);
-      if (!claim) return control_unknown{claim.error().message};
-      if (*claim != job.token && !exists(spool_.job_file(job.token, "exit"))) {
+      const auto before = spool_.read_claim(job.job);
+      if (!before) return control_unknown{before.error().message};
+      if (*before != job.token && !exists(spool_.job_file(job.token, "exit"))) {
+        // Whoever reads the claim after a crash must see why nothing ran under it.
+        if (auto noted = replace_file_durably(spool_.job_file(job.token, "cancel"), cancel_text);
+            !noted) {
+          return control_unknown{noted.error().message};
+        }
+        // A copy that was submitted late must not start a job that its owner knows cancelled.
+        const auto claim = spool_.claim(job.job, job.token);
+        if (!claim) return control_unknown{claim.error().message};
         pb::LocalJobStatus status;
         status.set_state(pb::JOB_STATE_CANCELLED);
-        status.set_reason("cancelled before it started");
+        status.set_reason(cancelled_before_start);
         status.set_finished_at_us(
             to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+        // Another copy runs, or ran: that one is the job.
+        if (*claim != job.token) status.set_lost_claim_to(claim->str());
         if (auto written = spool_.write_exit(job.token, status); !written) {
           return control_unknown{written.error().message};
         }
@@ -53,7 +67,7 @@ control_outcome local_cluster::cancel(entry& job) {
     --queued_;
     take_slots(job, nullptr);
   }
-  const auto written = replace_file(spool_.job_file(job.token, "cancel"), "cancelled on request");
+  const auto written = replace_file(spool_.job_file(job.token, "cancel"), cancel_text);
   if (!written) return control_unknown{written.error().message};
   nudge(job);
   return control_done{};

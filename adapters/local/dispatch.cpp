@@ -271,7 +271,11 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   const auto last = spool_.read_status(token);
   const bool same_boot = supervisor && supervisor->boot_id() == boot_id();
   if (last) status.set_started_at_us(last->started_at_us());
-  if (!supervisor || supervisor->pid() == 0) {
+  const bool never_began = !supervisor || supervisor->pid() == 0;
+  if (never_began && exists(spool_.job_file(token, "cancel"))) {
+    status.set_state(pb::JOB_STATE_CANCELLED);
+    status.set_reason(cancelled_before_start);
+  } else if (never_began) {
     status.set_reason("the job's supervisor could not be started: " +
                       first_line(spool_.job_file(token, "supervisor.log")));
   } else if (!same_boot) {

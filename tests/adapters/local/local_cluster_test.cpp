@@ -102,6 +102,40 @@ TEST_CASE("local scheduler: a hold survives a restart", "[adapters][local]") {
   CHECK(talk.wait_for_end(held).state == pb::JOB_STATE_COMPLETED);
 }
 
+TEST_CASE("local scheduler: a cancel ends the job, whichever of its copies it reaches",
+          "[adapters][local]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  const std::string go = fresh_path(fixture, "go");
+  const std::string ran = fresh_path(fixture, "ran");
+  submission first = talk.shell_job("echo ran >> '" + ran + "'; " + wait_for_file(go));
+  first.spec.mutable_resources()->set_cpu_cores_per_node(3);
+  submission second = first;
+  second.token = submission_token(first.token.str() + "x");
+  SECTION("one that waits, while another one waits as well: that one never starts") {
+    const auto all = talk.start(wide_job(talk, go, 3));
+    talk.wait_for(all, pb::JOB_STATE_RUNNING);
+    const auto late = talk.start(first);
+    const auto known = talk.start(second);
+    REQUIRE(std::holds_alternative<control_done>(talk.control(known, pb::JOB_CONTROL_CANCEL)));
+    const auto end = talk.wait_for_end(known);
+    CHECK(end.state == pb::JOB_STATE_CANCELLED);
+    CHECK_FALSE(end.lost_claim_to);
+    std::ofstream{go} << "x";
+    CHECK(talk.wait_for_end(late).lost_claim_to == second.token);
+    CHECK(read_whole(ran).empty());
+  }
+  SECTION("one that waits, while another one runs: the answer names the one that runs") {
+    const auto runs = talk.start(first);
+    talk.wait_for(runs, pb::JOB_STATE_RUNNING);
+    const auto known = talk.start(second);
+    REQUIRE(std::holds_alternative<control_done>(talk.control(known, pb::JOB_CONTROL_CANCEL)));
+    CHECK(talk.wait_for_end(known).lost_claim_to == first.token);
+    std::ofstream{go} << "x";
+    CHECK(talk.wait_for_end(runs).state == pb::JOB_STATE_COMPLETED);
+  }
+}
+
 TEST_CASE("local scheduler: controls that make no sense are refused with the reason",
           "[adapters][local]") {
   local_fixture fixture;
