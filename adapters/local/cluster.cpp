@@ -57,7 +57,7 @@ result<void> local_cluster::open() {
   }
   if (auto made = spool_.create(user->switch_user); !made) return made;
   auto lock = lock_file(spool_.lock_path());
-  // A process that the `ved` before us was just starting when it was killed has its lock until exec.
+  // What the `ved` before us was just starting when it was killed holds its lock until the exec.
   for (const auto until = std::chrono::steady_clock::now() + lock_wait;
        !lock && lock.error().code == errc::conflict && std::chrono::steady_clock::now() < until;) {
     std::this_thread::sleep_for(lock_pause);

@@ -21,7 +21,10 @@ constexpr int exit_write_attempts_max = 86'400;
 result<void> write_exit_stubbornly(const spool& files, const submission_token& token,
                                    const pb::LocalJobStatus& status) {
   result<void> written = files.write_exit(token, status);
-  for (int attempt = 1; !written && attempt < exit_write_attempts_max; ++attempt) {
+  // Without its directory there is no one left to tell.
+  for (int attempt = 1; !written && attempt < exit_write_attempts_max &&
+                        exists(files.job_directory(token));
+       ++attempt) {
     std::this_thread::sleep_for(seconds{1});
     written = files.write_exit(token, status);
   }

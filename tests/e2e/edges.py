@@ -1,6 +1,7 @@
 """Rare turns: clusters that leave the configuration, killed supervisors, crowds of clients."""
 import json
 import os
+import shutil
 import signal
 import socket
 import sys
@@ -54,6 +55,15 @@ class edges(site_case):
         ended = s.wait_state("k-1", "failed")
         self.assertIn("supervisor", ended["reason"])
         wait_for(lambda: s.belonging() == [s.process.pid], "the job's processes are gone")
+
+    def test_a_job_whose_state_directory_is_removed_leaves_nothing(self):
+        s = self.site
+        s.start()
+        s.submit("g-1", "sleep 1")
+        s.wait_state("g-1", "running")
+        s.kill()
+        shutil.rmtree(s.state)
+        wait_for(lambda: s.belonging() == [], "its supervisor is gone")
 
     def test_many_clients_at_once_are_all_answered(self):
         s = self.site
