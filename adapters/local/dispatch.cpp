@@ -123,7 +123,9 @@ void local_cluster::run() {
       submission_token token;
       {
         const guard lock(mutex_);
-        const auto at = by_id_.find(events[i].data.u64);
+        // A copy: the kernel's struct is packed, and a reference into it would be misaligned.
+        const std::uint64_t id = events[i].data.u64;
+        const auto at = by_id_.find(id);
         if (at == by_id_.end() || at->second->where != place::active) continue;
         token = at->second->token;
       }
@@ -260,7 +262,9 @@ void local_cluster::settle(const submission_token& token) {
   }
   const guard lock(mutex_);
   entry* job = find_entry(token);
-  if (job != nullptr && job->where == place::active) end(*job, *status);
+  if (job == nullptr || job->where != place::active) return;
+  damaged_.erase(token.str());  // what could not be read before was read now
+  end(*job, *status);
 }
 
 /// Ends a job that nobody can speak for any more, and writes down what is known.

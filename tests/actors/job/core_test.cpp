@@ -1,4 +1,5 @@
 #include <catch2/catch.hpp>
+#include <memory>
 #include <set>
 
 #include "actors/job/explain.hpp"
@@ -12,10 +13,11 @@ using look = job::lookup_result;
 
 namespace {
 
+/// A copy of the first action of that kind, or null: the reaction itself may be a temporary.
 template <class T>
-const T* find(const std::vector<job::action>& actions) {
+std::shared_ptr<const T> find(const std::vector<job::action>& actions) {
   for (const auto& a : actions)
-    if (const auto* hit = std::get_if<T>(&a)) return hit;
+    if (const auto* hit = std::get_if<T>(&a)) return std::make_shared<const T>(*hit);
   return nullptr;
 }
 
@@ -68,7 +70,7 @@ TEST_CASE("job core: a cancel during the submission withdraws it or follows it t
   }
   SECTION("accepted: the scheduler is asked to cancel it until it shows its end") {
     CHECK(d.submission(sub::accepted, "17") == "submitted");
-    const auto* control = find<job::run_control>(job::react(d.state, d.ctx.limits));
+    const auto control = find<job::run_control>(job::react(d.state, d.ctx.limits));
     REQUIRE(control != nullptr);
     CHECK(control->control == pb::JOB_CONTROL_CANCEL);
     CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:cancelled");
