@@ -136,6 +136,24 @@ TEST_CASE("local scheduler: a cancel ends the job, whichever of its copies it re
   }
 }
 
+TEST_CASE("local scheduler: a cancel that a crash cut short still ends the job as cancelled",
+          "[adapters][local]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  const std::string go = fresh_path(fixture, "go");
+  const auto all = talk.start(wide_job(talk, go, 3));
+  talk.wait_for(all, pb::JOB_STATE_RUNNING);
+  const submission what = talk.shell_job("exit 0");
+  const auto waits = talk.start(what);
+  const spool files = fixture.files();
+  std::ofstream(files.job_file(waits.token, "cancel")) << "cancelled on request";
+  REQUIRE(files.claim(what.job, waits.token) == waits.token);
+  talk.restart();
+  CHECK(talk.wait_for_end(waits).state == pb::JOB_STATE_CANCELLED);
+  std::ofstream{go} << "x";
+  talk.wait_for_end(all);
+}
+
 TEST_CASE("local scheduler: controls that make no sense are refused with the reason",
           "[adapters][local]") {
   local_fixture fixture;
