@@ -10,20 +10,22 @@
 #include "messages/event.pb.h"
 
 /// A stored job stream of any bytes folds, or is refused as corrupt; views never fail on it.
-/// Input: records of two length bytes and an envelope.
+/// Input, as in tests/golden/events: records of four length bytes (big end first) and an envelope.
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   std::vector<ved::pb::Envelope> log;
   std::string state;
-  for (std::size_t at = 0; at + 2 <= size && log.size() < 64;) {
-    const std::size_t length = std::min<std::size_t>(data[at] | data[at + 1] << 8U, size - at - 2);
+  for (std::size_t at = 0; at + 4 <= size && log.size() < 64;) {
+    const std::size_t claimed = std::size_t{data[at]} << 24U | std::size_t{data[at + 1]} << 16U |
+                                std::size_t{data[at + 2]} << 8U | data[at + 3];
+    const std::size_t length = std::min(claimed, size - at - 4);
     ved::pb::Envelope event;
-    if (event.ParseFromArray(data + at + 2, static_cast<int>(length))) {
+    if (event.ParseFromArray(data + at + 4, static_cast<int>(length))) {
       auto folded = ved::core::fold("job/f", state, event);
       if (folded) state = *folded;
       static_cast<void>(ved::core::job::tell(event));
       log.push_back(std::move(event));
     }
-    at += 2 + length;
+    at += 4 + length;
   }
   static_cast<void>(ved::core::index_keys("job/f", state));
   // The raw bytes as a stored state, too.
