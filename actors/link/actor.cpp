@@ -167,12 +167,17 @@ class runner : public std::enable_shared_from_this<runner> {
     auto self = self_;
     self_->request(deps_.log, append_timeout, std::move(request))
         .then(
-            [this, self, keep = shared_from_this()](const append_reply& reply) {
-              self->state.appending = false;
-              // Another incarnation of this link wrote to the stream: its next version is ours.
-              if (reply.outcome) self->state.stream_version = reply.outcome->version;
-              else if (auto head = deps_.reading->state(stream()); head && *head)
-                self->state.stream_version = (*head)->version;
+            [this, self, change, keep = shared_from_this()](const append_reply& reply) {
+              auto& after = self->state;
+              after.appending = false;
+              if (reply.outcome) {
+                after.stream_version = reply.outcome->version;
+              } else if (auto head = deps_.reading->state(stream());
+                         head && *head && (*head)->version != after.stream_version) {
+                // Another incarnation of this link wrote to the stream: ours comes after that.
+                after.stream_version = (*head)->version;
+                after.to_record.push_front(change);
+              }
               append_next();
             },
             [self, keep = shared_from_this()](const caf::error&) {
