@@ -50,7 +50,9 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
   deps.poll_took = [](microseconds) {};
   deps.crash_point = [](const char*) {};
   const auto link = system.spawn(actors::scheduler_link, std::move(deps));
-  scheduler.run_once();  // it begins: the stream is still empty
+  // Log and link begin: the stream is still empty.
+  scheduler.run_once();
+  scheduler.run_once();
   store::append_request earlier;
   earlier.stream = "cluster/hpc-1";
   earlier.events.emplace_back().mutable_cluster_up()->set_cluster_id("hpc-1");
