@@ -37,7 +37,9 @@ result<std::string> fold(std::string_view stream, std::string_view state,
 
 std::string index_time(std::int64_t accepted_at_us) {
   std::array<char, 17> text{};
-  const auto inverted = std::numeric_limits<std::int64_t>::max() - accepted_at_us;
+  // Unsigned: a damaged record may hold any number.
+  const auto inverted = static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max()) -
+                        static_cast<std::uint64_t>(accepted_at_us);
   std::snprintf(text.data(), text.size(), "%016llx", static_cast<unsigned long long>(inverted));
   return text.data();
 }

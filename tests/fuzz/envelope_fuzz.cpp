@@ -1,5 +1,7 @@
 #include <cstddef>
 #include <cstdint>
+#include <google/protobuf/stubs/logging.h>
+
 #include <algorithm>
 #include <string>
 #include <vector>
@@ -8,6 +10,11 @@
 #include "actors/job/explain.hpp"
 #include "actors/job/projection.hpp"
 #include "messages/event.pb.h"
+
+extern "C" int LLVMFuzzerInitialize(int*, char***) {
+  google::protobuf::SetLogHandler(nullptr);
+  return 0;
+}
 
 /// A stored job stream of any bytes folds, or is refused as corrupt; views never fail on it.
 /// Input, as in tests/golden/events: records of four length bytes (big end first) and an envelope.
