@@ -20,7 +20,7 @@ struct http_request {
   std::string_view authorization;
   std::string_view accept;
   std::string_view last_event_id;
-  std::string_view request_id;  ///< Idempotency-Key, else X-Request-Id
+  std::string_view request_id;  ///< Idempotency-Key
   std::string source;           ///< "http 127.0.0.1"
 };
 

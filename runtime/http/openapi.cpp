@@ -183,7 +183,7 @@ json parameters_of(const route& from) {
     all.push_back({{"name", "Idempotency-Key"},
                    {"in", "header"},
                    {"description",
-                    "A repeat with the same key has no second effect; X-Request-Id serves too."},
+                    "A repeat with the same key has no second effect."},
                    {"schema", {{"type", "string"}, {"maxLength", 128}}}});
   if (from.operation_id == "getJobEvents")
     all.push_back({{"name", "Last-Event-ID"},

@@ -226,7 +226,7 @@ std::optional<http_reply> read_identity(const http_request& request, const route
   call.set_source(request.source);
   if (request.request_id.size() > request_id_bytes_max || !is_printable(request.request_id))
     return error_reply(400, "invalid",
-                       "Idempotency-Key or X-Request-Id must be at most 128 printable characters");
+                       "Idempotency-Key must be at most 128 printable characters");
   // Queries have no effect to repeat: their ids stay out of the table of known requests.
   if (matched.method == "POST") call.set_request_id(std::string(request.request_id));
   if (matched.scope.empty()) return std::nullopt;

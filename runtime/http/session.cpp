@@ -217,7 +217,6 @@ class session final : public connection, public std::enable_shared_from_this<ses
     request.accept = view(message[field::accept]);
     request.last_event_id = view(message["Last-Event-ID"]);
     request.request_id = view(message["Idempotency-Key"]);
-    if (request.request_id.empty()) request.request_id = view(message["X-Request-Id"]);
     request.source = source_;
     return request;
   }

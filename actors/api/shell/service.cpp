@@ -10,6 +10,7 @@
 #include "actors/api/shell/queries.hpp"
 #include "actors/job/explain.hpp"
 #include "actors/job/projection.hpp"
+#include "actors/shell/answer_once.hpp"
 #include "messages/job_spec.hpp"
 
 namespace ved::actors {
@@ -190,29 +191,31 @@ void service::submit(const std::shared_ptr<call>& c) {
   auto hash = spec_hash(spec);
   auto shared = std::make_shared<const pb::JobSpec>(canonical(std::move(spec)));
   // The job id already makes a submission repeatable; a request id would only add a second way.
-  ingress_submit in{{{c->who.name, {}}, shared, std::move(hash)},
-                    [c](result<job_snapshot> done) {
-                      if (!done) return c->done(to_reply(done.error()));
-                      pb::ApiReply reply;
-                      auto& accepted = *reply.mutable_accepted();
-                      *accepted.mutable_job() = to_api_job(done->record, done->version);
-                      accepted.set_already_known(done->already_known);
-                      c->done(std::move(reply));
-                    }};
+  const answer_once<job_snapshot> answer(
+      "job " + shared->job_id(), [c](result<job_snapshot> done) {
+        if (!done) return c->done(to_reply(done.error()));
+        pb::ApiReply reply;
+        auto& accepted = *reply.mutable_accepted();
+        *accepted.mutable_job() = to_api_job(done->record, done->version);
+        accepted.set_already_known(done->already_known);
+        c->done(std::move(reply));
+      });
+  ingress_submit in{{{c->who.name, {}}, shared, std::move(hash)}, answer};
   if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
-    c->done(to_reply({errc::unavailable, "the daemon is starting or stopping"}));
+    answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }
 
 void service::ask(const std::shared_ptr<call>& c, const std::string& job,
                   core::job::command what) {
-  ingress_ask in{{c->asked_by(), job_id{job}, std::move(what)}, [c](result<job_snapshot> done) {
-                   if (!done) return c->done(to_reply(done.error()));
-                   pb::ApiReply reply;
-                   *reply.mutable_job()->mutable_job() = to_api_job(done->record, done->version);
-                   c->done(std::move(reply));
-                 }};
+  const answer_once<job_snapshot> answer("job " + job, [c](result<job_snapshot> done) {
+    if (!done) return c->done(to_reply(done.error()));
+    pb::ApiReply reply;
+    *reply.mutable_job()->mutable_job() = to_api_job(done->record, done->version);
+    c->done(std::move(reply));
+  });
+  ingress_ask in{{c->asked_by(), job_id{job}, std::move(what)}, answer};
   if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
-    c->done(to_reply({errc::unavailable, "the daemon is starting or stopping"}));
+    answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }
 
 void service::get_job(call& c) {
@@ -335,10 +338,16 @@ void service::output(const std::shared_ptr<call>& c) {
 }
 
 void service::describe(std::function<void(std::vector<pb::Cluster>, registry_view)> done) {
-  if (!to_ingress([&](const ingress_actor& to) {
-        caf::anon_send(to, ingress_describe{done});
-      }))
-    done({}, {});
+  using picture = std::pair<std::vector<pb::Cluster>, registry_view>;
+  const answer_once<picture> answer("status", [done = std::move(done)](result<picture> seen) {
+    if (!seen) return done({}, {});
+    done(std::move(seen->first), seen->second);
+  });
+  const ingress_describe question{[answer](std::vector<pb::Cluster> all, registry_view jobs) {
+    answer(picture{std::move(all), jobs});
+  }};
+  if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
+    answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }
 
 void service::clusters(const std::shared_ptr<call>& c, const std::string& only) {
@@ -414,7 +423,11 @@ void service::in_background(const std::shared_ptr<call>& c, std::function<pb::Ap
     return c->done(to_reply({errc::overloaded, "too many long operations are running"}));
   }
   std::thread([this, c, work = std::move(work)] {
-    c->done(work());
+    try {
+      c->done(work());
+    } catch (const std::exception& broken) {
+      c->done(to_reply({errc::internal, std::string("the operation failed: ") + broken.what()}));
+    }
     --background_;
   }).detach();
 }
@@ -475,6 +488,10 @@ void service::status(std::function<void(pb::Status)> done) {
         out.add_problems("cluster " + one.cluster_id() + " is down: " + one.reason());
       }
       *out.add_clusters() = std::move(one);
+    }
+    if (!all.empty() && !registry.recovered) {
+      word = "degraded";
+      out.add_problems("stored jobs are still being taken up");
     }
     if (all.empty() && !deps_.clusters.empty()) {
       word = "degraded";
