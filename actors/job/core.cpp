@@ -51,7 +51,7 @@ void add_duplicates(events& out, const submission_token& token,
   auto& duplicate = add(out, &pb::Envelope::mutable_job_duplicate_found, ctx);
   duplicate.set_token(token.str());
   duplicate.set_kept(ids.front().str());
-  for (std::size_t i = 1; i < ids.size(); ++i) duplicate.add_cancelled(ids[i].str());
+  for (std::size_t i = 1; i < ids.size(); ++i) duplicate.add_others(ids[i].str());
 }
 
 bool has_lost(const job& state, const scheduler_job_id& id) {

@@ -97,7 +97,7 @@ std::string tell(const pb::Envelope& what) {
     case pb::Envelope::kJobDuplicateFound: {
       const auto& e = what.job_duplicate_found();
       std::string others;
-      for (const auto& id : e.cancelled()) others += (others.empty() ? "" : ", ") + id;
+      for (const auto& id : e.others()) others += (others.empty() ? "" : ", ") + id;
       return "more than one copy carries token " + e.token() + ": kept " + e.kept() +
              ", given up " + others;
     }

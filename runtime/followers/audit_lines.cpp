@@ -140,11 +140,10 @@ void add_finished(writer& out, const pb::JobFinished& e, const core::job::job& b
 }
 
 void add_duplicates(writer& out, const pb::JobDuplicateFound& e) {
-  json cancelled = json::array();
-  for (const auto& id : e.cancelled()) cancelled.push_back(id);
+  json others = json::array();
+  for (const auto& id : e.others()) others.push_back(id);
   out.change("duplicate_found",
-             {{"token", e.token()}, {"kept", e.kept()}, {"cancelled", std::move(cancelled)}},
-             false);
+             {{"token", e.token()}, {"kept", e.kept()}, {"others", std::move(others)}}, false);
 }
 
 void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::step& step,

@@ -79,8 +79,8 @@ metrics::impl::impl(sources given)
                           "Submissions to a scheduler by what became of them.")),
       lookups(counter(registry, "hpc_submission_lookups_total",
                       "Lookups by token that settled or counted, by what they found.")),
-      duplicates(counter(registry, "hpc_duplicates_cancelled_total",
-                         "Surplus copies of a submission that were found and cancelled.")),
+      duplicates(counter(registry, "hpc_duplicates_found_total",
+                         "Surplus copies of a submission that were found; the claim ends them.")),
       claims_lost(counter(registry, "hpc_claims_lost_total",
                           "Copies of a job that ended at once because another one runs.")),
       poll_duration(histogram(registry, "hpc_scheduler_poll_duration_seconds",
@@ -164,7 +164,7 @@ void metrics::impl::note_job_event(const pb::Envelope& what, const core::job::jo
     case pb::Envelope::kJobHeld: held.Add({{"cluster", cluster}}).Increment(); break;
     case pb::Envelope::kJobWentMissing: missing.Add({{"cluster", cluster}}).Increment(); break;
     case pb::Envelope::kJobDuplicateFound:
-      duplicates.Add({{"cluster", cluster}}).Increment(what.job_duplicate_found().cancelled_size());
+      duplicates.Add({{"cluster", cluster}}).Increment(what.job_duplicate_found().others_size());
       break;
     case pb::Envelope::kJobClaimLost: claims_lost.Add({{"cluster", cluster}}).Increment(); break;
     case pb::Envelope::kJobFinished: note_finished(what.job_finished(), cluster); break;

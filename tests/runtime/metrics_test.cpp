@@ -132,7 +132,7 @@ TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][me
   CHECK(of("hpc_submissions_total", R"(,outcome="unresolved")") == 1);
   CHECK(of("hpc_submission_lookups_total", R"(,result="absent")") == 1);
   CHECK(of("hpc_submission_lookups_total", R"(,result="found")") == 1);
-  CHECK(of("hpc_duplicates_cancelled_total") == 1);
+  CHECK(of("hpc_duplicates_found_total") == 1);
   CHECK(of("hpc_job_duration_seconds_count") == 1);
   CHECK(of("hpc_job_duration_seconds_sum") == 1);
   CHECK(of("hpc_job_wait_seconds_sum") == 2);
