@@ -69,7 +69,7 @@ result<void> make_directory(const std::string& path, unsigned mode);
 /// process holds it. An open-file-description lock: `is_locked` can look without taking it.
 result<unique_fd> lock_file(const std::string& path);
 
-/// Whether some process holds the lock; false when there is no such file, true when nobody can tell.
+/// Whether some process holds the lock; false without such a file, true when nobody can tell.
 bool is_locked(const std::string& path);
 
 /// Writes everything into an open descriptor.
