@@ -8,11 +8,6 @@ namespace {
 
 constexpr std::size_t given_up_max = 1024;
 
-bool same(const job::report_status& a, const job::report_status& b) {
-  return a.id == b.id && a.state == b.state && a.reason == b.reason &&
-         a.started_at == b.started_at && a.lost_claim_to == b.lost_claim_to;
-}
-
 /// True when the scheduler itself answered at least one item.
 bool answered(const completion& what) {
   if (const auto* s = std::get_if<submit_done>(&what))
@@ -85,7 +80,7 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   if (what.empty()) {
     to_find_.erase(job);
     to_control_.erase(job);
-    followed_.erase(job);
+    followed_.erase(&job);
     // An entry in flight stays until its answer comes: its token must not be forgotten.
     if (auto it = jobs_.find(job); it != jobs_.end()) {
       it->second.wanted = {};
@@ -93,7 +88,8 @@ outputs link::want(const job_id& job, desired what, time_point now) {
     }
     return out;
   }
-  entry& e = jobs_[job];
+  const auto place = jobs_.try_emplace(job).first;
+  entry& e = place->second;
   if (what.submit && e.sent != what.submit->token) {
     e.sent = what.submit->token;
     e.answer.reset();
@@ -106,8 +102,8 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   if (withdrawn && e.send == sending::waiting) {
     // Not sent, and it never will be: the queue skips entries that are not waiting.
     e.send = sending::answered;
-    e.answer = job::report_submission{
-        e.sent, job::submission_result::not_sent, {}, "withdrawn before it was sent"};
+    e.answer = std::make_unique<job::report_submission>(job::report_submission{
+        e.sent, job::submission_result::not_sent, {}, "withdrawn before it was sent"});
     if (what.submit) out.reports.emplace_back(job, *e.answer);
   }
   if (what.lookup) to_find_.insert(job); else to_find_.erase(job);
@@ -117,9 +113,9 @@ outputs link::want(const job_id& job, desired what, time_point now) {
     const bool fresh = !e.wanted.follow || e.wanted.follow->id != what.follow->id;
     if (fresh) e.followed_since = now;
     if (fresh || (e.last && e.last->state != what.follow->state)) e.last.reset();
-    followed_.insert(job);
+    followed_.insert(&place->first);
   } else {
-    followed_.erase(job);
+    followed_.erase(&job);
     e.last.reset();
   }
   e.wanted = std::move(what);
@@ -218,9 +214,9 @@ void link::start_poll(outputs& out, time_point now) {
   if (polling_ || now < next_poll_ || followed_.empty() || !take_query(now)) return;
   poll_order all;
   all.jobs.reserve(followed_.size());
-  for (const auto& job : followed_) {
-    const auto& f = *jobs_.at(job).wanted.follow;
-    all.jobs.push_back({job, f.id, f.token});
+  for (const auto* job : followed_) {
+    const auto& f = *jobs_.at(*job).wanted.follow;
+    all.jobs.push_back({*job, f.id, f.token});
   }
   polling_ = true;
   next_poll_ = now + bounds_.poll_interval;
@@ -311,7 +307,7 @@ void link::on_submit(outputs& out, const submit_order& asked, const completion& 
     const auto it = jobs_.find(item.job);
     if (it != jobs_.end() && it->second.sent == item.token) {
       it->second.send = sending::answered;
-      it->second.answer = report;
+      it->second.answer = std::make_unique<job::report_submission>(report);
       if (it->second.wanted.empty()) jobs_.erase(it);
     }
     out.reports.emplace_back(item.job, std::move(report));
@@ -342,8 +338,9 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
       continue;
     entry& e = it->second;
     if (const auto* seen = std::get_if<job::report_status>(&done->answers[i])) {
-      if (e.last && same(*e.last, *seen)) continue;
-      e.last = *seen;
+      if (!e.last) e.last = std::make_unique<shown>();
+      else if (e.last->same_as(*seen)) continue;
+      *e.last = {seen->state, seen->reason, seen->started_at, seen->lost_claim_to};
       out.reports.emplace_back(asked_job.job, *seen);
     } else if (now >= e.followed_since + bounds_.fresh_grace) {
       e.last.reset();

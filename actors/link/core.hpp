@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <deque>
 #include <map>
+#include <memory>
 #include <optional>
 #include <set>
 #include <string>
@@ -158,13 +159,29 @@ class link {
 
  private:
   enum class sending { no, waiting, in_flight, answered };
+  /// What a status said, as far as a difference is news; of the id that is followed.
+  struct shown {
+    pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
+    std::string reason;
+    time_point started_at;
+    submission_token lost_claim_to;
+
+    bool same_as(const job::report_status& other) const {
+      return state == other.state && reason == other.reason && started_at == other.started_at &&
+             lost_claim_to == other.lost_claim_to;
+    }
+  };
+  /// One per live job: kept small, what few entries need lies elsewhere.
   struct entry {
     desired wanted;
     sending send = sending::no;
     submission_token sent;  ///< the token that `send` speaks of
-    std::optional<job::report_submission> answer;
+    std::unique_ptr<job::report_submission> answer;
     time_point followed_since;
-    std::optional<job::report_status> last;  ///< last status passed on
+    std::unique_ptr<shown> last;  ///< last status passed on
+  };
+  struct by_name {
+    bool operator()(const job_id* a, const job_id* b) const { return *a < *b; }
   };
   struct running {
     order what;
@@ -196,7 +213,7 @@ class link {
   std::set<job_id> to_control_;
   job_id find_from_;
   job_id control_from_;
-  std::set<job_id> followed_;
+  std::set<const job_id*, by_name> followed_;  ///< keys of jobs_
   std::map<order_id, running> orders_;
   std::map<order_id, order> given_up_;  ///< submissions whose late answers still count
   order_id next_order_ = 1;

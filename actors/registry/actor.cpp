@@ -94,7 +94,7 @@ class runner {
     auto& state = self_->state;
     const auto it = state.ids.find(what.source);
     if (it == state.ids.end()) return;
-    const job_id id = it->second;
+    const job_id id = *it->second;
     state.ids.erase(it);
     state.jobs.erase(id);
     forget_wish(id);
@@ -123,7 +123,7 @@ class runner {
         continue;
       }
       auto stored = read(id);
-      // Never stored, or over: there is nothing to start. What the log still takes, the sweep finds.
+      // Never stored, or over: nothing to start. What the log still takes, the sweep finds.
       if (stored ? job::is_terminal(stored->first) : stored.error().code == errc::not_found) {
         it = state.fallen_jobs.erase(it);
         continue;
@@ -246,8 +246,9 @@ class runner {
 
   void adopt(const job_id& id, const job_actor& made) {
     self_->monitor(made);
-    self_->state.ids[made.address()] = id;
-    self_->state.jobs[id] = made;
+    auto& state = self_->state;
+    const auto place = state.jobs.insert_or_assign(id, made).first;
+    state.ids[made.address()] = &place->first;
   }
 
   void revive(const job_id& id, stored_job_state stored) {

@@ -32,7 +32,7 @@ class registry_state {
     int times = 0;  ///< in a row
   };
   std::unordered_map<job_id, job_actor> jobs;
-  std::unordered_map<caf::actor_addr, job_id> ids;
+  std::unordered_map<caf::actor_addr, const job_id*> ids;  ///< keys of `jobs`
   /// One wish per live job at most: a limit may be weeks away, long after its job has ended.
   std::set<std::pair<time_point, job_id>> wakes;
   std::unordered_map<job_id, time_point> wishes;
