@@ -132,7 +132,7 @@ class actor_tree {
     }
     all.clear();
     pools_.clear();
-    caf::anon_send_exit(log_actor_, caf::exit_reason::kill);
+    caf::anon_send_exit(log_actor_, caf::exit_reason::user_shutdown);
     for (auto& [id, one] : watched_->all()) caf::anon_send_exit(one, caf::exit_reason::kill);
     supervisor_ = actors::supervisor_actor{};
     registry_ = actors::registry_actor{};

@@ -9,13 +9,16 @@ namespace ved::bench {
 struct bench_options {
   std::string directory;  ///< scratch space on the disk to measure; emptied afterwards
   bool json = false;      ///< one JSON object on standard output instead of text
+  std::string stage;      ///< recover: be the fresh process that measures this stage ...
+  std::string log;        ///< ... on the log in this directory
 };
 
 /// Durable job transitions, 256 in flight, beside raw synced RocksDB batches of the same bytes.
 int run_append(const bench_options& options);
 /// Accept-to-durable latency over HTTP with 1 and 64 clients.
 int run_accept(const bench_options& options);
-/// Start-up with 100,000 live jobs in a log of 1,000,000 events; memory per live job.
+/// Start-up with 100,000 live jobs in a log of 1,000,000 events, first the reading alone, then with
+/// all actors until a job answers; memory per live job. Each measurement is a process of its own.
 int run_recover(const bench_options& options);
 /// A page of 100 out of 1,000,000 jobs.
 int run_list(const bench_options& options);
