@@ -13,6 +13,7 @@ from jobs import effects, natural_runs
 settle_max = 150.0  # seconds for everything that is still open
 release_every = 3.0
 hooks_max = 60.0
+late_copy_ends_in = 30  # seconds; the longest job of a torture sleeps 20
 shown_max = 40
 # Log lines that tell of a defect rather than of a fault from outside.
 defects = {"impossible_event", "job_not_recovered", "recovery_failed", "job_fenced", "fatal",
@@ -50,7 +51,9 @@ class verdict:
         self.judge_audit()
         offline = self.verify("offline", ["--state", self.server.state])
         self.log_lines = [f"online {online}", f"offline {offline}"]
-        for _ in range(40):  # supervisors end a moment after their exit file stands
+        # Supervisors end a moment after their exit file stands. A copy that a slow call brought
+        # later than the settle time, of a job that was cancelled meanwhile, runs to its own end.
+        for _ in range(late_copy_ends_in * 10):
             self.left = self.server.left_behind()
             if not self.left:
                 break
