@@ -175,7 +175,11 @@ class rocks_kv final : public kv {
 
   result<std::optional<std::string>> get(table where, std::string_view key) const override {
     rocksdb::PinnableSlice value;
-    const auto status = database_->Get(rocksdb::ReadOptions(), family(where), slice(key), &value);
+    rocksdb::ReadOptions options;
+    // States are read once each, by start-up and by lists: kept, they would only push indexes and
+    // filters out of the cache. The kernel still has their pages.
+    options.fill_cache = where != table::state;
+    const auto status = database_->Get(options, family(where), slice(key), &value);
     if (status.IsNotFound()) return std::optional<std::string>{};
     if (!status.ok()) return failure(directory_, status);
     return std::optional<std::string>{value.ToString()};
