@@ -16,7 +16,7 @@ hooks_max = 60.0
 late_copy_ends_in = 30  # seconds; the longest job of a torture sleeps 20
 shown_max = 40
 # Log lines that tell of a defect rather than of a fault from outside.
-defects = {"impossible_event", "job_not_recovered", "recovery_failed", "job_fenced", "fatal",
+defects = {"impossible_event", "job_not_recovered", "recovery_failed", "append_refused", "fatal",
            "job_actor_failed", "actor_restarted", "report_refused"}
 
 
