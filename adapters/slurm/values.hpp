@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "messages/time.hpp"
+
+/// The small values in Slurm's text: numbers, durations, sizes, TRES, node lists. Every function
+/// answers nullopt for text that it does not understand, never a guess. Pure.
+/// Sources: squeue(1), sacct(1), sinfo(1), slurm.conf(5) of Slurm 20.11 to 26.05.
+namespace ved::adapters::slurm {
+
+/// A count of zero and more; no sign, no blanks.
+std::optional<std::int64_t> parse_count(std::string_view text);
+
+/// A moment as SLURM_TIME_FORMAT=%s prints it (epoch seconds) or as ISO without zone taken as UTC.
+/// "Unknown", "None", "N/A", "NONE", "" and 0: an unset time_point.
+std::optional<time_point> parse_moment(std::string_view text);
+
+/// "[DD-[HH:]]MM:SS[.mmm]", "MM" (a limit without colon is minutes), "UNLIMITED", "INVALID",
+/// "Partition_Limit", "NOT_SET".
+struct duration {
+  microseconds length{0};
+  bool unlimited = false;
+};
+std::optional<duration> parse_duration(std::string_view text);
+
+/// "77460K", "16G", "1.50T", "64Gn" and "4000Mc" (before 21.08: per node, per core), "0"; a bare
+/// number counts in `unit` bytes (sacct's MaxRSS: 1024 with --noconvert prints bytes: 1).
+struct memory_size {
+  std::int64_t bytes = 0;
+  char per = 0;  ///< 'n' per node, 'c' per core, 0 in total
+};
+std::optional<memory_size> parse_memory(std::string_view text, std::int64_t unit);
+
+/// "cpu=4,mem=16G,node=1,billing=4,gres/gpu=1,gres/gpu:a100=1". Unknown items are kept out.
+/// `gpus` is gres/gpu; typed ones are never added up, and count only when gres/gpu is absent.
+struct tres {
+  std::int64_t cpus = 0;
+  std::int64_t memory_bytes = 0;
+  std::int64_t nodes = 0;
+  std::int64_t gpus = 0;
+  std::optional<std::int64_t> energy_joules;  ///< values from 2^63-2 on mean: no data
+};
+std::optional<tres> parse_tres(std::string_view text);
+
+/// One kind of GPU in a node's GRES: "gpu:a100:2(S:0-1)", "gpu:2", "gpu:a100:1,gpu:v100:1",
+/// "gpu(S:0)". Other GRES are left out; "(null)" and "": none.
+struct gpu_kind {
+  std::string type;  ///< empty: the site names none
+  int count = 0;
+
+  friend bool operator==(const gpu_kind&, const gpu_kind&) = default;
+};
+std::optional<std::vector<gpu_kind>> parse_gpus(std::string_view gres);
+
+/// "node[1-3,07-10],login1,rack[1-2]n[1-2]" as names; bounded: more than `most` names is nullopt.
+std::optional<std::vector<std::string>> expand_nodes(std::string_view list, std::size_t most);
+
+/// "0:0", "7:0", "0:15" (squeue, sacct: code:signal). Codes above 255 are cut as wait(2) does.
+struct exit_status {
+  int code = 0;
+  int signal = 0;
+
+  friend bool operator==(const exit_status&, const exit_status&) = default;
+};
+std::optional<exit_status> parse_exit(std::string_view text);
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <variant>
+
+/// The transport port: runs one command where a scheduler's tools are, on this machine or through
+/// ssh. It retries nothing, and it tells apart what surely did not run from what may have run.
+namespace ved::adapters {
+
+/// A command for the account's login shell, and what it reads from standard input.
+struct remote_command {
+  /// Fixed text of ours: values from outside travel in `input`, never here.
+  std::string line;
+  std::string input;
+  std::size_t output_bytes_max = 64u << 20;  ///< of stdout and stderr each; beyond: interrupted
+};
+
+/// It ran to its end. `signal`: what ended it, else 0.
+struct command_finished {
+  int exit_code = 0;
+  int signal = 0;
+  std::string out;
+  std::string err;
+};
+/// It surely never started.
+struct command_not_started {
+  std::string reason;
+};
+/// It started, or may have; how far it came is not known beyond the output that arrived.
+struct command_interrupted {
+  std::string reason;
+  std::string out;
+  std::string err;
+};
+using command_outcome = std::variant<command_finished, command_not_started, command_interrupted>;
+
+/// Thread-safe: several workers share one transport of a cluster.
+class transport {
+ public:
+  using deadline = std::chrono::steady_clock::time_point;
+
+  virtual ~transport() = default;
+
+  /// Blocks until the command ended or `until` passed. Then the command's processes are ended as
+  /// far as they can be reached, and nothing of the input is delivered any more.
+  virtual command_outcome run(const remote_command& what, deadline until) = 0;
+  /// Where it runs, for messages: "ssh alice@login1:22", "this machine".
+  virtual std::string place() const = 0;
+};
+
+}  // namespace ved::adapters
