@@ -9,6 +9,11 @@ build_packages=(
   librapidcheck-dev libbenchmark-dev
 )
 test_packages=(clang libclang-rt-14-dev prometheus python3 openssl curl util-linux)
+# The private real Slurm of tools/slurm_bed.
+slurm_packages=(
+  munge slurm-wlm slurmctld slurmd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin
+  slurmdbd mariadb-server openssh-server openssh-client python3 gcc libc6-dev
+)
 # The OpenAPI document is checked by a validator from npm; any npm will do.
 command -v npm >/dev/null || test_packages+=(nodejs npm)
 

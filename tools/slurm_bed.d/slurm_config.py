@@ -1,0 +1,135 @@
+"""The text of slurm.conf, slurmdbd.conf and their companions for one bed.
+
+Every setting stands here because a private Slurm of one host failed or was slow without it."""
+import os
+
+from layout import caller, write
+
+cluster_name = "bed"
+gpu_type = "a100"
+
+
+def slurm_conf(bed):
+    how = bed.options
+    lines = [
+        f"ClusterName={cluster_name}",
+        "SlurmctldHost=localhost(127.0.0.1)",
+        f"SlurmctldPort={bed.ports['slurmctld']}",
+        f"SlurmUser={caller()}",
+        f"SlurmdUser={caller()}",
+        "AuthType=auth/munge",
+        f"AuthInfo=socket={bed.munge_socket}",
+        "CredType=cred/munge",
+        f"StateSaveLocation={bed.path('state')}",
+        f"SlurmdSpoolDir={bed.path('spool')}/%n",
+        f"SlurmctldPidFile={bed.path('run')}/slurmctld.pid",
+        f"SlurmdPidFile={bed.path('run')}/slurmd-%n.pid",
+        f"SlurmctldLogFile={bed.path('log')}/slurmctld.log",
+        f"SlurmdLogFile={bed.path('log')}/slurmd-%n.log",
+        "SlurmctldDebug=info",
+        "SlurmdDebug=info",
+        "ProctrackType=proctrack/linuxproc",
+        "TaskPlugin=task/none",
+        "JobAcctGatherType=jobacct_gather/linux",
+        "JobAcctGatherFrequency=1",
+        # Else the daemons listen on every address.
+        "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
+        "SwitchType=switch/none",
+        "MpiDefault=none",
+        "ReturnToService=2",
+        "SchedulerType=sched/backfill",
+        "SchedulerParameters=bf_interval=1,batch_sched_delay=0,sched_min_interval=0",
+        "SelectType=select/cons_tres",
+        "SelectTypeParameters=CR_Core_Memory",
+        "MaxJobCount=20000",
+        # Else a job without --mem takes its whole node.
+        "DefMemPerCPU=10",
+        f"EnforcePartLimits={how.enforce}",
+        f"MinJobAge={how.min_job_age}",
+        "KillWait=2",
+        "SlurmctldTimeout=5",
+        "SlurmdTimeout=30",
+        f"MessageTimeout={how.message_timeout}",
+        # The nodes may be bigger than this host.
+        "SlurmdParameters=config_overrides",
+    ]
+    if how.accounting:
+        lines += [
+            "AccountingStorageType=accounting_storage/slurmdbd",
+            "AccountingStorageHost=127.0.0.1",
+            f"AccountingStoragePort={bed.ports['slurmdbd']}",
+            # Clients of slurmdbd do not read AuthInfo; this names munge's socket for them.
+            f"AccountingStoragePass={bed.munge_socket}",
+            "AccountingStorageEnforce=associations,limits,qos",
+            "AccountingStoreFlags=job_comment,job_script,job_env",
+        ]
+        if how.gpus:
+            lines.append("AccountingStorageTRES=gres/gpu")
+    else:
+        lines += ["AccountingStorageType=accounting_storage/none", "JobCompType=jobcomp/none"]
+    if how.plugin_renames:
+        lines.append("JobSubmitPlugins=lua")
+    if how.gpus:
+        lines.append("GresTypes=gpu")
+    for number in range(1, how.nodes + 1):
+        gres = f" Gres=gpu:{gpu_type}:{how.gpus}" if how.gpus else ""
+        lines.append(f"NodeName=node{number} NodeHostname=localhost NodeAddr=127.0.0.1 "
+                     f"Port={bed.ports[f'node{number}']} CPUs={how.cpus} "
+                     f"RealMemory={how.memory}{gres} State=UNKNOWN")
+    lines += [
+        "PartitionName=batch Nodes=ALL Default=YES MaxTime=01:00:00 DefaultTime=00:05:00 State=UP",
+        "PartitionName=gpu Nodes=ALL MaxTime=00:30:00 State=UP",
+        "PartitionName=closed Nodes=ALL AllowGroups=daemon State=UP",
+        "PartitionName=down Nodes=ALL State=DOWN",
+    ]
+    return lines
+
+
+def slurmdbd_conf(bed):
+    return [
+        "AuthType=auth/munge",
+        f"AuthInfo=socket={bed.munge_socket}",
+        "DbdHost=localhost",
+        "DbdAddr=127.0.0.1",
+        f"DbdPort={bed.ports['slurmdbd']}",
+        f"SlurmUser={caller()}",
+        "StorageType=accounting_storage/mysql",
+        "CommunicationParameters=NoInAddrAny",
+        # The socket itself is given by MYSQL_UNIX_PORT; no setting of this file reaches it.
+        "StorageHost=localhost",
+        "StorageUser=root",
+        "StorageLoc=slurm_acct_db",
+        f"LogFile={bed.path('log')}/slurmdbd.log",
+        f"PidFile={bed.path('run')}/slurmdbd.pid",
+        "DebugLevel=info",
+    ]
+
+
+def accounts(bed):
+    """What `sacctmgr load` takes: every account of the bed may use projects proj1 and proj2."""
+    users = list(dict.fromkeys([caller(), "root", *bed.options.users]))
+    lines = [f"Cluster - '{cluster_name}':Fairshare=1:QOS='normal'", "Parent - 'root'"]
+    for project in ("proj1", "proj2"):
+        lines.append(f"Account - '{project}':Description='{project}':Organization='{project}'")
+    for project in ("proj1", "proj2"):
+        lines.append(f"Parent - '{project}'")
+        lines += [f"User - '{user}':DefaultAccount='proj1'" for user in users]
+    return lines
+
+
+def write_all(bed):
+    how = bed.options
+    write(bed.slurm_conf, "\n".join(slurm_conf(bed)) + "\n")
+    write(bed.path("etc", "cgroup.conf"), "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
+    if how.accounting:
+        write(bed.path("etc", "slurmdbd.conf"), "\n".join(slurmdbd_conf(bed)) + "\n", 0o600)
+        write(bed.path("etc", "accounts"), "\n".join(accounts(bed)) + "\n")
+    if how.plugin_renames:
+        here = os.path.dirname(os.path.abspath(__file__))
+        with open(os.path.join(here, "job_submit.lua")) as source:
+            write(bed.path("etc", "job_submit.lua"), source.read())
+    if how.gpus:
+        files = "gpu0" if how.gpus == 1 else f"gpu[0-{how.gpus - 1}]"
+        write(bed.path("etc", "gres.conf"),
+              f"NodeName=node[1-{how.nodes}] Name=gpu Type={gpu_type} "
+              f"File={bed.path('dev')}/{files}\n")
