@@ -16,8 +16,9 @@
 /// be read is counted, never guessed and never silently part of another row.
 namespace ved::adapters::slurm {
 
-/// Separates the columns of squeue and sacct: control characters are refused in every value that
-/// we submit. Other people's free text may hold anything, so it stands in the last columns.
+/// Separates the columns of squeue, sacct and sinfo (all take any byte: -O 'Name:<sep>', sacct
+/// --delimiter): control characters are refused in every value that we submit. Other people's free
+/// text may hold anything, so it stands in the last columns.
 inline constexpr char column_end = '\x1f';
 
 /// A table, and how many of its lines were damaged (cut, too few columns, unreadable numbers).
@@ -30,11 +31,13 @@ struct table {
 
 // --- squeue ------------------------------------------------------------------------------------
 
-/// The argument of `squeue --noheader --array -O`.
+/// The argument of `squeue --noheader --noconvert --states=all --array -O`. It holds column_end.
 std::string squeue_format();
 
 struct queue_row {
-  scheduler_job_id id;   ///< the raw job id, decimal; of an array task or component its own
+  /// The raw job id, decimal; of a component its own, of an array task its own once it started
+  /// (before: the array's).
+  scheduler_job_id id;
   std::string shown_id;  ///< "14", "14_3", "14+1"
   std::string state;     ///< Slurm's word
   std::string reason;    ///< Slurm's word; "None" is ""
@@ -43,7 +46,7 @@ struct queue_row {
   time_point submitted_at;
   time_point started_at;  ///< unset, or the planned start while it is pending
   time_point ended_at;    ///< unset, or the planned end while it runs
-  std::optional<exit_status> exit;
+  std::optional<exit_status> exit;  ///< only with an ended state
   int nodes = 0;
   int cpus = 0;
   tres allocated;
@@ -55,8 +58,10 @@ table<queue_row> parse_squeue(std::string_view text);
 
 // --- sacct -------------------------------------------------------------------------------------
 
-/// The fields that we ask for, those that `helpformat` (the text of `sacct --helpformat`) lacks
-/// taken out: an unknown field is a hard error of sacct. Free text comes last.
+/// The fields for `sacct --parsable2 --noheader --noconvert --delimiter=<column_end> --format`,
+/// those that `helpformat` (the text of `sacct --helpformat`) lacks taken out: an unknown field is
+/// a hard error of sacct. Free text comes late, and the id again at the end, by which a cut row
+/// shows.
 std::vector<std::string> sacct_fields(std::string_view helpformat);
 
 /// One row: of a job (`step` empty) or one of its steps ("batch", "extern", "0").
@@ -64,7 +69,7 @@ struct account_row {
   scheduler_job_id id;  ///< JobIDRaw without the step
   std::string step;
   std::string state;    ///< Slurm's word, "CANCELLED by 1000" whole
-  std::optional<exit_status> exit;
+  std::optional<exit_status> exit;  ///< only with an ended state
   time_point submitted_at;
   time_point started_at;
   time_point ended_at;
@@ -73,19 +78,20 @@ struct account_row {
   int nodes = 0;
   int cpus = 0;
   tres allocated;
-  std::optional<microseconds> cpu_time;              ///< TotalCPU: used, user + system
-  std::optional<std::int64_t> memory_bytes_max;      ///< MaxRSS; step rows only
+  std::optional<microseconds> cpu_time;              ///< TotalCPU: user + system; of ended rows
+  std::optional<std::int64_t> memory_bytes_max;      ///< MaxRSS; of ended steps
   std::string reason;
   std::string node_list;
   std::string name;
   std::string submit_line;  ///< Slurm 21.08 and later
 };
-/// `fields` in the order that the command was given.
+/// `fields` as sacct_fields() gave them, in the order that the command was given.
 table<account_row> parse_sacct(std::string_view text, const std::vector<std::string>& fields);
 
 // --- sinfo, scontrol ---------------------------------------------------------------------------
 
-/// The argument of `sinfo --noheader --Node -o`: one line per node and partition.
+/// The argument of `sinfo --noheader --noconvert --all --Node -O`: one line per node and partition.
+/// (-O, because -o has no letter for the allocated memory.)
 std::string sinfo_format();
 
 struct node_row {
@@ -134,7 +140,7 @@ struct job_record {
   scheduler_job_id id;
   std::string state;
   std::string reason;
-  std::optional<exit_status> exit;
+  std::optional<exit_status> exit;  ///< only with an ended state
   time_point submitted_at;
   time_point started_at;
   time_point ended_at;

@@ -1,0 +1,285 @@
+#include <algorithm>
+
+#include "adapters/slurm/text.hpp"
+
+namespace ved::adapters::slurm {
+
+namespace {
+
+/// Calls `complete` with each record of `scontrol show KIND`: it begins with a line that starts
+/// with `key`. With -o it is one line (more only by newlines in free text); without, it goes on in
+/// indented lines and ends at an empty one. The newline at its end tells it from a cut one.
+template <class Complete, class Damaged>
+void for_each_shown(std::string_view text, std::string_view key, const Complete& complete,
+                    const Damaged& damaged) {
+  std::string_view rest = text;
+  const char* begin = nullptr;
+  const char* end = nullptr;
+  bool whole = false;
+  bool several_lines = false;
+  const auto flush = [&] {
+    if (begin == nullptr) return;
+    const std::string_view record(begin, static_cast<std::size_t>(end - begin));
+    if (whole && record.size() <= record_bytes_max) {
+      complete(record);
+    } else {
+      damaged(record);
+    }
+    begin = nullptr;
+  };
+  while (!rest.empty()) {
+    const text_line line = take_line(rest);
+    const bool empty = trim(line.text).empty();
+    if (empty && begin != nullptr) {
+      whole = true;
+      flush();
+    } else if (line.text.starts_with(key)) {
+      // A record over several lines that lacks its empty line was cut.
+      flush();
+      begin = line.text.data();
+      end = begin + line.text.size();
+      whole = line.whole;
+      several_lines = false;
+    } else if (begin != nullptr) {
+      several_lines = several_lines || line.text.starts_with("   ");
+      end = line.text.data() + line.text.size();
+      whole = line.whole;
+    } else if (!empty) {
+      damaged(line.text);
+    }
+    if (several_lines && rest.empty()) whole = false;
+  }
+  flush();
+}
+
+/// Keys of `scontrol show job`, where values may hold blanks and '='. A value ends where the next
+/// of these begins.
+constexpr std::string_view job_keys[] = {
+    "JobId", "ArrayJobId", "ArrayTaskId", "ArrayTaskThrottle", "HetJobId", "HetJobOffset",
+    "HetJobIdSet", "JobName", "UserId", "GroupId", "MCS_label", "Priority", "Nice", "Account",
+    "QOS", "WCKey", "JobState", "Reason", "FailedNode", "Dependency", "Requeue", "Restarts",
+    "BatchFlag", "Reboot", "ExitCode", "DerivedExitCode", "RunTime", "TimeLimit", "TimeMin",
+    "SubmitTime", "EligibleTime", "AccrueTime", "ResizeTime", "StartTime", "EndTime", "Deadline",
+    "PreemptEligibleTime", "PreemptTime", "SuspendTime", "SecsPreSuspend", "LastSchedEval",
+    "Scheduler", "Partition", "AllocNode:Sid", "ReqNodeList", "ExcNodeList", "NodeList",
+    "BatchHost", "SchedNodeList", "StepMgrEnabled", "NumNodes", "NumCPUs", "NumTasks",
+    "CPUs/Task", "ReqB:S:C:T", "TRES", "ReqTRES", "AllocTRES", "Socks/Node", "NtasksPerN:B:S:C",
+    "CoreSpec", "JOB_GRES", "MinCPUsNode", "MinMemoryNode", "MinMemoryCPU", "MinTmpDiskNode",
+    "Features", "DelayBoot", "Reservation", "OverSubscribe", "Contiguous", "Licenses",
+    "LicensesAlloc", "Network", "Command", "WorkDir", "AdminComment", "SystemComment", "Comment",
+    "Extra", "StdErr", "StdIn", "StdOut", "BatchFeatures", "BurstBuffer", "Container",
+    "ContainerID", "Power", "CpusPerTres", "MemPerTres", "TresBind", "TresFreq", "TresPerJob",
+    "TresPerNode", "TresPerSocket", "TresPerTask", "NtasksPerTRES", "MailUser", "MailType",
+    "Switches", "Shared", "SLUID", "SubmitLine", "SegmentSize", "Oversubscribe"};
+
+class key_values {
+ public:
+  /// `keys` empty: values hold no blanks, and every word with '=' is a key.
+  explicit key_values(std::string_view record, bool values_hold_blanks) {
+    std::size_t at = 0;
+    while (at < record.size()) {
+      at = record.find_first_not_of(" \t\r\n", at);
+      if (at == std::string_view::npos) break;
+      const auto stop = std::min(record.find_first_of(" \t\r\n", at), record.size());
+      const std::string_view word = record.substr(at, stop - at);
+      const auto equals = word.find('=');
+      const std::string_view key = word.substr(0, equals);
+      const bool is_key =
+          equals != std::string_view::npos && equals != 0 &&
+          (!values_hold_blanks ||
+           std::find(std::begin(job_keys), std::end(job_keys), key) != std::end(job_keys));
+      if (is_key) {
+        items_.push_back({key, at + equals + 1, stop});
+      } else if (!items_.empty()) {
+        items_.back().end = stop;
+      }
+      at = stop;
+    }
+    record_ = record;
+  }
+
+  /// nullopt: no such key, or more than one, of which either may be somebody's free text.
+  std::optional<std::string_view> get(std::string_view key) const {
+    const item* found = nullptr;
+    for (const item& one : items_) {
+      if (one.key != key) continue;
+      if (found != nullptr) return std::nullopt;
+      found = &one;
+    }
+    if (found == nullptr) return std::nullopt;
+    return record_.substr(found->begin, found->end - found->begin);
+  }
+  bool has(std::string_view key) const {
+    return std::any_of(items_.begin(), items_.end(),
+                       [&](const item& one) { return one.key == key; });
+  }
+
+ private:
+  struct item {
+    std::string_view key;
+    std::size_t begin = 0;
+    std::size_t end = 0;
+  };
+  std::string_view record_;
+  std::vector<item> items_;
+};
+
+std::optional<int> read_limit(std::optional<std::string_view> text) {
+  if (!text || equal_any_case(*text, "UNLIMITED") || is_nothing(*text)) return 0;
+  return parse_small_count(*text);
+}
+
+std::optional<partition_row> read_partition(std::string_view record) {
+  const key_values values(record, false);
+  const auto name = values.get("PartitionName");
+  const auto state = values.get("State");
+  const auto time = values.get("MaxTime");
+  const auto nodes = values.get("TotalNodes");
+  if (!name || name->empty() || !state || state->empty() || !time || !nodes) return std::nullopt;
+  partition_row row;
+  row.name = *name;
+  row.state = *state;
+  row.is_default = values.get("Default") == "YES";
+  row.hidden = values.get("Hidden") == "YES";
+  const auto limit = parse_duration(*time);
+  const auto total = parse_small_count(*nodes);
+  const auto most = read_limit(values.get("MaxNodes"));
+  const auto least = read_limit(values.get("MinNodes"));
+  const auto cpus = read_limit(values.get("MaxCPUsPerNode"));
+  const auto memory = read_limit(values.get("MaxMemPerNode"));
+  if (!limit || !total || !most || !least || !cpus || !memory) return std::nullopt;
+  row.time_limit = *limit;
+  row.nodes = *total;
+  row.nodes_per_job_max = *most;
+  row.nodes_per_job_min = *least;
+  row.cpus_per_node_max = *cpus;
+  row.memory_mb_per_node_max = *memory;
+  return row;
+}
+
+std::optional<job_record> read_job(std::string_view text) {
+  const key_values values(text, true);
+  job_record record;
+  const auto id = values.get("JobId");
+  const auto state = values.get("JobState");
+  const auto reason = values.get("Reason");
+  const auto exit = values.get("ExitCode");
+  const auto submitted = values.get("SubmitTime");
+  const auto started = values.get("StartTime");
+  const auto ended = values.get("EndTime");
+  const auto nodes = values.get("NumNodes");
+  const auto cpus = values.get("NumCPUs");
+  if (!id || !is_job_id(*id) || !state || !is_state_text(*state) || !reason || !exit ||
+      !submitted || !started || !ended || !nodes || !cpus) {
+    return std::nullopt;
+  }
+  record.id = scheduler_job_id(std::string(*id));
+  record.state = *state;
+  record.reason = or_empty(*reason);
+  if (is_ended(*state)) {
+    record.exit = parse_exit(*exit);
+    if (!record.exit) return std::nullopt;
+  }
+  const auto submit_time = parse_moment(*submitted);
+  const auto start_time = parse_moment(*started);
+  const auto end_time = parse_moment(*ended);
+  const auto node_count = parse_small_count(*nodes);
+  const auto cpu_count = parse_small_count(*cpus);
+  // Since 23.11 what is asked for and what is given stand apart.
+  const auto allocated = parse_tres(
+      values.get(values.has("AllocTRES") ? "AllocTRES" : "TRES").value_or(std::string_view{}));
+  const auto restarts = read_limit(values.get("Restarts"));
+  if (!submit_time || !start_time || !end_time || !node_count || !cpu_count || !allocated ||
+      !restarts) {
+    return std::nullopt;
+  }
+  record.submitted_at = *submit_time;
+  record.started_at = *start_time;
+  record.ended_at = *end_time;
+  record.nodes = *node_count;
+  record.cpus = *cpu_count;
+  record.allocated = *allocated;
+  record.restarts = *restarts;
+  record.name = values.get("JobName").value_or(std::string_view{});
+  record.comment = or_empty(values.get("Comment").value_or(std::string_view{}));
+  record.output_path = or_empty(values.get("StdOut").value_or(std::string_view{}));
+  return record;
+}
+
+template <class Row, class Read>
+table<Row> read_records(std::string_view text, std::string_view key, const Read& read) {
+  table<Row> found;
+  const auto damage = [&](std::string_view record) { count_damage(found, record); };
+  for_each_shown(
+      text, key,
+      [&](std::string_view record) {
+        if (auto row = read(record)) {
+          found.rows.push_back(std::move(*row));
+        } else {
+          damage(record);
+        }
+      },
+      damage);
+  return found;
+}
+
+/// "10 sec"
+std::optional<seconds> read_seconds(std::string_view text) {
+  const auto count = parse_count(text.substr(0, text.find(' ')));
+  if (!count || *count > 1'000'000'000) return std::nullopt;
+  return seconds{*count};
+}
+
+}  // namespace
+
+table<partition_row> parse_partitions(std::string_view text) {
+  return read_records<partition_row>(text, "PartitionName=", read_partition);
+}
+
+table<job_record> parse_jobs(std::string_view text) {
+  return read_records<job_record>(text, "JobId=", read_job);
+}
+
+result<site_config> parse_config(std::string_view text) {
+  site_config config;
+  bool up = false;
+  bool down = false;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const text_line line = take_line(rest);
+    if (!line.whole) break;  // may be cut in the middle of a value
+    if (line.text.starts_with("Slurmctld(")) {
+      up = up || trim(line.text).ends_with(" is UP");
+      down = down || trim(line.text).ends_with(" is DOWN");
+      continue;
+    }
+    const auto equals = line.text.find('=');
+    if (equals == std::string_view::npos) continue;
+    const std::string_view key = trim(line.text.substr(0, equals));
+    const std::string_view value = trim(line.text.substr(equals + 1));
+    if (key == "SLURM_VERSION") {
+      config.version = value;
+    } else if (key == "ClusterName") {
+      config.cluster_name = value;
+    } else if (key == "AccountingStorageType") {
+      config.accounting = !is_nothing(value) && value != "accounting_storage/none";
+    } else if (key == "MessageTimeout" || key == "MinJobAge") {
+      const auto time = read_seconds(value);
+      if (!time) {
+        return fail(errc::unavailable, "scontrol show config: " + std::string(key) + " is \"" +
+                                           printable(value, 60) + "\", not a number of seconds");
+      }
+      (key == "MinJobAge" ? config.min_job_age : config.message_timeout) = *time;
+    }
+  }
+  // Keys come in the order of the alphabet: with the version all others were there, too.
+  if (config.version.empty() || config.cluster_name.empty()) {
+    return fail(errc::unavailable,
+                "scontrol show config: the answer is cut or not Slurm's: it begins with \"" +
+                    printable(text.substr(0, text.find('\n')), 120) + "\"");
+  }
+  config.scheduler_up = up || !down;
+  return config;
+}
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,93 @@
+#include "adapters/slurm/text.hpp"
+
+namespace ved::adapters::slurm {
+
+namespace {
+
+/// Names of squeue -O that every Slurm from 20.11 on knows, free text last.
+enum column : std::size_t {
+  raw_id, shown_id, state, reason, partition, exit_code, submit_time, start_time, end_time,
+  node_count, cpu_count, tres_alloc, node_list, job_name, comment, standard_output, column_count
+};
+constexpr std::string_view names[column_count] = {
+    "JobID",     "JobArrayID", "State",    "Reason",  "Partition",  "exit_code",
+    "SubmitTime", "StartTime", "EndTime",  "NumNodes", "NumCPUs",   "tres-alloc",
+    "NodeList",  "Name",       "Comment",  "StdOut"};
+
+bool begins_row(std::string_view line) {
+  return is_job_id(line.substr(0, line.find(column_end))) &&
+         line.find(column_end) != std::string_view::npos;
+}
+
+/// squeue prints the status of wait(2) as one number; newer forms with a colon are read too.
+std::optional<exit_status> read_exit(std::string_view text) {
+  if (text.find(':') != std::string_view::npos) return parse_exit(text);
+  const auto status = parse_count(text);
+  if (!status || *status > 0xffff) return std::nullopt;
+  return exit_status{static_cast<int>(*status >> 8), static_cast<int>(*status & 0x7f)};
+}
+
+std::optional<queue_row> read_row(std::string_view record) {
+  const auto cells = split(record, column_end);
+  queue_row row;
+  row.id = scheduler_job_id(std::string(cells[raw_id]));
+  row.shown_id = std::string(cells[shown_id]);
+  row.state = std::string(cells[state]);
+  const auto submitted = parse_moment(cells[submit_time]);
+  const auto started = parse_moment(cells[start_time]);
+  const auto ended = parse_moment(cells[end_time]);
+  const auto nodes = parse_small_count(cells[node_count]);
+  const auto cpus = parse_small_count(cells[cpu_count]);
+  const auto allocated = parse_tres(cells[tres_alloc]);
+  if (row.shown_id.empty() || !is_state_text(row.state) || !submitted || !started || !ended ||
+      !nodes || !cpus || !allocated) {
+    return std::nullopt;
+  }
+  row.submitted_at = *submitted;
+  row.started_at = *started;
+  row.ended_at = *ended;
+  row.nodes = *nodes;
+  row.cpus = *cpus;
+  row.allocated = *allocated;
+  if (is_ended(row.state)) {
+    row.exit = read_exit(cells[exit_code]);
+    if (!row.exit) return std::nullopt;
+  }
+  row.reason = or_empty(cells[reason]);
+  row.partition = cells[partition];
+  row.node_list = or_empty(cells[node_list]);
+  row.name = cells[job_name];
+  row.comment = or_empty(cells[comment]);
+  row.output_path = or_empty(cells[standard_output]);
+  return row;
+}
+
+}  // namespace
+
+std::string squeue_format() {
+  std::string format;
+  for (const std::string_view name : names) {
+    if (!format.empty()) format += ',';
+    // A separator behind the colon also takes the limit of 20 characters off the column.
+    format += std::string(name) + ':' + column_end;
+  }
+  return format;
+}
+
+table<queue_row> parse_squeue(std::string_view text) {
+  table<queue_row> found;
+  const auto damage = [&](std::string_view record) { count_damage(found, record); };
+  for_each_record(
+      text, {column_count, true, begins_row},
+      [&](std::string_view record) {
+        if (auto row = read_row(record)) {
+          found.rows.push_back(std::move(*row));
+        } else {
+          damage(record);
+        }
+      },
+      damage);
+  return found;
+}
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,160 @@
+#include "adapters/slurm/text.hpp"
+
+#include <algorithm>
+#include <limits>
+
+#include "messages/utf8.hpp"
+
+namespace ved::adapters::slurm {
+
+namespace {
+
+char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
+bool is_digit(char c) { return c >= '0' && c <= '9'; }
+
+}  // namespace
+
+std::string_view trim(std::string_view text) {
+  constexpr std::string_view blanks = " \t\r\n";
+  const auto first = text.find_first_not_of(blanks);
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(blanks) - first + 1);
+}
+
+std::vector<std::string_view> split(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    const auto end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
+bool starts_with_any_case(std::string_view text, std::string_view prefix) {
+  return text.size() >= prefix.size() && equal_any_case(text.substr(0, prefix.size()), prefix);
+}
+
+bool equal_any_case(std::string_view a, std::string_view b) {
+  return std::equal(a.begin(), a.end(), b.begin(), b.end(),
+                    [](char x, char y) { return lower(x) == lower(y); });
+}
+
+std::string printable(std::string_view text, std::size_t bytes_max) {
+  // Escape sequences and half characters would reach an operator's terminal and the journal.
+  std::string line = to_valid_utf8(text.substr(0, 4 * bytes_max + 4));
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f) c = ' ';
+  }
+  if (line.size() > bytes_max) {
+    std::size_t end = bytes_max;
+    while (end > 0 && (static_cast<unsigned char>(line[end]) & 0xc0) == 0x80) --end;
+    line.resize(end);
+  }
+  return std::string(trim(line));
+}
+
+text_line take_line(std::string_view& rest) {
+  const auto end = rest.find('\n');
+  const text_line line{rest.substr(0, end), end != std::string_view::npos};
+  rest.remove_prefix(line.whole ? end + 1 : rest.size());
+  return line;
+}
+
+bool is_nothing(std::string_view text) {
+  for (const std::string_view word : {"", "(null)", "None", "N/A", "None assigned", "Unknown"}) {
+    if (equal_any_case(text, word)) return true;
+  }
+  return false;
+}
+
+std::string_view or_empty(std::string_view text) {
+  return is_nothing(text) ? std::string_view{} : text;
+}
+
+std::optional<std::int64_t> parse_short_count(std::string_view text) {
+  // squeue and sinfo shorten counts by 1024 unless they are asked not to.
+  const auto range = text.find('-');
+  if (range != std::string_view::npos) {
+    if (!parse_short_count(text.substr(range + 1))) return std::nullopt;
+    text = text.substr(0, range);
+  }
+  // Only a unit makes a fraction whole.
+  if (text.find('.') != std::string_view::npos && is_digit(text.back())) return std::nullopt;
+  const auto size = parse_memory(text, 1);
+  if (!size || size->per != 0) return std::nullopt;
+  return size->bytes;
+}
+
+std::optional<int> parse_small_count(std::string_view text) {
+  const auto count = parse_short_count(text);
+  if (!count || *count > std::numeric_limits<int>::max()) return std::nullopt;
+  return static_cast<int>(*count);
+}
+
+bool is_job_id(std::string_view text) {
+  if (text.empty() || text.size() > 18 || text.front() == '0') return false;
+  return std::all_of(text.begin(), text.end(), is_digit);
+}
+
+bool is_state_text(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '+' || c == ' ';
+  });
+}
+
+bool is_ended(std::string_view state) {
+  const auto meaning = parse_state(state);
+  if (!meaning) return false;
+  switch (meaning->state) {
+    case pb::JOB_STATE_COMPLETED:
+    case pb::JOB_STATE_FAILED:
+    case pb::JOB_STATE_CANCELLED:
+    case pb::JOB_STATE_TIMEOUT:
+      return true;
+    default:
+      return false;
+  }
+}
+
+void for_each_record(std::string_view text, const record_shape& shape,
+                     const std::function<void(std::string_view)>& complete,
+                     const std::function<void(std::string_view)>& damaged) {
+  std::string_view rest = text;
+  const char* begin = nullptr;  // of the record under way
+  const char* end = nullptr;
+  std::size_t separators = 0;
+  const auto record = [&] {
+    return std::string_view(begin, static_cast<std::size_t>(end - begin));
+  };
+  const auto flush = [&](const std::function<void(std::string_view)>& to) {
+    to(record());
+    begin = nullptr;
+    separators = 0;
+  };
+  while (!rest.empty()) {
+    const text_line line = take_line(rest);
+    const bool begins = shape.begins(line.text);
+    if (begin != nullptr && begins) flush(damaged);
+    if (begin == nullptr) {
+      if (!begins) {
+        // squeue -M and sacct -M head each cluster's rows with such a line.
+        if (!trim(line.text).empty() && !line.text.starts_with("CLUSTER: ")) damaged(line.text);
+        continue;
+      }
+      begin = line.text.data();
+    }
+    end = line.text.data() + line.text.size();
+    separators += static_cast<std::size_t>(
+        std::count(line.text.begin(), line.text.end(), column_end));
+    if (separators < shape.separators) {
+      if (record().size() > record_bytes_max) flush(damaged);
+      continue;
+    }
+    const bool ended = !shape.separator_ends_it || line.text.ends_with(column_end);
+    flush(separators == shape.separators && ended ? complete : damaged);
+  }
+  if (begin != nullptr) flush(damaged);
+}
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/slurm/tables.hpp"
+
+/// How the codecs of this folder take text apart; private to them. Views point into the text given.
+namespace ved::adapters::slurm {
+
+/// A record that spans more bytes is damaged: free text in Slurm is far shorter.
+inline constexpr std::size_t record_bytes_max = 64u << 10;
+
+std::string_view trim(std::string_view text);
+std::vector<std::string_view> split(std::string_view text, char separator);
+bool starts_with_any_case(std::string_view text, std::string_view prefix);
+bool equal_any_case(std::string_view a, std::string_view b);
+
+/// One line of valid UTF-8 without control characters, at most `bytes_max` bytes.
+std::string printable(std::string_view text, std::size_t bytes_max);
+
+/// Takes the first line off `rest`, without its end; `whole` is false when the end is missing.
+struct text_line {
+  std::string_view text;
+  bool whole = false;
+};
+text_line take_line(std::string_view& rest);
+
+/// Slurm's empty values: "(null)", "None", "N/A", "None assigned", "NONE".
+bool is_nothing(std::string_view text);
+/// The text, or "" when it is one of those.
+std::string_view or_empty(std::string_view text);
+
+/// A count that Slurm may have shortened: "2048", "2K", "1.50K", "4-8" (its lower end).
+std::optional<std::int64_t> parse_short_count(std::string_view text);
+/// The same as an int; nullopt beyond it.
+std::optional<int> parse_small_count(std::string_view text);
+
+/// An id of a job, decimal and above zero.
+bool is_job_id(std::string_view text);
+
+/// True for the words of a state column: letters, digits, '_', '+', blanks.
+bool is_state_text(std::string_view text);
+
+/// The job has ended, and its exit status therefore means something.
+bool is_ended(std::string_view state);
+
+template <class Row>
+void count_damage(table<Row>& rows, std::string_view line) {
+  if (rows.damaged++ == 0) rows.first_damaged = printable(line, 200);
+}
+
+/// Puts records together: free text may hold newlines, so that a record ends where it has all its
+/// separators. A line that begins like a record always begins one.
+struct record_shape {
+  std::size_t separators = 0;
+  bool separator_ends_it = false;  ///< the last separator is the record's last byte
+  bool (*begins)(std::string_view line) = nullptr;
+};
+/// Calls `complete` for each record, `damaged` for everything else, in order.
+void for_each_record(std::string_view text, const record_shape& shape,
+                     const std::function<void(std::string_view)>& complete,
+                     const std::function<void(std::string_view)>& damaged);
+
+}  // namespace ved::adapters::slurm
