@@ -7,16 +7,17 @@
 import fcntl
 import json
 import os
+import select
 import shutil
 import signal
 import socket
 import subprocess
-import time
+import sys
 
+import keeper
 import processes
 import shim
 import ssh
-from keeper import clear, keep
 from layout import directory_bytes_max, layout, nodes_max, options, problem
 
 answer_max = 120.0  # seconds for a command of the keeper
@@ -57,13 +58,10 @@ class bed:
             os.chmod(here.place, 0o755)
         here.choose_ports()
         here.save()
-        readable, writable = os.pipe()
-        self._fork_keeper(readable, writable)
-        os.close(writable)
-        with os.fdopen(readable) as source:
+        # Closed by the keeper when it is up, or by its end.
+        with self._begin_keeper() as source:
             said = source.read()
         if said != "ok":
-            self._wait_gone()
             raise problem(said or "the keeper ended without a word")
         here.load()
         return self
@@ -87,51 +85,35 @@ class bed:
         if how.relay and not how.ssh:
             raise problem("--relay needs --ssh")
 
-    def _fork_keeper(self, readable, writable):
-        """Twice, so that whoever calls us never has to wait for the keeper's end."""
-        starter = os.getpid()
-        middle = os.fork()
-        if middle:
-            os.waitpid(middle, 0)
-            return
-        try:
-            os.setsid()
-            if os.fork():
-                os._exit(0)
-            os.close(readable)
-            nothing = os.open(os.devnull, os.O_RDONLY)
-            log = os.open(self.here.path("keeper.log"),
-                          os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
-            os.dup2(nothing, 0)
-            os.dup2(log, 1)
-            os.dup2(log, 2)
-            # Nothing of the caller's stays open: it may wait for the end of a pipe of its own.
-            ready = os.dup2(writable, 3, inheritable=False)
-            os.closerange(4, 65536)
-            os.chdir("/")
-            keep(self.here.place, starter, ready)
-        finally:
-            os._exit(0)
+    def _begin_keeper(self):
+        """A program of its own, so that nothing of ours stays open in it; (readable end)."""
+        readable, writable = os.pipe()
+        with open(self.here.path("keeper.log"), "ab") as log:
+            subprocess.run([sys.executable, "-B", keeper.__file__, self.here.place,
+                            str(os.getpid()), str(writable)], pass_fds=[writable],
+                           stdin=subprocess.DEVNULL, stdout=log, stderr=log, cwd="/",
+                           start_new_session=True)
+        os.close(writable)
+        return os.fdopen(readable)
 
     def down(self):
         """Ends everything and waits until it is gone; nothing to do is fine."""
-        keeper = self.keeper_id()
-        if keeper:
-            os.kill(keeper, signal.SIGTERM)
-            self._wait_gone()
+        pid = self.keeper_id()
+        if pid:
+            handle = os.pidfd_open(pid)
+            signal.pidfd_send_signal(handle, signal.SIGTERM)
+            ended = select.select([handle], [], [], end_max)[0]
+            os.close(handle)
+            if not ended:
+                raise problem(f"the keeper of {self.here.place}, process {pid}, does not end")
+            if self.here.options.keep_files:
+                return
         if self.here.exists():  # the keeper was killed, or kept the files
             self.here.load()
             if not processes.end_all(lambda: processes.marked(self.here.place)):
                 raise problem(f"processes of {self.here.place} do not end: "
                               f"{processes.marked(self.here.place)}")
-            clear(self.here)
-
-    def _wait_gone(self):
-        until = time.monotonic() + end_max
-        while self.keeper_id():
-            if time.monotonic() > until:
-                raise problem(f"the keeper of {self.here.place} does not end")
-            time.sleep(0.01)
+            keeper.clear(self.here)
 
     def keeper_id(self):
         """The living keeper's process id, or 0."""

@@ -74,17 +74,9 @@ class daemons:
     def begin(self, name):
         if self.is_alive(name):
             return
-        how = {}
-        if name == "relay":
-            how = {"bufsize": 0}
         log = self.bed.path("log", f"{name}.out")
-        if name == "relay":
-            with open(log, "ab") as out:
-                self.running[name] = subprocess.Popen(
-                    self.command(name), stdin=subprocess.PIPE, stdout=out, stderr=out,
-                    env=self.environment, start_new_session=True, **how)
-        else:
-            self.running[name] = processes.begin(self.command(name), log, self.environment)
+        how = {"stdin": subprocess.PIPE, "bufsize": 0} if name == "relay" else {}
+        self.running[name] = processes.begin(self.command(name), log, self.environment, **how)
 
     def start(self, name):
         self.begin(name)
@@ -103,8 +95,6 @@ class daemons:
             return _answers(bed.munge_socket)
         if name == "mariadbd":
             return _answers(bed.mysql_socket)
-        if name in self.nodes():
-            return _answers(bed.ports[name])
         return _answers(bed.ports[name])
 
     def until(self, what, text, name=None):
@@ -171,10 +161,11 @@ class daemons:
         return "\n".join(words)
 
     def account(self):
-        """Clusters, projects and users into slurmdbd in one call."""
-        loaded = self.run(["sacctmgr", "-i", "load", f"file={self.bed.path('etc', 'accounts')}"])
-        if loaded.returncode != 0:
-            raise problem(f"sacctmgr load failed: {loaded.stdout}{loaded.stderr}")
+        """Clusters, projects and users into slurmdbd in one process."""
+        with open(self.bed.path("etc", "accounts")) as source:
+            done = self.run(["sacctmgr", "-i"], stdin=source)
+        if done.returncode != 0 or "rror" in done.stdout + done.stderr:
+            raise problem(f"sacctmgr failed: {done.stdout}{done.stderr}")
 
 
 def _answers(address):

@@ -3,6 +3,7 @@ import fcntl
 import json
 import os
 import pwd
+import select
 import selectors
 import shutil
 import signal
@@ -17,9 +18,10 @@ import shim
 import slurm_config
 import ssh
 from daemons import daemons
-from layout import layout, made_names, problem
+from layout import layout, made_directories, made_names, problem
 
 request_bytes_max = 65536
+said_bytes_max = 8000
 
 
 class must_end(Exception):
@@ -27,17 +29,28 @@ class must_end(Exception):
 
 
 class keeper:
-    def __init__(self, place, starter):
-        self.bed = layout(place).load()
+    def __init__(self, bed):
+        self.bed = bed
         self.told_to_end = False
-        # The process that runs `up` and our owner: whoever of them dies takes us along.
-        self.watched = [_process_handle(pid) for pid in (starter, self.bed.options.owner) if pid]
-        self.daemons = daemons(self.bed, self.check)
+        self.watched = []
+        self.daemons = daemons(bed, self.check)
         self.begun = self.lap_from = time.monotonic()
+
+    def told(self, *_):
+        self.told_to_end = True
+
+    def watch(self, pid):
+        """The end of this process is ours, too."""
+        if pid:
+            try:
+                self.watched.append(os.pidfd_open(pid))
+            except OSError:
+                raise problem(f"process {pid}, whom the bed would belong to, is gone") from None
+            return self.watched[-1]
 
     def check(self):
         """Called wherever we wait."""
-        if self.told_to_end or any(_readable(handle) for handle in self.watched):
+        if self.told_to_end or select.select(self.watched, [], [], 0)[0]:
             raise must_end()
 
     def lap(self, what):
@@ -62,11 +75,15 @@ class keeper:
         self.lap("munged")
         if how.accounting:
             all_of.wait_ready("mariadbd")
+            known = database.recall(bed, all_of.environment)
+            all_of.begin("slurmdbd")
             self.lap("mariadbd")
-            all_of.start("slurmdbd")
+            all_of.wait_ready("slurmdbd")
             self.lap("slurmdbd")
-            all_of.account()
-            self.lap("sacctmgr")
+            if not known:
+                all_of.account()
+                database.remember(bed, all_of.environment)
+                self.lap("sacctmgr")
         all_of.start("slurmctld")
         self.lap("slurmctld")
         for node in all_of.nodes():
@@ -74,7 +91,8 @@ class keeper:
         if how.ssh:
             ssh.wait_keys(making_keys)
             ssh.configure(bed)
-            os.makedirs("/run/sshd", exist_ok=True) if os.getuid() == 0 else None
+            if os.getuid() == 0:
+                os.makedirs("/run/sshd", exist_ok=True)  # sshd's own; it insists on it
             all_of.start("sshd")
             if how.relay:
                 all_of.start("relay")
@@ -86,8 +104,7 @@ class keeper:
 
     def make_directories(self):
         bed = self.bed
-        for name in ("etc", "run", "log", "state", "spool", "munge", "db", "ssh", "shim", "dev",
-                     "home"):
+        for name in made_directories:
             os.makedirs(bed.path(name), mode=0o755, exist_ok=True)
         os.chmod(bed.path("db"), 0o700)
         for node in self.daemons.nodes():
@@ -168,7 +185,7 @@ class keeper:
         gone = processes.end_all(lambda: processes.marked(self.bed.place)) and gone
         if not gone:
             print("some processes did not end", flush=True)
-        clear(self.bed)
+        clear(self.bed, self.bed.options.keep_files)
 
 
 def _line(connection):
@@ -179,19 +196,6 @@ def _line(connection):
             break
         text += some
     return text
-
-
-def _process_handle(pid):
-    try:
-        return os.pidfd_open(pid)
-    except OSError:
-        raise problem(f"process {pid}, to whom the bed would belong, is not there") from None
-
-
-def _readable(handle):
-    with selectors.SelectSelector() as pick:
-        pick.register(handle, selectors.EVENT_READ)
-        return bool(pick.select(0))
 
 
 def make_user(bed, user):
@@ -212,14 +216,13 @@ def make_user(bed, user):
     bed.save()
 
 
-def clear(bed):
+def clear(bed, keep_files=False):
     """Removes what the bed made: its accounts, its files, and its directory if it made that."""
     for user in bed.made_users:
         subprocess.run(["userdel", "--force", user], capture_output=True)
-    if bed.options.keep_files:
-        for name in ("keeper.pid", "run/keeper.sock"):
-            if os.path.exists(bed.path(name)):
-                os.unlink(bed.path(name))
+    bed.made_users = []
+    if keep_files:
+        bed.save()
         return
     for name in made_names:
         path = bed.path(name)
@@ -236,49 +239,49 @@ def clear(bed):
 
 def keep(place, starter, ready):
     """The keeper's whole life. `ready` is the pipe that `up` waits at: "ok" or what went wrong."""
-    processes.become_subreaper()
-    os.environ[processes.mark_name] = place
-    wakeup, bell = socket.socketpair()
-    bell.setblocking(False)
-    signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
-    one = keeper(place, starter)
-
-    def told(*_):
-        one.told_to_end = True
-
-    signal.signal(signal.SIGTERM, told)
-    signal.signal(signal.SIGINT, told)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
-    signal.signal(signal.SIGCHLD, lambda *_: None)
+    bed = layout(place).load()
     # Held for life: who can take it knows that no keeper is there, whatever keeper.pid says.
-    lock = open(one.bed.path("keeper.pid"), "w")
+    lock = open(bed.path("keeper.pid"), "w")
     fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     lock.write(f"{os.getpid()}\n")
     lock.flush()
-    said = "ended before it was up"
+    processes.become_subreaper()
+    os.environ[processes.mark_name] = bed.place
+    wakeup, bell = socket.socketpair()
+    bell.setblocking(False)
+    signal.set_wakeup_fd(bell.fileno(), warn_on_full_buffer=False)
+    one = keeper(bed)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, one.told)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    signal.signal(signal.SIGCHLD, lambda *_: None)
+    said = b"ended before it was up"
     try:
+        starter_handle = one.watch(starter)
+        one.watch(bed.options.owner)
         one.bring_up()
         listener = socket.socket(socket.AF_UNIX)
-        listener.bind(one.bed.keeper_socket)
-        os.chmod(one.bed.keeper_socket, 0o600)
+        listener.bind(bed.keeper_socket)
+        os.chmod(bed.keeper_socket, 0o600)
         listener.listen(16)
-        one.watched = one.watched[1:]  # `up` may go now
+        one.watched.remove(starter_handle)
         print(f"up: {(time.monotonic() - one.begun) * 1000:.0f} ms", flush=True)
         os.write(ready, b"ok")
         os.close(ready)
-        ready = -1
+        ready = None
         one.serve(listener, wakeup)
-    except must_end:
-        pass
-    except BrokenPipeError:
+    except (must_end, BrokenPipeError):
         pass
     except (problem, OSError, subprocess.SubprocessError) as failed:
-        said = str(failed)
-        print(said, file=sys.stderr, flush=True)
+        print(failed, flush=True)
+        said = str(failed).encode()[:said_bytes_max]
     finally:
-        if ready >= 0:
-            try:
-                os.write(ready, said.encode()[:8000])
-            except OSError:
-                pass
         one.end()
+        if ready is not None:
+            os.write(ready, said)
+
+
+if __name__ == "__main__":
+    # A child of nobody who would have to wait for our end.
+    if os.fork() == 0:
+        keep(sys.argv[1], int(sys.argv[2]), int(sys.argv[3]))

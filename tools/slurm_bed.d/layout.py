@@ -11,9 +11,11 @@ directory_bytes_max = 80
 nodes_max = 64
 # Below the ports that the kernel gives to outgoing connections, so that none takes ours meanwhile.
 ports_from, ports_to = 10000, 32000
-# What a bed makes inside DIR, and all that `down` removes there.
-made_names = ["bed.json", "keeper.pid", "keeper.log", "etc", "run", "log", "state", "spool",
-              "munge", "db", "ssh", "shim", "dev", "home"]
+made_directories = ["etc", "run", "log", "state", "spool", "munge", "db", "ssh", "shim", "dev",
+                    "home"]
+# What a bed makes inside DIR, and all that its end removes there; bed.json late, because it says
+# what remains to do when that is cut short.
+made_names = [*made_directories, "keeper.log", "bed.json", "keeper.pid"]
 
 
 @dataclasses.dataclass

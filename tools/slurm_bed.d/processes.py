@@ -25,9 +25,9 @@ def begin(words, log, environment, **how):
     """A daemon in the foreground. Only from the keeper's one thread: a child that dies with its
     parent dies with the parent's thread."""
     with open(log, "ab") as out:
-        return subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=out, stderr=out,
-                                env=environment, start_new_session=True,
-                                preexec_fn=_die_with_parent, **how)
+        return subprocess.Popen(words, stdout=out, stderr=out, env=environment,
+                                start_new_session=True, preexec_fn=_die_with_parent,
+                                **{"stdin": subprocess.DEVNULL, **how})
 
 
 def _stat(pid):

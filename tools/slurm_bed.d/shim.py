@@ -19,8 +19,9 @@ def begin_build(bed):
     if not compiler or not real:
         raise problem("the shim needs a C compiler" if real else "there is no sbatch")
     language = ["-x", "c"] if compiler.endswith("g++") else []
+    # Static, because every call loads it.
     return subprocess.Popen(
-        [compiler, *language, "-std=c11", "-O1", "-Wall", "-Wextra",
+        [compiler, *language, "-std=c11", "-O1", "-Wall", "-Wextra", "-static",
          f'-DREAL_DIR="{os.path.dirname(real)}"', os.path.join(here, "slurm_shim.c"), "-o",
          bed.path("shim", "slurm_shim")], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
 

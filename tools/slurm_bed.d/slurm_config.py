@@ -35,6 +35,7 @@ def slurm_conf(bed):
         # Else the daemons listen on every address.
         "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
         "SwitchType=switch/none",
+        "MailProg=/bin/true",
         "MpiDefault=none",
         "ReturnToService=2",
         "SchedulerType=sched/backfill",
@@ -106,15 +107,10 @@ def slurmdbd_conf(bed):
 
 
 def accounts(bed):
-    """What `sacctmgr load` takes: every account of the bed may use projects proj1 and proj2."""
-    users = list(dict.fromkeys([caller(), "root", *bed.options.users]))
-    lines = [f"Cluster - '{cluster_name}':Fairshare=1:QOS='normal'", "Parent - 'root'"]
-    for project in ("proj1", "proj2"):
-        lines.append(f"Account - '{project}':Description='{project}':Organization='{project}'")
-    for project in ("proj1", "proj2"):
-        lines.append(f"Parent - '{project}'")
-        lines += [f"User - '{user}':DefaultAccount='proj1'" for user in users]
-    return lines
+    """Lines for sacctmgr: every account of the bed may use projects proj1 and proj2."""
+    users = ",".join(dict.fromkeys([caller(), "root", *bed.options.users]))
+    return [f"add cluster {cluster_name}", "add account proj1,proj2",
+            f"add user {users} account=proj1,proj2 defaultaccount=proj1"]
 
 
 def write_all(bed):

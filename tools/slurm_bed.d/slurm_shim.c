@@ -2,8 +2,9 @@
  * it when a fault is ordered, else becomes the real command. Links to it lie in DIR/shim/bin.
  *
  *   DIR/shim/calls    one JSON line for each call: {"time","pid","command","fault","argv"}
- *   DIR/shim/faults   one order on each line; the first that fits the call and fires, counts:
+ *   DIR/shim/faults   one order on each line; the first that fires for a call, is done:
  *                       COMMAND FAULT [SECONDS] [next N | share P [seed S]]
+ *                     (N counts all calls of the command since the orders were given)
  *   DIR/shim/fired    how many calls each order has seen, so that `next` and `seed` hold over calls
  *
  * Faults are listed at `spoil`. A tiny program and not a script: every command pays for it.
