@@ -52,8 +52,9 @@ def remember(bed, environment):
     """Keeps what sacctmgr made for the next bed with the same users and the same Slurm."""
     kept = _dump_path(bed, environment)
     with tempfile.NamedTemporaryFile(dir=os.path.dirname(kept), delete=False) as out:
-        done = subprocess.run([*_client(bed, "mariadb-dump"), "--routines", "--databases",
-                               "slurm_acct_db"], stdout=out, env=environment, stderr=subprocess.PIPE)
+        done = subprocess.run(
+            [*_client(bed, "mariadb-dump"), "--routines", "--databases", "slurm_acct_db"],
+            stdout=out, env=environment, stderr=subprocess.DEVNULL)
     if done.returncode == 0:
         os.rename(out.name, kept)
     else:

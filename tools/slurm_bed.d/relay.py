@@ -140,7 +140,7 @@ class relay:
             way.closed = True
 
     def watch(self, one):
-        """Reads while there is room, writes while something waits; not registered without either."""
+        """Reads while there is room, writes while something waits."""
         mine, theirs = self.flows[one], self.flows[self.partner[one]]
         wanted = 0
         if not mine.ended and len(mine.waiting) < waiting_max:
