@@ -13,6 +13,7 @@ here = os.path.dirname(os.path.abspath(__file__))
 tools = os.path.join(here, "..", "..", "tools")
 sys.path.insert(0, os.path.join(tools, "slurm_bed.d"))
 
+import cgroup  # noqa: E402
 import processes  # noqa: E402
 from bed import bed  # noqa: E402
 from layout import problem  # noqa: E402
@@ -201,6 +202,27 @@ class slurm_bed_test(unittest.TestCase):
         with self.assertRaises(KeyError):
             pwd.getpwnam(user)
         self.no_trace(slurm.here.ports)
+
+
+    @unittest.skipIf(not cgroup.usable(), "needs root and cgroup version 1")
+    def test_a_job_beyond_its_memory_is_killed(self):
+        slurm = self.up(cgroup=True, cpus=1)
+        job = self.job(slurm, "--mem=60", "--wrap",
+                       "python3 -c 'x = bytearray(200 << 20); import time; time.sleep(1000)'")
+        wait_for(lambda: "OUT_OF_MEMORY" in slurm.run(
+            "sacct", "-nXP", "-j", job, "-o", "state").stdout, "sacct knows why it ended")
+        nodes = slurm.here.nodes
+        slurm.down()
+        left = [name for _, names, _ in os.walk(cgroup.mount_point) for name in names]
+        self.assertEqual([node for node in nodes if f"slurm_{node}" in left], [])
+
+    def test_lines_of_a_test_replace_our_own(self):
+        slurm = self.up(accounting=False, nodes=1, lines=[
+            "MaxJobId=3", "MinJobAge=2", "PartitionName=batch Nodes=ALL MaxTime=7 Default=YES"])
+        said = slurm.run("scontrol", "show", "config").stdout
+        self.assertRegex(said, r"(?m)^MaxJobId +=\s3$")
+        self.assertRegex(said, r"(?m)^MinJobAge +=\s2 sec$")
+        self.assertEqual(slurm.run("sinfo", "-h", "-p", "batch", "-o", "%l").stdout, "7:00\n")
 
 
 if __name__ == "__main__":

@@ -14,6 +14,7 @@ import socket
 import subprocess
 import sys
 
+import cgroup
 import keeper
 import processes
 import shim
@@ -82,6 +83,8 @@ class bed:
             raise problem(f"--nodes {how.nodes}: from 1 to {nodes_max}")
         if os.getuid() != 0 and (how.users or how.gpus):
             raise problem("--user and --gpus need root")
+        if how.cgroup and not cgroup.usable():
+            raise problem("--cgroup needs root and the controllers of cgroup version 1")
         if how.relay and not how.ssh:
             raise problem("--relay needs --ssh")
 

@@ -31,19 +31,16 @@ class daemons:
 
     # --- names -----------------------------------------------------------------------------------
 
-    def nodes(self):
-        return [f"node{n}" for n in range(1, self.bed.options.nodes + 1)]
-
     def all_names(self):
         how = self.bed.options
         return (["munged"] + (["mariadbd", "slurmdbd"] if how.accounting else []) +
-                ["slurmctld"] + self.nodes() + (["sshd"] if how.ssh else []) +
+                ["slurmctld"] + self.bed.nodes + (["sshd"] if how.ssh else []) +
                 (["relay"] if how.relay else []))
 
     def named(self, what):
         """`slurmd` means all nodes."""
         if what == "slurmd":
-            return self.nodes()
+            return self.bed.nodes
         if what not in self.all_names():
             raise problem(f"this bed has no '{what}': there are slurmd, "
                           f"{', '.join(self.all_names())}")

@@ -12,6 +12,7 @@ import subprocess
 import sys
 import time
 
+import cgroup
 import database
 import processes
 import shim
@@ -86,7 +87,7 @@ class keeper:
                 self.lap("sacctmgr")
         all_of.start("slurmctld")
         self.lap("slurmctld")
-        for node in all_of.nodes():
+        for node in bed.nodes:
             all_of.begin(node)
         if how.ssh:
             ssh.wait_keys(making_keys)
@@ -99,7 +100,7 @@ class keeper:
         if building:
             shim.wait_build(bed, building)
         self.lap("sshd and shim")
-        all_of.until(all_of.nodes_up, "all nodes are up", all_of.nodes()[0])
+        all_of.until(all_of.nodes_up, "all nodes are up", bed.nodes[0])
         self.lap("nodes")
 
     def make_directories(self):
@@ -107,7 +108,7 @@ class keeper:
         for name in made_directories:
             os.makedirs(bed.path(name), mode=0o755, exist_ok=True)
         os.chmod(bed.path("db"), 0o700)
-        for node in self.daemons.nodes():
+        for node in bed.nodes:
             os.makedirs(bed.path("spool", node), exist_ok=True)
         key = bed.path("munge", "key")
         if not os.path.exists(key):
@@ -217,7 +218,9 @@ def make_user(bed, user):
 
 
 def clear(bed, keep_files=False):
-    """Removes what the bed made: its accounts, its files, and its directory if it made that."""
+    """Removes what the bed made: its cgroups, accounts, files, and its directory if it made that."""
+    if bed.options.cgroup:
+        cgroup.clear(bed.nodes)
     for user in bed.made_users:
         subprocess.run(["userdel", "--force", user], capture_output=True)
     bed.made_users = []

@@ -34,6 +34,8 @@ class options:
     message_timeout: int = 10  # s
     gpus: int = 0  # of each node
     enforce: str = "NO"
+    cgroup: bool = False  # version 1; memory limits then hold
+    lines: list = dataclasses.field(default_factory=list)  # of slurm.conf, in place of ours
     keep_files: bool = False
 
 
@@ -50,6 +52,7 @@ class layout:
         self.ports = {}
         self.made_place = False
         self.made_users = []
+        self.nodes = []
 
     def path(self, *names):
         return os.path.join(self.place, *names)
@@ -83,6 +86,7 @@ class layout:
 
     def save(self):
         text = json.dumps({"options": dataclasses.asdict(self.options), "ports": self.ports,
+                           "nodes": self.nodes,
                            "made_place": self.made_place, "made_users": self.made_users}, indent=1)
         write(self.path("bed.json"), text + "\n")
 
@@ -91,7 +95,7 @@ class layout:
             kept = json.load(source)
         self.options = options(**kept["options"])
         self.ports, self.made_place = kept["ports"], kept["made_place"]
-        self.made_users = kept["made_users"]
+        self.made_users, self.nodes = kept["made_users"], kept["nodes"]
         return self
 
     def exists(self):
@@ -99,8 +103,11 @@ class layout:
 
     def choose_ports(self):
         names = ["slurmctld", "slurmdbd", "sshd", "relay"]
-        names += [f"node{n}" for n in range(1, self.options.nodes + 1)]
-        self.ports = dict(zip(names, free_ports(len(names))))
+        ports = free_ports(len(names) + self.options.nodes)
+        # Their cgroups, one name for each node, are the machine's: beds must not share them.
+        prefix = f"bed{ports[0]}n" if self.options.cgroup else "node"
+        self.nodes = [f"{prefix}{n}" for n in range(1, self.options.nodes + 1)]
+        self.ports = dict(zip(names + self.nodes, ports))
 
 
 def caller():

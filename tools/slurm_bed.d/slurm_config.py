@@ -3,6 +3,7 @@
 Every setting stands here because a private Slurm of one host failed or was slow without it."""
 import os
 
+import cgroup
 from layout import caller, write
 
 cluster_name = "bed"
@@ -28,9 +29,9 @@ def slurm_conf(bed):
         f"SlurmdLogFile={bed.path('log')}/slurmd-%n.log",
         "SlurmctldDebug=info",
         "SlurmdDebug=info",
-        "ProctrackType=proctrack/linuxproc",
-        "TaskPlugin=task/none",
-        "JobAcctGatherType=jobacct_gather/linux",
+        f"ProctrackType=proctrack/{'cgroup' if how.cgroup else 'linuxproc'}",
+        f"TaskPlugin=task/{'cgroup' if how.cgroup else 'none'}",
+        f"JobAcctGatherType=jobacct_gather/{'cgroup' if how.cgroup else 'linux'}",
         "JobAcctGatherFrequency=1",
         # Else the daemons listen on every address.
         "CommunicationParameters=NoCtldInAddrAny,NoInAddrAny",
@@ -72,10 +73,10 @@ def slurm_conf(bed):
         lines.append("JobSubmitPlugins=lua")
     if how.gpus:
         lines.append("GresTypes=gpu")
-    for number in range(1, how.nodes + 1):
+    for node in bed.nodes:
         gres = f" Gres=gpu:{gpu_type}:{how.gpus}" if how.gpus else ""
-        lines.append(f"NodeName=node{number} NodeHostname=localhost NodeAddr=127.0.0.1 "
-                     f"Port={bed.ports[f'node{number}']} CPUs={how.cpus} "
+        lines.append(f"NodeName={node} NodeHostname=localhost NodeAddr=127.0.0.1 "
+                     f"Port={bed.ports[node]} CPUs={how.cpus} "
                      f"RealMemory={how.memory}{gres} State=UNKNOWN")
     lines += [
         "PartitionName=batch Nodes=ALL Default=YES MaxTime=01:00:00 DefaultTime=00:05:00 State=UP",
@@ -113,10 +114,18 @@ def accounts(bed):
             f"add user {users} account=proj1,proj2 defaultaccount=proj1"]
 
 
+def _what(line):
+    """What a line sets: a key, or for NodeName and PartitionName the one of that name."""
+    key, _, value = line.partition("=")
+    return f"{key}={value.split()[0]}" if key in ("NodeName", "PartitionName") else key
+
+
 def write_all(bed):
     how = bed.options
-    write(bed.slurm_conf, "\n".join(slurm_conf(bed)) + "\n")
-    write(bed.path("etc", "cgroup.conf"), "CgroupPlugin=cgroup/v1\nCgroupAutomount=no\n")
+    given = {_what(line) for line in how.lines}
+    lines = [line for line in slurm_conf(bed) if _what(line) not in given] + how.lines
+    write(bed.slurm_conf, "\n".join(lines) + "\n")
+    write(bed.path("etc", "cgroup.conf"), "\n".join(cgroup.conf) + "\n")
     if how.accounting:
         write(bed.path("etc", "slurmdbd.conf"), "\n".join(slurmdbd_conf(bed)) + "\n", 0o600)
         write(bed.path("etc", "accounts"), "\n".join(accounts(bed)) + "\n")
@@ -127,5 +136,5 @@ def write_all(bed):
     if how.gpus:
         files = "gpu0" if how.gpus == 1 else f"gpu[0-{how.gpus - 1}]"
         write(bed.path("etc", "gres.conf"),
-              f"NodeName=node[1-{how.nodes}] Name=gpu Type={gpu_type} "
+              f"NodeName={','.join(bed.nodes)} Name=gpu Type={gpu_type} "
               f"File={bed.path('dev')}/{files}\n")
