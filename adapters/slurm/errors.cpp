@@ -14,11 +14,12 @@ namespace {
 constexpr std::size_t words_bytes_max = 400;
 /// Texts beyond this are a broken command's, not Slurm's.
 constexpr std::size_t lines_max = 200;
-constexpr std::string_view failed = "Batch job submission failed: ";
 
 bool contains(std::string_view text, std::string_view part) {
-  const auto at = std::search(text.begin(), text.end(), part.begin(), part.end(),
-                              [](char a, char b) { return equal_any_case({&a, 1}, {&b, 1}); });
+  const auto at =
+      std::search(text.begin(), text.end(), part.begin(), part.end(), [](char a, char b) {
+        return equal_any_case({&a, 1}, {&b, 1});
+      });
   return at != text.end();
 }
 
@@ -29,7 +30,7 @@ bool contains_any(std::string_view text, const std::array<std::string_view, Coun
 }
 
 /// The request went out and no readable answer came back.
-constexpr std::array<std::string_view, 17> answer_lost{
+constexpr std::array<std::string_view, 23> answer_lost{
     "Socket timed out on send/recv",
     "(receive failure)",
     "(send failure)",
@@ -39,124 +40,148 @@ constexpr std::array<std::string_view, 17> answer_lost{
     "Message receive failure",
     "Message send failure",
     "Communication shutdown failure",
+    "Unexpected missing socket",
     "Header lengths are longer than data received",
     "Insane message length",
     "Incompatible versions of client and server code",
+    "Connection timed out writing",
+    "Connection timed out reading",
+    "quiesce timeout",
+    "Kernel reported delayed socket error",
+    "shutting down and closing all communications",
     "Connection reset by peer",
     "Broken pipe",
     "Munge decode failed",
     "auth_g_verify",
     "RESPONSE_"};
 
-/// The controller was not reached, or turned the request away before it looked at the job.
-constexpr std::array<std::string_view, 26> never_arrived{
+/// The controller was not reached, or turned the request away before it made a job of it.
+constexpr std::array<std::string_view, 21> never_arrived{
     "(connect failure)",
     "Communication connection failure",
+    "Connection timed out establishing",
     "MaxJobCount limit",
-    "Resource temporarily unavailable",
+    "Unable to create job record, try again",
+    "Slurm job queue full",
+    "Job creation temporarily disabled",
     "temporarily unable to accept job",
-    "temporarily unable to contact",
+    "Resource temporarily unavailable",
     "Rate limit exceeded",
-    "rate limited",
     "in standby mode",
     "Protocol authentication error",
     "Munge encode failed",
-    "authentication credential",
-    "authentication plugin",
-    "Invalid authentication",
-    "fetch configuration",
-    "configuration source",
-    "Could not establish a configuration",
+    "Invalid authentication credential",
+    "Authentication credential",
+    "Token Generation failed",
+    "Can't find an address, check slurm.conf",
+    "Could not establish a configuration source",
     "Unable to process configuration file",
-    "error resolving",
-    "Unable to resolve",
-    "Name or service not known",
-    "Slurmctld is not responding",
-    "Slurm controller is not running",
-    "Job can not be submitted: controller is powering",
-    "All clusters down",
-    "Cannot allocate memory"};
+    "Failed to resolve",
+    "Name or service not known"};
 
-/// The site's limits, of which each may pass.
-constexpr std::array<std::string_view, 14> policy{
+/// The site's limits and states, of which each may pass.
+constexpr std::array<std::string_view, 19> policy{
     "Job violates accounting/QOS policy",
     "Requested partition configuration not available now",
     "Required partition not available",
+    "Partition in DOWN state",
     "System submissions disabled",
-    "submissions disabled",
     "Requested operation is presently disabled",
-    "QOSMaxSubmitJob",
-    "AssocMaxSubmitJob",
-    "AssocGrpSubmitJobsLimit",
-    "QOSGrpSubmitJobsLimit",
+    "Requested account has breached requested QOS usage threshold",
     "Requested nodes are busy",
     "Required node not available",
-    "Job dependency can't be checked now",
-    "Reservation not available now"};
+    "Required ports are in use",
+    "Licenses currently unavailable",
+    "Requested reservation is in use",
+    "Requested reservation not usable now",
+    "Job can not start due to maintenance reservation",
+    "Burst Buffer resource limit exceeded",
+    "Max powered up nodes reached",
+    "No eligible clusters for federated job",
+    "Immediate execution impossible",
+    "I/O error writing script/environment to file"};
 
-/// What no waiting changes.
-constexpr std::array<std::string_view, 56> permanent{
+/// What no waiting changes: the controller's words, then those of sbatch before it asks anybody.
+constexpr std::array<std::string_view, 74> permanent{
     "Invalid partition name",
     "No partition specified or system default partition",
+    "User's group not permitted to use this partition",
+    "Multiple partition job request not supported",
     "Invalid account",
-    "Invalid qos",
-    "Invalid reservation",
+    "Invalid or unknown association",
+    "Invalid qos specification",
+    "Invalid QOS specification",
+    "Invalid wckey",
+    "Access/permission denied",
+    "Access denied to requested reservation",
     "Requested reservation is invalid",
     "Requested node configuration is not available",
-    "More processors requested than permitted",
-    "More nodes requested than permitted",
-    "Node count specification invalid",
+    "Requested topology configuration is not available",
+    "Requested nodes not in this partition",
     "Invalid node name specified",
+    "Node count specification invalid",
+    "CPU count specification invalid",
+    "Task count specification invalid",
+    "Task distribution specification invalid",
+    "More processors requested than permitted",
+    "Requested more tasks than available processors",
+    "Cannot request more threads per core",
+    "Job size specification needs to be provided",
     "Memory required by task is not available",
     "Memory specification can not be satisfied",
     "Requested time limit is invalid",
     "Time limit specification required",
+    "Invalid time-min specification",
+    "Invalid time specified",
     "Invalid generic resource",
+    "Duplicate generic resource",
+    "Invalid GRES specification",
+    "Insufficient GRES available",
+    "Requested GRES option unsupported",
     "Invalid Trackable RESource",
-    "Invalid TRES",
-    "User's group not permitted to use this partition",
+    "RestrictedCoresPerGPU",
     "Invalid feature specification",
+    "Invalid preferred feature specification",
+    "Invalid extra constraints",
+    "Invalid cluster feature",
+    "Invalid cluster name",
+    "Invalid license specification",
     "Invalid job array specification",
-    "Access/permission denied",
-    "This does not look like a batch script",
-    "Batch script is empty",
-    "contains DOS line breaks",
-    "Unable to open file",
+    "Invalid mcs_label",
+    "Job dependency problem",
+    "Circular job dependency",
+    "Burst Buffer request invalid",
+    "Burst Buffer permission denied",
+    "X11 forwarding not available",
+    "Requested operation not supported on this system",
+    "Pathname of a file, directory or other parameter too long",
+    "Environment is missing in job",
+    "without the current working directory",
+    "Job script not specified",
     "Invalid user id",
     "Invalid group id",
-    "Invalid working directory",
-    "without the current working directory",
-    "Pathname of a file, directory or other parameter too long",
-    "Invalid license",
-    "Invalid wckey",
-    "Invalid cluster",
-    "Invalid burst buffer",
-    "Burst Buffer request invalid",
-    "Invalid job dependency",
-    "Job dependency problem",
-    "Job size specification needs to be provided",
-    "Task count specification invalid",
-    "Tasks per node",
-    "Invalid CPU",
-    "Invalid core",
+    "Invalid directive found in batch script",
+    "This does not look like a batch script",
+    "Batch script is empty",
+    "contains only whitespace",
+    "contains DOS line breaks",
+    "does not allow scripts that",
+    "Unable to open file",
+    "Script arguments not permitted",
     "Invalid --",
     "Invalid numeric value",
-    "Invalid time",
-    "Invalid begin time",
+    "invalid number of",
     "unrecognized option",
+    "unrecognised option",
     "invalid option",
-    "ambiguous option",
+    "ambiguous",
     "requires an argument",
-    "Invalid directive found in batch script",
-    "Required power management",
-    "Exclusive job allocation is not supported",
-    "Script arguments not permitted",
     "mutually exclusive"};
 
 /// Lines without what the commands put in front, in order, each once.
 std::vector<std::string_view> lines_of(std::string_view text) {
-  constexpr std::string_view commands[] = {"sbatch: ", "squeue: ", "sacct: ",    "sinfo: ",
-                                           "scontrol: ", "scancel: ", "sacctmgr: "};
+  constexpr std::string_view commands[] = {
+      "sbatch: ", "squeue: ", "sacct: ", "sinfo: ", "scontrol: ", "scancel: ", "sacctmgr: "};
   constexpr std::string_view levels[] = {"error: ", "fatal: ", "warning: "};
   std::vector<std::string_view> lines;
   while (!text.empty() && lines.size() < lines_max) {
@@ -247,14 +272,20 @@ submit_outcome judge_sbatch(int exit_code, std::string_view out, std::string_vie
 }
 
 failure judge_failure(int exit_code, std::string_view err) {
-  constexpr std::array<std::string_view, 14> silent{
-      "Unable to contact slurm controller", "Problem talking to the database",
-      "slurmdbd: Unable to",                "Connection refused",
-      "Connection timed out",               "No route to host",
-      "slurm_persist_conn_open",            "Unable to contact",
-      "Slurmctld is not responding",        "configuration source",
-      "fetch configuration",                "Unable to establish controller",
-      "temporarily unable",                 "communication failure"};
+  constexpr std::array<std::string_view, 14> silent{"Unable to contact slurm controller",
+                                                    "Problem talking to the database",
+                                                    "slurmdbd: Unable to",
+                                                    "Connection refused",
+                                                    "Connection timed out",
+                                                    "No route to host",
+                                                    "slurm_persist_conn_open",
+                                                    "Unable to contact",
+                                                    "Slurmctld is not responding",
+                                                    "configuration source",
+                                                    "fetch configuration",
+                                                    "Unable to establish controller",
+                                                    "temporarily unable",
+                                                    "communication failure"};
   constexpr std::array<std::string_view, 5> not_known_to_us{
       "Protocol authentication error", "Munge encode failed", "Munge decode failed",
       "Invalid authentication", "authentication credential"};
@@ -264,10 +295,11 @@ failure judge_failure(int exit_code, std::string_view err) {
       contains_any(err, never_arrived)) {
     return failure::unreachable;
   }
-  if (contains(err, "Invalid job id specified") || contains(err, "Invalid job id ")) {
-    return failure::no_such_job;
+  if (contains(err, "Invalid job id specified")) return failure::no_such_job;
+  if (contains(err, "already completing or completed") ||
+      contains(err, "Job has already finished")) {
+    return failure::already_ended;
   }
-  if (contains(err, "already completing or completed")) return failure::already_ended;
   if (contains(err, "Access/permission denied") || contains(err, "not owner") ||
       contains(err, "Permission denied")) {
     return failure::denied;

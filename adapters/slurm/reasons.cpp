@@ -106,7 +106,9 @@ std::string_view explain_reason(std::string_view reason) {
   if (const meaning* known = find_meaning(word)) return known->words;
   if (is_hold(reason)) return "the scheduler holds the job until it is released";
   const bool qos = word.starts_with("qos");
-  if (word.starts_with("qosmin")) return "the job asks for less than its quality of service demands";
+  if (word.starts_with("qosmin")) {
+    return "the job asks for less than its quality of service demands";
+  }
   if (is_limit_of_one_job(word)) {
     return qos ? "the job asks for more than its quality of service allows one job"
                : "the job asks for more than its account allows one job";

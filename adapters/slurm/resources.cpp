@@ -128,8 +128,7 @@ std::optional<std::vector<gpu_kind>> parse_gpus(std::string_view gres) {
     const auto colon = item.find(':');
     if (item.substr(0, colon) != "gpu") continue;
     if (colon != std::string_view::npos && colon + 1 == item.size()) return std::nullopt;
-    const auto kind =
-        parse_gpu_item(colon == std::string_view::npos ? "" : item.substr(colon + 1));
+    const auto kind = parse_gpu_item(colon == std::string_view::npos ? "" : item.substr(colon + 1));
     if (!kind) return std::nullopt;
     const auto same = std::find_if(kinds.begin(), kinds.end(),
                                    [&](const gpu_kind& k) { return k.type == kind->type; });

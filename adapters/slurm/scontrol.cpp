@@ -53,29 +53,37 @@ void for_each_shown(std::string_view text, std::string_view key, const Complete&
 }
 
 /// Keys of `scontrol show job`, where values may hold blanks and '='. A value ends where the next
-/// of these begins.
-constexpr std::string_view job_keys[] = {
-    "JobId", "ArrayJobId", "ArrayTaskId", "ArrayTaskThrottle", "HetJobId", "HetJobOffset",
-    "HetJobIdSet", "JobName", "UserId", "GroupId", "MCS_label", "Priority", "Nice", "Account",
-    "QOS", "WCKey", "JobState", "Reason", "FailedNode", "Dependency", "Requeue", "Restarts",
-    "BatchFlag", "Reboot", "ExitCode", "DerivedExitCode", "RunTime", "TimeLimit", "TimeMin",
-    "SubmitTime", "EligibleTime", "AccrueTime", "ResizeTime", "StartTime", "EndTime", "Deadline",
-    "PreemptEligibleTime", "PreemptTime", "SuspendTime", "SecsPreSuspend", "LastSchedEval",
-    "Scheduler", "Partition", "AllocNode:Sid", "ReqNodeList", "ExcNodeList", "NodeList",
-    "BatchHost", "SchedNodeList", "StepMgrEnabled", "NumNodes", "NumCPUs", "NumTasks",
-    "CPUs/Task", "ReqB:S:C:T", "TRES", "ReqTRES", "AllocTRES", "Socks/Node", "NtasksPerN:B:S:C",
-    "CoreSpec", "JOB_GRES", "MinCPUsNode", "MinMemoryNode", "MinMemoryCPU", "MinTmpDiskNode",
-    "Features", "DelayBoot", "Reservation", "OverSubscribe", "Contiguous", "Licenses",
-    "LicensesAlloc", "Network", "Command", "WorkDir", "AdminComment", "SystemComment", "Comment",
-    "Extra", "StdErr", "StdIn", "StdOut", "BatchFeatures", "BurstBuffer", "Container",
-    "ContainerID", "Power", "CpusPerTres", "MemPerTres", "TresBind", "TresFreq", "TresPerJob",
-    "TresPerNode", "TresPerSocket", "TresPerTask", "NtasksPerTRES", "MailUser", "MailType",
-    "Switches", "Shared", "SLUID", "SubmitLine", "SegmentSize", "Oversubscribe"};
+/// of these begins. A blank stands before and behind each.
+constexpr std::string_view job_keys =
+    " JobId ArrayJobId ArrayTaskId ArrayTaskThrottle HetJobId HetJobOffset HetJobIdSet "
+    "JobName UserId GroupId MCS_label Priority Nice Account QOS WCKey JobState Reason "
+    "FailedNode Dependency Requeue Restarts BatchFlag Reboot ExitCode DerivedExitCode "
+    "RunTime TimeLimit TimeMin SubmitTime EligibleTime AccrueTime ResizeTime StartTime "
+    "EndTime Deadline PreemptEligibleTime PreemptTime SuspendTime SecsPreSuspend "
+    "LastSchedEval Scheduler Partition AllocNode:Sid ReqNodeList ExcNodeList NodeList "
+    "BatchHost SchedNodeList StepMgrEnabled NumNodes NumCPUs NumTasks CPUs/Task "
+    "ReqB:S:C:T TRES ReqTRES AllocTRES Socks/Node NtasksPerN:B:S:C CoreSpec JOB_GRES "
+    "MinCPUsNode MinMemoryNode MinMemoryCPU MinTmpDiskNode Features DelayBoot "
+    "Reservation OverSubscribe Contiguous Licenses LicensesAlloc Network Command WorkDir "
+    "AdminComment SystemComment Comment Extra StdErr StdIn StdOut BatchFeatures "
+    "BurstBuffer Container ContainerID Power CpusPerTres MemPerTres TresBind TresFreq "
+    "TresPerJob TresPerNode TresPerSocket TresPerTask NtasksPerTRES MailUser MailType "
+    "Switches Shared SLUID SubmitLine SegmentSize ";
+
+/// Those that may hold blanks. The others end at the first one, so that a key of a later Slurm
+/// behind them does no harm.
+constexpr std::string_view free_text_keys =
+    " JobName Command WorkDir AdminComment SystemComment Comment Extra StdErr StdIn StdOut "
+    "Container SubmitLine ";
+
+bool is_among(std::string_view key, std::string_view keys) {
+  return keys.find(' ' + std::string(key) + ' ') != std::string_view::npos;
+}
 
 class key_values {
  public:
-  /// `keys` empty: values hold no blanks, and every word with '=' is a key.
-  explicit key_values(std::string_view record, bool values_hold_blanks) {
+  /// Without blanks in values every word with '=' is a key; with them, a known job's key.
+  key_values(std::string_view record, bool values_hold_blanks) {
     std::size_t at = 0;
     while (at < record.size()) {
       at = record.find_first_not_of(" \t\r\n", at);
@@ -84,13 +92,11 @@ class key_values {
       const std::string_view word = record.substr(at, stop - at);
       const auto equals = word.find('=');
       const std::string_view key = word.substr(0, equals);
-      const bool is_key =
-          equals != std::string_view::npos && equals != 0 &&
-          (!values_hold_blanks ||
-           std::find(std::begin(job_keys), std::end(job_keys), key) != std::end(job_keys));
+      const bool is_key = equals != std::string_view::npos && equals != 0 &&
+                          (!values_hold_blanks || is_among(key, job_keys));
       if (is_key) {
         items_.push_back({key, at + equals + 1, stop});
-      } else if (!items_.empty()) {
+      } else if (!items_.empty() && is_among(items_.back().key, free_text_keys)) {
         items_.back().end = stop;
       }
       at = stop;

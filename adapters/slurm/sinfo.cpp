@@ -9,16 +9,23 @@ namespace {
 
 /// Names of sinfo -O that every Slurm from 20.11 on knows. AllocMem has no letter in sinfo -o.
 enum column : std::size_t {
-  node, partition, state, cpus, memory, allocated_memory, gres, features, column_count
+  node,
+  partition,
+  state,
+  cpus,
+  memory,
+  allocated_memory,
+  gres,
+  features,
+  column_count
 };
-constexpr std::string_view names[column_count] = {"NodeList", "Partition", "StateCompact",
-                                                  "CPUsState", "Memory",   "AllocMem",
-                                                  "Gres",     "Features"};
+constexpr std::string_view names[column_count] = {
+    "NodeList", "Partition", "StateCompact", "CPUsState", "Memory", "AllocMem", "Gres", "Features"};
 
 /// In compact and long form. Sleeping (cloud) nodes wake up for a job, rebooting ones come back.
 constexpr std::array<std::string_view, 16> unusable{
-    "down",    "drain", "drained", "draining", "drng", "fail",  "failg",  "failing",
-    "failed",  "maint", "inval",   "unk",      "unknown", "error", "futr", "future"};
+    "down",   "drain", "drained", "draining", "drng",    "fail",  "failg", "failing",
+    "failed", "maint", "inval",   "unk",      "unknown", "error", "futr",  "future"};
 
 /// What stands behind the state's word (sinfo(1), NODE STATE CODES).
 constexpr std::string_view marks = "*~#!%$@^-+";

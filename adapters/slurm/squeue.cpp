@@ -6,13 +6,28 @@ namespace {
 
 /// Names of squeue -O that every Slurm from 20.11 on knows, free text last.
 enum column : std::size_t {
-  raw_id, shown_id, state, reason, partition, exit_code, submit_time, start_time, end_time,
-  node_count, cpu_count, tres_alloc, node_list, job_name, comment, standard_output, column_count
+  raw_id,
+  shown_id,
+  state,
+  reason,
+  partition,
+  exit_code,
+  submit_time,
+  start_time,
+  end_time,
+  node_count,
+  cpu_count,
+  tres_alloc,
+  node_list,
+  job_name,
+  comment,
+  standard_output,
+  column_count
 };
 constexpr std::string_view names[column_count] = {
-    "JobID",     "JobArrayID", "State",    "Reason",  "Partition",  "exit_code",
-    "SubmitTime", "StartTime", "EndTime",  "NumNodes", "NumCPUs",   "tres-alloc",
-    "NodeList",  "Name",       "Comment",  "StdOut"};
+    "JobID",      "JobArrayID", "State",   "Reason",   "Partition", "exit_code",
+    "SubmitTime", "StartTime",  "EndTime", "NumNodes", "NumCPUs",   "tres-alloc",
+    "NodeList",   "Name",       "Comment", "StdOut"};
 
 bool begins_row(std::string_view line) {
   return is_job_id(line.substr(0, line.find(column_end))) &&

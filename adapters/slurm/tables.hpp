@@ -44,8 +44,8 @@ struct queue_row {
   std::string partition;
   std::string node_list;
   time_point submitted_at;
-  time_point started_at;  ///< unset, or the planned start while it is pending
-  time_point ended_at;    ///< unset, or the planned end while it runs
+  time_point started_at;            ///< unset, or the planned start while it is pending
+  time_point ended_at;              ///< unset, or the planned end while it runs
   std::optional<exit_status> exit;  ///< only with an ended state
   int nodes = 0;
   int cpus = 0;
@@ -68,7 +68,7 @@ std::vector<std::string> sacct_fields(std::string_view helpformat);
 struct account_row {
   scheduler_job_id id;  ///< JobIDRaw without the step
   std::string step;
-  std::string state;    ///< Slurm's word, "CANCELLED by 1000" whole
+  std::string state;                ///< Slurm's word, "CANCELLED by 1000" whole
   std::optional<exit_status> exit;  ///< only with an ended state
   time_point submitted_at;
   time_point started_at;
@@ -78,8 +78,8 @@ struct account_row {
   int nodes = 0;
   int cpus = 0;
   tres allocated;
-  std::optional<microseconds> cpu_time;              ///< TotalCPU: user + system; of ended rows
-  std::optional<std::int64_t> memory_bytes_max;      ///< MaxRSS; of ended steps
+  std::optional<microseconds> cpu_time;          ///< TotalCPU: user + system; of ended rows
+  std::optional<std::int64_t> memory_bytes_max;  ///< MaxRSS; of ended steps
   std::string reason;
   std::string node_list;
   std::string name;
@@ -97,8 +97,8 @@ std::string sinfo_format();
 struct node_row {
   std::string node;
   std::string partition;
-  std::string state;    ///< compact form without its suffix: "idle", "mix", "drain", ...
-  bool usable = true;   ///< false: down, drained, failing, powered off for good, not responding
+  std::string state;   ///< compact form without its suffix: "idle", "mix", "drain", ...
+  bool usable = true;  ///< false: down, drained, failing, powered off for good, not responding
   int cpus = 0;
   int cpus_allocated = 0;
   std::int64_t memory_mb = 0;
@@ -114,18 +114,18 @@ struct partition_row {
   std::string state;  ///< "UP", "DOWN", "DRAIN", "INACTIVE"
   bool is_default = false;
   bool hidden = false;
-  duration time_limit;      ///< MaxTime
-  int nodes = 0;            ///< TotalNodes
-  int nodes_per_job_max = 0;          ///< MaxNodes; 0: no limit
-  int nodes_per_job_min = 0;          ///< MinNodes
-  int cpus_per_node_max = 0;          ///< MaxCPUsPerNode; 0: no limit
+  duration time_limit;                      ///< MaxTime
+  int nodes = 0;                            ///< TotalNodes
+  int nodes_per_job_max = 0;                ///< MaxNodes; 0: no limit
+  int nodes_per_job_min = 0;                ///< MinNodes
+  int cpus_per_node_max = 0;                ///< MaxCPUsPerNode; 0: no limit
   std::int64_t memory_mb_per_node_max = 0;  ///< MaxMemPerNode; 0: no limit
 };
 table<partition_row> parse_partitions(std::string_view text);
 
 /// What we need of `scontrol show config`.
 struct site_config {
-  std::string version;       ///< "22.05.8"
+  std::string version;  ///< "22.05.8"
   std::string cluster_name;
   seconds message_timeout{10};
   seconds min_job_age{300};

@@ -9,8 +9,12 @@ namespace ved::adapters::slurm {
 
 namespace {
 
-char lower(char c) { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-bool is_digit(char c) { return c >= '0' && c <= '9'; }
+char lower(char c) {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+bool is_digit(char c) {
+  return c >= '0' && c <= '9';
+}
 
 }  // namespace
 
@@ -110,10 +114,8 @@ bool is_ended(std::string_view state) {
     case pb::JOB_STATE_COMPLETED:
     case pb::JOB_STATE_FAILED:
     case pb::JOB_STATE_CANCELLED:
-    case pb::JOB_STATE_TIMEOUT:
-      return true;
-    default:
-      return false;
+    case pb::JOB_STATE_TIMEOUT: return true;
+    default: return false;
   }
 }
 
@@ -145,8 +147,8 @@ void for_each_record(std::string_view text, const record_shape& shape,
       begin = line.text.data();
     }
     end = line.text.data() + line.text.size();
-    separators += static_cast<std::size_t>(
-        std::count(line.text.begin(), line.text.end(), column_end));
+    separators +=
+        static_cast<std::size_t>(std::count(line.text.begin(), line.text.end(), column_end));
     if (separators < shape.separators) {
       if (record().size() > record_bytes_max) flush(damaged);
       continue;

@@ -42,8 +42,8 @@ std::optional<std::int64_t> scaled(std::string_view number, std::int64_t unit) {
   auto value = times(*whole, unit);
   if (!value || point == std::string_view::npos) return value;
   std::string_view after = number.substr(point + 1);
-  if (after.empty() || !std::all_of(after.begin(), after.end(),
-                                    [](char c) { return c >= '0' && c <= '9'; })) {
+  if (after.empty() ||
+      !std::all_of(after.begin(), after.end(), [](char c) { return c >= '0' && c <= '9'; })) {
     return std::nullopt;
   }
   after = after.substr(0, fraction_digits_max);

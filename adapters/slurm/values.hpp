@@ -21,8 +21,8 @@ std::optional<std::int64_t> parse_count(std::string_view text);
 std::optional<time_point> parse_moment(std::string_view text);
 
 /// "[DD-[HH:]]MM:SS[.mmm]", "DD-HH[:MM[:SS]]", "MM" (a limit without colon is minutes),
-/// "UNLIMITED"; "Partition_Limit", "NOT_SET", "NONE", "N/A" are a length of zero. "INVALID" (a clock
-/// that ran backwards) is nullopt.
+/// "UNLIMITED"; "Partition_Limit", "NOT_SET", "NONE", "N/A" are a length of zero. "INVALID" (a
+/// clock that ran backwards) is nullopt.
 struct duration {
   microseconds length{0};
   bool unlimited = false;
