@@ -218,7 +218,7 @@ def make_user(bed, user):
 
 
 def clear(bed, keep_files=False):
-    """Removes what the bed made: its cgroups, accounts, files, and its directory if it made that."""
+    """Removes what the bed made: cgroups, accounts, files, and its directory if it made that."""
     if bed.options.cgroup:
         cgroup.clear(bed.nodes)
     for user in bed.made_users:
