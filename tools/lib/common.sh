@@ -30,7 +30,7 @@ timed() {
 
 # Installs the Debian packages that are missing; needs root or sudo only if there are any.
 install_packages() {
-  local missing=() package
+  local missing=() package service
   for package in "$@"; do
     dpkg-query -W -f '${Status}' "$package" 2>/dev/null | grep -q 'ok installed' ||
       missing+=("$package")
@@ -46,8 +46,26 @@ install_packages() {
     as_root=(sudo)
   fi
   "${as_root[@]}" apt-get update -qq
-  "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
-    apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  # Programs are wanted, not services: none of the new ones starts, neither now nor at boot.
+  local policy=/usr/sbin/policy-rc.d done_well=yes
+  (
+    if [ ! -e "$policy" ]; then
+      trap '"${as_root[@]}" rm -f "$policy"' EXIT
+      printf '#!/bin/sh\nexit 101\n' | "${as_root[@]}" install -m 755 /dev/stdin "$policy"
+    fi
+    "${as_root[@]}" env DEBIAN_FRONTEND=noninteractive \
+      apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
+  ) || done_well=no
+  for package in "${missing[@]}"; do
+    case $package in
+      openssh-server) service=ssh ;;
+      mariadb-server) service=mariadb ;;
+      munge | slurmctld | slurmd | slurmdbd | prometheus) service=$package ;;
+      *) continue ;;
+    esac
+    "${as_root[@]}" systemctl disable "$service" >/dev/null 2>&1 || true
+  done
+  [ "$done_well" = yes ]
 }
 
 # build_tree PRESET TARGET...
