@@ -32,9 +32,8 @@ std::optional<row_id> read_id(std::string_view text) {
   return id;
 }
 
-bool begins_row(std::string_view line) {
-  const auto end = line.find(column_end);
-  return end != std::string_view::npos && read_id(line.substr(0, end)).has_value();
+bool is_row_id(std::string_view cell) {
+  return read_id(cell).has_value();
 }
 
 class row_reader {
@@ -164,8 +163,9 @@ table<account_row> parse_sacct(std::string_view text, const std::vector<std::str
     if (!text.empty()) damage(text);
     return found;
   }
+  const auto free_text = std::find(fields.begin(), fields.end() - 1, "JobName") - fields.begin();
   for_each_record(
-      text, {fields.size() - 1, false, begins_row},
+      text, {fields.size() - 1, static_cast<std::size_t>(free_text), false, is_row_id},
       [&](std::string_view record) {
         if (auto row = row_reader(fields, split(record, column_end)).read()) {
           found.rows.push_back(std::move(*row));

@@ -31,10 +31,8 @@ constexpr std::array<std::string_view, 16> unusable{
 constexpr std::string_view marks = "*~#!%$@^-+";
 constexpr std::string_view unusable_marks = "*$";
 
-bool begins_row(std::string_view line) {
-  const auto end = line.find(column_end);
-  return end != std::string_view::npos && end != 0 &&
-         line.substr(0, end).find_first_of(" \t") == std::string_view::npos;
+bool is_node_name(std::string_view cell) {
+  return !cell.empty() && cell.find_first_of(" \t") == std::string_view::npos;
 }
 
 /// "1/3/0/4": allocated, idle, other, total.
@@ -100,7 +98,7 @@ table<node_row> parse_sinfo(std::string_view text) {
   table<node_row> found;
   const auto damage = [&](std::string_view record) { count_damage(found, record); };
   for_each_record(
-      text, {column_count, true, begins_row},
+      text, {column_count, features, true, is_node_name},
       [&](std::string_view record) {
         if (auto row = read_row(record)) {
           found.rows.push_back(std::move(*row));

@@ -29,17 +29,14 @@ constexpr std::string_view names[column_count] = {
     "SubmitTime", "StartTime",  "EndTime", "NumNodes", "NumCPUs",   "tres-alloc",
     "NodeList",   "Name",       "Comment", "StdOut"};
 
-bool begins_row(std::string_view line) {
-  return is_job_id(line.substr(0, line.find(column_end))) &&
-         line.find(column_end) != std::string_view::npos;
-}
-
 /// squeue prints the status of wait(2) as one number; newer forms with a colon are read too.
 std::optional<exit_status> read_exit(std::string_view text) {
   if (text.find(':') != std::string_view::npos) return parse_exit(text);
   const auto status = parse_count(text);
   if (!status || *status > 0xffff) return std::nullopt;
-  return exit_status{static_cast<int>(*status >> 8), static_cast<int>(*status & 0x7f)};
+  // What sacct makes of it: with a signal the upper byte means nothing.
+  const int signal = static_cast<int>(*status & 0x7f);
+  return exit_status{signal == 0 ? static_cast<int>(*status >> 8) : 0, signal};
 }
 
 std::optional<queue_row> read_row(std::string_view record) {
@@ -93,7 +90,7 @@ table<queue_row> parse_squeue(std::string_view text) {
   table<queue_row> found;
   const auto damage = [&](std::string_view record) { count_damage(found, record); };
   for_each_record(
-      text, {column_count, true, begins_row},
+      text, {column_count, job_name, true, is_job_id},
       [&](std::string_view record) {
         if (auto row = read_row(record)) {
           found.rows.push_back(std::move(*row));

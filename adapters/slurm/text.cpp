@@ -136,7 +136,10 @@ void for_each_record(std::string_view text, const record_shape& shape,
   };
   while (!rest.empty()) {
     const text_line line = take_line(rest);
-    const bool begins = shape.begins(line.text);
+    const auto here =
+        static_cast<std::size_t>(std::count(line.text.begin(), line.text.end(), column_end));
+    const bool begins = here >= shape.separators_before_free_text && here > 0 &&
+                        shape.is_id(line.text.substr(0, line.text.find(column_end)));
     if (begin != nullptr && begins) flush(damaged);
     if (begin == nullptr) {
       if (!begins) {
@@ -147,8 +150,7 @@ void for_each_record(std::string_view text, const record_shape& shape,
       begin = line.text.data();
     }
     end = line.text.data() + line.text.size();
-    separators +=
-        static_cast<std::size_t>(std::count(line.text.begin(), line.text.end(), column_end));
+    separators += here;
     if (separators < shape.separators) {
       if (record().size() > record_bytes_max) flush(damaged);
       continue;

@@ -53,11 +53,13 @@ void count_damage(table<Row>& rows, std::string_view line) {
 }
 
 /// Puts records together: free text may hold newlines, so that a record ends where it has all its
-/// separators. A line that begins like a record always begins one.
+/// separators. A line that begins like a record always begins one: its first column is an id, and
+/// the columns before the free text are all there.
 struct record_shape {
   std::size_t separators = 0;
+  std::size_t separators_before_free_text = 0;
   bool separator_ends_it = false;  ///< the last separator is the record's last byte
-  bool (*begins)(std::string_view line) = nullptr;
+  bool (*is_id)(std::string_view cell) = nullptr;
 };
 /// Calls `complete` for each record, `damaged` for everything else, in order.
 void for_each_record(std::string_view text, const record_shape& shape,

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <algorithm>
+#include <string>
+
+#include "adapters/slurm/tables.hpp"
+
+namespace ved::tests {
+
+/// Writes a table with '|' where the commands are told to put their separator.
+inline std::string columns(std::string text) {
+  std::replace(text.begin(), text.end(), '|', adapters::slurm::column_end);
+  return text;
+}
+
+/// However a text is cut, the rows that are still read are the first of the whole one's, the same
+/// in every field (`same`), and nothing is lost without being counted.
+template <class Parse, class Same>
+bool survives_every_cut(const std::string& text, const Parse& parse, const Same& same) {
+  const auto whole = parse(text);
+  for (std::size_t length = 0; length < text.size(); ++length) {
+    const auto cut = parse(text.substr(0, length));
+    if (cut.rows.size() > whole.rows.size()) return false;
+    for (std::size_t i = 0; i < cut.rows.size(); ++i) {
+      if (!same(cut.rows[i], whole.rows[i])) return false;
+    }
+    const bool at_a_line = length == 0 || text[length - 1] == '\n' || text[length] == '\n';
+    if (!at_a_line && cut.damaged == 0 && cut.rows.size() < whole.rows.size()) return false;
+  }
+  return true;
+}
+
+}  // namespace ved::tests
