@@ -48,6 +48,12 @@ struct unknown_outcome {
 };
 using submit_outcome = std::variant<accepted, refused, not_sent, unknown_outcome>;
 
+/// A submission whose outcome is not known.
+struct lookup {
+  job_id job;
+  submission_token token;
+};
+
 /// Jobs that carry the token, lowest id first; live and ended ones.
 struct found {
   std::vector<scheduler_job_id> ids;
@@ -162,8 +168,7 @@ class scheduler {
   /// Submits each job once; `result[i]` belongs to `jobs[i]`.
   virtual std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) = 0;
   /// Looks submissions up by token in two independent sources.
-  virtual std::vector<find_outcome> find(std::span<const submission_token> tokens,
-                                         deadline until) = 0;
+  virtual std::vector<find_outcome> find(std::span<const lookup> what, deadline until) = 0;
   /// One query for all jobs. An error means: nothing is known about any of them.
   virtual result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) = 0;
   /// Cancels, holds, releases, suspends or resumes; idempotent.

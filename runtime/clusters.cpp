@@ -9,6 +9,7 @@
 
 #include "adapters/faulty/faulty_scheduler.hpp"
 #include "adapters/local/cluster.hpp"
+#include "runtime/slurm_cluster.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -82,6 +83,43 @@ result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
   return plan;
 }
 
+result<adapters::scheduler_factory> open_local(const cluster_config& cluster,
+                                               const cluster_environment& environment) {
+  auto options = local_options_of(cluster, environment);
+  std::error_code failed;
+  const std::filesystem::path directory = options.directory;
+  std::filesystem::create_directories(directory, failed);
+  // Jobs of another user must be able to pass through to their own directories.
+  if (!failed && !options.run_as.empty() && cluster.local.work_directory.empty())
+    std::filesystem::permissions(directory.parent_path(), std::filesystem::perms(0711), failed);
+  if (failed)
+    return fail(errc::unavailable, "cluster " + cluster.cluster_id.str() + ": cannot make " +
+                                       options.directory + ": " + failed.message());
+  auto opened = adapters::local::open_local_cluster(std::move(options));
+  if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
+  return adapters::local::make_local_factory(std::move(*opened));
+}
+
+result<adapters::scheduler_factory> open_by_type(const cluster_config& cluster,
+                                                 const cluster_environment& environment) {
+  const auto id = cluster.cluster_id;
+  switch (cluster.type) {
+    case scheduler_type::local: return open_local(cluster, environment);
+    case scheduler_type::slurm:
+      return open_slurm(
+          cluster, environment.clock,
+          [id, count = environment.count](std::string_view command, int times) {
+            count(id, command, times);
+          },
+          [&](const std::string& warning) { environment.warn(id, warning); });
+    case scheduler_type::moab:
+    case scheduler_type::ood: break;
+  }
+  return fail(errc::invalid, "cluster " + id.str() + ": this version has no adapter for "
+                             "scheduler type '" + to_string(cluster.type) +
+                             "'; configure type 'local' or 'slurm', or take the cluster out");
+}
+
 }  // namespace
 
 core::job::policy policy_of(const cluster_config& cluster) {
@@ -109,35 +147,20 @@ core::link::limits limits_of(const cluster_config& cluster) {
   // The local scheduler is part of this process: no one else pays for asking it.
   out.queries_per_minute_max =
       cluster.type == scheduler_type::local ? 0 : cluster.queries_per_minute_max;
+  out.submissions_per_minute_max = cluster.submissions_per_minute_max;
   return out;
 }
 
 result<adapters::scheduler_factory> open_cluster(const cluster_config& cluster,
                                                  const cluster_environment& environment) {
-  if (cluster.type != scheduler_type::local)
-    return fail(errc::invalid, "cluster " + cluster.cluster_id.str() + ": this version has no "
-                               "adapter for scheduler type '" + to_string(cluster.type) +
-                               "'; configure type 'local' or take the cluster out");
-  auto options = local_options_of(cluster, environment);
-  std::error_code failed;
-  const std::filesystem::path directory = options.directory;
-  std::filesystem::create_directories(directory, failed);
-  // Jobs of another user must be able to pass through to their own directories.
-  if (!failed && !options.run_as.empty() && cluster.local.work_directory.empty())
-    std::filesystem::permissions(directory.parent_path(), std::filesystem::perms(0711), failed);
-  if (failed)
-    return fail(errc::unavailable, "cluster " + cluster.cluster_id.str() + ": cannot make " +
-                                       options.directory + ": " + failed.message());
-  auto opened = adapters::local::open_local_cluster(std::move(options));
-  if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
-  auto factory = adapters::local::make_local_factory(std::move(*opened));
-  if (environment.fault_plan.empty()) return factory;
+  auto factory = open_by_type(cluster, environment);
+  if (!factory || environment.fault_plan.empty()) return factory;
   auto plan = parse_faults(environment.fault_plan);
   if (!plan) return fail(plan.error());
   auto faults = std::make_shared<adapters::faulty::fault_source>(
       *plan, environment.clock,
       [](milliseconds pause) { std::this_thread::sleep_for(pause); });
-  return adapters::faulty::make_faulty_factory(std::move(factory), std::move(faults));
+  return adapters::faulty::make_faulty_factory(std::move(*factory), std::move(faults));
 }
 
 }  // namespace ved::runtime

@@ -3,6 +3,7 @@
 #include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "actors/job/core.hpp"
@@ -23,6 +24,10 @@ struct cluster_environment {
   /// Faults to inject, for torture runs: "seed=7,reply_lost=0.1,..."; empty: none.
   std::string fault_plan;
   std::function<time_point()> clock;
+  /// A command of the scheduler was run, so many times; any thread.
+  std::function<void(const cluster_id&, std::string_view command, int times)> count;
+  /// Something that an operator should change.
+  std::function<void(const cluster_id&, const std::string& warning)> warn;
 };
 
 /// Opens the cluster's scheduler. errc::invalid when this version has no adapter for its type.

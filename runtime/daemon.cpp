@@ -98,10 +98,10 @@ class daemon::implementation {
       return fail(tokens.error());
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     clusters_ = active_clusters(settings);
+    start_numbers();
     if (auto opened = open_clusters(); !opened) return opened;
     start_actors();
     if (auto told = record_start(); !told) return told;
-    start_numbers();
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
     start_service();
     start_supervisor();
@@ -217,7 +217,15 @@ class daemon::implementation {
 
   result<void> open_clusters() {
     cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
-                                    options_.fault_plan, clock()};
+                                    options_.fault_plan, clock(), {}, {}};
+    environment.count = [numbers = numbers_](const cluster_id& cluster, std::string_view command,
+                                             int times) {
+      numbers->commands_run(cluster, command, times);
+    };
+    environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
+      log(actors::log_severity::warn, "cluster_warning",
+          {{"cluster_id", cluster.str()}, {"warning", warning}});
+    };
     if (!options_.fault_plan.empty())
       log(actors::log_severity::critical, "faults_are_injected", {{"plan", options_.fault_plan}});
     for (const auto& cluster : clusters_) {

@@ -37,10 +37,10 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void complete(const link_completion& done) {
     if (done.inventory) self_->state.inventory = done.inventory;
-    const auto before = self_->state.core->view().last_poll_at;
-    deliver(self_->state.core->complete(done.order, done.what, deps_.clock()));
-    const auto view = self_->state.core->view();
-    if (view.last_poll_at != before) deps_.poll_took(view.last_poll_took);
+    auto& core = *self_->state.core;
+    const auto before = core.last_poll_at();
+    deliver(core.complete(done.order, done.what, deps_.clock()));
+    if (core.last_poll_at() != before) deps_.poll_took(core.last_poll_took());
     pump();
   }
 

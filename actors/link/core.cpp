@@ -72,8 +72,18 @@ link::link(limits bounds, time_point now)
       next_find_(now),
       next_control_(now),
       next_inventory_(now),
-      query_budget_(bounds.queries_per_minute_max),
-      budget_at_(now) {}
+      query_rate_(bounds.queries_per_minute_max, now),
+      submission_rate_(bounds.submissions_per_minute_max, now) {}
+
+int rate::take(int wanted, time_point now) {
+  if (per_minute_ <= 0) return wanted;
+  const double earned = per_minute_ / 60e6 * static_cast<double>((now - at_).count());
+  left_ = std::min<double>(per_minute_, left_ + std::max(0.0, earned));
+  at_ = std::max(now, at_);
+  const int taken = std::clamp(static_cast<int>(left_), 0, wanted);
+  left_ -= taken;
+  return taken;
+}
 
 outputs link::want(const job_id& job, desired what, time_point now) {
   outputs out;
@@ -128,18 +138,6 @@ bool link::may_call(time_point now) const {
   return breaker_ == breaker::open && now >= open_until_;
 }
 
-bool link::take_query(time_point now) {
-  if (bounds_.queries_per_minute_max <= 0) return true;
-  const double per_us = bounds_.queries_per_minute_max / 60e6;
-  const double most = bounds_.queries_per_minute_max;
-  query_budget_ =
-      std::min(most, query_budget_ + per_us * static_cast<double>((now - budget_at_).count()));
-  budget_at_ = std::max(now, budget_at_);
-  if (query_budget_ < 1) return false;
-  query_budget_ -= 1;
-  return true;
-}
-
 order& link::start(outputs& out, time_point now) {
   order& made = out.orders.emplace_back();
   made.id = next_order_++;
@@ -170,6 +168,10 @@ void link::start_submit(outputs& out, time_point now) {
   if (submitting_) return;
   submit_order batch;
   while (!to_submit_.empty() && static_cast<int>(batch.items.size()) < bounds_.batch_max) {
+    if (const auto it = jobs_.find(to_submit_.front());
+        it != jobs_.end() && it->second.send == sending::waiting &&
+        submission_rate_.take(1, now) == 0)
+      break;
     const job_id job = std::move(to_submit_.front());
     to_submit_.pop_front();
     const auto it = jobs_.find(job);
@@ -192,7 +194,7 @@ void link::start_find(outputs& out, time_point now) {
     if (e.send == sending::in_flight && e.sent == token) continue;
     batch.items.emplace_back(job, token);
   }
-  if (batch.items.empty() || !take_query(now)) return;
+  if (batch.items.empty() || query_rate_.take(1, now) == 0) return;
   finding_ = true;
   next_find_ = now + bounds_.lookup_interval;
   start(out, now).what = std::move(batch);
@@ -201,7 +203,10 @@ void link::start_find(outputs& out, time_point now) {
 void link::start_control(outputs& out, time_point now) {
   if (controlling_ || now < next_control_ || to_control_.empty()) return;
   control_order batch;
-  for (const auto& job : next_round(to_control_, control_from_, bounds_.batch_max)) {
+  const int most = submission_rate_.take(
+      std::min(bounds_.batch_max, static_cast<int>(to_control_.size())), now);
+  if (most == 0) return;
+  for (const auto& job : next_round(to_control_, control_from_, most)) {
     const auto& c = *jobs_.at(job).wanted.control;
     batch.items.push_back({{job, c.id, c.token}, c.control});
   }
@@ -211,7 +216,7 @@ void link::start_control(outputs& out, time_point now) {
 }
 
 void link::start_poll(outputs& out, time_point now) {
-  if (polling_ || now < next_poll_ || followed_.empty() || !take_query(now)) return;
+  if (polling_ || now < next_poll_ || followed_.empty() || query_rate_.take(1, now) == 0) return;
   poll_order all;
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
@@ -225,7 +230,7 @@ void link::start_poll(outputs& out, time_point now) {
 
 void link::start_inventory(outputs& out, time_point now) {
   const bool probe = breaker_ == breaker::open;
-  if (taking_inventory_ || (now < next_inventory_ && !probe) || !take_query(now)) return;
+  if (taking_inventory_ || (now < next_inventory_ && !probe) || query_rate_.take(1, now) == 0) return;
   taking_inventory_ = true;
   next_inventory_ = now + bounds_.inventory_interval;
   start(out, now).what = inventory_order{};
@@ -281,7 +286,9 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
   } else if (std::holds_alternative<poll_order>(asked.what)) {
     polling_ = false;
     const auto* done = std::get_if<poll_done>(&answer);
-    queries_ += done != nullptr ? done->queries : 1;
+    const int asked_for = done != nullptr ? done->queries : 1;
+    queries_ += asked_for;
+    query_rate_.charge(asked_for - 1);
     on_poll(out, std::get<poll_order>(asked.what), answer, now);
   } else if (std::holds_alternative<control_order>(asked.what)) {
     controlling_ = false;

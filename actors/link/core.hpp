@@ -39,6 +39,23 @@ struct limits {
   microseconds breaker_open_for = seconds{30};
   int batch_max = 64;                ///< submissions, lookups or controls in one call
   int queries_per_minute_max = 120;  ///< polls, lookups and inventories; 0: no limit
+  int submissions_per_minute_max = 0;  ///< submissions and controls; 0: no limit
+};
+
+/// A number of events per minute: what was not used is kept for one minute at most.
+class rate {
+ public:
+  rate(int per_minute, time_point now) : per_minute_(per_minute), left_(per_minute), at_(now) {}
+
+  /// How many of `wanted` may happen now; they are used up. 0 per minute: no limit.
+  int take(int wanted, time_point now);
+  /// Something happened that nobody asked for; may go below zero.
+  void charge(int more) { left_ -= more; }
+
+ private:
+  int per_minute_;
+  double left_;
+  time_point at_;
 };
 
 /// What one job needs now; replaces what it needed before. All empty: nothing.
@@ -156,6 +173,8 @@ class link {
   outputs complete(order_id id, completion what, time_point now);
 
   status view() const;
+  time_point last_poll_at() const { return last_poll_at_; }
+  microseconds last_poll_took() const { return last_poll_took_; }
 
  private:
   enum class sending { no, waiting, in_flight, answered };
@@ -189,7 +208,6 @@ class link {
   };
 
   bool may_call(time_point now) const;
-  bool take_query(time_point now);
   order& start(outputs& out, time_point now);
   void start_submit(outputs& out, time_point now);
   void start_find(outputs& out, time_point now);
@@ -232,8 +250,8 @@ class link {
   std::string reason_;
   time_point open_until_;
   time_point down_since_;
-  double query_budget_ = 0;
-  time_point budget_at_;
+  rate query_rate_;
+  rate submission_rate_;
 
   time_point last_poll_at_;
   microseconds last_poll_took_{0};

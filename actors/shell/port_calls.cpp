@@ -134,12 +134,12 @@ order_result run_order(adapters::scheduler& port, const link::order& what,
             return {submit(port, o, spec_of, until), {}};
           },
           [&](const link::find_order& o) -> order_result {
-            std::vector<submission_token> tokens;
-            for (const auto& [id, token] : o.items) tokens.push_back(token);
-            const auto found = port.find(tokens, until);
+            std::vector<adapters::lookup> lookups;
+            for (const auto& [id, token] : o.items) lookups.push_back({id, token});
+            const auto found = port.find(lookups, until);
             link::find_done done;
-            for (std::size_t i = 0; i < tokens.size() && i < found.size(); ++i)
-              done.answers.push_back(translate(tokens[i], found[i]));
+            for (std::size_t i = 0; i < lookups.size() && i < found.size(); ++i)
+              done.answers.push_back(translate(lookups[i].token, found[i]));
             return {done, {}};
           },
           [&](const link::poll_order& o) -> order_result {

@@ -149,15 +149,14 @@ bool faulty_scheduler::is_forgotten(const submission_token& token) {
   return false;
 }
 
-std::vector<find_outcome> faulty_scheduler::find(std::span<const submission_token> tokens,
-                                                 deadline until) {
+std::vector<find_outcome> faulty_scheduler::find(std::span<const lookup> what, deadline until) {
   deliver_due();
   if (query_fails()) {
-    return std::vector<find_outcome>(tokens.size(), not_known{"query failed (injected)"});
+    return std::vector<find_outcome>(what.size(), not_known{"query failed (injected)"});
   }
-  std::vector<find_outcome> outcomes = inner_->find(tokens, until);
-  for (std::size_t i = 0; i < tokens.size(); ++i) {
-    if (is_forgotten(tokens[i])) outcomes[i] = absent{"injected"};
+  std::vector<find_outcome> outcomes = inner_->find(what, until);
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    if (is_forgotten(what[i].token)) outcomes[i] = absent{"injected"};
   }
   return outcomes;
 }

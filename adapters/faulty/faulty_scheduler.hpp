@@ -93,7 +93,7 @@ class faulty_scheduler final : public scheduler {
   faulty_scheduler(std::unique_ptr<scheduler> inner, std::shared_ptr<fault_source> faults);
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override;
-  std::vector<find_outcome> find(std::span<const submission_token> tokens, deadline until) override;
+  std::vector<find_outcome> find(std::span<const lookup> what, deadline until) override;
   result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) override;
   std::vector<control_outcome> control(std::span<const control_request> requests,
                                        deadline until) override;

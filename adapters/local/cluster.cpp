@@ -253,8 +253,8 @@ class local_scheduler final : public scheduler {
   std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override {
     return cluster_->submit(jobs, until);
   }
-  std::vector<find_outcome> find(std::span<const submission_token> tokens, deadline) override {
-    return cluster_->find(tokens);
+  std::vector<find_outcome> find(std::span<const lookup> what, deadline) override {
+    return cluster_->find(what);
   }
   result<poll_result> observe(std::span<const tracked_job> jobs, deadline) override {
     return cluster_->observe(jobs);

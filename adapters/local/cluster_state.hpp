@@ -68,7 +68,7 @@ class local_cluster {
   result<void> open();
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, scheduler::deadline until);
-  std::vector<find_outcome> find(std::span<const submission_token> tokens);
+  std::vector<find_outcome> find(std::span<const lookup> what);
   poll_result observe(std::span<const tracked_job> jobs);
   control_outcome control(const control_request& request);
   inventory take_inventory();

@@ -60,10 +60,10 @@ find_outcome local_cluster::find_one(const submission_token& token) {
   return not_known{"the spool " + spool_.directory() + " contradicts itself about this token"};
 }
 
-std::vector<find_outcome> local_cluster::find(std::span<const submission_token> tokens) {
+std::vector<find_outcome> local_cluster::find(std::span<const lookup> what) {
   std::vector<find_outcome> outcomes;
-  outcomes.reserve(tokens.size());
-  for (const submission_token& token : tokens) outcomes.push_back(find_one(token));
+  outcomes.reserve(what.size());
+  for (const lookup& one : what) outcomes.push_back(find_one(one.token));
   return outcomes;
 }
 

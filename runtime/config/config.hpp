@@ -151,15 +151,60 @@ struct ssh_config {
   int port = 22;
   std::string user;
   std::string key_file;
+  std::string passphrase_file;  ///< of key_file
+  std::string identity_agent;  ///< socket of an ssh agent; empty: SSH_AUTH_SOCK
   milliseconds timeout{30'000};
   milliseconds keepalive{30'000};
-  int pool_size = 5;
+  int pool_size = 5;  ///< commands at the same time, over one connection
   milliseconds pool_idle_timeout{300'000};
   std::string host_key_callback = "known_hosts";  ///< known_hosts, pinned, insecure
   std::string known_hosts_path;                   ///< empty: ~/.ssh/known_hosts
   std::string host_public_key;                    ///< pinned
 
   friend bool operator==(const ssh_config&, const ssh_config&) = default;
+};
+
+/// What a submission to Slurm asks for beside the job's own resources. Empty: not asked.
+struct slurm_wishes {
+  std::string partition;
+  std::string account;
+  std::string qos;
+  std::string constraint;
+  std::string reservation;
+  std::string licenses;
+  bool exclusive = false;
+  bool requeue = false;
+  std::vector<std::string> options;
+
+  friend bool operator==(const slurm_wishes&, const slurm_wishes&) = default;
+};
+
+/// A rule of the site: which jobs get what.
+struct slurm_rule_config {
+  std::string queue;
+  std::string offering;
+  std::string customer;
+  slurm_wishes set;
+
+  friend bool operator==(const slurm_rule_config&, const slurm_rule_config&) = default;
+};
+
+struct slurm_gpu_type_config {
+  std::string name;
+  std::string gres;
+
+  friend bool operator==(const slurm_gpu_type_config&, const slurm_gpu_type_config&) = default;
+};
+
+struct slurm_container_config {
+  std::string runtime;
+  std::string image_directory;
+  std::vector<std::string> bind_paths;
+  bool nv = true;
+  std::string overlay;
+  bool contain = false;
+
+  friend bool operator==(const slurm_container_config&, const slurm_container_config&) = default;
 };
 
 /// hpc.slurm
@@ -174,7 +219,19 @@ struct slurm_config {
   milliseconds job_poll_interval{10'000};
   milliseconds connection_timeout{30'000};
   int max_retries = 3;
+  std::string bin_directory;
+  std::string conf_file;
+  std::string job_directory = ".ved/jobs";
+  slurm_wishes wishes;  ///< its partition is default_partition
+  std::string gpu_option = "gpus-per-node";  ///< gpus-per-node, gres
+  milliseconds accounting_grace{15'000};
+  milliseconds runaway_after{900'000};
+  std::string never_starts = "report";  ///< report, cancel
+  milliseconds never_starts_after{600'000};
   ssh_config ssh;
+  slurm_container_config containers;
+  std::vector<slurm_rule_config> rules;
+  std::vector<slurm_gpu_type_config> gpu_types;
 
   friend bool operator==(const slurm_config&, const slurm_config&) = default;
 };
@@ -239,10 +296,11 @@ struct cluster_config {
   milliseconds poll_interval{10'000};
   /// Effective: link.connection_timeout, else the scheduler section's.
   milliseconds connection_timeout{30'000};
-  int io_workers = 2;
+  int io_workers = 4;
   int queue_max = 1'024;      ///< calls that wait for a worker
   int submit_batch_max = 64;  ///< submissions in one call
   int queries_per_minute_max = 60;
+  int submissions_per_minute_max = 0;  ///< submissions and controls; 0: no limit
   breaker_config breaker;
   /// A message may reach the scheduler this long after it was sent: a lookup that finds nothing
   /// counts only afterwards (Slurm: MessageTimeout, 10 s by default).

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 
 #include <algorithm>
+#include <set>
 #include <charconv>
 #include <cmath>
 #include <cstdio>
@@ -210,6 +211,26 @@ std::optional<std::string> is_name(const std::string& text) {
   if (text.size() <= 64 && !text.starts_with('.') && std::all_of(text.begin(), text.end(), allowed))
     return std::nullopt;
   return "1 to 64 letters, digits, '-', '_' or '.', not starting with '.'";
+}
+
+std::optional<std::string> is_option_value(const std::string& text) {
+  const bool printable = std::none_of(text.begin(), text.end(), [](unsigned char c) {
+    return c < 0x20 || c == 0x7f;
+  });
+  if (printable && !text.starts_with('-') && text.size() <= 1'024) return std::nullopt;
+  return "printable text that does not start with '-'";
+}
+
+std::optional<std::string> is_sbatch_option(const std::string& text) {
+  static const std::set<std::string_view> ours = {
+      "--parsable", "--job-name", "--comment", "--output", "--error", "--chdir", "--wrap",
+      "--array",    "--wait",     "--export",  "--test-only"};
+  const auto name = std::string_view(text).substr(0, text.find('='));
+  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; };
+  if (name.size() > 3 && name.starts_with("--") && !ours.contains(name) &&
+      std::all_of(name.begin(), name.end(), allowed) && !is_option_value(text.substr(2)))
+    return std::nullopt;
+  return "\"--name\" or \"--name=value\", and none that the daemon sets itself";
 }
 
 std::optional<std::string> is_url_path(const std::string& text) {

@@ -106,6 +106,7 @@ section describe(config_draft& draft);
 /// Parts of it, by concern.
 section describe_hpc(config_draft& draft);
 void describe_cluster(section& into, cluster_config& cluster);
+void describe_slurm(section& into, slurm_config& slurm);
 section describe_logging(logging_config& logging);
 section describe_metrics(metrics_config& metrics);
 section describe_http(http_config& http);
@@ -122,6 +123,10 @@ std::optional<std::string> is_network(const std::string& text);
 std::optional<std::string> is_http_url(const std::string& text);
 std::optional<std::string> is_name(const std::string& text);
 std::optional<std::string> is_url_path(const std::string& text);
+/// A value of a scheduler's option: printable, not starting with a dash.
+std::optional<std::string> is_option_value(const std::string& text);
+/// "--name" or "--name=value", and none of those that the daemon sets itself.
+std::optional<std::string> is_sbatch_option(const std::string& text);
 
 /// The value of a key as YAML; strings in double quotes. Nothing for refused secrets and for
 /// component levels that are not set.

@@ -24,6 +24,9 @@ void describe_link(section& into, cluster_config& c) {
   s.add("submit_batch_max", &c.submit_batch_max, "Submissions in one call.").range(1, 1'000);
   s.add("queries_per_minute_max", &c.queries_per_minute_max, "Queries of every kind.")
       .range(1, 60'000);
+  s.add("submissions_per_minute_max", &c.submissions_per_minute_max,
+        "Submissions and controls; 0: as many as the scheduler takes.")
+      .range(0, 1'000'000);
   s.add("message_timeout", &c.message_timeout,
         "The scheduler may act on a message this much later (Slurm: MessageTimeout).")
       .range(0, hour);
@@ -67,44 +70,6 @@ void describe_local(section& into, local_config& c) {
     return local_queue_section(sample);
   };
   s.lists.push_back(std::move(queues));
-}
-
-void describe_ssh(section& into, ssh_config& c) {
-  auto& s = into.open("ssh", "Where the commands run; an empty host: on this machine.");
-  s.add("host", &c.host, "Login or controller node.");
-  s.add("port", &c.port, "Its ssh port.").range(1, 65'535);
-  s.add("user", &c.user, "Empty: the daemon's own.").formed(is_name);
-  s.add("key_file", &c.key_file, "Private key, mode 0600.").formed(is_absolute_path);
-  s.add("timeout", &c.timeout, "For connecting.").range(100, hour);
-  s.add("keepalive", &c.keepalive, "Between two signs of life; 0s: none.").range(0, hour);
-  s.add("pool_size", &c.pool_size, "Connections.").range(1, 64);
-  s.add("pool_idle_timeout", &c.pool_idle_timeout, "Unused for longer: closed.").range(0, day);
-  s.add("host_key_callback", &c.host_key_callback, "How the host's key is checked.")
-      .one_of({"known_hosts", "pinned", "insecure"});
-  s.add("known_hosts_path", &c.known_hosts_path, "Empty: ~/.ssh/known_hosts.")
-      .formed(is_absolute_path);
-  s.add("host_public_key", &c.host_public_key, "The pinned key, as in known_hosts.");
-}
-
-void describe_slurm(section& into, slurm_config& c) {
-  auto& s = into.open("slurm", "scheduler_type slurm.");
-  s.not_used = later;
-  s.add("cluster_name", &c.cluster_name, "As in slurm.conf.");
-  s.add("controller_host", &c.controller_host, "Where slurmctld runs.");
-  s.add("controller_port", &c.controller_port, "Its port.").range(1, 65'535);
-  s.add("auth_method", &c.auth_method, "How to prove who we are.").one_of({"munge", "jwt"});
-  s.add("auth_token",
-        refused_secret{"the environment variable SLURM_JWT_TOKEN, or auth_token_file"},
-        "Refused here: set SLURM_JWT_TOKEN.");
-  s.add("auth_token_file", &c.auth_token_file, "File of the token, mode 0600.")
-      .formed(is_absolute_path);
-  s.add("default_partition", &c.default_partition, "Of jobs that name none.");
-  s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(second, day);
-  s.add("connection_timeout", &c.connection_timeout, "For one call.").range(100, hour);
-  s.add("max_retries", &c.max_retries, "As retry.max_retries, when that is not given.")
-      .range(0, 1'000)
-      .says("max_retries cannot be negative");
-  describe_ssh(s, c.ssh);
 }
 
 void describe_moab(section& into, moab_config& c) {

@@ -85,6 +85,8 @@ metrics::impl::impl(sources given)
                           "Copies of a job that ended at once because another one runs.")),
       poll_duration(histogram(registry, "hpc_scheduler_poll_duration_seconds",
                               "Duration of answered polls of a cluster's scheduler.")),
+      scheduler_commands(counter(registry, "hpc_scheduler_commands_total",
+                                 "Commands of a cluster's scheduler that were run.")),
       cluster_outages(counter(registry, "hpc_scheduler_outages_total",
                               "Times that a cluster's scheduler stopped answering.")),
       usage_sent(counter(registry, "hpc_usage_reports_sent_total", "Usage reports sent.")),
@@ -182,6 +184,12 @@ metrics::~metrics() = default;
 void metrics::poll_took(const cluster_id& cluster, microseconds took) {
   impl_->poll_duration.Add({{"cluster", cluster.str()}}, poll_seconds)
       .Observe(in_seconds(took.count()));
+}
+
+void metrics::commands_run(const cluster_id& cluster, std::string_view command, int times) {
+  impl_->scheduler_commands
+      .Add({{"cluster", cluster.str()}, {"command", std::string(command)}})
+      .Increment(times);
 }
 
 void metrics::actor_restarted(std::string_view name) {

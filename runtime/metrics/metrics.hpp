@@ -37,6 +37,8 @@ class metrics {
 
   /// A cluster has answered a poll.
   void poll_took(const cluster_id& cluster, microseconds duration);
+  /// Commands of the scheduler were run ("sbatch", "squeue").
+  void commands_run(const cluster_id& cluster, std::string_view command, int times);
   /// A supervisor has started an actor anew ("job", "link").
   void actor_restarted(std::string_view name);
   /// An answered request. `route` is the template with its parameters in braces, never a path.

@@ -54,6 +54,7 @@ struct metrics::impl {
   counters& claims_lost;
   // clusters
   histograms& poll_duration;
+  counters& scheduler_commands;
   counters& cluster_outages;
   // usage
   counters& usage_sent;

@@ -21,6 +21,7 @@ struct scheduler_features {
   bool suspend = true;
   bool steps = true;
   bool kill_supervisor = false;
+  bool tracks_orphans = true;          ///< also processes that left their session and parent
   bool same_token_is_same_job = true;  ///< submitting a token again finds the first job
   bool claims = true;                  ///< a second copy of a job id loses and names the winner
 };
@@ -71,7 +72,7 @@ class conversation {
   /// Submits and requires that it is accepted.
   adapters::tracked_job start(const adapters::submission& job);
   adapters::observation look(const adapters::tracked_job& job);
-  adapters::find_outcome find(const submission_token& token);
+  adapters::find_outcome find(const adapters::submission& job);
   adapters::control_outcome control(const adapters::tracked_job& job, pb::JobControl what);
   std::string output(const adapters::tracked_job& job,
                      adapters::output_stream stream = adapters::output_stream::standard_output);

@@ -81,8 +81,9 @@ observation conversation::look(const tracked_job& job) {
   return polled->observations.front();
 }
 
-find_outcome conversation::find(const submission_token& token) {
-  auto outcomes = port_->find(std::span(&token, 1), until());
+find_outcome conversation::find(const submission& job) {
+  const lookup one{job.job, job.token};
+  auto outcomes = port_->find(std::span(&one, 1), until());
   REQUIRE(outcomes.size() == 1);
   return outcomes.front();
 }

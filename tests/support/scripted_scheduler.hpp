@@ -98,16 +98,16 @@ class scripted_cluster {
       return out;
     }
 
-    std::vector<adapters::find_outcome> find(std::span<const submission_token> tokens,
+    std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                              deadline) override {
       auto& c = *cluster_;
       std::unique_lock lock(c.mutex_);
       c.wait_while(lock, c.queries_);
       std::vector<adapters::find_outcome> out;
-      for (const auto& token : tokens) {
+      for (const auto& asked : what) {
         adapters::found hits;
         for (const auto& one : c.jobs_)
-          if (one.token == token.str()) hits.ids.emplace_back(one.id);
+          if (one.token == asked.token.str()) hits.ids.emplace_back(one.id);
         if (c.queries_ == manner::failing)
           out.emplace_back(adapters::not_known{"no connection"});
         else if (hits.ids.empty())

@@ -63,9 +63,9 @@ class full_cluster final : public adapters::scheduler {
                                                deadline) override {
     return std::vector<adapters::submit_outcome>(jobs.size(), adapters::not_sent{"not today"});
   }
-  std::vector<adapters::find_outcome> find(std::span<const submission_token> tokens,
+  std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                            deadline) override {
-    return std::vector<adapters::find_outcome>(tokens.size(), adapters::not_known{"not today"});
+    return std::vector<adapters::find_outcome>(what.size(), adapters::not_known{"not today"});
   }
   result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
                                         deadline) override {

@@ -31,17 +31,17 @@ class cluster_port final : public adapters::scheduler {
     return out;
   }
 
-  std::vector<adapters::find_outcome> find(std::span<const submission_token> tokens,
+  std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                            deadline) override {
     std::vector<adapters::find_outcome> out;
-    for (const auto& token : tokens) {
+    for (const auto& asked : what) {
       if (truth_.down()) {
         out.emplace_back(adapters::not_known{"connection refused"});
         continue;
       }
       adapters::found hits;
       for (const auto& [id, one] : truth_.copies())
-        if (one.token == token && !one.lost) hits.ids.emplace_back(std::to_string(id));
+        if (one.token == asked.token && !one.lost) hits.ids.emplace_back(std::to_string(id));
       if (hits.ids.empty())
         out.emplace_back(adapters::absent{"queue, accounting"});
       else

@@ -21,9 +21,9 @@ class plain_scheduler final : public scheduler {
     }
     return outcomes;
   }
-  std::vector<find_outcome> find(std::span<const submission_token> tokens, deadline) override {
+  std::vector<find_outcome> find(std::span<const lookup> what, deadline) override {
     std::vector<find_outcome> outcomes;
-    for (const submission_token& token : tokens) {
+    for (const auto& [job, token] : what) {
       found hits;
       for (std::size_t i = 0; i < tokens_.size(); ++i) {
         if (tokens_[i] == token.str()) hits.ids.emplace_back(std::to_string(i + 1));
@@ -78,8 +78,8 @@ struct bench {
     return port.submit(std::span(&one, 1), until).front();
   }
   find_outcome find(int number) {
-    const submission_token token = job(number).token;
-    return port.find(std::span(&token, 1), until).front();
+    const lookup one{job(number).job, job(number).token};
+    return port.find(std::span(&one, 1), until).front();
   }
   result<poll_result> observe(int number) {
     const tracked_job one{scheduler_job_id("1"), job(number).token, job(number).job};

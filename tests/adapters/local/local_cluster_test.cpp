@@ -181,7 +181,7 @@ TEST_CASE("local scheduler: a submission that a crash cut short is no job", "[ad
   std::ofstream(files.job_file(token, "spec.tmp")) << "half";
   fixture.open();
   conversation talk(fixture);
-  CHECK(std::holds_alternative<absent>(talk.find(token)));
+  CHECK(std::holds_alternative<absent>(talk.find({.job = {}, .token = token, .attempt = 1, .spec = {}})));
   submission job = talk.shell_job("exit 0");
   job.token = token;
   CHECK(talk.wait_for_end(talk.start(job)).state == pb::JOB_STATE_COMPLETED);
@@ -197,7 +197,7 @@ TEST_CASE("local scheduler: a damaged job is neither absent nor run, and health 
   std::ofstream(files.job_file(token, "spec")) << "not a message";
   fixture.open();
   conversation talk(fixture);
-  CHECK(std::holds_alternative<not_known>(talk.find(token)));
+  CHECK(std::holds_alternative<not_known>(talk.find({.job = {}, .token = token, .attempt = 1, .spec = {}})));
   CHECK(talk.port().check_health(talk.until()).queue_access.find("vedamaged") != std::string::npos);
   submission job = talk.shell_job("exit 0");
   job.token = token;
@@ -302,7 +302,7 @@ TEST_CASE("local scheduler: a deadline that has passed sends nothing", "[adapter
   const auto outcomes =
       talk.port().submit(std::span(&job, 1), std::chrono::steady_clock::now() - seconds{1});
   CHECK(std::holds_alternative<not_sent>(outcomes.front()));
-  CHECK(std::holds_alternative<absent>(talk.find(job.token)));
+  CHECK(std::holds_alternative<absent>(talk.find(job)));
 }
 
 TEST_CASE("local scheduler: one spool serves one process object", "[adapters][local]") {
@@ -423,7 +423,7 @@ TEST_CASE("local scheduler: jobs outlive a killed daemon and its process group",
 
   fixture.open();
   conversation talk(fixture);
-  const find_outcome again = talk.find(asked.token);
+  const find_outcome again = talk.find(asked);
   REQUIRE(std::holds_alternative<found>(again));
   const tracked_job job{std::get<found>(again).ids.front(), asked.token, asked.job};
   talk.wait_for(job, pb::JOB_STATE_RUNNING);
@@ -448,7 +448,7 @@ TEST_CASE("local scheduler: old ended jobs are removed, up to a number and an ag
   if (options.ended_max == 1) talk.wait_for_end(first);
   talk.start(talk.shell_job("exit 0"));
   talk.wait_until("the first one is gone",
-                  [&] { return std::holds_alternative<absent>(talk.find(first.token)); });
+                  [&] { return std::holds_alternative<absent>(talk.find({first.job, first.token, 1, {}})); });
   const observation seen = talk.look(first);
   REQUIRE(std::holds_alternative<missing>(seen));
   CHECK(std::get<missing>(seen).confirmed);

@@ -1,0 +1,220 @@
+#include <sodium.h>
+
+#include <algorithm>
+
+#include "adapters/slurm/cluster_state.hpp"
+#include "adapters/slurm/job_script.hpp"
+
+namespace ved::adapters::slurm {
+namespace {
+
+/// What the remote side needs to end before our own deadline does.
+constexpr seconds end_slack{3};
+
+/// The port object of one worker: the cluster does the work.
+class slurm_scheduler : public scheduler {
+ public:
+  explicit slurm_scheduler(std::shared_ptr<slurm_cluster> cluster)
+      : cluster_(std::move(cluster)) {}
+
+  std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override {
+    return cluster_->submit(jobs, until);
+  }
+  std::vector<find_outcome> find(std::span<const lookup> what, deadline until) override {
+    return cluster_->find(what, until);
+  }
+  result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) override {
+    return cluster_->observe(jobs, until);
+  }
+  std::vector<control_outcome> control(std::span<const control_request> requests,
+                                       deadline until) override {
+    return cluster_->control(requests, until);
+  }
+  result<inventory> take_inventory(deadline until) override {
+    return cluster_->take_inventory(until);
+  }
+  health check_health(deadline until) override { return cluster_->check_health(until); }
+  result<output_chunk> read_output(const output_request& request, deadline until) override {
+    return cluster_->read_output(request, until);
+  }
+
+ private:
+  std::shared_ptr<slurm_cluster> cluster_;
+};
+
+std::string draw_nonce() {
+  static constexpr char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+  std::string out = "ved";
+  for (int i = 0; i < 20; ++i) out += digits[randombytes_uniform(32)];
+  return out;
+}
+
+}  // namespace
+
+std::shared_ptr<slurm_cluster> open_slurm_cluster(slurm_options options,
+                                                  std::shared_ptr<transport> way) {
+  return std::make_shared<slurm_cluster>(std::move(options), std::move(way));
+}
+
+scheduler_factory make_slurm_factory(std::shared_ptr<slurm_cluster> cluster) {
+  return [cluster = std::move(cluster)]() -> result<std::unique_ptr<scheduler>> {
+    return std::make_unique<slurm_scheduler>(cluster);
+  };
+}
+
+slurm_cluster::slurm_cluster(slurm_options options, std::shared_ptr<transport> way)
+    : options_(std::move(options)), way_(std::move(way)) {}
+
+const section& slurm_cluster::answer::of(const std::string& name) const {
+  static const section never;
+  const auto it = sections.find(name);
+  return it == sections.end() ? never : it->second;
+}
+
+program slurm_cluster::begin() const {
+  return program(options_.shell, draw_nonce());
+}
+
+slurm_cluster::answer slurm_cluster::run(program made, deadline until) {
+  answer out;
+  const auto left = std::chrono::duration_cast<seconds>(until - std::chrono::steady_clock::now());
+  const auto limit = std::max<std::int64_t>(1, (left - end_slack).count());
+  remote_command command;
+  command.line = shell_line(static_cast<int>(limit));
+  command.input = made.text();
+  const auto place = way_->place();
+  auto outcome = way_->run(command, until);
+  wipe(command.input);
+  if (const auto* none = std::get_if<command_not_started>(&outcome)) {
+    out.started = false;
+    out.problem = none->reason;
+    return out;
+  }
+  if (auto* cut = std::get_if<command_interrupted>(&outcome)) {
+    out.out = std::move(cut->out);
+    out.err = std::move(cut->err);
+    out.problem = cut->reason;
+    out.sections = split_sections(made.nonce(), out.out, out.err);
+    return out;
+  }
+  auto& done = std::get<command_finished>(outcome);
+  out.out = std::move(done.out);
+  out.err = std::move(done.err);
+  out.sections = split_sections(made.nonce(), out.out, out.err);
+  if (done.exit_code == 0 && done.signal == 0) return out;
+  out.problem = place + ": ";
+  if (done.exit_code == 124 || done.exit_code == 137 || done.signal != 0)
+    out.problem += "no answer within " + std::to_string(limit) + " s";
+  else
+    out.problem += "the shell ended with code " + std::to_string(done.exit_code) +
+                   (out.err.empty() ? "" : ": " + words_of(out.err));
+  return out;
+}
+
+void slurm_cluster::count(std::string_view command, int times) const {
+  if (options_.count) options_.count(command, times);
+}
+
+bool slurm_cluster::asks_accounting() const {
+  const std::lock_guard lock(mutex_);
+  return accounting_.value_or(true);
+}
+
+void slurm_cluster::note_accounting(failure what) {
+  const std::lock_guard lock(mutex_);
+  if (what == failure::no_accounting) accounting_ = false;
+  else if (what == failure::none) accounting_ = true;
+}
+
+std::vector<std::string> slurm_cluster::learn_fields(deadline until) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!fields_.empty()) return fields_;
+  }
+  auto made = begin();
+  made.add_section("fields", "sacct --helpformat");
+  const auto got = run(std::move(made), until);
+  count("sacct");
+  const auto& part = got.of("fields");
+  if (!part.complete || part.exit_code != 0) return {};
+  const std::lock_guard lock(mutex_);
+  fields_ = sacct_fields(part.out);
+  return fields_;
+}
+
+std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
+                                                    deadline until) {
+  auto made = begin();
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto& [job, control] = requests[i];
+    const auto id = quote(job.id.str());
+    const auto name = std::to_string(i);
+    const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
+    switch (control) {
+      case pb::JOB_CONTROL_CANCEL:
+        // The claim first: a copy that nobody knows of must not start afterwards.
+        made.add("mkdir -p " + directory + " && ln -s " + quote("cancelled:" + job.token.str()) +
+                 " " + directory + "/claim 2>/dev/null\n");
+        if (job.id.empty()) {
+          made.add_section(name, "readlink " + directory + "/claim");
+        } else {
+          made.add_section(name, "scancel " + id);
+          count("scancel");
+        }
+        break;
+      case pb::JOB_CONTROL_HOLD: made.add_section(name, "scontrol hold " + id); break;
+      case pb::JOB_CONTROL_RELEASE: made.add_section(name, "scontrol release " + id); break;
+      case pb::JOB_CONTROL_SUSPEND: made.add_section(name, "scontrol suspend " + id); break;
+      case pb::JOB_CONTROL_RESUME: made.add_section(name, "scontrol resume " + id); break;
+      default: made.add_section(name, "false"); break;
+    }
+    if (control != pb::JOB_CONTROL_CANCEL) count("scontrol");
+  }
+  const auto got = run(std::move(made), until);
+  std::vector<control_outcome> out;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto& part = got.of(std::to_string(i));
+    const auto& [job, control] = requests[i];
+    if (!part.complete) {
+      out.emplace_back(control_unknown{got.problem.empty() ? "no answer" : got.problem});
+      continue;
+    }
+    if (control == pb::JOB_CONTROL_CANCEL && job.id.empty()) {
+      if (part.out.starts_with("cancelled:")) out.emplace_back(control_done{});
+      else out.emplace_back(control_refused{"a copy of the job runs: " + words_of(part.out)});
+      continue;
+    }
+    const auto what = judge_failure(part.exit_code, part.err);
+    const bool ended = what == failure::already_ended || what == failure::no_such_job;
+    if (what == failure::none || (ended && control == pb::JOB_CONTROL_CANCEL))
+      out.emplace_back(control_done{});
+    else if (what == failure::unreachable || what == failure::authentication)
+      out.emplace_back(control_unknown{words_of(part.err)});
+    else
+      out.emplace_back(control_refused{words_of(part.err)});
+  }
+  return out;
+}
+
+result<output_chunk> slurm_cluster::read_output(const output_request& request, deadline until) {
+  const auto& job = request.job;
+  const std::string suffix = request.stream == output_stream::standard_output ? ".out" : ".err";
+  auto made = begin();
+  made.add("ved_file=\"$ved_jobs\"/" +
+           quote(job.job.str() + "/" + job.token.str() + "." + job.id.str() + suffix) + "\n");
+  made.add_section("size", "wc -c < \"$ved_file\"");
+  made.add_section("bytes", "tail -c +" + std::to_string(request.offset + 1) +
+                                " \"$ved_file\" | head -c " + std::to_string(request.bytes_max));
+  const auto got = run(std::move(made), until);
+  const auto& size = got.of("size");
+  const auto& bytes = got.of("bytes");
+  if (!size.complete || !bytes.complete)
+    return fail(errc::unavailable, "output of job " + job.job.str() + ": " + got.problem);
+  const auto there = size.exit_code == 0 ? parse_count(size.out.substr(0, size.out.find('\n')))
+                                         : std::nullopt;
+  if (!there)
+    return fail(errc::not_found, "job " + job.job.str() + " has no output: " + words_of(size.err));
+  return output_chunk{bytes.out, static_cast<std::uint64_t>(*there)};
+}
+
+}  // namespace ved::adapters::slurm

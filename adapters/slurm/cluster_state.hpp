@@ -1,0 +1,111 @@
+#pragma once
+
+#include <map>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <utility>
+#include <vector>
+
+#include "adapters/slurm/cluster.hpp"
+#include "adapters/slurm/errors.hpp"
+#include "adapters/slurm/site.hpp"
+#include "adapters/slurm/tables.hpp"
+
+/// Private to adapters/slurm: the cluster's shared state and one source file per question.
+namespace ved::adapters::slurm {
+
+/// What a job left in its directory.
+struct traces {
+  std::string claim;           ///< "<token>:<id>", "cancelled:<token>", or nothing
+  bool ended = false;          ///< it wrote how it ended
+  std::optional<int> exit_code;
+  std::string step;            ///< the step that failed
+  std::string lost_to;         ///< the claim that it lost to
+  bool no_claim = false;       ///< it could not make one
+  std::optional<microseconds> cpu_time;
+  time_point ended_at;         ///< when it wrote
+};
+/// Reads what `look` printed of one job: its claim, then its end record. Pure.
+traces parse_end(std::string_view text);
+
+class slurm_cluster {
+ public:
+  using deadline = scheduler::deadline;
+
+  slurm_cluster(slurm_options options, std::shared_ptr<transport> way);
+
+  std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until);
+  std::vector<find_outcome> find(std::span<const lookup> what, deadline until);
+  result<poll_result> observe(std::span<const tracked_job> jobs, deadline until);
+  std::vector<control_outcome> control(std::span<const control_request> requests, deadline until);
+  result<inventory> take_inventory(deadline until);
+  health check_health(deadline until);
+  result<output_chunk> read_output(const output_request& request, deadline until);
+
+ private:
+  /// What one exec brought. `problem` is empty when the program ran to its end.
+  struct answer {
+    bool started = true;
+    std::string problem;
+    std::string out;  ///< as it came
+    std::string err;
+    std::map<std::string, section> sections;
+
+    /// The section, or one that never began.
+    const section& of(const std::string& name) const;
+  };
+  /// What we remember of a followed job between two polls.
+  struct memory {
+    time_point ended_seen;       ///< when squeue first showed it ended
+    time_point runaway_seen;     ///< when accounting first called it alive against squeue
+    bool known = false;          ///< squeue showed it as ours at least once
+    std::optional<job_status> last;
+    std::optional<job_status> ended;  ///< squeue's last word, it may age out there
+  };
+  /// All that accounting knows of one job id, requeues summed up.
+  struct account {
+    std::string state;  ///< of the last record
+    job_status status;  ///< with usage
+    bool final = false;
+  };
+  struct watched;  // one job in the course of an observation
+
+  program begin() const;
+  answer run(program made, deadline until);
+  void count(std::string_view command, int times = 1) const;
+
+  bool asks_accounting() const;
+  void note_accounting(failure what);
+  /// The columns that this sacct has; asked once. Empty: it could not be asked.
+  std::vector<std::string> learn_fields(deadline until);
+  std::optional<refused> never_fits(const submission& what) const;
+  void add_submission(program& to, const submission& what) const;
+
+  std::string squeue_command() const;
+  std::string sacct_command(const std::string& selection) const;
+  bool is_ours(const tracked_job& job, const queue_row& row) const;
+  void see_in_queue(watched& job, const queue_row& row, time_point now);
+  void ask_second_source(const std::vector<watched*>& jobs, int& queries, deadline until);
+  void read_accounts(const std::vector<watched*>& jobs, const section& from) const;
+  static void add_record(account& to, const account_row& row);
+  observation conclude(watched& job, time_point now) const;
+  observation conclude_without_accounting(watched& job, time_point now) const;
+  observation still_ending(watched& job) const;
+
+  const slurm_options options_;
+  const std::shared_ptr<transport> way_;
+
+  std::timed_mutex observing_;  ///< one poll at a time; guards what `seen_` holds
+  mutable std::mutex mutex_;    ///< guards the rest
+  std::shared_ptr<const site> site_;  ///< of the last inventory; empty before the first
+  std::optional<bool> accounting_;    ///< empty: not known yet
+  std::vector<std::string> fields_;   ///< of sacct
+  bool renames_ = false;              ///< a plugin of the site rewrites job names
+  int queued_ = 0;                    ///< own jobs, at the last poll
+  int running_ = 0;
+  std::unordered_map<std::string, memory> seen_;  ///< by Slurm job id; followed jobs only
+};
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,95 @@
+#include <algorithm>
+#include <set>
+
+#include "adapters/slurm/cluster_state.hpp"
+
+namespace ved::adapters::slurm {
+namespace {
+
+/// How far back accounting is searched for a token: longer than any daemon stays away.
+constexpr seconds search_back{30 * 86'400};
+
+bool by_number(const scheduler_job_id& a, const scheduler_job_id& b) {
+  return a.str().size() != b.str().size() ? a.str().size() < b.str().size() : a.str() < b.str();
+}
+
+}  // namespace
+
+std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, deadline until) {
+  const auto fields = asks_accounting() ? learn_fields(until) : std::vector<std::string>{};
+  const bool accounting = !fields.empty();
+  bool renames = false;
+  {
+    const std::lock_guard lock(mutex_);
+    renames = renames_;
+  }
+  auto made = begin();
+  made.add_section("squeue", squeue_command());
+  count("squeue");
+  if (accounting) {
+    std::string names;
+    for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();
+    // A date is what sacct of every version reads; the zone of the login node hardly matters.
+    const auto since = to_rfc3339(options_.clock() - search_back).substr(0, 10);
+    // Where a plugin renames jobs, the whole submission line is what still names the token.
+    made.add_section("sacct", sacct_command("-X -S " + since +
+                                            (renames ? "" : " --name=" + quote(names))));
+    count("sacct");
+  }
+  // A job that started left its output file, whatever Slurm remembers of it.
+  std::string look = "cd \"$ved_jobs\" 2>/dev/null";
+  for (const auto& one : what)
+    look += "\nfor f in " + quote(one.job.str()) + "/" + quote(one.token.str()) +
+            ".*.out; do [ -e \"$f\" ] && echo \"$f\"; done";
+  made.add_section("files", look + "\n[ -d \"$ved_jobs\" ]");
+  const auto got = run(std::move(made), until);
+
+  const auto& queue = got.of("squeue");
+  const auto& files = got.of("files");
+  const auto failure_of = [](const section& part) {
+    return part.complete ? judge_failure(part.exit_code, part.err) : failure::unreachable;
+  };
+  const auto queue_says = failure_of(queue);
+  const auto accounts_say = accounting ? failure_of(got.of("sacct")) : failure::no_accounting;
+  if (accounting && got.of("sacct").complete) note_accounting(accounts_say);
+  const auto rows = parse_squeue(queue.out);
+  const auto accounts = parse_sacct(got.of("sacct").out, fields);
+  const bool queue_answers = queue_says == failure::none && rows.damaged == 0;
+  const bool accounts_answer = accounts_say == failure::none && accounts.damaged == 0;
+  const bool files_answer = files.complete && files.exit_code == 0;
+
+  std::vector<find_outcome> out;
+  for (const auto& one : what) {
+    const auto& token = one.token.str();
+    std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
+    for (const auto& row : rows.rows)
+      if (is_ours({row.id, one.token, one.job}, row)) ids.insert(row.id);
+    for (const auto& row : accounts.rows)
+      if (row.step.empty() && (row.name == token ||
+                               row.submit_line.find("ved:" + token) != std::string::npos))
+        ids.insert(row.id);
+    const std::string prefix = one.job.str() + "/" + token + ".";
+    for (std::size_t at = files.out.find(prefix); at != std::string::npos;
+         at = files.out.find(prefix, at + 1)) {
+      const auto from = at + prefix.size();
+      const auto id = files.out.substr(from, files.out.find('.', from) - from);
+      if (parse_count(id)) ids.insert(scheduler_job_id{id});
+    }
+    if (!ids.empty()) {
+      out.emplace_back(found{{ids.begin(), ids.end()}});
+    } else if (queue_answers && accounts_answer) {
+      out.emplace_back(absent{"squeue and sacct"});
+    } else if (queue_answers && files_answer) {
+      out.emplace_back(absent{accounting ? "squeue and the job directory; accounting does not answer"
+                                      : "squeue and the job directory"});
+    } else {
+      const auto& silent = !queue_answers ? queue : accounting ? got.of("sacct") : files;
+      out.emplace_back(not_known{!got.problem.empty() ? got.problem
+                              : silent.err.empty() ? "a query gave no whole answer"
+                                                   : words_of(silent.err)});
+    }
+  }
+  return out;
+}
+
+}  // namespace ved::adapters::slurm

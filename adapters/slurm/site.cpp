@@ -1,0 +1,147 @@
+#include "adapters/slurm/site.hpp"
+
+#include <algorithm>
+#include <set>
+
+#include "adapters/slurm/job_script.hpp"
+
+namespace ved::adapters::slurm {
+namespace {
+
+bool same_shape(const node_shape& shape, const node_row& node) {
+  return shape.cpus == node.cpus && shape.memory_mb == node.memory_mb && shape.gpus == node.gpus;
+}
+
+int gpus_of(const std::vector<gpu_kind>& kinds, const std::string& type) {
+  int out = 0;
+  for (const auto& kind : kinds)
+    if (type.empty() || kind.type == type) out += kind.count;
+  return out;
+}
+
+std::string amount(std::int64_t asked, const char* what, std::int64_t there) {
+  return std::to_string(asked) + " " + what + " asked, " + std::to_string(there) + " there";
+}
+
+/// The largest value over the partition's shapes.
+template <class Of>
+std::int64_t most(const partition& in, Of of) {
+  std::int64_t out = 0;
+  for (const auto& shape : in.shapes) out = std::max<std::int64_t>(out, of(shape));
+  return out;
+}
+
+}  // namespace
+
+site make_site(site_config config, const std::vector<partition_row>& partitions,
+               const std::vector<node_row>& nodes) {
+  site out;
+  out.config = std::move(config);
+  for (const auto& row : partitions) {
+    out.partitions[row.name].limits = row;
+    if (row.is_default) out.default_partition = row.name;
+  }
+  std::set<std::string> counted;
+  for (const auto& node : nodes) {
+    if (const auto it = out.partitions.find(node.partition); it != out.partitions.end()) {
+      auto& shapes = it->second.shapes;
+      const auto same = std::find_if(shapes.begin(), shapes.end(),
+                                     [&](const auto& shape) { return same_shape(shape, node); });
+      if (same != shapes.end()) ++same->nodes;
+      else shapes.push_back({1, node.cpus, node.memory_mb, node.gpus});
+    }
+    if (!counted.insert(node.node).second) continue;
+    out.cpus_total += node.cpus;
+    out.cpus_allocated += node.cpus_allocated;
+    out.memory_mb_total += node.memory_mb;
+    out.memory_mb_allocated += node.memory_mb_allocated;
+    out.gpus_total += gpus_of(node.gpus, {});
+  }
+  return out;
+}
+
+std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_options& options,
+                                     const site& there) {
+  const auto wishes = wishes_of(spec, options);
+  // A list of partitions is Slurm's to judge.
+  if (wishes.partition.find(',') != std::string::npos) return std::nullopt;
+  const auto& name = wishes.partition.empty() ? there.default_partition : wishes.partition;
+  if (name.empty())
+    return "no partition is named, and the site has no default partition";
+  const auto it = there.partitions.find(name);
+  // A partition may be hidden from this account's view and still take its jobs.
+  if (it == there.partitions.end()) return std::nullopt;
+  const auto& [limits, shapes] = it->second;
+  const std::string where = "partition " + name + ": ";
+  const auto& asked = spec.resources();
+  const int nodes = std::max(1, asked.nodes());
+  if (limits.nodes_per_job_max > 0 && nodes > limits.nodes_per_job_max)
+    return where + amount(nodes, "nodes", limits.nodes_per_job_max) + " for one job";
+  if (!limits.time_limit.unlimited && limits.time_limit.length > microseconds{0} &&
+      seconds{spec.max_runtime_seconds()} > limits.time_limit.length)
+    return where + "a time limit of " + std::to_string(spec.max_runtime_seconds()) +
+           " s is asked, the partition allows " +
+           std::to_string(std::chrono::duration_cast<seconds>(limits.time_limit.length).count()) +
+           " s";
+  if (limits.cpus_per_node_max > 0 && asked.cpu_cores_per_node() > limits.cpus_per_node_max)
+    return where + amount(asked.cpu_cores_per_node(), "cores per node", limits.cpus_per_node_max);
+  const auto memory_mb = std::int64_t{asked.memory_gb_per_node()} * 1024;
+  if (limits.memory_mb_per_node_max > 0 && memory_mb > limits.memory_mb_per_node_max)
+    return where + amount(memory_mb, "MB of memory per node", limits.memory_mb_per_node_max);
+  if (shapes.empty()) return std::nullopt;
+
+  std::string type = asked.gpu_type();
+  if (const auto known = options.gpu_types.find(type); known != options.gpu_types.end())
+    type = known->second;
+  if (asked.gpus_per_node() == 0) type.clear();
+  const auto& part = it->second;
+  const auto cpus_there = most(part, [](const auto& s) { return s.cpus; });
+  if (asked.cpu_cores_per_node() > cpus_there)
+    return where + amount(asked.cpu_cores_per_node(), "cores per node", cpus_there);
+  const auto memory_there = most(part, [](const auto& s) { return s.memory_mb; });
+  if (memory_mb > memory_there)
+    return where + amount(memory_mb, "MB of memory per node", memory_there);
+  const auto gpus_there = most(part, [&](const auto& s) { return gpus_of(s.gpus, type); });
+  if (asked.gpus_per_node() > gpus_there)
+    return where + amount(asked.gpus_per_node(),
+                          ("GPUs" + (type.empty() ? "" : " of type " + type) + " per node").c_str(),
+                          gpus_there);
+  int fitting = 0;
+  for (const auto& shape : shapes)
+    if (asked.cpu_cores_per_node() <= shape.cpus && memory_mb <= shape.memory_mb &&
+        asked.gpus_per_node() <= gpus_of(shape.gpus, type))
+      fitting += shape.nodes;
+  if (nodes > fitting)
+    return where + amount(nodes, "nodes with that many cores, memory and GPUs each", fitting);
+  return std::nullopt;
+}
+
+inventory to_inventory(const site& from) {
+  inventory out;
+  out.scheduler = "slurm " + from.config.version;
+  out.cpus_total = from.cpus_total;
+  out.cpus_allocated = from.cpus_allocated;
+  out.memory_mb_total = from.memory_mb_total;
+  out.memory_mb_allocated = from.memory_mb_allocated;
+  out.gpus_total = from.gpus_total;
+  for (const auto& [name, part] : from.partitions) {
+    auto& queue = out.queues.emplace_back();
+    queue.name = name;
+    queue.accepts_jobs = part.limits.state == "UP" || part.limits.state == "DOWN";
+    for (const auto& shape : part.shapes) queue.nodes += shape.nodes;
+    queue.cpus_per_node_max = static_cast<int>(most(part, [](const auto& s) { return s.cpus; }));
+    queue.memory_mb_per_node_max = most(part, [](const auto& s) { return s.memory_mb; });
+    queue.gpus_per_node_max =
+        static_cast<int>(most(part, [](const auto& s) { return gpus_of(s.gpus, {}); }));
+    if (!part.limits.time_limit.unlimited)
+      queue.time_limit_seconds =
+          std::chrono::duration_cast<seconds>(part.limits.time_limit.length).count();
+  }
+  // The default one first: readers take it for an example.
+  std::stable_sort(out.queues.begin(), out.queues.end(), [&](const auto& a, const auto& b) {
+    return (a.name == from.default_partition) > (b.name == from.default_partition);
+  });
+  return out;
+}
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,149 @@
+#include "runtime/config/schema.hpp"
+
+// hpc.slurm: how one Slurm cluster is reached, and the site's rules for its jobs.
+namespace ved::runtime {
+namespace {
+
+constexpr double second = 1'000;
+constexpr double hour = 3'600 * second;
+constexpr double day = 24 * hour;
+
+void describe_ssh(section& into, ssh_config& c) {
+  auto& s = into.open("ssh", "Where the commands run; an empty host: on this machine.");
+  s.add("host", &c.host, "Login or controller node.");
+  s.add("port", &c.port, "Its ssh port.").range(1, 65'535);
+  s.add("user", &c.user, "Empty: the daemon's own.").formed(is_name);
+  s.add("key_file", &c.key_file, "Private key (ed25519 or ecdsa), mode 0600. Empty: an agent's.")
+      .formed(is_absolute_path);
+  s.add("passphrase_file", &c.passphrase_file, "Of the key's passphrase, mode 0600.")
+      .formed(is_absolute_path);
+  s.add("identity_agent", &c.identity_agent, "Socket of an ssh agent. Empty: SSH_AUTH_SOCK.")
+      .formed(is_absolute_path);
+  s.add("timeout", &c.timeout, "For connecting.").range(100, hour);
+  s.add("keepalive", &c.keepalive, "Between two signs of life; 0s: none.").range(0, hour);
+  s.add("pool_size", &c.pool_size, "Commands at the same time, over the one connection.")
+      .range(1, 64);
+  s.add("pool_idle_timeout", &c.pool_idle_timeout, "Unused for longer: closed; 0s: never.")
+      .range(0, day);
+  s.add("host_key_callback", &c.host_key_callback, "How the host's key is checked.")
+      .one_of({"known_hosts", "pinned", "insecure"});
+  s.add("known_hosts_path", &c.known_hosts_path, "Empty: ~/.ssh/known_hosts.")
+      .formed(is_absolute_path);
+  s.add("host_public_key", &c.host_public_key, "The pinned key, as in known_hosts.");
+}
+
+/// What a submission asks for beside the job's own resources; of the cluster or of one rule.
+void describe_wishes(section& s, slurm_wishes& c) {
+  s.add("account", &c.account, "Account that jobs are charged to.").formed(is_option_value);
+  s.add("qos", &c.qos, "Quality of service.").formed(is_option_value);
+  s.add("constraint", &c.constraint, "Features of nodes.").formed(is_option_value);
+  s.add("reservation", &c.reservation, "Reservation.").formed(is_option_value);
+  s.add("licenses", &c.licenses, "Licenses.").formed(is_option_value);
+  s.add("exclusive", &c.exclusive, "Whole nodes.");
+  s.add("requeue", &c.requeue, "Slurm may start a job again, after a node failed. No: it fails.");
+  s.add("options", &c.options, "Further options of sbatch, as \"--name=value\".")
+      .formed(is_sbatch_option);
+}
+
+section rule_section(slurm_rule_config& c) {
+  section s;
+  s.add("queue", &c.queue, "Of jobs with this queue_name. Empty: any.");
+  s.add("offering", &c.offering, "With this offering_id. Empty: any.");
+  s.add("customer", &c.customer, "Of this customer_address. Empty: any.");
+  s.add("partition", &c.set.partition, "Partition.").formed(is_option_value);
+  describe_wishes(s, c.set);
+  return s;
+}
+
+section gpu_type_section(slurm_gpu_type_config& c) {
+  section s;
+  s.add("name", &c.name, "The job's gpu_type.").needed("name is required");
+  s.add("gres", &c.gres, "What slurm.conf calls it.")
+      .needed("gres is required")
+      .formed(is_option_value);
+  return s;
+}
+
+void describe_containers(section& into, slurm_container_config& c) {
+  auto& s = into.open("containers", "How jobs with a container_image run.");
+  s.add("runtime", &c.runtime, "apptainer, singularity or a path. Empty: what the node has.");
+  s.add("image_directory", &c.image_directory, "Where NAME.sif of the image NAME lies.")
+      .formed(is_absolute_path);
+  s.add("bind_paths", &c.bind_paths, "--bind each.");
+  s.add("nv", &c.nv, "--nv for jobs with GPUs.");
+  s.add("overlay", &c.overlay, "--overlay.");
+  s.add("contain", &c.contain, "--contain.");
+}
+
+template <class Item>
+list list_of(std::string name, std::string doc, std::vector<Item>& all, section (*of)(Item&)) {
+  list out;
+  out.name = std::move(name);
+  out.doc = std::move(doc);
+  auto* items = &all;
+  out.append = [items, of] { return of(items->emplace_back()); };
+  out.items = [items, of] {
+    std::vector<section> made;
+    for (auto& one : *items) made.push_back(of(one));
+    return made;
+  };
+  out.sample = [of] {
+    static Item sample;
+    return of(sample);
+  };
+  return out;
+}
+
+}  // namespace
+
+void describe_slurm(section& into, slurm_config& c) {
+  constexpr auto by_conf = "Slurm's commands find it in slurm.conf";
+  auto& s = into.open("slurm", "scheduler_type slurm: through its commands, here or by ssh.");
+  s.add("cluster_name", &c.cluster_name, "As in slurm.conf.").unused(by_conf);
+  s.add("controller_host", &c.controller_host, "Where slurmctld runs.").unused(by_conf);
+  s.add("controller_port", &c.controller_port, "Its port.").range(1, 65'535).unused(by_conf);
+  s.add("auth_method", &c.auth_method, "How to prove who we are.").one_of({"munge", "jwt"});
+  s.add("auth_token",
+        refused_secret{"the environment variable SLURM_JWT_TOKEN, or auth_token_file"},
+        "Refused here: set SLURM_JWT_TOKEN.");
+  s.add("auth_token_file", &c.auth_token_file, "File of the token, mode 0600.")
+      .formed(is_absolute_path);
+  s.add("default_partition", &c.default_partition,
+        "Of jobs that name none. \"default\": the one that slurm.conf marks so.")
+      .formed(is_option_value);
+  s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(second, day);
+  s.add("connection_timeout", &c.connection_timeout, "For one call.").range(100, hour);
+  s.add("max_retries", &c.max_retries, "As retry.max_retries, when that is not given.")
+      .range(0, 1'000)
+      .says("max_retries cannot be negative");
+  s.add("bin_directory", &c.bin_directory, "Of Slurm's commands. Empty: they are in PATH.")
+      .formed(is_absolute_path);
+  s.add("conf_file", &c.conf_file, "SLURM_CONF. Empty: the account's own.")
+      .formed(is_absolute_path);
+  s.add("job_directory", &c.job_directory,
+        "For output and claims of jobs, on a file system that all nodes share; "
+        "a relative path is below the account's home.");
+  describe_wishes(s, c.wishes);
+  s.add("gpu_option", &c.gpu_option, "The option of sbatch that asks for GPUs.")
+      .one_of({"gpus-per-node", "gres"});
+  s.add("accounting_grace", &c.accounting_grace,
+        "How long the end of a job waits for its accounting record.")
+      .range(0, hour);
+  s.add("runaway_after", &c.runaway_after,
+        "How long accounting may call a job alive that the controller does not know.")
+      .range(0, day);
+  s.add("never_starts", &c.never_starts,
+        "A job that Slurm says can never start: report it, or cancel it too.")
+      .one_of({"report", "cancel"});
+  s.add("never_starts_after", &c.never_starts_after, "How long Slurm must say so.").range(0, day);
+  describe_ssh(s, c.ssh);
+  describe_containers(s, c.containers);
+  s.lists.push_back(list_of<slurm_rule_config>(
+      "rules", "Site rules: jobs that match get what the rule sets; later ones win.", c.rules,
+      rule_section));
+  s.lists.push_back(list_of<slurm_gpu_type_config>(
+      "gpu_types", "Names of GPU types in jobs and in slurm.conf.", c.gpu_types,
+      gpu_type_section));
+}
+
+}  // namespace ved::runtime

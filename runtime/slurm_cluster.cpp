@@ -1,0 +1,83 @@
+#include "runtime/slurm_cluster.hpp"
+
+#include "adapters/process/transport.hpp"
+#include "adapters/slurm/cluster.hpp"
+#include "adapters/ssh/transport.hpp"
+
+namespace ved::runtime {
+namespace {
+
+namespace slurm = adapters::slurm;
+
+slurm::submission_defaults wishes_of(const slurm_wishes& from) {
+  return {from.partition,   from.account,  from.qos,       from.constraint, from.reservation,
+          from.licenses, from.exclusive, from.requeue,    from.options};
+}
+
+slurm::slurm_options options_of(const cluster_config& cluster) {
+  const auto& from = cluster.slurm;
+  slurm::slurm_options to;
+  to.cluster = cluster.cluster_id.str();
+  to.shell.bin_directory = from.bin_directory;
+  to.shell.conf_file = from.conf_file;
+  to.shell.token = from.auth_token;
+  to.shell.job_directory = from.job_directory;
+  to.defaults = wishes_of(from.wishes);
+  // The guide's default means the partition that slurm.conf marks as the default one.
+  if (from.default_partition != "default") to.defaults.partition = from.default_partition;
+  for (const auto& rule : from.rules)
+    to.rules.push_back({rule.queue, rule.offering, rule.customer, wishes_of(rule.set)});
+  for (const auto& type : from.gpu_types) to.gpu_types[type.name] = type.gres;
+  to.gres_for_gpus = from.gpu_option == "gres";
+  to.containers = {from.containers.runtime, from.containers.image_directory,
+                   from.containers.bind_paths, from.containers.nv, from.containers.overlay,
+                   from.containers.contain};
+  to.accounting_grace = from.accounting_grace;
+  to.runaway_after = from.runaway_after;
+  return to;
+}
+
+adapters::ssh_options ssh_options_of(const ssh_config& from) {
+  adapters::ssh_options to;
+  to.host = from.host;
+  to.port = from.port;
+  to.user = from.user;
+  to.key_file = from.key_file;
+  to.passphrase_file = from.passphrase_file;
+  to.identity_agent = from.identity_agent;
+  to.timeout = from.timeout;
+  to.keepalive = from.keepalive;
+  to.idle_timeout = from.pool_idle_timeout;
+  to.channels_max = from.pool_size;
+  to.host_keys = from.host_key_callback == "pinned"     ? adapters::host_key_policy::pinned
+                 : from.host_key_callback == "insecure" ? adapters::host_key_policy::insecure
+                                                        : adapters::host_key_policy::known_hosts;
+  to.known_hosts_path = from.known_hosts_path;
+  to.host_public_key = from.host_public_key;
+  return to;
+}
+
+}  // namespace
+
+result<adapters::scheduler_factory> open_slurm(
+    const cluster_config& cluster, std::function<time_point()> clock,
+    std::function<void(std::string_view command, int times)> count,
+    const std::function<void(const std::string& warning)>& warn) {
+  auto options = options_of(cluster);
+  options.clock = std::move(clock);
+  options.count = std::move(count);
+  std::shared_ptr<adapters::transport> way;
+  if (cluster.slurm.ssh.host.empty()) {
+    way = adapters::make_process_transport();
+  } else {
+    const auto how = ssh_options_of(cluster.slurm.ssh);
+    if (auto usable = adapters::check_ssh_options(how); !usable)
+      return fail_in("cluster " + cluster.cluster_id.str() + ": ssh", usable.error());
+    auto ssh = adapters::make_ssh_transport(how);
+    for (const auto& warning : ssh->status().warnings) warn(warning);
+    way = std::move(ssh);
+  }
+  return slurm::make_slurm_factory(slurm::open_slurm_cluster(std::move(options), std::move(way)));
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,20 @@
+#pragma once
+
+#include <functional>
+#include <string>
+#include <string_view>
+
+#include "adapters/scheduler.hpp"
+#include "runtime/config/config.hpp"
+
+namespace ved::runtime {
+
+/// Opens a Slurm cluster as its configuration says: through ssh when a host is given, else with
+/// commands of this machine. Connects nowhere yet. `count` hears of every command of Slurm that is
+/// run, `warn` of what an operator should change; both from any thread.
+result<adapters::scheduler_factory> open_slurm(
+    const cluster_config& cluster, std::function<time_point()> clock,
+    std::function<void(std::string_view command, int times)> count,
+    const std::function<void(const std::string& warning)>& warn);
+
+}  // namespace ved::runtime
