@@ -172,7 +172,9 @@ TEST_CASE("slurm words: without prefixes, on one line, each once", "[adapters][s
 
 TEST_CASE("slurm words: bounded and printable whatever comes", "[adapters][slurm]") {
   CHECK(words_of(std::string(100'000, 'x')).size() == 400);
-  CHECK(words_of(std::string(399, 'x') + "\u00e4").size() == 399);
+  std::string split(399, 'x');
+  split.append("\u00e4");
+  CHECK(words_of(split).size() == 399);
   REQUIRE(rc::check([](const std::string& bytes) {
     const std::string words = words_of(bytes);
     RC_ASSERT(words.size() <= 400u);
