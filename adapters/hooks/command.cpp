@@ -48,13 +48,10 @@ delivery_outcome run_command(const command_target& target, const delivery& what,
   switch (ran.how) {
     case ending::finished:
       return {ran.signal == 0 && ran.exit_code == 0, clean_detail(in_words(ran))};
-    case ending::not_started:
-      return {false, clean_detail(ran.reason)};
-    case ending::stopped:
-      return {false, "ended because the daemon stops"};
+    case ending::not_started: return {false, clean_detail(ran.reason)};
+    case ending::stopped: return {false, "ended because the daemon stops"};
     case ending::deadline:
-    case ending::too_much_output:
-      break;
+    case ending::too_much_output: break;
   }
   return {false, "no end within " + std::to_string(target.timeout.count()) + " ms: killed"};
 }

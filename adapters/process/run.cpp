@@ -241,9 +241,10 @@ outcome run(const program& what, const std::stop_token& stop) {
   outcome result;
   result.how = child.wait(what.until, interrupt.fd());
   if (result.how != ending::finished) {
-    // A process that left the group cannot be reached, but it reads nothing more from us.
-    [[maybe_unused]] const int emptied = ::ftruncate(input.get(), 0);
     child.end(what.kill_wait);
+    // A process that left the group cannot be reached, but it reads nothing more from us. Not
+    // earlier: nobody should take half of the input for the whole.
+    [[maybe_unused]] const int emptied = ::ftruncate(input.get(), 0);
   }
   const int status = child.reap();
   if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);

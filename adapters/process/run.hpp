@@ -17,12 +17,12 @@ struct program {
   std::vector<std::string> argv;         ///< the absolute path of the program first
   std::vector<std::string> environment;  ///< "NAME=value"
   std::string directory = "/";
-  std::string input;                     ///< on its standard input, as a file
-  std::size_t output_bytes_max = 0;      ///< of stdout and stderr each
-  bool merge_output = false;             ///< stderr goes where stdout goes, in order
-  bool cut_output = false;               ///< drop what is beyond the limit; else it ends the program
+  std::string input;                 ///< on its standard input, as a file
+  std::size_t output_bytes_max = 0;  ///< of stdout and stderr each
+  bool merge_output = false;         ///< stderr goes where stdout goes, in order
+  bool cut_output = false;           ///< drop what is beyond the limit; else it ends the program
   std::chrono::steady_clock::time_point until;
-  milliseconds kill_wait{0};             ///< between TERM and KILL; 0: KILL at once
+  milliseconds kill_wait{0};  ///< between TERM and KILL; 0: KILL at once
 };
 
 /// Why we stopped looking at a program.

@@ -12,8 +12,7 @@ namespace {
 
 using process::ending;
 
-void put(std::vector<std::string>& environment, const std::string& name,
-         const std::string& value) {
+void put(std::vector<std::string>& environment, const std::string& name, const std::string& value) {
   std::erase_if(environment, [&](const auto& one) { return one.starts_with(name + "="); });
   environment.push_back(name + "=" + value);
 }
@@ -59,15 +58,13 @@ class process_transport final : public transport {
     switch (ran.how) {
       case ending::finished:
         return command_finished{ran.exit_code, ran.signal, std::move(ran.out), std::move(ran.err)};
-      case ending::not_started:
-        return command_not_started{place() + ": " + ran.reason};
+      case ending::not_started: return command_not_started{place() + ": " + ran.reason};
       case ending::too_much_output:
         return command_interrupted{place() + ": the command wrote more than " +
                                        std::to_string(what.output_bytes_max) + " bytes: killed",
                                    std::move(ran.out), std::move(ran.err)};
       case ending::deadline:
-      case ending::stopped:
-        break;
+      case ending::stopped: break;
     }
     return command_interrupted{place() + ": the command had not ended at its deadline: killed",
                                std::move(ran.out), std::move(ran.err)};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/prctl.h>
@@ -56,6 +57,7 @@ class child_process {
     pid_ = ::fork();
     if (pid_ == 0) {
       ::prctl(PR_SET_PDEATHSIG, SIGKILL);
+      ::dup2(::open("/dev/null", O_WRONLY), 1);
       if (::getppid() != parent) ::_exit(1);
       ::execv(words[0], words.data());
       ::_exit(127);
@@ -125,9 +127,7 @@ class ssh_server {
     }
     REQUIRE(running());
   }
-  ~ssh_server() {
-    if (getenv("SHOWLOG")) fprintf(stderr, "%s", log().c_str());
-    stop(); }
+  ~ssh_server() { stop(); }
 
   int port() const { return port_; }
   std::string path(const std::string& name) const { return (dir_.path() / name).string(); }

@@ -18,7 +18,9 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-steady::time_point in(milliseconds from_now) { return steady::now() + from_now; }
+steady::time_point in(milliseconds from_now) {
+  return steady::now() + from_now;
+}
 
 command_outcome run(const std::string& line, const std::string& input = "",
                     milliseconds within = milliseconds{60'000}) {
