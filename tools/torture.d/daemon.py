@@ -8,31 +8,8 @@ import time
 crash_points = ["before_append", "after_intent", "after_append", "before_submit", "after_submit"]
 start_max = 15.0  # seconds until the port file stands
 
+# What every site adds to its own.
 configuration = """
-hpc:
-  enabled: true
-  scheduler_type: local
-  cluster_id: here
-  job_service:
-    max_concurrent_jobs: 100000
-  link:
-    poll_interval: 150ms
-    connection_timeout: 500ms
-    message_timeout: 200ms
-    vanish_grace: 500ms
-    queries_per_minute_max: 60000
-    breaker_failures: 3
-    breaker_open_for: 300ms
-  local:
-    cpus: 48
-    memory_mb: 100000
-    kill_wait: 1s
-  retry:
-    max_retries: 5
-    initial_backoff: 50ms
-    max_backoff: 400ms
-  audit:
-    log_path: {place}/audit.log
 hooks:
   - name: torture
     callbacks: [failed, cancelled, timeout]
@@ -66,9 +43,10 @@ class daemon:
         self.problems = []  # violations, in words
         self.lives = 0
 
-    def initialise(self):
+    def initialise(self, site):
+        """`site`: the configuration of the cluster."""
         with open(self.config, "w") as out:
-            out.write(configuration.format(place=self.place))
+            out.write(site + configuration.format(place=self.place))
         made = subprocess.run([self.ved, "init", "--state", self.state], check=True,
                               capture_output=True, text=True)
         for line in made.stdout.splitlines():

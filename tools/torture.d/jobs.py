@@ -6,6 +6,7 @@ natural_ends = {
     "quick": ("completed", 0, 0),
     "sleep": ("completed", 0, 0),
     "long": ("completed", 0, 0),
+    "wide": ("completed", 0, 0),
     "steps": ("completed", 0, 0),
     "litter": ("completed", 0, 0),
     "fail": ("failed", None, 0),
@@ -35,6 +36,9 @@ class job:
 
 
 class job_maker:
+    kinds = {"quick": 30, "sleep": 25, "long": 4, "steps": 8, "litter": 3, "fail": 12,
+             "signal": 10, "missing": 4, "refused": 4}
+
     def __init__(self, draw, place):
         self.draw, self.place, self.count, self.limits = draw, place, 0, 0
         self.effects = os.path.join(place, "effects")
@@ -42,8 +46,7 @@ class job_maker:
 
     def job(self, round_number, rounds):
         draw = self.draw
-        kind = draw.choices(["quick", "sleep", "long", "steps", "litter", "fail", "signal",
-                             "missing", "refused"], [30, 25, 4, 8, 3, 12, 10, 4, 4])[0]
+        kind = draw.choices(list(self.kinds), list(self.kinds.values()))[0]
         # A job's shortest limit is a minute: only a few, early, and only when the run is long.
         if self.limits < 5 and round_number < rounds // 3 and rounds >= 100 and draw.random() < 0.1:
             kind, self.limits = "limit", self.limits + 1
@@ -64,9 +67,12 @@ class job_maker:
     def shell(self, text):
         return {"command": "/bin/sh", "arguments": ["-c", text]}
 
+    def line(self, name, what):
+        """The command that leaves a mark of a run: one append."""
+        return f"echo {name} {what} >>{self.effects}"
+
     def spec(self, name, kind, body):
-        begin = f"echo {name} begin >>{self.effects}"
-        end = f"echo {name} end >>{self.effects}"
+        begin, end = self.line(name, "begin"), self.line(name, "end")
         if kind == "missing":
             work = {"command": "/no/such/program"}
         elif kind == "steps":

@@ -41,6 +41,7 @@ class verdict:
         self.wait_for_ends(begin)
         self.settled_in = time.monotonic() - begin
         self.load.stop()
+        self.prepare()
         self.judge_jobs()
         self.judge_hooks()
         online = self.verify("online", [
@@ -51,6 +52,7 @@ class verdict:
         self.judge_audit()
         offline = self.verify("offline", ["--state", self.server.state])
         self.log_lines = [f"online {online}", f"offline {offline}"]
+        self.judge_site()
         # Supervisors end a moment after their exit file stands. A copy that a slow call brought
         # later than the settle time, of a job that was cancelled meanwhile, runs to its own end.
         for _ in range(late_copy_ends_in * 10):
@@ -61,6 +63,17 @@ class verdict:
         for pid, line in self.left.items():
             self.problems.append(f"left behind: process {pid}: {line[:200]}")
         return not (self.problems or self.lost or self.duplicated or self.wrong or self.open)
+
+    # --- for other sites to fill ---------------------------------------------------------------
+
+    def prepare(self):
+        """Before jobs are judged."""
+
+    def judge_site(self):
+        """After the daemon has ended."""
+
+    def report_site(self, out):
+        """Lines of the summary."""
 
     def wait_for_ends(self, begin):
         with self.load.lock:
@@ -114,8 +127,12 @@ class verdict:
             if not cursor:
                 return found
 
+    def effects(self):
+        """id -> (begins, ends)."""
+        return effects(os.path.join(self.place, "effects"))
+
     def judge_jobs(self):
-        ran, listed = effects(os.path.join(self.place, "effects")), self.listed()
+        ran, listed = self.effects(), self.listed()
         for name in set(listed) - set(self.load.jobs):
             self.problems.append(f"{name}: listed, but never submitted")
         for name in set(ran) - set(self.load.jobs):
@@ -131,7 +148,7 @@ class verdict:
             self.judge_events(job, body)
 
     def judge_job(self, job, body, begins, ends):
-        state, code, number = body["state"], body.get("exit_code", 0), body.get("exit_signal", 0)
+        state = body["state"]
         if state not in terminal_states:
             _, why = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/explain", most=10)
             text = why.get("summary", why) if isinstance(why, dict) else why
@@ -141,9 +158,14 @@ class verdict:
         self.runs[(group, begins)] += 1
         if begins > 1:
             self.duplicated.append(f"{job.id}: ran {begins} times; {state}")
+        if state == "cancelled" and not job.cancel_asked:
+            self.wrong.append(f"{job.id}: cancelled, but nobody asked: {body.get('reason')}")
+        else:
+            self.judge_end(job, body, begins, ends)
+
+    def judge_end(self, job, body, begins, ends):
+        state, code, number = body["state"], body.get("exit_code", 0), body.get("exit_signal", 0)
         if state == "cancelled":
-            if not job.cancel_asked:
-                self.wrong.append(f"{job.id}: cancelled, but nobody asked: {body.get('reason')}")
             return
         said = f"{job.id}: {state}, exit {code}, signal {number}, ran {begins}, ended {ends}"
         if state != job.state:
@@ -281,6 +303,7 @@ class verdict:
         out(f"lost                 {len(self.lost)}\nduplicated           {len(self.duplicated)}\n")
         out(f"wrong final state    {len(self.wrong)}\nnever ended          {len(self.open)}\n")
         out(f"hook                 {self.told}\n")
+        self.report_site(out)
         for line in self.log_lines:
             out(f"log                  {line}\n")
         out(f"left behind          {len(self.left)} processes\n")

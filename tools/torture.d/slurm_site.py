@@ -1,0 +1,93 @@
+"""A private real Slurm, reached over ssh through a relay, with the lossy shim before its commands."""
+import os
+import sys
+
+from disturber import disturber
+from slurm_jobs import slurm_job_maker
+from slurm_verdict import slurm_verdict
+
+sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "slurm_bed.d"))
+
+from bed import bed  # noqa: E402
+
+# The bounds that the number of commands is judged by.
+poll_interval = 1.0
+queries_per_minute_max = 240
+message_timeout = 1
+
+configuration = """
+hpc:
+  enabled: true
+  scheduler_type: slurm
+  cluster_id: here
+  job_service:
+    max_concurrent_jobs: 100000
+  link:
+    poll_interval: {poll:.0f}s
+    connection_timeout: 5s
+    message_timeout: {message}s
+    vanish_grace: 5s
+    queries_per_minute_max: {queries}
+    breaker_failures: 3
+    breaker_open_for: 1s
+  slurm:
+    job_directory: {place}/jobs
+    accounting_grace: 4s
+    runaway_after: 5s
+    ssh:
+      host: {SLURM_BED_SSH_HOST}
+      port: {SLURM_BED_SSH_PORT}
+      user: {SLURM_BED_SSH_USER}
+      key_file: {SLURM_BED_SSH_KEY}
+      known_hosts_path: {SLURM_BED_SSH_KNOWN_HOSTS}
+      keepalive: 1s
+  retry:
+    max_retries: 8
+    initial_backoff: 200ms
+    max_backoff: 2s
+  audit:
+    log_path: {place}/audit.log
+"""
+
+
+class slurm_site:
+    # How long one life of the daemon lasts at most, in seconds: a connection and a few polls.
+    life_max = 3.0
+    # One that sees submissions settle: they do 7 s after their outcome was lost.
+    patient_life = 12.0
+
+    def __init__(self, place, draw):
+        self.place, self.draw = place, draw
+        # Jobs end within seconds, but leave squeue soon: accounting then has to tell of them.
+        self.bed = bed(os.path.join(place, "slurm"), nodes=3, cpus=16, ssh=True, relay=True,
+                       shim=True, owner=os.getpid(), min_job_age=8,
+                       message_timeout=message_timeout)
+        self.disturber = disturber(self.bed, draw)
+
+    def up(self):
+        self.bed.up()
+
+    def configuration(self):
+        return configuration.format(place=self.place, poll=poll_interval, message=message_timeout,
+                                    queries=queries_per_minute_max, **self.bed.exports())
+
+    def faults(self, draw, patient, share):
+        """The daemon itself is left as it is: the site around it is what fails."""
+        self.disturber.share = share
+        return {}
+
+    def disturb(self):
+        self.disturber.start()
+
+    def calm(self):
+        """All daemons serve, the network is whole, the commands tell the truth."""
+        self.disturber.stop()
+
+    def job_maker(self):
+        return slurm_job_maker(self.draw, self.place)
+
+    def verdict(self, server, load):
+        return slurm_verdict(server, load, self)
+
+    def down(self):
+        self.bed.down()
