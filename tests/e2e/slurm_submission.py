@@ -4,22 +4,34 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import wait_for  # noqa: E402
-from slurm_of_test import main_together, slurm_case  # noqa: E402
+from slurm_of_test import main_together, slurm_case, wait_for_all  # noqa: E402
+
+crowd = 24  # jobs of the test with faults of every kind
 
 
 class slurm_submission(slurm_case):
     bed_options = {"ssh": True, "relay": True}
-    clusters = {"plain": {"way": "ssh"}, "lost": {"way": "ssh"}, "lost-direct": {},
-                "late": {"way": "ssh"}}
+    clusters = {
+        "plain": {"way": "ssh"}, "lost": {"way": "ssh"}, "lost-direct": {},
+        "late": {"way": "ssh"}, "never": {}, "twice": {}, "cut-after": {"way": "ssh"},
+        "cut-before": {"way": "ssh"}, "busy": {}, "given-up": {"retry": {"max_retries": 1}},
+        "refused": {}, "wrong": {"slurm": {"account": "nobodys"}}, "too-big": {},
+        "unseen": {"slurm": {"options": ["--begin=now+1hour"]}}, "unseen-runs": {},
+        "crowd": {"way": "ssh"}, "contained": {}}
 
     def test_a_job_runs_over_ssh_and_its_output_comes_back(self):
         s = self.site
         s.counted("plain", "echo out; echo err >&2; exit 7")
         ended = self.ends("plain", "failed", 7)
-        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/plain/output")[2], b"out\n")
-        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/plain/output?stream=stderr")[2], b"err\n")
+
+        for stream, text in (("stdout", b"out\n"), ("stderr", b"err\n")):
+            path = f"/api/v1/hpc/jobs/plain/output?stream={stream}"
+            # Another test cuts the network meanwhile.
+            wait_for(lambda p=path, t=text: s.call("GET", p)[2] == t, "the output comes back")
         self.says("plain", "exit code 7", "Slurm: FAILED")
         self.assertEqual(s.copies("plain"), [ended["scheduler_job_id"]])
+        self.assertEqual(len(s.lanes["plain"].calls("sbatch")), 1)
+        self.assertEqual(ended["usage"]["nodes_used"], 1)
 
     def test_a_reply_lost_after_acceptance_makes_no_second_job(self):
         s = self.site
@@ -37,11 +49,137 @@ class slurm_submission(slurm_case):
     def test_an_answer_beyond_the_time_out_is_looked_up(self):
         s = self.site
         s.lanes["late"].order("sbatch slow_after 30 next 1")
-        s.counted("late")
+        s.counted("late", "sleep 1")
         self.says("late", "had no answer", "looking it up by token")
         self.ends("late", "completed")
         self.assertEqual(len(s.copies("late")), 1)
         self.assertEqual(len(s.lanes["late"].calls("sbatch")), 1)
+
+    def test_a_submission_that_never_arrived_is_sent_again_once_that_is_sure(self):
+        s = self.site
+        s.lanes["never"].order("sbatch slow 30 next 1")
+        s.counted("never")
+        self.ends("never", "completed")
+        self.assertEqual(len(s.copies("never")), 1)
+        events = s.events("never")
+        absences = [e["data"] for e in events if e["type"] == "job_lookup_absent"]
+        self.assertEqual([e["settled"] for e in absences], [False, True])
+        self.assertIn("squeue and sacct", absences[0]["sources"])
+        self.assertEqual(len(s.tokens("never")), 2)
+
+    def test_of_a_doubled_submission_one_copy_runs(self):
+        s = self.site
+        s.lanes["twice"].order("sbatch duplicate next 1")
+        s.counted("twice", "exit 5")
+        self.ends("twice", "failed", 5)
+        self.assertEqual(len(s.copies("twice")), 2)
+
+    def test_the_network_is_cut_while_sbatch_runs(self):
+        s = self.site
+        # One reaches Slurm before the cut, the other only when ved has already lost it.
+        s.lanes["cut-after"].order("sbatch slow_after 4 next 1")
+        s.lanes["cut-before"].order("sbatch slow 3 next 1")
+        for name in ("cut-after", "cut-before"):
+            s.counted(name, "exit 4")
+        wait_for(lambda: s.lanes["cut-before"].calls("sbatch"), "sbatch runs")
+        s.runs("cut-after")
+        self.slurm.cut(1.5)
+        for name in ("cut-after", "cut-before"):
+            self.ends(name, "failed", 4)
+            self.assertEqual(len(s.copies(name)), 1)
+            self.assertEqual(len(s.lanes[name].calls("sbatch")), 1)
+            self.assertIn("job_submission_unresolved", s.event_types(name))
+
+    def test_a_controller_that_cannot_be_reached_is_tried_again(self):
+        s = self.site
+        s.lanes["busy"].order("sbatch refuse_temporary next 2")
+        s.counted("busy")
+        self.ends("busy", "completed")
+        self.assertEqual(len(s.lanes["busy"].calls("sbatch")), 3)
+        self.assertEqual(len(s.copies("busy")), 1)
+
+    def test_a_job_that_was_refused_too_often_is_held_until_released(self):
+        s = self.site
+        s.lanes["given-up"].order("sbatch refuse_temporary")
+        s.counted("given-up")
+        self.says("given-up", "held: gave up after 2 submissions",
+                  "Unable to contact slurm controller", "vectl job release given-up")
+        s.lanes["given-up"].order()
+        self.assertEqual(s.vectl("job", "release", "given-up")[0], 0)
+        self.ends("given-up", "completed")
+        self.assertEqual(len(s.copies("given-up")), 1)
+
+    def test_a_refusal_for_ever_ends_the_job_in_slurms_words(self):
+        s = self.site
+        s.counted("refused", queue_name="nowhere")
+        self.ends("refused", "failed", executions=0)
+        self.says("refused", "Invalid partition name specified")
+        s.counted("wrong")
+        self.ends("wrong", "failed", executions=0)
+        self.says("wrong", "Invalid account or account/partition combination specified")
+        for name in ("refused", "wrong"):
+            self.assertEqual(len(s.lanes[name].calls("sbatch")), 1)
+
+    def test_a_job_that_can_never_run_is_not_even_sent(self):
+        s = self.site
+        wait_for(lambda: s.lanes["too-big"].calls("sinfo"), "the cluster's inventory is taken")
+        for name, more, words in (
+                ("cores", {"resources": {"nodes": 1, "cpu_cores_per_node": 9}},
+                 "9 cores per node asked, 8 there"),
+                ("nodes", {"resources": {"nodes": 3, "cpu_cores_per_node": 1}}, "3 nodes"),
+                ("memory", {"resources": {"nodes": 1, "memory_gb_per_node": 17}},
+                 "17408 MB of memory per node asked, 16000 there"),
+                ("gpus", {"resources": {"nodes": 1, "gpus_per_node": 1}},
+                 "1 GPUs per node asked, 0 there"),
+                ("time", {"max_runtime_seconds": 7200}, "the partition allows 3600 s")):
+            s.counted(name, cluster="too-big", **more)
+            self.ends(name, "failed", executions=0)
+            self.says(name, "it can never run: partition batch", words)
+        self.assertEqual(s.lanes["too-big"].calls("sbatch"), [])
+
+    def test_a_job_is_cancelled_while_nobody_knows_whether_slurm_has_it(self):
+        s = self.site
+        for name in ("unseen", "unseen-runs"):
+            s.lanes[name].order("sbatch reply_lost next 1", "squeue error")
+            s.counted(name, "sleep 600")
+            wait_for(lambda n=name: "job_submission_unresolved" in s.event_types(n),
+                     f"the reply of {name} is lost")
+        s.runs("unseen-runs")
+        for name in ("unseen", "unseen-runs"):
+            self.assertEqual(s.post(name, "cancel", "not needed")[0], 200)
+            self.assertEqual(s.get(name)["state"], "pending", "not before it is sure")
+            s.lanes[name].order()
+        self.ends("unseen", "cancelled", executions=0)
+        self.ends("unseen-runs", "cancelled")
+        for name in ("unseen", "unseen-runs"):
+            self.says(name, "not needed")
+            copy, = s.copies(name)
+            wait_for(lambda c=copy: "CANCELLED" in self.slurm.run(
+                "sacct", "-nXP", "-j", c, "-o", "state").stdout, "Slurm cancelled it, too")
+
+    def test_jobs_survive_faults_of_every_kind_and_run_once(self):
+        s = self.site
+        s.lanes["crowd"].order(
+            "sbatch reply_lost share 0.2 seed 1", "sbatch refuse_temporary share 0.2 seed 2",
+            "sbatch duplicate share 0.1 seed 3", "squeue error share 0.2 seed 4",
+            "squeue half share 0.2 seed 5", "squeue hide_fresh 2 share 0.2 seed 6",
+            "squeue empty share 0.1 seed 7", "sacct error share 0.2 seed 8")
+        names = [f"crowd-{n}" for n in range(crowd)]
+        for n, name in enumerate(names):
+            s.counted(name, f"exit {n % 3}", cluster="crowd")
+        wait_for_all(s, names, 80.0)
+        for n, name in enumerate(names):
+            self.ends(name, "failed" if n % 3 else "completed", n % 3)
+        self.assertGreater(len(s.lanes["crowd"].spoiled("sbatch")), 5)
+        self.assertGreater(len(s.lanes["crowd"].spoiled("squeue")), 1)
+
+    def test_a_container_without_a_runtime_fails_clearly(self):
+        s = self.site
+        s.counted("contained", workload_spec={"container_image": "/no/such.sif",
+                                              "command": "/bin/true"})
+        self.ends("contained", "failed", 127, executions=0)
+        errors = s.call("GET", "/api/v1/hpc/jobs/contained/output?stream=stderr")[2]
+        self.assertIn(b"neither apptainer nor singularity", errors)
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ import shim  # noqa: E402
 from bed import bed  # noqa: E402
 
 threads_max = 32
+final_states = ("completed", "failed", "cancelled", "timeout")
 # A call's own time; what runs remotely is ended 3 s before. Above what a busy machine needs.
 call_timeout = 8
 message_timeout = 1
@@ -125,6 +126,10 @@ class slurm_site(site):
         """Waits until the job itself says that it runs."""
         wait_for(lambda: self.executions(name), f"{name} runs", most)
 
+    def release_if_held(self, name):
+        if self.get(name).get("release"):
+            self.post(name, "release")
+
     def explain(self, name):
         code, text, errors = self.vectl("job", "explain", name)
         assert code == 0, errors
@@ -213,7 +218,7 @@ class slurm_case(unittest.TestCase):
     def ends(self, name, state, exit_code=0, executions=1, most=resolved_max):
         """Waits for the final state, then holds the job against what it counted itself."""
         s = self.site
-        ended = s.wait_state(name, "completed", "failed", "cancelled", "timeout", most=most)
+        ended = s.wait_state(name, *final_states, most=most)
         told = f"{name}: {ended}\n{json.dumps(s.events(name), indent=1)}"
         self.assertEqual(ended["state"], state, told)
         self.assertEqual(ended["exit_code"] or 0, exit_code, told)
@@ -263,6 +268,21 @@ class together(unittest.TestSuite):
                     if hasattr(result, name):
                         getattr(result, name)(*given, **named)
         return result
+
+
+def wait_for_all(site, names, most):
+    """Waits until all these jobs have ended, releasing what was refused too often."""
+    left = list(names)
+
+    def there():
+        left[:] = [name for name in left if site.get(name)["state"] not in final_states]
+        for name in left:
+            site.release_if_held(name)
+        return not left
+    try:
+        wait_for(there, "all have ended", most)
+    except AssertionError as late:
+        raise AssertionError("\n".join([str(late), *map(site.explain, left)])) from None
 
 
 def main_of(case, suite):

@@ -1,0 +1,155 @@
+"""Daemons of Slurm, the network and ved itself go down and come back: each job runs once."""
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from site_of_test import wait_for  # noqa: E402
+from slurm_of_test import main_in_order, slurm_case, wait_for_all  # noqa: E402
+
+
+class slurm_outages(slurm_case):
+    bed_options = {"ssh": True, "min_job_age": 5}
+    clusters = {"near": {}, "far": {"way": "ssh"}, "other": {"type": "local"}}
+
+    def setUp(self):
+        for lane in self.site.lanes.values():
+            lane.order()
+
+    def others_are_served(self, prefix):
+        """While Slurm is down another cluster's jobs run to their ends, and everyone who asks is
+        answered: the outage lasts until this returns."""
+        s = self.site
+        names = [f"{prefix}-local-{n}" for n in range(5)]
+        for name in names:
+            s.counted(name, cluster="other")
+        for name in names:
+            self.ends(name, "completed")
+        for words in (["job", "list"], ["job", "explain", names[0]], ["status"],
+                      ["cluster", "list"]):
+            code, text, errors = s.vectl("--timeout", "3s", *words)
+            self.assertEqual(code, 0, f"{words}: {text}{errors}")
+
+    def lose_the_reply(self, name, cluster):
+        wait_for(lambda: "job_submission_unresolved" in self.site.event_types(name),
+                 f"the reply of {name} is lost")
+
+    def test_1_the_controller_is_down(self):
+        s = self.site
+        s.counted("down-runs", "sleep 3; exit 6", cluster="near")
+        s.counted("down-cancelled", "sleep 600", cluster="near")
+        for name in ("down-runs", "down-cancelled"):
+            s.runs(name)
+            s.wait_state(name, "running")
+        self.slurm.stop("slurmctld")
+        s.counted("down-new", "exit 2", cluster="near")
+        self.assertEqual(s.post("down-cancelled", "cancel", "enough")[0], 200)
+        self.others_are_served("down")
+        self.says("down-new", "does not answer|unreachable|down", "slurm controller|no answer")
+        for name in ("down-runs", "down-cancelled"):
+            self.assertEqual(s.get(name)["state"], "running", "nothing is known, nothing changes")
+        self.slurm.start("slurmctld")
+        self.ends("down-runs", "failed", 6)
+        self.ends("down-new", "failed", 2)
+        self.ends("down-cancelled", "cancelled")
+        self.says("down-cancelled", "enough")
+        for name in ("down-runs", "down-new", "down-cancelled"):
+            self.assertEqual(len(s.copies(name)), 1)
+
+    def test_2_the_controller_hangs_and_takes_the_job_later(self):
+        s = self.site
+        controller = self.slurm.status()["slurmctld"]["pid"]
+        os.kill(controller, signal.SIGSTOP)
+        try:
+            s.counted("hang", "exit 3", cluster="near")
+            self.lose_the_reply("hang", "near")
+            self.others_are_served("hang")
+        finally:
+            os.kill(controller, signal.SIGCONT)
+        self.ends("hang", "failed", 3)
+        self.assertEqual(len(s.copies("hang")), 1)
+
+    def test_3_the_controller_restarts_under_submissions(self):
+        s = self.site
+        names = [f"restart-{n}" for n in range(16)]
+        for n, name in enumerate(names):
+            if n == 8:
+                wait_for(lambda: s.lanes["far"].calls("sbatch"), "sbatch runs")
+                self.slurm.kill("slurmctld")
+            s.counted(name, cluster="far")
+        self.slurm.start("slurmctld")
+        wait_for_all(s, names, 60.0)
+        for name in names:
+            self.ends(name, "completed")
+
+    def test_4_accounting_is_down(self):
+        s = self.site
+        s.counted("db-ends", "sleep 2; exit 2", cluster="near")
+        s.runs("db-ends")
+        self.slurm.stop("slurmdbd")
+        s.lanes["near"].order("sbatch reply_lost next 1")
+        s.lanes["far"].order("sbatch slow 30 next 1")
+        s.counted("db-lost", cluster="near")
+        s.counted("db-never", "exit 4", cluster="far")
+        self.ends("db-ends", "failed", 2)
+        self.says("db-ends", "exit code 2", "accounting has no final record|its own record")
+        self.ends("db-lost", "completed")
+        self.ends("db-never", "failed", 4)
+        sources = [e["data"]["sources"] for e in s.events("db-never")
+                   if e["type"] == "job_lookup_absent"]
+        self.assertIn("squeue and the job directory", sources[0])
+        self.slurm.start("slurmdbd")
+        for name in ("db-ends", "db-lost", "db-never"):
+            wait_for(lambda n=name: len(s.copies(n)) == 1, "accounting has one job")
+
+    def test_5_munge_is_down(self):
+        s = self.site
+        s.counted("munge-runs", "sleep 3; exit 8", cluster="near")
+        s.runs("munge-runs")
+        s.wait_state("munge-runs", "running")
+        self.slurm.stop("munged")
+        s.counted("munge-new", cluster="near")
+        self.says("munge-new", "authentication|[Mm]unge")
+        self.others_are_served("munge")
+        self.assertEqual(s.get("munge-runs")["state"], "running")
+        self.slurm.start("munged")
+        wait_for_all(s, ["munge-new"], 60.0)
+        self.ends("munge-new", "completed")
+        self.ends("munge-runs", "failed", 8)
+
+    def test_6_the_login_node_is_down(self):
+        s = self.site
+        s.counted("ssh-runs", "sleep 2; exit 9", cluster="far")
+        s.runs("ssh-runs")
+        self.slurm.stop("sshd")
+        s.counted("ssh-new", cluster="far")
+        self.says("ssh-new", "ssh root@127.0.0.1")
+        self.others_are_served("ssh")
+        self.slurm.start("sshd")
+        wait_for_all(s, ["ssh-new"], 60.0)
+        self.ends("ssh-new", "completed")
+        self.ends("ssh-runs", "failed", 9)
+
+    def test_7_ved_is_killed_and_what_happened_meanwhile_is_found(self):
+        s = self.site
+        for cluster in ("near", "far"):
+            s.counted(f"{cluster}-gone", "sleep 1; exit 5", cluster=cluster)
+            s.runs(f"{cluster}-gone")
+            s.lanes[cluster].order("sbatch slow_after 4 next 1")
+            s.counted(f"{cluster}-sent", "exit 6", cluster=cluster)
+            s.runs(f"{cluster}-sent")  # while its answer is still on the way
+        gone = [s.slurm_id(f"{cluster}-gone") for cluster in ("near", "far")]
+        s.kill()
+        for number in gone:
+            wait_for(lambda n=number: self.slurm.run("scontrol", "show", "job", n).returncode != 0,
+                     "the controller has forgotten the job")
+        s.start()
+        for cluster in ("near", "far"):
+            self.ends(f"{cluster}-gone", "failed", 5)
+            self.ends(f"{cluster}-sent", "failed", 6)
+            self.assertEqual(len(s.copies(f"{cluster}-sent")), 1)
+            self.assertIn("job_submission_unresolved", s.event_types(f"{cluster}-sent"))
+
+
+if __name__ == "__main__":
+    main_in_order(slurm_outages)
