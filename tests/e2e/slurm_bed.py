@@ -75,9 +75,10 @@ class slurm_bed_test(unittest.TestCase):
             "sacct", "-nXP", "-j", job, "-o", "state,exitcode").stdout, "sacct knows the end")
         # A job that ignores every signal but SIGKILL goes with the bed.
         self.job(slurm, "--wrap", "trap '' TERM HUP INT; while :; do sleep 1; done")
-        said = self.ssh(slurm, "squeue -h -o %T; echo $SLURM_CONF")
+        said = self.ssh(slurm, "squeue -h -o %T; echo $SLURM_CONF $HOME")
         self.assertEqual(said.returncode, 0, said.stderr)
-        self.assertIn(slurm.here.slurm_conf, said.stdout)
+        told = slurm.exports()
+        self.assertIn(f"{told['SLURM_CONF']} {told['SLURM_BED_HOME']}\n", said.stdout)
         self.assertEqual([call["command"] for call in slurm.calls() if call["command"] != "sacct"],
                          ["sbatch", "sbatch", "squeue"])
         self.assertEqual(slurm.calls("squeue")[0]["argv"], ["-h", "-o", "%T"])

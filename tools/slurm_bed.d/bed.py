@@ -179,7 +179,8 @@ class bed:
     def exports(self):
         """What `env` prints."""
         here = self.here
-        told = {"SLURM_BED": here.place, "SLURM_CONF": here.slurm_conf, "PATH": here.command_path}
+        told = {"SLURM_BED": here.place, "SLURM_BED_HOME": here.home(here.user),
+                "SLURM_CONF": here.slurm_conf, "PATH": here.command_path}
         if here.options.ssh:
             told.update({
                 "SLURM_BED_SSH_HOST": "127.0.0.1", "SLURM_BED_SSH_PORT": str(ssh.port(here)),

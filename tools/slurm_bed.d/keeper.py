@@ -19,7 +19,7 @@ import shim
 import slurm_config
 import ssh
 from daemons import daemons
-from layout import layout, made_directories, made_names, problem
+from layout import caller, layout, made_directories, made_names, problem
 
 request_bytes_max = 65536
 said_bytes_max = 8000
@@ -118,8 +118,12 @@ class keeper:
             device = bed.path("dev", f"gpu{number}")
             if not os.path.exists(device):
                 os.mknod(device, 0o666 | 0o020000, os.makedev(1, 3))  # a twin of /dev/null
-        for user in bed.options.users:
+        for user in dict.fromkeys([caller(), *bed.options.users]):
             make_user(bed, user)
+            os.makedirs(bed.home(user), exist_ok=True)
+            if os.getuid() == 0:
+                owner = pwd.getpwnam(user)
+                os.chown(bed.home(user), owner.pw_uid, owner.pw_gid)
 
     # --- service ---------------------------------------------------------------------------------
 
@@ -209,7 +213,7 @@ def make_user(bed, user):
     # A star and not a lock: sshd without PAM refuses accounts that are locked.
     made = subprocess.run(
         ["useradd", "--no-log-init", "--user-group", "--create-home", "--skel", "/nonexistent",
-         "--home-dir", bed.path("home", user), "--shell", "/bin/bash", "--password", "*", user],
+         "--home-dir", bed.home(user), "--shell", "/bin/bash", "--password", "*", user],
         capture_output=True, text=True)
     if made.returncode != 0:
         raise problem(f"cannot create the account '{user}': {made.stderr.strip()}")

@@ -57,6 +57,9 @@ class layout:
     def path(self, *names):
         return os.path.join(self.place, *names)
 
+    def home(self, user):
+        return self.path("home", user)
+
     @property
     def slurm_conf(self):
         return self.path("etc", "slurm.conf")

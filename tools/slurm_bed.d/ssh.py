@@ -2,7 +2,7 @@
 import os
 import subprocess
 
-from layout import problem, write
+from layout import caller, problem, write
 from processes import mark_name
 
 key_types = ["ed25519", "ecdsa"]
@@ -54,8 +54,15 @@ def configure(bed):
         "PrintMotd no",
         "PrintLastLog no",
         "Subsystem sftp internal-sftp",
-        f"SetEnv SLURM_CONF={bed.slurm_conf} PATH={bed.command_path} {mark_name}={bed.place}",
-        "LogLevel INFO"]) + "\n")
+        "LogLevel INFO",
+        *[line for user in dict.fromkeys([caller(), *bed.options.users])
+          for line in (f"Match User {user}", f"SetEnv {_session(bed, user)}")]]) + "\n")
+
+
+def _session(bed, user):
+    """A home of the bed's own: what is written there goes when the bed goes."""
+    return (f"HOME={bed.home(user)} SLURM_CONF={bed.slurm_conf} PATH={bed.command_path} "
+            f"{mark_name}={bed.place}")
 
 
 def port(bed):
