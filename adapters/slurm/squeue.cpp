@@ -36,7 +36,7 @@ std::optional<exit_status> read_exit(std::string_view text) {
   if (!status || *status > 0xffff) return std::nullopt;
   // What sacct makes of it: with a signal the upper byte means nothing.
   const int signal = static_cast<int>(*status & 0x7f);
-  return exit_status{signal == 0 ? static_cast<int>(*status >> 8) : 0, signal};
+  return make_exit(signal == 0 ? static_cast<int>(*status >> 8) : 0, signal);
 }
 
 std::optional<queue_row> read_row(std::string_view record) {

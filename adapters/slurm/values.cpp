@@ -16,6 +16,7 @@ constexpr std::int64_t int64_max = std::numeric_limits<std::int64_t>::max();
 constexpr std::uint64_t no_data_from = (1ull << 63) - 2;
 constexpr std::int64_t year_10000 = 253'402'300'800;
 constexpr std::size_t fraction_digits_max = 6;
+constexpr int signal_max = 64;  // SIGRTMAX, signal(7)
 
 template <class Int>
 std::optional<Int> digits(std::string_view text) {
@@ -192,7 +193,13 @@ std::optional<exit_status> parse_exit(std::string_view text) {
   const auto code = digits<std::uint32_t>(text.substr(0, colon));
   const auto signal = digits<std::uint32_t>(text.substr(colon + 1));
   if (!code || !signal || *signal > 255) return std::nullopt;
-  return exit_status{static_cast<int>(*code & 0xff), static_cast<int>(*signal & 0x7f)};
+  return make_exit(static_cast<int>(*code & 0xff), static_cast<int>(*signal & 0x7f));
+}
+
+exit_status make_exit(int code, int signal) {
+  // Slurm's own marks (slurm.h: SIG_OOM, SIG_NODE_FAIL and so on) look like signals that no kernel
+  // has; the state's word says what they mean.
+  return {code, signal > signal_max ? 0 : signal};
 }
 
 }  // namespace ved::adapters::slurm

@@ -69,5 +69,7 @@ struct exit_status {
   friend bool operator==(const exit_status&, const exit_status&) = default;
 };
 std::optional<exit_status> parse_exit(std::string_view text);
+/// A signal above the kernel's is one of Slurm's own marks and becomes 0.
+exit_status make_exit(int code, int signal);
 
 }  // namespace ved::adapters::slurm

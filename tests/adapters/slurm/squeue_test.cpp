@@ -72,6 +72,14 @@ TEST_CASE("squeue: the exit code of a job that has not ended means nothing", "[a
     CHECK(one.exit.has_value() == (one.state == "FAILED"));
 }
 
+TEST_CASE("squeue: Slurm's own marks are no signals of the job", "[adapters][slurm]") {
+  std::string text = columns("1|1|OUT_OF_MEMORY|OutOfMemory|batch|125|1795182047|1795182048|"
+                             "1795182049|1|1|cpu=1,mem=10M|node1|x|(null)|/home/a/%j.out|\n");
+  const auto read = parse_squeue(text);
+  REQUIRE(read.rows.size() == 1);
+  CHECK(read.rows[0].exit == exit_status{0, 0});
+}
+
 TEST_CASE("squeue: a cut answer gives no wrong row", "[adapters][slurm]") {
   CHECK(survives_every_cut(captured, parse_squeue, same));
 }

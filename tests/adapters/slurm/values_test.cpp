@@ -193,7 +193,8 @@ TEST_CASE("slurm values: exit codes and signals", "[adapters][slurm]") {
   CHECK(parse_exit("0:0") == exit_status{0, 0});
   CHECK(parse_exit("7:0") == exit_status{7, 0});
   CHECK(parse_exit("0:15") == exit_status{0, 15});
-  CHECK(parse_exit("0:125") == exit_status{0, 125});  // out of memory
+  CHECK(parse_exit("0:64") == exit_status{0, 64});
+  CHECK(parse_exit("0:125") == exit_status{0, 0});  // out of memory: no signal of a kernel
   CHECK(parse_exit("256:0") == exit_status{0, 0});
   CHECK(parse_exit("0:139") == exit_status{0, 11});  // with the core dump's bit
   for (const auto* text : {"", "0", ":", "0:", ":0", "-1:0", "0:0:0", "a:b", "0:256", " 0:0"})
