@@ -72,6 +72,7 @@ using find_outcome = std::variant<found, absent, not_known>;
 struct job_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
   std::string reason;       ///< the scheduler's words: why it waits, why it ended
+  bool never_starts = false;  ///< queued: it cannot start unless somebody changes something
   time_point started_at;    ///< unset until it started
   time_point finished_at;   ///< unset until it ended
   int exit_code = 0;
@@ -109,6 +110,9 @@ struct control_unknown {
 };
 using control_outcome = std::variant<control_done, control_refused, control_unknown>;
 
+/// JOB_CONTROL_CANCEL without a scheduler's id: whether a copy exists is not known, and none that
+/// arrives from now on may run. The request takes the job's claim itself; refused when a copy
+/// holds it already.
 struct control_request {
   tracked_job job;
   pb::JobControl control = pb::JOB_CONTROL_UNSPECIFIED;

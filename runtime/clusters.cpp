@@ -130,6 +130,9 @@ core::job::policy policy_of(const cluster_config& cluster) {
   out.backoff_multiplier = cluster.retry.backoff_multiplier;
   out.settle = settle_time(cluster);
   out.vanish_grace = cluster.vanish_grace;
+  if (cluster.type == scheduler_type::slurm && cluster.slurm.never_starts == "cancel")
+    out.cancel_never_starts_after =
+        std::max<microseconds>(cluster.slurm.never_starts_after, seconds{1});
   return out;
 }
 

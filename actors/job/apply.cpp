@@ -38,6 +38,8 @@ void apply_observed(job& state, const pb::JobObserved& e) {
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
   if (came_true(state.wanted, public_state(state), e.state()))
     state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  if (!e.never_starts()) state.never_starts_since = {};
+  else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(e.at_us());
   enter(state, phase_of(e.state()), e.reason(), e.at_us());
 }
 
@@ -153,6 +155,7 @@ result<void> apply(job& state, const event& what) {
         state.lost_copies.erase(state.lost_copies.begin());
       state.scheduler_id = {};
       state.missing_since = {};
+      state.never_starts_since = {};
       enter(state, unresolved{0, true},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
             e.at_us());
@@ -183,8 +186,20 @@ std::vector<action> react(const job& state, const policy& limits) {
                           out.emplace_back(run_submission{state.token, state.attempt,
                                                           state.cancel.has_value()});
                         },
-                        [&](const unresolved&) { out.emplace_back(run_lookup{state.token}); },
-                        [&](const held&) {}, [&](const queued&) { watch(); },
+                        [&](const unresolved&) {
+                          out.emplace_back(run_lookup{state.token});
+                          // A copy that arrives after the last lookup must not run.
+                          if (state.cancel)
+                            out.emplace_back(
+                                run_control{{}, state.token, pb::JOB_CONTROL_CANCEL});
+                        },
+                        [&](const held&) {},
+                        [&](const queued&) {
+                          watch();
+                          if (const auto at = hopeless_at(state, limits);
+                              at != time_point::max() && !state.cancel)
+                            out.emplace_back(wake{at});
+                        },
                         [&](const starting&) { watch(); },
                         [&](const running&) {
                           watch();

@@ -194,11 +194,18 @@ result<events> on(const job& state, const advance&, const context& ctx) {
                      " s and the scheduler did not end it");
     event.set_for_timeout(true);
   };
+  const auto give_up = [&] {
+    if (state.cancel || ctx.now < hopeless_at(state, ctx.limits)) return;
+    auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
+    event.set_by("ved");
+    event.set_reason("the scheduler has said since " + to_rfc3339(state.never_starts_since) +
+                     " that it can never start: " + state.reason);
+  };
   std::visit(overloaded{[&](const waiting& w) {
                           if (w.retry_at <= ctx.now) add_intent(out, state.attempt + 1, ctx);
                         },
                         [&](const submitting&) {}, [&](const unresolved&) {},
-                        [&](const held&) {}, [&](const queued&) {}, [&](const starting&) {},
+                        [&](const held&) {}, [&](const queued&) { give_up(); }, [&](const starting&) {},
                         [&](const running&) { run_out(); }, [&](const suspended&) {},
                         [&](const finished&) {}},
              state.now);
@@ -371,6 +378,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_state(what.state);
   event.set_reason(what.reason);
   event.set_started_at_us(to_us(what.started_at));
+  event.set_never_starts(what.never_starts);
   return out;
 }
 

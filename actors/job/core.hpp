@@ -85,6 +85,7 @@ struct job {
   std::optional<cancel_wish> cancel;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
   time_point missing_since;
+  time_point never_starts_since;  ///< since when the scheduler says that it cannot start
 
   time_point accepted_at;
   time_point intended_at;
@@ -105,6 +106,8 @@ struct policy {
   int absences_needed = 2;
   /// How long a job may be gone from both sources before it is final.
   microseconds vanish_grace = seconds{60};
+  /// How long the scheduler must say that a job can never start, before we cancel it; 0: never.
+  microseconds cancel_never_starts_after{0};
   /// Beyond max_runtime_seconds, before we cancel what the scheduler should have ended.
   microseconds timeout_grace = seconds{120};
 };
@@ -155,6 +158,7 @@ struct report_status {
   scheduler_job_id id;
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout
   std::string reason;
+  bool never_starts = false;  ///< queued: the scheduler says that it cannot start
   time_point started_at;
   time_point finished_at;
   int exit_code = 0;
@@ -208,7 +212,7 @@ struct follow {
   pb::JobState state;
 };
 struct run_control {
-  scheduler_job_id id;
+  scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting
   submission_token token;
   pb::JobControl control;
 };

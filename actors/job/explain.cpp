@@ -122,9 +122,13 @@ class narrator {
   }
 
   std::string now(const queued&) const {
-    return with_scheduler("waits in the queue" +
-                          (state_.queue.empty() ? "" : " " + state_.queue) + " since " +
-                          clock_text(state_.submitted_at, today_));
+    std::string text = with_scheduler("waits in the queue" +
+                                      (state_.queue.empty() ? "" : " " + state_.queue) +
+                                      " since " + clock_text(state_.submitted_at, today_));
+    if (is_set(state_.never_starts_since))
+      text += "; as things are it can never start, the scheduler has said since " +
+              clock_text(state_.never_starts_since, today_);
+    return text;
   }
   std::string now(const starting&) const { return with_scheduler("is starting"); }
   std::string now(const running&) const {

@@ -5,17 +5,10 @@
 #include <variant>
 
 #include "actors/job/core.hpp"
+#include "messages/overloaded.hpp"
 
 /// Small words that decide and apply share; not for other folders.
 namespace ved::core::job {
-
-/// One visitor made of lambdas.
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
 
 /// The job is in phase T.
 template <class T>
@@ -34,6 +27,13 @@ inline bool with_scheduler(const job& state) {
 inline time_point overdue_at(const job& state, const policy& limits) {
   return std::max(state.started_at, state.changed_at) + seconds{state.max_runtime_seconds} +
          limits.timeout_grace;
+}
+
+/// When we cancel a job that the scheduler says can never start; the far end of time: never.
+inline time_point hopeless_at(const job& state, const policy& limits) {
+  if (!is_set(state.never_starts_since) || limits.cancel_never_starts_after <= microseconds{0})
+    return time_point::max();
+  return state.never_starts_since + limits.cancel_never_starts_after;
 }
 
 inline std::string name(const job& state) { return "job " + state.id.str(); }

@@ -2,18 +2,13 @@
 
 #include <utility>
 
+#include "messages/overloaded.hpp"
+
 namespace ved::actors {
 namespace {
 
 namespace link = core::link;
 namespace job = core::job;
-
-template <class... Fs>
-struct overloaded : Fs... {
-  using Fs::operator()...;
-};
-template <class... Fs>
-overloaded(Fs...) -> overloaded<Fs...>;
 
 job::report_submission translate(const submission_token& token,
                                  const adapters::submit_outcome& outcome) {
@@ -68,6 +63,7 @@ std::variant<job::report_status, job::report_missing> translate(const scheduler_
   out.id = id;
   out.state = s.state;
   out.reason = s.reason;
+  out.never_starts = s.never_starts;
   out.started_at = s.started_at;
   out.finished_at = s.finished_at;
   out.exit_code = s.exit_code;

@@ -90,6 +90,7 @@ class local_cluster {
   find_outcome find_one(const submission_token& token);
 
   // control.cpp
+  control_outcome bar(const tracked_job& job);
   control_outcome cancel(entry& job);
   control_outcome hold(entry& job, bool wanted);
   control_outcome suspend(entry& job, bool wanted);

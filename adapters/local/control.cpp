@@ -13,6 +13,8 @@ constexpr auto cancel_text = "cancelled on request";
 
 control_outcome local_cluster::control(const control_request& request) {
   const guard lock(mutex_);
+  if (request.job.id.empty() && request.control == pb::JOB_CONTROL_CANCEL)
+    return bar(request.job);
   entry* job = find_entry(request.job.id);
   if (job == nullptr || job->token != request.job.token) {
     return control_refused{"no such job"};
@@ -25,6 +27,16 @@ control_outcome local_cluster::control(const control_request& request) {
     case pb::JOB_CONTROL_RESUME: return suspend(*job, false);
     default: return control_refused{"the local scheduler does not know this control"};
   }
+}
+
+/// The claim goes to a token that no copy carries.
+control_outcome local_cluster::bar(const tracked_job& job) {
+  const submission_token nobody("cancelled-" + job.token.str());
+  if (!is_valid_token(nobody)) return control_refused{"no such token"};
+  const auto owner = spool_.claim(job.job, nobody);
+  if (!owner) return control_unknown{owner.error().message};
+  if (*owner != nobody) return control_refused{"the copy " + owner->str() + " has the claim"};
+  return control_done{};
 }
 
 control_outcome local_cluster::cancel(entry& job) {

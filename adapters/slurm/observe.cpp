@@ -75,6 +75,7 @@ struct slurm_cluster::watched {
   bool ended = false;                ///< squeue shows it ended
   bool may_return = false;
   bool strange = false;              ///< a state word that we do not know
+  bool unseen = false;               ///< not in an answer that may lack rows
   std::string word;                  ///< Slurm's
   memory* kept = nullptr;
   std::optional<account> accounted;
@@ -169,11 +170,13 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.state = meaning->state;
   if (!terminal(meaning->state)) {
     job.kept->ended_seen = {};
+    job.kept->runaway_seen = {};
     job.kept->ended.reset();
     // While it waits, StartTime is only a plan.
     const bool began = status.state != pb::JOB_STATE_QUEUED;
     if (began) status.started_at = row.started_at;
     status.reason = waiting_reason(row.reason);
+    status.never_starts = !began && is_for_ever(row.reason);
     job.status = status;
     return;
   }
@@ -203,12 +206,15 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
   const auto& queue = got.of("squeue");
   if (!queue.complete)
     return fail(errc::unavailable, "squeue: " + (got.problem.empty() ? "no answer" : got.problem));
-  // An account without any job is an empty list, but an error never is one.
-  if (judge_failure(queue.exit_code, queue.err) != failure::none)
-    return fail(errc::unavailable, "squeue: " + words_of(queue.err));
   const auto rows = parse_squeue(queue.out);
-  if (rows.damaged > 0)
-    return fail(errc::unavailable, "squeue: cannot read '" + rows.first_damaged + "'");
+  const auto says = judge_failure(queue.exit_code, queue.err);
+  // An account without any job is an empty list, but an error never is one. Rows beside a
+  // complaint, or beside a line that cannot be read, still say what they say.
+  const bool partial = says != failure::none || rows.damaged > 0;
+  if (queue.exit_code != 0 || (partial && rows.rows.empty()))
+    return fail(errc::unavailable, "squeue: " + (says != failure::none
+                                                     ? words_of(queue.err)
+                                                     : "cannot read '" + rows.first_damaged + "'"));
 
   std::unordered_map<std::string_view, std::vector<const queue_row*>> by_id;
   int queued = 0;
@@ -252,7 +258,8 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
         }
         see_in_queue(job, *row, now);
       }
-    if (!job.status && !job.strange) unclear.push_back(&job);
+    job.unseen = partial && it == by_id.end();
+    if (!job.status && !job.strange && !job.unseen) unclear.push_back(&job);
   }
   if (!unclear.empty()) ask_second_source(unclear, out.queries, until);
   out.observations.reserve(all.size());
@@ -376,7 +383,9 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
 void slurm_cluster::add_record(account& to, const account_row& row) {
   const auto meaning = parse_state(row.state);
   to.state = row.state;
-  to.final = meaning && terminal(meaning->state);
+  // A controller that reaches its database late tells of the start of a job with the state of now:
+  // "FAILED" without an end and with exit code 0. The real record comes after it.
+  to.final = meaning && terminal(meaning->state) && is_set(row.ended_at);
   auto& status = to.status;
   const auto exit = row.exit.value_or(exit_status{});
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
@@ -401,6 +410,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     // A newer Slurm's word: nothing is known, so nothing changes.
     if (kept.last) return *kept.last;
     return missing{false, "squeue shows a state that is not known here: " + job.word};
+  }
+  if (job.unseen) {
+    if (kept.last) return *kept.last;
+    return missing{false, "squeue gave only a part of its answer"};
   }
   if (job.status) {
     kept.known = true;

@@ -9,17 +9,11 @@
 #include <cstdio>
 #include <utility>
 
+#include "messages/overloaded.hpp"
 #include "runtime/config/quantity.hpp"
 
 namespace ved::runtime {
 namespace {
-
-template <class... Cases>
-struct overloaded : Cases... {
-  using Cases::operator()...;
-};
-template <class... Cases>
-overloaded(Cases...) -> overloaded<Cases...>;
 
 std::string number_text(double value) {
   // Shortest form of a whole number may be 1e+06, which nobody writes into a file.

@@ -331,6 +331,25 @@ void second_copy_loses_the_claim(scheduler_fixture& fixture) {
   CHECK(read_whole(runs) == "x\n");
 }
 
+void cancelled_before_it_came(scheduler_fixture& fixture) {
+  if (!fixture.features().claims) return left_out("claims");
+  conversation talk(fixture);
+  const std::string runs = fresh_path(fixture, "runs");
+  const submission late = talk.shell_job("echo x >> '" + runs + "'");
+  const tracked_job not_known{scheduler_job_id{}, late.token, late.job};
+  REQUIRE_DONE(talk.control(not_known, pb::JOB_CONTROL_CANCEL));
+  REQUIRE_DONE(talk.control(not_known, pb::JOB_CONTROL_CANCEL));
+  const job_status end = talk.wait_for_end(talk.start(late));
+  CHECK((end.lost_claim_to || end.state == pb::JOB_STATE_CANCELLED));
+  CHECK_FALSE(file_exists(runs));
+
+  const submission ran = talk.shell_job("echo x >> '" + runs + "'");
+  talk.wait_for_end(talk.start(ran));
+  INFO("a copy has run: that is not undone");
+  CHECK(std::holds_alternative<control_refused>(
+      talk.control({scheduler_job_id{}, ran.token, ran.job}, pb::JOB_CONTROL_CANCEL)));
+}
+
 void refused_for_ever(scheduler_fixture& fixture) {
   conversation talk(fixture);
   submission job = talk.shell_job("exit 0");
@@ -521,6 +540,7 @@ const std::vector<conformance_case>& conformance_cases() {
       {"a job that never was is missing, confirmed", unknown_job},
       {"the same token twice is one job", same_token_twice},
       {"a second copy of a job loses the claim", second_copy_loses_the_claim},
+      {"a job cancelled before it arrives never runs", cancelled_before_it_came},
       {"impossible requests are refused for ever", refused_for_ever},
       {"the daemon's environment is not inherited", environment_is_clean},
       {"arguments and values stay data", values_stay_data},

@@ -84,5 +84,5 @@ TEST_CASE("conf: the small examples load and say what they say", "[runtime][conf
   INFO(slurm.problem_text());
   REQUIRE(slurm.ok());
   REQUIRE(active_clusters(slurm.value).size() == 1);
-  CHECK(slurm.value.clusters[0].slurm.controller_host == "slurmctld.example.com");
+  CHECK(slurm.value.clusters[0].slurm.ssh.host == "login.example.org");
 }

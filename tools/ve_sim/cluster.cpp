@@ -71,6 +71,8 @@ class cluster_port final : public adapters::scheduler {
     for (const auto& request : requests) {
       if (truth_.down()) {
         out.emplace_back(adapters::control_unknown{"connection refused"});
+      } else if (request.job.id.empty() && request.control == pb::JOB_CONTROL_CANCEL) {
+        out.push_back(truth_.bar(request.job.job));
       } else if (const copy* one = known(request.job.id); one == nullptr) {
         out.emplace_back(adapters::control_refused{"invalid job id"});
       } else {
@@ -245,6 +247,12 @@ void cluster::lose(std::uint64_t id) {
   ++one.plan;
   one.lost = true;
   tell(one, "is lost with its record");
+}
+
+adapters::control_outcome cluster::bar(const job_id& job) {
+  if (claims_.try_emplace(job, claim{0, submission_token{"cancelled"}}).first->second.id != 0)
+    return adapters::control_refused{"a copy has the claim"};
+  return adapters::control_done{};
 }
 
 adapters::control_outcome cluster::control(std::uint64_t id, pb::JobControl what) {

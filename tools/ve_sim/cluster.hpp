@@ -76,6 +76,7 @@ class cluster {
   void lose(std::uint64_t id);
   void finish(copy& one, pb::JobState state, const std::string& reason);
   adapters::control_outcome control(std::uint64_t id, pb::JobControl what);
+  adapters::control_outcome bar(const job_id& job);
   void tell(const copy& one, const std::string& what);
 
   std::string name_;

@@ -85,10 +85,55 @@ TEST_CASE("job core: a cancel during the submission withdraws it or follows it t
     d.pass(seconds{21}).lookup(look::absent);
     CHECK(d.lookup(look::absent) == "lookup_absent:settled finished:cancelled");
   }
+  SECTION("outcome lost: copies that nobody knows are kept from starting") {
+    d.submission(sub::unknown, "cut");
+    const auto actions = job::react(d.state, d.ctx.limits);
+    const auto control = find<job::run_control>(actions);
+    REQUIRE(control != nullptr);
+    CHECK(control->control == pb::JOB_CONTROL_CANCEL);
+    CHECK(control->id.empty());
+    CHECK(control->token == d.state.token);
+    CHECK(find<job::run_lookup>(actions) != nullptr);
+  }
   SECTION("outcome lost, then found: it is adopted and cancelled") {
     d.submission(sub::unknown, "cut");
     CHECK(d.lookup(look::found, {scheduler_job_id{"17"}}) == "submitted");
     CHECK(find<job::run_control>(job::react(d.state, d.ctx.limits)) != nullptr);
+  }
+}
+
+TEST_CASE("job core: a job that can never start is cancelled when the site says so",
+          "[actors][job]") {
+  driver d;
+  d.submission(sub::accepted, "17");
+  const auto seen = [&](bool never, const std::string& reason) {
+    job::report_status what;
+    what.id = d.state.scheduler_id;
+    what.state = pb::JOB_STATE_QUEUED;
+    what.reason = reason;
+    what.never_starts = never;
+    return d.run(what);
+  };
+  SECTION("reported only, as long as nobody asks for more") {
+    CHECK(seen(true, "PartitionTimeLimit") == "observed");
+    CHECK(find<job::wake>(job::react(d.state, d.ctx.limits)) == nullptr);
+    CHECK(d.pass(seconds{86'400}).run(job::advance{}).empty());
+  }
+  SECTION("cancelled after its time, with the scheduler's words") {
+    d.ctx.limits.cancel_never_starts_after = seconds{600};
+    seen(true, "PartitionTimeLimit");
+    REQUIRE(find<job::wake>(job::react(d.state, d.ctx.limits)) != nullptr);
+    CHECK(d.pass(seconds{599}).run(job::advance{}).empty());
+    CHECK(d.pass(seconds{1}).run(job::advance{}) == "cancel_requested");
+    CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:cancelled");
+    CHECK(d.state.reason.find("PartitionTimeLimit") != std::string::npos);
+  }
+  SECTION("not when the reason goes away in time") {
+    d.ctx.limits.cancel_never_starts_after = seconds{600};
+    seen(true, "PartitionTimeLimit");
+    d.pass(seconds{300});
+    seen(false, "Resources");
+    CHECK(d.pass(seconds{600}).run(job::advance{}).empty());
   }
 }
 

@@ -233,6 +233,49 @@ TEST_CASE("link core: queries stay below their bound", "[actors][link]") {
   REQUIRE(polls <= 30 * 10 + 30);
 }
 
+TEST_CASE("link core: submissions and controls stay below their bound", "[actors][link]") {
+  auto limits = test_limits();
+  limits.submissions_per_minute_max = 6;
+  limits.batch_max = 64;
+  auto core = quiet_link(limits);
+  for (int n = 0; n < 20; ++n) core.want(id(n), submits(n), start);
+  int sent = 0;
+  for (int second = 0; second < 120; ++second) {
+    for (const auto& one : core.tick(start + seconds{second}).orders) {
+      const auto* batch = std::get_if<link::submit_order>(&one.what);
+      if (batch == nullptr) continue;
+      link::submit_done done;
+      for (const auto& item : batch->items)
+        done.answers.push_back({item.token, job::submission_result::accepted, at(1), {}});
+      sent += static_cast<int>(batch->items.size());
+      core.complete(one.id, done, start + seconds{second});
+    }
+    // What a minute did not use is there at once, then as much per minute as the bound says.
+    CHECK(sent <= 6 + second / 10);
+    if (second == 0) CHECK(sent == 6);
+  }
+  CHECK(sent >= 17);
+}
+
+TEST_CASE("link core: what a poll needed beyond one query is paid for", "[actors][link]") {
+  auto limits = test_limits();
+  limits.queries_per_minute_max = 6;
+  limits.poll_interval = seconds{1};
+  auto core = quiet_link(limits);
+  core.want(id(1), follows(1), start);
+  int queries = 1;  // the inventory
+  for (int second = 0; second < 600; ++second) {
+    const auto now = start + seconds{second};
+    for (const auto& one : core.tick(now).orders) {
+      if (!std::holds_alternative<link::poll_order>(one.what)) continue;
+      queries += 3;
+      core.complete(one.id, link::poll_done{{running(1)}, 3}, now);
+    }
+  }
+  CHECK(queries <= 6 + 60 + 2);
+  CHECK(queries >= 50);
+}
+
 TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {
   const bool held = rc::check("laws of the link", [] {
     auto made = quiet_link();
