@@ -205,7 +205,8 @@ result<events> on(const job& state, const advance&, const context& ctx) {
                           if (w.retry_at <= ctx.now) add_intent(out, state.attempt + 1, ctx);
                         },
                         [&](const submitting&) {}, [&](const unresolved&) {},
-                        [&](const held&) {}, [&](const queued&) { give_up(); }, [&](const starting&) {},
+                        [&](const held&) {}, [&](const queued&) { give_up(); },
+                        [&](const starting&) {},
                         [&](const running&) { run_out(); }, [&](const suspended&) {},
                         [&](const finished&) {}},
              state.now);

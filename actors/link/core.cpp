@@ -230,7 +230,8 @@ void link::start_poll(outputs& out, time_point now) {
 
 void link::start_inventory(outputs& out, time_point now) {
   const bool probe = breaker_ == breaker::open;
-  if (taking_inventory_ || (now < next_inventory_ && !probe) || query_rate_.take(1, now) == 0) return;
+  if (taking_inventory_ || (now < next_inventory_ && !probe)) return;
+  if (query_rate_.take(1, now) == 0) return;
   taking_inventory_ = true;
   next_inventory_ = now + bounds_.inventory_interval;
   start(out, now).what = inventory_order{};

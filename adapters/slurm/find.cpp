@@ -80,8 +80,9 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
     } else if (queue_answers && accounts_answer) {
       out.emplace_back(absent{"squeue and sacct"});
     } else if (queue_answers && files_answer) {
-      out.emplace_back(absent{accounting ? "squeue and the job directory; accounting does not answer"
-                                      : "squeue and the job directory"});
+      std::string sources = "squeue and the job directory";
+      if (accounting) sources += "; accounting does not answer";
+      out.emplace_back(absent{std::move(sources)});
     } else {
       const auto& silent = !queue_answers ? queue : accounting ? got.of("sacct") : files;
       out.emplace_back(not_known{!got.problem.empty() ? got.problem

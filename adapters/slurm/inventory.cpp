@@ -15,7 +15,8 @@ std::string problem_in(const section& part, const std::string& whole) {
 result<inventory> slurm_cluster::take_inventory(deadline until) {
   auto made = begin();
   made.add_section("config", "scontrol show config");
-  made.add_section("nodes", "sinfo --noheader --noconvert --all --Node -O " + quote(sinfo_format()));
+  made.add_section("nodes",
+                   "sinfo --noheader --noconvert --all --Node -O " + quote(sinfo_format()));
   made.add_section("partitions", "scontrol show partition -o --all");
   const auto got = run(std::move(made), until);
   count("scontrol", 2);

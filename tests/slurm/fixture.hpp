@@ -23,10 +23,9 @@ inline std::string bed_value(const char* name) {
 /// A Slurm cluster through commands of this machine, with a job directory of its own.
 class slurm_fixture : public scheduler_fixture {
  public:
-  slurm_fixture() {
-    std::filesystem::create_directory(shared_directory());
-    open();
-  }
+  slurm_fixture() { std::filesystem::create_directory(shared_directory()); }
+
+  void open() { cluster_ = adapters::slurm::open_slurm_cluster(options(), way()); }
 
   scheduler_features features() const override {
     // The bed tracks processes by their parents (proctrack/linuxproc): no cgroups without root.
@@ -67,7 +66,6 @@ class slurm_fixture : public scheduler_fixture {
   virtual std::shared_ptr<adapters::transport> way() const {
     return adapters::make_process_transport();
   }
-  void open() { cluster_ = adapters::slurm::open_slurm_cluster(options(), way()); }
 
  private:
   temp_dir directory_;

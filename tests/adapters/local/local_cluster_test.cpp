@@ -181,7 +181,7 @@ TEST_CASE("local scheduler: a submission that a crash cut short is no job", "[ad
   std::ofstream(files.job_file(token, "spec.tmp")) << "half";
   fixture.open();
   conversation talk(fixture);
-  CHECK(std::holds_alternative<absent>(talk.find({.job = {}, .token = token, .attempt = 1, .spec = {}})));
+  CHECK(std::holds_alternative<absent>(talk.find({{}, token, 1, {}})));
   submission job = talk.shell_job("exit 0");
   job.token = token;
   CHECK(talk.wait_for_end(talk.start(job)).state == pb::JOB_STATE_COMPLETED);
@@ -197,7 +197,7 @@ TEST_CASE("local scheduler: a damaged job is neither absent nor run, and health 
   std::ofstream(files.job_file(token, "spec")) << "not a message";
   fixture.open();
   conversation talk(fixture);
-  CHECK(std::holds_alternative<not_known>(talk.find({.job = {}, .token = token, .attempt = 1, .spec = {}})));
+  CHECK(std::holds_alternative<not_known>(talk.find({{}, token, 1, {}})));
   CHECK(talk.port().check_health(talk.until()).queue_access.find("vedamaged") != std::string::npos);
   submission job = talk.shell_job("exit 0");
   job.token = token;
@@ -448,7 +448,10 @@ TEST_CASE("local scheduler: old ended jobs are removed, up to a number and an ag
   if (options.ended_max == 1) talk.wait_for_end(first);
   talk.start(talk.shell_job("exit 0"));
   talk.wait_until("the first one is gone",
-                  [&] { return std::holds_alternative<absent>(talk.find({first.job, first.token, 1, {}})); });
+                  [&] {
+                    const auto found_now = talk.find({first.job, first.token, 1, {}});
+                    return std::holds_alternative<absent>(found_now);
+                  });
   const observation seen = talk.look(first);
   REQUIRE(std::holds_alternative<missing>(seen));
   CHECK(std::get<missing>(seen).confirmed);
