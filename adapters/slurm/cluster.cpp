@@ -142,14 +142,37 @@ std::vector<std::string> slurm_cluster::learn_fields(deadline until) {
   return fields_;
 }
 
+/// Defines `ved_ours ID TOKEN`. Slurm gives numbers out again, at the latest when its controller
+/// has lost its state: a job is touched only while squeue shows our token beside its number. Else
+/// it has ended, and Slurm's own words for that are said. One squeue for all, at the first need.
+std::string slurm_cluster::guard(std::span<const control_request> requests) const {
+  std::string ids;
+  for (const auto& [job, control] : requests)
+    if (!job.id.empty()) ids += (ids.empty() ? "" : ",") + job.id.str();
+  if (ids.empty()) return {};
+  count("squeue");
+  return "ved_asked=\nved_ours() {\n[ -n \"$ved_asked\" ] || { ved_rows=$(squeue --noheader "
+         "--noconvert --array --states=all --jobs=" + quote(ids) + " -O " +
+         quote(squeue_format()) + " 2>&1); ved_asked=$?; }\n"
+         "if [ $ved_asked -ne 0 ]; then case $ved_rows in *'nvalid job id'*) ;;\n"
+         "*) printf '%s\\n' \"$ved_rows\" >&2; return $ved_asked ;; esac; fi\n"
+         "printf '%s\\n' \"$ved_rows\" | grep -F \"$2\" | grep -q \"^$1" + column_end +
+         "\" || { echo 'Invalid job id specified: no job of ours has it' >&2; return 1; }\n}\n";
+}
+
 std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
                                                     deadline until) {
   auto made = begin();
+  made.add(guard(requests));
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const auto& [job, control] = requests[i];
     const auto id = quote(job.id.str());
     const auto name = std::to_string(i);
     const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
+    const auto put = [&](const std::string& command) {
+      made.add_section(name, "ved_ours " + id + " " + quote(job.token.str()) + " && " + command +
+                                 " " + id);
+    };
     switch (control) {
       case pb::JOB_CONTROL_CANCEL:
         // The claim first: a copy that nobody knows of must not start afterwards.
@@ -158,14 +181,14 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
         if (job.id.empty()) {
           made.add_section(name, "readlink " + directory + "/claim");
         } else {
-          made.add_section(name, "scancel " + id);
+          put("scancel");
           count("scancel");
         }
         break;
-      case pb::JOB_CONTROL_HOLD: made.add_section(name, "scontrol hold " + id); break;
-      case pb::JOB_CONTROL_RELEASE: made.add_section(name, "scontrol release " + id); break;
-      case pb::JOB_CONTROL_SUSPEND: made.add_section(name, "scontrol suspend " + id); break;
-      case pb::JOB_CONTROL_RESUME: made.add_section(name, "scontrol resume " + id); break;
+      case pb::JOB_CONTROL_HOLD: put("scontrol hold"); break;
+      case pb::JOB_CONTROL_RELEASE: put("scontrol release"); break;
+      case pb::JOB_CONTROL_SUSPEND: put("scontrol suspend"); break;
+      case pb::JOB_CONTROL_RESUME: put("scontrol resume"); break;
       default: made.add_section(name, "false"); break;
     }
     if (control != pb::JOB_CONTROL_CANCEL) count("scontrol");
@@ -181,6 +204,9 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     }
     if (control == pb::JOB_CONTROL_CANCEL && job.id.empty()) {
       if (part.out.starts_with("cancelled:")) out.emplace_back(control_done{});
+      else if (words_of(part.out).empty())
+        out.emplace_back(control_unknown{"the claim of job " + job.job.str() +
+                                         " can neither be made nor read"});
       else out.emplace_back(control_refused{"a copy of the job runs: " + words_of(part.out)});
       continue;
     }

@@ -82,6 +82,7 @@ class slurm_cluster {
   std::vector<std::string> learn_fields(deadline until);
   std::optional<refused> never_fits(const submission& what) const;
   void add_submission(program& to, const submission& what) const;
+  std::string guard(std::span<const control_request> requests) const;
 
   std::string squeue_command() const;
   std::string sacct_command(const std::string& selection) const;

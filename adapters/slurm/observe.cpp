@@ -327,8 +327,13 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
       job->traces_answer = true;
       job->left = parse_end(it->second);
     }
-    if (const auto& one = got.of("job" + id); one.complete)
-      job->controller_denies = judge_failure(one.exit_code, one.err) == failure::no_such_job;
+    if (const auto& one = got.of("job" + id); one.complete) {
+      const auto says = judge_failure(one.exit_code, one.err);
+      // The number may be another job's by now.
+      job->controller_denies =
+          says == failure::no_such_job ||
+          (says == failure::none && one.out.find(job->job->token.str()) == std::string::npos);
+    }
   }
 }
 
