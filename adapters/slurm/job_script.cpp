@@ -42,9 +42,11 @@ std::string image_of(const std::string& image, const container_options& site) {
   return "docker://" + image;
 }
 
-/// The container runtime and its flags, up to the image: `exec IMAGE` or `run IMAGE`.
-std::string container_words(const pb::JobSpec& spec, const container_options& site, bool has_command) {
-  std::string out = site.runtime.empty() ? "\"$ved_container\"" : quote(site.runtime);
+/// The container runtime and its flags, up to the image: `exec IMAGE` or `run IMAGE`. The runtime
+/// that the node has is the shell's "$1", which no variable of the job can replace.
+std::string container_words(const pb::JobSpec& spec, const container_options& site,
+                            bool has_command) {
+  std::string out = site.runtime.empty() ? "\"$1\"" : quote(site.runtime);
   out += has_command ? " exec" : " run";
   if (site.nv && spec.resources().gpus_per_node() > 0) out += " --nv";
   if (site.contain) out += " --contain";
@@ -55,21 +57,30 @@ std::string container_words(const pb::JobSpec& spec, const container_options& si
   return out + " " + quote(image_of(work.container_image(), site));
 }
 
+/// The step's line in the end record: one line, whatever the command holds.
+std::string label_of(const pb::Step& step) {
+  std::string out = step.name().empty() ? step.command() : step.name();
+  for (char& c : out)
+    if (has_control(std::string(1, c))) c = '?';
+  return out;
+}
+
 std::string environment_of(const pb::JobSpec& spec) {
   std::string out = "ved_env() {\nunset LC_ALL SLURM_TIME_FORMAT\n";
+  const auto& work = spec.workload_spec();
+  // Before the job's variables: one of them may be called like one of ours. A container's own
+  // --pwd enters the directory inside of it.
+  if (!work.working_directory().empty() && work.container_image().empty())
+    out += "cd " + quote(work.working_directory()) + " || exit 1\n";
+  else
+    out += "cd \"$ved_home\" || exit 1\n";
   const auto put = [&](const std::string& name, const std::string& value) {
     out += "export " + name + "=" + quote(value) + "\n";
   };
   put("VIRTENGINE_JOB_ID", spec.job_id());
   put("VIRTENGINE_CLUSTER_ID", spec.cluster_id());
   put("VIRTENGINE_OFFERING_ID", spec.offering_id());
-  const auto& work = spec.workload_spec();
   for (const auto& variable : work.environment()) put(variable.name(), variable.value());
-  // A container's own --pwd enters the directory inside of it.
-  if (!work.working_directory().empty() && work.container_image().empty())
-    out += "cd " + quote(work.working_directory()) + " || exit 1\n";
-  else
-    out += "cd \"$ved_home\" || exit 1\n";
   return out + "}\n";
 }
 
@@ -213,20 +224,23 @@ std::string batch_script(const submission& what, const slurm_options& site) {
   out += script_begin;
   out += environment_of(spec);
   const bool in_container = !work.container_image().empty();
-  if (in_container && site.containers.runtime.empty())
+  std::string begin;
+  if (in_container && site.containers.runtime.empty()) {
+    begin = "set -- \"$ved_container\"\n";
     out += "ved_container=$(command -v apptainer || command -v singularity) || {\n"
            "echo 'ved: neither apptainer nor singularity on this node' >&2; ved_finish 127; }\n";
+  }
   const auto run = [&](const std::string& command, const auto& arguments, bool has_command) {
     std::string line;
     if (in_container) line = container_words(spec, site.containers, has_command) + " ";
     if (has_command) line += words(command, arguments);
-    out += "(\nved_env\nexec " + line + "\n)\nved_rc=$?\n";
+    out += "(\n" + begin + "ved_env\nexec " + line + "\n)\nved_rc=$?\n";
   };
   if (work.steps().empty()) {
     run(work.command(), work.arguments(), !work.command().empty());
   } else {
     for (const auto& step : work.steps()) {
-      out += "ved_step=" + quote(step.name().empty() ? step.command() : step.name()) + "\n";
+      out += "ved_step=" + quote(label_of(step)) + "\n";
       run(step.command(), step.arguments(), true);
       out += "[ \"$ved_rc\" -eq 0 ] || ved_finish \"$ved_rc\"\n";
     }
