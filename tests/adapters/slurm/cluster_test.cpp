@@ -1,0 +1,414 @@
+#include "adapters/slurm/cluster.hpp"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "adapters/process/transport.hpp"
+#include "adapters/slurm/job_script.hpp"
+#include "tests/adapters/slurm/scripted_site.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::adapters;
+namespace fs = std::filesystem;
+
+namespace {
+
+const std::string tokens[] = {"veaaaaaaaaaaaa", "vebbbbbbbbbbbb", "vecccccccccccc"};
+
+std::vector<submission> jobs(std::size_t count) {
+  std::vector<submission> out(count);
+  for (std::size_t i = 0; i < count; ++i) {
+    out[i].job = job_id{"j-" + std::to_string(i)};
+    out[i].token = submission_token{tokens[i]};
+    out[i].spec.set_job_id(out[i].job.str());
+    out[i].spec.mutable_workload_spec()->set_command("/bin/true");
+  }
+  return out;
+}
+
+std::vector<submit_outcome> submit(scripted_site& site, const std::vector<submission>& what) {
+  return site.port->submit(what, scripted_site::until());
+}
+
+template <class As>
+As as(const auto& outcome) {
+  REQUIRE(std::holds_alternative<As>(outcome));
+  return std::get<As>(outcome);
+}
+
+find_outcome find(scripted_site& site) {
+  const lookup what{job_id{"j-0"}, submission_token{tokens[0]}};
+  auto out = site.port->find({&what, 1}, scripted_site::until());
+  REQUIRE(out.size() == 1);
+  return out[0];
+}
+
+std::vector<std::string> ids_of(const find_outcome& outcome) {
+  std::vector<std::string> out;
+  for (const auto& id : as<found>(outcome).ids) out.push_back(id.str());
+  return out;
+}
+
+control_outcome control(scripted_site& site, pb::JobControl what, const std::string& id = "41") {
+  const control_request request{
+      {scheduler_job_id{id}, submission_token{tokens[0]}, job_id{"j-0"}}, what};
+  auto out = site.port->control({&request, 1}, scripted_site::until());
+  REQUIRE(out.size() == 1);
+  return out[0];
+}
+
+const std::string config =
+    "ClusterName             = testbed\n"
+    "AccountingStorageType   = accounting_storage/slurmdbd\n"
+    "SLURM_VERSION           = 22.05.8\n"
+    "\n"
+    "Slurmctld(primary) at vm is UP\n";
+const std::string partitions =
+    "PartitionName=batch Default=YES MaxNodes=UNLIMITED MaxTime=01:00:00 State=UP TotalNodes=1\n";
+const std::string nodes = columns("n1|batch*|idle|0/4/0/4|4000|0|(null)|(null)|\n");
+
+void write_program(const fs::path& file, const std::string& text) {
+  std::ofstream(file, std::ios::binary) << "#!/bin/sh\n" << text;
+  fs::permissions(file, fs::perms::owner_all);
+}
+
+}  // namespace
+
+TEST_CASE("slurm submit: an accepted job has its id, whatever a plugin prints",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply(tokens[0], "123\n");
+  site.way->table[tokens[1]] = {0, "lua: welcome\nsee https://help\n124;testbed\n",
+                                "sbatch: lua: your account is almost empty\n"};
+  site.way->table[tokens[2]] = {0, "Submitted batch job 125\n", ""};
+  const auto out = submit(site, jobs(3));
+  CHECK(as<accepted>(out[0]).id.str() == "123");
+  CHECK(as<accepted>(out[1]).id.str() == "124");
+  CHECK(as<accepted>(out[2]).id.str() == "125");
+  CHECK(site.commands["sbatch"] == 3);
+}
+
+TEST_CASE("slurm submit: success without a job's id may be a job", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply(tokens[0], "lua: welcome\n");
+  // A message without an end runs into the id's line and into our mark.
+  site.way->table[tokens[1]] = {0, "125\nbye", ""};
+  const auto out = submit(site, jobs(2));
+  CHECK(std::holds_alternative<unknown_outcome>(out[0]));
+  CHECK(std::holds_alternative<unknown_outcome>(out[1]));
+}
+
+TEST_CASE("slurm submit: a refused job does not stop the ones behind it", "[adapters][slurm]") {
+  scripted_site site;
+  site.way->table[tokens[0]] = {
+      1, "", "sbatch: error: Batch job submission failed: Invalid partition name specified\n"};
+  site.way->table[tokens[1]] = {
+      1, "",
+      "sbatch: error: Batch job submission failed: Job violates accounting/QOS policy (job submit "
+      "limit, user's size and/or time limits)\n"};
+  site.reply(tokens[2], "125\n");
+  const auto out = submit(site, jobs(3));
+  CHECK(as<refused>(out[0]).permanent);
+  CHECK(as<refused>(out[0]).reason.find("Invalid partition name") != std::string::npos);
+  CHECK_FALSE(as<refused>(out[1]).permanent);
+  CHECK(as<accepted>(out[2]).id.str() == "125");
+}
+
+TEST_CASE("slurm submit: a reply that is cut leaves the rest unknown", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply(tokens[0], "123\n");
+  site.way->table[tokens[1]] = {0, "124\n", "", false, true};
+  site.reply(tokens[2], "125\n");
+  const auto out = submit(site, jobs(3));
+  CHECK(as<accepted>(out[0]).id.str() == "123");
+  CHECK(as<unknown_outcome>(out[1]).reason == "the connection was lost");
+  CHECK(as<unknown_outcome>(out[2]).reason == "the connection was lost");
+}
+
+TEST_CASE("slurm submit: what the program left out was surely not sent", "[adapters][slurm]") {
+  scripted_site site;
+  site.way->table[tokens[0]] = {
+      1, "", "sbatch: error: Batch job submission failed: Unable to contact slurm controller "
+             "(connect failure)\n"};
+  site.way->table[tokens[1]].skipped = true;
+  site.way->table[tokens[2]].skipped = true;
+  const auto out = submit(site, jobs(3));
+  for (const auto& one : out) CHECK(std::holds_alternative<not_sent>(one));
+  CHECK(site.commands["sbatch"] == 1);
+}
+
+TEST_CASE("slurm submit: a timeout of the controller may have made a job", "[adapters][slurm]") {
+  scripted_site site;
+  site.way->table[tokens[0]] = {
+      1, "", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"};
+  CHECK(std::holds_alternative<unknown_outcome>(submit(site, jobs(1))[0]));
+}
+
+TEST_CASE("slurm submit: without a connection or an sbatch nothing was sent",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.way->table[tokens[0]] = {127, "", "/bin/sh: 17: sbatch: not found\n"};
+  site.way->table[tokens[1]] = {126, "", "/bin/sh: 19: sbatch: Permission denied\n"};
+  for (const auto& one : submit(site, jobs(2))) CHECK(std::holds_alternative<not_sent>(one));
+  site.way->refuses = "connection refused";
+  for (const auto& one : submit(site, jobs(2))) CHECK(as<not_sent>(one).reason == "connection refused");
+}
+
+TEST_CASE("slurm submit: what can never run is not sent", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("config", config);
+  site.reply("partitions", partitions);
+  site.reply("nodes", nodes);
+  site.reply(tokens[1], "124\n");
+  auto both = jobs(3);
+  both[0].spec.mutable_resources()->set_cpu_cores_per_node(5);
+  both[1].spec.mutable_resources()->set_cpu_cores_per_node(4);
+  both[2].spec.mutable_workload_spec()->clear_command();
+  const auto out = submit(site, both);
+  CHECK(as<refused>(out[0]).permanent);
+  CHECK(as<refused>(out[0]).reason ==
+        "it can never run: partition batch: 5 cores per node asked, 4 there");
+  CHECK(as<accepted>(out[1]).id.str() == "124");
+  CHECK(as<refused>(out[2]).permanent);
+  CHECK_FALSE(site.was_asked(tokens[0]));
+  CHECK_FALSE(site.was_asked(tokens[2]));
+}
+
+TEST_CASE("slurm submit: a real shell hands sbatch the script byte by byte",
+          "[adapters][slurm]") {
+  const temp_dir root;
+  const auto bin = root.path() / "bin of 'tools'";
+  const auto saved = root.path() / "saved";
+  fs::create_directories(bin);
+  fs::create_directories(saved);
+  for (const auto* name : {"scontrol", "sinfo", "squeue", "sacct"})
+    write_program(bin / name, "exit 1\n");
+  // Stands for sbatch: keeps what it got; the second call finds no controller.
+  const auto here = adapters::slurm::quote(saved.string());
+  write_program(bin / "sbatch", "n=$(ls " + here + "/*.script 2>/dev/null | wc -l)\n"
+                "for a; do printf '%s\\n' \"$a\"; done > " + here + "/$n.words\n"
+                "cat > " + here + "/$n.script\n"
+                "[ \"$n\" -eq 0 ] && { echo 'a hint' >&2; echo 41; exit 0; }\n"
+                "echo 'sbatch: error: Batch job submission failed: Unable to contact slurm "
+                "controller (connect failure)' >&2; exit 1\n");
+  adapters::slurm::slurm_options options;
+  options.shell.bin_directory = bin.string();
+  options.shell.job_directory = (root.path() / "jobs of $HOME").string();
+  options.clock = [] { return from_us(1'800'000'000'000'000); };
+  const auto port = std::move(*adapters::slurm::make_slurm_factory(
+      adapters::slurm::open_slurm_cluster(options, make_process_transport()))());
+  auto three = jobs(3);
+  three[0].spec.set_queue_name("a 'b' $(c)");
+  auto& work = *three[0].spec.mutable_workload_spec();
+  for (const std::string text : {"it's", "\n", "EOF\n)\n", "$(id) `id` \\", "Á 漢 \x81\x88\xff",
+                                 "\n_script\nved_script\n"})
+    work.add_arguments(text);
+  const auto out = port->submit(three, scripted_site::until());
+  CHECK(as<accepted>(out[0]).id.str() == "41");
+  CHECK(std::holds_alternative<not_sent>(out[1]));
+  CHECK(as<not_sent>(out[2]).reason.starts_with("left out"));
+
+  const auto read = [](const fs::path& file) {
+    std::ifstream in(file, std::ios::binary);
+    return std::string{std::istreambuf_iterator<char>(in), {}};
+  };
+  CHECK(read(saved / "0.script") == adapters::slurm::batch_script(three[0], options));
+  CHECK(read(saved / "1.script") == adapters::slurm::batch_script(three[1], options));
+  CHECK_FALSE(fs::exists(saved / "2.script"));
+  std::string words;
+  for (const auto& one : adapters::slurm::sbatch_options(three[0], options)) words += one + "\n";
+  CHECK(read(saved / "0.words").starts_with(words + "--chdir=" + options.shell.job_directory));
+  CHECK(fs::is_directory(fs::path(options.shell.job_directory) / "j-2"));
+}
+
+TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("files", "");
+  SECTION("squeue") {
+    site.reply("squeue", queue_line{}.text());
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+  }
+  SECTION("squeue, under another name") {
+    queue_line renamed;
+    renamed.name = "site-17";
+    renamed.comment = "ved:" + tokens[0];
+    site.reply("squeue", renamed.text());
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+  }
+  SECTION("sacct") {
+    site.reply("sacct", account_line{}.text());
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+  }
+  SECTION("the output file, with both of them down") {
+    site.fails("squeue", no_controller);
+    site.fails("sacct", no_database);
+    site.reply("files", "j-0/" + tokens[0] + ".41.out\n");
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+  }
+  SECTION("several copies, lowest id first, each once") {
+    queue_line live;
+    live.id = "100";
+    site.reply("squeue", live.text());
+    account_line older;
+    older.id = "99";
+    account_line same;
+    same.id = "100";
+    site.reply("sacct", older.text() + same.text());
+    site.reply("files", "j-0/" + tokens[0] + ".7.out\nj-0/" + tokens[0] + ".99.out\n");
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"7", "99", "100"});
+  }
+}
+
+TEST_CASE("slurm find: a job is absent only if two sources answer", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("files", "");
+  SECTION("squeue and sacct") {
+    queue_line foreign;
+    foreign.name = tokens[1];
+    site.reply("squeue", foreign.text());
+    CHECK(as<absent>(find(site)).sources == "squeue and sacct");
+  }
+  SECTION("squeue and sacct, with an unreadable job directory") {
+    site.fails("files", "");
+    CHECK(as<absent>(find(site)).sources == "squeue and sacct");
+  }
+  SECTION("squeue and the job directory, where accounting is off") {
+    site.disable_accounting();
+    CHECK(std::holds_alternative<absent>(find(site)));
+    site.way->asked.clear();
+    CHECK(as<absent>(find(site)).sources == "squeue and the job directory");
+    CHECK_FALSE(site.was_asked("sacct"));
+  }
+  SECTION("only one of them: accounting is off and the directory cannot be read") {
+    site.disable_accounting();
+    site.fails("files", "");
+    CHECK(std::holds_alternative<not_known>(find(site)));
+    CHECK(std::holds_alternative<not_known>(find(site)));
+  }
+}
+
+TEST_CASE("slurm find: without the controller's answer nothing is absent", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("files", "");
+  SECTION("squeue fails") {
+    site.fails("squeue", no_controller);
+    CHECK(as<not_known>(find(site)).reason.find("Unable to contact") != std::string::npos);
+    return;
+  }
+  SECTION("squeue fails with exit code 0") { site.fails("squeue", no_controller, 0); }
+  SECTION("a row is damaged") { site.reply("squeue", queue_line{}.text().substr(0, 40) + "\n"); }
+  SECTION("the connection ends") { site.way->table["squeue"] = {0, "", "", false, true}; }
+  SECTION("there is no connection") { site.way->refuses = "no route"; }
+  CHECK(std::holds_alternative<not_known>(find(site)));
+}
+
+TEST_CASE("slurm find: where jobs are renamed accounting is asked without names",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("files", "");
+  (void)find(site);
+  CHECK(site.way->programs.back().find("--name='" + tokens[0] + "'") != std::string::npos);
+  queue_line renamed;
+  renamed.name = "site-17";
+  renamed.comment = "ved:" + tokens[0];
+  site.reply("squeue", renamed.text());
+  const tracked_job job{scheduler_job_id{"41"}, submission_token{tokens[0]}, job_id{"j-0"}};
+  REQUIRE(site.port->observe({&job, 1}, scripted_site::until()));
+  site.reply("squeue", "");
+  account_line end;
+  end.name = "site-17";
+  end.submit_line = "sbatch --comment=ved:" + tokens[0];
+  site.reply("sacct", end.text());
+  CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+  CHECK(site.way->programs.back().find("--name=") == std::string::npos);
+}
+
+TEST_CASE("slurm control: a cancel without an id takes the claim or is refused",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const auto cancel = [&] { return control(site, pb::JOB_CONTROL_CANCEL, ""); };
+  site.reply("0", "cancelled:" + tokens[0] + "\n");
+  CHECK(std::holds_alternative<control_done>(cancel()));
+  CHECK(site.way->programs.back().find("ln -s 'cancelled:" + tokens[0] + "'") !=
+        std::string::npos);
+  CHECK(site.way->programs.back().find("scancel") == std::string::npos);
+  // An earlier attempt's cancel holds as well.
+  site.reply("0", "cancelled:" + tokens[1] + "\n");
+  CHECK(std::holds_alternative<control_done>(cancel()));
+  site.reply("0", tokens[0] + ":41\n");
+  CHECK(as<control_refused>(cancel()).reason.find(tokens[0] + ":41") != std::string::npos);
+  // Neither ours nor a copy's: the directory cannot be written.
+  site.fails("0", "");
+  CHECK(std::holds_alternative<control_unknown>(cancel()));
+  site.way->table["0"] = {0, "", "", false, true};
+  CHECK(std::holds_alternative<control_unknown>(cancel()));
+}
+
+TEST_CASE("slurm control: a cancel takes the claim before it speaks to Slurm",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("0", "");
+  CHECK(std::holds_alternative<control_done>(control(site, pb::JOB_CONTROL_CANCEL)));
+  const auto& program = site.way->programs.back();
+  const auto claim = program.find("ln -s 'cancelled:" + tokens[0] + "'");
+  const auto cancel = program.find("scancel '41'");
+  REQUIRE(claim != std::string::npos);
+  REQUIRE(cancel != std::string::npos);
+  CHECK(claim < cancel);
+}
+
+TEST_CASE("slurm control: what is gone is cancelled, but not held", "[adapters][slurm]") {
+  scripted_site site;
+  for (const std::string words :
+       {"scancel: error: Kill job error on job id 41: Invalid job id specified\n",
+        "scancel: error: Kill job error on job id 41: Job/step already completing or completed\n"})
+    for (const int exit_code : {0, 1}) {
+      site.fails("0", words, exit_code);
+      CHECK(std::holds_alternative<control_done>(control(site, pb::JOB_CONTROL_CANCEL)));
+      CHECK(std::holds_alternative<control_refused>(control(site, pb::JOB_CONTROL_HOLD)));
+      CHECK(std::holds_alternative<control_refused>(control(site, pb::JOB_CONTROL_SUSPEND)));
+    }
+}
+
+TEST_CASE("slurm control: denied is refused, no answer is unknown", "[adapters][slurm]") {
+  scripted_site site;
+  for (const auto what :
+       {pb::JOB_CONTROL_CANCEL, pb::JOB_CONTROL_HOLD, pb::JOB_CONTROL_RELEASE,
+        pb::JOB_CONTROL_SUSPEND, pb::JOB_CONTROL_RESUME}) {
+    site.way->refuses.clear();
+    site.fails("0", "Access/permission denied for job 41\n");
+    CHECK(as<control_refused>(control(site, what)).reason ==
+          "Access/permission denied for job 41");
+    site.fails("0", no_controller);
+    CHECK(std::holds_alternative<control_unknown>(control(site, what)));
+    site.fails("0", "scancel: error: Protocol authentication error\n");
+    CHECK(std::holds_alternative<control_unknown>(control(site, what)));
+    site.fails("0", "", 137);
+    CHECK(std::holds_alternative<control_unknown>(control(site, what)));
+    site.way->table.erase("0");
+    CHECK(std::holds_alternative<control_unknown>(control(site, what)));
+    site.way->refuses = "no route";
+    CHECK(as<control_unknown>(control(site, what)).reason == "no route");
+  }
+  CHECK(site.commands["scancel"] == 6);
+  CHECK(site.commands["scontrol"] == 24);
+}
+
+TEST_CASE("slurm control: each control is Slurm's command of that name", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("0", "");
+  const std::pair<pb::JobControl, std::string> all[] = {
+      {pb::JOB_CONTROL_HOLD, "hold"},
+      {pb::JOB_CONTROL_RELEASE, "release"},
+      {pb::JOB_CONTROL_SUSPEND, "suspend"},
+      {pb::JOB_CONTROL_RESUME, "resume"}};
+  for (const auto& [what, word] : all) {
+    CHECK(std::holds_alternative<control_done>(control(site, what)));
+    CHECK(site.way->programs.back().find("scontrol " + word + " '41'\n") != std::string::npos);
+    CHECK(site.way->programs.back().find("claim") == std::string::npos);
+  }
+}

@@ -1,0 +1,183 @@
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/slurm/cluster.hpp"
+#include "tests/adapters/slurm/text.hpp"
+
+namespace ved::tests {
+
+/// What one command of a program prints. "{nonce}" in `out` is the program's own.
+struct scripted_reply {
+  int exit_code = 0;
+  std::string out = {};
+  std::string err = {};
+  bool skipped = false;  ///< a submission that the program left out
+  bool cut = false;      ///< the connection ends in the middle of it
+};
+
+/// A login node without a shell: answers the sections and submissions of a program from a table.
+/// A section that is not in the table never began.
+class scripted_transport : public adapters::transport {
+ public:
+  std::map<std::string, scripted_reply> table;
+  std::string refuses;  ///< not empty: no command can be started
+  std::vector<std::string> programs;
+  std::vector<std::string> asked;  ///< the names of all sections so far
+
+  adapters::command_outcome run(const adapters::remote_command& what, deadline) override {
+    programs.push_back(what.input);
+    if (!refuses.empty()) return adapters::command_not_started{refuses};
+    nonce_ = find_nonce(what.input);
+    const bool submits = what.input.find("exec 4>&1") != std::string::npos;
+    std::string out = "Welcome to the cluster\n";
+    std::string err;
+    for (const auto& name : names(what.input)) {
+      asked.push_back(name);
+      const auto it = table.find(name);
+      if (it == table.end()) continue;
+      auto reply = it->second;
+      for (auto at = reply.out.find("{nonce}"); at != std::string::npos;
+           at = reply.out.find("{nonce}"))
+        reply.out.replace(at, 7, nonce_);
+      if (reply.skipped) {
+        out += nonce_ + " s " + name + "\n";
+        continue;
+      }
+      out += nonce_ + " b " + name + "\n" + reply.out;
+      if (!submits) err += nonce_ + " b " + name + "\n" + reply.err;
+      if (reply.cut) return adapters::command_interrupted{"the connection was lost", out, err};
+      const auto end = nonce_ + " e " + std::to_string(reply.exit_code) + "\n";
+      if (submits) {
+        out += end + reply.err + "\n" + nonce_ + " z\n";
+      } else {
+        out += "\n" + end;
+        err += "\n" + end;
+      }
+    }
+    return adapters::command_finished{0, 0, out, err};
+  }
+  std::string place() const override { return "the scripted site"; }
+
+ private:
+  static std::string find_nonce(const std::string& program) {
+    const auto at = program.find("echo 'ved");
+    if (at == std::string::npos) return {};
+    const auto begin = at + 6;
+    return program.substr(begin, program.find(' ', begin) - begin);
+  }
+  std::vector<std::string> names(const std::string& program) const {
+    std::vector<std::string> out;
+    const auto begin = "echo '" + nonce_ + " b ";
+    for (auto at = program.find(begin); at != std::string::npos;
+         at = program.find(begin, at + 1)) {
+      const auto from = at + begin.size();
+      auto name = program.substr(from, program.find('\'', from) - from);
+      if (out.empty() || out.back() != name) out.push_back(std::move(name));
+    }
+    return out;
+  }
+
+  std::string nonce_;
+};
+
+/// A row of squeue; what is not set is of a job that runs.
+struct queue_line {
+  std::string id = "41";
+  std::string state = "RUNNING";
+  std::string reason = "None";
+  int status = 0;  ///< of wait(2)
+  std::string started = "1799999000";
+  std::string ended = "N/A";
+  std::string name = "veaaaaaaaaaaaa";
+  std::string comment = "(null)";
+  std::string path = "/home/x/slurm-41.out";
+
+  std::string text() const {
+    return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
+                   "|1799998000|" + started + "|" + ended +
+                   "|2|8|cpu=8,mem=16G,node=2,billing=8,gres/gpu=2|n[1-2]|" + name + "|" + comment +
+                   "|" + path + "|\n");
+  }
+};
+
+/// A row of sacct.
+struct account_line {
+  std::string id = "41";
+  std::string state = "COMPLETED";
+  std::string exit = "0:0";
+  std::string started = "1799999000";
+  std::string ended = "1799999500";
+  int elapsed_seconds = 500;
+  std::string suspended = "00:00:00";
+  std::string cpu_time = "00:10.500";
+  std::string memory = "";
+  std::string name = "veaaaaaaaaaaaa";
+  std::string submit_line = "sbatch --parsable";
+
+  std::string text() const {
+    return columns(id + "|" + state + "|" + exit + "|1799998000|" + started + "|" + ended + "|" +
+                   std::to_string(elapsed_seconds) + "|" + suspended +
+                   "|2|8|billing=8,cpu=8,gres/gpu=2,mem=16G,node=2|" + cpu_time + "|" + memory +
+                   "|None|n[1-2]|" + name + "|" + submit_line + "|" + id + "\n");
+  }
+};
+
+/// A Slurm cluster behind a scripted transport, and its clock.
+struct scripted_site {
+  std::shared_ptr<scripted_transport> way = std::make_shared<scripted_transport>();
+  time_point now = from_us(1'800'000'000'000'000);
+  std::map<std::string, int> commands;  ///< of Slurm, how often each
+  std::unique_ptr<adapters::scheduler> port;
+
+  scripted_site() {
+    adapters::slurm::slurm_options options;
+    options.cluster = "hpc";
+    options.shell.job_directory = "/jobs";
+    options.clock = [this] { return now; };
+    options.count = [this](std::string_view command, int times) {
+      commands[std::string(command)] += times;
+    };
+    port = std::move(*adapters::slurm::make_slurm_factory(
+        adapters::slurm::open_slurm_cluster(std::move(options), way))());
+    reply("squeue", "");
+    reply("sacct0", "");
+    reply("sacct", "");
+    reply("traces", "");
+    reply("fields",
+          "AllocTRES ElapsedRaw End ExitCode JobID JobIDRaw JobName MaxRSS NCPUS NNodes NodeList "
+          "Reason Start State Submit SubmitLine Suspended TotalCPU\n");
+  }
+
+  void reply(const std::string& section, const std::string& out) { way->table[section] = {0, out}; }
+  void fails(const std::string& section, const std::string& err, int exit_code = 1) {
+    way->table[section] = {exit_code, "", err};
+  }
+  /// The cluster keeps no accounts.
+  void disable_accounting() {
+    fails("sacct0", "Slurm accounting storage is disabled\n");
+    fails("sacct", "Slurm accounting storage is disabled\n");
+  }
+  bool was_asked(const std::string& section) const {
+    return std::count(way->asked.begin(), way->asked.end(), section) > 0;
+  }
+  static adapters::scheduler::deadline until() {
+    return std::chrono::steady_clock::now() + seconds{60};
+  }
+};
+
+// What the commands say, from slurm_errno.c and captured from Slurm 22.05.8.
+inline const std::string no_controller =
+    "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n";
+inline const std::string no_database =
+    "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection to "
+    "host:localhost:6819: Connection refused\n"
+    "sacct: error: Problem talking to the database: Connection refused\n";
+inline const std::string no_such_job = "slurm_load_jobs error: Invalid job id specified\n";
+
+}  // namespace ved::tests
