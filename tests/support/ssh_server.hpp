@@ -16,6 +16,7 @@
 #include <fstream>
 #include <functional>
 #include <map>
+#include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
@@ -26,7 +27,9 @@ namespace ved::tests {
 
 inline std::string read_text(const std::filesystem::path& file) {
   std::ifstream in(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in), {}};
+  std::ostringstream out;
+  out << in.rdbuf();  // unlike an iterator it does not throw when a process of /proc has gone
+  return out.str();
 }
 
 inline void write_text(const std::filesystem::path& file, const std::string& text,

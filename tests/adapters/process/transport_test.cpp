@@ -5,6 +5,7 @@
 #include <catch2/catch.hpp>
 #include <cstdlib>
 #include <fstream>
+#include <sstream>
 #include <thread>
 
 #include "messages/time.hpp"
@@ -29,7 +30,9 @@ command_outcome run(const std::string& line, const std::string& input = "",
 
 std::string read_text(const std::filesystem::path& file) {
   std::ifstream in_file(file, std::ios::binary);
-  return {std::istreambuf_iterator<char>(in_file), {}};
+  std::ostringstream out;
+  out << in_file.rdbuf();  // unlike an iterator it does not throw when a process of /proc has gone
+  return out.str();
 }
 
 /// Dead, or a zombie whose parent has not fetched it yet.
