@@ -24,6 +24,7 @@ struct traces {
   std::string step;            ///< the step that failed
   std::string lost_to;         ///< the claim that it lost to
   bool no_claim = false;       ///< it could not make one
+  bool again = false;          ///< a second start of the same job, the first left no end
   std::optional<microseconds> cpu_time;
   time_point ended_at;         ///< when it wrote
 };
@@ -86,6 +87,8 @@ class slurm_cluster {
 
   std::string squeue_command() const;
   std::string sacct_command(const std::string& selection) const;
+  /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
+  static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   bool is_ours(const tracked_job& job, const queue_row& row) const;
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   void ask_second_source(const std::vector<watched*>& jobs, int& queries, deadline until);
@@ -106,7 +109,8 @@ class slurm_cluster {
   bool renames_ = false;              ///< a plugin of the site rewrites job names
   int queued_ = 0;                    ///< own jobs, at the last poll
   int running_ = 0;
-  std::unordered_map<std::string, memory> seen_;  ///< by Slurm job id; followed jobs only
+  /// By `key`; followed jobs only.
+  std::unordered_map<std::string, memory> seen_;
 };
 
 }  // namespace ved::adapters::slurm

@@ -84,10 +84,19 @@ std::string environment_of(const pb::JobSpec& spec) {
   return out + "}\n";
 }
 
+// A controller that comes back with an older state starts a job again that has run, under the same
+// id and as if for the first time. So each start is marked, by the count of restarts that Slurm
+// knows of; a start whose mark is there already ends as the first one did, once that has ended.
 constexpr const char* script_begin = R"sh(ved_me="$ved_token:$SLURM_JOB_ID"
 ved_end="$ved_dir/$ved_token.$SLURM_JOB_ID.end"
 ved_home=$HOME
-[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] && rm -f "$ved_end"
+ved_leave() {
+if [ "$1" -gt 128 ] && [ "$1" -le 192 ]; then
+ulimit -c 0
+kill "-$(($1 - 128))" $$
+fi
+exit "$1"
+}
 ln -s "$ved_me" "$ved_dir/claim" 2>/dev/null
 ved_claim=$(readlink "$ved_dir/claim")
 case $ved_claim in
@@ -95,13 +104,28 @@ case $ved_claim in
 '') printf 'noclaim\n' > "$ved_end"; echo "ved: no claim can be made in $ved_dir" >&2; exit 75 ;;
 *) printf 'lost %s\n' "$ved_claim" > "$ved_end"; exit 73 ;;
 esac
-ved_finish() {
-{ printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"; times; } > "$ved_end"
-if [ "$1" -gt 128 ] && [ "$1" -le 192 ]; then
-ulimit -c 0
-kill "-$(($1 - 128))" $$
+ved_run="$ved_dir/$ved_token.$SLURM_JOB_ID.run${SLURM_RESTART_COUNT:-0}"
+if ! mkdir "$ved_run" 2>/dev/null; then
+if [ ! -d "$ved_run" ]; then
+printf 'noclaim\n' > "$ved_end"
+echo "ved: cannot make $ved_run" >&2
+exit 75
 fi
-exit "$1"
+echo "ved: Slurm has started this job before, and has forgotten it" >&2
+ved_first=
+for ved_wait in 1 2 3 4 5 6 7 8 9 10; do
+ved_first=$(sed -n 's/^exit //p' "$ved_end" 2>/dev/null)
+[ -n "$ved_first" ] && ved_leave "$ved_first"
+sleep 1
+done
+(set -C; printf 'again\n' > "$ved_end") 2>/dev/null
+exit 74
+fi
+[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] && rm -f "$ved_end"
+ved_finish() {
+{ printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
+times; } > "$ved_end"
+ved_leave "$1"
 }
 ved_step=
 )sh";

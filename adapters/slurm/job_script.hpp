@@ -10,8 +10,10 @@
 /// A job spec as an sbatch call: the options and the batch script. Pure.
 namespace ved::adapters::slurm {
 
-/// Exit code of a copy that lost the claim, and of one that could not find out.
+/// Exit code of a copy that lost the claim, of a second start whose first one left no end, and of
+/// a copy that could not find out.
 inline constexpr int lost_claim_exit = 73;
+inline constexpr int started_again_exit = 74;
 inline constexpr int no_claim_exit = 75;
 
 /// The options of sbatch, not quoted; output and working directory are left to the program, which
@@ -29,8 +31,10 @@ std::optional<std::string> problem_of(const submission& what);
 ///
 ///     JOBS/<job id>/claim                   -> <token>:<Slurm job id>, or cancelled:<token>
 ///     JOBS/<job id>/<token>.<id>.out, .err  its output
+///     JOBS/<job id>/<token>.<id>.run<n>     it was started after Slurm's n-th restart of it
 ///     JOBS/<job id>/<token>.<id>.end        how it ended: "exit <code>", "step <name>", and the
-///                                           shell's `times`; or "lost <claim>", or "noclaim"
+///                                           shell's `times`; or "lost <claim>", "noclaim", or
+///                                           "again": started twice, the first run left no end
 std::string batch_script(const submission& what, const slurm_options& site);
 
 }  // namespace ved::adapters::slurm

@@ -50,17 +50,16 @@ pb::JobUsage usage_of(const queue_row& row) {
   return out;
 }
 
-/// Cuts the answers of `look` apart, by Slurm job id.
-std::map<std::string, std::string_view> split_traces(const std::string& mark,
-                                                     std::string_view text) {
-  std::map<std::string, std::string_view> out;
+/// Cuts the answers of `look` apart, by Slurm job id; those of one id in the order of the questions.
+std::multimap<std::string, std::string_view> split_traces(const std::string& mark,
+                                                          std::string_view text) {
+  std::multimap<std::string, std::string_view> out;
   for (auto at = text.find(mark); at != std::string_view::npos;) {
     const auto end = text.find('\n', at);
     if (end == std::string_view::npos) break;
     const auto next = text.find(mark, end);
     const auto id = text.substr(at + mark.size(), end - at - mark.size());
-    out[std::string(id)] =
-        text.substr(end + 1, next == std::string_view::npos ? next : next - end - 1);
+    out.emplace(id, text.substr(end + 1, next == std::string_view::npos ? next : next - end - 1));
     at = next;
   }
   return out;
@@ -80,6 +79,7 @@ struct slurm_cluster::watched {
   memory* kept = nullptr;
   std::optional<account> accounted;
   bool accounts_answer = false;
+  bool traces_asked = false;
   bool traces_answer = false;
   traces left;
   bool controller_denies = false;    ///< scontrol does not know the id either
@@ -109,6 +109,8 @@ traces parse_end(std::string_view text) {
     } else if (line.starts_with("lost ")) {
       out.lost_to = rest("lost ");
       out.ended = true;
+    } else if (line == "again") {
+      out.again = out.ended = true;
     } else if (line == "noclaim") {
       out.no_claim = out.ended = true;
     } else if (line.find('m') != std::string_view::npos) {
@@ -235,14 +237,14 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
     // What is not followed any more is forgotten; nodes of the map stay where they are.
     std::unordered_map<std::string, memory> kept;
     for (const auto& job : jobs) {
-      auto node = seen_.extract(job.id.str());
+      auto node = seen_.extract(key(job));
       if (node) kept.insert(std::move(node));
-      else kept.try_emplace(job.id.str());
+      else kept.try_emplace(key(job));
     }
     seen_ = std::move(kept);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       all[i].job = &jobs[i];
-      all[i].kept = &seen_.at(jobs[i].id.str());
+      all[i].kept = &seen_.at(key(jobs[i]));
     }
   }
   std::vector<watched*> unclear;
@@ -287,6 +289,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
     const auto& ended = job->kept->ended;
     // A job that Slurm calls completed held its claim; of the others the directory knows more.
     if (accounting && ended && ended->state == pb::JOB_STATE_COMPLETED) continue;
+    job->traces_asked = true;
     look += "look " + quote(id) + " " + quote(job->job->job.str() + "/") + " " +
             quote(job->job->token.str()) + "\n";
     if (!accounting && !job->ended && asked_controller < details_max) {
@@ -296,7 +299,8 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
   }
   const auto mark = made.nonce() + " j ";
   if (!look.empty()) {
-    made.add("look() { echo '" + mark + "'\"$1\"; printf 'claim %s\\n' \"$(readlink \"$2claim\")\"; "
+    made.add("look() { echo '" + mark + "'\"$1\"; "
+             "printf 'claim %s\\n' \"$(readlink \"$2claim\")\"; "
              "ved_f=$2$3.$1.end; [ -e \"$ved_f\" ] && stat -c 'at %Y' \"$ved_f\" && "
              "cat \"$ved_f\"; }\n");
     made.add_section("traces", "if cd \"$ved_jobs\"; then\n" + look + "true; else false; fi");
@@ -320,12 +324,15 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
   }
   const auto& traces_text = got.of("traces");
   const bool traces_answer = traces_text.complete && traces_text.exit_code == 0;
-  const auto texts = split_traces(mark, traces_text.out);
+  auto texts = split_traces(mark, traces_text.out);
   for (auto* job : jobs) {
     const auto& id = job->job->id.str();
-    if (const auto it = texts.find(id); it != texts.end() && traces_answer) {
+    // lower_bound: the first of an id.
+    const auto it = job->traces_asked && traces_answer ? texts.lower_bound(id) : texts.end();
+    if (it != texts.end() && it->first == id) {
       job->traces_answer = true;
       job->left = parse_end(it->second);
+      texts.erase(it);
     }
     if (const auto& one = got.of("job" + id); one.complete) {
       const auto says = judge_failure(one.exit_code, one.err);
@@ -340,26 +347,24 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
 /// Sums up what accounting has of each job: one record per time that it was started.
 void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from) const {
   std::vector<std::string> fields;
+  bool only_number = false;
   {
     const std::lock_guard lock(mutex_);
     fields = fields_;
+    // Nothing else names the token where jobs are renamed and sacct is older than 21.08. A newer
+    // one has rows without name and line, too: of jobs whose start it was never told.
+    only_number = renames_ && std::find(fields.begin(), fields.end(), "SubmitLine") == fields.end();
   }
   const auto rows = parse_sacct(from.out, fields);
   // Half an answer is none: a requeue's last record may be what is missing.
   if (rows.damaged > 0) return;
-  std::unordered_map<std::string_view, watched*> by_id;
+  std::unordered_map<std::string_view, std::vector<watched*>> by_id;
   for (auto* job : jobs) {
     job->accounts_answer = true;
-    by_id[job->job->id.str()] = job;
+    by_id[job->job->id.str()].push_back(job);
   }
   account* now = nullptr;
   for (const auto& row : rows.rows) {
-    const auto it = by_id.find(row.id.str());
-    if (it == by_id.end()) {
-      now = nullptr;
-      continue;
-    }
-    watched& job = *it->second;
     if (!row.step.empty()) {
       if (now == nullptr) continue;
       auto& usage = *now->status.usage;
@@ -367,15 +372,17 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
       continue;
     }
-    const auto& token = job.job->token.str();
+    now = nullptr;
+    const auto it = by_id.find(row.id.str());
+    if (it == by_id.end()) continue;
     // Numbers wrap: accounting may hold an older job of the same number.
-    const bool ours = row.name == token ||
-                      row.submit_line.find("ved:" + token) != std::string::npos ||
-                      (row.submit_line.empty() && job.kept->known);
-    if (!ours) {
-      now = nullptr;
-      continue;
-    }
+    const auto ours = std::find_if(it->second.begin(), it->second.end(), [&](const watched* one) {
+      const auto& token = one->job->token.str();
+      return row.name == token || row.submit_line.find("ved:" + token) != std::string::npos ||
+             (only_number && one->kept->known);
+    });
+    if (ours == it->second.end()) continue;
+    watched& job = **ours;
     if (!job.accounted) {
       job.accounted.emplace();
       job.accounted->status.usage.emplace();
@@ -458,6 +465,8 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   if (end.state == pb::JOB_STATE_FAILED && !job.left.step.empty())
     end.reason += (end.reason.empty() ? "" : "; ") + ("in step " + job.left.step);
+  if (job.left.again)
+    end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
   if (job.left.no_claim) end.reason += "; it could not make its claim in the job directory";
   if (end.usage && end.usage->cpu_time_us() == 0 && job.left.cpu_time)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());

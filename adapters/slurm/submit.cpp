@@ -27,7 +27,9 @@ void slurm_cluster::add_submission(program& to, const submission& what) const {
   for (const auto& option : sbatch_options(what, options_)) call += " " + quote(option);
   const auto file = what.token.str() + ".%j";
   call += " --chdir=" + directory + " --output=" + directory + "/" + quote(file + ".out") +
-          " --error=" + directory + "/" + quote(file + ".err");
+          " --error=" + directory + "/" + quote(file + ".err") +
+          // A later start under the same id must not cut what the first one wrote.
+          " --open-mode=append";
   const auto mark = to.nonce() + "_script";
   to.add("{ if [ -n \"$ved_stop\" ]; then echo '" + to.nonce() + " s " + what.token.str() +
          "'; else\n" + "echo '" + to.nonce() + " b " + what.token.str() + "'\n" +

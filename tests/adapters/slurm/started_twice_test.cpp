@@ -1,0 +1,86 @@
+#include <catch2/catch.hpp>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+
+#include "adapters/process/transport.hpp"
+#include "adapters/slurm/job_script.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::adapters;
+using namespace ved::adapters::slurm;
+
+// A controller that was killed comes back with the state of seconds ago: a job that has run since
+// is pending again, and is started a second time under its own id.
+namespace {
+
+class twice {
+ public:
+  twice() { std::filesystem::create_directories(directory()); }
+
+  /// Starts Slurm job 41; the exit code of its batch script, of a signal 128 more.
+  int start(const std::string& work, int restarts = 0) {
+    submission what;
+    what.job = job_id{"j-1"};
+    what.token = submission_token{"vetoken"};
+    what.spec.set_job_id("j-1");
+    auto& load = *what.spec.mutable_workload_spec();
+    load.set_command("/bin/sh");
+    load.add_arguments("-c");
+    load.add_arguments("echo ran >> " + (place_.path() / "runs").string() + "; " + work);
+    slurm_options site;
+    site.shell.job_directory = place_.path();
+    remote_command command;
+    command.line = "exec env SLURM_JOB_ID=41 " +
+                   (restarts > 0 ? "SLURM_RESTART_COUNT=" + std::to_string(restarts) + " " : "") +
+                   "/bin/sh -s";
+    command.input = batch_script(what, site);
+    const auto outcome = make_process_transport()->run(
+        command, std::chrono::steady_clock::now() + std::chrono::seconds{60});
+    const auto& done = std::get<command_finished>(outcome);
+    return done.signal != 0 ? 128 + done.signal : done.exit_code;
+  }
+  std::string runs() const { return text(place_.path() / "runs"); }
+  std::string end() const { return text(directory() / "vetoken.41.end"); }
+  std::filesystem::path directory() const { return place_.path() / "j-1"; }
+
+ private:
+  static std::string text(const std::filesystem::path& path) {
+    std::ostringstream out;
+    out << std::ifstream(path).rdbuf();
+    return out.str();
+  }
+  temp_dir place_;
+};
+
+}  // namespace
+
+TEST_CASE("slurm: a job that was forgotten and started again ends as it did", "[adapters][slurm]") {
+  twice site;
+  const auto [work, code] = GENERATE(table<std::string, int>(
+      {{"exit 0", 0}, {"exit 96", 96}, {"kill -TERM $$; sleep 5", 128 + 15}}));
+  CHECK(site.start(work) == code);
+  const auto end = site.end();
+  CHECK(site.start(work) == code);
+  CHECK(site.runs() == "ran\n");
+  CHECK(site.end() == end);
+}
+
+TEST_CASE("slurm: a second start does not run when the first left no end", "[adapters][slurm]") {
+  twice site;
+  CHECK(site.start("exit 0") == 0);
+  std::filesystem::remove(site.directory() / "vetoken.41.end");
+  CHECK(site.start("exit 0") == started_again_exit);
+  CHECK(site.runs() == "ran\n");
+  CHECK(site.end() == "again\n");
+}
+
+TEST_CASE("slurm: a restart that Slurm counts runs again, once", "[adapters][slurm]") {
+  twice site;
+  CHECK(site.start("exit 3") == 3);
+  CHECK(site.start("exit 4", 1) == 4);
+  CHECK(site.start("exit 5", 1) == 4);
+  CHECK(site.runs() == "ran\nran\n");
+}
