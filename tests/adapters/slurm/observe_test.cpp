@@ -91,6 +91,9 @@ TEST_CASE("slurm poll: a failed squeue says nothing about any job", "[adapters][
   failed_poll(site);
   site.fails("squeue", "", 137);
   failed_poll(site);
+  // Rows that came before it failed may be of another time than those that did not.
+  site.way->table["squeue"] = {1, row("RUNNING").text(), no_controller};
+  failed_poll(site);
   site.way->table["squeue"] = {0, "", "", false, true};
   CHECK(contains(failed_poll(site), "the connection was lost"));
   site.way->table.erase("squeue");
