@@ -42,6 +42,7 @@ class daemon:
         self.started = []  # seconds each start took
         self.problems = []  # violations, in words
         self.lives = 0
+        self.begun = []  # when each life began
 
     def initialise(self, site):
         """`site`: the configuration of the cluster."""
@@ -57,6 +58,7 @@ class daemon:
         if os.path.exists(self.port_file):
             os.unlink(self.port_file)
         self.lives += 1
+        self.begun.append(time.time())
         begin = time.monotonic()
         with open(self.log, "ab") as log:
             log.write(f"--- life {self.lives} {environment}\n".encode())

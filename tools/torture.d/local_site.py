@@ -52,7 +52,7 @@ class local_site:
             return {}
         return {"VED_FAULTS": (patient_plan if patient else fault_plan)(draw)}
 
-    def disturb(self):
+    def disturb(self, _):
         """Faults are the daemon's own."""
 
     def calm(self):
@@ -64,5 +64,6 @@ class local_site:
     def verdict(self, server, load):
         return verdict(server, load, self.place)
 
-    def down(self):
-        """Nothing was started."""
+    def down(self, _):
+        """Nothing was started; what is left behind."""
+        return []

@@ -1,5 +1,6 @@
 """A private real Slurm, reached over ssh through a relay, with the lossy shim before its commands."""
 import os
+import shutil
 import sys
 
 from disturber import disturber
@@ -8,10 +9,9 @@ from slurm_verdict import slurm_verdict
 
 sys.path.append(os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "slurm_bed.d"))
 
+import processes  # noqa: E402
 from bed import bed  # noqa: E402
 
-# The bounds that the number of commands is judged by.
-poll_interval = 1.0
 queries_per_minute_max = 240
 message_timeout = 1
 
@@ -55,6 +55,7 @@ class slurm_site:
     life_max = 3.0
     # One that sees submissions settle: they do 7 s after their outcome was lost.
     patient_life = 12.0
+    poll_interval = 1.0
 
     def __init__(self, place, draw):
         self.place, self.draw = place, draw
@@ -68,20 +69,25 @@ class slurm_site:
         self.bed.up()
 
     def configuration(self):
-        return configuration.format(place=self.place, poll=poll_interval, message=message_timeout,
+        return configuration.format(place=self.place, poll=self.poll_interval, message=message_timeout,
                                     queries=queries_per_minute_max, **self.bed.exports())
 
     def faults(self, draw, patient, share):
         """The daemon itself is left as it is: the site around it is what fails."""
-        self.disturber.share = share
         return {}
 
-    def disturb(self):
-        self.disturber.start()
+    def disturb(self, share):
+        self.disturber.start(share)
 
     def calm(self):
         """All daemons serve, the network is whole, the commands tell the truth."""
         self.disturber.stop()
+        self.register_nodes()
+
+    def register_nodes(self):
+        """An operator's part: a controller that came back with an older state takes jobs for running
+        that have ended, until their node says otherwise, which by itself takes minutes."""
+        self.bed.restart("slurmd")
 
     def job_maker(self):
         return slurm_job_maker(self.draw, self.place)
@@ -89,5 +95,11 @@ class slurm_site:
     def verdict(self, server, load):
         return slurm_verdict(server, load, self)
 
-    def down(self):
+    def down(self, keep):
+        """`keep`: the logs of Slurm's daemons and of the shim are worth reading."""
+        if keep:
+            for name in ("log", "shim"):
+                shutil.copytree(self.bed.here.path(name), os.path.join(self.place, f"slurm-{name}"),
+                                dirs_exist_ok=True)
         self.bed.down()
+        return [f"process {pid} of Slurm" for pid in processes.marked(self.bed.here.place)]

@@ -9,8 +9,13 @@ from jobs import natural_runs
 from verdict import verdict
 
 queue_empty_max = 60.0  # seconds until Slurm's queue is empty
-accounted_max = 20.0  # seconds until sacct has the last record
+register_every = 12.0  # beyond the 10 s that a node may take to start a batch job
+accounted_max = 10.0  # seconds until sacct has the last record
 outputs_max = 100  # jobs whose output is fetched and compared
+started_again = 74  # exit code of a second start of a job whose first run left no end
+# Commands that ask: of a poll and a lookup together, of an inventory, and of a life's beginning.
+queries = {"squeue", "sacct", "sinfo", "scontrol"}
+per_poll, per_inventory, queries_of_a_life = 4, 3, 8
 # Slurm's words of an end, as the daemon has to tell them.
 ends = {"COMPLETED": "completed", "FAILED": "failed", "OUT_OF_MEMORY": "failed",
         "NODE_FAIL": "failed", "BOOT_FAIL": "failed", "PREEMPTED": "failed",
@@ -20,9 +25,11 @@ ends = {"COMPLETED": "completed", "FAILED": "failed", "OUT_OF_MEMORY": "failed",
 class record:
     """One job of Slurm, as sacct has it."""
 
-    def __init__(self, number, name, state, exit_code):
+    def __init__(self, number, name, state, exit_code, end):
         self.id, self.token, self.word = number, name, state.split()[0]
-        self.end = ends.get(self.word)  # None: not ended, as far as accounting knows
+        # None: not ended, as far as accounting knows. A record of a job that ended while slurmdbd
+        # was away has its last state, but no end and no exit code.
+        self.end = ends.get(self.word) if end != "Unknown" else None
         self.code, self.signal = (int(value) for value in exit_code.split(":"))
 
 
@@ -35,7 +42,9 @@ class slurm_verdict(verdict):
         self.tokens = collections.defaultdict(list)  # by job, in order
         self.calls = []
         self.ran = {}
+        self.busiest = (0, 0)  # queries in one minute, and how many there may be
         self.counts = collections.Counter()
+        self.registered = time.monotonic()
 
     # --- what happened, from others than the daemon --------------------------------------------
 
@@ -44,17 +53,7 @@ class slurm_verdict(verdict):
         return self.bed.run(shutil.which(command, path="/usr/local/bin:/usr/bin:/bin"), *words)
 
     def prepare(self):
-        begin = time.monotonic()
-        while True:
-            left = self.slurm("squeue", "-h", "-a", "-o", "%i %j %T %r")
-            if left.returncode == 0 and not left.stdout.strip():
-                break
-            if time.monotonic() - begin > queue_empty_max:
-                for line in (left.stdout or left.stderr).splitlines():
-                    self.problems.append(f"left in Slurm's queue: {line}")
-                    self.counts["left"] += 1
-                break
-            time.sleep(0.3)
+        self.wait_for_queue()
         begin = time.monotonic()
         while not self.read_accounts() and time.monotonic() - begin < accounted_max:
             time.sleep(0.5)
@@ -66,10 +65,29 @@ class slurm_verdict(verdict):
                 self.tokens[os.path.basename(given["chdir"])].append(given["job-name"])
         self.ran = slurm_effects(os.path.join(self.place, "effects"))
 
+    def nudge(self):
+        if time.monotonic() - self.registered > register_every:
+            self.site.register_nodes()
+            self.registered = time.monotonic()
+
+    def wait_for_queue(self):
+        begin = time.monotonic()
+        while True:
+            left = self.slurm("squeue", "-h", "-a", "-o", "%i %j %T %r")
+            if left.returncode == 0 and not left.stdout.strip():
+                return
+            self.nudge()
+            if time.monotonic() - begin > queue_empty_max:
+                break
+            time.sleep(0.3)
+        for line in (left.stdout or left.stderr).splitlines():
+            self.problems.append(f"left in Slurm's queue: {line}")
+            self.counts["left"] += 1
+
     def read_accounts(self):
         """False: records are missing or of jobs that seem to run."""
         done = self.slurm("sacct", "-n", "-X", "-P", "-D", "-a", "-S", "now-1days",
-                          "-o", "jobid,jobname,state,exitcode")
+                          "-o", "jobid,jobname,state,exitcode,end")
         self.records.clear()
         for line in done.stdout.splitlines():
             one = record(*line.split("|"))
@@ -108,11 +126,24 @@ class slurm_verdict(verdict):
             self.wrong.append(f"{said}; not the copy that holds the claim ran")
         if "vanished" in reason:
             self.judge_vanished(said, job, claim, copies)
+        elif winner and winner.code == started_again:
+            self.judge_started_again(said, job, body, winner)
         elif state == "cancelled":
             if winner and winner.end not in (None, "cancelled"):
                 self.wrong.append(f"{said}; it had ended by itself")
         else:
             self.judge_own_end(said, job, body, begins, ends_seen, claim, winner)
+
+    def judge_unasked(self, job, body):
+        """A node that still has another job under the number refuses it, and Slurm cancels it then."""
+        number = body.get("scheduler_job_id")
+        where = f"--chdir={os.path.join(self.jobs_folder, job.id)}"
+        sent = min((call["time"] for call in self.calls if where in call["argv"]), default=0)
+        ours = [call for call in self.calls if call["command"] == "scancel" and
+                number in call["argv"] and call["time"] > sent]
+        self.counts["cancelled"] += 1
+        if ours or self.claim(job) or not self.site.disturber.counts["slurmctld killed"]:
+            super().judge_unasked(job, body)
 
     def judge_own_end(self, said, job, body, begins, ends_seen, claim, winner):
         state, code, number = body["state"], body.get("exit_code", 0), body.get("exit_signal", 0)
@@ -122,6 +153,9 @@ class slurm_verdict(verdict):
             return
         if not claim or body.get("scheduler_job_id") != claim[1]:
             self.wrong.append(f"{said}; not the copy that holds the claim was followed")
+        if winner and winner.word == "NODE_FAIL" and self.site.disturber.counts["slurmctld killed"]:
+            self.judge_retracted(said, job, body, winner)
+            return
         if winner and winner.end:
             if (state, code, number) != (winner.end, winner.code, winner.signal):
                 self.wrong.append(f"{said}; not what accounting says")
@@ -149,6 +183,25 @@ class slurm_verdict(verdict):
         elif not self.site.disturber.counts.get("slurmctld killed"):
             self.wrong.append(f"{said}; Slurm lost nothing")
 
+    def judge_started_again(self, said, job, body, winner):
+        """Its controller had forgotten that it ran, started it again, and that start stood back."""
+        self.counts["started twice"] += 1
+        if not self.site.disturber.counts.get("slurmctld killed"):
+            self.wrong.append(f"{said}; Slurm forgot nothing")
+        elif "again" not in self.end_record(job, (winner.token, winner.id)):
+            self.wrong.append(f"{said}; the end of its first run is known")
+        elif body["state"] not in ("failed", "cancelled"):
+            self.wrong.append(f"{said}; must be failed")
+
+    def judge_retracted(self, said, job, body, winner):
+        """It had ended, its controller forgot that, and called it lost with its node. Both are told:
+        the daemon may have seen the end before, or only what Slurm made of it."""
+        self.counts["retracted"] += 1
+        if "exit " not in self.end_record(job, (winner.token, winner.id)):
+            self.wrong.append(f"{said}; its node did not fail")
+        elif body["state"] not in ("failed", job.state):
+            self.wrong.append(f"{said}; must be {job.state}, or failed")
+
     def end_record(self, job, claim):
         path = os.path.join(self.jobs_folder, job.id, f"{claim[0]}.{claim[1]}.end")
         try:
@@ -157,14 +210,39 @@ class slurm_verdict(verdict):
         except OSError:
             return ""
 
+    # --- commands ------------------------------------------------------------------------------
+
+    def judge_rate(self):
+        """Whatever the number of jobs: one poll and one lookup per interval, an inventory now and
+        then, and what a new life asks first."""
+        asked = sorted(call["time"] for call in self.calls if call["command"] in queries and
+                       call["argv"][:1] not in (["hold"], ["release"], ["suspend"], ["resume"]))
+        begun, first = self.server.begun, 0
+        for at, when in enumerate(asked):
+            while asked[first] < when - 60:
+                first += 1
+            lives = 1 + sum(when - 60 < one <= when for one in begun)
+            most = (lives * queries_of_a_life + per_poll * 60 / self.site.poll_interval +
+                    per_inventory * 6)
+            seen = at - first + 1
+            self.busiest = max(self.busiest, (seen, most))
+            if seen > most:
+                self.problems.append(f"{seen} Slurm queries in a minute of {lives} lives; "
+                                     f"at most {most:.0f}")
+                return
+
     # --- the site ------------------------------------------------------------------------------
 
     def judge_site(self):
+        self.problems += self.site.disturber.problems
+        self.judge_rate()
         for folder, _, names in os.walk(self.jobs_folder):
             for name in names:
                 if name.endswith(".end"):
                     with open(os.path.join(folder, name), errors="replace") as text:
-                        self.counts["stopped"] += text.readline().startswith("lost ")
+                        first = text.readline()
+                        late = first.startswith("lost cancelled:")
+                        self.counts["late" if late else "stopped"] += first.startswith("lost ")
         for job, tokens in self.tokens.items():
             for token, count in collections.Counter(tokens).items():
                 if count > 1:
@@ -177,8 +255,12 @@ class slurm_verdict(verdict):
             f"{what} {count}" for what, count in sorted(self.site.disturber.counts.items()))
             or "left in peace") + "\n")
         out(f"Slurm jobs           {self.counts['slurm jobs']}, surplus {self.counts['surplus']}, of "
-            f"these {self.counts['stopped']} stopped by the claim; lost by Slurm itself "
-            f"{self.counts['vanished']}, never accounted {self.counts['without a final record']}\n")
+            f"these {self.counts['stopped']} stopped by the claim, and "
+            f"{self.counts['late']} copies of cancelled jobs\n")
+        out(f"Slurm itself         lost {self.counts['vanished']} jobs, cut off and began anew "
+            f"{self.counts['started twice']}, took back the end of {self.counts['retracted']}, "
+            f"cancelled {self.counts['cancelled']}, never accounted {self.counts['without a final record']}\n")
         out(f"left in the queue    {self.counts['left']}\n")
         out("Slurm commands       " + ", ".join(f"{name} {count}" for name, count in each.items()) +
             f"; per 1,000 jobs {len(self.calls) * 1000 // jobs}\n")
+        out(f"busiest minute       {self.busiest[0]} queries of at most {self.busiest[1]:.0f}\n")

@@ -69,6 +69,9 @@ class verdict:
     def prepare(self):
         """Before jobs are judged."""
 
+    def nudge(self):
+        """While the last jobs end."""
+
     def judge_site(self):
         """After the daemon has ended."""
 
@@ -85,6 +88,7 @@ class verdict:
                 busy = len(self.load.due)
             if not waiting and not busy:
                 return
+            self.nudge()
             if not busy:
                 releasing = time.monotonic() > release_at
                 if releasing:
@@ -159,9 +163,12 @@ class verdict:
         if begins > 1:
             self.duplicated.append(f"{job.id}: ran {begins} times; {state}")
         if state == "cancelled" and not job.cancel_asked:
-            self.wrong.append(f"{job.id}: cancelled, but nobody asked: {body.get('reason')}")
+            self.judge_unasked(job, body)
         else:
             self.judge_end(job, body, begins, ends)
+
+    def judge_unasked(self, job, body):
+        self.wrong.append(f"{job.id}: cancelled, but nobody asked: {body.get('reason')}")
 
     def judge_end(self, job, body, begins, ends):
         state, code, number = body["state"], body.get("exit_code", 0), body.get("exit_signal", 0)
@@ -281,7 +288,8 @@ class verdict:
             ", ".join(f"{count} {how}" for how, count in plan.kills.items()) + "\n")
         out("crash points hit     " +
             ", ".join(f"{point} {plan.hits[point]}" for point in crash_points) + "\n")
-        out(f"rounds with faults   {plan.faulty} of {sum(plan.kills.values())}\n")
+        if plan.faulty:
+            out(f"rounds with faults   {plan.faulty} of {sum(plan.kills.values())}\n")
         out(f"start-up             median {starts[len(starts) // 2] * 1000:.0f} ms, "
             f"most {starts[-1] * 1000:.0f} ms; stopped in {self.stopped_in * 1000:.0f} ms\n")
         jobs = self.load.jobs.values()
@@ -311,7 +319,9 @@ class verdict:
         for text in found[:shown_max]:
             out(f"VIOLATION {text}\n")
         if len(found) > shown_max:
-            out(f"... and {len(found) - shown_max} more\n")
+            out(f"... and {len(found) - shown_max} more in {self.place}/violations\n")
+            with open(os.path.join(self.place, "violations"), "w") as every:
+                every.writelines(text + "\n" for text in found)
         out(f"{'FAILED' if found else 'ok'}: seed {seed}, {took:.0f} s\n")
         sys.stdout.flush()
 
