@@ -96,11 +96,12 @@ class slurm_ends(slurm_case):
 
     def test_a_running_job_is_suspended_and_resumed(self):
         s = self.site
-        s.counted("stands", "sleep 3", cluster="batch")
+        s.gated("stands", cluster="batch")
         s.wait_state("stands", "running")
         self.assertEqual(s.post("stands", "hold")[0], 200)
         s.wait_state("stands", "suspended")
         self.assertIn("JobState=SUSPENDED", s.ctl("show", "job", s.slurm_id("stands")))
+        s.let_go("stands")
         self.assertEqual(s.post("stands", "release")[0], 200)
         self.ends("stands", "completed")
 
@@ -199,9 +200,10 @@ class slurm_ends(slurm_case):
 
     def test_an_error_of_squeue_is_no_news(self):
         s = self.site
-        s.counted("error", "sleep 1; exit 3")
+        s.gated("error", "exit 3")
         s.wait_state("error", "running")
         s.lanes["error"].order("squeue error")
+        s.let_go("error")
         wait_for(lambda: len(s.lanes["error"].spoiled("squeue")) > 4, "squeue fails")
         self.assertEqual(s.get("error")["state"], "running")
         s.lanes["error"].order()
@@ -210,22 +212,22 @@ class slurm_ends(slurm_case):
 
     def test_an_empty_queue_is_not_the_end_of_a_job(self):
         s = self.site
-        go = os.path.join(s.place, "go")
-        s.counted("empty", f"while [ ! -e {go} ]; do sleep 0.2; done; exit 4")
+        s.gated("empty", "exit 4")
         s.wait_state("empty", "running")
         s.lanes["empty"].order("squeue empty")
         # Far beyond the time that an absent job is given.
         wait_for(lambda: len(s.lanes["empty"].spoiled("squeue")) > 8, "squeue is empty")
         self.assertEqual(s.get("empty")["state"], "running")
         self.says("empty", "squeue does not know it, accounting says RUNNING")
-        open(go, "w").close()
+        s.let_go("empty")
         self.ends("empty", "failed", 4)  # although squeue never shows it again
 
     def test_half_an_answer_is_no_answer(self):
         s = self.site
         s.lanes["half"].order("squeue half")
-        s.counted("half", "sleep 2; exit 5")
+        s.gated("half", "exit 5")
         wait_for(lambda: len(s.lanes["half"].spoiled("squeue")) > 4, "squeue is cut short")
+        s.let_go("half")
         s.lanes["half"].order()
         self.ends("half", "failed", 5)
         self.assertNotIn("job_went_missing", s.event_types("half"))
@@ -233,10 +235,11 @@ class slurm_ends(slurm_case):
     def test_a_fresh_job_is_not_visible_yet(self):
         s = self.site
         s.lanes["fresh"].order("squeue hide_fresh 4", "sacct empty")
-        s.counted("fresh", "sleep 5; exit 6")
+        s.gated("fresh", "exit 6")
         wait_for(lambda: len(s.lanes["fresh"].spoiled("squeue")) > 3, "squeue hides it")
         self.assertNotIn("job_went_missing", s.event_types("fresh"))
         wait_for(lambda: s.get("fresh")["state"] == "running", "it shows at last")
+        s.let_go("fresh")
         s.lanes["fresh"].order()
         self.ends("fresh", "failed", 6)
         self.assertNotIn("job_went_missing", s.event_types("fresh"))

@@ -1,6 +1,7 @@
 """A Slurm without accounting that renames jobs, forgets them soon and gives their numbers again.
 
 And two daemons of one account in it, with jobs of the same names."""
+import glob
 import os
 import sys
 
@@ -37,14 +38,21 @@ class slurm_numbers(slurm_case):
         wait_for(lambda: self.slurm.run("scontrol", "show", "job", number).returncode != 0,
                  "the controller has forgotten the job")
 
-    def ends_unseen(self, name, script):
-        """A job whose end ved does not see: squeue fails until Slurm has forgotten it."""
+    def runs_unseen(self, name, code=0):
+        """A job that ved does not see any more: squeue fails from now on."""
         s = self.site
-        s.counted(name, script)
+        s.gated(name, f"exit {code}")
         number = s.slurm_id(name)
         s.wait_state(name, "running")
         s.lanes[name].order("squeue error")
         return number
+
+    def ends_without_a_trace(self, name, number):
+        """The job dies, Slurm forgets it, and its own record is lost."""
+        self.slurm.run("scancel", number)
+        self.forgotten(number)
+        for record in glob.glob(f"{self.site.job_directory(name)}/{name}/*.end"):
+            os.unlink(record)
 
     def taken_again(self, *numbers):
         """Submits other people's jobs until they have all these numbers; those run."""
@@ -87,16 +95,16 @@ class slurm_numbers(slurm_case):
 
     def test_a_job_gone_before_it_was_seen_left_its_own_record(self):
         s = self.site
-        self.forgotten(self.ends_unseen("gone", "sleep 1; exit 7"))
+        number = self.runs_unseen("gone", 7)
+        s.let_go("gone")
+        self.forgotten(number)
         s.lanes["gone"].order()
         self.ends("gone", "failed", 7)
         self.says("gone", "its own record, Slurm does not know it any more")
 
     def test_a_job_gone_without_a_trace_is_lost_only_after_a_while(self):
         s = self.site
-        number = self.ends_unseen("vanished", "sleep 600")
-        self.slurm.run("scancel", "--signal=KILL", "--full", number)
-        self.forgotten(number)
+        self.ends_without_a_trace("vanished", self.runs_unseen("vanished"))
         s.lanes["vanished"].order()
         self.ends("vanished", "failed")
         self.says("vanished", "vanished: no source has known it since",
@@ -104,13 +112,12 @@ class slurm_numbers(slurm_case):
 
     def test_an_empty_queue_is_not_the_end_of_a_job(self):
         s = self.site
-        go = os.path.join(s.place, "go")
-        s.counted("empty", f"while [ ! -e {go} ]; do sleep 0.2; done; exit 4")
+        s.gated("empty", "exit 4")
         s.wait_state("empty", "running")
         s.lanes["empty"].order("squeue empty")
         wait_for(lambda: len(s.lanes["empty"].spoiled("squeue")) > 8, "squeue is empty")
         self.assertEqual(s.get("empty")["state"], "running")
-        open(go, "w").close()
+        s.let_go("empty")
         self.ends("empty", "failed", 4)
 
     def test_of_two_copies_with_one_token_one_runs(self):
@@ -134,11 +141,10 @@ class slurm_numbers(slurm_case):
     def test_another_job_under_the_same_number_is_not_ours(self):
         s = self.site
         # One has left its record; the other is gone without a trace, and then cancelled.
-        numbers = [self.ends_unseen("reused", "sleep 1; exit 6"),
-                   self.ends_unseen("reused-cancelled", "sleep 600")]
-        self.slurm.run("scancel", "--signal=KILL", "--full", numbers[1])
-        for number in numbers:
-            self.forgotten(number)
+        numbers = [self.runs_unseen("reused", 6), self.runs_unseen("reused-cancelled")]
+        s.let_go("reused")
+        self.ends_without_a_trace("reused-cancelled", numbers[1])
+        self.forgotten(numbers[0])
         self.taken_again(*numbers)
         self.assertEqual(s.post("reused-cancelled", "cancel")[0], 200)
         for name in ("reused", "reused-cancelled"):
@@ -162,8 +168,23 @@ class slurm_numbers(slurm_case):
                 self.assertEqual(site.executions(name), 1)
 
     def test_two_daemons_that_share_a_job_directory_too(self):
-        for site in (self.site, self.second):
-            site.counted("shared", "sleep 1")
+        s = self.site
+        # The same job in both is one job; another one of the same name has no place there.
+        s.counted("shared", "sleep 1; exit 3")
+        s.slurm_id("shared")
+        self.second.counted("shared", "exit 4")
+        self.assertEqual(self.second.wait_state("shared", "failed")["exit_code"] or 0, 0)
+        self.assertIn("belongs to another job of this id", self.second.explain("shared"))
+        self.assertEqual(self.second.executions("shared"), 0)
+        self.ends("shared", "failed", 3)
+
+        twin = s.job("twin", f"echo ran >> {s.marks('twin')}; sleep 1; exit 5",
+                     cluster_id="shared")
+        for site in (s, self.second):
+            self.assertEqual(site.call("POST", "/api/v1/hpc/jobs", twin)[0], 201)
+        for site in (s, self.second):
+            self.assertEqual(site.wait_state("twin", "failed")["exit_code"], 5)
+        self.assertEqual(s.executions("twin"), 1)
 
 
 if __name__ == "__main__":

@@ -10,7 +10,8 @@ from slurm_of_test import main_in_order, slurm_case, wait_for_all  # noqa: E402
 
 class slurm_outages(slurm_case):
     bed_options = {"ssh": True, "min_job_age": 5}
-    clusters = {"near": {}, "far": {"way": "ssh"}, "other": {"type": "local"}}
+    clusters = {"near": {}, "far": {"way": "ssh"}, "other": {"type": "local"},
+                "brief": {"link": {"connection_timeout": "5s", "message_timeout": "200ms"}}}
 
     def setUp(self):
         for lane in self.site.lanes.values():
@@ -36,12 +37,13 @@ class slurm_outages(slurm_case):
 
     def test_1_the_controller_is_down(self):
         s = self.site
-        s.counted("down-runs", "sleep 3; exit 6", cluster="near")
+        s.gated("down-runs", "exit 6", cluster="near")
         s.counted("down-cancelled", "sleep 600", cluster="near")
         for name in ("down-runs", "down-cancelled"):
             s.runs(name)
             s.wait_state(name, "running")
         self.slurm.stop("slurmctld")
+        s.let_go("down-runs")
         s.counted("down-new", "exit 2", cluster="near")
         self.assertEqual(s.post("down-cancelled", "cancel", "enough")[0], 200)
         self.others_are_served("down")
@@ -75,7 +77,7 @@ class slurm_outages(slurm_case):
         for n, name in enumerate(names):
             if n == 8:
                 wait_for(lambda: s.lanes["far"].calls("sbatch"), "sbatch runs")
-                self.slurm.kill("slurmctld")
+                self.slurm.stop("slurmctld")  # killed, it would forget what it has just accepted
             s.counted(name, cluster="far")
         self.slurm.start("slurmctld")
         wait_for_all(s, names, 60.0)
@@ -84,13 +86,14 @@ class slurm_outages(slurm_case):
 
     def test_4_accounting_is_down(self):
         s = self.site
-        s.counted("db-ends", "sleep 2; exit 2", cluster="near")
+        s.gated("db-ends", "exit 2", cluster="near")
         s.runs("db-ends")
         self.slurm.stop("slurmdbd")
+        s.let_go("db-ends")
         s.lanes["near"].order("sbatch reply_lost next 1")
-        s.lanes["far"].order("sbatch slow 30 next 1")
+        s.lanes["brief"].order("sbatch slow 30 next 1")
         s.counted("db-lost", cluster="near")
-        s.counted("db-never", "exit 4", cluster="far")
+        s.counted("db-never", "exit 4", cluster="brief")
         self.ends("db-ends", "failed", 2)
         self.says("db-ends", "exit code 2", "accounting has no final record|its own record")
         self.ends("db-lost", "completed")
@@ -104,10 +107,11 @@ class slurm_outages(slurm_case):
 
     def test_5_munge_is_down(self):
         s = self.site
-        s.counted("munge-runs", "sleep 3; exit 8", cluster="near")
+        s.gated("munge-runs", "exit 8", cluster="near")
         s.runs("munge-runs")
         s.wait_state("munge-runs", "running")
         self.slurm.stop("munged")
+        s.let_go("munge-runs")
         s.counted("munge-new", cluster="near")
         self.says("munge-new", "authentication|[Mm]unge")
         self.others_are_served("munge")
@@ -119,9 +123,10 @@ class slurm_outages(slurm_case):
 
     def test_6_the_login_node_is_down(self):
         s = self.site
-        s.counted("ssh-runs", "sleep 2; exit 9", cluster="far")
+        s.gated("ssh-runs", "exit 9", cluster="far")
         s.runs("ssh-runs")
         self.slurm.stop("sshd")
+        s.let_go("ssh-runs")
         s.counted("ssh-new", cluster="far")
         self.says("ssh-new", "ssh root@127.0.0.1")
         self.others_are_served("ssh")
@@ -133,13 +138,15 @@ class slurm_outages(slurm_case):
     def test_7_ved_is_killed_and_what_happened_meanwhile_is_found(self):
         s = self.site
         for cluster in ("near", "far"):
-            s.counted(f"{cluster}-gone", "sleep 1; exit 5", cluster=cluster)
+            s.gated(f"{cluster}-gone", "exit 5", cluster=cluster)
             s.runs(f"{cluster}-gone")
             s.lanes[cluster].order("sbatch slow_after 4 next 1")
             s.counted(f"{cluster}-sent", "exit 6", cluster=cluster)
             s.runs(f"{cluster}-sent")  # while its answer is still on the way
         gone = [s.slurm_id(f"{cluster}-gone") for cluster in ("near", "far")]
         s.kill()
+        for cluster in ("near", "far"):
+            s.let_go(f"{cluster}-gone")
         for number in gone:
             wait_for(lambda n=number: self.slurm.run("scontrol", "show", "job", n).returncode != 0,
                      "the controller has forgotten the job")

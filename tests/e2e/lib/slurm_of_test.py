@@ -119,6 +119,14 @@ class slurm_site(site):
         assert status == 201, body
         return body
 
+    def gated(self, name, script="true", **more):
+        """As `counted`, but it goes on only when `let_go` is called."""
+        gate = f"while [ ! -e {self.marks(name)}.gate ]; do sleep 0.1; done\n"
+        return self.counted(name, gate + script, **more)
+
+    def let_go(self, name):
+        open(f"{self.marks(name)}.gate", "w").close()
+
     def executions(self, name):
         return len(lines_of(self.marks(name)))
 
