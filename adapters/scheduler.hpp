@@ -54,7 +54,8 @@ struct lookup {
   submission_token token;
 };
 
-/// Jobs that carry the token, lowest id first; live and ended ones.
+/// Jobs that carry the token, the one that runs or ran first as far as the scheduler can tell,
+/// then lowest id first; live and ended ones.
 struct found {
   std::vector<scheduler_job_id> ids;
 };

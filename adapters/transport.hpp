@@ -47,6 +47,8 @@ class transport {
   /// Blocks until the command ended or `until` passed. Then the command's processes are ended as
   /// far as they can be reached, and nothing of the input is delivered any more.
   virtual command_outcome run(const remote_command& what, deadline until) = 0;
+  /// Ends what runs, as a deadline does, and starts nothing any more. Any thread, at once.
+  virtual void stop() = 0;
   /// Where it runs, for messages: "ssh alice@login1:22", "this machine".
   virtual std::string place() const = 0;
 };

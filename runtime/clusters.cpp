@@ -83,7 +83,7 @@ result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
   return plan;
 }
 
-result<adapters::scheduler_factory> open_local(const cluster_config& cluster,
+result<opened_cluster> open_local(const cluster_config& cluster,
                                                const cluster_environment& environment) {
   auto options = local_options_of(cluster, environment);
   std::error_code failed;
@@ -97,17 +97,17 @@ result<adapters::scheduler_factory> open_local(const cluster_config& cluster,
                                        options.directory + ": " + failed.message());
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
-  return adapters::local::make_local_factory(std::move(*opened));
+  return opened_cluster{adapters::local::make_local_factory(std::move(*opened))};
 }
 
-result<adapters::scheduler_factory> open_by_type(const cluster_config& cluster,
+result<opened_cluster> open_by_type(const cluster_config& cluster,
                                                  const cluster_environment& environment) {
   const auto id = cluster.cluster_id;
   switch (cluster.type) {
     case scheduler_type::local: return open_local(cluster, environment);
     case scheduler_type::slurm:
       return open_slurm(
-          cluster, environment.clock,
+          cluster, environment.instance, environment.clock,
           [id, count = environment.count](std::string_view command, int times) {
             count(id, command, times);
           },
@@ -154,16 +154,18 @@ core::link::limits limits_of(const cluster_config& cluster) {
   return out;
 }
 
-result<adapters::scheduler_factory> open_cluster(const cluster_config& cluster,
-                                                 const cluster_environment& environment) {
-  auto factory = open_by_type(cluster, environment);
-  if (!factory || environment.fault_plan.empty()) return factory;
+result<opened_cluster> open_cluster(const cluster_config& cluster,
+                                    const cluster_environment& environment) {
+  auto opened = open_by_type(cluster, environment);
+  if (!opened || environment.fault_plan.empty()) return opened;
   auto plan = parse_faults(environment.fault_plan);
   if (!plan) return fail(plan.error());
   auto faults = std::make_shared<adapters::faulty::fault_source>(
       *plan, environment.clock,
       [](milliseconds pause) { std::this_thread::sleep_for(pause); });
-  return adapters::faulty::make_faulty_factory(std::move(*factory), std::move(faults));
+  opened->factory =
+      adapters::faulty::make_faulty_factory(std::move(opened->factory), std::move(faults));
+  return opened;
 }
 
 }  // namespace ved::runtime

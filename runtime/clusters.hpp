@@ -23,6 +23,8 @@ struct cluster_environment {
   std::string supervisor_path;  ///< of ved-job-supervisor
   /// Faults to inject, for torture runs: "seed=7,reply_lost=0.1,..."; empty: none.
   std::string fault_plan;
+  /// Tells this daemon's log from every other: names its part of directories that others share.
+  std::string instance;
   std::function<time_point()> clock;
   /// A command of the scheduler was run, so many times; any thread.
   std::function<void(const cluster_id&, std::string_view command, int times)> count;
@@ -30,8 +32,14 @@ struct cluster_environment {
   std::function<void(const cluster_id&, const std::string& warning)> warn;
 };
 
+struct opened_cluster {
+  adapters::scheduler_factory factory;
+  /// Ends calls that are under way and lets none begin: before the workers are waited for.
+  std::function<void()> stop = [] {};
+};
+
 /// Opens the cluster's scheduler. errc::invalid when this version has no adapter for its type.
-result<adapters::scheduler_factory> open_cluster(const cluster_config& cluster,
+result<opened_cluster> open_cluster(const cluster_config& cluster,
                                                  const cluster_environment& environment);
 
 }  // namespace ved::runtime

@@ -1,8 +1,11 @@
 #include "runtime/daemon.hpp"
 
+#include <sodium/crypto_generichash.h>
 #include <sodium/randombytes.h>
+#include <sodium/utils.h>
 #include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -13,6 +16,7 @@
 #include <filesystem>
 #include <future>
 #include <mutex>
+#include <span>
 #include <thread>
 
 #include "actors/api/shell/service.hpp"
@@ -99,9 +103,9 @@ class daemon::implementation {
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     clusters_ = active_clusters(settings);
     start_numbers();
+    if (auto told = record_start(); !told) return told;
     if (auto opened = open_clusters(); !opened) return opened;
     start_actors();
-    if (auto told = record_start(); !told) return told;
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
     start_service();
     start_supervisor();
@@ -144,8 +148,10 @@ class daemon::implementation {
     registry_ = actors::registry_actor{};
     if (service_) service_->set_ingress(actors::ingress_actor{});
     // Workers may still hand results to links; join them before what they use goes away.
+    for (const auto& stop_calls : stop_calls_) stop_calls();
     if (service_) service_.reset();
     pools_.clear();
+    read_pools_.clear();
     if (followers_) followers_->stop();
     if (log_actor_) {
       pb::Envelope event;
@@ -217,7 +223,10 @@ class daemon::implementation {
 
   result<void> open_clusters() {
     cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
-                                    options_.fault_plan, clock(), {}, {}};
+                                    options_.fault_plan, {}, clock(), {}, {}};
+    auto instance = instance_of_log();
+    if (!instance) return fail(instance.error());
+    environment.instance = *instance;
     environment.count = [numbers = numbers_](const cluster_id& cluster, std::string_view command,
                                              int times) {
       numbers->commands_run(cluster, command, times);
@@ -229,13 +238,19 @@ class daemon::implementation {
     if (!options_.fault_plan.empty())
       log(actors::log_severity::critical, "faults_are_injected", {{"plan", options_.fault_plan}});
     for (const auto& cluster : clusters_) {
-      auto factory = open_cluster(cluster, environment);
-      if (!factory) return fail(factory.error());
+      auto opened = open_cluster(cluster, environment);
+      if (!opened) return fail(opened.error());
       actors::io_pool::options how;
       how.name = cluster.cluster_id.str();
       how.workers = cluster.io_workers;
       how.queue_max = static_cast<std::size_t>(cluster.queue_max);
-      pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, std::move(*factory));
+      stop_calls_.push_back(std::move(opened->stop));
+      pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
+      // Whoever reads output must not wait behind calls to a controller that does not answer.
+      how.name += " read";
+      how.workers = 1;
+      read_pools_[cluster.cluster_id] =
+          std::make_shared<actors::io_pool>(how, std::move(opened->factory));
     }
     return {};
   }
@@ -271,6 +286,13 @@ class daemon::implementation {
 
   /// Adds an event to the daemon's own stream.
   result<void> record(pb::Envelope event) {
+    auto request = of_daemon(std::move(event));
+    if (!request) return fail(request.error());
+    if (auto done = append(std::move(*request)); !done) return fail(done.error());
+    return {};
+  }
+
+  result<store::append_request> of_daemon(pb::Envelope event) const {
     store::append_request request;
     request.stream = "daemon";
     auto head = log_->state(request.stream);
@@ -278,10 +300,26 @@ class daemon::implementation {
     request.expected_version = *head ? (*head)->version : 0;
     event.set_principal("ved");
     request.events.push_back(std::move(event));
-    if (auto done = append(std::move(request)); !done) return fail(done.error());
-    return {};
+    return request;
   }
 
+  /// Sixteen hex digits of the log's first event: the same for ever, also after a restore.
+  result<std::string> instance_of_log() const {
+    auto first = log_->read(0, 1);
+    if (!first) return fail(first.error());
+    if (first->empty()) return fail(errc::internal, "the log has no event after its start");
+    const auto bytes = first->front().SerializeAsString();
+    std::array<unsigned char, crypto_generichash_BYTES_MIN> hash{};
+    crypto_generichash(hash.data(), hash.size(),
+                       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), nullptr,
+                       0);
+    std::string hex(17, '\0');
+    sodium_bin2hex(hex.data(), hex.size(), hash.data(), 8);
+    hex.pop_back();
+    return hex;
+  }
+
+  /// Before any actor exists, so nobody else writes yet.
   result<void> record_start() {
     pb::Envelope event;
     auto& started = *event.mutable_daemon_started();
@@ -289,7 +327,12 @@ class daemon::implementation {
     started.set_version(std::string(version));
     started.set_boot_id(boot_id_);
     started.set_pid(::getpid());
-    return record(std::move(event));
+    auto request = of_daemon(std::move(event));
+    if (!request) return fail(request.error());
+    auto done = log_->commit(std::span(&*request, 1), clock_.now());
+    if (!done) return fail(done.error());
+    if (!done->front()) return fail(done->front().error());
+    return {};
   }
 
   void start_numbers() {
@@ -330,7 +373,7 @@ class daemon::implementation {
     deps.log = log_;
     for (const auto& cluster : clusters_)
       deps.clusters[cluster.cluster_id] = {to_string(cluster.type), policy_of(cluster),
-                                           pools_.at(cluster.cluster_id)};
+                                           read_pools_.at(cluster.cluster_id)};
     deps.authenticate = [this](const std::string& token) -> result<actors::principal> {
       auto who = tokens_->authenticate(token, clock_.now());
       if (!who) return fail(who.error());
@@ -482,7 +525,9 @@ class daemon::implementation {
   std::unique_ptr<token_store> tokens_;
   std::unique_ptr<disk_guard> guard_;
   std::vector<cluster_config> clusters_;
-  std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;
+  std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;       ///< the links'
+  std::map<cluster_id, std::shared_ptr<actors::io_pool>> read_pools_;  ///< the API's
+  std::vector<std::function<void()>> stop_calls_;
   system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
   actors::event_log_actor log_actor_;

@@ -14,14 +14,14 @@ slurm::submission_defaults wishes_of(const slurm_wishes& from) {
           from.licenses, from.exclusive, from.requeue,    from.options};
 }
 
-slurm::slurm_options options_of(const cluster_config& cluster) {
+slurm::slurm_options options_of(const cluster_config& cluster, const std::string& instance) {
   const auto& from = cluster.slurm;
   slurm::slurm_options to;
   to.cluster = cluster.cluster_id.str();
   to.shell.bin_directory = from.bin_directory;
   to.shell.conf_file = from.conf_file;
   to.shell.token = from.auth_token;
-  to.shell.job_directory = from.job_directory;
+  to.shell.job_directory = from.job_directory + "/" + instance;
   to.defaults = wishes_of(from.wishes);
   // The guide's default means the partition that slurm.conf marks as the default one.
   if (from.default_partition != "default") to.defaults.partition = from.default_partition;
@@ -59,11 +59,11 @@ adapters::ssh_options ssh_options_of(const ssh_config& from) {
 
 }  // namespace
 
-result<adapters::scheduler_factory> open_slurm(
-    const cluster_config& cluster, std::function<time_point()> clock,
+result<opened_cluster> open_slurm(
+    const cluster_config& cluster, const std::string& instance, std::function<time_point()> clock,
     std::function<void(std::string_view command, int times)> count,
     const std::function<void(const std::string& warning)>& warn) {
-  auto options = options_of(cluster);
+  auto options = options_of(cluster, instance);
   options.clock = std::move(clock);
   options.count = std::move(count);
   std::shared_ptr<adapters::transport> way;
@@ -77,7 +77,9 @@ result<adapters::scheduler_factory> open_slurm(
     for (const auto& warning : ssh->status().warnings) warn(warning);
     way = std::move(ssh);
   }
-  return slurm::make_slurm_factory(slurm::open_slurm_cluster(std::move(options), std::move(way)));
+  return opened_cluster{
+      slurm::make_slurm_factory(slurm::open_slurm_cluster(std::move(options), way)),
+      [way] { way->stop(); }};
 }
 
 }  // namespace ved::runtime

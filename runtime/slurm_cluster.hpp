@@ -4,7 +4,7 @@
 #include <string>
 #include <string_view>
 
-#include "adapters/scheduler.hpp"
+#include "runtime/clusters.hpp"
 #include "runtime/config/config.hpp"
 
 namespace ved::runtime {
@@ -12,8 +12,11 @@ namespace ved::runtime {
 /// Opens a Slurm cluster as its configuration says: through ssh when a host is given, else with
 /// commands of this machine. Connects nowhere yet. `count` hears of every command of Slurm that is
 /// run, `warn` of what an operator should change; both from any thread.
-result<adapters::scheduler_factory> open_slurm(
-    const cluster_config& cluster, std::function<time_point()> clock,
+///
+/// Jobs lie in `instance`, a directory of its own below the configured one: another daemon of the
+/// same account may have jobs of the same names.
+result<opened_cluster> open_slurm(
+    const cluster_config& cluster, const std::string& instance, std::function<time_point()> clock,
     std::function<void(std::string_view command, int times)> count,
     const std::function<void(const std::string& warning)>& warn);
 

@@ -119,6 +119,10 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   if (what.lookup) to_find_.insert(job); else to_find_.erase(job);
   if (what.control) to_control_.insert(job); else to_control_.erase(job);
   if (what.control && !e.wanted.control) next_control_ = std::min(next_control_, now);
+  const bool same_control = what.control && e.wanted.control &&
+                            what.control->control == e.wanted.control->control &&
+                            what.control->id == e.wanted.control->id;
+  if (!same_control) e.control_not_before = {};
   if (what.follow) {
     const bool fresh = !e.wanted.follow || e.wanted.follow->id != what.follow->id;
     if (fresh) e.followed_since = now;
@@ -203,13 +207,14 @@ void link::start_find(outputs& out, time_point now) {
 void link::start_control(outputs& out, time_point now) {
   if (controlling_ || now < next_control_ || to_control_.empty()) return;
   control_order batch;
-  const int most = submission_rate_.take(
-      std::min(bounds_.batch_max, static_cast<int>(to_control_.size())), now);
-  if (most == 0) return;
-  for (const auto& job : next_round(to_control_, control_from_, most)) {
-    const auto& c = *jobs_.at(job).wanted.control;
-    batch.items.push_back({{job, c.id, c.token}, c.control});
+  for (const auto& job : next_round(to_control_, control_from_, bounds_.batch_max)) {
+    const entry& e = jobs_.at(job);
+    const auto& c = *e.wanted.control;
+    if (now >= e.control_not_before) batch.items.push_back({{job, c.id, c.token}, c.control});
   }
+  const int most = submission_rate_.take(static_cast<int>(batch.items.size()), now);
+  batch.items.resize(static_cast<std::size_t>(most));
+  if (batch.items.empty()) return;
   controlling_ = true;
   next_control_ = now + bounds_.control_interval;
   start(out, now).what = std::move(batch);
@@ -293,7 +298,7 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
     on_poll(out, std::get<poll_order>(asked.what), answer, now);
   } else if (std::holds_alternative<control_order>(asked.what)) {
     controlling_ = false;
-    on_control(out, std::get<control_order>(asked.what), answer);
+    on_control(out, std::get<control_order>(asked.what), answer, now);
   } else {
     taking_inventory_ = false;
     ++queries_;
@@ -358,14 +363,20 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
   }
 }
 
-void link::on_control(outputs& out, const control_order& asked, const completion& answer) {
+void link::on_control(outputs& out, const control_order& asked, const completion& answer,
+                      time_point now) {
   const auto* done = std::get_if<control_done>(&answer);
   if (done == nullptr) return;
   for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
     const auto& a = done->answers[i];
     const auto control = asked.items[i].control;
+    if (!a.known) continue;
     // A cancel is over when the job is: its answer says nothing that the next poll does not.
-    if (!a.known || control == pb::JOB_CONTROL_CANCEL) continue;
+    if (control == pb::JOB_CONTROL_CANCEL) {
+      if (const auto it = jobs_.find(asked.items[i].job.job); it != jobs_.end() && !a.refused)
+        it->second.control_not_before = now + bounds_.cancel_again_after;
+      continue;
+    }
     out.reports.emplace_back(asked.items[i].job.job,
                              job::report_control{control, a.refused, a.reason});
   }

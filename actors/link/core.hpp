@@ -31,6 +31,8 @@ struct limits {
   microseconds poll_interval = seconds{15};
   microseconds lookup_interval = seconds{5};
   microseconds control_interval = seconds{5};
+  /// A cancel that the scheduler took is repeated after this, if the job still has not ended.
+  microseconds cancel_again_after = seconds{60};
   microseconds inventory_interval = seconds{60};
   microseconds call_timeout = seconds{30};
   /// A job that the scheduler just took may not be visible yet: until then its absence is no news.
@@ -197,6 +199,7 @@ class link {
     submission_token sent;  ///< the token that `send` speaks of
     std::unique_ptr<job::report_submission> answer;
     time_point followed_since;
+    time_point control_not_before;  ///< an answered cancel is not repeated at once
     std::unique_ptr<shown> last;  ///< last status passed on
   };
   struct by_name {
@@ -220,7 +223,8 @@ class link {
   void on_submit(outputs& out, const submit_order& asked, const completion& answer);
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
-  void on_control(outputs& out, const control_order& asked, const completion& answer);
+  void on_control(outputs& out, const control_order& asked, const completion& answer,
+                  time_point now);
   void count_success(outputs& out, time_point now);
   void count_failure(outputs& out, const std::string& reason, time_point now);
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <cstdlib>
+#include <stop_token>
 
 #include "adapters/process/run.hpp"
 
@@ -46,6 +47,7 @@ class process_transport final : public transport {
       : environment_(environment_of(options)), directory_(directory_of(environment_)) {}
 
   command_outcome run(const remote_command& what, deadline until) override {
+    if (stop_.stop_requested()) return command_not_started{place() + ": the daemon stops"};
     process::program program;
     program.argv = {"/bin/sh", "-c", what.line};
     program.environment = environment_;
@@ -54,7 +56,7 @@ class process_transport final : public transport {
     program.output_bytes_max = what.output_bytes_max;
     program.until = until;
     // No TERM first: a tool that lives on after the deadline might still deliver its request.
-    auto ran = process::run(program);
+    auto ran = process::run(program, stop_.get_token());
     switch (ran.how) {
       case ending::finished:
         return command_finished{ran.exit_code, ran.signal, std::move(ran.out), std::move(ran.err)};
@@ -63,18 +65,22 @@ class process_transport final : public transport {
         return command_interrupted{place() + ": the command wrote more than " +
                                        std::to_string(what.output_bytes_max) + " bytes: killed",
                                    std::move(ran.out), std::move(ran.err)};
-      case ending::deadline:
-      case ending::stopped: break;
+      case ending::stopped:
+        return command_interrupted{place() + ": the daemon stops: killed", std::move(ran.out),
+                                   std::move(ran.err)};
+      case ending::deadline: break;
     }
     return command_interrupted{place() + ": the command had not ended at its deadline: killed",
                                std::move(ran.out), std::move(ran.err)};
   }
 
+  void stop() override { stop_.request_stop(); }
   std::string place() const override { return "this machine"; }
 
  private:
   std::vector<std::string> environment_;
   std::string directory_;
+  std::stop_source stop_;
 };
 
 }  // namespace

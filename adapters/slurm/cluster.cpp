@@ -152,7 +152,7 @@ std::string slurm_cluster::guard(std::span<const control_request> requests) cons
   if (ids.empty()) return {};
   count("squeue");
   return "ved_asked=\nved_ours() {\n[ -n \"$ved_asked\" ] || { ved_rows=$(squeue --noheader "
-         "--noconvert --array --states=all --jobs=" + quote(ids) + " -O " +
+         "--noconvert --states=all --jobs=" + quote(ids) + " -O " +
          quote(squeue_format()) + " 2>&1); ved_asked=$?; }\n"
          "if [ $ved_asked -ne 0 ]; then case $ved_rows in *'nvalid job id'*) ;;\n"
          "*) printf '%s\\n' \"$ved_rows\" >&2; return $ved_asked ;; esac; fi\n"
@@ -183,6 +183,12 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
         } else {
           put("scancel");
           count("scancel");
+          // Another copy of the job may hold the claim and run: that one is the job.
+          made.add("ved_claim=$(readlink " + directory + "/claim)\ncase $ved_claim in\n" +
+                   quote("cancelled:" + job.token.str()) + "|*:" + id + ":*|'') ;;\n*:*:*:*) "
+                   "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
+                   "[ -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\" ] || "
+                   "scancel --name=\"${ved_claim%%:*}\" \"$ved_other\" ;;\nesac\n");
         }
         break;
       case pb::JOB_CONTROL_HOLD: put("scontrol hold"); break;

@@ -61,7 +61,7 @@ class slurm_cluster {
   struct memory {
     time_point ended_seen;       ///< when squeue first showed it ended
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
-    bool known = false;          ///< squeue showed it as ours at least once
+    time_point submitted_at;     ///< as squeue showed it; unset: it never did
     std::optional<job_status> last;
     std::optional<job_status> ended;  ///< squeue's last word, it may age out there
   };
@@ -92,7 +92,7 @@ class slurm_cluster {
   bool is_ours(const tracked_job& job, const queue_row& row) const;
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   void ask_second_source(const std::vector<watched*>& jobs, int& queries, deadline until);
-  void read_accounts(const std::vector<watched*>& jobs, const section& from) const;
+  void read_accounts(const std::vector<watched*>& jobs, const section& from, bool whole) const;
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
@@ -104,6 +104,7 @@ class slurm_cluster {
   std::timed_mutex observing_;  ///< one poll at a time; guards what `seen_` holds
   mutable std::mutex mutex_;    ///< guards the rest
   std::shared_ptr<const site> site_;  ///< of the last inventory; empty before the first
+  bool site_asked_ = false;           ///< a submission has waited for the first inventory
   std::optional<bool> accounting_;    ///< empty: not known yet
   std::vector<std::string> fields_;   ///< of sacct
   bool renames_ = false;              ///< a plugin of the site rewrites job names

@@ -80,7 +80,13 @@ constexpr std::array<std::string_view, 21> never_arrived{
     "Name or service not known"};
 
 /// The site's limits and states, of which each may pass.
-constexpr std::array<std::string_view, 19> policy{
+constexpr std::array<std::string_view, 24> policy{
+    // Who may do what is asked of directories and databases that can be away for a while.
+    "User's group not permitted to use this partition",
+    "Invalid account",
+    "Invalid or unknown association",
+    "Invalid user id",
+    "Invalid group id",
     "Job violates accounting/QOS policy",
     "Requested partition configuration not available now",
     "Required partition not available",
@@ -102,13 +108,10 @@ constexpr std::array<std::string_view, 19> policy{
     "I/O error writing script/environment to file"};
 
 /// What no waiting changes: the controller's words, then those of sbatch before it asks anybody.
-constexpr std::array<std::string_view, 74> permanent{
+constexpr std::array<std::string_view, 69> permanent{
     "Invalid partition name",
     "No partition specified or system default partition",
-    "User's group not permitted to use this partition",
     "Multiple partition job request not supported",
-    "Invalid account",
-    "Invalid or unknown association",
     "Invalid qos specification",
     "Invalid QOS specification",
     "Invalid wckey",
@@ -158,8 +161,6 @@ constexpr std::array<std::string_view, 74> permanent{
     "Environment is missing in job",
     "without the current working directory",
     "Job script not specified",
-    "Invalid user id",
-    "Invalid group id",
     "Invalid directive found in batch script",
     "This does not look like a batch script",
     "Batch script is empty",

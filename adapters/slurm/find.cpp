@@ -40,7 +40,8 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
   std::string look = "cd \"$ved_jobs\" 2>/dev/null";
   for (const auto& one : what)
     look += "\nfor f in " + quote(one.job.str()) + "/" + quote(one.token.str()) +
-            ".*.out; do [ -e \"$f\" ] && echo \"$f\"; done";
+            ".*.out; do [ -e \"$f\" ] && echo \"$f\"; done\nreadlink " +
+            quote(one.job.str() + "/claim");
   made.add_section("files", look + "\n[ -d \"$ved_jobs\" ]");
   const auto got = run(std::move(made), until);
 
@@ -76,7 +77,12 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
       if (parse_count(id)) ids.insert(scheduler_job_id{id});
     }
     if (!ids.empty()) {
-      out.emplace_back(found{{ids.begin(), ids.end()}});
+      // The copy that holds the claim is the job, whichever number it has.
+      std::vector<scheduler_job_id> sorted(ids.begin(), ids.end());
+      std::stable_partition(sorted.begin(), sorted.end(), [&](const auto& id) {
+        return files.out.find(token + ":" + id.str() + ":") != std::string::npos;
+      });
+      out.emplace_back(found{std::move(sorted)});
     } else if (queue_answers && accounts_answer) {
       out.emplace_back(absent{"squeue and sacct"});
     } else if (queue_answers && files_answer) {

@@ -21,6 +21,9 @@ bool is_variable(const std::string& name) {
   const auto letter = [](char c) {
     return (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || c == '_';
   };
+  // Those that a shell keeps for itself cannot be set.
+  for (const auto* kept : {"UID", "EUID", "PPID", "BASHOPTS", "SHELLOPTS", "BASH_VERSINFO"})
+    if (name == kept) return false;
   return !name.empty() && letter(name[0]) && std::all_of(name.begin(), name.end(), [&](char c) {
     return letter(c) || (c >= '0' && c <= '9');
   });
@@ -84,10 +87,16 @@ std::string environment_of(const pb::JobSpec& spec) {
   return out + "}\n";
 }
 
-// A controller that comes back with an older state starts a job again that has run, under the same
-// id and as if for the first time. So each start is marked, by the count of restarts that Slurm
-// knows of; a start whose mark is there already ends as the first one did, once that has ended.
-constexpr const char* script_begin = R"sh(ved_me="$ved_token:$SLURM_JOB_ID"
+// The claim names token, Slurm job, restart and a number of this very start, so that its content
+// tells whose it is even when the answer to making it was lost on its way (NFS). A controller that
+// comes back with an older state starts a job again that has run, under the same id and as if for
+// the first time: that start finds a claim of the same job and restart with another number, and
+// ends as the first one did, once that has ended. A restart that Slurm knows of takes the claim
+// over. SLURM_JWT is the daemon's, and sbatch passes it on.
+constexpr const char* script_begin = R"sh([ -z "${SLURM_JWT+x}" ] || exec env -u SLURM_JWT /bin/sh "$0"
+read -r ved_start < /proc/sys/kernel/random/uuid
+ved_mine="$ved_token:$SLURM_JOB_ID:"
+ved_me="$ved_mine${SLURM_RESTART_COUNT:-0}:$ved_start"
 ved_end="$ved_dir/$ved_token.$SLURM_JOB_ID.end"
 ved_home=$HOME
 ved_leave() {
@@ -99,18 +108,18 @@ exit "$1"
 }
 ln -s "$ved_me" "$ved_dir/claim" 2>/dev/null
 ved_claim=$(readlink "$ved_dir/claim")
+case $ved_claim in "$ved_mine"*)
+ved_before=${ved_claim#"$ved_mine"}
+if [ "${ved_before%%:*}" -lt "${SLURM_RESTART_COUNT:-0}" ]; then
+ln -s "$ved_me" "$ved_dir/claim.$ved_start" && mv -T "$ved_dir/claim.$ved_start" "$ved_dir/claim"
+rm -f "$ved_end"
+ved_claim=$(readlink "$ved_dir/claim")
+fi ;;
+esac
 case $ved_claim in
 "$ved_me") ;;
 '') printf 'noclaim\n' > "$ved_end"; echo "ved: no claim can be made in $ved_dir" >&2; exit 75 ;;
-*) printf 'lost %s\n' "$ved_claim" > "$ved_end"; exit 73 ;;
-esac
-ved_run="$ved_dir/$ved_token.$SLURM_JOB_ID.run${SLURM_RESTART_COUNT:-0}"
-if ! mkdir "$ved_run" 2>/dev/null; then
-if [ ! -d "$ved_run" ]; then
-printf 'noclaim\n' > "$ved_end"
-echo "ved: cannot make $ved_run" >&2
-exit 75
-fi
+"$ved_mine"*)
 echo "ved: Slurm has started this job before, and has forgotten it" >&2
 ved_first=
 for ved_wait in 1 2 3 4 5 6 7 8 9 10; do
@@ -119,9 +128,9 @@ ved_first=$(sed -n 's/^exit //p' "$ved_end" 2>/dev/null)
 sleep 1
 done
 (set -C; printf 'again\n' > "$ved_end") 2>/dev/null
-exit 74
-fi
-[ "${SLURM_RESTART_COUNT:-0}" -gt 0 ] && rm -f "$ved_end"
+exit 74 ;;
+*) printf 'lost %s\n' "$ved_claim" > "$ved_end"; exit 73 ;;
+esac
 ved_finish() {
 { printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
 times; } > "$ved_end"
@@ -170,6 +179,9 @@ std::optional<std::string> problem_of(const submission& what) {
     return "workload_spec: neither a command nor steps nor a container image";
   if (!work.steps().empty() && !work.command().empty())
     return "workload_spec: has both a command and steps";
+  const auto is_flag = [](const auto& one) { return one.command().starts_with('-'); };
+  if (is_flag(work) || std::any_of(work.steps().begin(), work.steps().end(), is_flag))
+    return "workload_spec: a command that starts with '-' is no program";
   const auto bad = [](const std::string& text) { return has_nul(text); };
   if (bad(work.command()) || std::any_of(work.arguments().begin(), work.arguments().end(), bad))
     return "workload_spec: holds a NUL byte, which no process can receive";

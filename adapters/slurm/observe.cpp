@@ -11,7 +11,7 @@ namespace {
 /// Ids in one sacct: its argument stays far below the kernel's bound for one word.
 constexpr std::size_t ids_max = 1'000;
 /// Single jobs that the controller is asked for in one poll, where there is no accounting.
-constexpr std::size_t details_max = 200;
+constexpr std::size_t details_max = 20;
 /// A state that a requeue may still undo counts when it was seen for so long.
 constexpr seconds return_grace{5};
 
@@ -140,7 +140,7 @@ traces parse_end(std::string_view text) {
 }
 
 std::string slurm_cluster::squeue_command() const {
-  return "squeue --noheader --noconvert --array --states=all --user=\"$(id -un)\" -O " +
+  return "squeue --noheader --noconvert --states=all --user=\"$(id -un)\" -O " +
          quote(squeue_format());
 }
 
@@ -163,6 +163,7 @@ bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) const 
 
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {
   job.word = row.state;
+  job.kept->submitted_at = row.submitted_at;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
     job.strange = true;
@@ -261,7 +262,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
         see_in_queue(job, *row, now);
       }
     job.unseen = partial && it == by_id.end();
-    if (!job.status && !job.strange && !job.unseen) unclear.push_back(&job);
+    if (!job.status && !job.strange) unclear.push_back(&job);
   }
   if (!unclear.empty()) ask_second_source(unclear, out.queries, until);
   out.observations.reserve(all.size());
@@ -292,10 +293,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
     job->traces_asked = true;
     look += "look " + quote(id) + " " + quote(job->job->job.str() + "/") + " " +
             quote(job->job->token.str()) + "\n";
-    if (!accounting && !job->ended && asked_controller < details_max) {
-      ++asked_controller;
-      made.add_section("job" + id, "scontrol show job -o " + quote(id));
-    }
+    if (!accounting && !job->ended && asked_controller < details_max) ++asked_controller;
   }
   const auto mark = made.nonce() + " j ";
   if (!look.empty()) {
@@ -305,8 +303,15 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
              "cat \"$ved_f\"; }\n");
     made.add_section("traces", "if cd \"$ved_jobs\"; then\n" + look + "true; else false; fi");
   }
+  // Last: each of these may wait for a slow controller, and the directories must answer first.
+  for (std::size_t i = 0, asked = 0; i < jobs.size() && asked < asked_controller; ++i) {
+    if (jobs[i]->ended) continue;
+    ++asked;
+    const auto& id = jobs[i]->job->id.str();
+    made.add_section("job" + id, "scontrol show job -o " + quote(id));
+  }
   const auto got = run(std::move(made), until);
-  queries += parts;
+  queries += parts + static_cast<int>(asked_controller);
   if (parts > 0) count("sacct", parts);
   if (asked_controller > 0) count("scontrol", static_cast<int>(asked_controller));
 
@@ -315,12 +320,14 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
     const auto says = from.complete ? judge_failure(from.exit_code, from.err)
                                     : failure::unreachable;
     if (from.complete) note_accounting(says);
-    if (says != failure::none) continue;
+    // Rows beside a complaint still say what they say; that a job is not among them says nothing.
+    const bool whole = says == failure::none;
+    if (!whole && !(says == failure::other && from.exit_code == 0)) continue;
     const auto begins = static_cast<std::size_t>(part) * ids_max;
     const auto ends = std::min(jobs.size(), begins + ids_max);
     const std::vector<watched*> asked(jobs.begin() + static_cast<std::ptrdiff_t>(begins),
                                       jobs.begin() + static_cast<std::ptrdiff_t>(ends));
-    read_accounts(asked, from);
+    read_accounts(asked, from, whole);
   }
   const auto& traces_text = got.of("traces");
   const bool traces_answer = traces_text.complete && traces_text.exit_code == 0;
@@ -345,22 +352,19 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
 }
 
 /// Sums up what accounting has of each job: one record per time that it was started.
-void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from) const {
+void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from,
+                                  bool whole) const {
   std::vector<std::string> fields;
-  bool only_number = false;
   {
     const std::lock_guard lock(mutex_);
     fields = fields_;
-    // Nothing else names the token where jobs are renamed and sacct is older than 21.08. A newer
-    // one has rows without name and line, too: of jobs whose start it was never told.
-    only_number = renames_ && std::find(fields.begin(), fields.end(), "SubmitLine") == fields.end();
   }
   const auto rows = parse_sacct(from.out, fields);
   // Half an answer is none: a requeue's last record may be what is missing.
   if (rows.damaged > 0) return;
   std::unordered_map<std::string_view, std::vector<watched*>> by_id;
   for (auto* job : jobs) {
-    job->accounts_answer = true;
+    job->accounts_answer = whole;
     by_id[job->job->id.str()].push_back(job);
   }
   account* now = nullptr;
@@ -375,11 +379,14 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     now = nullptr;
     const auto it = by_id.find(row.id.str());
     if (it == by_id.end()) continue;
-    // Numbers wrap: accounting may hold an older job of the same number.
+    // Numbers wrap: accounting may hold an older job of the same number. A short job has neither
+    // name nor line there until the controller tells of its start, seconds after its end; then, and
+    // where jobs are renamed and sacct is older than 21.08, the moment of its submission names it.
     const auto ours = std::find_if(it->second.begin(), it->second.end(), [&](const watched* one) {
       const auto& token = one->job->token.str();
       return row.name == token || row.submit_line.find("ved:" + token) != std::string::npos ||
-             (only_number && one->kept->known);
+             (row.submit_line.empty() && is_set(one->kept->submitted_at) &&
+              row.submitted_at == one->kept->submitted_at);
     });
     if (ours == it->second.end()) continue;
     watched& job = **ours;
@@ -423,23 +430,22 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (kept.last) return *kept.last;
     return missing{false, "squeue shows a state that is not known here: " + job.word};
   }
-  if (job.unseen) {
+  const bool told = (job.accounted && job.accounted->final) || job.left.ended;
+  if (job.unseen && !told) {
     if (kept.last) return *kept.last;
     return missing{false, "squeue gave only a part of its answer"};
   }
   if (job.status) {
-    kept.known = true;
     kept.last = job.status;
     return *job.status;
   }
-  if (kept.ended) kept.known = true;
   const auto me = job.job->token.str() + ":" + job.job->id.str();
   const auto exit = job.accounted ? job.accounted->status.exit_code
                     : kept.ended  ? kept.ended->exit_code
                                   : 0;
   auto lost_to = job.left.lost_to;
   if (lost_to.empty() && exit == lost_claim_exit && !job.left.claim.empty() &&
-      job.left.claim != me)
+      job.left.claim != me && !job.left.claim.starts_with(me + ":"))
     lost_to = job.left.claim;
   if (!lost_to.empty()) {
     job_status status = kept.ended.value_or(job_status{});

@@ -75,9 +75,11 @@ std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_option
   const std::string where = "partition " + name + ": ";
   const auto& asked = spec.resources();
   const int nodes = std::max(1, asked.nodes());
-  if (limits.nodes_per_job_max > 0 && nodes > limits.nodes_per_job_max)
+  // A quality of service may lift the partition's limits on nodes and time.
+  const bool by_partition = wishes.qos.empty();
+  if (by_partition && limits.nodes_per_job_max > 0 && nodes > limits.nodes_per_job_max)
     return where + amount(nodes, "nodes", limits.nodes_per_job_max) + " for one job";
-  if (!limits.time_limit.unlimited && limits.time_limit.length > microseconds{0} &&
+  if (by_partition && !limits.time_limit.unlimited && limits.time_limit.length > microseconds{0} &&
       seconds{spec.max_runtime_seconds()} > limits.time_limit.length)
     return where + "a time limit of " + std::to_string(spec.max_runtime_seconds()) +
            " s is asked, the partition allows " +

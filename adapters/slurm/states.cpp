@@ -37,7 +37,6 @@ constexpr std::array state_words{
     state_word{"RESV_DEL_HOLD", "RD", pb::JOB_STATE_SUSPENDED},
     state_word{"COMPLETED", "CD", pb::JOB_STATE_COMPLETED},
     state_word{"CANCELLED", "CA", pb::JOB_STATE_CANCELLED},
-    state_word{"REVOKED", "RV", pb::JOB_STATE_CANCELLED, true},
     state_word{"FAILED", "F", pb::JOB_STATE_FAILED},
     state_word{"OUT_OF_MEMORY", "OOM", pb::JOB_STATE_FAILED},
     state_word{"NODE_FAIL", "NF", pb::JOB_STATE_FAILED, true},

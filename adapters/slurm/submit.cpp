@@ -31,7 +31,7 @@ void slurm_cluster::add_submission(program& to, const submission& what) const {
           // A later start under the same id must not cut what the first one wrote.
           " --open-mode=append";
   const auto mark = to.nonce() + "_script";
-  to.add("{ if [ -n \"$ved_stop\" ]; then echo '" + to.nonce() + " s " + what.token.str() +
+  to.add("{ if [ -n \"$ved_stop\" ] || ! [ -d " + directory + " ]; then echo '" + to.nonce() + " s " + what.token.str() +
          "'; else\n" + "echo '" + to.nonce() + " b " + what.token.str() + "'\n" +
          "ved_err=$(" + call + " 2>&1 >&4 <<'" + mark + "'\n" + batch_script(what, options_) +
          mark + "\n)\nved_rc=$?\n" + "printf '%s\\n%s\\n%s\\n' '" + to.nonce() +
@@ -89,13 +89,19 @@ std::map<std::string, submitted> split_submissions(const std::string& nonce,
 
 std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jobs,
                                                   deadline until) {
-  bool known = false;
+  bool asked = true;
   {
     const std::lock_guard lock(mutex_);
-    known = site_ != nullptr;
+    std::swap(asked, site_asked_);
+    asked = asked || site_ != nullptr;
   }
   // Before the first inventory nothing could be refused; a site that cannot tell is no obstacle.
-  if (!known) (void)take_inventory(until);
+  if (!asked) (void)take_inventory(until);
+  std::string here;
+  {
+    const std::lock_guard lock(mutex_);
+    if (site_) here = site_->config.cluster_name;
+  }
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
   std::vector<std::size_t> sent;
@@ -111,7 +117,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   }
   if (sent.empty()) return out;
   made.add("exec 4>&1\nved_stop=\nved_mask=$(umask)\numask 077\nmkdir -p" + directories +
-           " || ved_stop=1\numask \"$ved_mask\"\n");
+           "\numask \"$ved_mask\"\n");
   for (const auto i : sent) add_submission(made, jobs[i]);
   const auto nonce = made.nonce();
   const auto got = run(std::move(made), until);
@@ -140,6 +146,11 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
       continue;
     }
     out[i] = judge_sbatch(it->second.exit_code, it->second.out, it->second.err);
+    // Of a federation: a number there is no number here.
+    const auto there = it->second.out.find(';');
+    if (std::holds_alternative<accepted>(out[i]) && there != std::string::npos && !here.empty() &&
+        it->second.out.substr(there + 1, here.size() + 1) != here + "\n")
+      out[i] = unknown_outcome{"another cluster took it: " + words_of(it->second.out)};
   }
   count("sbatch", calls);
   return out;

@@ -30,12 +30,16 @@ class client final : public ssh_transport, private waiter {
         thread_([this] { work(); }) {}
 
   ~client() override {
+    stop();
+    thread_.join();
+  }
+
+  void stop() override {
     {
       const std::lock_guard lock(mutex_);
       stopping_ = true;
     }
     ::eventfd_write(wake_.get(), 1);
-    thread_.join();
   }
 
   command_outcome run(const remote_command& what, deadline until) override {
@@ -44,6 +48,7 @@ class client final : public ssh_transport, private waiter {
     const auto mine = std::make_shared<request>(what, until);
     {
       const std::lock_guard lock(mutex_);
+      if (stopping_) return not_started("the daemon stops");
       if (!status_.connected && !connecting_ && now < next_try_)
         return not_started(status_.last_error + "; next try in " + in_words(next_try_ - now));
       if (waiting_.size() >= ssh_waiting_max)

@@ -216,12 +216,15 @@ std::optional<std::string> is_option_value(const std::string& text) {
 }
 
 std::optional<std::string> is_sbatch_option(const std::string& text) {
-  static const std::set<std::string_view> ours = {
-      "--parsable", "--job-name", "--comment", "--output", "--error", "--chdir", "--wrap",
-      "--array",    "--wait",     "--export",  "--test-only"};
+  constexpr std::string_view ours[] = {
+      "--parsable", "--job-name", "--comment", "--output",   "--error",   "--chdir", "--wrap",
+      "--array",    "--wait",     "--export",  "--test-only", "--clusters"};
   const auto name = std::string_view(text).substr(0, text.find('='));
   const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; };
-  if (name.size() > 3 && name.starts_with("--") && !ours.contains(name) &&
+  // getopt takes any beginning of a name that is not ambiguous.
+  const bool is_ours = std::any_of(std::begin(ours), std::end(ours),
+                                   [&](std::string_view one) { return one.starts_with(name); });
+  if (name.size() > 3 && name.starts_with("--") && !is_ours &&
       std::all_of(name.begin(), name.end(), allowed) && !is_option_value(text.substr(2)))
     return std::nullopt;
   return "\"--name\" or \"--name=value\", and none that the daemon sets itself";

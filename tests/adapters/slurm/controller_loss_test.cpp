@@ -97,6 +97,27 @@ TEST_CASE("slurm: an accounting record without an end does not end a job", "[ada
   CHECK(std::get<job_status>(seen).exit_code == 96);
 }
 
+TEST_CASE("slurm: a record without a name belongs to the job of that submission",
+          "[adapters][slurm]") {
+  made_up_slurm site;
+  site.queue(site.queued("FAILED", "24576"));
+  // What slurmdbd has of a short job until the controller tells of its start.
+  site.accounts(site.accounted("FAILED", "96:0", "1795182049", "allocation"));
+  auto seen = site.look().at(0);
+  REQUIRE(std::holds_alternative<job_status>(seen));
+  CHECK(std::get<job_status>(seen).state == pb::JOB_STATE_FAILED);
+  CHECK(std::get<job_status>(seen).exit_code == 96);
+  // Another job had the number before.
+  made_up_slurm other;
+  auto later = other.queued("PENDING", "0");
+  later.replace(later.find("1795182048"), 10, "1795182060");
+  other.queue(later);
+  other.look();
+  other.queue("");
+  other.accounts(other.accounted("FAILED", "96:0", "1795182049", "allocation"));
+  CHECK(std::holds_alternative<missing>(other.look().at(0)));
+}
+
 TEST_CASE("slurm: a job that squeue shows again is no runaway", "[adapters][slurm]") {
   made_up_slurm site;
   const auto confirmed = [&] {

@@ -56,13 +56,13 @@ TEST_CASE("sbatch: an id in spite of a failure may be a job", "[adapters][slurm]
 TEST_CASE("sbatch: what no waiting changes", "[adapters][slurm]") {
   for (const auto* cause :
        {"Invalid partition name specified", "No partition specified or system default partition",
-        "Invalid account or account/partition combination specified", "Invalid qos specification",
+        "Invalid qos specification",
         "Requested node configuration is not available", "More processors requested than permitted",
         "Node count specification invalid", "Memory required by task is not available",
         "Requested time limit is invalid (missing or exceeds some limit)",
         "Invalid generic resource (gres) specification",
         "Invalid Trackable RESource (TRES) specification",
-        "User's group not permitted to use this partition", "Invalid feature specification",
+        "Invalid feature specification",
         "Invalid job array specification", "Access/permission denied",
         "Requested reservation is invalid",
         "Pathname of a file, directory or other parameter too long",

@@ -88,7 +88,7 @@ class node {
     fs::create_directories(home());
     // Only what a batch script may need: no container runtime of this machine.
     fs::create_directories(tools());
-    for (const auto* name : {"ln", "mkdir", "readlink", "rm", "sed", "sleep"})
+    for (const auto* name : {"ln", "mkdir", "readlink", "mv", "env", "rm", "sed", "sleep"})
       fs::create_symlink(fs::path("/usr/bin") / name, tools() / name);
   }
 
@@ -96,7 +96,11 @@ class node {
   fs::path tools() const { return root_.path() / "tools"; }
   fs::path job_directory() const { return fs::path(options.shell.job_directory) / "j-1"; }
   fs::path claim() const { return job_directory() / "claim"; }
-  std::string claimed_by() const { return fs::read_symlink(claim()).string(); }
+  /// Without the number of the start, which is drawn anew.
+  std::string claimed_by() const {
+    const auto whole = fs::read_symlink(claim()).string();
+    return whole.substr(0, whole.rfind(':'));
+  }
   std::string end_text(const std::string& id) const {
     return read_text(job_directory() / (token + "." + id + ".end"));
   }
@@ -319,7 +323,7 @@ TEST_CASE("slurm job script: the first copy takes the claim and runs", "[adapter
   CHECK(ended.exit_code == 0);
   CHECK(ended.out == "j-1 hpc\n" + here.home().string() + "\n");
   CHECK(ended.err.empty());
-  CHECK(here.claimed_by() == token + ":41");
+  CHECK(here.claimed_by() == token + ":41:0");
   const auto end = here.end_of("41");
   CHECK(end.ended);
   CHECK(end.exit_code == 0);
@@ -333,9 +337,9 @@ TEST_CASE("slurm job script: a second copy ends at once and says who runs", "[ad
   CHECK(here.run(what, "41").exit_code == 0);
   CHECK(here.run(what, "42").exit_code == lost_claim_exit);
   CHECK(read_text(here.home() / "runs") == "ran\n");
-  CHECK(here.end_text("42") == "lost " + token + ":41\n");
-  CHECK(here.end_of("42").lost_to == token + ":41");
-  CHECK(here.claimed_by() == token + ":41");
+  CHECK(here.end_text("42").starts_with("lost " + token + ":41:0:"));
+  CHECK(here.end_of("42").lost_to.starts_with(token + ":41:0:"));
+  CHECK(here.claimed_by() == token + ":41:0");
   CHECK(here.end_of("41").exit_code == 0);
 }
 
@@ -348,6 +352,17 @@ TEST_CASE("slurm job script: a requeued job holds its own claim already", "[adap
   const auto ended = here.run(script_of("[ ! -e " + quote(record.string()) + " ]"), "41", 1);
   CHECK(ended.exit_code == 0);
   CHECK(here.end_of("41").exit_code == 0);
+}
+
+TEST_CASE("slurm job script: a job started again as if for the first time does not run again",
+          "[adapters][slurm]") {
+  node here;
+  const auto what = script_of("echo ran >> \"$HOME\"/runs; exit 7");
+  CHECK(here.run(what, "41", 1).exit_code == 7);
+  // The controller forgot the start, and the restart before it.
+  CHECK(here.run(what, "41", 1).exit_code == 7);
+  CHECK(here.run(what, "41", 0).exit_code == 7);
+  CHECK(read_text(here.home() / "runs") == "ran\n");
 }
 
 TEST_CASE("slurm job script: a cancelled job's claim is never taken", "[adapters][slurm]") {
@@ -496,7 +511,7 @@ TEST_CASE("slurm job script: a relative job directory lies below the account's h
   here.options.shell.job_directory = ".ved/jobs";
   fs::create_directories(here.home() / ".ved/jobs/j-1");
   CHECK(here.run(script_of("exit 5")).exit_code == 5);
-  CHECK(fs::read_symlink(here.home() / ".ved/jobs/j-1/claim") == token + ":41");
+  CHECK(fs::read_symlink(here.home() / ".ved/jobs/j-1/claim").string().starts_with(token + ":41:"));
 }
 
 TEST_CASE("slurm job script: a container gets its flags, image and command as words",

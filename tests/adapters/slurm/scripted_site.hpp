@@ -62,6 +62,7 @@ class scripted_transport : public adapters::transport {
     }
     return adapters::command_finished{0, 0, out, err};
   }
+  void stop() override {}
   std::string place() const override { return "the scripted site"; }
 
  private:

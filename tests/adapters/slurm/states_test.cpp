@@ -36,7 +36,6 @@ TEST_CASE("slurm states: every word, long, compact and in any case", "[adapters]
       {"RESV_DEL_HOLD", {"RD", pb::JOB_STATE_SUSPENDED}},
       {"COMPLETED", {"CD", pb::JOB_STATE_COMPLETED}},
       {"CANCELLED", {"CA", pb::JOB_STATE_CANCELLED}},
-      {"REVOKED", {"RV", pb::JOB_STATE_CANCELLED}},
       {"FAILED", {"F", pb::JOB_STATE_FAILED}},
       {"OUT_OF_MEMORY", {"OOM", pb::JOB_STATE_FAILED}},
       {"NODE_FAIL", {"NF", pb::JOB_STATE_FAILED}},
@@ -77,7 +76,7 @@ TEST_CASE("slurm states: who cancelled, and cut columns", "[adapters][slurm]") {
 }
 
 TEST_CASE("slurm states: what the scheduler may requeue", "[adapters][slurm]") {
-  for (const auto* text : {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "REVOKED", "LAUNCH_FAILED"})
+  for (const auto* text : {"PREEMPTED", "NODE_FAIL", "BOOT_FAIL", "LAUNCH_FAILED"})
     CHECK(parse_state(text)->may_return);
   for (const auto* text : {"COMPLETED", "FAILED", "CANCELLED by 3", "TIMEOUT", "OUT_OF_MEMORY"})
     CHECK_FALSE(parse_state(text)->may_return);
