@@ -98,6 +98,11 @@ class slurm_site:
     def down(self, keep):
         """`keep`: the logs of Slurm's daemons and of the shim are worth reading."""
         if keep:
+            with open(os.path.join(self.place, "slurm-sacct"), "w") as text:
+                text.write(self.bed.run(
+                    "sacct", "-a", "-D", "-P", "--noconvert", "-S", "now-1days", "-o",
+                    "JobIDRaw,State,ExitCode,Submit,Start,End,ElapsedRaw,Suspended,NNodes,NCPUS,"
+                    "AllocTRES,TotalCPU,MaxRSS,Reason,NodeList,JobName,SubmitLine").stdout)
             for name in ("log", "shim"):
                 shutil.copytree(self.bed.here.path(name), os.path.join(self.place, f"slurm-{name}"),
                                 dirs_exist_ok=True)

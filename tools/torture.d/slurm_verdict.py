@@ -98,8 +98,8 @@ class slurm_verdict(verdict):
     def claim(self, job):
         """(token, Slurm job id) of the copy that was let through, or None."""
         try:
-            token, _, number = os.readlink(
-                os.path.join(self.jobs_folder, job.id, "claim")).partition(":")
+            token, number = os.readlink(
+                os.path.join(self.jobs_folder, job.id, "claim")).split(":")[:2]
         except OSError:
             return None
         return None if token == "cancelled" else (token, number)
