@@ -63,6 +63,7 @@ class slurm_cluster {
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
     time_point submitted_at;     ///< as squeue showed it; unset: it never did
     std::optional<job_status> last;
+    pb::JobUsage allocated;      ///< what squeue showed that it holds
     std::optional<job_status> ended;  ///< squeue's last word, it may age out there
   };
   /// All that accounting knows of one job id, requeues summed up.

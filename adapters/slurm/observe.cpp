@@ -178,6 +178,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     // While it waits, StartTime is only a plan.
     const bool began = status.state != pb::JOB_STATE_QUEUED;
     if (began) status.started_at = row.started_at;
+    if (began) job.kept->allocated = usage_of(row);
     status.reason = waiting_reason(row.reason);
     status.never_starts = !began && is_for_ever(row.reason);
     job.status = status;
@@ -511,6 +512,12 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (code != 0) end.reason += ": exit code " + std::to_string(code);
     end.finished_at = job.left.ended_at;
     if (kept.last) end.started_at = kept.last->started_at;
+    // Nothing measured it but the job itself; what it held is known if squeue ever showed it.
+    end.usage = kept.allocated;
+    end.usage->set_wall_clock_seconds(0);
+    if (is_set(end.started_at) && end.finished_at > end.started_at)
+      end.usage->set_wall_clock_seconds(
+          std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
     return end;
   }
   if (job.accounted) {
