@@ -82,12 +82,14 @@ class slurm_site:
     def calm(self):
         """All daemons serve, the network is whole, the commands tell the truth."""
         self.disturber.stop()
-        self.register_nodes()
+        self.mend_nodes()
 
-    def register_nodes(self):
-        """An operator's part: a controller that came back with an older state takes jobs for running
-        that have ended, until their node says otherwise, which by itself takes minutes."""
+    def mend_nodes(self):
+        """An operator's part. A controller that came back with an older state takes jobs for running
+        that have ended, until their node says otherwise, which by itself takes minutes; and it
+        drains nodes that still run another job under a number that it gave out again."""
         self.bed.restart("slurmd")
+        self.disturber.resume_nodes()
 
     def job_maker(self):
         return slurm_job_maker(self.draw, self.place)

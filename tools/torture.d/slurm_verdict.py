@@ -37,7 +37,7 @@ class slurm_verdict(verdict):
     def __init__(self, server, load, site):
         super().__init__(server, load, site.place)
         self.site, self.bed = site, site.bed
-        self.jobs_folder = os.path.join(site.place, "jobs")
+        self.folders = {}  # of each job that was sent
         self.records = collections.defaultdict(list)  # by token
         self.tokens = collections.defaultdict(list)  # by job, in order
         self.calls = []
@@ -62,12 +62,14 @@ class slurm_verdict(verdict):
             if call["command"] == "sbatch":
                 given = dict(word[2:].partition("=")[::2] for word in call["argv"]
                              if word.startswith("--"))
-                self.tokens[os.path.basename(given["chdir"])].append(given["job-name"])
+                name = os.path.basename(given["chdir"])
+                self.folders[name] = given["chdir"]
+                self.tokens[name].append(given["job-name"])
         self.ran = slurm_effects(os.path.join(self.place, "effects"))
 
     def nudge(self):
         if time.monotonic() - self.registered > register_every:
-            self.site.register_nodes()
+            self.site.mend_nodes()
             self.registered = time.monotonic()
 
     def wait_for_queue(self):
@@ -98,10 +100,10 @@ class slurm_verdict(verdict):
     def claim(self, job):
         """(token, Slurm job id) of the copy that was let through, or None."""
         try:
-            token, number = os.readlink(
-                os.path.join(self.jobs_folder, job.id, "claim")).split(":")[:2]
+            claim = os.readlink(os.path.join(self.folders.get(job.id, "/nowhere"), "claim"))
         except OSError:
             return None
+        token, number = claim.split(":")[:2]
         return None if token == "cancelled" else (token, number)
 
     def effects(self):
@@ -137,7 +139,7 @@ class slurm_verdict(verdict):
     def judge_unasked(self, job, body):
         """A node that still has another job under the number refuses it, and Slurm cancels it then."""
         number = body.get("scheduler_job_id")
-        where = f"--chdir={os.path.join(self.jobs_folder, job.id)}"
+        where = f"--chdir={self.folders.get(job.id)}"
         sent = min((call["time"] for call in self.calls if where in call["argv"]), default=0)
         ours = [call for call in self.calls if call["command"] == "scancel" and
                 number in call["argv"] and call["time"] > sent]
@@ -203,7 +205,7 @@ class slurm_verdict(verdict):
             self.wrong.append(f"{said}; must be {job.state}, or failed")
 
     def end_record(self, job, claim):
-        path = os.path.join(self.jobs_folder, job.id, f"{claim[0]}.{claim[1]}.end")
+        path = os.path.join(self.folders.get(job.id, "/nowhere"), f"{claim[0]}.{claim[1]}.end")
         try:
             with open(path) as text:
                 return text.read()
@@ -236,7 +238,7 @@ class slurm_verdict(verdict):
     def judge_site(self):
         self.problems += self.site.disturber.problems
         self.judge_rate()
-        for folder, _, names in os.walk(self.jobs_folder):
+        for folder, _, names in os.walk(os.path.join(self.place, "jobs")):
             for name in names:
                 if name.endswith(".end"):
                     with open(os.path.join(folder, name), errors="replace") as text:
