@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import wait_for  # noqa: E402
-from slurm_of_test import main_together, slurm_case, slurm_site  # noqa: E402
+from slurm_of_test import final_states, main_together, slurm_case, slurm_site  # noqa: E402
 
 numbers_max = 250
 waste_max = 40  # numbers that a search for one may hold
@@ -27,6 +27,11 @@ class slurm_numbers(slurm_case):
             "own": {}, "shared": {"slurm": {"job_directory": same}}})
         cls.second.initialise()
         cls.second.start()
+
+    @classmethod
+    def end(cls):
+        cls.end_of(cls.second)
+        super().end()
 
     @classmethod
     def stop_all(cls):
@@ -51,8 +56,9 @@ class slurm_numbers(slurm_case):
         """The job dies, Slurm forgets it, and its own record is lost."""
         self.slurm.run("scancel", number)
         self.forgotten(number)
-        for record in glob.glob(f"{self.site.job_directory(name)}/{name}/*.end"):
-            os.unlink(record)
+        records = glob.glob(f"{self.site.job_directory(name)}/*/{name}/*.end")
+        self.assertEqual(len(records), 1)
+        os.unlink(records[0])
 
     def taken_again(self, *numbers):
         """Submits other people's jobs until they have all these numbers; those run."""
@@ -157,34 +163,17 @@ class slurm_numbers(slurm_case):
         self.slurm.run("scancel", *numbers)
 
     def test_two_daemons_of_one_account_run_jobs_of_the_same_names(self):
-        for site in (self.site, self.second):
-            for n in range(4):
-                site.counted(f"own-{n}", f"exit {n}", cluster="own")
-        for site in (self.site, self.second):
-            for n in range(4):
-                name = f"own-{n}"
-                ended = site.wait_state(name, "completed", "failed")
-                self.assertEqual(ended["exit_code"] or 0, n)
-                self.assertEqual(site.executions(name), 1)
-
-    def test_two_daemons_that_share_a_job_directory_too(self):
-        s = self.site
-        # The same job in both is one job; another one of the same name has no place there.
-        s.counted("shared", "sleep 1; exit 3")
-        s.slurm_id("shared")
-        self.second.counted("shared", "exit 4")
-        self.assertEqual(self.second.wait_state("shared", "failed")["exit_code"] or 0, 0)
-        self.assertIn("belongs to another job of this id", self.second.explain("shared"))
-        self.assertEqual(self.second.executions("shared"), 0)
-        self.ends("shared", "failed", 3)
-
-        twin = s.job("twin", f"echo ran >> {s.marks('twin')}; sleep 1; exit 5",
-                     cluster_id="shared")
-        for site in (s, self.second):
-            self.assertEqual(site.call("POST", "/api/v1/hpc/jobs", twin)[0], 201)
-        for site in (s, self.second):
-            self.assertEqual(site.wait_state("twin", "failed")["exit_code"], 5)
-        self.assertEqual(s.executions("twin"), 1)
+        # Also where both were given the same job directory.
+        for cluster in ("own", "shared"):
+            for n, site in enumerate((self.site, self.second)):
+                site.counted(cluster, f"echo {n}; exit {n + 3}", cluster=cluster)
+        for cluster in ("own", "shared"):
+            for n, site in enumerate((self.site, self.second)):
+                ended = site.wait_state(cluster, *final_states)
+                self.assertEqual((ended["state"], ended["exit_code"]), ("failed", n + 3))
+                self.assertEqual(site.executions(cluster), 1)
+                output = site.call("GET", f"/api/v1/hpc/jobs/{cluster}/output")[2]
+                self.assertEqual(output, f"{n}\n".encode())
 
 
 if __name__ == "__main__":

@@ -15,7 +15,8 @@ class slurm_submission(slurm_case):
         "plain": {"way": "ssh"}, "lost": {"way": "ssh"}, "lost-direct": {},
         "late": {"way": "ssh"}, "never": {}, "twice": {}, "cut-after": {"way": "ssh"},
         "cut-before": {"way": "ssh"}, "busy": {}, "given-up": {"retry": {"max_retries": 1}},
-        "refused": {}, "wrong": {"slurm": {"account": "nobodys"}}, "too-big": {},
+        "refused": {}, "too-big": {},
+        "wrong": {"slurm": {"account": "nobodys"}, "retry": {"max_retries": 1}},
         "unseen": {"slurm": {"options": ["--begin=now+1hour"]}}, "unseen-runs": {},
         "crowd": {"way": "ssh"}, "contained": {}}
 
@@ -114,11 +115,15 @@ class slurm_submission(slurm_case):
         s.counted("refused", queue_name="nowhere")
         self.ends("refused", "failed", executions=0)
         self.says("refused", "Invalid partition name specified")
+        self.assertEqual(len(s.lanes["refused"].calls("sbatch")), 1)
+
+    def test_a_refusal_of_the_account_may_pass_and_is_held_at_last(self):
+        s = self.site
         s.counted("wrong")
-        self.ends("wrong", "failed", executions=0)
-        self.says("wrong", "Invalid account or account/partition combination specified")
-        for name in ("refused", "wrong"):
-            self.assertEqual(len(s.lanes[name].calls("sbatch")), 1)
+        self.says("wrong", "held: gave up after 2 submissions",
+                  "Invalid account or account/partition combination specified")
+        self.assertEqual(s.post("wrong", "cancel")[0], 200)
+        self.ends("wrong", "cancelled", executions=0)
 
     def test_a_job_that_can_never_run_is_not_even_sent(self):
         s = self.site

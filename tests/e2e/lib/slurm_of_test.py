@@ -199,11 +199,15 @@ class slurm_case(unittest.TestCase):
 
     @classmethod
     def end(cls):
-        """Stops the daemon by its signal; the log that it leaves must verify."""
-        code, _ = cls.site.stop()
-        assert code == 0, f"the daemon ended with code {code}:\n{cls.site.said()}"
-        code, text, errors = run(site_of_test.program("vectl"), "--state", cls.site.state,
-                                 "log", "verify")
+        cls.end_of(cls.site)
+
+    @staticmethod
+    def end_of(one):
+        """Stops a daemon by its signal; the log that it leaves must verify."""
+        code, _ = one.stop()
+        assert code == 0, f"the daemon ended with code {code}:\n{one.said()}"
+        code, text, errors = run(site_of_test.program("vectl"), "--state", one.state, "log",
+                                 "verify")
         assert code == 0, text + errors
 
     @classmethod
