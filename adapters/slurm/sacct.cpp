@@ -68,8 +68,9 @@ class row_reader {
     row.nodes = *nodes;
     row.cpus = *cpus;
     row.allocated = *allocated;
-    if (is_ended(row.state)) {
-      row.exit = parse_exit(cell("ExitCode"));
+    // Empty where the end was never told: of a step, when its controller was killed meanwhile.
+    if (const auto exit = cell("ExitCode"); is_ended(row.state) && !exit.empty()) {
+      row.exit = parse_exit(exit);
       if (!row.exit) return std::nullopt;
     }
     if (!read_usage(row)) return std::nullopt;

@@ -69,7 +69,7 @@ struct account_row {
   scheduler_job_id id;  ///< JobIDRaw without the step
   std::string step;
   std::string state;                ///< Slurm's word, "CANCELLED by 1000" whole
-  std::optional<exit_status> exit;  ///< only with an ended state
+  std::optional<exit_status> exit;  ///< only with an ended state, and not even always then
   time_point submitted_at;
   time_point started_at;
   time_point ended_at;

@@ -97,6 +97,20 @@ TEST_CASE("slurm: an accounting record without an end does not end a job", "[ada
   CHECK(std::get<job_status>(seen).exit_code == 96);
 }
 
+TEST_CASE("slurm: a step without an exit code does not spoil the answer for all jobs",
+          "[adapters][slurm]") {
+  made_up_slurm site;
+  site.queue(site.queued("FAILED", "24576"));
+  auto step = site.accounted("CANCELLED", "", "1795182049", "batch");
+  step.replace(step.rfind("23"), 2, "23.batch");
+  step.replace(0, 2, "23.batch");
+  site.accounts(site.accounted("FAILED", "96:0", "1795182049") + step);
+  const auto seen = site.look().at(0);
+  REQUIRE(std::holds_alternative<job_status>(seen));
+  CHECK(std::get<job_status>(seen).state == pb::JOB_STATE_FAILED);
+  CHECK(std::get<job_status>(seen).exit_code == 96);
+}
+
 TEST_CASE("slurm: a record without a name belongs to the job of that submission",
           "[adapters][slurm]") {
   made_up_slurm site;
