@@ -20,7 +20,8 @@ class slurm_ends(slurm_case):
         "lines": ["SlurmdTimeout=10", "PreemptType=preempt/partition_prio",
                   "PreemptMode=REQUEUE"]}
     clusters = {
-        "batch": {}, "returns": {"slurm": {"requeue": True}}, "later": {"slurm": {"options": later}},
+        "batch": {}, "returns": {"slurm": {"requeue": True}},
+        "later": {"slurm": {"options": later}},
         "greedy": {"slurm": {"options": ["--mem=60"]}},
         "hopeless": {"slurm": {"options": later, "never_starts": "cancel",
                                "never_starts_after": "2s"}},

@@ -32,7 +32,7 @@ resolved_max = 90.0
 
 
 class lane:
-    """The way to Slurm of one cluster: a copy of the bed's shim with faults and calls of its own."""
+    """One cluster's way to Slurm: a copy of the bed's shim with faults and calls of its own."""
 
     def __init__(self, slurm, place):
         self.place = place
