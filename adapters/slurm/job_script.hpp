@@ -29,7 +29,8 @@ std::optional<std::string> problem_of(const submission& what);
 /// The batch script. Its first act is to claim the job: a symbolic link whose target names token
 /// and Slurm job, made atomically in the job's directory; whoever does not hold it ends at once.
 ///
-///     JOBS/<job id>/claim                   -> <token>:<Slurm job id>:<restart>:<start>, or cancelled:<token>
+///     JOBS/<job id>/claim                   -> <token>:<Slurm job id>:<restart>:<start>,
+///                                           or cancelled:<token>
 ///     JOBS/<job id>/<token>.<id>.out, .err  its output
 ///     JOBS/<job id>/<token>.<id>.end        how it ended: "exit <code>", "step <name>", and the
 ///                                           shell's `times`; or "lost <claim>", "noclaim", or

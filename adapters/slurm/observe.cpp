@@ -50,7 +50,7 @@ pb::JobUsage usage_of(const queue_row& row) {
   return out;
 }
 
-/// Cuts the answers of `look` apart, by Slurm job id; those of one id in the order of the questions.
+/// Cuts the answers of `look` apart, by Slurm job id; those of one id in the order asked.
 std::multimap<std::string, std::string_view> split_traces(const std::string& mark,
                                                           std::string_view text) {
   std::multimap<std::string, std::string_view> out;

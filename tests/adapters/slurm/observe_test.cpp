@@ -478,7 +478,8 @@ TEST_CASE("slurm poll: the job's own record fills in what accounting lacks", "[a
   auto end = account("FAILED", "3:0");
   end.cpu_time = "00:00:00";
   site.reply("sacct0", end.text());
-  site.reply("traces", left(token + ":41", "exit 3\nstep build\n0m0.01s 0m0.02s\n1m1.50s 0m0.25s\n"));
+  site.reply("traces", left(token + ":41",
+                            "exit 3\nstep build\n0m0.01s 0m0.02s\n1m1.50s 0m0.25s\n"));
   const auto seen = status(site);
   CHECK(contains(seen.reason, "exit code 3; in step build"));
   REQUIRE(seen.usage);

@@ -184,7 +184,8 @@ TEST_CASE("slurm shell: foreign lines between the frames belong to nobody", "[ad
 TEST_CASE("slurm shell: a line that looks like a frame of another program is text",
           "[adapters][slurm]") {
   const std::string other = "vedponmlkjihgfedcba";
-  const std::string text = other + " e 0\n" + other + " b b\n " + nonce + " e 0\n" + nonce + "e 0\n" +
+  const std::string text = other + " e 0\n" + other + " b b\n " + nonce + " e 0\n" + nonce +
+                           "e 0\n" +
                            nonce + " x\n";
   const auto got = split_sections(nonce, frame("a", text, 1), "");
   REQUIRE(got.size() == 1);
