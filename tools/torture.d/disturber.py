@@ -1,9 +1,9 @@
 """What befalls the site while the daemon is killed: a thread with a draw of its own.
 
-One thing at a time, each followed by a calm moment: daemons of the site are killed or restarted, the
-network of ssh is cut, or the shim spoils commands. What it leaves out on purpose: accounting and
-queue that lie in the same moment, or the queue twice before an honest poll. Two sources that both
-deny a job for the whole grace time are a lost job, for anybody.
+One thing at a time, each followed by a calm moment: daemons of the site are killed or restarted,
+the network of ssh is cut, or the shim spoils commands. What it leaves out on purpose: accounting
+and queue that lie in the same moment, or the queue twice before an honest poll. Two sources that
+both deny a job for the whole grace time are a lost job, for anybody.
 """
 import collections
 import random
@@ -100,7 +100,8 @@ class disturber:
         drained = slurm("sinfo", "-h", "-N", "-t", "drain", "-O", "NodeList").stdout.split()
         if drained:
             self.count("nodes drained")
-            slurm("scontrol", "update", f"NodeName={','.join(sorted(set(drained)))}", "State=RESUME")
+            names = ",".join(sorted(set(drained)))
+            slurm("scontrol", "update", f"NodeName={names}", "State=RESUME")
 
     def cut(self):
         silent = self.draw.random() < 0.5
@@ -119,7 +120,8 @@ class disturber:
             if not self.may_be_empty():
                 return
             self.emptied = time.time() + length
-        self.bed.order(*(order.replace("share P", f"share {share} seed {seed}") for order in orders))
+        how = f"share {share} seed {seed}"
+        self.bed.order(*(order.replace("share P", how) for order in orders))
         for order in orders:
             self.count(" ".join(order.split()[:2]))
         self.stopping.wait(length)

@@ -1,4 +1,4 @@
-"""A private real Slurm, reached over ssh through a relay, with the lossy shim before its commands."""
+"""A private real Slurm, reached over ssh through a relay, with the lossy shim in front of it."""
 import os
 import shutil
 import sys
@@ -69,8 +69,9 @@ class slurm_site:
         self.bed.up()
 
     def configuration(self):
-        return configuration.format(place=self.place, poll=self.poll_interval, message=message_timeout,
-                                    queries=queries_per_minute_max, **self.bed.exports())
+        return configuration.format(place=self.place, poll=self.poll_interval,
+                                    message=message_timeout, queries=queries_per_minute_max,
+                                    **self.bed.exports())
 
     def faults(self, draw, patient, share):
         """The daemon itself is left as it is: the site around it is what fails."""
@@ -85,9 +86,9 @@ class slurm_site:
         self.mend_nodes()
 
     def mend_nodes(self):
-        """An operator's part. A controller that came back with an older state takes jobs for running
-        that have ended, until their node says otherwise, which by itself takes minutes; and it
-        drains nodes that still run another job under a number that it gave out again."""
+        """An operator's part. A controller that came back with an older state takes ended jobs for
+        running until their node says otherwise, which by itself takes minutes; and it drains nodes
+        that still run another job under a number that it gave out again."""
         self.bed.restart("slurmd")
         self.disturber.resume_nodes()
 

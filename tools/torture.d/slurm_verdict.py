@@ -114,11 +114,13 @@ class slurm_verdict(verdict):
     def judge_end(self, job, body, begins, ends_seen):
         state, code, number = body["state"], body.get("exit_code", 0), body.get("exit_signal", 0)
         reason, claim = body.get("reason", ""), self.claim(job)
-        copies = [one for token in dict.fromkeys(self.tokens[job.id]) for one in self.records[token]]
+        tokens = dict.fromkeys(self.tokens[job.id])
+        copies = [one for token in tokens for one in self.records[token]]
         self.counts["slurm jobs"] += len(copies)
         self.counts["surplus"] += max(0, len(copies) - 1)
-        said = (f"{job.id}: {state}, exit {code}, signal {number}, ran {begins}, ended {ends_seen}, "
-                f"followed {body.get('scheduler_job_id')}, claimed by {claim}, Slurm has " +
+        said = (f"{job.id}: {state}, exit {code}, signal {number}, ran {begins}, "
+                f"ended {ends_seen}, followed {body.get('scheduler_job_id')}, "
+                f"claimed by {claim}, Slurm has " +
                 (", ".join(f"{one.id} {one.word} {one.code}:{one.signal}" for one in copies)
                  or "nothing") + f", reason '{reason}'")
         winner = None
@@ -131,13 +133,15 @@ class slurm_verdict(verdict):
         elif winner and winner.code == started_again:
             self.judge_started_again(said, job, body, winner)
         elif state == "cancelled":
-            if winner and winner.end not in (None, "cancelled"):
+            lost = winner and self.was_retracted(winner)
+            self.counts["retracted"] += bool(lost)
+            if winner and not lost and winner.end not in (None, "cancelled"):
                 self.wrong.append(f"{said}; it had ended by itself")
         else:
             self.judge_own_end(said, job, body, begins, ends_seen, claim, winner)
 
     def judge_unasked(self, job, body):
-        """A node that still has another job under the number refuses it, and Slurm cancels it then."""
+        """A node that still has another job under the number refuses it; Slurm then cancels it."""
         number = body.get("scheduler_job_id")
         where = f"--chdir={self.folders.get(job.id)}"
         sent = min((call["time"] for call in self.calls if where in call["argv"]), default=0)
@@ -155,7 +159,7 @@ class slurm_verdict(verdict):
             return
         if not claim or body.get("scheduler_job_id") != claim[1]:
             self.wrong.append(f"{said}; not the copy that holds the claim was followed")
-        if winner and winner.word == "NODE_FAIL" and self.site.disturber.counts["slurmctld killed"]:
+        if winner and self.was_retracted(winner):
             self.judge_retracted(said, job, body, winner)
             return
         if winner and winner.end:
@@ -176,7 +180,7 @@ class slurm_verdict(verdict):
             self.judge_output(job)
 
     def judge_vanished(self, said, job, claim, copies):
-        """Only Slurm itself may have lost it: its controller was killed before it saved its state."""
+        """Only Slurm itself may have lost it: a controller that was killed before it saved it."""
         self.counts["vanished"] += 1
         if any(one.end for one in copies):
             self.wrong.append(f"{said}; accounting knows its end")
@@ -195,9 +199,12 @@ class slurm_verdict(verdict):
         elif body["state"] not in ("failed", "cancelled"):
             self.wrong.append(f"{said}; must be failed")
 
+    def was_retracted(self, winner):
+        return winner.word == "NODE_FAIL" and self.site.disturber.counts["slurmctld killed"] > 0
+
     def judge_retracted(self, said, job, body, winner):
-        """It had ended, its controller forgot that, and called it lost with its node. Both are told:
-        the daemon may have seen the end before, or only what Slurm made of it."""
+        """It had ended, its controller forgot that, and called it lost with its node. The daemon
+        may have seen its end before that, or only what Slurm made of it."""
         self.counts["retracted"] += 1
         if "exit " not in self.end_record(job, (winner.token, winner.id)):
             self.wrong.append(f"{said}; its node did not fail")
@@ -256,12 +263,12 @@ class slurm_verdict(verdict):
         out("site                 " + (", ".join(
             f"{what} {count}" for what, count in sorted(self.site.disturber.counts.items()))
             or "left in peace") + "\n")
-        out(f"Slurm jobs           {self.counts['slurm jobs']}, surplus {self.counts['surplus']}, of "
-            f"these {self.counts['stopped']} stopped by the claim, and "
-            f"{self.counts['late']} copies of cancelled jobs\n")
-        out(f"Slurm itself         lost {self.counts['vanished']} jobs, cut off and began anew "
-            f"{self.counts['started twice']}, took back the end of {self.counts['retracted']}, "
-            f"cancelled {self.counts['cancelled']}, never accounted {self.counts['without a final record']}\n")
+        told = self.counts
+        out(f"Slurm jobs           {told['slurm jobs']}, surplus {told['surplus']}, of these "
+            f"{told['stopped']} stopped by the claim; {told['late']} copies of cancelled jobs\n")
+        out(f"Slurm itself         lost {told['vanished']} jobs, cut off and began anew "
+            f"{told['started twice']}, took back the end of {told['retracted']}, cancelled "
+            f"{told['cancelled']}, never accounted {told['without a final record']}\n")
         out(f"left in the queue    {self.counts['left']}\n")
         out("Slurm commands       " + ", ".join(f"{name} {count}" for name, count in each.items()) +
             f"; per 1,000 jobs {len(self.calls) * 1000 // jobs}\n")
