@@ -83,7 +83,6 @@ class slurm_cluster {
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
   std::vector<std::string> learn_fields(deadline until);
   std::optional<refused> never_fits(const submission& what) const;
-  void add_submission(program& to, const submission& what) const;
   std::string guard(std::span<const control_request> requests) const;
 
   std::string squeue_command() const;

@@ -93,7 +93,8 @@ std::string environment_of(const pb::JobSpec& spec) {
 // the first time: that start finds a claim of the same job and restart with another number, and
 // ends as the first one did, once that has ended. A restart that Slurm knows of takes the claim
 // over. SLURM_JWT is the daemon's, and sbatch passes it on.
-constexpr const char* script_begin = R"sh([ -z "${SLURM_JWT+x}" ] || exec env -u SLURM_JWT /bin/sh "$0"
+constexpr const char* script_begin =
+    R"sh([ -z "${SLURM_JWT+x}" ] || exec env -u SLURM_JWT /bin/sh "$0"
 read -r ved_start < /proc/sys/kernel/random/uuid
 ved_mine="$ved_token:$SLURM_JOB_ID:"
 ved_me="$ved_mine${SLURM_RESTART_COUNT:-0}:$ved_start"
@@ -106,8 +107,11 @@ kill "-$(($1 - 128))" $$
 fi
 exit "$1"
 }
-ln -s "$ved_me" "$ved_dir/claim" 2>/dev/null
+if ln -s "$ved_me" "$ved_dir/claim" 2>/dev/null; then
+ved_claim=$ved_me
+else
 ved_claim=$(readlink "$ved_dir/claim")
+fi
 case $ved_claim in "$ved_mine"*)
 ved_before=${ved_claim#"$ved_mine"}
 if [ "${ved_before%%:*}" -lt "${SLURM_RESTART_COUNT:-0}" ]; then

@@ -2,6 +2,7 @@
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/submit_program.hpp"
 
 namespace ved::adapters::slurm {
 
@@ -17,75 +18,6 @@ std::optional<refused> slurm_cluster::never_fits(const submission& what) const {
     return refused{true, "it can never run: " + *never};
   return std::nullopt;
 }
-
-/// One job's block. Its output: `<nonce> b <token>`, the id, `<nonce> e <exit code>`, the
-/// messages, `<nonce> z`; or `<nonce> s <token>` for one that was left out because the controller
-/// does not answer: every further sbatch would wait its time-out for nothing.
-void slurm_cluster::add_submission(program& to, const submission& what) const {
-  const auto directory = "\"$ved_jobs\"/" + quote(what.job.str());
-  std::string call = "sbatch";
-  for (const auto& option : sbatch_options(what, options_)) call += " " + quote(option);
-  const auto file = what.token.str() + ".%j";
-  call += " --chdir=" + directory + " --output=" + directory + "/" + quote(file + ".out") +
-          " --error=" + directory + "/" + quote(file + ".err") +
-          // A later start under the same id must not cut what the first one wrote.
-          " --open-mode=append";
-  const auto mark = to.nonce() + "_script";
-  to.add("{ if [ -n \"$ved_stop\" ] || ! [ -d " + directory + " ]; then echo '" + to.nonce() + " s " + what.token.str() +
-         "'; else\n" + "echo '" + to.nonce() + " b " + what.token.str() + "'\n" +
-         "ved_err=$(" + call + " 2>&1 >&4 <<'" + mark + "'\n" + batch_script(what, options_) +
-         mark + "\n)\nved_rc=$?\n" + "printf '%s\\n%s\\n%s\\n' '" + to.nonce() +
-         " e '$ved_rc \"$ved_err\" '" + to.nonce() + " z'\n" +
-         "[ $ved_rc -eq 0 ] || case $ved_err in *'nable to contact'*|*'imed out'*|*'uthentication'*"
-         "|*'unge'*|*'not found'*) ved_stop=1 ;; esac\nfi; }\n");
-}
-
-namespace {
-
-/// What the framed output says of each token.
-struct submitted {
-  bool skipped = false;
-  bool complete = false;
-  int exit_code = -1;
-  std::string out;
-  std::string err;
-};
-
-std::map<std::string, submitted> split_submissions(const std::string& nonce,
-                                                   std::string_view text) {
-  std::map<std::string, submitted> all;
-  submitted* now = nullptr;
-  bool in_err = false;
-  while (true) {
-    const auto end = text.find('\n');
-    if (end == std::string_view::npos) return all;  // a cut line counts for nothing
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(end + 1);
-    const bool framed = line.starts_with(nonce + " ") && line.size() > nonce.size() + 1;
-    const char kind = framed ? line[nonce.size() + 1] : 0;
-    const auto rest = framed && line.size() > nonce.size() + 3 ? line.substr(nonce.size() + 3)
-                                                               : std::string_view{};
-    if (kind == 's') {
-      all[std::string(rest)].skipped = true;
-      now = nullptr;
-    } else if (kind == 'b') {
-      now = &all[std::string(rest)];
-      in_err = false;
-    } else if (now == nullptr) {
-      continue;
-    } else if (kind == 'e') {
-      now->exit_code = static_cast<int>(parse_count(rest).value_or(-1));
-      in_err = true;
-    } else if (kind == 'z') {
-      now->complete = true;
-      now = nullptr;
-    } else {
-      (in_err ? now->err : now->out) += std::string(line) + "\n";
-    }
-  }
-}
-
-}  // namespace
 
 std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jobs,
                                                   deadline until) {
@@ -105,21 +37,21 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
   std::vector<std::size_t> sent;
-  auto made = begin();
-  std::string directories;
+  std::vector<job_id> names;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (auto no = never_fits(jobs[i])) {
       out[i] = *no;
       continue;
     }
     sent.push_back(i);
-    directories += " \"$ved_jobs\"/" + quote(jobs[i].job.str());
+    names.push_back(jobs[i].job);
   }
   if (sent.empty()) return out;
-  made.add("exec 4>&1\nved_stop=\nved_mask=$(umask)\numask 077\nmkdir -p" + directories +
-           "\numask \"$ved_mask\"\n");
-  for (const auto i : sent) add_submission(made, jobs[i]);
+  auto made = begin();
   const auto nonce = made.nonce();
+  begin_submissions(made, names);
+  for (const auto i : sent) add_submission(made, jobs[i], options_);
+  end_submissions(made);
   const auto got = run(std::move(made), until);
   if (!got.started) {
     for (const auto i : sent) out[i] = not_sent{got.problem};

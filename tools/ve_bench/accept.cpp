@@ -1,19 +1,7 @@
-#include <arpa/inet.h>
-#include <fcntl.h>
-#include <netinet/in.h>
-#include <netinet/tcp.h>
-#include <spawn.h>
-#include <sys/socket.h>
-#include <sys/wait.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <chrono>
-#include <csignal>
 #include <cstdio>
-#include <cstdlib>
 #include <filesystem>
-#include <fstream>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -21,6 +9,7 @@
 
 #include "store/event_log.hpp"
 #include "tools/ve_bench/bench.hpp"
+#include "tools/ve_bench/daemon.hpp"
 
 /// Accept-to-durable: the time from a client's POST to the 201 that promises the job will not be
 /// lost, against the real `ved` process, beside a raw synced RocksDB batch on the same disk.
@@ -39,8 +28,6 @@ constexpr int syncs = 2'000;
 constexpr std::size_t bytes_per_accept = 1'200;  // what an acceptance writes
 constexpr double p50_ms_max = 2;
 constexpr double p99_ms_max = 25;
-
-extern "C" char** environ;
 
 struct figures {
   double p50_ms = 0;
@@ -76,126 +63,14 @@ figures measure_sync(const fs::path& directory) {
   return summarise(std::move(times), ms_since(begin) / 1000);
 }
 
-/// The real daemon in a private directory; ended with the object.
-class running_ved {
- public:
-  explicit running_ved(fs::path home) : home_(std::move(home)) {
-    const auto ved = fs::read_symlink("/proc/self/exe").parent_path() / "ved";
-    const auto state = home_ / "state";
-    run({ved, "init", "--state", state});
-    std::ofstream(home_ / "ved.yaml")
-        << "hpc:\n  enabled: true\n  audit: {enabled: false}\n"
-        << "  job_service: {max_concurrent_jobs: 100000}\n"
-        << "  clusters:\n    - {cluster_id: bench, scheduler_type: local, local: {cpus: 1}}\n"
-        << "http: {port: 0}\ngateway: {enabled: false}\nlogging: {file: " << home_ / "log"
-        << "}\nstate: {directory: " << state << "}\n";
-    pid_ = spawn({ved, "--config", home_ / "ved.yaml", "--port-file", home_ / "ports"});
-    for (int i = 0; i < 200 && port_ == 0; ++i) {
-      std::this_thread::sleep_for(std::chrono::milliseconds(25));
-      std::ifstream ports(home_ / "ports");
-      std::string line;
-      if (std::getline(ports, line)) port_ = std::stoi(line.substr(line.find('=') + 1));
-    }
-    std::ifstream(state / "client" / "token") >> token_;
-    if (port_ == 0 || token_.empty()) throw std::runtime_error("ved did not start");
-  }
-  running_ved(const running_ved&) = delete;
-  running_ved& operator=(const running_ved&) = delete;
-
-  ~running_ved() {
-    ::kill(pid_, SIGTERM);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
-  int port() const noexcept { return port_; }
-  const std::string& token() const noexcept { return token_; }
-  const fs::path& home() const noexcept { return home_; }
-
- private:
-  static pid_t spawn(std::vector<std::string> words) {
-    std::vector<char*> argv;
-    for (auto& word : words) argv.push_back(word.data());
-    argv.push_back(nullptr);
-    posix_spawn_file_actions_t files;
-    posix_spawn_file_actions_init(&files);
-    posix_spawn_file_actions_addopen(&files, 1, "/dev/null", O_WRONLY, 0);
-    pid_t pid = 0;
-    const int failed = ::posix_spawn(&pid, argv[0], &files, nullptr, argv.data(), environ);
-    posix_spawn_file_actions_destroy(&files);
-    if (failed != 0) throw std::runtime_error("cannot start " + words.front());
-    return pid;
-  }
-
-  static void run(std::vector<std::string> words) {
-    int status = 0;
-    if (::waitpid(spawn(std::move(words)), &status, 0) < 0 || status != 0)
-      throw std::runtime_error("ved init failed");
-  }
-
-  fs::path home_;
-  pid_t pid_ = 0;
-  int port_ = 0;
-  std::string token_;
-};
-
-/// One kept connection; a request is one write, an answer is read to its end.
-class client {
- public:
-  explicit client(const running_ved& server)
-      : token_(server.token()), home_(server.home().string()) {
-    fd_ = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(static_cast<std::uint16_t>(server.port()));
-    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    const int on = 1;
-    ::setsockopt(fd_, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-    if (::connect(fd_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0)
-      throw std::runtime_error("cannot connect to ved");
-  }
-  client(const client&) = delete;
-  client& operator=(const client&) = delete;
-  ~client() { ::close(fd_); }
-
-  void submit(const std::string& job_id) {
-    const std::string body =
-        R"({"job_id":")" + job_id +
-        R"(","offering_id":"o","cluster_id":"bench","provider_address":"ve1provider",)"
-        R"("customer_address":"ve1customer","queue_name":"default","max_runtime_seconds":3600,)"
-        // Jobs outlive the daemon: this one ends when the benchmark removes its directory.
-        R"("workload_spec":{"command":"sh","arguments":["-c","while test -d )" + home_ +
-        R"(; do sleep 0.2; done"]}})";
-    const std::string request = "POST /api/v1/hpc/jobs HTTP/1.1\r\nHost: bench\r\nAuthorization: "
-                                "Bearer " + token_ + "\r\nContent-Length: " +
-                                std::to_string(body.size()) + "\r\n\r\n" + body;
-    if (::send(fd_, request.data(), request.size(), MSG_NOSIGNAL) !=
-        static_cast<ssize_t>(request.size()))
-      throw std::runtime_error("the connection broke");
-    read_answer(job_id);
-  }
-
- private:
-  void read_answer(const std::string& job_id) {
-    std::string answer;
-    std::size_t whole = std::string::npos;
-    while (answer.size() < whole) {
-      char buffer[8192];
-      const auto got = ::recv(fd_, buffer, sizeof buffer, 0);
-      if (got <= 0) throw std::runtime_error("the connection broke");
-      answer.append(buffer, static_cast<std::size_t>(got));
-      const auto head = answer.find("\r\n\r\n");
-      const auto length = answer.find("Content-Length: ");
-      if (head != std::string::npos && length < head)
-        whole = head + 4 + std::stoul(answer.substr(length + 16));
-    }
-    if (!answer.starts_with("HTTP/1.1 201"))
-      throw std::runtime_error("job " + job_id + ": " + answer);
-  }
-
-  const std::string token_;
-  const std::string home_;
-  int fd_ = -1;
-};
+std::string body_of(const running_ved& server, const std::string& job_id) {
+  return R"({"job_id":")" + job_id +
+         R"(","offering_id":"o","cluster_id":"bench","provider_address":"ve1provider",)"
+         R"("customer_address":"ve1customer","queue_name":"default","max_runtime_seconds":3600,)"
+         // Jobs outlive the daemon: this one ends when the benchmark removes its directory.
+         R"("workload_spec":{"command":"sh","arguments":["-c","while test -d )" +
+         server.home().string() + R"(; do sleep 0.2; done"]}})";
+}
 
 figures measure(const running_ved& server, int clients, int requests, const std::string& name) {
   std::vector<std::vector<double>> times(static_cast<std::size_t>(clients));
@@ -205,10 +80,10 @@ figures measure(const running_ved& server, int clients, int requests, const std:
   for (std::size_t c = 0; c < times.size(); ++c) {
     threads.emplace_back([&, c] {
       try {
-        client one(server);
+        http_client one(server);
         for (int i = 0; i < requests; ++i) {
           const auto start = clock_type::now();
-          one.submit(name + "-" + std::to_string(c) + "-" + std::to_string(i));
+          one.submit(body_of(server, name + "-" + std::to_string(c) + "-" + std::to_string(i)));
           times[c].push_back(ms_since(start));
         }
       } catch (const std::exception& broken) {
@@ -236,7 +111,9 @@ int run_accept(const bench_options& options) {
   figures many;
   try {
     floor = measure_sync(home);
-    const running_ved server(home);
+    const running_ved server(
+        {home,
+         "  clusters:\n    - {cluster_id: bench, scheduler_type: local, local: {cpus: 1}}\n"});
     alone = measure(server, 1, requests_alone, "a");
     many = measure(server, clients_many, requests_many, "m");
   } catch (const std::exception& broken) {

@@ -22,6 +22,11 @@ constexpr benchmark benchmarks[] = {
     {"accept", "accept-to-durable latency over HTTP", ved::bench::run_accept},
     {"recover", "100,000 live jobs out of a log of 1,000,000 events", ved::bench::run_recover},
     {"list", "a page of 100 out of 1,000,000 jobs", ved::bench::run_list},
+    {"submit", "submissions into a real Slurm over ssh beside local sbatch", ved::bench::run_submit},
+    {"flow", "short jobs through ved and a real Slurm beside bare sbatch", ved::bench::run_flow},
+    {"commands", "Slurm's commands while 1,000 jobs go through", ved::bench::run_commands},
+    {"poll", "a poll of 10,000 live jobs in a real Slurm", ved::bench::run_poll},
+    {"detect", "from a job's end in Slurm to its final state", ved::bench::run_detect},
 };
 
 int run(const benchmark& which, const ved::bench::bench_options& options) {
@@ -56,6 +61,7 @@ int main(int argc, char** argv) {
   app.add_option("--directory", options.directory, "where to make the scratch directory")
       ->check(CLI::ExistingDirectory);
   app.add_flag("--json", options.json, "print JSON");
+  app.add_flag("--quick", options.quick, "with Slurm: a short run that judges no figure");
   // Hidden: how `recover` starts the processes that it measures.
   app.add_option("--stage", options.stage)->group("");
   app.add_option("--log", options.log)->group("");

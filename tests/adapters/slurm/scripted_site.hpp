@@ -34,7 +34,7 @@ class scripted_transport : public adapters::transport {
     programs.push_back(what.input);
     if (!refuses.empty()) return adapters::command_not_started{refuses};
     nonce_ = find_nonce(what.input);
-    const bool submits = what.input.find("exec 4>&1") != std::string::npos;
+    const bool submits = what.input.find(send_mark) != std::string::npos;
     std::string out = "Welcome to the cluster\n";
     std::string err;
     for (const auto& name : names(what.input)) {
@@ -49,16 +49,20 @@ class scripted_transport : public adapters::transport {
         out += nonce_ + " s " + name + "\n";
         continue;
       }
-      out += nonce_ + " b " + name + "\n" + reply.out;
-      if (!submits) err += nonce_ + " b " + name + "\n" + reply.err;
-      if (reply.cut) return adapters::command_interrupted{"the connection was lost", out, err};
-      const auto end = nonce_ + " e " + std::to_string(reply.exit_code) + "\n";
       if (submits) {
-        out += end + reply.err + "\n" + nonce_ + " z\n";
+        out += each_line('m', name, reply.err) + each_line('o', name, reply.out);
       } else {
-        out += "\n" + end;
-        err += "\n" + end;
+        out += nonce_ + " b " + name + "\n" + reply.out;
+        err += nonce_ + " b " + name + "\n" + reply.err;
       }
+      if (reply.cut) return adapters::command_interrupted{"the connection was lost", out, err};
+      if (submits) {
+        out += nonce_ + " r " + name + " " + std::to_string(reply.exit_code) + "\n";
+        continue;
+      }
+      const auto end = "\n" + nonce_ + " e " + std::to_string(reply.exit_code) + "\n";
+      out += end;
+      err += end;
     }
     return adapters::command_finished{0, 0, out, err};
   }
@@ -66,21 +70,36 @@ class scripted_transport : public adapters::transport {
   std::string place() const override { return "the scripted site"; }
 
  private:
+  static constexpr const char* send_mark = "\nved_send '";
+
+  /// "'ved", 20 random characters, a blank: no other quoted word looks like that.
   static std::string find_nonce(const std::string& program) {
-    const auto at = program.find("echo 'ved");
-    if (at == std::string::npos) return {};
-    const auto begin = at + 6;
-    return program.substr(begin, program.find(' ', begin) - begin);
+    constexpr std::size_t size = 23;
+    for (auto at = program.find("'ved"); at != std::string::npos; at = program.find("'ved", at + 1))
+      if (program.find_first_not_of("abcdefghijklmnopqrstuvwxyz234567", at + 1) == at + 1 + size &&
+          program[at + 1 + size] == ' ')
+        return program.substr(at + 1, size);
+    return {};
   }
+  std::string each_line(char kind, const std::string& name, std::string_view text) const {
+    std::string out;
+    while (!text.empty()) {
+      const auto end = std::min(text.find('\n'), text.size());
+      out += nonce_ + " " + kind + " " + name + " " + std::string(text.substr(0, end)) + "\n";
+      text.remove_prefix(std::min(end + 1, text.size()));
+    }
+    return out;
+  }
+  /// Of the program's sections, or of its submissions.
   std::vector<std::string> names(const std::string& program) const {
     std::vector<std::string> out;
-    const auto begin = "echo '" + nonce_ + " b ";
-    for (auto at = program.find(begin); at != std::string::npos;
-         at = program.find(begin, at + 1)) {
-      const auto from = at + begin.size();
-      auto name = program.substr(from, program.find('\'', from) - from);
-      if (out.empty() || out.back() != name) out.push_back(std::move(name));
-    }
+    for (const std::string& begin : {"echo '" + nonce_ + " b ", std::string(send_mark)})
+      for (auto at = program.find(begin); at != std::string::npos;
+           at = program.find(begin, at + 1)) {
+        const auto from = at + begin.size();
+        auto name = program.substr(from, program.find('\'', from) - from);
+        if (out.empty() || out.back() != name) out.push_back(std::move(name));
+      }
     return out;
   }
 

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <map>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "adapters/scheduler.hpp"
+#include "adapters/slurm/options.hpp"
+
+/// The program that submits many jobs in one exec, and what it prints. Pure.
+namespace ved::adapters::slurm {
+
+/// How many sbatch of one program run at the same time. Most of its time each waits for the
+/// controller: a few fill the pauses, more would only wait for each other.
+inline constexpr int submissions_at_once = 3;
+
+/// Makes the jobs' directories; comes before all submissions.
+void begin_submissions(program& to, const std::vector<job_id>& jobs);
+void add_submission(program& to, const submission& what, const slurm_options& site);
+/// Waits for those that still run; comes last.
+void end_submissions(program& to);
+
+/// What became of one submission.
+struct submitted {
+  bool skipped = false;   ///< left out: it surely was not sent
+  bool complete = false;  ///< its sbatch ran to its end
+  int exit_code = -1;
+  std::string out;
+  std::string err;
+};
+
+/// By token; one that is not there may have been sent.
+std::map<std::string, submitted> split_submissions(const std::string& nonce,
+                                                   std::string_view text);
+
+}  // namespace ved::adapters::slurm
