@@ -22,7 +22,7 @@ constexpr benchmark benchmarks[] = {
     {"accept", "accept-to-durable latency over HTTP", ved::bench::run_accept},
     {"recover", "100,000 live jobs out of a log of 1,000,000 events", ved::bench::run_recover},
     {"list", "a page of 100 out of 1,000,000 jobs", ved::bench::run_list},
-    {"submit", "submissions into a real Slurm over ssh beside local sbatch", ved::bench::run_submit},
+    {"submit", "submissions into a real Slurm over ssh beside sbatch", ved::bench::run_submit},
     {"flow", "short jobs through ved and a real Slurm beside bare sbatch", ved::bench::run_flow},
     {"commands", "Slurm's commands while 1,000 jobs go through", ved::bench::run_commands},
     {"poll", "a poll of 10,000 live jobs in a real Slurm", ved::bench::run_poll},

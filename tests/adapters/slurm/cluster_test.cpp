@@ -143,7 +143,8 @@ TEST_CASE("slurm submit: what the program left out was surely not sent", "[adapt
 TEST_CASE("slurm submit: a timeout of the controller may have made a job", "[adapters][slurm]") {
   scripted_site site;
   site.way->table[tokens[0]] = {
-      1, "", "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"};
+      1, "",
+      "sbatch: error: Batch job submission failed: Socket timed out on send/recv operation\n"};
   CHECK(std::holds_alternative<unknown_outcome>(submit(site, jobs(1))[0]));
 }
 
@@ -154,7 +155,8 @@ TEST_CASE("slurm submit: without a connection or an sbatch nothing was sent",
   site.way->table[tokens[1]] = {126, "", "/bin/sh: 19: sbatch: Permission denied\n"};
   for (const auto& one : submit(site, jobs(2))) CHECK(std::holds_alternative<not_sent>(one));
   site.way->refuses = "connection refused";
-  for (const auto& one : submit(site, jobs(2))) CHECK(as<not_sent>(one).reason == "connection refused");
+  for (const auto& one : submit(site, jobs(2)))
+    CHECK(as<not_sent>(one).reason == "connection refused");
 }
 
 TEST_CASE("slurm submit: what can never run is not sent", "[adapters][slurm]") {
