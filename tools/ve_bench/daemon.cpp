@@ -67,10 +67,9 @@ http_client::~http_client() {
 
 http_client::answer http_client::call(const std::string& method, const std::string& path,
                                       const std::string& body) {
-  const std::string request = method + " " + path +
-                              " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + token_ +
-                              "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" +
-                              body;
+  const std::string request =
+      method + " " + path + " HTTP/1.1\r\nHost: bench\r\nAuthorization: Bearer " + token_ +
+      "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body;
   if (::send(fd_, request.data(), request.size(), MSG_NOSIGNAL) !=
       static_cast<ssize_t>(request.size()))
     throw std::runtime_error("the connection to ved broke");

@@ -42,10 +42,10 @@ std::string body_of(const std::string& job, double sleep_seconds, const fs::path
                       {"queue_name", "default"},
                       {"max_runtime_seconds", 600},
                       {"resources", {{"nodes", 1}, {"cpu_cores_per_node", 1}}}};
-  body["workload_spec"] = {{"command", "sh"},
-                           {"arguments",
-                            {"-c", "sleep " + std::to_string(sleep_seconds) +
-                                       "; date +%s.%6N > " + mark.string()}}};
+  body["workload_spec"] = {
+      {"command", "sh"},
+      {"arguments",
+       {"-c", "sleep " + std::to_string(sleep_seconds) + "; date +%s.%6N > " + mark.string()}}};
   return body.dump();
 }
 
@@ -107,7 +107,8 @@ int run_detect(const bench_options& options) {
         options.json ? "{\"benchmark\":\"detect\",\"poll_interval_ms\":%d,\"p50_seconds\":%.3f,"
                        "\"p95_seconds\":%.3f,\"max_seconds\":%.3f,\"p95_seconds_max\":%.0f,"
                        "\"load\":%.1f}\n"
-                     : "detect: poll interval %d ms   p50 %.2f s   p95 %.2f s   max %.2f s   "
+                     : "detect, from a job's last act: poll interval %d ms   p50 %.2f s   p95 %.2f "
+                       "s   max %.2f s   "
                        "target p95 < %.0f s   load %.1f\n";
     std::printf(form, interval_ms, median(delays), p95, quantile(delays, 1), most, load_now());
     std::fflush(stdout);

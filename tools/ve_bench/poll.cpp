@@ -49,10 +49,10 @@ void follow_held(adapters::scheduler& port, link::link& by, std::size_t count) {
 }
 
 struct figures {
-  std::vector<double> seconds;   ///< of each poll
-  std::size_t reports_first = 0; ///< of the first poll: news of every job
+  std::vector<double> seconds;    ///< of each poll
+  std::size_t reports_first = 0;  ///< of the first poll: news of every job
   std::size_t reports_after = 0;
-  command_counts commands;       ///< after the first poll
+  command_counts commands;  ///< after the first poll
   bool answered = true;
 };
 

@@ -90,8 +90,7 @@ slurm::slurm_options running_slurm::port_options() const {
   return out;
 }
 
-std::unique_ptr<adapters::scheduler> running_slurm::connect(
-    const slurm::slurm_options& how) const {
+std::unique_ptr<adapters::scheduler> running_slurm::connect(const slurm::slurm_options& how) const {
   adapters::ssh_options ssh;
   ssh.host = value("SLURM_BED_SSH_HOST");
   ssh.port = std::stoi(value("SLURM_BED_SSH_PORT"));
@@ -111,14 +110,27 @@ std::string running_slurm::configuration(int poll_interval_ms) const {
          // A poll is squeue and, while jobs end, sacct: the default bound would stretch 1 s.
          "      link: {queries_per_minute_max: 600}\n"
          "      slurm:\n"
-         "        job_poll_interval: " + std::to_string(poll_interval_ms) + "ms\n"
-         "        job_directory: " + job_directory() + "\n"
+         "        job_poll_interval: " +
+         std::to_string(poll_interval_ms) +
+         "ms\n"
+         "        job_directory: " +
+         job_directory() +
+         "\n"
          "        ssh:\n"
-         "          host: " + value("SLURM_BED_SSH_HOST") + "\n"
-         "          port: " + value("SLURM_BED_SSH_PORT") + "\n"
-         "          user: " + value("SLURM_BED_SSH_USER") + "\n"
-         "          key_file: " + value("SLURM_BED_SSH_KEY") + "\n"
-         "          known_hosts_path: " + value("SLURM_BED_SSH_KNOWN_HOSTS") + "\n";
+         "          host: " +
+         value("SLURM_BED_SSH_HOST") +
+         "\n"
+         "          port: " +
+         value("SLURM_BED_SSH_PORT") +
+         "\n"
+         "          user: " +
+         value("SLURM_BED_SSH_USER") +
+         "\n"
+         "          key_file: " +
+         value("SLURM_BED_SSH_KEY") +
+         "\n"
+         "          known_hosts_path: " +
+         value("SLURM_BED_SSH_KNOWN_HOSTS") + "\n";
 }
 
 int running_slurm::command(std::vector<std::string> words, const std::string& input_file) const {
@@ -202,6 +214,12 @@ void sbatch_loop(const running_slurm& bed, const std::vector<adapters::submissio
 
 double median(std::vector<double> values) {
   return quantile(std::move(values), 0.5);
+}
+
+double median_ratio(const std::vector<double>& ours, const std::vector<double>& floor) {
+  std::vector<double> ratios;
+  for (std::size_t i = 0; i < ours.size(); ++i) ratios.push_back(ours[i] / floor.at(i));
+  return median(std::move(ratios));
 }
 
 double quantile(std::vector<double> values, double share) {

@@ -63,7 +63,7 @@ class running_slurm {
 /// What was called between two counts.
 command_counts difference(const command_counts& after, const command_counts& before);
 
-/// A job of one core whose batch script is small; `n` makes it another one.
+/// A job of one core whose batch script is small.
 adapters::submission small_job(const std::string& name, const std::string& shell_text);
 
 /// One `sbatch` process after the other, with the port's own options for these jobs and `script`
@@ -72,6 +72,9 @@ void sbatch_loop(const running_slurm& slurm, const std::vector<adapters::submiss
                  const adapters::slurm::slurm_options& how, const std::string& script);
 
 double median(std::vector<double> values);
+/// The median of the rounds' own ratios: what disturbs a shared machine disturbs both ways of a
+/// round alike, but not all rounds.
+double median_ratio(const std::vector<double>& ours, const std::vector<double>& floor);
 /// The value that `share` of the values do not exceed.
 double quantile(std::vector<double> values, double share);
 /// The machine's load of the last minute.

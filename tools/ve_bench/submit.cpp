@@ -69,14 +69,13 @@ int run_submit(const bench_options& options) {
       std::printf("  round %d: ssh %7.1f jobs/s   sbatch %7.1f jobs/s   load %.1f\n", round + 1,
                   ours.back(), bare.back(), load_now());
   }
-  const double ratio = median(ours) / median(bare);
+  const double ratio = median_ratio(ours, bare);
   const bool met = options.quick || ratio >= ratio_min;
   const char* form =
-      options.json
-          ? "{\"benchmark\":\"submit\",\"per_second\":%.1f,\"sbatch_per_second\":%.1f,"
-            "\"ratio\":%.3f,\"ratio_min\":%.2f,\"load\":%.1f}\n"
-          : "submit: ssh, batches of 64 %7.1f jobs/s   local sbatch loop %7.1f jobs/s   "
-            "ratio %.2f   target >= %.2f   load before %.1f\n";
+      options.json ? "{\"benchmark\":\"submit\",\"per_second\":%.1f,\"sbatch_per_second\":%.1f,"
+                     "\"ratio\":%.3f,\"ratio_min\":%.2f,\"load\":%.1f}\n"
+                   : "submit: ssh, batches of 64 %7.1f jobs/s   local sbatch loop %7.1f jobs/s   "
+                     "ratio %.2f   target >= %.2f   load before %.1f\n";
   std::printf(form, median(ours), median(bare), ratio, ratio_min, load);
   return met ? 0 : 1;
 }
