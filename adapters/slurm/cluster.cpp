@@ -165,7 +165,9 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
   auto made = begin();
   made.add(guard(requests));
   for (std::size_t i = 0; i < requests.size(); ++i) {
-    const auto& [job, control] = requests[i];
+    // Not a structured binding: clang 14 lets no lambda capture one.
+    const auto& job = requests[i].job;
+    const auto control = requests[i].control;
     const auto id = quote(job.id.str());
     const auto name = std::to_string(i);
     const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
