@@ -162,6 +162,13 @@ class slurm_verdict(verdict):
         if winner and self.was_retracted(winner):
             self.judge_retracted(said, job, body, winner)
             return
+        # A controller that is killed all the time may not come to ending a job at its limit; then
+        # the daemon does, two minutes later, and Slurm calls that cancelled.
+        late = "ran longer than its limit" in body.get("reason", "")
+        if job.kind == "limit" and late and winner and winner.end == "cancelled":
+            if state != "timeout":
+                self.wrong.append(f"{said}; a limit that ved enforces is a timeout")
+            return
         if winner and winner.end:
             if (state, code, number) != (winner.end, winner.code, winner.signal):
                 self.wrong.append(f"{said}; not what accounting says")
