@@ -158,24 +158,17 @@ std::vector<std::string> sacct_fields(std::string_view helpformat) {
 
 table<account_row> parse_sacct(std::string_view text, const std::vector<std::string>& fields) {
   table<account_row> found;
-  const auto damage = [&](std::string_view record) { count_damage(found, record); };
   // Without the id at both ends no row could be told from a damaged one.
   if (fields.size() < 2 || fields.front() != id_field || fields.back() != id_field) {
-    if (!text.empty()) damage(text);
+    if (!text.empty()) count_damage(found, text);
     return found;
   }
   const auto free_text = std::find(fields.begin(), fields.end() - 1, "JobName") - fields.begin();
-  for_each_record(
+  return read_table<account_row>(
       text, {fields.size() - 1, static_cast<std::size_t>(free_text), false, is_row_id},
       [&](std::string_view record) {
-        if (auto row = row_reader(fields, split(record, column_end)).read()) {
-          found.rows.push_back(std::move(*row));
-        } else {
-          damage(record);
-        }
-      },
-      damage);
-  return found;
+        return row_reader(fields, split(record, column_end)).read();
+      });
 }
 
 }  // namespace ved::adapters::slurm

@@ -86,28 +86,11 @@ std::optional<node_row> read_row(std::string_view record) {
 }  // namespace
 
 std::string sinfo_format() {
-  std::string format;
-  for (const std::string_view name : names) {
-    if (!format.empty()) format += ',';
-    format += std::string(name) + ':' + column_end;
-  }
-  return format;
+  return columns_of(names);
 }
 
 table<node_row> parse_sinfo(std::string_view text) {
-  table<node_row> found;
-  const auto damage = [&](std::string_view record) { count_damage(found, record); };
-  for_each_record(
-      text, {column_count, features, true, is_node_name},
-      [&](std::string_view record) {
-        if (auto row = read_row(record)) {
-          found.rows.push_back(std::move(*row));
-        } else {
-          damage(record);
-        }
-      },
-      damage);
-  return found;
+  return read_table<node_row>(text, {column_count, features, true, is_node_name}, read_row);
 }
 
 }  // namespace ved::adapters::slurm

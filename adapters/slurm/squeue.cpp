@@ -77,29 +77,11 @@ std::optional<queue_row> read_row(std::string_view record) {
 }  // namespace
 
 std::string squeue_format() {
-  std::string format;
-  for (const std::string_view name : names) {
-    if (!format.empty()) format += ',';
-    // A separator behind the colon also takes the limit of 20 characters off the column.
-    format += std::string(name) + ':' + column_end;
-  }
-  return format;
+  return columns_of(names);
 }
 
 table<queue_row> parse_squeue(std::string_view text) {
-  table<queue_row> found;
-  const auto damage = [&](std::string_view record) { count_damage(found, record); };
-  for_each_record(
-      text, {column_count, job_name, true, is_job_id},
-      [&](std::string_view record) {
-        if (auto row = read_row(record)) {
-          found.rows.push_back(std::move(*row));
-        } else {
-          damage(record);
-        }
-      },
-      damage);
-  return found;
+  return read_table<queue_row>(text, {column_count, job_name, true, is_job_id}, read_row);
 }
 
 }  // namespace ved::adapters::slurm

@@ -161,4 +161,13 @@ void for_each_record(std::string_view text, const record_shape& shape,
   if (begin != nullptr) flush(damaged);
 }
 
+std::string columns_of(std::span<const std::string_view> names) {
+  std::string format;
+  for (const std::string_view name : names) {
+    if (!format.empty()) format += ',';
+    format += std::string(name) + ':' + column_end;
+  }
+  return format;
+}
+
 }  // namespace ved::adapters::slurm

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <functional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "adapters/slurm/tables.hpp"
@@ -65,5 +67,27 @@ struct record_shape {
 void for_each_record(std::string_view text, const record_shape& shape,
                      const std::function<void(std::string_view)>& complete,
                      const std::function<void(std::string_view)>& damaged);
+
+/// The columns as `-O` of squeue and sinfo takes them: a separator behind the colon also takes the
+/// limit of 20 characters off the column.
+std::string columns_of(std::span<const std::string_view> names);
+
+/// All records as rows; what `read` cannot read is counted as damaged.
+template <class Row, class Read>
+table<Row> read_table(std::string_view text, const record_shape& shape, Read read) {
+  table<Row> found;
+  const auto damage = [&](std::string_view record) { count_damage(found, record); };
+  for_each_record(
+      text, shape,
+      [&](std::string_view record) {
+        if (auto row = read(record)) {
+          found.rows.push_back(std::move(*row));
+        } else {
+          damage(record);
+        }
+      },
+      damage);
+  return found;
+}
 
 }  // namespace ved::adapters::slurm
