@@ -139,6 +139,7 @@ core::job::policy policy_of(const cluster_config& cluster) {
 core::link::limits limits_of(const cluster_config& cluster) {
   core::link::limits out;
   out.poll_interval = cluster.poll_interval;
+  out.poll_interval_min = cluster.poll_interval_min;
   out.lookup_interval = std::min<microseconds>(cluster.poll_interval, seconds{5});
   out.control_interval = out.lookup_interval;
   out.inventory_interval = std::max<microseconds>(cluster.poll_interval * 4, seconds{10});

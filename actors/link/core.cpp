@@ -66,6 +66,19 @@ void outputs::add(outputs more) {
   if (more.change) change = std::move(more.change);
 }
 
+microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
+                             microseconds since) {
+  if (left == 0) return bounds.poll_interval;
+  const double expected = ended == 0 ? static_cast<double>(since.count()) * 2
+                                     : static_cast<double>(since.count()) *
+                                           static_cast<double>(left) / static_cast<double>(ended) /
+                                           2;
+  const auto longest = static_cast<double>(bounds.poll_interval.count());
+  const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
+  return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),
+                    bounds.poll_interval);
+}
+
 link::link(limits bounds, time_point now)
     : bounds_(bounds),
       next_poll_(now),
@@ -230,6 +243,7 @@ void link::start_poll(outputs& out, time_point now) {
   }
   polling_ = true;
   next_poll_ = now + bounds_.poll_interval;
+  poll_started_before_ = std::exchange(poll_started_, now);
   start(out, now).what = std::move(all);
 }
 
@@ -343,6 +357,7 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
                    time_point now) {
   const auto* done = std::get_if<poll_done>(&answer);
   if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
+  plan_poll(*done);
   for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
     const auto& asked_job = asked.jobs[i];
     const auto it = jobs_.find(asked_job.job);
@@ -361,6 +376,17 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
                                std::get<job::report_missing>(done->answers[i]));
     }
   }
+}
+
+void link::plan_poll(const poll_done& done) {
+  std::size_t ended = 0;
+  for (const auto& answer : done.answers) {
+    const auto* seen = std::get_if<job::report_status>(&answer);
+    ended += seen != nullptr && job::is_terminal(seen->state);
+  }
+  const auto pause = next_poll_after(bounds_, ended, done.answers.size() - ended,
+                                     poll_started_ - poll_started_before_);
+  next_poll_ = std::min(next_poll_, poll_started_ + pause);
 }
 
 void link::on_control(outputs& out, const control_order& asked, const completion& answer,

@@ -23,12 +23,15 @@
 ///   jobs ◄─ reports ─ link  ◄─ completions ┘
 ///
 /// Rules: a token is sent at most once; a token that is still in flight is not looked up; one poll
-/// for all jobs per interval; unchanged jobs hear nothing; unknown never reads as an answer;
+/// at a time, for all jobs, at the interval's pace or at that of a queue that runs empty; unchanged
+/// jobs hear nothing; unknown never reads as an answer;
 /// an open breaker sends nothing but one probe at a time.
 namespace ved::core::link {
 
 struct limits {
   microseconds poll_interval = seconds{15};
+  /// The next poll may come this soon while jobs end: see `next_poll_after`.
+  microseconds poll_interval_min = seconds{15};
   microseconds lookup_interval = seconds{5};
   microseconds control_interval = seconds{5};
   /// A cancel that the scheduler took is repeated after this, if the job still has not ended.
@@ -135,6 +138,14 @@ struct call_failed {
 using completion =
     std::variant<submit_done, find_done, poll_done, control_done, inventory_done, call_failed>;
 
+/// Until the next poll, when the last one found `ended` jobs over and `left` alive `since` the one
+/// before: half of what those that are left will take at this pace, so that the end of a burst of
+/// short jobs is seen soon; twice as long as the last time when none ended. Never more than the
+/// interval, nor less than its minimum. A poll costs the scheduler the same for one job as for
+/// all, so a long queue is not asked more often.
+microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
+                             microseconds since);
+
 enum class breaker { closed, open, half_open };
 
 struct breaker_change {
@@ -223,6 +234,7 @@ class link {
   void on_submit(outputs& out, const submit_order& asked, const completion& answer);
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
+  void plan_poll(const poll_done& done);
   void on_control(outputs& out, const control_order& asked, const completion& answer,
                   time_point now);
   void count_success(outputs& out, time_point now);
@@ -245,6 +257,8 @@ class link {
   bool polling_ = false;
   bool taking_inventory_ = false;
   time_point next_poll_;
+  time_point poll_started_;
+  time_point poll_started_before_;
   time_point next_find_;
   time_point next_control_;
   time_point next_inventory_;

@@ -221,15 +221,20 @@ std::optional<std::string_view> id_in(std::string_view line) {
   return line;
 }
 
-std::optional<std::string_view> submitted_id(std::string_view out) {
-  out = trim(out);
-  const auto last = out.rfind('\n');
-  return id_in(trim(last == std::string_view::npos ? out : out.substr(last + 1)));
+/// The one id that a line of its own names; two different ones name none.
+std::optional<std::string_view> submitted_id(std::string_view text) {
+  std::optional<std::string_view> found;
+  while (!text.empty()) {
+    const auto id = id_in(trim(take_line(text).text));
+    if (!id) continue;
+    if (found && *found != *id) return std::nullopt;
+    found = id;
+  }
+  return found;
 }
 
-std::string reason_of(std::string_view err, std::string_view out, int exit_code) {
-  std::string words = words_of(err);
-  if (words.empty()) words = words_of(out);
+std::string reason_of(std::string_view text, int exit_code) {
+  std::string words = words_of(text);
   if (words.empty()) words = "exit code " + std::to_string(exit_code) + " without a message";
   return words;
 }
@@ -248,20 +253,17 @@ std::string words_of(std::string_view err) {
   return printable(words, words_bytes_max);
 }
 
-submit_outcome judge_sbatch(int exit_code, std::string_view out, std::string_view err) {
-  const auto id = submitted_id(out);
+submit_outcome judge_sbatch(int exit_code, std::string_view text) {
+  const auto id = submitted_id(text);
+  std::string reason = reason_of(text, exit_code);
   if (exit_code == 0) {
     if (id) return accepted{scheduler_job_id(std::string(*id))};
-    return unknown_outcome{"sbatch succeeded without naming a job: " +
-                           reason_of(err, out, exit_code)};
+    return unknown_outcome{"sbatch succeeded without naming one job: " + reason};
   }
-  std::string reason = reason_of(err, out, exit_code);
   // An id in spite of the failure, and a command that something killed: a job may be there.
   if (id) {
     return unknown_outcome{"sbatch failed after it named job " + std::string(*id) + ": " + reason};
   }
-  // Site wrappers send everything to one stream.
-  const std::string text = std::string(err) + '\n' + std::string(out);
   if (contains_any(text, answer_lost)) return unknown_outcome{std::move(reason)};
   // The shell's words: there is no sbatch to speak to anybody.
   if (exit_code == 127 && contains(text, "not found")) return not_sent{std::move(reason)};

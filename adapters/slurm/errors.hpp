@@ -10,11 +10,12 @@
 /// error is 1 (or SLURM_EXIT_ERROR), so only the text tells.
 namespace ved::adapters::slurm {
 
-/// What an sbatch that ran to its end did: `exit_code`, `out` (--parsable: "123" or "123;cluster"
-/// in its last line; plain "Submitted batch job 123 on cluster x" too), `err` (messages; warnings
-/// and plugins' texts come with exit code 0). Success without an id, and texts that this code does
-/// not know, are unknown_outcome: a job may exist.
-submit_outcome judge_sbatch(int exit_code, std::string_view out, std::string_view err);
+/// What an sbatch that ran to its end did: `exit_code`, and `text`, all that it wrote to either of
+/// its streams: the id in a line of its own (--parsable: "123" or "123;cluster"; plain "Submitted
+/// batch job 123 on cluster x" too), and messages; warnings and plugins' texts come with exit code
+/// 0. Success without an id or with two, and texts that this code does not know, are
+/// unknown_outcome: a job may exist.
+submit_outcome judge_sbatch(int exit_code, std::string_view text);
 
 /// Why a query or a control failed.
 enum class failure {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <charconv>
 #include <iterator>
+#include <unordered_set>
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
@@ -210,7 +211,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
   const auto& queue = got.of("squeue");
   if (!queue.complete)
     return fail(errc::unavailable, "squeue: " + (got.problem.empty() ? "no answer" : got.problem));
-  const auto rows = parse_squeue(queue.out);
+  std::unordered_set<std::string_view> ids;
+  for (const auto& job : jobs) ids.insert(job.id.str());
+  const auto wanted = [&](std::string_view id) { return ids.contains(id); };
+  const auto rows = parse_squeue(queue.out, wanted);
   const auto says = judge_failure(queue.exit_code, queue.err);
   // An account without any job is an empty list, but an error never is one. Rows beside a
   // complaint, or beside a line that cannot be read, still say what they say.
@@ -224,7 +228,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
   int queued = 0;
   int running = 0;
   for (const auto& row : rows.rows) {
-    by_id[row.id.str()].push_back(&row);
+    if (wanted(row.id.str())) by_id[row.id.str()].push_back(&row);
     if (const auto meaning = parse_state(row.state)) {
       queued += meaning->state == pb::JOB_STATE_QUEUED;
       running += meaning->state == pb::JOB_STATE_RUNNING;

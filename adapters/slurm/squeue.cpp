@@ -74,14 +74,34 @@ std::optional<queue_row> read_row(std::string_view record) {
   return row;
 }
 
+std::optional<queue_row> read_id_and_state(std::string_view record) {
+  std::string_view cells[state + 1];
+  for (auto& cell : cells) {
+    const auto end = record.find(column_end);
+    cell = record.substr(0, end);
+    record.remove_prefix(end + 1);  // a record has all its separators
+  }
+  if (!is_state_text(cells[state])) return std::nullopt;
+  queue_row row;
+  row.id = scheduler_job_id(std::string(cells[raw_id]));
+  row.state = std::string(cells[state]);
+  return row;
+}
+
 }  // namespace
 
 std::string squeue_format() {
   return columns_of(names);
 }
 
-table<queue_row> parse_squeue(std::string_view text) {
-  return read_table<queue_row>(text, {column_count, job_name, true, is_job_id}, read_row);
+table<queue_row> parse_squeue(std::string_view text,
+                              const std::function<bool(std::string_view id)>& wanted) {
+  const auto read = [&](std::string_view record) -> std::optional<queue_row> {
+    const auto id = record.substr(0, record.find(column_end));
+    if (!wanted || wanted(id)) return read_row(record);
+    return read_id_and_state(record);
+  };
+  return read_table<queue_row>(text, {column_count, job_name, true, is_job_id}, read);
 }
 
 }  // namespace ved::adapters::slurm

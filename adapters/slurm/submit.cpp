@@ -37,21 +37,19 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
   std::vector<std::size_t> sent;
-  std::vector<job_id> names;
+  std::vector<const submission*> fitting;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     if (auto no = never_fits(jobs[i])) {
       out[i] = *no;
       continue;
     }
     sent.push_back(i);
-    names.push_back(jobs[i].job);
+    fitting.push_back(&jobs[i]);
   }
   if (sent.empty()) return out;
   auto made = begin();
   const auto nonce = made.nonce();
-  begin_submissions(made, names);
-  for (const auto i : sent) add_submission(made, jobs[i], options_);
-  end_submissions(made);
+  add_submissions(made, fitting, options_);
   const auto got = run(std::move(made), until);
   if (!got.started) {
     for (const auto i : sent) out[i] = not_sent{got.problem};
@@ -73,16 +71,19 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
       out[i] = unknown_outcome{got.problem.empty() ? "sbatch gave no answer" : got.problem};
       continue;
     }
-    if (it->second.exit_code == 126 || it->second.exit_code == 127) {
-      out[i] = not_sent{"sbatch cannot be run: " + words_of(it->second.err)};
+    const auto& [skipped, complete, exit_code, text] = it->second;
+    if (exit_code == 126 || exit_code == 127) {
+      out[i] = not_sent{"sbatch cannot be run: " + words_of(text)};
       continue;
     }
-    out[i] = judge_sbatch(it->second.exit_code, it->second.out, it->second.err);
+    out[i] = judge_sbatch(exit_code, text);
     // Of a federation: a number there is no number here.
-    const auto there = it->second.out.find(';');
-    if (std::holds_alternative<accepted>(out[i]) && there != std::string::npos && !here.empty() &&
-        it->second.out.substr(there + 1, here.size() + 1) != here + "\n")
-      out[i] = unknown_outcome{"another cluster took it: " + words_of(it->second.out)};
+    const auto* taken = std::get_if<accepted>(&out[i]);
+    if (taken == nullptr || here.empty()) continue;
+    const auto there = text.find(taken->id.str() + ";");
+    if (there != std::string::npos &&
+        text.compare(there + taken->id.str().size() + 1, here.size() + 1, here + "\n") != 0)
+      out[i] = unknown_outcome{"another cluster took it: " + words_of(text)};
   }
   count("sbatch", calls);
   return out;

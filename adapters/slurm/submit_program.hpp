@@ -13,21 +13,18 @@ namespace ved::adapters::slurm {
 
 /// How many sbatch of one program run at the same time. Most of its time each waits for the
 /// controller: a few fill the pauses, more would only wait for each other.
-inline constexpr int submissions_at_once = 3;
+inline constexpr std::size_t submissions_at_once = 3;
 
-/// Makes the jobs' directories; comes before all submissions.
-void begin_submissions(program& to, const std::vector<job_id>& jobs);
-void add_submission(program& to, const submission& what, const slurm_options& site);
-/// Waits for those that still run; comes last.
-void end_submissions(program& to);
+/// Makes the jobs' directories, then submits them all.
+void add_submissions(program& to, const std::vector<const submission*>& jobs,
+                     const slurm_options& site);
 
 /// What became of one submission.
 struct submitted {
   bool skipped = false;   ///< left out: it surely was not sent
   bool complete = false;  ///< its sbatch ran to its end
   int exit_code = -1;
-  std::string out;
-  std::string err;
+  std::string text;  ///< what it wrote to either of its streams
 };
 
 /// By token; one that is not there may have been sent.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -54,7 +55,10 @@ struct queue_row {
   std::string comment;
   std::string output_path;  ///< StdOut, as the scheduler stores it
 };
-table<queue_row> parse_squeue(std::string_view text);
+/// Only the rows whose id `wanted` says yes to are read; of the others only id and state: a busy
+/// account's finished jobs stand in squeue for minutes.
+table<queue_row> parse_squeue(std::string_view text,
+                              const std::function<bool(std::string_view id)>& wanted = {});
 
 // --- sacct -------------------------------------------------------------------------------------
 

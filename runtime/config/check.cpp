@@ -46,6 +46,7 @@ void settle_cluster(cluster_config& c, const std::string& path, const loading& s
                          state.given("hpc.job_service.job_poll_interval");
     c.poll_interval = general ? state.draft.value.hpc.job_service.job_poll_interval : keys.poll;
   }
+  if (!state.given(path + ".link.poll_interval_min")) c.poll_interval_min = c.poll_interval / 4;
   if (!state.given(path + ".link.connection_timeout")) c.connection_timeout = keys.timeout;
   if (!state.given(path + ".retry.max_retries") && !state.given("hpc.retry.max_retries") &&
       state.given(own + "max_retries")) {
@@ -128,6 +129,11 @@ void check_clusters(loading& state) {
                      "job_poll_interval must be at least 1 second (expected duration >= 1s for " +
                          std::string(to_string(c.type)) + ", got " +
                          format_duration(c.poll_interval) + ")");
+    }
+    if (c.poll_interval_min > c.poll_interval) {
+      state.complain(path + ".link.poll_interval_min",
+                     "expected at most the poll interval, " + format_duration(c.poll_interval) +
+                         ", got " + format_duration(c.poll_interval_min));
     }
     std::set<std::string> queues;
     for (std::size_t i = 0; i < c.local.queues.size(); ++i) {

@@ -15,6 +15,11 @@ void describe_link(section& into, cluster_config& c) {
         "Between two polls. Not given: the scheduler section's, or job_service.job_poll_interval.")
       .range(100, day)
       .from_another();
+  s.add("poll_interval_min", &c.poll_interval_min,
+        "How soon the next poll may come while jobs end and few are left. Not given: a quarter of "
+        "the interval.")
+      .range(50, day)
+      .from_another();
   s.add("connection_timeout", &c.connection_timeout,
         "For one call. Not given: the scheduler section's.")
       .range(100, hour)

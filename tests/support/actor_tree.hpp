@@ -249,7 +249,8 @@ class actor_tree {
   }
   static core::link::limits limits() {
     core::link::limits out;
-    out.poll_interval = out.lookup_interval = out.control_interval = milliseconds{20};
+    out.poll_interval = out.poll_interval_min = milliseconds{20};
+    out.lookup_interval = out.control_interval = milliseconds{20};
     out.inventory_interval = milliseconds{50};
     out.call_timeout = milliseconds{300};
     out.fresh_grace = milliseconds{600};

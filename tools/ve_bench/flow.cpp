@@ -11,7 +11,8 @@
 
 /// Jobs that do nothing, from the first request to the daemon until the last one is completed
 /// there, beside as many by bare `sbatch` until Slurm's queue is empty. Both go into the same
-/// Slurm of two nodes with the same options; only ours have the wrapper around the command.
+/// Slurm of two nodes with the same options and run the same program; only ours have the wrapper
+/// around it.
 namespace ved::bench {
 namespace {
 
@@ -33,7 +34,7 @@ constexpr double queries_per_interval_max = 4;
 /// Of each node: so many that no job waits for one. With few, Slurm's own way of starting jobs that
 /// wait decides, and it is the slower the faster they come.
 constexpr int cpus = 64;
-constexpr const char* bare_script = "#!/bin/sh\ntrue\n";
+constexpr const char* bare_script = "#!/bin/sh\n/bin/true\n";
 
 std::string body_of(const std::string& job) {
   return R"({"job_id":")" + job +

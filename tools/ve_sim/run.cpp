@@ -75,6 +75,7 @@ class world {
     j.timeout_grace = seconds{15};
     auto& l = site_->link_limits;
     l.poll_interval = luck_.between(seconds{1}, seconds{8});
+    l.poll_interval_min = luck_.between(milliseconds{100}, l.poll_interval);
     l.lookup_interval = seconds{3};
     l.control_interval = seconds{3};
     l.inventory_interval = seconds{60};

@@ -16,7 +16,7 @@ constexpr time_point start{seconds{1'000'000}};
 
 link::limits test_limits() {
   link::limits out;
-  out.poll_interval = seconds{10};
+  out.poll_interval = out.poll_interval_min = seconds{10};
   out.lookup_interval = seconds{5};
   out.control_interval = seconds{5};
   out.inventory_interval = seconds{3600};
@@ -214,6 +214,43 @@ TEST_CASE("link core: the breaker opens after failures, probes alone, and closes
   REQUIRE(back.change.has_value());
   REQUIRE(back.change->up);
   REQUIRE(orders<link::submit_order>(made.tick(now + seconds{1})).size() == 1);
+}
+
+TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]") {
+  auto limits = test_limits();
+  limits.poll_interval_min = seconds{1};
+  const auto wait = [&](std::size_t ended, std::size_t left, microseconds since) {
+    return link::next_poll_after(limits, ended, left, since);
+  };
+  CHECK(wait(10, 4, seconds{10}) == seconds{2});
+  CHECK(wait(10, 1, seconds{10}) == seconds{1});
+  CHECK(wait(10, 400, seconds{10}) == seconds{10});
+  CHECK(wait(10, 0, seconds{10}) == seconds{10});
+  CHECK(wait(0, 4, seconds{2}) == seconds{4});
+  CHECK(wait(0, 4, seconds{10}) == seconds{10});
+  CHECK(wait(1, 1, microseconds::max()) == seconds{10});
+
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 4; ++n) made.want(id(n), follows(n), start);
+  const auto poll = [&](time_point now, int ended) {
+    const auto found = orders<link::poll_order>(made.tick(now));
+    if (found.empty()) return false;
+    link::poll_done answer{{}, 1};
+    for (std::size_t i = 0; i < std::get<link::poll_order>(found[0].what).jobs.size(); ++i) {
+      auto status = running(static_cast<int>(i));
+      if (static_cast<int>(i) < ended) status.state = pb::JOB_STATE_COMPLETED;
+      answer.answers.emplace_back(status);
+    }
+    made.complete(found[0].id, answer, now);
+    return true;
+  };
+  REQUIRE(poll(start, 0));
+  REQUIRE_FALSE(poll(start + seconds{9}, 0));
+  REQUIRE(poll(start + seconds{10}, 3));  // one of four is left: 10 s / 3 / 2
+  REQUIRE_FALSE(poll(start + milliseconds{11'600}, 0));
+  REQUIRE(poll(start + milliseconds{11'700}, 0));
+  REQUIRE_FALSE(poll(start + milliseconds{15'000}, 0));
+  REQUIRE(poll(start + milliseconds{15'100}, 0));  // none ended: twice 1.7 s
 }
 
 TEST_CASE("link core: queries stay below their bound", "[actors][link]") {

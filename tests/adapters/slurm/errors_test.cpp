@@ -20,7 +20,7 @@ std::string verdict(const submit_outcome& outcome) {
 }
 
 std::string verdict_of(const std::string& text, int exit_code = 1) {
-  return verdict(judge_sbatch(exit_code, "", "sbatch: error: " + text + "\n"));
+  return verdict(judge_sbatch(exit_code, "sbatch: error: " + text + "\n"));
 }
 
 std::string failed(const std::string& cause) {
@@ -29,27 +29,33 @@ std::string failed(const std::string& cause) {
 
 }  // namespace
 
-TEST_CASE("sbatch: the id in its last line", "[adapters][slurm]") {
-  CHECK(verdict(judge_sbatch(0, "123\n", "")) == "accepted 123");
-  CHECK(verdict(judge_sbatch(0, "123;alpha\n", "")) == "accepted 123");
-  CHECK(verdict(judge_sbatch(0, "Submitted batch job 123\n", "")) == "accepted 123");
-  CHECK(verdict(judge_sbatch(0, "Submitted batch job 123 on cluster x\n", "")) == "accepted 123");
-  CHECK(verdict(judge_sbatch(0, "Welcome to Alpha!\n\n123\n\n", "")) == "accepted 123");
-  // Plugins speak on standard error and the job is there.
-  CHECK(verdict(judge_sbatch(0, "123\n", "sbatch: error: your project has 3 days left\n")) ==
+TEST_CASE("sbatch: the id in a line of its own", "[adapters][slurm]") {
+  CHECK(verdict(judge_sbatch(0, "123\n")) == "accepted 123");
+  CHECK(verdict(judge_sbatch(0, "123;alpha\n")) == "accepted 123");
+  CHECK(verdict(judge_sbatch(0, "Submitted batch job 123\n")) == "accepted 123");
+  CHECK(verdict(judge_sbatch(0, "Submitted batch job 123 on cluster x\n")) == "accepted 123");
+  CHECK(verdict(judge_sbatch(0, "Welcome to Alpha!\n\n123\n\n")) == "accepted 123");
+  // Plugins speak before it and after it, and the job is there.
+  CHECK(verdict(judge_sbatch(0, "sbatch: error: your project has 3 days left\n123\n")) ==
         "accepted 123");
+  CHECK(verdict(judge_sbatch(0, "123\nsbatch: 7 jobs in 2 queues\n")) == "accepted 123");
+}
+
+TEST_CASE("sbatch: two ids are none", "[adapters][slurm]") {
+  CHECK(verdict(judge_sbatch(0, "7\n123\n")) == "unknown");
+  CHECK(verdict(judge_sbatch(0, "123\nSubmitted batch job 123\n")) == "accepted 123");
 }
 
 TEST_CASE("sbatch: success without an id may have made a job", "[adapters][slurm]") {
-  for (const auto* out : {"", "\n", "12x\n", "0\n", "-1\n", "123\nbye\n", "123;\n", "123;a;b\n",
+  for (const auto* out : {"", "\n", "12x\n", "0\n", "-1\n", "123;\n", "123;a;b\n",
                           "job 123\n", "Submitted batch job \n", "Submitted batch job 12 13\n",
                           "1234567890123456789\n", "123 \x1f\n"})
-    CHECK(verdict(judge_sbatch(0, out, "")) == "unknown");
+    CHECK(verdict(judge_sbatch(0, out)) == "unknown");
 }
 
 TEST_CASE("sbatch: an id in spite of a failure may be a job", "[adapters][slurm]") {
-  CHECK(verdict(judge_sbatch(1, "123\n", "")) == "unknown");
-  CHECK(verdict(judge_sbatch(1, "123\n", "sbatch: error: Invalid partition name specified\n")) ==
+  CHECK(verdict(judge_sbatch(1, "123\n")) == "unknown");
+  CHECK(verdict(judge_sbatch(1, "123\nsbatch: error: Invalid partition name specified\n")) ==
         "unknown");
 }
 
@@ -77,7 +83,7 @@ TEST_CASE("sbatch: what no waiting changes", "[adapters][slurm]") {
         "#! followed by the path to an interpreter."})
     CHECK(verdict_of(text) == "refused permanent");
   CHECK(verdict_of("Invalid --time specification", 255) == "refused permanent");
-  CHECK(verdict(judge_sbatch(1, "",
+  CHECK(verdict(judge_sbatch(1,
                              "sbatch: unrecognized option '--gpus-per-nod'\n"
                              "Try \"sbatch --help\" for more information\n")) ==
         "refused permanent");
@@ -107,10 +113,10 @@ TEST_CASE("sbatch: the controller never saw the job", "[adapters][slurm]") {
                    "file or directory\nsbatch: error: slurm_send_node_msg: auth_g_create: "
                    "REQUEST_SUBMIT_BATCH_JOB has authentication error\nsbatch: error: " +
                    failed("Protocol authentication error")) == "not sent");
-  CHECK(verdict(judge_sbatch(127, "", "bash: line 1: sbatch: command not found\n")) == "not sent");
-  CHECK(verdict(judge_sbatch(127, "", "sh: 1: sbatch: not found\n")) == "not sent");
-  CHECK(verdict(judge_sbatch(126, "", "bash: /usr/bin/sbatch: Permission denied\n")) == "not sent");
-  CHECK(verdict(judge_sbatch(1, "",
+  CHECK(verdict(judge_sbatch(127, "bash: line 1: sbatch: command not found\n")) == "not sent");
+  CHECK(verdict(judge_sbatch(127, "sh: 1: sbatch: not found\n")) == "not sent");
+  CHECK(verdict(judge_sbatch(126, "bash: /usr/bin/sbatch: Permission denied\n")) == "not sent");
+  CHECK(verdict(judge_sbatch(1,
                              "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error\n"
                              "sbatch: fatal: Could not establish a configuration source\n")) ==
         "not sent");
@@ -129,12 +135,12 @@ TEST_CASE("sbatch: a lost answer may have made a job", "[adapters][slurm]") {
     INFO(cause);
     CHECK(verdict_of(failed(cause)) == "unknown");
   }
-  CHECK(verdict(judge_sbatch(1, "", "")) == "unknown");
-  CHECK(verdict(judge_sbatch(137, "", "")) == "unknown");
-  CHECK(verdict(judge_sbatch(143, "", "")) == "unknown");
-  CHECK(verdict(judge_sbatch(255, "", "Connection to login1 closed by remote host.\n")) ==
+  CHECK(verdict(judge_sbatch(1, "")) == "unknown");
+  CHECK(verdict(judge_sbatch(137, "")) == "unknown");
+  CHECK(verdict(judge_sbatch(143, "")) == "unknown");
+  CHECK(verdict(judge_sbatch(255, "Connection to login1 closed by remote host.\n")) ==
         "unknown");
-  CHECK(verdict(judge_sbatch(-1, "", "")) == "unknown");
+  CHECK(verdict(judge_sbatch(-1, "")) == "unknown");
 }
 
 TEST_CASE("sbatch: one lost answer outweighs every refusal", "[adapters][slurm]") {
@@ -149,7 +155,7 @@ TEST_CASE("sbatch: one lost answer outweighs every refusal", "[adapters][slurm]"
 
 TEST_CASE("sbatch: site wrappers speak on standard output", "[adapters][slurm]") {
   const auto outcome =
-      judge_sbatch(1, "sbatch: error: " + failed("Invalid qos specification") + "\n", "");
+      judge_sbatch(1, "sbatch: error: " + failed("Invalid qos specification") + "\n");
   CHECK(verdict(outcome) == "refused permanent");
   CHECK(std::get<refused>(outcome).reason == failed("Invalid qos specification"));
 }

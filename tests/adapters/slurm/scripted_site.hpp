@@ -50,7 +50,7 @@ class scripted_transport : public adapters::transport {
         continue;
       }
       if (submits) {
-        out += each_line('m', name, reply.err) + each_line('o', name, reply.out);
+        out += each_line('m', name, reply.err) + each_line('m', name, reply.out);
       } else {
         out += nonce_ + " b " + name + "\n" + reply.out;
         err += nonce_ + " b " + name + "\n" + reply.err;

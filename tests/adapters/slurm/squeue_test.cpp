@@ -80,8 +80,23 @@ TEST_CASE("squeue: Slurm's own marks are no signals of the job", "[adapters][slu
   CHECK(read.rows[0].exit == exit_status{0, 0});
 }
 
+TEST_CASE("squeue: of rows that nobody wants only id and state are read", "[adapters][slurm]") {
+  const auto all = parse_squeue(captured);
+  const auto some = parse_squeue(captured, [](std::string_view id) { return id == "26"; });
+  REQUIRE(some.rows.size() == all.rows.size());
+  CHECK(some.damaged == all.damaged);
+  for (std::size_t i = 0; i < all.rows.size(); ++i) {
+    const auto& row = some.rows[i];
+    CHECK(row.id == all.rows[i].id);
+    CHECK(row.state == all.rows[i].state);
+    if (row.id.str() == "26") CHECK(same(row, all.rows[i]));
+    else CHECK(row.name.empty());
+  }
+}
+
 TEST_CASE("squeue: a cut answer gives no wrong row", "[adapters][slurm]") {
-  CHECK(survives_every_cut(captured, parse_squeue, same));
+  CHECK(survives_every_cut(
+      captured, [](std::string_view text) { return parse_squeue(text); }, same));
 }
 
 TEST_CASE("squeue: free text may hold what it likes but the separator", "[adapters][slurm]") {

@@ -103,7 +103,7 @@ TEST_CASE("slurm submit program: each job is sent once, a few at a time", "[adap
   for (const auto& one : out) CHECK(std::holds_alternative<accepted>(one));
   CHECK(site.lines_of("sent") == 64);
   std::ifstream counts(site.place() / "counts");
-  for (int running = 0; counts >> running;) CHECK(running <= slurm::submissions_at_once);
+  for (std::size_t running = 0; counts >> running;) CHECK(running <= slurm::submissions_at_once);
 }
 
 TEST_CASE("slurm submit program: a controller that does not answer is not asked for the rest",
@@ -139,12 +139,12 @@ TEST_CASE("slurm submit program: lines that are cut or not ours count for nothin
           "[adapters][slurm]") {
   const std::string n = "vedabcdefghijklmnopqrst";
   const auto all = slurm::split_submissions(
-      n, "motd\n" + n + "\n" + n + " r\n" + n + " o vea 41\n" + n + " r vea 0\n" + n +
-             " o veb 42\nr veb 0\n" + n + " s vec\n" + n + " m ved \n" + n + " r ved x\n" + n +
+      n, "motd\n" + n + "\n" + n + " r\n" + n + " m vea 41\n" + n + " r vea 0\n" + n +
+             " m veb 42\nr veb 0\n" + n + " s vec\n" + n + " m ved \n" + n + " r ved x\n" + n +
              " r vee 0");
   REQUIRE(all.count("vea") == 1);
   CHECK(all.at("vea").complete);
-  CHECK(all.at("vea").out == "41\n");
+  CHECK(all.at("vea").text == "41\n");
   CHECK_FALSE(all.at("veb").complete);
   CHECK(all.at("vec").skipped);
   CHECK_FALSE(all.at("ved").complete);
