@@ -99,6 +99,7 @@ struct tracked_job {
 struct poll_result {
   std::vector<observation> observations;
   int queries = 0;  ///< commands or requests that the scheduler served for this
+  int settling = 0;  ///< jobs that have ended, but whose accounts are not there yet: ask soon again
 };
 
 /// Done, or already so (cancelling an ended job is done).

@@ -68,7 +68,6 @@ void outputs::add(outputs more) {
 
 microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
                              microseconds since) {
-  if (left == 0) return bounds.poll_interval;
   const double expected = ended == 0 ? static_cast<double>(since.count()) * 2
                                      : static_cast<double>(since.count()) *
                                            static_cast<double>(left) / static_cast<double>(ended) /
@@ -384,7 +383,12 @@ void link::plan_poll(const poll_done& done) {
     const auto* seen = std::get_if<job::report_status>(&answer);
     ended += seen != nullptr && job::is_terminal(seen->state);
   }
-  const auto pause = next_poll_after(bounds_, ended, done.answers.size() - ended,
+  const auto left = done.answers.size() - ended;
+  const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);
+  const auto settling_before = std::exchange(settling_, settling);
+  if (left == 0) return;  // what came meanwhile has its time
+  const auto newly = settling - std::min(settling, settling_before);
+  const auto pause = next_poll_after(bounds_, ended + newly, left - settling,
                                      poll_started_ - poll_started_before_);
   next_poll_ = std::min(next_poll_, poll_started_ + pause);
 }

@@ -147,6 +147,7 @@ order_result run_order(adapters::scheduler& port, const link::order& what,
             if (seen->observations.size() != jobs.size())
               return {link::call_failed{"the adapter answered for another number of jobs"}, {}};
             link::poll_done done;
+            done.settling = seen->settling;
             done.queries = seen->queries;
             done.answers.reserve(jobs.size());
             for (std::size_t i = 0; i < jobs.size(); ++i)

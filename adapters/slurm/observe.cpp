@@ -84,6 +84,7 @@ struct slurm_cluster::watched {
   bool traces_answer = false;
   traces left;
   bool controller_denies = false;    ///< scontrol does not know the id either
+  bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
 
 traces parse_end(std::string_view text) {
@@ -271,7 +272,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
   }
   if (!unclear.empty()) ask_second_source(unclear, out.queries, until);
   out.observations.reserve(all.size());
-  for (auto& job : all) out.observations.push_back(conclude(job, now));
+  for (auto& job : all) {
+    out.observations.push_back(conclude(job, now));
+    out.settling += job.settling;
+  }
   return out;
 }
 
@@ -498,8 +502,8 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const bool accounting = asks_accounting();
   if (kept.ended) {
     // Accounting is the better witness of use: it is waited for, but not for ever.
-    const bool wait = accounting && now < kept.ended_seen + options_.accounting_grace;
-    if (wait || (job.may_return && now < kept.ended_seen + return_grace)) return still_ending(job);
+    job.settling = accounting && now < kept.ended_seen + options_.accounting_grace;
+    if (job.settling || (job.may_return && now < kept.ended_seen + return_grace)) return still_ending(job);
     auto end = *kept.ended;
     if (accounting)
       end.reason += std::string(end.reason.empty() ? "" : "; ") +

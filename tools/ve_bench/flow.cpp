@@ -33,7 +33,7 @@ constexpr auto look_pause = std::chrono::milliseconds(50);
 constexpr double queries_per_interval_max = 4;
 /// Of each node: so many that no job waits for one. With few, Slurm's own way of starting jobs that
 /// wait decides, and it is the slower the faster they come.
-constexpr int cpus = 64;
+constexpr int cpus = 512;
 constexpr const char* bare_script = "#!/bin/sh\n/bin/true\n";
 
 std::string body_of(const std::string& job) {

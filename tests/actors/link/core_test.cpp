@@ -225,17 +225,17 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   CHECK(wait(10, 4, seconds{10}) == seconds{2});
   CHECK(wait(10, 1, seconds{10}) == seconds{1});
   CHECK(wait(10, 400, seconds{10}) == seconds{10});
-  CHECK(wait(10, 0, seconds{10}) == seconds{10});
+  CHECK(wait(10, 0, seconds{10}) == seconds{1});
   CHECK(wait(0, 4, seconds{2}) == seconds{4});
   CHECK(wait(0, 4, seconds{10}) == seconds{10});
   CHECK(wait(1, 1, microseconds::max()) == seconds{10});
 
   auto made = quiet_link(limits);
   for (int n = 0; n < 4; ++n) made.want(id(n), follows(n), start);
-  const auto poll = [&](time_point now, int ended) {
+  const auto poll = [&](time_point now, int ended, int settling = 0) {
     const auto found = orders<link::poll_order>(made.tick(now));
     if (found.empty()) return false;
-    link::poll_done answer{{}, 1};
+    link::poll_done answer{{}, 1, settling};
     for (std::size_t i = 0; i < std::get<link::poll_order>(found[0].what).jobs.size(); ++i) {
       auto status = running(static_cast<int>(i));
       if (static_cast<int>(i) < ended) status.state = pb::JOB_STATE_COMPLETED;
@@ -251,6 +251,14 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   REQUIRE(poll(start + milliseconds{11'700}, 0));
   REQUIRE_FALSE(poll(start + milliseconds{15'000}, 0));
   REQUIRE(poll(start + milliseconds{15'100}, 0));  // none ended: twice 1.7 s
+  // Ended ones that only their accounts are missing of are asked for soon, but less and less.
+  REQUIRE(poll(start + seconds{30}, 0, 4));
+  REQUIRE(poll(start + seconds{31}, 0, 4));
+  REQUIRE_FALSE(poll(start + milliseconds{32'900}, 0, 4));
+  REQUIRE(poll(start + seconds{33}, 0, 4));
+  REQUIRE_FALSE(poll(start + milliseconds{36'900}, 0, 4));
+  REQUIRE(poll(start + seconds{37}, 4));  // all are over: nothing hurries
+  REQUIRE_FALSE(poll(start + milliseconds{46'900}, 0));
 }
 
 TEST_CASE("link core: queries stay below their bound", "[actors][link]") {
