@@ -81,10 +81,12 @@ struct job_status {
   std::optional<pb::JobUsage> usage;       ///< only with a terminal state
   std::optional<submission_token> lost_claim_to;  ///< it exited at once: another copy runs
 };
-/// The primary source does not know the job; `confirmed`: nor does the second one.
+/// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
+/// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.
 struct missing {
   bool confirmed = false;
   std::string reason;
+  bool never_ran = false;
 };
 using observation = std::variant<job_status, missing>;
 

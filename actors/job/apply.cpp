@@ -100,7 +100,10 @@ result<void> apply(job& state, const event& what) {
     }
     case event::kJobSubmissionUnresolved: {
       const auto& e = what.job_submission_unresolved();
-      if (!in<submitting>(state)) return impossible("none in flight");
+      if (!in<submitting>(state) && !in<queued>(state)) return impossible("none in flight");
+      state.scheduler_id = {};
+      state.missing_since = {};
+      state.never_starts_since = {};
       enter(state, unresolved{}, e.reason(), e.at_us());
       return {};
     }

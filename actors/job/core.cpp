@@ -391,6 +391,14 @@ result<events> on(const job& state, const report_missing& what, const context& c
     return out;
   }
   if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) return out;
+  // Should it come back all the same, the lookups find it, or its copy finds the claim taken.
+  if (what.never_ran && in<queued>(state) && !is_set(state.started_at) && !state.cancel) {
+    auto& lost = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+    lost.set_attempt(state.attempt);
+    lost.set_reason("the scheduler lost " + state.scheduler_id.str() + " before it started: " +
+                    what.reason + " since " + to_rfc3339(state.missing_since));
+    return out;
+  }
   auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
   end.set_state(!state.cancel             ? pb::JOB_STATE_FAILED
                 : state.cancel->for_timeout ? pb::JOB_STATE_TIMEOUT

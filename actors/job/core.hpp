@@ -25,6 +25,7 @@
 ///                 └── release ── held ◄── retries used up, or an operator                 │
 ///                                 └────────── cancel ─────────────────────────────────────┘
 ///
+/// A queued job that the scheduler lost is unresolved again when its claim is free.
 /// Public states: waiting, submitting, unresolved and held show as `pending`. A live job that the
 /// scheduler no longer shows is `missing`; only a second source and a grace time make that final.
 namespace ved::core::job {
@@ -170,6 +171,7 @@ struct report_missing {
   scheduler_job_id id;
   bool confirmed = false;  ///< the second source does not know it either
   std::string reason;
+  bool never_ran = false;  ///< and the claim is free: another submission cannot run it twice
 };
 struct report_control {
   pb::JobControl control = pb::JOB_CONTROL_UNSPECIFIED;

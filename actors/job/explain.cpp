@@ -97,7 +97,7 @@ class narrator {
     if (u.claimed_elsewhere) {
       return state_.reason + "; looking the copy up by token " + state_.token.str();
     }
-    std::string text = submission() + " had no answer" + with_reason(state_.reason) + " " +
+    std::string text = submission() + " was lost from sight" + with_reason(state_.reason) + " " +
                        at(state_.changed_at) + "; looking it up by token " + state_.token.str() +
                        " before anything else is sent";
     if (u.absences > 0 && h_.absent != nullptr) {

@@ -63,7 +63,8 @@ std::string tell(const pb::Envelope& what) {
     case pb::Envelope::kJobSubmissionRefused: return tell_refused(what.job_submission_refused());
     case pb::Envelope::kJobSubmissionUnresolved: {
       const auto& e = what.job_submission_unresolved();
-      return "submission " + std::to_string(e.attempt()) + " had no answer" + because(e.reason());
+      return "submission " + std::to_string(e.attempt()) + " was lost from sight" +
+             because(e.reason());
     }
     case pb::Envelope::kJobLookupAbsent: {
       const auto& e = what.job_lookup_absent();

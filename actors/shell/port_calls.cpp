@@ -57,7 +57,7 @@ job::report_lookup translate(const submission_token& token, const adapters::find
 std::variant<job::report_status, job::report_missing> translate(const scheduler_job_id& id,
                                                                 const adapters::observation& seen) {
   if (const auto* gone = std::get_if<adapters::missing>(&seen))
-    return job::report_missing{id, gone->confirmed, gone->reason};
+    return job::report_missing{id, gone->confirmed, gone->reason, gone->never_ran};
   const auto& s = std::get<adapters::job_status>(seen);
   job::report_status out;
   out.id = id;

@@ -19,6 +19,7 @@ namespace ved::adapters::slurm {
 /// What a job left in its directory.
 struct traces {
   std::string claim;           ///< "<token>:<id>", "cancelled:<token>", or nothing
+  bool claim_free = false;     ///< its directory is there, and no claim in it
   bool ended = false;          ///< it wrote how it ended
   std::optional<int> exit_code;
   std::string step;            ///< the step that failed

@@ -99,6 +99,7 @@ traces parse_end(std::string_view text) {
     const auto rest = [&](std::string_view key) { return std::string(line.substr(key.size())); };
     if (line.starts_with("claim ")) {
       out.claim = rest("claim ");
+      out.claim_free = out.claim.empty();
     } else if (line.starts_with("at ")) {
       out.ended_at = parse_moment(rest("at ")).value_or(time_point{});
     } else if (line.starts_with("exit ")) {
@@ -307,7 +308,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
   const auto mark = made.nonce() + " j ";
   if (!look.empty()) {
     made.add("look() { echo '" + mark + "'\"$1\"; "
-             "printf 'claim %s\\n' \"$(readlink \"$2claim\")\"; "
+             "[ -d \"$2\" ] && printf 'claim %s\\n' \"$(readlink \"$2claim\")\"; "
              "ved_f=$2$3.$1.end; [ -e \"$ved_f\" ] && stat -c 'at %Y' \"$ved_f\" && "
              "cat \"$ved_f\"; }\n");
     made.add_section("traces", "if cd \"$ved_jobs\"; then\n" + look + "true; else false; fi");
@@ -480,6 +481,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   if (end.state == pb::JOB_STATE_FAILED && !job.left.step.empty())
     end.reason += (end.reason.empty() ? "" : "; ") + ("in step " + job.left.step);
+  if (const auto own = job.left.exit_code; own && end.state != pb::JOB_STATE_COMPLETED &&
+                                           *own != end.exit_code && *own - 128 != end.exit_signal)
+    end.reason += "; its own record says exit code " + std::to_string(*own);
   if (job.left.again)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
   if (job.left.no_claim) end.reason += "; it could not make its claim in the job directory";
@@ -503,7 +507,8 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   if (kept.ended) {
     // Accounting is the better witness of use: it is waited for, but not for ever.
     job.settling = accounting && now < kept.ended_seen + options_.accounting_grace;
-    if (job.settling || (job.may_return && now < kept.ended_seen + return_grace)) return still_ending(job);
+    if (job.settling || (job.may_return && now < kept.ended_seen + return_grace))
+      return still_ending(job);
     auto end = *kept.ended;
     if (accounting)
       end.reason += std::string(end.reason.empty() ? "" : "; ") +
@@ -535,7 +540,10 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     return missing{now >= kept.runaway_seen + options_.runaway_after,
                    "squeue does not know it, accounting says " + job.accounted->state};
   }
-  if (job.accounts_answer) return missing{true, "neither squeue nor sacct know it"};
+  // Accounting hears of every job, also of one that is cancelled while it waits.
+  if (job.accounts_answer)
+    return missing{true, "neither squeue nor sacct know it",
+                   job.traces_answer && !job.left.ended && job.left.claim_free};
   if (!accounting && job.traces_answer && job.controller_denies)
     return missing{true, "neither squeue nor scontrol know it, and it left no end record"};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"

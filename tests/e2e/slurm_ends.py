@@ -25,7 +25,8 @@ class slurm_ends(slurm_case):
         "greedy": {"slurm": {"options": ["--mem=60"]}},
         "hopeless": {"slurm": {"options": later, "never_starts": "cancel",
                                "never_starts_after": "2s"}},
-        "error": {}, "empty": {}, "half": {}, "fresh": {}}
+        "error": {}, "empty": {}, "half": {}, "fresh": {},
+        "denied": {"slurm": {"options": later}}}
 
     @classmethod
     def begin(cls):
@@ -222,6 +223,26 @@ class slurm_ends(slurm_case):
         self.says("empty", "squeue does not know it, accounting says RUNNING")
         s.let_go("empty")
         self.ends("empty", "failed", 4)  # although squeue never shows it again
+
+    def test_a_waiting_job_that_all_sources_deny_is_sent_again_and_runs_once(self):
+        s = self.site
+        s.counted("denied", "exit 9")
+        first = s.slurm_id("denied")
+        s.lanes["denied"].order("squeue empty", "sacct empty")
+        self.says("denied", f"the scheduler lost {first} before it started",
+                  "looking it up by token")
+        wait_for(lambda: s.get("denied").get("scheduler_job_id") not in (None, "", first),
+                 "it is sent again")
+        second = s.slurm_id("denied")
+        self.assertEqual(s.copies("denied"), sorted([first, second], key=int))
+        s.lanes["denied"].order()
+        # The sources had lied: the first copy is there, and it is the one that starts.
+        self.start_now(first)
+        wait_for(lambda: s.executions("denied") == 1, "the first copy runs")
+        self.start_now(second)
+        ended = self.ends("denied", "failed", 9)
+        self.assertEqual(ended["scheduler_job_id"], first)
+        self.assertIn("job_claim_lost", s.event_types("denied"))
 
     def test_half_an_answer_is_no_answer(self):
         s = self.site

@@ -51,7 +51,7 @@ class slurm_submission(slurm_case):
         s = self.site
         s.lanes["late"].order("sbatch slow_after 30 next 1")
         s.counted("late", "sleep 1")
-        self.says("late", "had no answer", "looking it up by token")
+        self.says("late", "was lost from sight", "looking it up by token")
         self.ends("late", "completed")
         self.assertEqual(len(s.copies("late")), 1)
         self.assertEqual(len(s.lanes["late"].calls("sbatch")), 1)

@@ -90,8 +90,8 @@ struct driver {
     if (seen == pb::JOB_STATE_RUNNING) report.started_at = ctx.now;
     return run(report);
   }
-  std::string missing(bool confirmed) {
-    return run(job::report_missing{state.scheduler_id, confirmed, "not in the queue"});
+  std::string missing(bool confirmed, bool never_ran = false) {
+    return run(job::report_missing{state.scheduler_id, confirmed, "not in the queue", never_ran});
   }
   pb::JobState shown() const { return job::public_state(state); }
   std::string phase() const { return std::string(job::phase_name(state)); }

@@ -1,7 +1,9 @@
 """The verdict on a run with Slurm: what the daemon says, beside sacct and the jobs' own marks."""
 import collections
 import os
+import re
 import shutil
+import signal
 import time
 
 from slurm_jobs import slurm_effects
@@ -42,6 +44,7 @@ class slurm_verdict(verdict):
         self.tokens = collections.defaultdict(list)  # by job, in order
         self.calls = []
         self.ran = {}
+        self.orphans = set()  # Slurm job ids whose controller had forgotten them
         self.busiest = (0, 0)  # queries in one minute, and how many there may be
         self.counts = collections.Counter()
         self.registered = time.monotonic()
@@ -66,11 +69,24 @@ class slurm_verdict(verdict):
                 self.folders[name] = given["chdir"]
                 self.tokens[name].append(given["job-name"])
         self.ran = slurm_effects(os.path.join(self.place, "effects"))
+        with open(os.path.join(self.bed.here.path("log"), "slurmctld.log")) as text:
+            self.orphans = set(re.findall(r"Orphan StepId=(\d+)\.batch", text.read()))
 
     def nudge(self):
         if time.monotonic() - self.registered > register_every:
             self.site.mend_nodes()
             self.registered = time.monotonic()
+
+    def may_release(self, job):
+        """A controller that was killed comes back with a hold that it had taken back, makes one of
+        its own, or suspends a job although it had answered that it knows none."""
+        if super().may_release(job):
+            return True
+        status, body = self.load.call("GET", "/api/v1/hpc/jobs/" + job.id)
+        held = (status == 200 and body["state"] == "suspended" and
+                self.site.disturber.counts["slurmctld killed"] > 0)
+        self.counts["released"] += held
+        return held
 
     def wait_for_queue(self):
         begin = time.monotonic()
@@ -141,14 +157,17 @@ class slurm_verdict(verdict):
             self.judge_own_end(said, job, body, begins, ends_seen, claim, winner)
 
     def judge_unasked(self, job, body):
-        """A node that still has another job under the number refuses it; Slurm then cancels it."""
+        """A node that still has another job under the number refuses it; Slurm then cancels it.
+        With a controller that forgot its end that other job is itself, and has left its record."""
         number = body.get("scheduler_job_id")
         where = f"--chdir={self.folders.get(job.id)}"
         sent = min((call["time"] for call in self.calls if where in call["argv"]), default=0)
         ours = [call for call in self.calls if call["command"] == "scancel" and
                 number in call["argv"] and call["time"] > sent]
         self.counts["cancelled"] += 1
-        if ours or self.claim(job) or not self.site.disturber.counts["slurmctld killed"]:
+        claim = self.claim(job)
+        own_end = claim and "exit " in self.end_record(job, claim)
+        if ours or (claim and not own_end) or not self.site.disturber.counts["slurmctld killed"]:
             super().judge_unasked(job, body)
 
     def judge_own_end(self, said, job, body, begins, ends_seen, claim, winner):
@@ -168,6 +187,12 @@ class slurm_verdict(verdict):
         if job.kind == "limit" and late and winner and winner.end == "cancelled":
             if state != "timeout":
                 self.wrong.append(f"{said}; a limit that ved enforces is a timeout")
+            return
+        if not winner and claim[1] in self.orphans and number == signal.SIGKILL:
+            # Its controller had forgotten it and had its node kill it; that is its end.
+            self.counts["orphans"] += 1
+            if state != "failed" or "its own record" not in body.get("reason", ""):
+                self.wrong.append(f"{said}; Slurm killed what it had forgotten")
             return
         if winner and winner.end:
             if (state, code, number) != (winner.end, winner.code, winner.signal):
@@ -273,9 +298,11 @@ class slurm_verdict(verdict):
         told = self.counts
         out(f"Slurm jobs           {told['slurm jobs']}, surplus {told['surplus']}, of these "
             f"{told['stopped']} stopped by the claim; {told['late']} copies of cancelled jobs\n")
-        out(f"Slurm itself         lost {told['vanished']} jobs, cut off and began anew "
+        out(f"Slurm itself         lost {told['vanished']} jobs, killed {told['orphans']} that it had "
+            f"lost, cut off and began anew "
             f"{told['started twice']}, took back the end of {told['retracted']}, cancelled "
-            f"{told['cancelled']}, never accounted {told['without a final record']}\n")
+            f"{told['cancelled']}, held {told['released']}, never accounted "
+            f"{told['without a final record']}\n")
         out(f"left in the queue    {self.counts['left']}\n")
         out("Slurm commands       " + ", ".join(f"{name} {count}" for name, count in each.items()) +
             f"; per 1,000 jobs {len(self.calls) * 1000 // jobs}\n")

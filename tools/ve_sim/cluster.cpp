@@ -58,7 +58,8 @@ class cluster_port final : public adapters::scheduler {
     for (const auto& job : jobs) {
       const copy* one = known(job.id);
       if (one == nullptr)
-        out.observations.emplace_back(adapters::missing{true, "not in queue nor accounting"});
+        out.observations.emplace_back(adapters::missing{true, "not in queue nor accounting",
+                                                        !truth_.claims_.contains(job.job)});
       else
         out.observations.emplace_back(status_of(*one));
     }

@@ -290,6 +290,41 @@ TEST_CASE("job core: a vanished job is final only when confirmed and after the g
   }
 }
 
+TEST_CASE("job core: a queued job that the scheduler lost is sent again under a new token",
+          "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  const auto first = d.state.token;
+  CHECK(d.missing(true, true) == "went_missing");
+  d.pass(seconds{100});
+  SECTION("after lookups that do not find it either") {
+    CHECK(d.missing(true, true) == "submission_unresolved");
+    CHECK(d.phase() == "unresolved");
+    CHECK(d.state.scheduler_id.empty());
+    CHECK(d.lookup(look::absent).empty());  // before the settle time
+    d.pass(seconds{100});
+    CHECK(d.lookup(look::absent) == "lookup_absent");
+    CHECK(d.lookup(look::absent) == "lookup_absent:settled submission_intended");
+    CHECK(d.state.token != first);
+  }
+  SECTION("unless it comes back") {
+    CHECK(d.missing(true, true) == "submission_unresolved");
+    CHECK(d.lookup(look::found, {scheduler_job_id{"41"}}) == "submitted");
+    CHECK(d.state.token == first);
+  }
+  SECTION("not while its claim may be taken") {
+    CHECK(d.missing(true, false) == "finished:failed");
+  }
+  SECTION("not when it was seen running") {
+    d.status(pb::JOB_STATE_RUNNING);
+    d.missing(true, true);
+    CHECK(d.pass(seconds{100}).missing(true, true) == "finished:failed");
+  }
+  SECTION("not when it was to be cancelled") {
+    d.run(job::cancel_job{"alice", ""});
+    CHECK(d.missing(true, true) == "finished:cancelled");
+  }
+}
+
 TEST_CASE("job core: a job that was suspended for longer than its limit may go on",
           "[actors][job]") {
   driver d = tests::in_phase("running");

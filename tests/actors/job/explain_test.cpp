@@ -35,8 +35,8 @@ TEST_CASE("explain: a lost outcome is told with its token and the lookup rule", 
   driver d;
   d.pass(seconds{12}).submission(sub::unknown, "connection cut after sbatch started");
   CHECK(summary(d) ==
-        "pending: submission 1 had no answer (connection cut after sbatch started) at 10:00:12; "
-        "looking it up by token " +
+        "pending: submission 1 was lost from sight (connection cut after sbatch started) at "
+        "10:00:12; looking it up by token " +
             d.state.token.str() + " before anything else is sent");
   const auto view = online();
   const auto e = job::explain(d.log, {}, &view);

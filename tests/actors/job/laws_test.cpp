@@ -52,7 +52,7 @@ job::command command_of(const job::job& state, std::uint32_t code) {
         out.lost_claim_to = pick(2) == 0 ? state.token : submission_token{"vewinner"};
       return out;
     }
-    case 10: return job::report_missing{id, pick(2) == 0, "random"};
+    case 10: return job::report_missing{id, pick(2) == 0, "random", pick(3) == 0};
     default:
       if (pick(2) == 0) return job::advance{};
       return job::report_control{static_cast<pb::JobControl>(pick(6)), pick(2) == 0, "random"};

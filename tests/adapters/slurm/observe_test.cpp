@@ -147,8 +147,20 @@ TEST_CASE("slurm poll: a job that neither squeue nor sacct know is surely missin
   site.reply("traces", left(""));
   const auto gone = absence(site);
   CHECK(gone.confirmed);
+  CHECK(gone.never_ran);
   CHECK(site.commands["squeue"] == 1);
   CHECK(site.was_asked("sacct0"));
+}
+
+TEST_CASE("slurm poll: a missing job may have run when its claim is taken or nobody can tell",
+          "[adapters][slurm]") {
+  scripted_site site;
+  SECTION("its claim is taken") { site.reply("traces", left(token + ":41")); }
+  SECTION("its directory is gone") { site.reply("traces", "{nonce} j 41\n"); }
+  SECTION("the directories cannot be read") { site.fails("traces", "cd: no such directory"); }
+  const auto gone = absence(site);
+  CHECK(gone.confirmed);
+  CHECK_FALSE(gone.never_ran);
 }
 
 TEST_CASE("slurm poll: one that accounting calls alive is missing only after long",
@@ -371,6 +383,24 @@ TEST_CASE("slurm poll: a job whose claim the cancel took was cancelled", "[adapt
   const auto end = status(site);
   CHECK(end.state == pb::JOB_STATE_CANCELLED);
   CHECK_FALSE(end.lost_claim_to);
+}
+
+TEST_CASE("slurm poll: a job whose own record contradicts accounting says so",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("CANCELLED").text());
+  site.reply("sacct0", account("CANCELLED by 0").text());
+  SECTION("it had ended by itself") {
+    site.reply("traces", left(token + ":41", "exit 7\n"));
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_CANCELLED);
+    CHECK(contains(end.reason, "its own record says exit code 7"));
+  }
+  SECTION("by the same signal") {
+    site.reply("sacct0", account("CANCELLED by 0", "0:15").text());
+    site.reply("traces", left(token + ":41", "exit 143\n"));
+    CHECK_FALSE(contains(status(site).reason, "its own record"));
+  }
 }
 
 TEST_CASE("slurm poll: a requeued job's runs are summed up", "[adapters][slurm]") {
