@@ -9,11 +9,6 @@ namespace {
 
 namespace slurm = adapters::slurm;
 
-slurm::submission_defaults wishes_of(const slurm_wishes& from) {
-  return {from.partition,   from.account,  from.qos,       from.constraint, from.reservation,
-          from.licenses, from.exclusive, from.requeue,    from.options};
-}
-
 slurm::slurm_options options_of(const cluster_config& cluster, const std::string& instance) {
   const auto& from = cluster.slurm;
   slurm::slurm_options to;
@@ -22,16 +17,13 @@ slurm::slurm_options options_of(const cluster_config& cluster, const std::string
   to.shell.conf_file = from.conf_file;
   to.shell.token = from.auth_token;
   to.shell.job_directory = from.job_directory + "/" + instance;
-  to.defaults = wishes_of(from.wishes);
+  to.defaults = from.defaults;
   // The guide's default means the partition that slurm.conf marks as the default one.
   if (from.default_partition != "default") to.defaults.partition = from.default_partition;
-  for (const auto& rule : from.rules)
-    to.rules.push_back({rule.queue, rule.offering, rule.customer, wishes_of(rule.set)});
+  to.rules = from.rules;
   for (const auto& type : from.gpu_types) to.gpu_types[type.name] = type.gres;
   to.gres_for_gpus = from.gpu_option == "gres";
-  to.containers = {from.containers.runtime, from.containers.image_directory,
-                   from.containers.bind_paths, from.containers.nv, from.containers.overlay,
-                   from.containers.contain};
+  to.containers = from.containers;
   to.accounting_grace = from.accounting_grace;
   to.runaway_after = from.runaway_after;
   return to;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/slurm/site_rules.hpp"
 #include "messages/ids.hpp"
 #include "messages/secret.hpp"
 #include "messages/time.hpp"
@@ -164,47 +165,12 @@ struct ssh_config {
   friend bool operator==(const ssh_config&, const ssh_config&) = default;
 };
 
-/// What a submission to Slurm asks for beside the job's own resources. Empty: not asked.
-struct slurm_wishes {
-  std::string partition;
-  std::string account;
-  std::string qos;
-  std::string constraint;
-  std::string reservation;
-  std::string licenses;
-  bool exclusive = false;
-  bool requeue = false;
-  std::vector<std::string> options;
-
-  friend bool operator==(const slurm_wishes&, const slurm_wishes&) = default;
-};
-
-/// A rule of the site: which jobs get what.
-struct slurm_rule_config {
-  std::string queue;
-  std::string offering;
-  std::string customer;
-  slurm_wishes set;
-
-  friend bool operator==(const slurm_rule_config&, const slurm_rule_config&) = default;
-};
-
+/// A job's gpu_type, and what slurm.conf calls it.
 struct slurm_gpu_type_config {
   std::string name;
   std::string gres;
 
   friend bool operator==(const slurm_gpu_type_config&, const slurm_gpu_type_config&) = default;
-};
-
-struct slurm_container_config {
-  std::string runtime;
-  std::string image_directory;
-  std::vector<std::string> bind_paths;
-  bool nv = true;
-  std::string overlay;
-  bool contain = false;
-
-  friend bool operator==(const slurm_container_config&, const slurm_container_config&) = default;
 };
 
 /// hpc.slurm
@@ -222,15 +188,15 @@ struct slurm_config {
   std::string bin_directory;
   std::string conf_file;
   std::string job_directory = ".ved/jobs";
-  slurm_wishes wishes;  ///< its partition is default_partition
+  adapters::slurm::submission_defaults defaults;  ///< its partition is default_partition
   std::string gpu_option = "gpus-per-node";  ///< gpus-per-node, gres
   milliseconds accounting_grace{15'000};
   milliseconds runaway_after{900'000};
   std::string never_starts = "report";  ///< report, cancel
   milliseconds never_starts_after{600'000};
   ssh_config ssh;
-  slurm_container_config containers;
-  std::vector<slurm_rule_config> rules;
+  adapters::slurm::container_options containers;
+  std::vector<adapters::slurm::site_rule> rules;
   std::vector<slurm_gpu_type_config> gpu_types;
 
   friend bool operator==(const slurm_config&, const slurm_config&) = default;

@@ -4,6 +4,10 @@
 namespace ved::runtime {
 namespace {
 
+using adapters::slurm::container_options;
+using adapters::slurm::site_rule;
+using adapters::slurm::submission_defaults;
+
 constexpr double second = 1'000;
 constexpr double hour = 3'600 * second;
 constexpr double day = 24 * hour;
@@ -33,7 +37,7 @@ void describe_ssh(section& into, ssh_config& c) {
 }
 
 /// What a submission asks for beside the job's own resources; of the cluster or of one rule.
-void describe_wishes(section& s, slurm_wishes& c) {
+void describe_defaults(section& s, submission_defaults& c) {
   s.add("account", &c.account, "Account that jobs are charged to.").formed(is_option_value);
   s.add("qos", &c.qos, "Quality of service.").formed(is_option_value);
   s.add("constraint", &c.constraint, "Features of nodes.").formed(is_option_value);
@@ -45,13 +49,13 @@ void describe_wishes(section& s, slurm_wishes& c) {
       .formed(is_sbatch_option);
 }
 
-section rule_section(slurm_rule_config& c) {
+section rule_section(site_rule& c) {
   section s;
   s.add("queue", &c.queue, "Of jobs with this queue_name. Empty: any.");
   s.add("offering", &c.offering, "With this offering_id. Empty: any.");
   s.add("customer", &c.customer, "Of this customer_address. Empty: any.");
   s.add("partition", &c.set.partition, "Partition.").formed(is_option_value);
-  describe_wishes(s, c.set);
+  describe_defaults(s, c.set);
   return s;
 }
 
@@ -64,7 +68,7 @@ section gpu_type_section(slurm_gpu_type_config& c) {
   return s;
 }
 
-void describe_containers(section& into, slurm_container_config& c) {
+void describe_containers(section& into, container_options& c) {
   auto& s = into.open("containers", "How jobs with a container_image run.");
   s.add("runtime", &c.runtime, "apptainer, singularity or a path. Empty: what the node has.");
   s.add("image_directory", &c.image_directory, "Where NAME.sif of the image NAME lies.")
@@ -123,7 +127,7 @@ void describe_slurm(section& into, slurm_config& c) {
   s.add("job_directory", &c.job_directory,
         "For output and claims of jobs, on a file system that all nodes share; "
         "a relative path is below the account's home.");
-  describe_wishes(s, c.wishes);
+  describe_defaults(s, c.defaults);
   s.add("gpu_option", &c.gpu_option, "The option of sbatch that asks for GPUs.")
       .one_of({"gpus-per-node", "gres"});
   s.add("accounting_grace", &c.accounting_grace,
@@ -138,7 +142,7 @@ void describe_slurm(section& into, slurm_config& c) {
   s.add("never_starts_after", &c.never_starts_after, "How long Slurm must say so.").range(0, day);
   describe_ssh(s, c.ssh);
   describe_containers(s, c.containers);
-  s.lists.push_back(list_of<slurm_rule_config>(
+  s.lists.push_back(list_of<site_rule>(
       "rules", "Site rules: jobs that match get what the rule sets; later ones win.", c.rules,
       rule_section));
   s.lists.push_back(list_of<slurm_gpu_type_config>(
