@@ -38,9 +38,11 @@ struct refused {
   bool permanent = false;  ///< false: a policy or limit that may pass
   std::string reason;      ///< the scheduler's own words
 };
-/// The scheduler surely never saw the request.
+/// The scheduler surely never saw the request. `left_out`: it was not even tried, because of what
+/// befell others of the same call; that is no failure of its own.
 struct not_sent {
   std::string reason;
+  bool left_out = false;
 };
 /// A job may or may not exist: only `find` may follow.
 struct unknown_outcome {

@@ -324,8 +324,14 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
 
 void link::on_submit(outputs& out, const submit_order& asked, const completion& answer) {
   const auto* done = std::get_if<submit_done>(&answer);
+  std::vector<job_id> again;
   for (std::size_t i = 0; i < asked.items.size(); ++i) {
     const auto& item = asked.items[i];
+    if (done != nullptr && done->left_out.contains(i) && waits_on(item)) {
+      jobs_.at(item.job).send = sending::waiting;
+      again.push_back(item.job);
+      continue;
+    }
     job::report_submission report{
         item.token, job::submission_result::unknown, {}, reason_of(answer)};
     if (done != nullptr && i < done->answers.size()) report = done->answers[i];
@@ -338,6 +344,14 @@ void link::on_submit(outputs& out, const submit_order& asked, const completion& 
     }
     out.reports.emplace_back(item.job, std::move(report));
   }
+  to_submit_.insert(to_submit_.begin(), again.begin(), again.end());
+}
+
+bool link::waits_on(const submit_order::item& item) const {
+  const auto it = jobs_.find(item.job);
+  return it != jobs_.end() && it->second.sent == item.token &&
+         it->second.send == sending::in_flight && it->second.wanted.submit &&
+         !it->second.wanted.submit->withdraw;
 }
 
 void link::on_find(outputs& out, const find_order& asked, const completion& answer) {

@@ -114,6 +114,7 @@ struct order {
 /// Answers, item by item in the order's order. A whole call that failed is `call_failed`.
 struct submit_done {
   std::vector<job::report_submission> answers;
+  std::set<std::size_t> left_out;  ///< items that were not even tried: they wait on
 };
 struct find_done {
   std::vector<job::report_lookup> answers;
@@ -233,6 +234,7 @@ class link {
   void finish(outputs& out, const order& what, const completion& answer, time_point now,
               bool in_time);
   void on_submit(outputs& out, const submit_order& asked, const completion& answer);
+  bool waits_on(const submit_order::item& item) const;
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
   void plan_poll(const poll_done& done);

@@ -109,6 +109,11 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
   const auto outcomes = port.submit(jobs, until);
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     // An adapter that answers for fewer jobs than it got may have submitted the others.
+    if (const auto* unsent = i < outcomes.size()
+                                 ? std::get_if<adapters::not_sent>(&outcomes[i])
+                                 : nullptr;
+        unsent != nullptr && unsent->left_out)
+      done.left_out.insert(place[i]);
     done.answers[place[i]] = translate(
         jobs[i].token, i < outcomes.size() ? outcomes[i]
                                            : adapters::submit_outcome{adapters::unknown_outcome{

@@ -59,16 +59,26 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
   const bool accounts_answer = accounts_say == failure::none && accounts.damaged == 0;
   const bool files_answer = files.complete && files.exit_code == 0;
 
+  const auto now = options_.clock();
   std::vector<find_outcome> out;
   for (const auto& one : what) {
     const auto& token = one.token.str();
     std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
     for (const auto& row : rows.rows)
       if (is_ours({row.id, one.token, one.job}, row)) ids.insert(row.id);
-    for (const auto& row : accounts.rows)
-      if (row.step.empty() && (row.name == token ||
-                               row.submit_line.find("ved:" + token) != std::string::npos))
+    std::string runaway;
+    for (const auto& row : accounts.rows) {
+      if (!row.step.empty() || (row.name != token &&
+                                row.submit_line.find("ved:" + token) == std::string::npos))
+        continue;
+      // Long after its submission the controller would show a job that waits: it has lost this one.
+      // Had it started, its output file would be there.
+      if (row.state == "PENDING" && queue_answers && files_answer && is_set(row.submitted_at) &&
+          now >= row.submitted_at + options_.runaway_after)
+        runaway = row.id.str();
+      else
         ids.insert(row.id);
+    }
     const std::string prefix = one.job.str() + "/" + token + ".";
     for (std::size_t at = files.out.find(prefix); at != std::string::npos;
          at = files.out.find(prefix, at + 1)) {
@@ -83,6 +93,9 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
         return files.out.find(token + ":" + id.str() + ":") != std::string::npos;
       });
       out.emplace_back(found{std::move(sorted)});
+    } else if (!runaway.empty()) {
+      out.emplace_back(absent{"squeue and the job directory; accounting still calls " + runaway +
+                              " PENDING"});
     } else if (queue_answers && accounts_answer) {
       out.emplace_back(absent{"squeue and sacct"});
     } else if (queue_answers && files_answer) {

@@ -533,17 +533,17 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
           std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
     return end;
   }
+  const bool never_ran = job.traces_answer && !job.left.ended && job.left.claim_free;
   if (job.accounted) {
     // Accounting calls it alive, the controller does not know it: the record may be late, or the
     // controller lost the job (a "runaway job", sacctmgr(1)).
     if (!is_set(kept.runaway_seen)) kept.runaway_seen = now;
     return missing{now >= kept.runaway_seen + options_.runaway_after,
-                   "squeue does not know it, accounting says " + job.accounted->state};
+                   "squeue does not know it, accounting says " + job.accounted->state,
+                   never_ran && job.accounted->state == "PENDING"};
   }
   // Accounting hears of every job, also of one that is cancelled while it waits.
-  if (job.accounts_answer)
-    return missing{true, "neither squeue nor sacct know it",
-                   job.traces_answer && !job.left.ended && job.left.claim_free};
+  if (job.accounts_answer) return missing{true, "neither squeue nor sacct know it", never_ran};
   if (!accounting && job.traces_answer && job.controller_denies)
     return missing{true, "neither squeue nor scontrol know it, and it left no end record"};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"

@@ -59,11 +59,12 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   int calls = 0;
   for (const auto i : sent) {
     const auto it = answers.find(jobs[i].token.str());
+    if (it != answers.end() && it->second.no_directory) {
+      out[i] = not_sent{"its directory cannot be made: " + words_of(got.err)};
+      continue;
+    }
     if (it != answers.end() && it->second.skipped) {
-      out[i] = not_sent{"left out: " + (got.err.empty()
-                                            ? std::string("a submission before it in the same "
-                                                          "call found the controller not answering")
-                                            : words_of(got.err))};
+      out[i] = not_sent{"left out: one before it in the same call found no controller", true};
       continue;
     }
     ++calls;
@@ -71,7 +72,8 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
       out[i] = unknown_outcome{got.problem.empty() ? "sbatch gave no answer" : got.problem};
       continue;
     }
-    const auto& [skipped, complete, exit_code, text] = it->second;
+    const auto exit_code = it->second.exit_code;
+    const auto& text = it->second.text;
     if (exit_code == 126 || exit_code == 127) {
       out[i] = not_sent{"sbatch cannot be run: " + words_of(text)};
       continue;

@@ -13,8 +13,9 @@ namespace {
 //
 //     @ m <token> <a line that sbatch wrote>
 //     @ r <token> <exit code>      its last one
-//     @ s <token>                  left out: its directory is not there, or the controller does not
-//                                  answer, and every further sbatch would wait for nothing
+//     @ d <token>                  not tried: its directory is not there
+//     @ s <token>                  left out: the controller does not answer, and every further
+//                                  sbatch would wait for nothing
 //
 // ved_call, which every submission defines anew, is its sbatch. A job costs one fork here: what a
 // login node does per job is what bounds the rate of submissions.
@@ -23,7 +24,8 @@ IFS='
 '
 ved_stop=
 ved_send() {
-if [ -n "$ved_stop" ] || ! [ -d "$2" ]; then printf '@ s %s\n' "$1"; return; fi
+[ -d "$2" ] || { printf '@ d %s\n' "$1"; return; }
+[ -z "$ved_stop" ] || { printf '@ s %s\n' "$1"; return; }
 ved_text=$(ved_call 2>&1)
 ved_rc=$?
 for ved_line in $ved_text; do printf '@ m %s %.1000s\n' "$1" "$ved_line"; done
@@ -91,6 +93,8 @@ std::map<std::string, submitted> split_submissions(const std::string& nonce,
     const auto rest = line.substr(std::min(gap + 1, line.size()));
     if (kind == 's') {
       one.skipped = true;
+    } else if (kind == 'd') {
+      one.no_directory = true;
     } else if (kind == 'm') {
       one.text += std::string(rest) + "\n";
     } else if (kind == 'r') {

@@ -21,8 +21,9 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
 
 /// What became of one submission.
 struct submitted {
-  bool skipped = false;   ///< left out: it surely was not sent
-  bool complete = false;  ///< its sbatch ran to its end
+  bool skipped = false;       ///< left out: it surely was not sent
+  bool no_directory = false;  ///< its directory could not be made: nor was it sent
+  bool complete = false;      ///< its sbatch ran to its end
   int exit_code = -1;
   std::string text;  ///< what it wrote to either of its streams
 };

@@ -70,7 +70,8 @@ class slurm_verdict(verdict):
                 self.tokens[name].append(given["job-name"])
         self.ran = slurm_effects(os.path.join(self.place, "effects"))
         with open(os.path.join(self.bed.here.path("log"), "slurmctld.log")) as text:
-            self.orphans = set(re.findall(r"Orphan StepId=(\d+)\.batch", text.read()))
+            self.orphans = set(re.findall(r"(?:Orphan StepId|for defunct batch JobId)=(\d+)",
+                                          text.read()))
 
     def nudge(self):
         if time.monotonic() - self.registered > register_every:

@@ -86,6 +86,27 @@ TEST_CASE("link core: submissions that queued up share one call", "[actors][link
   REQUIRE(std::get<link::submit_order>(second.at(0).what).items.size() == 2);
 }
 
+TEST_CASE("link core: a submission that its call left out waits on", "[actors][link]") {
+  auto made = quiet_link();
+  for (int n = 0; n < 4; ++n) made.want(id(n), submits(n), start);
+  const auto first = orders<link::submit_order>(made.tick(start)).at(0);
+  made.want(id(2), submits(2, true), start);  // meanwhile it is to be withdrawn
+  link::submit_done answer;
+  for (int n = 0; n < 4; ++n)
+    answer.answers.push_back({token(n), job::submission_result::not_sent, {}, "no controller"});
+  answer.left_out = {1, 2, 3};
+  const auto told = made.complete(first.id, answer, start);
+  REQUIRE(told.reports.size() == 2);  // the one that was tried, and the one that is withdrawn
+  REQUIRE(told.reports[0].first == id(0));
+  REQUIRE(told.reports[1].first == id(2));
+  REQUIRE(made.view().submissions_waiting == 2);
+  const auto second = orders<link::submit_order>(made.tick(start)).at(0);
+  const auto& items = std::get<link::submit_order>(second.what).items;
+  REQUIRE(items.size() == 2);
+  REQUIRE(items[0].token == token(1));
+  REQUIRE(items[1].token == token(3));
+}
+
 TEST_CASE("link core: a token that was sent is never sent again", "[actors][link]") {
   auto made = quiet_link();
   made.want(id(1), submits(1), start);
@@ -149,7 +170,7 @@ TEST_CASE("link core: a call that never returns is given up, and its late answer
   REQUIRE(given_up.reports.size() == 1);
   const auto late = made.complete(
       sent.id,
-      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}},
+      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}},
       start + seconds{60});
   REQUIRE(late.reports.size() == 1);
   REQUIRE(std::get<job::report_submission>(late.reports[0].second).id == at(7));

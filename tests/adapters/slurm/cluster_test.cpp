@@ -263,6 +263,32 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
   }
 }
 
+TEST_CASE("slurm find: a job that only accounting still calls waiting is lost",
+          "[adapters][slurm]") {
+  scripted_site site;
+  account_line waiting;
+  waiting.state = "PENDING";
+  waiting.started = waiting.ended = "Unknown";
+  site.reply("sacct", waiting.text());
+  site.reply("files", "");
+  SECTION("long after its submission") {
+    CHECK(as<absent>(find(site)).sources ==
+          "squeue and the job directory; accounting still calls 41 PENDING");
+    return;
+  }
+  SECTION("not soon after it") { site.now = from_us(1'799'998'899'000'000); }
+  SECTION("not when it runs") {
+    waiting.state = "RUNNING";
+    site.reply("sacct", waiting.text());
+  }
+  SECTION("not when it left its output file") {
+    site.reply("files", "j-0/" + tokens[0] + ".41.out\n");
+  }
+  SECTION("not when the directory cannot be read") { site.fails("files", ""); }
+  SECTION("not when the controller does not answer") { site.fails("squeue", no_controller); }
+  CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+}
+
 TEST_CASE("slurm find: a job is absent only if two sources answer", "[adapters][slurm]") {
   scripted_site site;
   site.reply("files", "");

@@ -174,6 +174,15 @@ TEST_CASE("slurm poll: one that accounting calls alive is missing only after lon
   const auto gone = absence(site);
   CHECK(gone.confirmed);
   CHECK(contains(gone.reason, "accounting says RUNNING"));
+  CHECK_FALSE(gone.never_ran);
+  // One that still waits in accounting, and has no claim, never ran.
+  auto waiting = running_account();
+  waiting.state = "PENDING";
+  site.reply("sacct0", waiting.text());
+  site.reply("traces", left(""));
+  CHECK(absence(site).never_ran);
+  site.reply("traces", left(token + ":41"));
+  CHECK_FALSE(absence(site).never_ran);
   // The controller shows it again: the time begins anew.
   site.reply("squeue", row("RUNNING").text());
   CHECK(status(site).state == pb::JOB_STATE_RUNNING);

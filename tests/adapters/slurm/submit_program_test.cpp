@@ -111,7 +111,8 @@ TEST_CASE("slurm submit program: a controller that does not answer is not asked 
   shell_site site("echo $n >> sent\n" + no_controller);
   const auto out = site.submit(jobs(20));
   for (const auto& one : out) CHECK(std::holds_alternative<not_sent>(one));
-  CHECK(std::get<not_sent>(out.back()).reason.starts_with("left out"));
+  CHECK(std::get<not_sent>(out.back()).left_out);
+  CHECK_FALSE(std::get<not_sent>(out.front()).left_out);
   CHECK(site.lines_of("sent") == slurm::submissions_at_once);
 }
 
@@ -131,7 +132,9 @@ TEST_CASE("slurm submit program: a job whose directory cannot be made is left ou
   std::ofstream(site.place() / "jobs" / "j-1") << "a file\n";
   const auto out = site.submit(jobs(3));
   CHECK(std::holds_alternative<accepted>(out[0]));
-  CHECK(std::holds_alternative<not_sent>(out[1]));
+  REQUIRE(std::holds_alternative<not_sent>(out[1]));
+  CHECK_FALSE(std::get<not_sent>(out[1]).left_out);
+  CHECK(std::get<not_sent>(out[1]).reason.find("File exists") != std::string::npos);
   CHECK(std::holds_alternative<accepted>(out[2]));
 }
 
