@@ -192,7 +192,7 @@ class slurm_verdict(verdict):
         if not winner and claim[1] in self.orphans and number == signal.SIGKILL:
             # Its controller had forgotten it and had its node kill it; that is its end.
             self.counts["orphans"] += 1
-            if state != "failed" or "its own record" not in body.get("reason", ""):
+            if state != "failed":
                 self.wrong.append(f"{said}; Slurm killed what it had forgotten")
             return
         if winner and winner.end:
