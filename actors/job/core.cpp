@@ -392,7 +392,8 @@ result<events> on(const job& state, const report_missing& what, const context& c
   }
   if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) return out;
   // Should it come back all the same, the lookups find it, or its copy finds the claim taken.
-  if (what.never_ran && in<queued>(state) && !is_set(state.started_at) && !state.cancel) {
+  if (what.never_ran && in<queued>(state) && !is_set(state.started_at) && !state.cancel &&
+      state.wanted == pb::JOB_CONTROL_UNSPECIFIED && state.attempt <= ctx.limits.max_retries) {
     auto& lost = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
     lost.set_attempt(state.attempt);
     lost.set_reason("the scheduler lost " + state.scheduler_id.str() + " before it started: " +

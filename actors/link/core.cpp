@@ -71,7 +71,7 @@ microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_
   const double expected = ended == 0 ? static_cast<double>(since.count()) * 2
                                      : static_cast<double>(since.count()) *
                                            static_cast<double>(left) / static_cast<double>(ended) /
-                                           2;
+                                           4;
   const auto longest = static_cast<double>(bounds.poll_interval.count());
   const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
   return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),
@@ -87,12 +87,16 @@ link::link(limits bounds, time_point now)
       query_rate_(bounds.queries_per_minute_max, now),
       submission_rate_(bounds.submissions_per_minute_max, now) {}
 
-int rate::take(int wanted, time_point now) {
-  if (per_minute_ <= 0) return wanted;
+double rate::left(time_point now) {
   const double earned = per_minute_ / 60e6 * static_cast<double>((now - at_).count());
   left_ = std::min<double>(per_minute_, left_ + std::max(0.0, earned));
   at_ = std::max(now, at_);
-  const int taken = std::clamp(static_cast<int>(left_), 0, wanted);
+  return left_;
+}
+
+int rate::take(int wanted, time_point now) {
+  if (per_minute_ <= 0) return wanted;
+  const int taken = std::clamp(static_cast<int>(left(now)), 0, wanted);
   left_ -= taken;
   return taken;
 }
@@ -233,7 +237,11 @@ void link::start_control(outputs& out, time_point now) {
 }
 
 void link::start_poll(outputs& out, time_point now) {
-  if (polling_ || now < next_poll_ || followed_.empty() || query_rate_.take(1, now) == 0) return;
+  if (polling_ || now < next_poll_ || followed_.empty()) return;
+  // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
+  const bool early = now < poll_started_ + bounds_.poll_interval;
+  if (early && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
+  if (query_rate_.take(1, now) == 0) return;
   poll_order all;
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
@@ -345,6 +353,7 @@ void link::on_submit(outputs& out, const submit_order& asked, const completion& 
     out.reports.emplace_back(item.job, std::move(report));
   }
   to_submit_.insert(to_submit_.begin(), again.begin(), again.end());
+  submission_rate_.charge(-static_cast<int>(again.size()));
 }
 
 bool link::waits_on(const submit_order::item& item) const {
@@ -370,7 +379,7 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
                    time_point now) {
   const auto* done = std::get_if<poll_done>(&answer);
   if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
-  plan_poll(*done);
+  plan_poll(*done, now);
   for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
     const auto& asked_job = asked.jobs[i];
     const auto it = jobs_.find(asked_job.job);
@@ -391,7 +400,7 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
   }
 }
 
-void link::plan_poll(const poll_done& done) {
+void link::plan_poll(const poll_done& done, time_point now) {
   std::size_t ended = 0;
   for (const auto& answer : done.answers) {
     const auto* seen = std::get_if<job::report_status>(&answer);
@@ -404,7 +413,9 @@ void link::plan_poll(const poll_done& done) {
   const auto newly = settling - std::min(settling, settling_before);
   const auto pause = next_poll_after(bounds_, ended + newly, left - settling,
                                      poll_started_ - poll_started_before_);
-  next_poll_ = std::min(next_poll_, poll_started_ + pause);
+  // A slow answer is not followed by the next question at once.
+  const auto soonest = std::max(poll_started_ + pause, now + (now - poll_started_));
+  next_poll_ = std::min(next_poll_, soonest);
 }
 
 void link::on_control(outputs& out, const control_order& asked, const completion& answer,

@@ -54,6 +54,8 @@ class rate {
 
   /// How many of `wanted` may happen now; they are used up. 0 per minute: no limit.
   int take(int wanted, time_point now);
+  /// How many may happen now; only with a limit.
+  double left(time_point now);
   /// Something happened that nobody asked for; may go below zero.
   void charge(int more) { left_ -= more; }
 
@@ -141,10 +143,10 @@ using completion =
     std::variant<submit_done, find_done, poll_done, control_done, inventory_done, call_failed>;
 
 /// Until the next poll, when the last one found `ended` jobs over or newly settling and `left`
-/// alive `since` the one before: half of what those that are left will take at this pace, so that
-/// the end of a burst of short jobs is seen soon; twice as long as the last time when none ended.
-/// Never more than the interval, nor less than its minimum. A poll costs the scheduler the same
-/// for one job as for all, so a long queue is not asked more often.
+/// alive `since` the one before: a quarter of what those that are left will take at this pace, so
+/// that the end of a burst of short jobs is seen soon; twice as long as the last time when none
+/// ended. Never more than the interval, nor less than its minimum. A poll costs the scheduler the
+/// same for one job as for all, so a long queue is not asked more often.
 microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
                              microseconds since);
 
@@ -237,7 +239,7 @@ class link {
   bool waits_on(const submit_order::item& item) const;
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
-  void plan_poll(const poll_done& done);
+  void plan_poll(const poll_done& done, time_point now);
   void on_control(outputs& out, const control_order& asked, const completion& answer,
                   time_point now);
   void count_success(outputs& out, time_point now);

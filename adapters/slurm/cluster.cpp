@@ -220,6 +220,11 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     }
     const auto what = judge_failure(part.exit_code, part.err);
     const bool ended = what == failure::already_ended || what == failure::no_such_job;
+    if (control != pb::JOB_CONTROL_RELEASE) {
+      // What squeue said of it before is void: one that is lost now must not come back unheld.
+      const std::lock_guard seen(mutex_);
+      if (const auto it = seen_.find(key(job)); it != seen_.end()) it->second.waited = false;
+    }
     if (what == failure::none || (ended && control == pb::JOB_CONTROL_CANCEL))
       out.emplace_back(control_done{});
     else if (what == failure::unreachable || what == failure::authentication)

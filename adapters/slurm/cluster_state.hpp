@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -19,7 +20,7 @@ namespace ved::adapters::slurm {
 /// What a job left in its directory.
 struct traces {
   std::string claim;           ///< "<token>:<id>", "cancelled:<token>", or nothing
-  bool claim_free = false;     ///< its directory is there, and no claim in it
+  bool untouched = false;      ///< its directory is there: no claim, and no output of this job
   bool ended = false;          ///< it wrote how it ended
   std::optional<int> exit_code;
   std::string step;            ///< the step that failed
@@ -63,6 +64,8 @@ class slurm_cluster {
     time_point ended_seen;       ///< when squeue first showed it ended
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
     time_point submitted_at;     ///< as squeue showed it; unset: it never did
+    /// Squeue's last word: it waits, and nobody holds it. A control makes it void, in any thread.
+    std::atomic<bool> waited{false};
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     std::optional<job_status> ended;  ///< squeue's last word, it may age out there
@@ -98,6 +101,8 @@ class slurm_cluster {
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
   observation still_ending(watched& job) const;
+  find_outcome judge_waiting(const std::string& token, const scheduler_job_id& id,
+                             bool others_deny, time_point now) const;
 
   const slurm_options options_;
   const std::shared_ptr<transport> way_;
@@ -111,6 +116,8 @@ class slurm_cluster {
   bool renames_ = false;              ///< a plugin of the site rewrites job names
   int queued_ = 0;                    ///< own jobs, at the last poll
   int running_ = 0;
+  /// By token: since when only accounting has called a job waiting.
+  mutable std::map<std::string, time_point> accounted_only_;
   /// By `key`; followed jobs only.
   std::unordered_map<std::string, memory> seen_;
 };

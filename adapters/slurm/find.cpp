@@ -8,12 +8,29 @@ namespace {
 
 /// How far back accounting is searched for a token: longer than any daemon stays away.
 constexpr seconds search_back{30 * 86'400};
+/// What is remembered of jobs that only accounting knows, beyond the time that decides.
+constexpr seconds forgotten_after{3'600};
 
 bool by_number(const scheduler_job_id& a, const scheduler_job_id& b) {
   return a.str().size() != b.str().size() ? a.str().size() < b.str().size() : a.str() < b.str();
 }
 
 }  // namespace
+
+/// Of a job that only accounting calls waiting: it is lost once that has lasted.
+find_outcome slurm_cluster::judge_waiting(const std::string& token, const scheduler_job_id& id,
+                                          bool others_deny, time_point now) const {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(accounted_only_, [&](const auto& one) {
+    return one.second + options_.runaway_after + forgotten_after < now;
+  });
+  const auto said = "accounting calls " + id.str() + " PENDING";
+  if (!others_deny) return not_known{said + ", and no whole answer contradicts it"};
+  const auto since = accounted_only_.try_emplace(token, now).first->second;
+  if (now < since + options_.runaway_after)
+    return not_known{said + ", squeue does not know it since " + to_rfc3339(since)};
+  return absent{"squeue and the job directory; " + said + " since long"};
+}
 
 std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, deadline until) {
   const auto fields = asks_accounting() ? learn_fields(until) : std::vector<std::string>{};
@@ -66,18 +83,17 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
     std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
     for (const auto& row : rows.rows)
       if (is_ours({row.id, one.token, one.job}, row)) ids.insert(row.id);
-    std::string runaway;
-    for (const auto& row : accounts.rows) {
-      if (!row.step.empty() || (row.name != token &&
-                                row.submit_line.find("ved:" + token) == std::string::npos))
-        continue;
-      // Long after its submission the controller would show a job that waits: it has lost this one.
-      // Had it started, its output file would be there.
-      if (row.state == "PENDING" && queue_answers && files_answer && is_set(row.submitted_at) &&
-          now >= row.submitted_at + options_.runaway_after)
-        runaway = row.id.str();
-      else
-        ids.insert(row.id);
+    std::map<scheduler_job_id, std::string> states;  // of each id the last record's
+    for (const auto& row : accounts.rows)
+      if (row.step.empty() && (row.name == token ||
+                               row.submit_line.find("ved:" + token) != std::string::npos))
+        states[row.id] = row.state;
+    // A job that waits is in squeue, unless the controller has lost it; had it started, its output
+    // file would be there.
+    scheduler_job_id waits;
+    for (const auto& [id, state] : states) {
+      if (state == "PENDING" && !ids.contains(id)) waits = id;
+      else ids.insert(id);
     }
     const std::string prefix = one.job.str() + "/" + token + ".";
     for (std::size_t at = files.out.find(prefix); at != std::string::npos;
@@ -93,9 +109,8 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
         return files.out.find(token + ":" + id.str() + ":") != std::string::npos;
       });
       out.emplace_back(found{std::move(sorted)});
-    } else if (!runaway.empty()) {
-      out.emplace_back(absent{"squeue and the job directory; accounting still calls " + runaway +
-                              " PENDING"});
+    } else if (!waits.empty()) {
+      out.push_back(judge_waiting(token, waits, queue_answers && files_answer, now));
     } else if (queue_answers && accounts_answer) {
       out.emplace_back(absent{"squeue and sacct"});
     } else if (queue_answers && files_answer) {

@@ -99,7 +99,9 @@ traces parse_end(std::string_view text) {
     const auto rest = [&](std::string_view key) { return std::string(line.substr(key.size())); };
     if (line.starts_with("claim ")) {
       out.claim = rest("claim ");
-      out.claim_free = out.claim.empty();
+      out.untouched = out.claim.empty();
+    } else if (line == "began") {
+      out.untouched = false;
     } else if (line.starts_with("at ")) {
       out.ended_at = parse_moment(rest("at ")).value_or(time_point{});
     } else if (line.starts_with("exit ")) {
@@ -184,6 +186,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (began) job.kept->allocated = usage_of(row);
     status.reason = waiting_reason(row.reason);
     status.never_starts = !began && is_for_ever(row.reason);
+    job.kept->waited = !began && !row.reason.starts_with("JobHeld");
     job.status = status;
     return;
   }
@@ -309,6 +312,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
   if (!look.empty()) {
     made.add("look() { echo '" + mark + "'\"$1\"; "
              "[ -d \"$2\" ] && printf 'claim %s\\n' \"$(readlink \"$2claim\")\"; "
+             "[ -e \"$2$3.$1.out\" ] && echo began; "
              "ved_f=$2$3.$1.end; [ -e \"$ved_f\" ] && stat -c 'at %Y' \"$ved_f\" && "
              "cat \"$ved_f\"; }\n");
     made.add_section("traces", "if cd \"$ved_jobs\"; then\n" + look + "true; else false; fi");
@@ -533,14 +537,21 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
           std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
     return end;
   }
-  const bool never_ran = job.traces_answer && !job.left.ended && job.left.claim_free;
+  // Who holds or cancels a job must not see it come back: it was last seen waiting by itself.
+  const bool never_ran =
+      kept.waited && job.traces_answer && !job.left.ended && job.left.untouched;
   if (job.accounted) {
     // Accounting calls it alive, the controller does not know it: the record may be late, or the
     // controller lost the job (a "runaway job", sacctmgr(1)).
     if (!is_set(kept.runaway_seen)) kept.runaway_seen = now;
+    const bool only_waits = never_ran && job.accounted->state == "PENDING";
+    if (only_waits) {
+      const std::lock_guard lock(mutex_);
+      accounted_only_[job.job->token.str()] = kept.runaway_seen;
+    }
     return missing{now >= kept.runaway_seen + options_.runaway_after,
                    "squeue does not know it, accounting says " + job.accounted->state,
-                   never_ran && job.accounted->state == "PENDING"};
+                   only_waits};
   }
   // Accounting hears of every job, also of one that is cancelled while it waits.
   if (job.accounts_answer) return missing{true, "neither squeue nor sacct know it", never_ran};

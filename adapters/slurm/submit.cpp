@@ -72,13 +72,8 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
       out[i] = unknown_outcome{got.problem.empty() ? "sbatch gave no answer" : got.problem};
       continue;
     }
-    const auto exit_code = it->second.exit_code;
     const auto& text = it->second.text;
-    if (exit_code == 126 || exit_code == 127) {
-      out[i] = not_sent{"sbatch cannot be run: " + words_of(text)};
-      continue;
-    }
-    out[i] = judge_sbatch(exit_code, text);
+    out[i] = judge_sbatch(it->second.exit_code, text);
     // Of a federation: a number there is no number here.
     const auto* taken = std::get_if<accepted>(&out[i]);
     if (taken == nullptr || here.empty()) continue;

@@ -31,7 +31,7 @@ ved_rc=$?
 for ved_line in $ved_text; do printf '@ m %s %.1000s\n' "$1" "$ved_line"; done
 printf '@ r %s %s\n' "$1" $ved_rc
 [ $ved_rc -eq 0 ] || case $ved_text in
-*'nable to contact'*|*'imed out'*|*'uthentication'*|*'unge'*|*'not found'*) ved_stop=1 ;;
+*'nable to contact'*|*'imed out'*|*'uthentication'*|*[Mm]'unge '*|*'not found'*) ved_stop=1 ;;
 esac
 }
 )sh";

@@ -319,6 +319,14 @@ TEST_CASE("job core: a queued job that the scheduler lost is sent again under a 
     d.missing(true, true);
     CHECK(d.pass(seconds{100}).missing(true, true) == "finished:failed");
   }
+  SECTION("not again and again") {
+    d.state.attempt = d.ctx.limits.max_retries + 1;
+    CHECK(d.missing(true, true) == "finished:failed");
+  }
+  SECTION("not when it was to be held") {
+    d.run(job::hold_job{"alice", ""});
+    CHECK(d.missing(true, true) == "finished:failed");
+  }
   SECTION("not when it was to be cancelled") {
     d.run(job::cancel_job{"alice", ""});
     CHECK(d.missing(true, true) == "finished:cancelled");

@@ -243,7 +243,7 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   const auto wait = [&](std::size_t ended, std::size_t left, microseconds since) {
     return link::next_poll_after(limits, ended, left, since);
   };
-  CHECK(wait(10, 4, seconds{10}) == seconds{2});
+  CHECK(wait(10, 8, seconds{10}) == seconds{2});
   CHECK(wait(10, 1, seconds{10}) == seconds{1});
   CHECK(wait(10, 400, seconds{10}) == seconds{10});
   CHECK(wait(10, 0, seconds{10}) == seconds{1});
@@ -267,11 +267,11 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   };
   REQUIRE(poll(start, 0));
   REQUIRE_FALSE(poll(start + seconds{9}, 0));
-  REQUIRE(poll(start + seconds{10}, 3));  // one of four is left: 10 s / 3 / 2
-  REQUIRE_FALSE(poll(start + milliseconds{11'600}, 0));
-  REQUIRE(poll(start + milliseconds{11'700}, 0));
-  REQUIRE_FALSE(poll(start + milliseconds{15'000}, 0));
-  REQUIRE(poll(start + milliseconds{15'100}, 0));  // none ended: twice 1.7 s
+  REQUIRE(poll(start + seconds{10}, 2));  // two of four are left: 10 s / 4
+  REQUIRE_FALSE(poll(start + milliseconds{12'400}, 0));
+  REQUIRE(poll(start + milliseconds{12'500}, 0));
+  REQUIRE_FALSE(poll(start + milliseconds{17'400}, 0));
+  REQUIRE(poll(start + milliseconds{17'500}, 0));  // none ended: twice 2.5 s
   // Ended ones that only their accounts are missing of are asked for soon, but less and less.
   REQUIRE(poll(start + seconds{30}, 0, 4));
   REQUIRE(poll(start + seconds{31}, 0, 4));
@@ -280,6 +280,49 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   REQUIRE_FALSE(poll(start + milliseconds{36'900}, 0, 4));
   REQUIRE(poll(start + seconds{37}, 4));  // all are over: nothing hurries
   REQUIRE_FALSE(poll(start + milliseconds{46'900}, 0));
+}
+
+TEST_CASE("link core: early polls leave half of the queries to others", "[actors][link]") {
+  auto limits = test_limits();
+  limits.poll_interval_min = seconds{1};
+  limits.queries_per_minute_max = 60;
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
+  made.want(id(9), looks_up(9), start);
+  int polls = 0;
+  int lookups = 0;
+  auto over = running(0);
+  over.state = pb::JOB_STATE_COMPLETED;  // a job ends each time
+  for (auto now = start; now < start + seconds{600}; now += milliseconds{100}) {
+    const auto out = made.tick(now);
+    for (const auto& one : orders<link::poll_order>(out)) {
+      ++polls;
+      made.complete(one.id, link::poll_done{{over, running(1)}, 3, 0}, now);
+    }
+    for (const auto& one : orders<link::find_order>(out)) {
+      ++lookups;
+      made.complete(one.id, link::find_done{}, now);
+    }
+  }
+  // 60 at the usual pace, and what half of the queries pays for: three each.
+  REQUIRE(polls > 60);
+  REQUIRE(polls <= 60 + 10 + 600 / 3);
+  REQUIRE(lookups == 600 / 5);
+}
+
+TEST_CASE("link core: a slow answer is not followed by the next poll at once", "[actors][link]") {
+  auto limits = test_limits();
+  limits.poll_interval_min = seconds{1};
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
+  const auto slow = orders<link::poll_order>(made.tick(start)).at(0);
+  auto over = running(0);
+  over.state = pb::JOB_STATE_COMPLETED;
+  made.complete(slow.id, link::poll_done{{running(0), running(1)}, 1, 0}, start);
+  const auto next = orders<link::poll_order>(made.tick(start + seconds{10})).at(0);
+  made.complete(next.id, link::poll_done{{over, running(1)}, 1, 0}, start + seconds{14});
+  REQUIRE(orders<link::poll_order>(made.tick(start + milliseconds{17'900})).empty());
+  REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{18})).empty());
 }
 
 TEST_CASE("link core: queries stay below their bound", "[actors][link]") {

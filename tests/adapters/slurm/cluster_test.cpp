@@ -263,7 +263,7 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
   }
 }
 
-TEST_CASE("slurm find: a job that only accounting still calls waiting is lost",
+TEST_CASE("slurm find: a job that only accounting goes on calling waiting is lost",
           "[adapters][slurm]") {
   scripted_site site;
   account_line waiting;
@@ -271,21 +271,34 @@ TEST_CASE("slurm find: a job that only accounting still calls waiting is lost",
   waiting.started = waiting.ended = "Unknown";
   site.reply("sacct", waiting.text());
   site.reply("files", "");
-  SECTION("long after its submission") {
+  CHECK(as<not_known>(find(site)).reason.find("accounting calls 41 PENDING, squeue does not know "
+                                              "it since") == 0);
+  site.now += seconds{899};
+  CHECK(std::holds_alternative<not_known>(find(site)));
+  SECTION("only when that has lasted") {
+    site.now += seconds{1};
     CHECK(as<absent>(find(site)).sources ==
-          "squeue and the job directory; accounting still calls 41 PENDING");
+          "squeue and the job directory; accounting calls 41 PENDING since long");
+    site.fails("files", "");
+    CHECK(std::holds_alternative<not_known>(find(site)));
+    site.reply("files", "");
+    site.fails("squeue", no_controller);
+    CHECK(std::holds_alternative<not_known>(find(site)));
     return;
   }
-  SECTION("not soon after it") { site.now = from_us(1'799'998'899'000'000); }
   SECTION("not when it runs") {
     waiting.state = "RUNNING";
     site.reply("sacct", waiting.text());
   }
+  SECTION("not when its last record says that it ended") {
+    account_line last;
+    last.state = "CANCELLED by 0";
+    site.reply("sacct", waiting.text() + last.text());
+  }
   SECTION("not when it left its output file") {
     site.reply("files", "j-0/" + tokens[0] + ".41.out\n");
   }
-  SECTION("not when the directory cannot be read") { site.fails("files", ""); }
-  SECTION("not when the controller does not answer") { site.fails("squeue", no_controller); }
+  SECTION("not when squeue shows it") { site.reply("squeue", queue_line{}.text()); }
   CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
 }
 

@@ -147,14 +147,36 @@ TEST_CASE("slurm poll: a job that neither squeue nor sacct know is surely missin
   site.reply("traces", left(""));
   const auto gone = absence(site);
   CHECK(gone.confirmed);
-  CHECK(gone.never_ran);
   CHECK(site.commands["squeue"] == 1);
   CHECK(site.was_asked("sacct0"));
 }
 
-TEST_CASE("slurm poll: a missing job may have run when its claim is taken or nobody can tell",
+TEST_CASE("slurm poll: a waiting job that is lost never ran", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("PENDING", "Resources").text());
+  status(site);
+  site.reply("traces", left(""));
+  site.reply("squeue", "");
+  CHECK(absence(site).never_ran);
+}
+
+TEST_CASE("slurm poll: a missing job may have run, or may not come back, when nobody can tell",
           "[adapters][slurm]") {
   scripted_site site;
+  site.reply("traces", left(""));
+  site.reply("squeue", row("PENDING", "Resources").text());
+  SECTION("it was held") { site.reply("squeue", row("PENDING", "JobHeldUser").text()); }
+  SECTION("it ran") { site.reply("squeue", row("RUNNING").text()); }
+  SECTION("it was never seen") { site.reply("squeue", ""); }
+  if (!site.way->table["squeue"].out.empty()) status(site);
+  site.reply("squeue", "");
+  SECTION("a hold was just asked for") {
+    const control_request hold{job(), pb::JOB_CONTROL_HOLD};
+    site.reply("0", "");
+    REQUIRE(std::holds_alternative<control_done>(
+        site.port->control({&hold, 1}, scripted_site::until())[0]));
+  }
+  SECTION("it had begun to write") { site.reply("traces", left("") + "began\n"); }
   SECTION("its claim is taken") { site.reply("traces", left(token + ":41")); }
   SECTION("its directory is gone") { site.reply("traces", "{nonce} j 41\n"); }
   SECTION("the directories cannot be read") { site.fails("traces", "cd: no such directory"); }
@@ -178,8 +200,14 @@ TEST_CASE("slurm poll: one that accounting calls alive is missing only after lon
   // One that still waits in accounting, and has no claim, never ran.
   auto waiting = running_account();
   waiting.state = "PENDING";
+  site.reply("squeue", row("PENDING", "Priority").text());
+  CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  site.reply("squeue", "");
   site.reply("sacct0", waiting.text());
   site.reply("traces", left(""));
+  CHECK_FALSE(absence(site).confirmed);
+  site.now += seconds{900};
+  CHECK(absence(site).confirmed);
   CHECK(absence(site).never_ran);
   site.reply("traces", left(token + ":41"));
   CHECK_FALSE(absence(site).never_ran);
