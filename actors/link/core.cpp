@@ -414,7 +414,7 @@ void link::plan_poll(const poll_done& done, time_point now) {
   const auto pause = next_poll_after(bounds_, ended + newly, left - settling,
                                      poll_started_ - poll_started_before_);
   // A slow answer is not followed by the next question at once.
-  const auto soonest = std::max(poll_started_ + pause, now + (now - poll_started_));
+  const auto soonest = std::max(poll_started_ + pause, now + (now - poll_started_) / 4);
   next_poll_ = std::min(next_poll_, soonest);
 }
 

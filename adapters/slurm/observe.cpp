@@ -72,6 +72,7 @@ std::multimap<std::string, std::string_view> split_traces(const std::string& mar
 struct slurm_cluster::watched {
   const tracked_job* job = nullptr;
   std::optional<job_status> status;  ///< not empty: squeue shows it alive
+  bool completing = false;           ///< alive for squeue: its nodes are being cleaned up
   bool ended = false;                ///< squeue shows it ended
   bool may_return = false;
   bool strange = false;              ///< a state word that we do not know
@@ -184,6 +185,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const bool began = status.state != pb::JOB_STATE_QUEUED;
     if (began) status.started_at = row.started_at;
     if (began) job.kept->allocated = usage_of(row);
+    job.completing = row.state == "COMPLETING";
     status.reason = waiting_reason(row.reason);
     status.never_starts = !began && is_for_ever(row.reason);
     job.kept->waited = !began && !row.reason.starts_with("JobHeld");
@@ -272,7 +274,9 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
         see_in_queue(job, *row, now);
       }
     job.unseen = partial && it == by_id.end();
-    if (!job.status && !job.strange) unclear.push_back(&job);
+    // Accounting knows how a job ended before its nodes are clean again.
+    const bool ending = job.completing && asks_accounting();
+    if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
   }
   if (!unclear.empty()) ask_second_source(unclear, out.queries, until);
   out.observations.reserve(all.size());
@@ -303,6 +307,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
     const auto& ended = job->kept->ended;
     // A job that Slurm calls completed held its claim; of the others the directory knows more.
     if (accounting && ended && ended->state == pb::JOB_STATE_COMPLETED) continue;
+    if (job->completing) continue;
     job->traces_asked = true;
     look += "look " + quote(id) + " " + quote(job->job->job.str() + "/") + " " +
             quote(job->job->token.str()) + "\n";
@@ -319,7 +324,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
   }
   // Last: each of these may wait for a slow controller, and the directories must answer first.
   for (std::size_t i = 0, asked = 0; i < jobs.size() && asked < asked_controller; ++i) {
-    if (jobs[i]->ended) continue;
+    if (jobs[i]->ended || jobs[i]->completing) continue;
     ++asked;
     const auto& id = jobs[i]->job->id.str();
     made.add_section("job" + id, "scontrol show job -o " + quote(id));
@@ -449,8 +454,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (kept.last) return *kept.last;
     return missing{false, "squeue gave only a part of its answer"};
   }
-  if (job.status) {
+  // A completed job that is still being cleaned up does not return; one that failed may, requeued.
+  const bool completed = job.completing && job.accounted && job.accounted->final &&
+                         job.accounted->status.state == pb::JOB_STATE_COMPLETED;
+  if (job.status && !completed) {
     kept.last = job.status;
+    job.settling = job.completing && asks_accounting();
     return *job.status;
   }
   const auto me = job.job->token.str() + ":" + job.job->id.str();

@@ -321,8 +321,8 @@ TEST_CASE("link core: a slow answer is not followed by the next poll at once", "
   made.complete(slow.id, link::poll_done{{running(0), running(1)}, 1, 0}, start);
   const auto next = orders<link::poll_order>(made.tick(start + seconds{10})).at(0);
   made.complete(next.id, link::poll_done{{over, running(1)}, 1, 0}, start + seconds{14});
-  REQUIRE(orders<link::poll_order>(made.tick(start + milliseconds{17'900})).empty());
-  REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{18})).empty());
+  REQUIRE(orders<link::poll_order>(made.tick(start + milliseconds{14'900})).empty());
+  REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{15})).empty());
 }
 
 TEST_CASE("link core: queries stay below their bound", "[actors][link]") {

@@ -112,8 +112,6 @@ TEST_CASE("slurm poll: a row tells the state, the reason and the times", "[adapt
   CHECK_FALSE(is_set(seen.finished_at));
   CHECK(seen.reason.empty());
   CHECK_FALSE(seen.usage);
-  site.reply("squeue", row("COMPLETING").text());
-  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
   site.reply("squeue", row("CONFIGURING").text());
   CHECK(status(site).state == pb::JOB_STATE_STARTING);
   site.reply("squeue", row("SUSPENDED").text());
@@ -149,6 +147,24 @@ TEST_CASE("slurm poll: a job that neither squeue nor sacct know is surely missin
   CHECK(gone.confirmed);
   CHECK(site.commands["squeue"] == 1);
   CHECK(site.was_asked("sacct0"));
+}
+
+TEST_CASE("slurm poll: a completed job is over before its nodes are clean again",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("COMPLETING").text());
+  SECTION("accounting has it") {
+    site.reply("sacct0", account("COMPLETED").text());
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    CHECK(end.usage->wall_clock_seconds() == 500);
+    CHECK_FALSE(site.was_asked("traces"));
+    return;
+  }
+  SECTION("accounting is late") { site.reply("sacct0", running_account().text()); }
+  SECTION("accounting is down") { site.fails("sacct0", no_database); }
+  SECTION("one that failed may be requeued") { site.reply("sacct0", account("NODE_FAIL").text()); }
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
 }
 
 TEST_CASE("slurm poll: a waiting job that is lost never ran", "[adapters][slurm]") {
