@@ -75,6 +75,7 @@ class slurm_cluster {
     std::string state;  ///< of the last record
     job_status status;  ///< with usage
     bool final = false;
+    bool steps_open = false;  ///< some of its steps have not ended: their use is not there yet
   };
   struct watched;  // one job in the course of an observation
 

@@ -390,6 +390,8 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
   for (const auto& row : rows.rows) {
     if (!row.step.empty()) {
       if (now == nullptr) continue;
+      const auto step = parse_state(row.state);
+      now->steps_open = now->steps_open || !step || !terminal(step->state);
       auto& usage = *now->status.usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
@@ -455,7 +457,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     return missing{false, "squeue gave only a part of its answer"};
   }
   // A completed job that is still being cleaned up does not return; one that failed may, requeued.
+  // Its use is whole when all its steps have ended.
   const bool completed = job.completing && job.accounted && job.accounted->final &&
+                         !job.accounted->steps_open &&
                          job.accounted->status.state == pb::JOB_STATE_COMPLETED;
   if (job.status && !completed) {
     kept.last = job.status;
