@@ -84,8 +84,8 @@ class slurm_verdict(verdict):
         if super().may_release(job):
             return True
         status, body = self.load.call("GET", "/api/v1/hpc/jobs/" + job.id)
-        held = (status == 200 and body["state"] == "suspended" and
-                self.site.disturber.counts["slurmctld killed"] > 0)
+        held = (status == 200 and self.site.disturber.counts["slurmctld killed"] > 0 and
+                (body["state"] == "suspended" or "JobHeld" in body.get("reason", "")))
         self.counts["released"] += held
         return held
 
