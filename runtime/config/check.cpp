@@ -11,6 +11,8 @@ namespace {
 
 // --- settling -----------------------------------------------------------------------------------
 
+constexpr milliseconds poll_interval_min_least{50};
+
 struct scheduler_keys {
   std::string section;
   std::string poll_key;
@@ -46,7 +48,8 @@ void settle_cluster(cluster_config& c, const std::string& path, const loading& s
                          state.given("hpc.job_service.job_poll_interval");
     c.poll_interval = general ? state.draft.value.hpc.job_service.job_poll_interval : keys.poll;
   }
-  if (!state.given(path + ".link.poll_interval_min")) c.poll_interval_min = c.poll_interval / 4;
+  if (!state.given(path + ".link.poll_interval_min"))
+    c.poll_interval_min = std::max(c.poll_interval / 4, poll_interval_min_least);
   if (!state.given(path + ".link.connection_timeout")) c.connection_timeout = keys.timeout;
   if (!state.given(path + ".retry.max_retries") && !state.given("hpc.retry.max_retries") &&
       state.given(own + "max_retries")) {

@@ -228,6 +228,7 @@ class slurm_ends(slurm_case):
         s = self.site
         s.counted("denied", "exit 9")
         first = s.slurm_id("denied")
+        self.says("denied", "BeginTime")
         s.lanes["denied"].order("squeue empty", "sacct empty")
         self.says("denied", f"the scheduler lost {first} before it started",
                   "looking it up by token")
