@@ -214,19 +214,11 @@ std::optional<job_record> read_job(std::string_view text) {
 
 template <class Row, class Read>
 table<Row> read_records(std::string_view text, std::string_view key, const Read& read) {
-  table<Row> found;
-  const auto damage = [&](std::string_view record) { count_damage(found, record); };
-  for_each_shown(
-      text, key,
-      [&](std::string_view record) {
-        if (auto row = read(record)) {
-          found.rows.push_back(std::move(*row));
-        } else {
-          damage(record);
-        }
+  return collect_rows<Row>(
+      [&](const auto& complete, const auto& damaged) {
+        for_each_shown(text, key, complete, damaged);
       },
-      damage);
-  return found;
+      read);
 }
 
 /// "10 sec"

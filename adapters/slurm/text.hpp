@@ -72,13 +72,13 @@ void for_each_record(std::string_view text, const record_shape& shape,
 /// limit of 20 characters off the column.
 std::string columns_of(std::span<const std::string_view> names);
 
-/// All records as rows; what `read` cannot read is counted as damaged.
-template <class Row, class Read>
-table<Row> read_table(std::string_view text, const record_shape& shape, Read read) {
+/// The records that `records(complete, damaged)` gives as rows; what `read` cannot read is counted
+/// as damaged.
+template <class Row, class Records, class Read>
+table<Row> collect_rows(Records records, const Read& read) {
   table<Row> found;
   const auto damage = [&](std::string_view record) { count_damage(found, record); };
-  for_each_record(
-      text, shape,
+  records(
       [&](std::string_view record) {
         if (auto row = read(record)) {
           found.rows.push_back(std::move(*row));
@@ -88,6 +88,15 @@ table<Row> read_table(std::string_view text, const record_shape& shape, Read rea
       },
       damage);
   return found;
+}
+
+template <class Row, class Read>
+table<Row> read_table(std::string_view text, const record_shape& shape, const Read& read) {
+  return collect_rows<Row>(
+      [&](const auto& complete, const auto& damaged) {
+        for_each_record(text, shape, complete, damaged);
+      },
+      read);
 }
 
 }  // namespace ved::adapters::slurm
