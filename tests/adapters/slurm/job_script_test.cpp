@@ -7,8 +7,8 @@
 #include <limits>
 
 #include "adapters/process/transport.hpp"
-#include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/shell.hpp"
+#include "adapters/slurm/traces.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;

@@ -1,6 +1,5 @@
 #include <catch2/catch.hpp>
 
-#include "adapters/slurm/cluster_state.hpp"
 #include "tests/adapters/slurm/scripted_site.hpp"
 
 using namespace ved;
@@ -572,26 +571,4 @@ TEST_CASE("slurm poll: a job that could make no claim says so", "[adapters][slur
   const auto seen = status(site);
   CHECK(seen.state == pb::JOB_STATE_FAILED);
   CHECK(contains(seen.reason, "could not make its claim"));
-}
-
-TEST_CASE("slurm poll: a record that was cut says only what its whole lines say",
-          "[adapters][slurm]") {
-  using adapters::slurm::parse_end;
-  const std::string whole =
-      "claim " + token + ":41\nat 1799999600\nexit 12\nstep a b\n0m0.01s 0m0.02s\n2m3.5s 0m0.5s\n";
-  const auto all = parse_end(whole);
-  CHECK(all.claim == token + ":41");
-  CHECK(all.exit_code == 12);
-  CHECK(all.step == "a b");
-  CHECK(all.cpu_time == microseconds{124'000'000});
-  for (std::size_t length = 0; length < whole.size(); ++length) {
-    const auto cut = parse_end(whole.substr(0, length));
-    CHECK((!cut.exit_code || cut.exit_code == 12));
-    CHECK((cut.step.empty() || cut.step == "a b"));
-    CHECK((cut.claim.empty() || cut.claim == all.claim));
-    CHECK_FALSE(cut.cpu_time);
-  }
-  CHECK_FALSE(parse_end("exit -1\n").ended);
-  CHECK_FALSE(parse_end("exit \n").ended);
-  CHECK_FALSE(parse_end("").ended);
 }

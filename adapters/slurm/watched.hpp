@@ -1,0 +1,38 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "adapters/slurm/cluster_state.hpp"
+#include "adapters/slurm/traces.hpp"
+
+/// Private to the poll: observe.cpp asks, accounts.cpp reads sacct, conclude.cpp judges.
+namespace ved::adapters::slurm {
+
+/// One job in the course of an observation.
+struct slurm_cluster::watched {
+  const tracked_job* job = nullptr;
+  std::optional<job_status> status;  ///< not empty: squeue shows it alive
+  bool completing = false;           ///< alive for squeue: its nodes are being cleaned up
+  bool ended = false;                ///< squeue shows it ended
+  bool may_return = false;
+  bool strange = false;              ///< a state word that we do not know
+  bool unseen = false;               ///< not in an answer that may lack rows
+  std::string word;                  ///< Slurm's
+  memory* kept = nullptr;
+  std::optional<account> accounted;
+  bool accounts_answer = false;
+  bool traces_asked = false;
+  bool traces_answer = false;
+  traces left;
+  bool controller_denies = false;    ///< scontrol does not know the id either
+  bool settling = false;             ///< it has ended, and accounting does not tell yet
+};
+
+bool terminal(pb::JobState state);
+
+/// Why it ended, in words.
+std::string ending_reason(const std::string& state, const std::string& reason,
+                          const exit_status& exit, pb::JobState as);
+
+}  // namespace ved::adapters::slurm
