@@ -7,25 +7,18 @@
 
 namespace ved::adapters::slurm {
 
-std::string slurm_cluster::sacct_command(const std::string& selection) const {
-  std::string fields;
-  {
-    const std::lock_guard lock(mutex_);
-    for (const auto& field : fields_) fields += (fields.empty() ? "" : ",") + field;
-  }
+std::string slurm_cluster::sacct_command(const std::string& selection,
+                                         const std::vector<std::string>& fields) const {
+  std::string names;
+  for (const auto& field : fields) names += (names.empty() ? "" : ",") + field;
   return "sacct --noheader --parsable2 --noconvert --duplicates --delimiter=" +
          quote(std::string(1, column_end)) + " --user=\"$(id -un)\" " + selection +
-         " --format=" + quote(fields);
+         " --format=" + quote(names);
 }
 
 /// Sums up what accounting has of each job: one record per time that it was started.
 void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from,
-                                  bool whole) const {
-  std::vector<std::string> fields;
-  {
-    const std::lock_guard lock(mutex_);
-    fields = fields_;
-  }
+                                  const std::vector<std::string>& fields, bool whole) const {
   const auto rows = parse_sacct(from.out, fields);
   // Half an answer is none: a requeue's last record may be what is missing.
   if (rows.damaged > 0) return;
@@ -65,6 +58,12 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     }
     now = &*job.accounted;
     add_record(*now, row);
+  }
+  for (auto* job : jobs) {
+    if (!job->accounted || !job->held) continue;
+    auto& usage = *job->accounted->status.usage;
+    usage.set_gpus(job->held->gpus());
+    usage.set_memory_bytes_allocated(job->held->memory_bytes_allocated());
   }
 }
 

@@ -75,13 +75,15 @@ class slurm_cluster {
   std::string guard(std::span<const control_request> requests) const;
 
   std::string squeue_command() const;
-  std::string sacct_command(const std::string& selection) const;
+  std::string sacct_command(const std::string& selection,
+                            const std::vector<std::string>& fields) const;
   /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   bool is_ours(const tracked_job& job, const queue_row& row) const;
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   void ask_second_source(const std::vector<watched*>& jobs, int& queries, deadline until);
-  void read_accounts(const std::vector<watched*>& jobs, const section& from, bool whole) const;
+  void read_accounts(const std::vector<watched*>& jobs, const section& from,
+                     const std::vector<std::string>& fields, bool whole) const;
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;

@@ -33,7 +33,8 @@ find_outcome slurm_cluster::judge_waiting(const std::string& token, const schedu
 }
 
 std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, deadline until) {
-  const auto fields = asks_accounting() ? learn_fields(until) : std::vector<std::string>{};
+  const auto fields = asks_accounting() ? without_allocation(learn_fields(until))
+                                        : std::vector<std::string>{};
   const bool accounting = !fields.empty();
   bool renames = false;
   {
@@ -49,8 +50,9 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
     // A date is what sacct of every version reads; the zone of the login node hardly matters.
     const auto since = to_rfc3339(options_.clock() - search_back).substr(0, 10);
     // Where a plugin renames jobs, the whole submission line is what still names the token.
-    made.add_section("sacct", sacct_command("-X -S " + since +
-                                            (renames ? "" : " --name=" + quote(names))));
+    made.add_section("sacct", sacct_command(
+                                "-X -S " + since + (renames ? "" : " --name=" + quote(names)),
+                                fields));
     count("sacct");
   }
   // A job that started left its output file, whatever Slurm remembers of it.

@@ -79,6 +79,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (began) status.started_at = row.started_at;
     if (began) job.kept->allocated = usage_of(row);
     job.completing = row.state == "COMPLETING";
+    if (job.completing && !row.node_list.empty()) job.held = usage_of(row);
     status.reason = waiting_reason(row.reason);
     status.never_starts = !began && is_for_ever(row.reason);
     job.kept->waited = !began && !row.reason.starts_with("JobHeld");
@@ -95,6 +96,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   status.usage = usage_of(row);
+  // One that ended without nodes is shown with what it asked for.
+  if (!row.node_list.empty()) job.held = status.usage;
   job.kept->ended = status;
 }
 
@@ -183,7 +186,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
 /// Asks accounting, and where that does not tell, the jobs' own directories.
 void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& queries,
                                       deadline until) {
-  const bool accounting = asks_accounting() && !learn_fields(until).empty();
+  auto fields = asks_accounting() ? learn_fields(until) : std::vector<std::string>{};
+  const bool accounting = !fields.empty();
+  if (std::all_of(jobs.begin(), jobs.end(), [](const auto* one) { return one->held.has_value(); }))
+    fields = without_allocation(std::move(fields));
   auto made = begin();
   int parts = 0;
   if (accounting)
@@ -191,7 +197,8 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
       std::string ids;
       for (std::size_t i = from; i < std::min(jobs.size(), from + ids_max); ++i)
         ids += (i == from ? "" : ",") + jobs[i]->job->id.str();
-      made.add_section("sacct" + std::to_string(parts), sacct_command("-j " + quote(ids)));
+      made.add_section("sacct" + std::to_string(parts),
+                       sacct_command("-j " + quote(ids), fields));
     }
   std::string look;
   std::size_t asked_controller = 0;
@@ -239,7 +246,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
     const auto ends = std::min(jobs.size(), begins + ids_max);
     const std::vector<watched*> asked(jobs.begin() + static_cast<std::ptrdiff_t>(begins),
                                       jobs.begin() + static_cast<std::ptrdiff_t>(ends));
-    read_accounts(asked, from, whole);
+    read_accounts(asked, from, fields, whole);
   }
   const auto& traces_text = got.of("traces");
   const bool traces_answer = traces_text.complete && traces_text.exit_code == 0;

@@ -9,9 +9,10 @@ namespace {
 
 /// The id stands at both ends, so that a cut or spilled row does not pass for a whole one.
 constexpr std::string_view id_field = "JobIDRaw";
+constexpr std::string_view allocation_field = "AllocTRES";
 constexpr std::string_view wanted[] = {id_field,    "State",      "ExitCode",  "Submit", "Start",
                                        "End",       "ElapsedRaw", "Suspended", "NNodes", "NCPUS",
-                                       "AllocTRES", "TotalCPU",   "MaxRSS",    "Reason", "NodeList",
+                                       allocation_field, "TotalCPU",   "MaxRSS",    "Reason", "NodeList",
                                        "JobName",   "SubmitLine", id_field};
 
 /// "123", "123.batch", "123.0"; with `step` empty for the job itself.
@@ -55,7 +56,7 @@ class row_reader {
     const auto suspended = length("Suspended");
     const auto nodes = parse_small_count(or_zero("NNodes"));
     const auto cpus = parse_small_count(or_zero("NCPUS"));
-    const auto allocated = parse_tres(cell("AllocTRES"));
+    const auto allocated = parse_tres(cell(allocation_field));
     if (!is_state_text(row.state) || !submitted || !started || !ended || !elapsed || !suspended ||
         !nodes || !cpus || !allocated) {
       return std::nullopt;
@@ -153,6 +154,11 @@ std::vector<std::string> sacct_fields(std::string_view helpformat) {
       fields.emplace_back(field);
     }
   }
+  return fields;
+}
+
+std::vector<std::string> without_allocation(std::vector<std::string> fields) {
+  std::erase(fields, allocation_field);
   return fields;
 }
 

@@ -67,6 +67,10 @@ table<queue_row> parse_squeue(std::string_view text,
 /// a hard error of sacct. Free text comes late, and the id again at the end, by which a cut row
 /// shows.
 std::vector<std::string> sacct_fields(std::string_view helpformat);
+/// Without what was allocated. sacct asks slurmdbd a second time for the names of the TRES in it:
+/// with Slurm 22.05 that doubles the 90 ms that it takes (each question waits for delayed
+/// acknowledgements of TCP, twice).
+std::vector<std::string> without_allocation(std::vector<std::string> fields);
 
 /// One row: of a job (`step` empty) or one of its steps ("batch", "extern", "0").
 struct account_row {

@@ -19,6 +19,8 @@ struct slurm_cluster::watched {
   bool strange = false;              ///< a state word that we do not know
   bool unseen = false;               ///< not in an answer that may lack rows
   std::string word;                  ///< Slurm's
+  /// It ended on its nodes, and squeue shows what it held of them: accounting is not asked for that.
+  std::optional<pb::JobUsage> held;
   memory* kept = nullptr;
   std::optional<account> accounted;
   bool accounts_answer = false;

@@ -303,6 +303,68 @@ TEST_CASE("slurm poll: the end of a job comes from accounting, with what it used
   CHECK(end.usage->memory_bytes_allocated() == std::int64_t{16} << 30);
 }
 
+TEST_CASE("slurm poll: accounting is asked for an allocation only where squeue did not show it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = ended_row("COMPLETED");
+  shown.allocated = "cpu=8,mem=4G,node=2,billing=8,gres/gpu=1";
+  auto told = account("COMPLETED");
+  const auto asked = [&] { return contains(site.way->programs.back(), "AllocTRES"); };
+  SECTION("it ended, and its row is still there") {
+    site.reply("squeue", shown.text());
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK_FALSE(asked());
+    CHECK(end.usage->gpus() == 1);
+    CHECK(end.usage->memory_bytes_allocated() == std::int64_t{4} << 30);
+    CHECK(end.usage->cpu_cores() == 8);
+  }
+  SECTION("its nodes are being cleaned up") {
+    shown.state = "COMPLETING";
+    site.reply("squeue", shown.text());
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    CHECK_FALSE(asked());
+    CHECK(end.usage->gpus() == 1);
+  }
+  SECTION("its row is gone") {
+    site.reply("squeue", row("RUNNING").text());
+    (void)status(site);
+    site.reply("squeue", "");
+    told.allocated = "billing=8,cpu=8,gres/gpu=4,mem=32G,node=2";
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK(asked());
+    CHECK(end.usage->gpus() == 4);
+    CHECK(end.usage->memory_bytes_allocated() == std::int64_t{32} << 30);
+  }
+  SECTION("it ended without nodes: squeue shows what it asked for") {
+    shown.state = "CANCELLED";
+    shown.nodes = "";
+    site.reply("squeue", shown.text());
+    told.state = "CANCELLED by 0";
+    told.allocated = "";
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK(asked());
+    CHECK(end.usage->gpus() == 0);
+    CHECK(end.usage->memory_bytes_allocated() == 0);
+  }
+  SECTION("one of each in a poll") {
+    site.reply("squeue", shown.text());
+    auto gone = told;
+    gone.id = "42";
+    site.reply("sacct0", told.text() + gone.text());
+    const std::vector<tracked_job> both{job("41"), job("42")};
+    const auto seen = site.port->observe(both, scripted_site::until());
+    REQUIRE(seen);
+    CHECK(asked());
+    CHECK(std::get<job_status>(seen->observations[0]).usage->gpus() == 1);
+    CHECK(std::get<job_status>(seen->observations[1]).usage->gpus() == 2);
+  }
+}
+
 TEST_CASE("slurm poll: an ended job is running until accounting has it, but not for ever",
           "[adapters][slurm]") {
   scripted_site site;

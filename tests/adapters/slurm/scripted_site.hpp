@@ -12,6 +12,9 @@
 
 namespace ved::tests {
 
+/// Begins a cell of `scripted_reply::out` that is left out when the program does not ask for it.
+inline const std::string allocation_mark = "{AllocTRES}";
+
 /// What one command of a program prints. "{nonce}" in `out` is the program's own.
 struct scripted_reply {
   int exit_code = 0;
@@ -45,6 +48,11 @@ class scripted_transport : public adapters::transport {
       for (auto at = reply.out.find("{nonce}"); at != std::string::npos;
            at = reply.out.find("{nonce}"))
         reply.out.replace(at, 7, nonce_);
+      const bool allocations = what.input.find("AllocTRES") != std::string::npos;
+      for (auto at = reply.out.find(allocation_mark); at != std::string::npos;
+           at = reply.out.find(allocation_mark))
+        reply.out.erase(at, allocations ? allocation_mark.size()
+                                        : reply.out.find(adapters::slurm::column_end, at) + 1 - at);
       if (reply.skipped) {
         out += nonce_ + " s " + name + "\n";
         continue;
@@ -117,12 +125,14 @@ struct queue_line {
   std::string name = "veaaaaaaaaaaaa";
   std::string comment = "(null)";
   std::string path = "/home/x/slurm-41.out";
+  std::string allocated = "cpu=8,mem=16G,node=2,billing=8,gres/gpu=2";
+  std::string nodes = "n[1-2]";
 
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
                    "|1799998000|" + started + "|" + ended +
-                   "|2|8|cpu=8,mem=16G,node=2,billing=8,gres/gpu=2|n[1-2]|" + name + "|" + comment +
-                   "|" + path + "|\n");
+                   "|2|8|" + allocated + "|" + nodes + "|" + name + "|" + comment + "|" + path +
+                   "|\n");
   }
 };
 
@@ -139,11 +149,12 @@ struct account_line {
   std::string memory = "";
   std::string name = "veaaaaaaaaaaaa";
   std::string submit_line = "sbatch --parsable";
+  std::string allocated = "billing=8,cpu=8,gres/gpu=2,mem=16G,node=2";
 
   std::string text() const {
     return columns(id + "|" + state + "|" + exit + "|1799998000|" + started + "|" + ended + "|" +
                    std::to_string(elapsed_seconds) + "|" + suspended +
-                   "|2|8|billing=8,cpu=8,gres/gpu=2,mem=16G,node=2|" + cpu_time + "|" + memory +
+                   "|2|8|" + allocation_mark + allocated + "|" + cpu_time + "|" + memory +
                    "|None|n[1-2]|" + name + "|" + submit_line + "|" + id + "\n");
   }
 };
