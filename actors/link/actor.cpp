@@ -33,6 +33,7 @@ class runner : public std::enable_shared_from_this<runner> {
   void pump() {
     self_->state.pumped = false;
     deliver(self_->state.core->tick(deps_.clock()));
+    wake_for_poll();
   }
 
   void complete(const link_completion& done) {
@@ -67,6 +68,17 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
  private:
+  /// A poll that is planned for before the next tick does not wait for it.
+  void wake_for_poll() {
+    auto& state = self_->state;
+    const auto due = state.core->next_poll_at();
+    if (!due || *due == state.poll_wake_at) return;
+    const auto wait = *due - deps_.clock();
+    if (wait <= microseconds{0} || wait >= tick_interval) return;
+    state.poll_wake_at = *due;
+    self_->delayed_send(self_, wait, pump_atom::value);
+  }
+
   std::string stream() const { return "cluster/" + deps_.cluster.str(); }
 
   static void add_inventory(pb::Cluster& out, const adapters::inventory& in) {

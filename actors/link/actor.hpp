@@ -32,6 +32,7 @@ class link_state {
   std::unique_ptr<core::link::link> core;
   report_sink sink;
   bool pumped = false;
+  time_point poll_wake_at;  ///< a message will come then
   std::uint64_t stream_version = 0;
   bool appending = false;
   std::deque<core::link::breaker_change> to_record;

@@ -190,6 +190,11 @@ class link {
   outputs complete(order_id id, completion what, time_point now);
 
   status view() const;
+  /// When `tick` may start the next poll; none while one runs or nothing is followed.
+  std::optional<time_point> next_poll_at() const {
+    if (polling_ || followed_.empty()) return std::nullopt;
+    return next_poll_;
+  }
   time_point last_poll_at() const { return last_poll_at_; }
   microseconds last_poll_took() const { return last_poll_took_; }
 
