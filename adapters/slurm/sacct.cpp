@@ -10,10 +10,10 @@ namespace {
 /// The id stands at both ends, so that a cut or spilled row does not pass for a whole one.
 constexpr std::string_view id_field = "JobIDRaw";
 constexpr std::string_view allocation_field = "AllocTRES";
-constexpr std::string_view wanted[] = {id_field,    "State",      "ExitCode",  "Submit", "Start",
-                                       "End",       "ElapsedRaw", "Suspended", "NNodes", "NCPUS",
-                                       allocation_field, "TotalCPU",   "MaxRSS",    "Reason", "NodeList",
-                                       "JobName",   "SubmitLine", id_field};
+constexpr std::string_view wanted[] = {
+    id_field,     "State",     "ExitCode", "Submit",  "Start",          "End",
+    "ElapsedRaw", "Suspended", "NNodes",   "NCPUS",   allocation_field, "TotalCPU",
+    "MaxRSS",     "Reason",    "NodeList", "JobName", "SubmitLine",     id_field};
 
 /// "123", "123.batch", "123.0"; with `step` empty for the job itself.
 struct row_id {

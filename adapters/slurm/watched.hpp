@@ -19,7 +19,7 @@ struct slurm_cluster::watched {
   bool strange = false;              ///< a state word that we do not know
   bool unseen = false;               ///< not in an answer that may lack rows
   std::string word;                  ///< Slurm's
-  /// It ended on its nodes, and squeue shows what it held of them: accounting is not asked for that.
+  /// It ended on its nodes, and squeue shows what it held: accounting is not asked for that.
   std::optional<pb::JobUsage> held;
   memory* kept = nullptr;
   std::optional<account> accounted;

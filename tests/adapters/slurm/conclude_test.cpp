@@ -1,0 +1,362 @@
+#include "tests/adapters/slurm/poll.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::tests::poll;
+using namespace ved::adapters;
+
+TEST_CASE("slurm poll: the end of a job comes from accounting, with what it used",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 7).text());
+  auto batch = account("FAILED", "7:0");
+  batch.id = "41.batch";
+  batch.memory = "8192";
+  batch.name = "batch";
+  site.reply("sacct0", account("FAILED", "7:0").text() + batch.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 7);
+  CHECK(end.finished_at == from_us(1'799'999'500'000'000));
+  CHECK(contains(end.reason, "exit code 7"));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 500);
+  CHECK(end.usage->cpu_time_us() == 10'500'000);
+  CHECK(end.usage->memory_bytes_max() == 8'192);
+  CHECK(end.usage->cpu_cores() == 8);
+  CHECK(end.usage->gpus() == 2);
+  CHECK(end.usage->nodes_used() == 2);
+  CHECK(end.usage->memory_bytes_allocated() == std::int64_t{16} << 30);
+}
+
+TEST_CASE("slurm poll: accounting is asked for an allocation only where squeue did not show it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = ended_row("COMPLETED");
+  shown.allocated = "cpu=8,mem=4G,node=2,billing=8,gres/gpu=1";
+  auto told = account("COMPLETED");
+  const auto asked = [&] { return contains(site.way->programs.back(), "AllocTRES"); };
+  SECTION("it ended, and its row is still there") {
+    site.reply("squeue", shown.text());
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK_FALSE(asked());
+    CHECK(end.usage->gpus() == 1);
+    CHECK(end.usage->memory_bytes_allocated() == std::int64_t{4} << 30);
+    CHECK(end.usage->cpu_cores() == 8);
+  }
+  SECTION("its nodes are being cleaned up") {
+    shown.state = "COMPLETING";
+    site.reply("squeue", shown.text());
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    CHECK_FALSE(asked());
+    CHECK(end.usage->gpus() == 1);
+  }
+  SECTION("its row is gone") {
+    site.reply("squeue", row("RUNNING").text());
+    (void)status(site);
+    site.reply("squeue", "");
+    told.allocated = "billing=8,cpu=8,gres/gpu=4,mem=32G,node=2";
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK(asked());
+    CHECK(end.usage->gpus() == 4);
+    CHECK(end.usage->memory_bytes_allocated() == std::int64_t{32} << 30);
+  }
+  SECTION("it ended without nodes: squeue shows what it asked for") {
+    shown.state = "CANCELLED";
+    shown.nodes = "";
+    site.reply("squeue", shown.text());
+    told.state = "CANCELLED by 0";
+    told.allocated = "";
+    site.reply("sacct0", told.text());
+    const auto end = status(site);
+    CHECK(asked());
+    CHECK(end.usage->gpus() == 0);
+    CHECK(end.usage->memory_bytes_allocated() == 0);
+  }
+  SECTION("one of each in a poll") {
+    site.reply("squeue", shown.text());
+    auto gone = told;
+    gone.id = "42";
+    site.reply("sacct0", told.text() + gone.text());
+    const std::vector<tracked_job> both{job("41"), job("42")};
+    const auto seen = site.port->observe(both, scripted_site::until());
+    REQUIRE(seen);
+    CHECK(asked());
+    CHECK(std::get<job_status>(seen->observations[0]).usage->gpus() == 1);
+    CHECK(std::get<job_status>(seen->observations[1]).usage->gpus() == 2);
+  }
+}
+
+TEST_CASE("slurm poll: an ended job is running until accounting has it, but not for ever",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", ended_row("COMPLETED").text());
+  SECTION("accounting has nothing yet") {}
+  SECTION("accounting has its start") { site.reply("sacct0", running_account().text()); }
+  SECTION("accounting has an end without its time") {
+    auto early = account("FAILED");
+    early.ended = "Unknown";
+    site.reply("sacct0", early.text());
+  }
+  SECTION("accounting is down") { site.fails("sacct0", no_database); }
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.now += milliseconds{14'999};
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.now += milliseconds{1};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  CHECK(contains(end.reason, "accounting has no final record"));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 500);
+  CHECK(end.usage->cpu_cores() == 8);
+}
+
+TEST_CASE("slurm poll: squeue's word of an end outlives its row", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 9).text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", "");
+  site.now += seconds{15};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 9);
+}
+
+TEST_CASE("slurm poll: without accounting squeue's word counts at once", "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", ended_row("FAILED", 9).text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 9);
+  site.way->asked.clear();
+  (void)status(site);
+  CHECK_FALSE(site.was_asked("sacct0"));
+}
+
+TEST_CASE("slurm poll: without accounting a job that left squeue tells its end itself",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("traces", left(token + ":41", "exit 0\n0m0.01s 0m0.02s\n0m1.50s 0m0.25s\n"));
+  auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  CHECK(end.finished_at == from_us(1'799'999'600'000'000));
+  site.reply("traces", left(token + ":41", "exit 3\nstep build\n"));
+  end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 3);
+  CHECK(contains(end.reason, "in step build"));
+  site.reply("traces", left(token + ":41", "exit 137\n"));
+  end = status(site);
+  CHECK(end.exit_signal == 9);
+  CHECK(end.exit_code == 0);
+}
+
+TEST_CASE("slurm poll: without accounting the controller itself must deny a job",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("traces", left(token + ":41"));
+  // The first poll learns that there is no accounting.
+  CHECK_FALSE(absence(site).confirmed);
+  site.fails("job41", no_controller);
+  CHECK_FALSE(absence(site).confirmed);
+  site.fails("job41", no_such_job);
+  CHECK(absence(site).confirmed);
+  CHECK(site.commands["scontrol"] == 2);
+  // The job's directory cannot be read: there may be an end record.
+  site.fails("traces", "cd: /jobs: not there\n", 2);
+  CHECK_FALSE(absence(site).confirmed);
+}
+
+TEST_CASE("slurm poll: a copy that lost the claim names the one that runs", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 73).text());
+  SECTION("by its own record, before accounting has anything") {
+    site.reply("traces", left("vebbbbbbbbbbbb:40", "lost vebbbbbbbbbbbb:40\n"));
+  }
+  SECTION("by its exit code and the claim, where the record could not be written") {
+    site.reply("sacct0", account("FAILED", "73:0").text());
+    site.reply("traces", left("vebbbbbbbbbbbb:40"));
+  }
+  SECTION("of the same submission") {
+    site.reply("traces", left(token + ":40", "lost " + token + ":40\n"));
+    const auto end = status(site);
+    REQUIRE(end.lost_claim_to);
+    CHECK(end.lost_claim_to->str() == token);
+    return;
+  }
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  REQUIRE(end.lost_claim_to);
+  CHECK(end.lost_claim_to->str() == "vebbbbbbbbbbbb");
+  CHECK_FALSE(end.usage);
+}
+
+TEST_CASE("slurm poll: a job may end with the code of a lost claim", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 73).text());
+  site.reply("sacct0", account("FAILED", "73:0").text());
+  site.reply("traces", left(token + ":41", "exit 73\n"));
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 73);
+  CHECK_FALSE(end.lost_claim_to);
+  CHECK(end.usage);
+}
+
+TEST_CASE("slurm poll: a job whose claim the cancel took was cancelled", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 73).text());
+  site.reply("traces", left("cancelled:" + token, "lost cancelled:" + token + "\n"));
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  CHECK_FALSE(end.lost_claim_to);
+}
+
+TEST_CASE("slurm poll: a job whose own record contradicts accounting says so",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("CANCELLED").text());
+  site.reply("sacct0", account("CANCELLED by 0").text());
+  SECTION("it had ended by itself") {
+    site.reply("traces", left(token + ":41", "exit 7\n"));
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_CANCELLED);
+    CHECK(contains(end.reason, "its own record says exit code 7"));
+  }
+  SECTION("by the same signal") {
+    site.reply("sacct0", account("CANCELLED by 0", "0:15").text());
+    site.reply("traces", left(token + ":41", "exit 143\n"));
+    CHECK_FALSE(contains(status(site).reason, "its own record"));
+  }
+}
+
+TEST_CASE("slurm poll: a requeued job's runs are summed up", "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("REQUEUED");
+  first.elapsed_seconds = 100;
+  first.cpu_time = "00:20.000";
+  auto first_batch = account("CANCELLED", "0:15");
+  first_batch.id = "41.batch";
+  first_batch.memory = "9000";
+  auto second = account("COMPLETED");
+  second.elapsed_seconds = 60;
+  second.suspended = "00:00:10";
+  second.cpu_time = "00:05.000";
+  auto second_batch = account("COMPLETED");
+  second_batch.id = "41.batch";
+  second_batch.memory = "4000";
+  SECTION("while only the first run is there it is alive") {
+    site.reply("sacct0", first.text() + first_batch.text());
+    CHECK_FALSE(absence(site).confirmed);
+  }
+  site.reply("sacct0",
+             first.text() + first_batch.text() + second.text() + second_batch.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 150);
+  CHECK(end.usage->cpu_time_us() == 25'000'000);
+  CHECK(end.usage->memory_bytes_max() == 9'000);
+}
+
+TEST_CASE("slurm poll: an end that a requeue may undo counts after a while",
+          "[adapters][slurm]") {
+  for (const std::string word : {"NODE_FAIL", "PREEMPTED"}) {
+    scripted_site site;
+    site.reply("squeue", ended_row(word).text());
+    site.reply("sacct0", account(word).text());
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    site.now += milliseconds{4'999};
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    SECTION(word + ": it comes back") {
+      site.reply("squeue", row("PENDING", "BeginTime").text());
+      CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+      site.now += seconds{60};
+      site.reply("squeue", ended_row(word).text());
+      CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    }
+    SECTION(word + ": it stays") {
+      site.now += milliseconds{1};
+      const auto end = status(site);
+      CHECK(end.state == pb::JOB_STATE_FAILED);
+      CHECK(contains(end.reason, word));
+    }
+  }
+}
+
+TEST_CASE("slurm poll: a state that is not known changes nothing", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("FROBNICATING").text());
+  const auto unknown = absence(site);
+  CHECK_FALSE(unknown.confirmed);
+  CHECK(contains(unknown.reason, "FROBNICATING"));
+  site.reply("squeue", row("SUSPENDED").text());
+  CHECK(status(site).state == pb::JOB_STATE_SUSPENDED);
+  site.reply("squeue", row("FROBNICATING").text());
+  CHECK(status(site).state == pb::JOB_STATE_SUSPENDED);
+  CHECK_FALSE(site.was_asked("sacct0"));
+}
+
+TEST_CASE("slurm poll: a damaged line does not hide the good ones", "[adapters][slurm]") {
+  scripted_site site;
+  auto other = row("RUNNING");
+  other.id = "42";
+  other.name = "vebbbbbbbbbbbb";
+  const std::vector<tracked_job> both{job(), job("42", "vebbbbbbbbbbbb")};
+  const auto poll = [&] {
+    const auto seen = site.port->observe(both, scripted_site::until());
+    REQUIRE(seen);
+    REQUIRE(seen->observations.size() == 2);
+    return seen->observations;
+  };
+  const auto cut = other.text().substr(0, 12) + "\n";
+  site.reply("squeue", cut + row("RUNNING").text());
+  auto seen = poll();
+  REQUIRE(std::holds_alternative<job_status>(seen[0]));
+  REQUIRE(std::holds_alternative<missing>(seen[1]));
+  CHECK_FALSE(std::get<missing>(seen[1]).confirmed);
+  // Accounting may tell its end, but that neither knows it is no absence.
+  CHECK(site.was_asked("sacct0"));
+
+  site.reply("squeue", row("RUNNING").text() + other.text());
+  seen = poll();
+  CHECK(std::get<job_status>(seen[1]).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", row("SUSPENDED").text() + cut);
+  seen = poll();
+  CHECK(std::get<job_status>(seen[0]).state == pb::JOB_STATE_SUSPENDED);
+  CHECK(std::get<job_status>(seen[1]).state == pb::JOB_STATE_RUNNING);
+
+  site.reply("squeue", cut);
+  failed_poll(site);
+}
+
+TEST_CASE("slurm poll: the job's own record fills in what accounting lacks", "[adapters][slurm]") {
+  scripted_site site;
+  auto end = account("FAILED", "3:0");
+  end.cpu_time = "00:00:00";
+  site.reply("sacct0", end.text());
+  site.reply("traces", left(token + ":41",
+                            "exit 3\nstep build\n0m0.01s 0m0.02s\n1m1.50s 0m0.25s\n"));
+  const auto seen = status(site);
+  CHECK(contains(seen.reason, "exit code 3; in step build"));
+  REQUIRE(seen.usage);
+  CHECK(seen.usage->cpu_time_us() == 61'750'000);
+}
+
+TEST_CASE("slurm poll: a job that could make no claim says so", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("sacct0", account("FAILED", "75:0").text());
+  site.reply("traces", left("", "noclaim\n"));
+  const auto seen = status(site);
+  CHECK(seen.state == pb::JOB_STATE_FAILED);
+  CHECK(contains(seen.reason, "could not make its claim"));
+}
