@@ -51,11 +51,15 @@ void follower::run(const std::stop_token& stop) {
     settle(false);
     if (!more) sleep(stop, wake);
   }
+  // Who stops the daemon and reads what it wrote finds all of it.
+  const auto until = clock::now() + how_.last_reads_max;
+  while (take_batch() && clock::now() < until) {
+  }
   settle(true);
 }
 
 bool follower::begin(const std::stop_token& stop) {
-  while (!stop.stop_requested()) {
+  do {
     const auto begun = consumer_->begin();
     if (begun) {
       backoff_ = how_.backoff_initial;
@@ -64,7 +68,7 @@ bool follower::begin(const std::stop_token& stop) {
     failed("begin", begun.error());
     std::unique_lock lock(mutex_);
     wake_.wait_until(lock, stop, retry_at_, [] { return false; });
-  }
+  } while (!stop.stop_requested());
   return false;
 }
 

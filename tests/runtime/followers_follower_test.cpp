@@ -78,6 +78,26 @@ TEST_CASE("follower: it hands over what was there and what comes, in order and o
   CHECK(*world.log->cursor("f") == last);
 }
 
+TEST_CASE("follower: a stop takes what was committed before it, whatever the pace",
+          "[runtime][followers]") {
+  test_log world;
+  tests::watched<seen> out;
+  world.add(completed_job("j-1"));
+  auto how = quick("f");
+  how.pace = milliseconds{3'600'000};
+  how.batch_max = 2;
+  follower f(how, world.log->last_position(), world.log, world.feed, world.logs,
+             std::make_unique<recorder>(out));
+  const auto before = world.log->last_position();
+  for (int i = 2; i <= 5; ++i) world.add(completed_job("j-" + std::to_string(i)));
+  f.stop();
+  const auto last = world.log->last_position();
+  REQUIRE(out.get().positions.size() == last - before);
+  CHECK(out.get().positions.front() == before + 1);
+  CHECK(out.get().positions.back() == last);
+  CHECK(*world.log->cursor("f") == last);
+}
+
 TEST_CASE("follower: a failing consumer gets the same batch again", "[runtime][followers]") {
   test_log world;
   tests::watched<seen> out;
