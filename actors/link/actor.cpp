@@ -68,7 +68,8 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
  private:
-  /// A poll that is planned for before the next tick does not wait for it.
+  /// A poll that is planned for before the next tick does not wait for it. The tick makes up for a
+  /// message that comes too early, as when our clock runs slower than the system's.
   void wake_for_poll() {
     auto& state = self_->state;
     const auto due = state.core->next_poll_at();

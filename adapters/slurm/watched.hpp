@@ -6,7 +6,7 @@
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/traces.hpp"
 
-/// Private to the poll: observe.cpp asks, accounts.cpp reads sacct, conclude.cpp judges.
+/// Private to the poll: observe.cpp asks, accounts.cpp reads what sacct says, conclude.cpp judges.
 namespace ved::adapters::slurm {
 
 /// One job in the course of an observation.
@@ -31,6 +31,7 @@ struct slurm_cluster::watched {
   bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
 
+/// The job is over; `is_ended` for a state that was read.
 bool terminal(pb::JobState state);
 
 /// Why it ended, in words.

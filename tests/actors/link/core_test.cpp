@@ -282,6 +282,18 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   REQUIRE_FALSE(poll(start + milliseconds{46'900}, 0));
 }
 
+TEST_CASE("link core: it tells when the next poll is due", "[actors][link]") {
+  auto made = quiet_link(test_limits());
+  CHECK_FALSE(made.next_poll_at());
+  made.want(id(1), follows(1), start);
+  const auto poll = orders<link::poll_order>(made.tick(start)).at(0);
+  CHECK_FALSE(made.next_poll_at());  // it runs
+  made.complete(poll.id, link::poll_done{{running(1)}, 1, 0}, start + seconds{1});
+  CHECK(made.next_poll_at() == start + seconds{10});
+  made.want(id(1), {}, start + seconds{2});
+  CHECK_FALSE(made.next_poll_at());
+}
+
 TEST_CASE("link core: early polls leave half of the queries to others", "[actors][link]") {
   auto limits = test_limits();
   limits.poll_interval_min = seconds{1};

@@ -239,9 +239,10 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
     site.reply("squeue", renamed.text());
     CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
   }
-  SECTION("sacct") {
+  SECTION("sacct, which is not asked for an allocation") {
     site.reply("sacct", account_line{}.text());
     CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+    CHECK(site.way->programs.back().find("AllocTRES") == std::string::npos);
   }
   SECTION("the output file, with both of them down") {
     site.fails("squeue", no_controller);

@@ -54,6 +54,21 @@ TEST_CASE("slurm poll: accounting is asked for an allocation only where squeue d
     CHECK_FALSE(asked());
     CHECK(end.usage->gpus() == 1);
   }
+  SECTION("its nodes are clean, but it is not over") {
+    shown.state = "COMPLETING";
+    shown.nodes = "";
+    site.reply("squeue", shown.text());
+    site.reply("sacct0", told.text());
+    CHECK(status(site).usage->gpus() == 2);
+    CHECK(asked());
+  }
+  SECTION("squeue shows nothing of what it held") {
+    shown.allocated = "N/A";
+    site.reply("squeue", shown.text());
+    site.reply("sacct0", told.text());
+    CHECK(status(site).usage->gpus() == 2);
+    CHECK(asked());
+  }
   SECTION("its row is gone") {
     site.reply("squeue", row("RUNNING").text());
     (void)status(site);
