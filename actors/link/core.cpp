@@ -71,7 +71,7 @@ microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_
   const double expected = ended == 0 ? static_cast<double>(since.count()) * 2
                                      : static_cast<double>(since.count()) *
                                            static_cast<double>(left) / static_cast<double>(ended) /
-                                           4;
+                                           2;
   const auto longest = static_cast<double>(bounds.poll_interval.count());
   const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
   return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),

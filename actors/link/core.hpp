@@ -143,7 +143,7 @@ using completion =
     std::variant<submit_done, find_done, poll_done, control_done, inventory_done, call_failed>;
 
 /// Until the next poll, when the last one found `ended` jobs over or newly settling and `left`
-/// alive `since` the one before: a quarter of what those that are left will take at this pace, so
+/// alive `since` the one before: half of what those that are left will take at this pace, so
 /// that the end of a burst of short jobs is seen soon; twice as long as the last time when none
 /// ended. Never more than the interval, nor less than its minimum. A poll costs the scheduler the
 /// same for one job as for all, so a long queue is not asked more often.

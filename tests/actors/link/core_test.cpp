@@ -243,7 +243,7 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   const auto wait = [&](std::size_t ended, std::size_t left, microseconds since) {
     return link::next_poll_after(limits, ended, left, since);
   };
-  CHECK(wait(10, 8, seconds{10}) == seconds{2});
+  CHECK(wait(10, 8, seconds{10}) == seconds{4});
   CHECK(wait(10, 1, seconds{10}) == seconds{1});
   CHECK(wait(10, 400, seconds{10}) == seconds{10});
   CHECK(wait(10, 0, seconds{10}) == seconds{1});
@@ -267,19 +267,19 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   };
   REQUIRE(poll(start, 0));
   REQUIRE_FALSE(poll(start + seconds{9}, 0));
-  REQUIRE(poll(start + seconds{10}, 2));  // two of four are left: 10 s / 4
-  REQUIRE_FALSE(poll(start + milliseconds{12'400}, 0));
-  REQUIRE(poll(start + milliseconds{12'500}, 0));
-  REQUIRE_FALSE(poll(start + milliseconds{17'400}, 0));
-  REQUIRE(poll(start + milliseconds{17'500}, 0));  // none ended: twice 2.5 s
+  REQUIRE(poll(start + seconds{10}, 2));  // two of four are left: 10 s / 2
+  REQUIRE_FALSE(poll(start + milliseconds{14'900}, 0));
+  REQUIRE(poll(start + seconds{15}, 0));
+  REQUIRE_FALSE(poll(start + milliseconds{24'900}, 0));
+  REQUIRE(poll(start + seconds{25}, 0));  // none ended: twice 5 s
   // Ended ones that only their accounts are missing of are asked for soon, but less and less.
-  REQUIRE(poll(start + seconds{30}, 0, 4));
-  REQUIRE(poll(start + seconds{31}, 0, 4));
-  REQUIRE_FALSE(poll(start + milliseconds{32'900}, 0, 4));
-  REQUIRE(poll(start + seconds{33}, 0, 4));
-  REQUIRE_FALSE(poll(start + milliseconds{36'900}, 0, 4));
-  REQUIRE(poll(start + seconds{37}, 4));  // all are over: nothing hurries
-  REQUIRE_FALSE(poll(start + milliseconds{46'900}, 0));
+  REQUIRE(poll(start + seconds{40}, 0, 4));
+  REQUIRE(poll(start + seconds{41}, 0, 4));
+  REQUIRE_FALSE(poll(start + milliseconds{42'900}, 0, 4));
+  REQUIRE(poll(start + seconds{43}, 0, 4));
+  REQUIRE_FALSE(poll(start + milliseconds{46'900}, 0, 4));
+  REQUIRE(poll(start + seconds{47}, 4));  // all are over: nothing hurries
+  REQUIRE_FALSE(poll(start + milliseconds{56'900}, 0));
 }
 
 TEST_CASE("link core: it tells when the next poll is due", "[actors][link]") {
