@@ -84,6 +84,8 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (const auto own = job.left.exit_code; own && end.state != pb::JOB_STATE_COMPLETED &&
                                            *own != end.exit_code && *own - 128 != end.exit_signal)
     end.reason += "; its own record says exit code " + std::to_string(*own);
+  if (end.state == pb::JOB_STATE_FAILED && job.traces_answer && job.left.untouched)
+    end.reason += "; its directory holds no sign that it started";
   if (job.left.again)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
   if (job.left.no_claim) end.reason += "; it could not make its claim in the job directory";

@@ -147,6 +147,8 @@ class slurm_verdict(verdict):
             self.wrong.append(f"{said}; not the copy that holds the claim ran")
         if "vanished" in reason:
             self.judge_vanished(said, job, claim, copies)
+        elif "no sign that it started" in reason:
+            self.judge_never_started(said, body, begins, claim, copies)
         elif winner and winner.code == started_again:
             self.judge_started_again(said, job, body, winner)
         elif state == "cancelled":
@@ -189,7 +191,7 @@ class slurm_verdict(verdict):
             if state != "timeout":
                 self.wrong.append(f"{said}; a limit that ved enforces is a timeout")
             return
-        if not winner and claim[1] in self.orphans and number == signal.SIGKILL:
+        if claim and not winner and claim[1] in self.orphans and number == signal.SIGKILL:
             # Its controller had forgotten it and had its node kill it; that is its end.
             self.counts["orphans"] += 1
             if state != "failed":
@@ -221,6 +223,17 @@ class slurm_verdict(verdict):
             self.wrong.append(f"{said}; it left the record of its end")
         elif not self.site.disturber.counts.get("slurmctld killed"):
             self.wrong.append(f"{said}; Slurm lost nothing")
+
+    def judge_never_started(self, said, body, begins, claim, copies):
+        """A killed controller gave its number out again, and the node that still had another job
+        under that number failed it."""
+        self.counts["not started"] += 1
+        if begins or claim or body["state"] != "failed":
+            self.wrong.append(f"{said}; it started")
+        elif not any(one.end == "failed" for one in copies):
+            self.wrong.append(f"{said}; accounting does not say so")
+        elif not self.site.disturber.counts.get("slurmctld killed"):
+            self.wrong.append(f"{said}; Slurm forgot nothing")
 
     def judge_started_again(self, said, job, body, winner):
         """Its controller had forgotten that it ran, started it again, and that start stood back."""
@@ -299,11 +312,11 @@ class slurm_verdict(verdict):
         told = self.counts
         out(f"Slurm jobs           {told['slurm jobs']}, surplus {told['surplus']}, of these "
             f"{told['stopped']} stopped by the claim; {told['late']} copies of cancelled jobs\n")
-        out(f"Slurm itself         lost {told['vanished']} jobs, killed {told['orphans']} that it had "
-            f"lost, cut off and began anew "
-            f"{told['started twice']}, took back the end of {told['retracted']}, cancelled "
-            f"{told['cancelled']}, held {told['released']}, never accounted "
-            f"{told['without a final record']}\n")
+        out(f"Slurm itself         lost {told['vanished']} jobs, "
+            f"did not start {told['not started']}, killed {told['orphans']} that it had lost, "
+            f"cut off and began anew {told['started twice']}, "
+            f"took back the end of {told['retracted']}, cancelled {told['cancelled']}, "
+            f"held {told['released']}, never accounted {told['without a final record']}\n")
         out(f"left in the queue    {self.counts['left']}\n")
         out("Slurm commands       " + ", ".join(f"{name} {count}" for name, count in each.items()) +
             f"; per 1,000 jobs {len(self.calls) * 1000 // jobs}\n")

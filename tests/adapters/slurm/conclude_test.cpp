@@ -254,6 +254,21 @@ TEST_CASE("slurm poll: a job whose own record contradicts accounting says so",
   }
 }
 
+TEST_CASE("slurm poll: a job that failed before it started says so", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 1).text());
+  site.reply("sacct0", account("FAILED", "1:0").text());
+  const auto says_so = [&] { return contains(status(site).reason, "no sign that it started"); };
+  site.reply("traces", left(""));
+  CHECK(says_so());
+  site.reply("traces", left("") + "began\n");
+  CHECK_FALSE(says_so());
+  site.reply("traces", left(token + ":41"));
+  CHECK_FALSE(says_so());
+  site.fails("traces", "cd: no such directory");
+  CHECK_FALSE(says_so());
+}
+
 TEST_CASE("slurm poll: a requeued job's runs are summed up", "[adapters][slurm]") {
   scripted_site site;
   auto first = account("REQUEUED");
