@@ -31,8 +31,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
   for (const auto& row : rows.rows) {
     if (!row.step.empty()) {
       if (now == nullptr) continue;
-      const auto step = parse_state(row.state);
-      now->steps_open = now->steps_open || !step || !terminal(step->state);
+      now->steps_open = now->steps_open || !is_ended(row.state);
       auto& usage = *now->status.usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
@@ -72,7 +71,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
-  to.final = meaning && terminal(meaning->state) && is_set(row.ended_at) && row.exit;
+  to.final = is_ended(row.state) && is_set(row.ended_at) && row.exit;
   auto& status = to.status;
   const auto exit = row.exit.value_or(exit_status{});
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;

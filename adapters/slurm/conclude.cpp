@@ -12,11 +12,6 @@ constexpr seconds return_grace{5};
 
 }  // namespace
 
-bool terminal(pb::JobState state) {
-  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
-         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
-}
-
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit, pb::JobState as) {
   if (as == pb::JOB_STATE_COMPLETED) return {};
@@ -75,7 +70,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     const auto without = conclude_without_accounting(job, now);
     if (!std::holds_alternative<job_status>(without)) return without;
     end = std::get<job_status>(without);
-    if (!terminal(end.state)) return end;
+    if (!is_ended(end.state)) return end;
   } else if (job.may_return && now < kept.ended_seen + return_grace) {
     return still_ending(job);
   }

@@ -77,7 +77,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   }
   job_status status;
   status.state = meaning->state;
-  if (!terminal(meaning->state)) {
+  if (!is_ended(meaning->state)) {
     job.kept->ended_seen = {};
     job.kept->runaway_seen = {};
     job.kept->ended.reset();

@@ -107,18 +107,6 @@ bool is_state_text(std::string_view text) {
   });
 }
 
-bool is_ended(std::string_view state) {
-  const auto meaning = parse_state(state);
-  if (!meaning) return false;
-  switch (meaning->state) {
-    case pb::JOB_STATE_COMPLETED:
-    case pb::JOB_STATE_FAILED:
-    case pb::JOB_STATE_CANCELLED:
-    case pb::JOB_STATE_TIMEOUT: return true;
-    default: return false;
-  }
-}
-
 void for_each_record(std::string_view text, const record_shape& shape,
                      const std::function<void(std::string_view)>& complete,
                      const std::function<void(std::string_view)>& damaged) {

@@ -46,9 +46,6 @@ bool is_job_id(std::string_view text);
 /// True for the words of a state column: letters, digits, '_', '+', blanks.
 bool is_state_text(std::string_view text);
 
-/// The job has ended, and its exit status therefore means something.
-bool is_ended(std::string_view state);
-
 template <class Row>
 void count_damage(table<Row>& rows, std::string_view line) {
   if (rows.damaged++ == 0) rows.first_damaged = printable(line, 200);

@@ -31,9 +31,6 @@ struct slurm_cluster::watched {
   bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
 
-/// The job is over; `is_ended` for a state that was read.
-bool terminal(pb::JobState state);
-
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit, pb::JobState as);
