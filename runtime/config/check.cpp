@@ -11,8 +11,6 @@ namespace {
 
 // --- settling -----------------------------------------------------------------------------------
 
-constexpr milliseconds poll_interval_min_least{50};
-
 struct scheduler_keys {
   std::string section;
   std::string poll_key;

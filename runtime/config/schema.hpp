@@ -16,6 +16,9 @@
 /// walk the same description; a key is written nowhere else.
 namespace ved::runtime {
 
+/// Bound of link.poll_interval_min, which its default keeps to as well.
+inline constexpr milliseconds poll_interval_min_least{50};
+
 /// What the loader fills: the configuration, and the cluster of the single form
 /// (hpc.scheduler_type, hpc.slurm, ...) until it is put into config::clusters.
 struct config_draft {

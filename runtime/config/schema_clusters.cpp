@@ -18,7 +18,7 @@ void describe_link(section& into, cluster_config& c) {
   s.add("poll_interval_min", &c.poll_interval_min,
         "How soon the next poll may come while jobs end and few are left. Not given: a quarter of "
         "the interval.")
-      .range(50, day)
+      .range(poll_interval_min_least.count(), day)
       .from_another();
   s.add("connection_timeout", &c.connection_timeout,
         "For one call. Not given: the scheduler section's.")

@@ -59,7 +59,7 @@ class follower {
     milliseconds pace{
         20};  ///< at least between two reads, so that many small commits are one batch
     milliseconds settle_interval{1'000};  ///< the cursor is stored at most so often: it is a sync
-    milliseconds last_reads_max{2'000};    ///< what is in the log at a stop is taken for so long
+    milliseconds last_reads_max{2'000};  ///< what is in the log at a stop is taken for so long
     milliseconds backoff_initial{100};
     milliseconds backoff_max{30'000};
     /// Told the position after each batch; must not block.
