@@ -99,6 +99,7 @@ class slurm_ends(slurm_case):
     def test_a_running_job_is_suspended_and_resumed(self):
         s = self.site
         s.gated("stands", cluster="batch")
+        s.runs("stands")
         s.wait_state("stands", "running")
         self.assertEqual(s.post("stands", "hold")[0], 200)
         s.wait_state("stands", "suspended")

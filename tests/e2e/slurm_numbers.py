@@ -48,6 +48,7 @@ class slurm_numbers(slurm_case):
         s = self.site
         s.gated(name, f"exit {code}")
         number = s.slurm_id(name)
+        s.runs(name)  # Slurm calls it running before its script has counted itself
         s.wait_state(name, "running")
         s.lanes[name].order("squeue error")
         return number
