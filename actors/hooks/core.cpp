@@ -4,6 +4,8 @@
 #include <cmath>
 #include <utility>
 
+#include "messages/job_state.hpp"
+
 namespace ved::core::hooks {
 namespace {
 
@@ -57,7 +59,7 @@ void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e) 
   const bool ran = e.started_at_us() != 0;
   if (ran && !is_set(before.started_at) && t.shown() != pb::JOB_STATE_RUNNING)
     t.tell("started", pb::JOB_STATE_RUNNING, e.started_at_us());
-  t.tell(std::string(job::state_name(e.state())), e.state(),
+  t.tell(std::string(state_name(e.state())), e.state(),
          e.finished_at_us() != 0 ? e.finished_at_us() : e.at_us());
   t.last().set_reason(e.reason());
   t.last().set_exit_code(e.exit_code());

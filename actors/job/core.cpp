@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "actors/job/phases.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::core::job {
 namespace {

@@ -230,10 +230,7 @@ std::vector<action> react(const job& state, const policy& limits);
 // --- views ---------------------------------------------------------------------------------------
 pb::JobState public_state(const job& state);
 bool is_terminal(const job& state);
-bool is_terminal(pb::JobState state);
 std::string_view phase_name(const job& state);
-/// "running"; the words of the API.
-std::string_view state_name(pb::JobState state);
 
 /// "ve" and 12 base32 characters of `draw`.
 submission_token make_token(std::uint64_t draw);

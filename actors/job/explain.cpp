@@ -3,6 +3,7 @@
 #include <utility>
 
 #include "actors/job/view.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::core::job {
 namespace {

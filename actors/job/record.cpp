@@ -28,27 +28,7 @@ pb::JobState public_state(const job& state) {
 
 bool is_terminal(const job& state) { return std::holds_alternative<finished>(state.now); }
 
-bool is_terminal(pb::JobState state) {
-  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
-         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
-}
-
 std::string_view phase_name(const job& state) { return phase_names[state.now.index()]; }
-
-std::string_view state_name(pb::JobState state) {
-  switch (state) {
-    case pb::JOB_STATE_PENDING: return "pending";
-    case pb::JOB_STATE_QUEUED: return "queued";
-    case pb::JOB_STATE_STARTING: return "starting";
-    case pb::JOB_STATE_RUNNING: return "running";
-    case pb::JOB_STATE_SUSPENDED: return "suspended";
-    case pb::JOB_STATE_COMPLETED: return "completed";
-    case pb::JOB_STATE_FAILED: return "failed";
-    case pb::JOB_STATE_CANCELLED: return "cancelled";
-    case pb::JOB_STATE_TIMEOUT: return "timeout";
-    default: return "unspecified";
-  }
-}
 
 submission_token make_token(std::uint64_t draw) {
   constexpr std::string_view digits = "0123456789abcdefghjkmnpqrstvwxyz";

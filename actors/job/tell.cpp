@@ -1,6 +1,7 @@
 #include <string>
 
 #include "actors/job/explain.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::core::job {
 namespace {

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <iterator>
 
+#include "messages/job_state.hpp"
+
 namespace ved::core::link {
 namespace {
 
@@ -404,7 +406,7 @@ void link::plan_poll(const poll_done& done, time_point now) {
   std::size_t ended = 0;
   for (const auto& answer : done.answers) {
     const auto* seen = std::get_if<job::report_status>(&answer);
-    ended += seen != nullptr && job::is_terminal(seen->state);
+    ended += seen != nullptr && is_terminal(seen->state);
   }
   const auto left = done.answers.size() - ended;
   const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);

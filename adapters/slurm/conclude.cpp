@@ -3,6 +3,7 @@
 
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/watched.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -70,7 +71,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     const auto without = conclude_without_accounting(job, now);
     if (!std::holds_alternative<job_status>(without)) return without;
     end = std::get<job_status>(without);
-    if (!is_ended(end.state)) return end;
+    if (!is_terminal(end.state)) return end;
   } else if (job.may_return && now < kept.ended_seen + return_grace) {
     return still_ending(job);
   }

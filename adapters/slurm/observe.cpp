@@ -4,6 +4,7 @@
 #include <unordered_set>
 
 #include "adapters/slurm/watched.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -77,7 +78,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   }
   job_status status;
   status.state = meaning->state;
-  if (!is_ended(meaning->state)) {
+  if (!is_terminal(meaning->state)) {
     job.kept->ended_seen = {};
     job.kept->runaway_seen = {};
     job.kept->ended.reset();

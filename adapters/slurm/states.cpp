@@ -3,6 +3,7 @@
 #include <array>
 
 #include "adapters/slurm/text.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::adapters::slurm {
 
@@ -94,14 +95,9 @@ std::optional<state_meaning> parse_state(std::string_view text) {
   return state_meaning{word->state, word->may_return, std::nullopt};
 }
 
-bool is_ended(pb::JobState state) {
-  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
-         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
-}
-
 bool is_ended(std::string_view text) {
   const auto meaning = parse_state(text);
-  return meaning && is_ended(meaning->state);
+  return meaning && is_terminal(meaning->state);
 }
 
 }  // namespace ved::adapters::slurm

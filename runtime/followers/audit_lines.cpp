@@ -2,6 +2,7 @@
 
 #include "actors/hooks/core.hpp"
 #include "actors/job/projection.hpp"
+#include "messages/job_state.hpp"
 #include "runtime/followers/audit.hpp"
 
 // What each event looks like in the audit log.
@@ -24,7 +25,7 @@ std::string to_line(time_point at, std::string_view event_type, const std::strin
 }
 
 std::string shown(pb::JobState state) {
-  return state == pb::JOB_STATE_UNSPECIFIED ? "" : std::string(core::job::state_name(state));
+  return state == pb::JOB_STATE_UNSPECIFIED ? "" : std::string(state_name(state));
 }
 
 std::string_view name_of(pb::RefusalKind kind) {

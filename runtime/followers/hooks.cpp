@@ -9,6 +9,7 @@
 #include "actors/job/projection.hpp"
 #include "adapters/hooks/command.hpp"
 #include "adapters/hooks/webhook.hpp"
+#include "messages/job_state.hpp"
 #include "messages/json.hpp"
 #include "runtime/followers/job_tracker.hpp"
 #include "runtime/version.hpp"
@@ -38,7 +39,7 @@ std::int64_t wall_us() {
 adapters::hooks::delivery to_delivery(const std::string& hook,
                                       const core::hooks::attempt& attempt) {
   const auto& what = attempt.what;
-  const auto state = [](pb::JobState s) { return std::string(core::job::state_name(s)); };
+  const auto state = [](pb::JobState s) { return std::string(state_name(s)); };
   return {.id = what.delivery_id(),
           .callback = what.callback(),
           .attempt = attempt.number,

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <utility>
 
+#include "messages/job_state.hpp"
+
 namespace ved::runtime {
 namespace {
 constexpr std::size_t stream_page = 256;
@@ -25,7 +27,7 @@ result<job_tracker::step> job_tracker::follow(const pb::Envelope& what) {
   out.after = out.before;
   if (auto applied = core::job::apply(out.after, what); !applied)
     return fail_in(what.stream(), applied.error());
-  if (core::job::is_terminal(out.after)) {
+  if (is_terminal(out.after)) {
     kept_.erase(what.stream());
     return out;
   }

@@ -4,6 +4,7 @@
 #include <boost/asio/write.hpp>
 #include <exception>
 
+#include "messages/job_state.hpp"
 #include "runtime/http/deadline.hpp"
 #include "runtime/http/reply.hpp"
 #include "runtime/http/sse.hpp"

@@ -22,11 +22,6 @@ std::string sse_cursor::take(const pb::EventList& events) {
   return text;
 }
 
-bool is_terminal(pb::JobState state) {
-  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
-         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
-}
-
 std::string sse_greeting() {
   return "retry: 2000\n\n";
 }

@@ -26,9 +26,6 @@ class sse_cursor {
   bool finished_ = false;
 };
 
-/// True for a state that no event follows.
-bool is_terminal(pb::JobState state);
-
 /// First bytes of a stream: how soon to come back after a cut.
 std::string sse_greeting();
 

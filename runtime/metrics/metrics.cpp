@@ -9,6 +9,7 @@
 #include <sstream>
 #include <utility>
 
+#include "messages/job_state.hpp"
 #include "runtime/metrics/metrics_impl.hpp"
 
 namespace ved::runtime {
@@ -121,7 +122,7 @@ void metrics::impl::show_cluster(const std::string& cluster) {
   for (const char* found : {"found", "absent"})
     lookups.Add({{"cluster", cluster}, {"result", found}});
   for (const auto state : live_states)
-    jobs.Add({{"cluster", cluster}, {"state", std::string(core::job::state_name(state))}});
+    jobs.Add({{"cluster", cluster}, {"state", std::string(state_name(state))}});
   held_jobs.Add({{"cluster", cluster}});
   duration.Add({{"cluster", cluster}}, job_seconds);
   wait.Add({{"cluster", cluster}}, job_seconds);
@@ -248,7 +249,7 @@ void metrics::observe(const pb::Envelope& what, const core::job::job* before,
 void metrics::count_live(const live_job& job, double jobs) {
   if (std::find(live_states.begin(), live_states.end(), job.state) == live_states.end()) return;
   impl_->jobs
-      .Add({{"cluster", job.cluster}, {"state", std::string(core::job::state_name(job.state))}})
+      .Add({{"cluster", job.cluster}, {"state", std::string(state_name(job.state))}})
       .Increment(jobs);
   if (job.held) impl_->held_jobs.Add({{"cluster", job.cluster}}).Increment(jobs);
 }

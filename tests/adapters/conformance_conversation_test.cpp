@@ -4,6 +4,7 @@
 #include <catch2/catch.hpp>
 #include <thread>
 
+#include "messages/job_state.hpp"
 #include "tests/adapters/conformance.hpp"
 
 namespace ved::tests {
@@ -19,10 +20,6 @@ int next_number() {
 
 /// How often a condition is looked at; only how soon it is noticed depends on it.
 constexpr milliseconds look_interval{3};
-
-bool is_terminal(pb::JobState state) {
-  return state >= pb::JOB_STATE_COMPLETED;
-}
 
 }  // namespace
 

@@ -22,6 +22,7 @@
 #include "actors/registry/actor.hpp"
 #include "actors/shell/answer_once.hpp"
 #include "actors/supervisor/actor.hpp"
+#include "messages/job_state.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
 #include "tests/support/scripted_scheduler.hpp"
@@ -197,7 +198,7 @@ class actor_tree {
     if (!stored || !*stored) return "none";
     pb::JobRecord record;
     record.ParseFromString((*stored)->state);
-    return std::string(core::job::state_name(record.state()));
+    return std::string(state_name(record.state()));
   }
   bool reaches(const std::string& id, const std::string& state) const {
     return eventually([&] { return state_of(id) == state; });

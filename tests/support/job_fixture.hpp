@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "actors/job/core.hpp"
+#include "messages/job_state.hpp"
 
 /// Helpers for tests about the job core: a job driven by commands under virtual time.
 namespace ved::tests {
@@ -35,7 +36,7 @@ inline std::string kind_of(const pb::Envelope& what) {
   std::string name = field->name();
   if (name.starts_with("job_")) name = name.substr(4);
   if (what.has_job_finished())
-    name += ":" + std::string(job::state_name(what.job_finished().state()));
+    name += ":" + std::string(state_name(what.job_finished().state()));
   if (what.has_job_lookup_absent() && what.job_lookup_absent().settled()) name += ":settled";
   return name;
 }

@@ -116,14 +116,10 @@ TEST_CASE("vectl text: colors appear only when asked for", "[tools][vectl]") {
   CHECK(paint("x", tone::plain, look) == "x");
 }
 
-TEST_CASE("vectl text: sizes and states in words", "[tools][vectl]") {
+TEST_CASE("vectl text: sizes in words", "[tools][vectl]") {
   CHECK(human_bytes(512) == "512 B");
   CHECK(human_bytes(1536) == "1.5 KiB");
   CHECK(human_bytes(3ULL << 30) == "3.0 GiB");
-  CHECK(state_name(ved::pb::JOB_STATE_RUNNING) == "running");
-  CHECK(state_from_name("timeout") == ved::pb::JOB_STATE_TIMEOUT);
-  CHECK(state_from_name("") == ved::pb::JOB_STATE_UNSPECIFIED);
-  CHECK(state_from_name("RUNNING") == ved::pb::JOB_STATE_UNSPECIFIED);
 }
 
 TEST_CASE("vectl exit codes: one per reaction, the same for code and word", "[tools][vectl]") {

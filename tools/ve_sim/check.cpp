@@ -3,6 +3,7 @@
 #include <set>
 
 #include "actors/job/projection.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::sim {
 namespace {
@@ -150,8 +151,8 @@ class checker {
     const bool same = end.state == ran->state ||
                       (end.state == pb::JOB_STATE_TIMEOUT && ran->state == pb::JOB_STATE_CANCELLED);
     if (!same)
-      broken(name + " is " + std::string(job::state_name(end.state)) +
-             ", but the copy that ran is " + std::string(job::state_name(ran->state)));
+      broken(name + " is " + std::string(state_name(end.state)) +
+             ", but the copy that ran is " + std::string(state_name(ran->state)));
     if (same && end.exit_code != ran->exit_code && end.state == pb::JOB_STATE_FAILED)
       broken(name + ": wrong exit code");
     if (!all_.wild && ran->claimed_at > end.finished_at) broken(name + " ran after its end");

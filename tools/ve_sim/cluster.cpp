@@ -3,15 +3,9 @@
 #include <cstdlib>
 #include <utility>
 
+#include "messages/job_state.hpp"
+
 namespace ved::sim {
-namespace {
-
-bool is_final(pb::JobState state) {
-  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
-         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
-}
-
-}  // namespace
 
 /// The honest port; the daemon sees it through a decorator that lies.
 class cluster_port final : public adapters::scheduler {
@@ -106,7 +100,7 @@ class cluster_port final : public adapters::scheduler {
     out.finished_at = one.finished_at;
     out.exit_code = one.exit_code;
     out.lost_claim_to = one.lost_claim_to;
-    if (is_final(one.state)) out.usage = pb::JobUsage{};
+    if (is_terminal(one.state)) out.usage = pb::JobUsage{};
     return out;
   }
 
@@ -132,7 +126,7 @@ int cluster::executions(const job_id& job) const {
 }
 
 bool cluster::is_live(const copy& one) {
-  return !one.lost && !is_final(one.state);
+  return !one.lost && !is_terminal(one.state);
 }
 
 void cluster::set_down(bool down) {
@@ -264,7 +258,7 @@ adapters::control_outcome cluster::control(std::uint64_t id, pb::JobControl what
   const bool held = one.state == pb::JOB_STATE_SUSPENDED && !is_set(one.started_at);
   switch (what) {
     case pb::JOB_CONTROL_CANCEL:
-      if (is_final(one.state)) return adapters::control_done{};
+      if (is_terminal(one.state)) return adapters::control_done{};
       finish(one, pb::JOB_STATE_CANCELLED, "cancelled");
       return adapters::control_done{};
     case pb::JOB_CONTROL_HOLD:

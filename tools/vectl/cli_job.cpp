@@ -1,4 +1,5 @@
 #include "messages/job_spec.hpp"
+#include "messages/job_state.hpp"
 #include "tools/vectl/cli_tree.hpp"
 #include "tools/vectl/moment.hpp"
 #include "tools/vectl/text.hpp"
@@ -75,8 +76,7 @@ void add_list(CLI::App& job, parse_target& into) {
   auto [sub, values] = add_command<job_list>(job, into, "list", "list jobs, newest first");
   auto v = values;
   sub->add_option("-s,--state", v->state, "only jobs in this state")
-      ->check(CLI::IsMember({"pending", "queued", "starting", "running", "suspended", "completed",
-                             "failed", "cancelled", "timeout"}))
+      ->check(CLI::IsMember(ved::pb::state_names()))
       ->type_name("STATE");
   sub->add_option("--cluster", v->cluster, "only jobs of this cluster")->type_name("ID");
   sub->add_option("--customer", v->customer, "only jobs of this customer")->type_name("ADDRESS");

@@ -31,6 +31,4 @@ std::string render_verification(const ved::pb::LogVerification& seen, const styl
 std::string render_stats(const ved::pb::LogStats& stats, const style& look);
 std::string render_backup(const ved::pb::BackupDone& done);
 
-bool is_terminal(ved::pb::JobState state);
-
 }  // namespace vectl

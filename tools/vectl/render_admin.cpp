@@ -2,6 +2,7 @@
 #include <cctype>
 
 #include "tools/vectl/moment.hpp"
+#include "messages/job_state.hpp"
 #include "tools/vectl/render.hpp"
 
 namespace vectl {
@@ -175,7 +176,7 @@ std::string render_stats(const pb::LogStats& stats, const style& look) {
   if (stats.disk_free_bytes() != 0) lines.add("Disk free", human_bytes(stats.disk_free_bytes()));
   lines.add_if("Head hash", hex(stats.head_hash()));
   for (const auto& entry : stats.jobs())
-    lines.add("Jobs " + state_name(entry.state()), std::to_string(entry.count()),
+    lines.add("Jobs " + std::string(state_name(entry.state())), std::to_string(entry.count()),
               tone_of(entry.state()));
   return lines.text(look);
 }

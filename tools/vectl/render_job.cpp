@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "actors/job/explain.hpp"
+#include "messages/job_state.hpp"
 #include "tools/vectl/moment.hpp"
 #include "tools/vectl/render.hpp"
 
@@ -61,7 +62,7 @@ std::string tell(const pb::Envelope& event) {
 
 /// The state, and the phase where it says more.
 std::string state_text(const pb::Job& job) {
-  const auto state = state_name(job.state());
+  const std::string state(state_name(job.state()));
   return job.phase().empty() || job.phase() == state || is_terminal(job.state())
              ? state
              : state + " (" + printable(job.phase()) + ")";
@@ -108,11 +109,6 @@ std::string bar(double share, int width, const style& look) {
 }
 
 }  // namespace
-
-bool is_terminal(pb::JobState state) {
-  return state == pb::JOB_STATE_COMPLETED || state == pb::JOB_STATE_FAILED ||
-         state == pb::JOB_STATE_CANCELLED || state == pb::JOB_STATE_TIMEOUT;
-}
 
 std::string render_jobs(const pb::JobList& jobs, ved::time_point now, const style& look) {
   if (jobs.jobs().empty()) return "no jobs\n";

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <ostream>
 
+#include "messages/job_state.hpp"
 #include "tools/vectl/render.hpp"
 #include "tools/vectl/run.hpp"
 

@@ -3,6 +3,7 @@
 #include <ostream>
 
 #include "tools/vectl/render.hpp"
+#include "messages/job_state.hpp"
 #include "tools/vectl/run.hpp"
 
 namespace vectl {
@@ -63,7 +64,7 @@ exit_code run(const job_list& what, context& with) {
   while (more && all.jobs_size() < what.limit) {
     pb::ApiRequest request;
     auto& list = *request.mutable_list_jobs();
-    list.set_state(state_from_name(what.state));
+    list.set_state(ved::pb::state_from_name(what.state));
     list.set_cluster_id(what.cluster);
     list.set_customer_address(what.customer);
     list.set_since_us(what.since_us);

@@ -72,22 +72,6 @@ std::string cut(std::string_view text, std::size_t columns, const style& look) {
   return std::string(text.substr(0, end)) + std::string(mark);
 }
 
-std::string state_name(pb::JobState state) {
-  constexpr std::string_view prefix = "JOB_STATE_";
-  std::string name = pb::JobState_Name(state);
-  if (!name.starts_with(prefix)) return "unknown";
-  name.erase(0, prefix.size());
-  for (char& c : name) c = static_cast<char>(std::tolower(static_cast<unsigned char>(c)));
-  return name;
-}
-
-pb::JobState state_from_name(std::string_view name) {
-  for (int number = pb::JobState_MIN + 1; number <= pb::JobState_MAX; ++number)
-    if (state_name(static_cast<pb::JobState>(number)) == name)
-      return static_cast<pb::JobState>(number);
-  return pb::JOB_STATE_UNSPECIFIED;
-}
-
 std::string human_bytes(std::uint64_t bytes) {
   if (bytes < 1024) return std::to_string(bytes) + " B";
   constexpr const char* units[] = {"KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};

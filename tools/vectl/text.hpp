@@ -31,11 +31,6 @@ std::string cut(std::string_view text, std::size_t columns, const style& look);
 /// Columns that a UTF-8 text takes, one per code point.
 std::size_t columns_of(std::string_view text) noexcept;
 
-/// "running"
-std::string state_name(ved::pb::JobState state);
-/// JOB_STATE_UNSPECIFIED for an unknown word.
-ved::pb::JobState state_from_name(std::string_view name);
-
 /// "512 B", "1.5 MiB".
 std::string human_bytes(std::uint64_t bytes);
 /// Lower-case hex.

@@ -4,6 +4,7 @@
 
 #include "actors/job/projection.hpp"
 #include "actors/job/view.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::actors {
 namespace {
@@ -141,7 +142,7 @@ result<pb::LogStats> read_stats(const store::event_log& log) {
     entry.set_state(static_cast<pb::JobState>(state));
     entry.set_count(count);
     out.set_streams(out.streams() + count);
-    if (!core::job::is_terminal(entry.state())) out.set_live_jobs(out.live_jobs() + count);
+    if (!is_terminal(entry.state())) out.set_live_jobs(out.live_jobs() + count);
   }
   return out;
 }

@@ -12,6 +12,7 @@
 #include "actors/job/projection.hpp"
 #include "actors/shell/answer_once.hpp"
 #include "messages/job_spec.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::actors {
 namespace {
@@ -280,7 +281,7 @@ void service::explain(const std::shared_ptr<call>& c) {
     auto& explanation = *reply.mutable_explanation();
     explanation = core::job::explain(events, at, nullptr);
     if (!is_set(at) && !deps_.clusters.contains(cluster_id{cluster}) &&
-        !core::job::is_terminal(explanation.job().state())) {
+        !is_terminal(explanation.job().state())) {
       explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
                               cluster + " left the configuration");
       explanation.clear_next();
@@ -295,7 +296,7 @@ void service::output(const std::shared_ptr<call>& c) {
   const auto& what = c->request.get_job_output();
   auto job = read_job(*deps_.log, what.job_id(), false);
   if (!job) return c->done(to_reply(job.error()));
-  const bool finished = core::job::is_terminal(job->state());
+  const bool finished = is_terminal(job->state());
   if (what.bytes_max() > output_most)
     return c->done(to_reply({errc::invalid, "limit: at most 1048576 bytes at once"}));
   const auto cluster = deps_.clusters.find(cluster_id{job->cluster_id()});

@@ -3,6 +3,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/job/view.hpp"
+#include "messages/job_state.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
@@ -76,7 +77,7 @@ TEST_CASE("explain: every phase has a sentence and a next step", "[actors][job]"
       const auto view = online();
       const auto e = job::explain(d.log, {}, &view);
       INFO(phase);
-      CHECK(e.summary().starts_with(std::string(job::state_name(d.shown())) + ": "));
+      CHECK(e.summary().starts_with(std::string(state_name(d.shown())) + ": "));
       CHECK(e.next_size() > 0);
       CHECK(static_cast<std::size_t>(e.steps_size()) == d.log.size());
       if (cancelled && !job::is_terminal(d.state))
