@@ -10,7 +10,7 @@
 
 #include "actors/job/core.hpp"
 #include "actors/link/core.hpp"
-#include "adapters/scheduler.hpp"
+#include "actors/shell/port_calls.hpp"
 #include "messages/api.pb.h"
 #include "store/event_log.hpp"
 
@@ -37,11 +37,13 @@ struct link_want {
 };
 struct link_completion {
   core::link::order_id order = 0;
-  core::link::completion what;
-  std::shared_ptr<const adapters::inventory> inventory;  ///< of an inventory order, else null
+  order_result result;
 };
 struct cluster_reply {
   pb::Cluster cluster;
+};
+struct health_reply {
+  result<adapters::health> outcome;
 };
 struct job_report {
   job_id job;
@@ -50,6 +52,7 @@ struct job_report {
 using tick_atom = caf::atom_constant<caf::atom("tick")>;
 using pump_atom = caf::atom_constant<caf::atom("pump")>;
 using describe_atom = caf::atom_constant<caf::atom("describe")>;
+using check_health_atom = caf::atom_constant<caf::atom("health")>;
 
 /// Takes the reports of all links.
 using report_sink = caf::typed_actor<
@@ -71,7 +74,9 @@ using link_actor = caf::typed_actor<
     // To itself: start what is due, once for many wants.
     caf::reacts_to<pump_atom>,
     // State of the connection and last inventory.
-    caf::replies_to<describe_atom>::with<cluster_reply>>;
+    caf::replies_to<describe_atom>::with<cluster_reply>,
+    // Asks the scheduler itself, within its budget; who asks meanwhile shares the answer.
+    caf::replies_to<check_health_atom>::with<health_reply>>;
 
 // --- job -----------------------------------------------------------------------------------------
 using dismiss_atom = caf::atom_constant<caf::atom("dismiss")>;
@@ -155,10 +160,14 @@ struct ingress_ask {
 struct ingress_describe {
   std::function<void(std::vector<pb::Cluster>, registry_view)> done;
 };
+struct ingress_check_health {
+  cluster_id cluster;
+  std::function<void(result<adapters::health>)> done;
+};
 using ingress_actor = caf::typed_actor<
     // Each calls `done` exactly once, within the request time-out.
     caf::reacts_to<ingress_submit>, caf::reacts_to<ingress_ask>,
-    caf::reacts_to<ingress_describe>>;
+    caf::reacts_to<ingress_describe>, caf::reacts_to<ingress_check_health>>;
 
 }  // namespace ved::actors
 
@@ -168,6 +177,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::append_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_want)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_completion)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::cluster_reply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::health_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::job_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::subscribe_reports)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::submit_job)
@@ -180,3 +190,4 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::registry_view)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_submit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_ask)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_describe)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_check_health)

@@ -102,7 +102,6 @@ struct tracked_job {
 /// `observations[i]` belongs to the i-th tracked job.
 struct poll_result {
   std::vector<observation> observations;
-  int queries = 0;  ///< commands or requests that the scheduler served for this
   int settling = 0;  ///< jobs that have ended, but whose accounts are not there yet: ask soon again
 };
 
@@ -187,6 +186,9 @@ class scheduler {
   virtual result<inventory> take_inventory(deadline until) = 0;
   virtual health check_health(deadline until) = 0;
   virtual result<output_chunk> read_output(const output_request& request, deadline until) = 0;
+  /// Commands and requests that this object has sent to the scheduler since it was made, whatever
+  /// came of them; submissions and controls are none. The budget and the metrics are fed by it.
+  virtual std::int64_t queries() const = 0;
 };
 
 /// Makes one connection's worth of a cluster; called once per I/O worker, on that worker's thread.

@@ -418,6 +418,7 @@ class daemon::implementation {
     deps.log = log_actor_;
     deps.reading = log_;
     deps.pool = pools_.at(cluster.cluster_id);
+    deps.reads = read_pools_.at(cluster.cluster_id);
     deps.logs = options_.log;
     deps.clock = clock();
     deps.poll_took = [numbers = numbers_, id = cluster.cluster_id](microseconds duration) {

@@ -68,6 +68,19 @@ void describe(self_pointer self, const ingress_deps& deps, const ingress_describ
           [all](const caf::error&) { all->one_less(); });
 }
 
+/// Longer than the link lets a check last.
+constexpr auto health_timeout = seconds{20};
+
+void check_health(self_pointer self, const ingress_deps& deps, const ingress_check_health& what) {
+  const auto link = deps.links->find(what.cluster);
+  if (!link) return what.done(fail(errc::unavailable, "its link is being started"));
+  self->request(link, health_timeout, check_health_atom::value)
+      .then([done = what.done](const health_reply& reply) { done(reply.outcome); },
+            [done = what.done](const caf::error& cause) {
+              done(result<adapters::health>{tl::unexpect, no_answer("its link", cause)});
+            });
+}
+
 }  // namespace
 
 ingress_actor::behavior_type ingress(self_pointer self, ingress_deps deps) {
@@ -80,6 +93,7 @@ ingress_actor::behavior_type ingress(self_pointer self, ingress_deps deps) {
         pass_on(self, shared->registry, in.what, in.what.job.str(), in.done);
       },
       [self, shared](const ingress_describe& in) { describe(self, *shared, in); },
+      [self, shared](const ingress_check_health& in) { check_health(self, *shared, in); },
   };
 }
 

@@ -37,12 +37,27 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
   void complete(const link_completion& done) {
-    if (done.inventory) self_->state.inventory = done.inventory;
+    const auto& [what, queries, inventory, health] = done.result;
+    if (inventory) self_->state.inventory = inventory;
+    if (health) tell_health(*health);
     auto& core = *self_->state.core;
     const auto before = core.last_poll_at();
-    deliver(core.complete(done.order, done.what, deps_.clock()));
+    deliver(core.complete(done.order, what, queries, deps_.clock()));
     if (core.last_poll_at() != before) deps_.poll_took(core.last_poll_took());
     pump();
+  }
+
+  health_promise check_health() {
+    auto promise = self_->make_response_promise<health_reply>();
+    auto order = self_->state.core->check_health(deps_.clock());
+    if (!order) {
+      promise.deliver(health_reply{fail(order.error())});
+      return promise;
+    }
+    // Before the order: the answer may come at once.
+    self_->state.asking_health.push_back(promise);
+    deliver(std::move(*order));
+    return promise;
   }
 
   pb::Cluster describe() const {
@@ -78,6 +93,11 @@ class runner : public std::enable_shared_from_this<runner> {
     if (wait <= microseconds{0} || wait >= tick_interval) return;
     state.poll_wake_at = *due;
     self_->delayed_send(self_, wait, pump_atom::value);
+  }
+
+  void tell_health(const adapters::health& health) {
+    for (auto& one : std::exchange(self_->state.asking_health, {}))
+      one.deliver(health_reply{health});
   }
 
   std::string stream() const { return "cluster/" + deps_.cluster.str(); }
@@ -118,20 +138,21 @@ class runner : public std::enable_shared_from_this<runner> {
     auto reply = [to = caf::actor_cast<link_actor>(self_)](link_completion done) {
       caf::anon_send(to, std::move(done));
     };
-    const bool taken = deps_.pool->post(
+    const bool waited_for = std::holds_alternative<link::health_order>(what->what);
+    const bool taken = (waited_for ? deps_.reads : deps_.pool)->post(
         [what, reply, reading = deps_.reading,
          clock = deps_.clock, crash = deps_.crash_point](result<adapters::scheduler*> port) {
           if (!port) {
-            reply({what->id, failed_call(*what, port.error()), nullptr});
+            reply({what->id, failed_call(*what, port.error())});
             return;
           }
           const bool submits = std::holds_alternative<link::submit_order>(what->what);
           if (submits) crash("before_submit");
           auto done = run_order(**port, *what, spec_reader_of(reading), clock());
           if (submits) crash("after_submit");
-          reply({what->id, std::move(done.what), std::move(done.inventory)});
+          reply({what->id, std::move(done)});
         });
-    if (!taken) reply({what->id, not_called(*what, "too many calls are waiting"), nullptr});
+    if (!taken) reply({what->id, not_called(*what, "too many calls are waiting")});
   }
 
   static spec_reader spec_reader_of(const std::shared_ptr<store::event_log>& log) {
@@ -217,6 +238,7 @@ link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
       },
       [run](pump_atom) { run->pump(); },
       [run](describe_atom) { return cluster_reply{run->describe()}; },
+      [run](check_health_atom) { return run->check_health(); },
   };
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <caf/fwd.hpp>
+#include <caf/typed_response_promise.hpp>
 #include <functional>
 #include <memory>
 #include <string>
@@ -19,11 +20,14 @@ struct link_deps {
   event_log_actor log;
   std::shared_ptr<store::event_log> reading;  ///< specs of accepted jobs, version of our stream
   std::shared_ptr<io_pool> pool;
+  std::shared_ptr<io_pool> reads;  ///< apart: who waits for an answer does not wait for polls
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;
   std::function<void(microseconds)> poll_took;         ///< for metrics; must not block
   std::function<void(const char* point)> crash_point;  ///< see job_environment
 };
+
+using health_promise = caf::typed_response_promise<health_reply>;
 
 class link_state {
  public:
@@ -37,6 +41,7 @@ class link_state {
   bool appending = false;
   std::deque<core::link::breaker_change> to_record;
   std::shared_ptr<const adapters::inventory> inventory;
+  std::vector<health_promise> asking_health;  ///< answered together
 };
 
 /// One cluster's connection. Spawn once per cluster; the pool outlives it.

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <iterator>
+#include <limits>
 
 #include "messages/job_state.hpp"
 
@@ -9,6 +10,10 @@ namespace ved::core::link {
 namespace {
 
 constexpr std::size_t given_up_max = 1024;
+/// Somebody waits for the answer.
+constexpr microseconds health_timeout_max = seconds{15};
+/// This part of a minute's queries is left to polls and lookups when somebody asks for more.
+constexpr double health_leaves = 0.25;
 
 /// True when the scheduler itself answered at least one item.
 bool answered(const completion& what) {
@@ -90,6 +95,7 @@ link::link(limits bounds, time_point now)
       submission_rate_(bounds.submissions_per_minute_max, now) {}
 
 double rate::left(time_point now) {
+  if (per_minute_ <= 0) return std::numeric_limits<double>::infinity();
   const double earned = per_minute_ / 60e6 * static_cast<double>((now - at_).count());
   left_ = std::min<double>(per_minute_, left_ + std::max(0.0, earned));
   at_ = std::max(now, at_);
@@ -243,6 +249,10 @@ void link::start_poll(outputs& out, time_point now) {
   // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
   const bool early = now < poll_started_ + bounds_.poll_interval;
   if (early && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
+  // Polls come first in a tick: where the bound is too low for all, they must not take everything.
+  const int others = (!finding_ && now >= next_find_ && !to_find_.empty()) +
+                     (!taking_inventory_ && now >= next_inventory_);
+  if (query_rate_.left(now) < std::min(others + 1, bounds_.queries_per_minute_max)) return;
   if (query_rate_.take(1, now) == 0) return;
   poll_order all;
   all.jobs.reserve(followed_.size());
@@ -265,6 +275,31 @@ void link::start_inventory(outputs& out, time_point now) {
   start(out, now).what = inventory_order{};
 }
 
+result<outputs> link::check_health(time_point now) {
+  outputs out;
+  if (checking_health_) return out;
+  if (query_rate_.left(now) < bounds_.queries_per_minute_max * health_leaves ||
+      query_rate_.take(1, now) == 0)
+    return fail(errc::overloaded,
+                "not asked: most of the " + std::to_string(bounds_.queries_per_minute_max) +
+                    " queries per minute are used up, and the rest is for the jobs; try again "
+                    "in some seconds");
+  checking_health_ = true;
+  auto& made = start(out, now);
+  made.what = health_order{};
+  made.deadline = now + std::min(bounds_.call_timeout, health_timeout_max);
+  orders_.emplace(made.id, running{made, now});
+  return out;
+}
+
+/// One query was taken when the order was made, but for submissions and controls.
+void link::charge(const order* asked, std::int64_t queries) {
+  queries_ += queries;
+  const bool taken = asked != nullptr && !std::holds_alternative<submit_order>(asked->what) &&
+                     !std::holds_alternative<control_order>(asked->what);
+  query_rate_.charge(static_cast<int>(taken ? std::max<std::int64_t>(queries, 1) - 1 : queries));
+}
+
 void link::give_up_overdue(outputs& out, time_point now) {
   // The worker's own deadline comes first; this one is for a worker that is stuck or dead.
   const auto slack = bounds_.call_timeout / 2;
@@ -283,15 +318,16 @@ void link::give_up_overdue(outputs& out, time_point now) {
   }
 }
 
-outputs link::complete(order_id id, completion what, time_point now) {
+outputs link::complete(order_id id, completion what, std::int64_t queries, time_point now) {
   outputs out;
+  const auto it = orders_.find(id);
+  charge(it == orders_.end() ? nullptr : &it->second.what, queries);
   if (const auto late = given_up_.find(id); late != given_up_.end()) {
     const order asked = std::move(late->second);
     given_up_.erase(late);
     finish(out, asked, what, now, false);
     return out;
   }
-  const auto it = orders_.find(id);
   if (it == orders_.end()) return out;
   const running asked = std::move(it->second);
   orders_.erase(it);
@@ -310,21 +346,18 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
     on_submit(out, std::get<submit_order>(asked.what), answer);
   } else if (std::holds_alternative<find_order>(asked.what)) {
     finding_ = false;
-    ++queries_;
     on_find(out, std::get<find_order>(asked.what), answer);
   } else if (std::holds_alternative<poll_order>(asked.what)) {
     polling_ = false;
-    const auto* done = std::get_if<poll_done>(&answer);
-    const int asked_for = done != nullptr ? done->queries : 1;
-    queries_ += asked_for;
-    query_rate_.charge(asked_for - 1);
     on_poll(out, std::get<poll_order>(asked.what), answer, now);
   } else if (std::holds_alternative<control_order>(asked.what)) {
     controlling_ = false;
     on_control(out, std::get<control_order>(asked.what), answer, now);
+  } else if (std::holds_alternative<health_order>(asked.what)) {
+    checking_health_ = false;
+    return;  // whoever asked judges it; jobs are served or not whatever it says
   } else {
     taking_inventory_ = false;
-    ++queries_;
   }
   if (answered(answer))
     count_success(out, now);

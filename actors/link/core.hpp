@@ -43,7 +43,7 @@ struct limits {
   int breaker_failures = 3;
   microseconds breaker_open_for = seconds{30};
   int batch_max = 64;                ///< submissions, lookups or controls in one call
-  int queries_per_minute_max = 120;  ///< polls, lookups and inventories; 0: no limit
+  int queries_per_minute_max = 120;  ///< all that is no submission or control; 0: no limit
   int submissions_per_minute_max = 0;  ///< submissions and controls; 0: no limit
 };
 
@@ -54,7 +54,7 @@ class rate {
 
   /// How many of `wanted` may happen now; they are used up. 0 per minute: no limit.
   int take(int wanted, time_point now);
-  /// How many may happen now; only with a limit.
+  /// How many may happen now; infinite without a limit.
   double left(time_point now);
   /// Something happened that nobody asked for; may go below zero.
   void charge(int more) { left_ -= more; }
@@ -106,11 +106,13 @@ struct control_order {
   std::vector<item> items;
 };
 struct inventory_order {};
+struct health_order {};
 
 struct order {
   order_id id = 0;
   time_point deadline;  ///< the call must have ended by then; a submission not begun is dropped
-  std::variant<submit_order, find_order, poll_order, control_order, inventory_order> what;
+  std::variant<submit_order, find_order, poll_order, control_order, inventory_order, health_order>
+      what;
 };
 
 /// Answers, item by item in the order's order. A whole call that failed is `call_failed`.
@@ -123,7 +125,6 @@ struct find_done {
 };
 struct poll_done {
   std::vector<std::variant<job::report_status, job::report_missing>> answers;
-  int queries = 1;
   int settling = 0;  ///< jobs that have ended, but whose accounts the scheduler has not told yet
 };
 struct control_done {
@@ -135,12 +136,14 @@ struct control_done {
   std::vector<answer> answers;
 };
 struct inventory_done {};
+struct health_done {};
 /// Nothing was learned. For submissions: the outcome of each is unknown.
 struct call_failed {
   std::string reason;
 };
 using completion =
-    std::variant<submit_done, find_done, poll_done, control_done, inventory_done, call_failed>;
+    std::variant<submit_done, find_done, poll_done, control_done, inventory_done, health_done,
+                 call_failed>;
 
 /// Until the next poll, when the last one found `ended` jobs over or newly settling and `left`
 /// alive `since` the one before: half of what those that are left will take at this pace, so
@@ -174,7 +177,7 @@ struct status {
   microseconds last_poll_took{0};
   std::size_t jobs_followed = 0;
   std::size_t submissions_waiting = 0;
-  std::int64_t queries = 0;  ///< scheduler queries since start
+  std::int64_t queries = 0;  ///< commands and requests since the start but submissions, controls
 };
 
 /// Owned by one actor (or one simulation); not thread-safe.
@@ -186,8 +189,12 @@ class link {
   outputs want(const job_id& job, desired what, time_point now);
   /// Starts what is due.
   outputs tick(time_point now);
-  /// An answer to an order; answers to orders already given up are still used where they help.
-  outputs complete(order_id id, completion what, time_point now);
+  /// An answer to an order, and what it asked of the scheduler; answers to orders already given up
+  /// are still used where they help.
+  outputs complete(order_id id, completion what, std::int64_t queries, time_point now);
+  /// Somebody wants to know how the cluster is. Without an order: a check is on its way already,
+  /// and its answer is for everyone. errc::overloaded: the rest of the queries is for the polls.
+  result<outputs> check_health(time_point now);
 
   status view() const;
   /// When `tick` may start the next poll; none while one runs or nothing is followed.
@@ -238,6 +245,7 @@ class link {
   void start_poll(outputs& out, time_point now);
   void start_inventory(outputs& out, time_point now);
   void give_up_overdue(outputs& out, time_point now);
+  void charge(const order* asked, std::int64_t queries);
   void finish(outputs& out, const order& what, const completion& answer, time_point now,
               bool in_time);
   void on_submit(outputs& out, const submit_order& asked, const completion& answer);
@@ -266,6 +274,7 @@ class link {
   bool controlling_ = false;
   bool polling_ = false;
   bool taking_inventory_ = false;
+  bool checking_health_ = false;
   time_point next_poll_;
   time_point poll_started_;
   time_point poll_started_before_;

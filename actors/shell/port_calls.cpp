@@ -122,73 +122,94 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
   return done;
 }
 
-}  // namespace
+link::completion poll(adapters::scheduler& port, const link::poll_order& order,
+                      adapters::scheduler::deadline until) {
+  std::vector<adapters::tracked_job> jobs;
+  jobs.reserve(order.jobs.size());
+  for (const auto& one : order.jobs) jobs.push_back(translate(one));
+  const auto seen = port.observe(jobs, until);
+  if (!seen) return link::call_failed{seen.error().message};
+  if (seen->observations.size() != jobs.size())
+    return link::call_failed{"the adapter answered for another number of jobs"};
+  link::poll_done done;
+  done.settling = seen->settling;
+  done.answers.reserve(jobs.size());
+  for (std::size_t i = 0; i < jobs.size(); ++i)
+    done.answers.push_back(translate(jobs[i].id, seen->observations[i]));
+  return done;
+}
 
-order_result run_order(adapters::scheduler& port, const link::order& what,
-                       const spec_reader& spec_of, time_point now) {
-  const auto left = what.deadline - now;
-  if (left <= microseconds{0}) return {not_called(what, "it waited too long for a worker"), {}};
-  const auto until = std::chrono::steady_clock::now() + left;
-  return std::visit(
+order_result call(adapters::scheduler& port, const link::order& what, const spec_reader& spec_of,
+                  adapters::scheduler::deadline until) {
+  order_result out;
+  std::visit(
       overloaded{
-          [&](const link::submit_order& o) -> order_result {
-            return {submit(port, o, spec_of, until), {}};
-          },
-          [&](const link::find_order& o) -> order_result {
+          [&](const link::submit_order& o) { out.what = submit(port, o, spec_of, until); },
+          [&](const link::find_order& o) {
             std::vector<adapters::lookup> lookups;
             for (const auto& [id, token] : o.items) lookups.push_back({id, token});
             const auto found = port.find(lookups, until);
             link::find_done done;
             for (std::size_t i = 0; i < lookups.size() && i < found.size(); ++i)
               done.answers.push_back(translate(lookups[i].token, found[i]));
-            return {done, {}};
+            out.what = std::move(done);
           },
-          [&](const link::poll_order& o) -> order_result {
-            std::vector<adapters::tracked_job> jobs;
-            jobs.reserve(o.jobs.size());
-            for (const auto& one : o.jobs) jobs.push_back(translate(one));
-            const auto seen = port.observe(jobs, until);
-            if (!seen) return {link::call_failed{seen.error().message}, {}};
-            if (seen->observations.size() != jobs.size())
-              return {link::call_failed{"the adapter answered for another number of jobs"}, {}};
-            link::poll_done done;
-            done.settling = seen->settling;
-            done.queries = seen->queries;
-            done.answers.reserve(jobs.size());
-            for (std::size_t i = 0; i < jobs.size(); ++i)
-              done.answers.push_back(translate(jobs[i].id, seen->observations[i]));
-            return {std::move(done), {}};
-          },
-          [&](const link::control_order& o) -> order_result {
+          [&](const link::poll_order& o) { out.what = poll(port, o, until); },
+          [&](const link::control_order& o) {
             std::vector<adapters::control_request> requests;
             for (const auto& item : o.items)
               requests.push_back({translate(item.job), item.control});
             link::control_done done;
             for (const auto& outcome : port.control(requests, until))
               done.answers.push_back(translate(outcome));
-            return {done, {}};
+            out.what = std::move(done);
           },
-          [&](const link::inventory_order&) -> order_result {
+          [&](const link::inventory_order&) {
             auto taken = port.take_inventory(until);
-            if (!taken) return {link::call_failed{taken.error().message}, {}};
-            return {link::inventory_done{},
-                    std::make_shared<const adapters::inventory>(std::move(*taken))};
+            if (!taken) {
+              out.what = link::call_failed{taken.error().message};
+              return;
+            }
+            out.what = link::inventory_done{};
+            out.inventory = std::make_shared<const adapters::inventory>(std::move(*taken));
+          },
+          [&](const link::health_order&) {
+            out.what = link::health_done{};
+            out.health = port.check_health(until);
           }},
       what.what);
+  return out;
 }
 
-link::completion failed_call(const link::order& what, const error& why) {
-  if (why.code == errc::unknown_outcome) return link::call_failed{why.message};
-  return not_called(what, why.message);
+}  // namespace
+
+order_result run_order(adapters::scheduler& port, const link::order& what,
+                       const spec_reader& spec_of, time_point now) {
+  const auto left = what.deadline - now;
+  if (left <= microseconds{0}) return not_called(what, "it waited too long for a worker");
+  const auto before = port.queries();
+  auto out = call(port, what, spec_of, std::chrono::steady_clock::now() + left);
+  out.queries = port.queries() - before;
+  return out;
 }
 
-link::completion not_called(const link::order& what, const std::string& reason) {
-  const auto* submit = std::get_if<link::submit_order>(&what.what);
-  if (submit == nullptr) return link::call_failed{reason};
-  link::submit_done done;
-  for (const auto& item : submit->items)
-    done.answers.push_back({item.token, job::submission_result::not_sent, {}, reason});
-  return done;
+order_result failed_call(const link::order& what, const error& why) {
+  auto out = not_called(what, why.message);
+  if (why.code == errc::unknown_outcome) out.what = link::call_failed{why.message};
+  return out;
+}
+
+order_result not_called(const link::order& what, const std::string& reason) {
+  order_result out{link::call_failed{reason}, 0, nullptr, {}};
+  if (std::holds_alternative<link::health_order>(what.what))
+    out.health = adapters::health{reason, "not checked", "not checked"};
+  if (const auto* submit = std::get_if<link::submit_order>(&what.what)) {
+    link::submit_done done;
+    for (const auto& item : submit->items)
+      done.answers.push_back({item.token, job::submission_result::not_sent, {}, reason});
+    out.what = std::move(done);
+  }
+  return out;
 }
 
 }  // namespace ved::actors

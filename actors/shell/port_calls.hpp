@@ -1,6 +1,10 @@
 #pragma once
 
+#include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
+#include <string>
 
 #include "actors/link/core.hpp"
 #include "adapters/scheduler.hpp"
@@ -13,7 +17,9 @@ using spec_reader = std::function<result<pb::JobSpec>(const job_id&)>;
 
 struct order_result {
   core::link::completion what;
-  std::shared_ptr<const adapters::inventory> inventory;
+  std::int64_t queries = 0;  ///< that the call asked of the scheduler
+  std::shared_ptr<const adapters::inventory> inventory;  ///< of an inventory order, else null
+  std::optional<adapters::health> health;                ///< of a health order, always
 };
 
 /// Makes the call. `now` is compared with the order's deadline before a submission begins: one
@@ -21,11 +27,11 @@ struct order_result {
 order_result run_order(adapters::scheduler& port, const core::link::order& what,
                        const spec_reader& spec_of, time_point now);
 
-/// The completion of an order whose worker failed. errc::unknown_outcome: in the middle of the
-/// call, so a submission may have taken effect; anything else: before it.
-core::link::completion failed_call(const core::link::order& what, const error& why);
+/// The result of an order whose worker failed. errc::unknown_outcome: in the middle of the call, so
+/// a submission may have taken effect; anything else: before it.
+order_result failed_call(const core::link::order& what, const error& why);
 
-/// The completion of an order whose call could not be made at all.
-core::link::completion not_called(const core::link::order& what, const std::string& reason);
+/// The result of an order whose call could not be made at all.
+order_result not_called(const core::link::order& what, const std::string& reason);
 
 }  // namespace ved::actors

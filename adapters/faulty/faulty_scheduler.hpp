@@ -99,6 +99,7 @@ class faulty_scheduler final : public scheduler {
                                        deadline until) override;
   result<inventory> take_inventory(deadline until) override;
   health check_health(deadline until) override;
+  std::int64_t queries() const override { return inner_->queries(); }
   result<output_chunk> read_output(const output_request& request, deadline until) override;
 
   /// Hands over the slow submissions that are due by now. Every other call does so first.

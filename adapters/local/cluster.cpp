@@ -276,6 +276,7 @@ class local_scheduler final : public scheduler {
   result<output_chunk> read_output(const output_request& request, deadline) override {
     return cluster_->read_output(request);
   }
+  std::int64_t queries() const override { return 0; }  // it is its own scheduler
 
  private:
   std::shared_ptr<local_cluster> cluster_;

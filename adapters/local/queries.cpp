@@ -69,7 +69,6 @@ std::vector<find_outcome> local_cluster::find(std::span<const lookup> what) {
 
 poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
   poll_result result;
-  result.queries = 1;
   result.observations.reserve(jobs.size());
   std::vector<std::size_t> active;
   {

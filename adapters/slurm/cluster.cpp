@@ -10,6 +10,10 @@ namespace {
 
 /// What the remote side needs to end before our own deadline does.
 constexpr seconds end_slack{3};
+/// A control says so before it asks Slurm for anything.
+constexpr std::string_view asked = "asked";
+/// The part of a cancel that concerns a copy of the job under another id.
+constexpr const char* other_copy = ".other";
 
 /// The port object of one worker: the cluster does the work.
 class slurm_scheduler : public scheduler {
@@ -18,28 +22,32 @@ class slurm_scheduler : public scheduler {
       : cluster_(std::move(cluster)) {}
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override {
-    return cluster_->submit(jobs, until);
+    return cluster_->submit(jobs, {until, queries_});
   }
   std::vector<find_outcome> find(std::span<const lookup> what, deadline until) override {
-    return cluster_->find(what, until);
+    return cluster_->find(what, {until, queries_});
   }
   result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) override {
-    return cluster_->observe(jobs, until);
+    return cluster_->observe(jobs, {until, queries_});
   }
   std::vector<control_outcome> control(std::span<const control_request> requests,
                                        deadline until) override {
-    return cluster_->control(requests, until);
+    return cluster_->control(requests, {until, queries_});
   }
   result<inventory> take_inventory(deadline until) override {
-    return cluster_->take_inventory(until);
+    return cluster_->take_inventory({until, queries_});
   }
-  health check_health(deadline until) override { return cluster_->check_health(until); }
+  health check_health(deadline until) override {
+    return cluster_->check_health({until, queries_});
+  }
   result<output_chunk> read_output(const output_request& request, deadline until) override {
     return cluster_->read_output(request, until);
   }
+  std::int64_t queries() const override { return queries_; }
 
  private:
   std::shared_ptr<slurm_cluster> cluster_;
+  std::int64_t queries_ = 0;
 };
 
 std::string draw_nonce() {
@@ -112,7 +120,12 @@ slurm_cluster::answer slurm_cluster::run(program made, deadline until) {
 }
 
 void slurm_cluster::count(std::string_view command, int times) const {
-  if (options_.count) options_.count(command, times);
+  if (times > 0 && options_.count) options_.count(command, times);
+}
+
+void slurm_cluster::count_query(call at, std::string_view command, int times) const {
+  count(command, times);
+  at.queries += times;
 }
 
 bool slurm_cluster::asks_accounting() const {
@@ -126,15 +139,15 @@ void slurm_cluster::note_accounting(failure what) {
   else if (what == failure::none) accounting_ = true;
 }
 
-std::vector<std::string> slurm_cluster::learn_fields(deadline until) {
+std::vector<std::string> slurm_cluster::learn_fields(call at) {
   {
     const std::lock_guard lock(mutex_);
     if (!fields_.empty()) return fields_;
   }
   auto made = begin();
   made.add_section("fields", "sacct --helpformat");
-  const auto got = run(std::move(made), until);
-  count("sacct");
+  const auto got = run(std::move(made), at.until);
+  count_query(at, "sacct");
   const auto& part = got.of("fields");
   if (!part.complete || part.exit_code != 0) return {};
   const std::lock_guard lock(mutex_);
@@ -145,12 +158,12 @@ std::vector<std::string> slurm_cluster::learn_fields(deadline until) {
 /// Defines `ved_ours ID TOKEN`. Slurm gives numbers out again, at the latest when its controller
 /// has lost its state: a job is touched only while squeue shows our token beside its number. Else
 /// it has ended, and Slurm's own words for that are said. One squeue for all, at the first need.
-std::string slurm_cluster::guard(std::span<const control_request> requests) const {
+std::string slurm_cluster::guard(std::span<const control_request> requests, call at) const {
   std::string ids;
   for (const auto& [job, control] : requests)
     if (!job.id.empty()) ids += (ids.empty() ? "" : ",") + job.id.str();
   if (ids.empty()) return {};
-  count("squeue");
+  count_query(at, "squeue");
   return "ved_asked=\nved_ours() {\n[ -n \"$ved_asked\" ] || { ved_rows=$(squeue --noheader "
          "--noconvert --states=all --jobs=" + quote(ids) + " -O " +
          quote(squeue_format()) + " 2>&1); ved_asked=$?; }\n"
@@ -161,9 +174,9 @@ std::string slurm_cluster::guard(std::span<const control_request> requests) cons
 }
 
 std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
-                                                    deadline until) {
+                                                    call at) {
   auto made = begin();
-  made.add(guard(requests));
+  made.add(guard(requests, at));
   for (std::size_t i = 0; i < requests.size(); ++i) {
     // Not a structured binding: clang 14 lets no lambda capture one.
     const auto& job = requests[i].job;
@@ -172,8 +185,8 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     const auto name = std::to_string(i);
     const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
     const auto put = [&](const std::string& command) {
-      made.add_section(name, "ved_ours " + id + " " + quote(job.token.str()) + " && " + command +
-                                 " " + id);
+      made.add_section(name, "ved_ours " + id + " " + quote(job.token.str()) + " && { echo " +
+                                 std::string(asked) + "; " + command + " " + id + "; }");
     };
     switch (control) {
       case pb::JOB_CONTROL_CANCEL:
@@ -184,13 +197,15 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
           made.add_section(name, "readlink " + directory + "/claim");
         } else {
           put("scancel");
-          count("scancel");
           // Another copy of the job may hold the claim and run: that one is the job.
-          made.add("ved_claim=$(readlink " + directory + "/claim)\ncase $ved_claim in\n" +
-                   quote("cancelled:" + job.token.str()) + "|*:" + id + ":*|'') ;;\n*:*:*:*) "
-                   "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
-                   "[ -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\" ] || "
-                   "scancel --name=\"${ved_claim%%:*}\" \"$ved_other\" ;;\nesac\n");
+          made.add_section(
+              name + other_copy,
+              "ved_claim=$(readlink " + directory + "/claim)\ncase $ved_claim in\n" +
+                  quote("cancelled:" + job.token.str()) + "|*:" + id + ":*|'') ;;\n*:*:*:*) "
+                  "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
+                  "[ -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\" ] || { echo " +
+                  std::string(asked) + "; "
+                  "scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; } ;;\nesac");
         }
         break;
       case pb::JOB_CONTROL_HOLD: put("scontrol hold"); break;
@@ -199,13 +214,15 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
       case pb::JOB_CONTROL_RESUME: put("scontrol resume"); break;
       default: made.add_section(name, "false"); break;
     }
-    if (control != pb::JOB_CONTROL_CANCEL) count("scontrol");
   }
-  const auto got = run(std::move(made), until);
+  const auto got = run(std::move(made), at.until);
   std::vector<control_outcome> out;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const auto& part = got.of(std::to_string(i));
     const auto& [job, control] = requests[i];
+    const auto* command = control == pb::JOB_CONTROL_CANCEL ? "scancel" : "scontrol";
+    for (const auto* each : {&part, &got.of(std::to_string(i) + other_copy)})
+      if (each->out.starts_with(asked)) count(command);
     if (!part.complete) {
       out.emplace_back(control_unknown{got.problem.empty() ? "no answer" : got.problem});
       continue;

@@ -20,15 +20,20 @@ namespace ved::adapters::slurm {
 class slurm_cluster {
  public:
   using deadline = scheduler::deadline;
+  /// One call of the port: when it must be over, and the tally of what it asks of Slurm.
+  struct call {
+    deadline until;
+    std::int64_t& queries;
+  };
 
   slurm_cluster(slurm_options options, std::shared_ptr<transport> way);
 
-  std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until);
-  std::vector<find_outcome> find(std::span<const lookup> what, deadline until);
-  result<poll_result> observe(std::span<const tracked_job> jobs, deadline until);
-  std::vector<control_outcome> control(std::span<const control_request> requests, deadline until);
-  result<inventory> take_inventory(deadline until);
-  health check_health(deadline until);
+  std::vector<submit_outcome> submit(std::span<const submission> jobs, call at);
+  std::vector<find_outcome> find(std::span<const lookup> what, call at);
+  result<poll_result> observe(std::span<const tracked_job> jobs, call at);
+  std::vector<control_outcome> control(std::span<const control_request> requests, call at);
+  result<inventory> take_inventory(call at);
+  health check_health(call at);
   result<output_chunk> read_output(const output_request& request, deadline until);
 
  private:
@@ -65,14 +70,16 @@ class slurm_cluster {
 
   program begin() const;
   answer run(program made, deadline until);
+  /// A submission or a control.
   void count(std::string_view command, int times = 1) const;
+  void count_query(call at, std::string_view command, int times = 1) const;
 
   bool asks_accounting() const;
   void note_accounting(failure what);
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
-  std::vector<std::string> learn_fields(deadline until);
+  std::vector<std::string> learn_fields(call at);
   std::optional<refused> never_fits(const submission& what) const;
-  std::string guard(std::span<const control_request> requests) const;
+  std::string guard(std::span<const control_request> requests, call at) const;
 
   std::string squeue_command() const;
   std::string sacct_command(const std::string& selection,
@@ -81,7 +88,7 @@ class slurm_cluster {
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   bool is_ours(const tracked_job& job, const queue_row& row) const;
   void see_in_queue(watched& job, const queue_row& row, time_point now);
-  void ask_second_source(const std::vector<watched*>& jobs, int& queries, deadline until);
+  void ask_second_source(const std::vector<watched*>& jobs, call at);
   void read_accounts(const std::vector<watched*>& jobs, const section& from,
                      const std::vector<std::string>& fields, bool whole) const;
   static void add_record(account& to, const account_row& row);

@@ -32,8 +32,8 @@ find_outcome slurm_cluster::judge_waiting(const std::string& token, const schedu
   return absent{"squeue and the job directory; " + said + " since long"};
 }
 
-std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, deadline until) {
-  const auto fields = asks_accounting() ? without_allocation(learn_fields(until))
+std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call at) {
+  const auto fields = asks_accounting() ? without_allocation(learn_fields(at))
                                         : std::vector<std::string>{};
   const bool accounting = !fields.empty();
   bool renames = false;
@@ -43,7 +43,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
   }
   auto made = begin();
   made.add_section("squeue", squeue_command());
-  count("squeue");
+  count_query(at, "squeue");
   if (accounting) {
     std::string names;
     for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();
@@ -53,7 +53,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
     made.add_section("sacct", sacct_command(
                                 "-X -S " + since + (renames ? "" : " --name=" + quote(names)),
                                 fields));
-    count("sacct");
+    count_query(at, "sacct");
   }
   // A job that started left its output file, whatever Slurm remembers of it.
   std::string look = "cd \"$ved_jobs\" 2>/dev/null";
@@ -62,7 +62,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
             ".*.out; do [ -e \"$f\" ] && echo \"$f\"; done\nreadlink " +
             quote(one.job.str() + "/claim");
   made.add_section("files", look + "\n[ -d \"$ved_jobs\" ]");
-  const auto got = run(std::move(made), until);
+  const auto got = run(std::move(made), at.until);
 
   const auto& queue = got.of("squeue");
   const auto& files = got.of("files");
@@ -98,9 +98,9 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, dead
       else ids.insert(id);
     }
     const std::string prefix = one.job.str() + "/" + token + ".";
-    for (std::size_t at = files.out.find(prefix); at != std::string::npos;
-         at = files.out.find(prefix, at + 1)) {
-      const auto from = at + prefix.size();
+    for (std::size_t hit = files.out.find(prefix); hit != std::string::npos;
+         hit = files.out.find(prefix, hit + 1)) {
+      const auto from = hit + prefix.size();
       const auto id = files.out.substr(from, files.out.find('.', from) - from);
       if (parse_count(id)) ids.insert(scheduler_job_id{id});
     }

@@ -12,15 +12,15 @@ std::string problem_in(const section& part, const std::string& whole) {
 
 }  // namespace
 
-result<inventory> slurm_cluster::take_inventory(deadline until) {
+result<inventory> slurm_cluster::take_inventory(call at) {
   auto made = begin();
   made.add_section("config", "scontrol show config");
   made.add_section("nodes",
                    "sinfo --noheader --noconvert --all --Node -O " + quote(sinfo_format()));
   made.add_section("partitions", "scontrol show partition -o --all");
-  const auto got = run(std::move(made), until);
-  count("scontrol", 2);
-  count("sinfo");
+  const auto got = run(std::move(made), at.until);
+  count_query(at, "scontrol", 2);
+  count_query(at, "sinfo");
   for (const auto* name : {"config", "nodes", "partitions"})
     if (const auto problem = problem_in(got.of(name), got.problem); !problem.empty())
       return fail(errc::unavailable, "cluster " + options_.cluster + ": " + problem);
@@ -44,16 +44,16 @@ result<inventory> slurm_cluster::take_inventory(deadline until) {
   return out;
 }
 
-health slurm_cluster::check_health(deadline until) {
+health slurm_cluster::check_health(call at) {
   auto made = begin();
   made.add_section("account", "id -un");
   made.add_section("ping", "scontrol ping");
   made.add_section("queue", "squeue --noheader --user=\"$(id -un)\" -o %i");
   made.add_section("partitions", "sinfo --noheader -o %R");
-  const auto got = run(std::move(made), until);
-  count("scontrol");
-  count("squeue");
-  count("sinfo");
+  const auto got = run(std::move(made), at.until);
+  count_query(at, "scontrol");
+  count_query(at, "squeue");
+  count_query(at, "sinfo");
   health out;
   if (!got.started || !got.of("account").complete) {
     out.connection = got.problem;

@@ -108,16 +108,15 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.kept->ended = status;
 }
 
-result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, deadline until) {
+result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, call at) {
   // A poll that was given up may still run: two at once would confuse what we remember.
-  const std::unique_lock alone(observing_, until);
+  const std::unique_lock alone(observing_, at.until);
   if (!alone) return fail(errc::unavailable, "squeue: the poll before this one still runs");
   poll_result out;
   auto made = begin();
   made.add_section("squeue", squeue_command());
-  const auto got = run(std::move(made), until);
-  count("squeue");
-  out.queries = 1;
+  const auto got = run(std::move(made), at.until);
+  count_query(at, "squeue");
   const auto& queue = got.of("squeue");
   if (!queue.complete)
     return fail(errc::unavailable, "squeue: " + (got.problem.empty() ? "no answer" : got.problem));
@@ -181,7 +180,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
   }
-  if (!unclear.empty()) ask_second_source(unclear, out.queries, until);
+  if (!unclear.empty()) ask_second_source(unclear, at);
   out.observations.reserve(all.size());
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
@@ -191,9 +190,8 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, de
 }
 
 /// Asks accounting, and where that does not tell, the jobs' own directories.
-void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& queries,
-                                      deadline until) {
-  auto fields = asks_accounting() ? learn_fields(until) : std::vector<std::string>{};
+void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at) {
+  auto fields = asks_accounting() ? learn_fields(at) : std::vector<std::string>{};
   const bool accounting = !fields.empty();
   // One question for all: a job that squeue does not show is rare, and costs the others 90 ms.
   if (std::all_of(jobs.begin(), jobs.end(), [](const auto* one) { return one->held.has_value(); }))
@@ -237,10 +235,9 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, int& qu
     const auto& id = jobs[i]->job->id.str();
     made.add_section("job" + id, "scontrol show job -o " + quote(id));
   }
-  const auto got = run(std::move(made), until);
-  queries += parts + static_cast<int>(asked_controller);
-  if (parts > 0) count("sacct", parts);
-  if (asked_controller > 0) count("scontrol", static_cast<int>(asked_controller));
+  const auto got = run(std::move(made), at.until);
+  count_query(at, "sacct", parts);
+  count_query(at, "scontrol", static_cast<int>(asked_controller));
 
   for (int part = 0; part < parts; ++part) {
     const auto& from = got.of("sacct" + std::to_string(part));

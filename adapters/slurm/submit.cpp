@@ -19,8 +19,7 @@ std::optional<refused> slurm_cluster::never_fits(const submission& what) const {
   return std::nullopt;
 }
 
-std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jobs,
-                                                  deadline until) {
+std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jobs, call at) {
   bool asked = true;
   {
     const std::lock_guard lock(mutex_);
@@ -28,7 +27,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     asked = asked || site_ != nullptr;
   }
   // Before the first inventory nothing could be refused; a site that cannot tell is no obstacle.
-  if (!asked) (void)take_inventory(until);
+  if (!asked) (void)take_inventory(at);
   std::string here;
   {
     const std::lock_guard lock(mutex_);
@@ -50,7 +49,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   auto made = begin();
   const auto nonce = made.nonce();
   add_submissions(made, fitting, options_);
-  const auto got = run(std::move(made), until);
+  const auto got = run(std::move(made), at.until);
   if (!got.started) {
     for (const auto i : sent) out[i] = not_sent{got.problem};
     return out;

@@ -27,7 +27,9 @@ void describe_link(section& into, cluster_config& c) {
   s.add("io_workers", &c.io_workers, "Calls at the same time.").range(1, 64);
   s.add("queue_max", &c.queue_max, "Calls that may wait for a worker.").range(1, 1'000'000);
   s.add("submit_batch_max", &c.submit_batch_max, "Submissions in one call.").range(1, 1'000);
-  s.add("queries_per_minute_max", &c.queries_per_minute_max, "Queries of every kind.")
+  s.add("queries_per_minute_max", &c.queries_per_minute_max,
+        "Commands or requests that ask: polls, lookups, inventories, health checks. A poll needs "
+        "up to two.")
       .range(1, 60'000);
   s.add("submissions_per_minute_max", &c.submissions_per_minute_max,
         "Submissions and controls; 0: as many as the scheduler takes.")

@@ -47,6 +47,9 @@ class slurm_outages(slurm_case):
         s.counted("down-new", "exit 2", cluster="near")
         self.assertEqual(s.post("down-cancelled", "cancel", "enough")[0], 200)
         self.others_are_served("down")
+        code, text, _ = s.vectl("hpc", "health-check", "--cluster", "near")
+        self.assertEqual(code, 1, text)
+        self.assertRegex(text, "no answer|[Uu]nable to contact")
         self.says("down-new", "does not answer|unreachable|down", "slurm controller|no answer")
         for name in ("down-runs", "down-cancelled"):
             self.assertEqual(s.get(name)["state"], "running", "nothing is known, nothing changes")

@@ -1,5 +1,6 @@
 """Submissions to a real Slurm whose replies come late, twice or never: each job runs once."""
 import os
+import re
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -18,7 +19,7 @@ class slurm_submission(slurm_case):
         "refused": {}, "too-big": {},
         "wrong": {"slurm": {"account": "nobodys"}, "retry": {"max_retries": 1}},
         "unseen": {"slurm": {"options": ["--begin=now+1hour"]}}, "unseen-runs": {},
-        "crowd": {"way": "ssh"}, "contained": {}}
+        "crowd": {"way": "ssh"}, "contained": {}, "tallied": {}}
 
     def test_a_job_runs_over_ssh_and_its_output_comes_back(self):
         s = self.site
@@ -177,6 +178,44 @@ class slurm_submission(slurm_case):
             self.ends(name, "failed" if n % 3 else "completed", n % 3)
         self.assertGreater(len(s.lanes["crowd"].spoiled("sbatch")), 5)
         self.assertGreater(len(s.lanes["crowd"].spoiled("squeue")), 1)
+
+    def test_every_command_is_counted(self):
+        s = self.site
+        held, runs = "tallied-held", "tallied-runs"
+        s.gated(held, cluster="tallied")
+        s.runs(held)
+        s.wait_state(held, "running")
+        s.lanes["tallied"].order("sbatch slow 30 next 1")
+        s.counted(runs, cluster="tallied")  # looked up, and sent again
+        for verb, state in (("hold", "suspended"), ("release", "running"), ("cancel", "cancelled")):
+            self.assertEqual(s.post(held, verb)[0], 200)
+            s.wait_state(held, state)
+        self.assertEqual(s.vectl("hpc", "health-check", "--cluster", "tallied")[0], 0)
+        self.ends(runs, "completed")
+
+        def counted():
+            text, found = s.call("GET", "/metrics")[2].decode(), {}
+            for name, labels, value in re.findall(r"^(\w+){(.*)} (\S+)$", text, re.M):
+                command = re.search(r'command="(\w+)"', labels)
+                if name.startswith("hpc_scheduler_") and 'cluster="tallied"' in labels:
+                    found[command.group(1) if command else name] = float(value)
+            return found
+
+        def same():
+            calls = s.lanes["tallied"].calls()
+            by_name = {name: sum(call["command"] == name for call in calls)
+                       for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")}
+            asks = sum(call["command"] in ("squeue", "sacct", "sinfo") or
+                       call["command"] == "scontrol" and call["argv"][0] in ("show", "ping")
+                       for call in calls)
+            told = counted()
+            return told.pop("hpc_scheduler_queries_total") == asks and \
+                {name: told.get(name) for name in by_name} == by_name
+        try:
+            wait_for(same, "the metrics say what was called")
+        except AssertionError:
+            calls = [call["argv"] for call in s.lanes["tallied"].calls()]
+            raise AssertionError(f"{counted()}\n{calls}") from None
 
     def test_a_container_without_a_runtime_fails_clearly(self):
         s = self.site

@@ -74,6 +74,9 @@ inline actors::link_actor::behavior_type watching_link(
       [self, real, cluster](actors::describe_atom) -> caf::result<actors::cluster_reply> {
         return self->delegate(real->find(cluster), actors::describe_atom::value);
       },
+      [self, real, cluster](actors::check_health_atom) -> caf::result<actors::health_reply> {
+        return self->delegate(real->find(cluster), actors::check_health_atom::value);
+      },
   };
 }
 
@@ -327,7 +330,7 @@ class actor_tree {
     deps.limits = limits();
     deps.log = log_actor_;
     deps.reading = log;
-    deps.pool = pools_.at(name);
+    deps.pool = deps.reads = pools_.at(name);
     deps.logs = std::make_shared<actors::log_sink>();
     deps.clock = clock();
     deps.poll_took = [](microseconds) {};

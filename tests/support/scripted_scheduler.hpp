@@ -81,6 +81,7 @@ class scripted_cluster {
 
     std::vector<adapters::submit_outcome> submit(std::span<const adapters::submission> jobs,
                                                  deadline) override {
+      ++asked_;
       auto& c = *cluster_;
       std::unique_lock lock(c.mutex_);
       std::vector<adapters::submit_outcome> out;
@@ -100,6 +101,7 @@ class scripted_cluster {
 
     std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                              deadline) override {
+      ++asked_;
       auto& c = *cluster_;
       std::unique_lock lock(c.mutex_);
       c.wait_while(lock, c.queries_);
@@ -120,12 +122,12 @@ class scripted_cluster {
 
     result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
                                           deadline) override {
+      ++asked_;
       auto& c = *cluster_;
       std::unique_lock lock(c.mutex_);
       c.wait_while(lock, c.queries_);
       if (c.queries_ == manner::failing) return fail(errc::unavailable, "no connection");
       adapters::poll_result out;
-      out.queries = 1;
       for (const auto& asked : jobs) {
         adapters::observation seen = adapters::missing{true, "unknown id"};
         for (const auto& one : c.jobs_)
@@ -152,20 +154,26 @@ class scripted_cluster {
     }
 
     result<adapters::inventory> take_inventory(deadline) override {
+      ++asked_;
       auto& c = *cluster_;
       std::unique_lock lock(c.mutex_);
       c.wait_while(lock, c.queries_);
       if (c.queries_ == manner::failing) return fail(errc::unavailable, "no connection");
       return adapters::inventory{};
     }
-    adapters::health check_health(deadline) override { return {}; }
+    adapters::health check_health(deadline) override {
+      ++asked_;
+      return {};
+    }
     result<adapters::output_chunk> read_output(const adapters::output_request&,
                                                deadline) override {
       return fail(errc::not_found, "no output");
     }
+    std::int64_t queries() const override { return asked_; }
 
    private:
     std::shared_ptr<scripted_cluster> cluster_;
+    std::int64_t asked_ = 0;
   };
 
   template <class F>

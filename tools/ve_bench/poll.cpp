@@ -66,7 +66,7 @@ figures follow(const running_slurm& slurm, adapters::scheduler& port, link::link
       auto done = actors::run_order(port, order, {}, now());
       const bool is_poll = std::holds_alternative<link::poll_order>(order.what);
       if (is_poll && !std::holds_alternative<link::poll_done>(done.what)) out.answered = false;
-      const auto news = by.complete(order.id, std::move(done.what), now());
+      const auto news = by.complete(order.id, std::move(done.what), done.queries, now());
       if (!is_poll) continue;
       (first ? out.reports_first : out.reports_after) += news.reports.size();
       out.seconds.push_back(std::chrono::duration<double>(by.last_poll_took()).count());

@@ -71,7 +71,7 @@ class full_cluster final : public adapters::scheduler {
                                         deadline) override {
     adapters::job_status queued;
     queued.state = pb::JOB_STATE_QUEUED;
-    return adapters::poll_result{std::vector<adapters::observation>(jobs.size(), queued), 1};
+    return adapters::poll_result{std::vector<adapters::observation>(jobs.size(), queued)};
   }
   std::vector<adapters::control_outcome> control(std::span<const adapters::control_request> asked,
                                                  deadline) override {
@@ -82,6 +82,7 @@ class full_cluster final : public adapters::scheduler {
   result<adapters::output_chunk> read_output(const adapters::output_request&, deadline) override {
     return fail(errc::not_found, "no output");
   }
+  std::int64_t queries() const override { return 0; }
 };
 
 /// The actors of a daemon without its front.
@@ -123,6 +124,7 @@ class actors_on_log {
           []() -> result<std::unique_ptr<adapters::scheduler>> {
             return std::make_unique<full_cluster>();
           });
+      link.reads = link.pool;
       link.logs = logs;
       link.clock = clock;
       link.poll_took = [](microseconds) {};

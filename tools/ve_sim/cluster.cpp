@@ -27,6 +27,7 @@ class cluster_port final : public adapters::scheduler {
 
   std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                            deadline) override {
+    ++queries_;
     std::vector<adapters::find_outcome> out;
     for (const auto& asked : what) {
       if (truth_.down()) {
@@ -46,9 +47,9 @@ class cluster_port final : public adapters::scheduler {
 
   result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
                                         deadline) override {
+    ++queries_;
     if (truth_.down()) return fail(errc::unavailable, "connection refused");
     adapters::poll_result out;
-    out.queries = 1;
     for (const auto& job : jobs) {
       const copy* one = known(job.id);
       if (one == nullptr)
@@ -78,6 +79,7 @@ class cluster_port final : public adapters::scheduler {
   }
 
   result<adapters::inventory> take_inventory(deadline) override {
+    ++queries_;
     if (truth_.down()) return fail(errc::unavailable, "connection refused");
     return adapters::inventory{};
   }
@@ -85,6 +87,7 @@ class cluster_port final : public adapters::scheduler {
   result<adapters::output_chunk> read_output(const adapters::output_request&, deadline) override {
     return fail(errc::not_found, "no output in the simulation");
   }
+  std::int64_t queries() const override { return queries_; }
 
  private:
   const copy* known(const scheduler_job_id& id) const {
@@ -105,6 +108,7 @@ class cluster_port final : public adapters::scheduler {
   }
 
   cluster& truth_;
+  std::int64_t queries_ = 0;
 };
 
 cluster::cluster(std::string name, timeline& time, dice& luck, history& story)

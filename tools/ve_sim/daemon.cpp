@@ -347,7 +347,8 @@ void daemon::call(const std::string& cluster, link::order what) {
   const bool answer_lost = slow && !stuck && luck.chance(0.5);
   const auto returns_after = stuck ? left * 2 : takes;
   const bool outlives = luck.chance(0.5);
-  auto answer = std::make_shared<link::completion>(link::call_failed{"timed out"});
+  auto answer = std::make_shared<actors::order_result>();
+  answer->what = link::call_failed{"timed out"};
   auto order = std::make_shared<link::order>(std::move(what));
 
   site_.time.in(effect_after, [this, alive = alive_, &port = *site_.ports.at(cluster),
@@ -360,14 +361,15 @@ void daemon::call(const std::string& cluster, link::order what) {
       return first->front().job_accepted().spec();
     };
     auto done = actors::run_order(port, *order, spec_of, begun);
-    if (!answer_lost) *answer = std::move(done.what);
+    if (!answer_lost) *answer = std::move(done);
   });
   later(returns_after, [this, cluster, order, answer, me = links_.at(cluster).incarnation] {
     --calls_;
     link_actor& now = links_.at(cluster);
     --now.busy;
     if (now.incarnation == me)
-      handle(cluster, now.core->complete(order->id, std::move(*answer), site_.time.now()));
+      handle(cluster, now.core->complete(order->id, std::move(answer->what), answer->queries,
+                                         site_.time.now()));
     run_next(cluster);
   });
 }

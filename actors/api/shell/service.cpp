@@ -395,24 +395,21 @@ void service::health(const std::shared_ptr<call>& c) {
       c->done(std::move(reply));
     };
     for (int i = 0; i < got->report.clusters_size(); ++i) {
-      const auto& id = got->report.clusters(i).cluster_id();
-      const auto check = [got, i, finish_one](result<adapters::scheduler*> port) {
-        adapters::health seen{"", "not checked: no connection", "not checked: no connection"};
-        if (port)
-          seen = (*port)->check_health(std::chrono::steady_clock::now() + call_timeout);
-        else
-          seen.connection = port.error().message;
-        {
-          const std::lock_guard lock(got->mutex);
-          auto& health = *got->report.mutable_clusters(i);
-          health.set_connection(seen.connection);
-          health.set_authentication(seen.authentication);
-          health.set_queue_access(seen.queue_access);
-        }
-        finish_one();
-      };
-      if (!deps_.clusters.at(cluster_id{id}).pool->post(check))
-        check(fail(errc::overloaded, "too many calls are waiting"));
+      const answer_once<adapters::health> note(
+          "health", [got, i, finish_one](const result<adapters::health>& seen) {
+            {
+              const std::lock_guard lock(got->mutex);
+              auto& health = *got->report.mutable_clusters(i);
+              health.set_connection(seen ? seen->connection : seen.error().message);
+              health.set_authentication(seen ? seen->authentication : "not checked");
+              health.set_queue_access(seen ? seen->queue_access : "not checked");
+            }
+            finish_one();
+          });
+      const ingress_check_health question{
+          cluster_id{got->report.clusters(i).cluster_id()}, note};
+      if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
+        note(fail(errc::unavailable, "the daemon is starting or stopping"));
     }
     finish_one();
   });

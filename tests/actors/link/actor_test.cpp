@@ -18,17 +18,18 @@ using namespace ved::tests;
 
 namespace {
 
-/// A link whose pool has no worker: every call is refused at once.
+/// A link whose pool has no worker: calls wait in it, or are refused when it takes none.
 struct lone_link {
   time_point now = t0;
   std::shared_ptr<store::event_log> log;
   caf::actor_system_config config;
   caf::actor_system system;
   caf::scheduler::test_coordinator& scheduler;
+  std::shared_ptr<actors::io_pool> pool;
   actors::event_log_actor writer;
   actors::link_actor link;
 
-  explicit lone_link(const core::link::limits& limits)
+  lone_link(const core::link::limits& limits, std::size_t calls_max)
       : system(config.set("scheduler.policy", caf::atom("testing"))),
         scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())) {
     store::event_log::options how;
@@ -45,8 +46,8 @@ struct lone_link {
     deps.limits = limits;
     deps.log = writer;
     deps.reading = log;
-    deps.pool = std::make_shared<actors::io_pool>(
-        actors::io_pool::options{.name = "none", .workers = 0, .queue_max = 0},
+    deps.pool = deps.reads = pool = std::make_shared<actors::io_pool>(
+        actors::io_pool::options{.name = "none", .workers = 0, .queue_max = calls_max},
         []() -> result<std::unique_ptr<adapters::scheduler>> {
           return fail(errc::unavailable, "none");
         });
@@ -67,14 +68,10 @@ struct lone_link {
     while (scheduler.try_run_once()) {
     }
   }
-  /// Calls since the start.
-  std::int64_t queries() {
-    caf::scoped_actor self{system};
-    self->send(link, actors::describe_atom::value);
+  /// The call that was ordered as the n-th returns.
+  void complete(core::link::order_id n, actors::order_result how) {
+    caf::anon_send(link, actors::link_completion{n, std::move(how)});
     run();
-    std::int64_t out = -1;
-    self->receive([&](const actors::cluster_reply& reply) { out = reply.cluster.queries(); });
-    return out;
   }
 };
 
@@ -84,7 +81,7 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
           "[actors][link]") {
   core::link::limits limits;
   limits.breaker_failures = 1;  // the first call, an inventory, opens it
-  lone_link made(limits);
+  lone_link made(limits, 0);
   // Log and link begin: the stream is still empty.
   made.scheduler.run_once();
   made.scheduler.run_once();
@@ -101,25 +98,61 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
 
 TEST_CASE("link: a poll begins when it is planned, not at the next tick", "[actors][link]") {
   core::link::limits limits;
-  limits.breaker_failures = 1'000;
   limits.poll_interval = limits.poll_interval_min = milliseconds{60};
   limits.queries_per_minute_max = 0;
-  lone_link made(limits);
+  lone_link made(limits, 8);
   made.run();
+  made.complete(1, {core::link::inventory_done{}, 3, nullptr, {}});
   core::link::desired follows;
   follows.follow = core::job::follow{scheduler_job_id{"7"}, submission_token{"ve7"},
                                      pb::JOB_STATE_RUNNING};
   caf::anon_send(made.link, actors::link_want{job_id{"j-7"}, follows});
   made.run();
-  const auto before = made.queries();
+  core::link::order_id polls = 2;  // and the inventory
   const auto after = [&](milliseconds more) {
+    REQUIRE(made.pool->waiting() == polls);
+    core::job::report_status seen;
+    seen.id = scheduler_job_id{"7"};
+    seen.state = pb::JOB_STATE_RUNNING;
+    made.complete(polls, {core::link::poll_done{{seen}}, 1, nullptr, {}});
     made.now += more;
     made.scheduler.advance_time(more);
     made.run();
-    return made.queries() - before;
+    return made.pool->waiting() - polls;
   };
   CHECK(after(milliseconds{59}) == 0);
   CHECK(after(milliseconds{1}) == 1);
-  CHECK(after(milliseconds{59}) == 1);
-  CHECK(after(milliseconds{1}) == 2);
+  ++polls;
+  CHECK(after(milliseconds{59}) == 0);
+  CHECK(after(milliseconds{1}) == 1);
+}
+
+TEST_CASE("link: all who ask how a cluster is share one answer", "[actors][link]") {
+  core::link::limits limits;
+  limits.queries_per_minute_max = 60;
+  lone_link made(limits, 64);
+  made.run();
+  caf::scoped_actor asking{made.system};
+  const auto ask = [&] { asking->send(made.link, actors::check_health_atom::value); };
+  const auto told = [&] {
+    result<adapters::health> out = fail(errc::internal, "nothing came");
+    asking->receive([&](const actors::health_reply& reply) { out = reply.outcome; });
+    return out;
+  };
+  ask();
+  ask();
+  made.run();
+  REQUIRE(made.pool->waiting() == 2);  // the inventory, and one check for both
+  made.complete(2, {core::link::health_done{}, 3, nullptr, adapters::health{"", "who?", ""}});
+  for (int i = 0; i < 2; ++i) CHECK(told().value().authentication == "who?");
+  // One answer each; and whoever asks too often hears that at once.
+  for (core::link::order_id n = 3; n < 40; ++n) {
+    ask();
+    made.run();
+    if (made.pool->waiting() < n) break;
+    made.complete(n, {core::link::health_done{}, 3, nullptr, adapters::health{}});
+    CHECK(told());
+  }
+  CHECK(made.pool->waiting() < 20);
+  CHECK(told().error().code == errc::overloaded);
 }

@@ -68,7 +68,7 @@ job::report_status running(int n) {
 link::link quiet_link(link::limits limits = test_limits()) {
   link::link made(limits, start);
   const auto first = made.tick(start);
-  made.complete(first.orders.at(0).id, link::inventory_done{}, start);
+  made.complete(first.orders.at(0).id, link::inventory_done{}, 1, start);
   return made;
 }
 
@@ -81,7 +81,7 @@ TEST_CASE("link core: submissions that queued up share one call", "[actors][link
   REQUIRE(first.size() == 1);
   REQUIRE(std::get<link::submit_order>(first[0].what).items.size() == 4);  // batch_max
   REQUIRE(orders<link::submit_order>(made.tick(start)).empty());           // one call at a time
-  made.complete(first[0].id, link::submit_done{}, start);
+  made.complete(first[0].id, link::submit_done{}, 0, start);
   const auto second = orders<link::submit_order>(made.tick(start));
   REQUIRE(std::get<link::submit_order>(second.at(0).what).items.size() == 2);
 }
@@ -95,7 +95,7 @@ TEST_CASE("link core: a submission that its call left out waits on", "[actors][l
   for (int n = 0; n < 4; ++n)
     answer.answers.push_back({token(n), job::submission_result::not_sent, {}, "no controller"});
   answer.left_out = {1, 2, 3};
-  const auto told = made.complete(first.id, answer, start);
+  const auto told = made.complete(first.id, answer, 0, start);
   REQUIRE(told.reports.size() == 2);  // the one that was tried, and the one that is withdrawn
   REQUIRE(told.reports[0].first == id(0));
   REQUIRE(told.reports[1].first == id(2));
@@ -112,7 +112,7 @@ TEST_CASE("link core: a token that was sent is never sent again", "[actors][link
   made.want(id(1), submits(1), start);
   const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
   made.want(id(1), submits(1), start);
-  made.complete(sent.id, link::call_failed{"cut"}, start);
+  made.complete(sent.id, link::call_failed{"cut"}, 0, start);
   const auto again = made.want(id(1), submits(1), start);
   REQUIRE(orders<link::submit_order>(made.tick(start)).empty());
   // Whoever asks again is told again what became of it.
@@ -127,7 +127,7 @@ TEST_CASE("link core: a failed call leaves every submission's outcome unknown",
   made.want(id(1), submits(1), start);
   made.want(id(2), submits(2), start);
   const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
-  const auto out = made.complete(sent.id, link::call_failed{"connection cut"}, start);
+  const auto out = made.complete(sent.id, link::call_failed{"connection cut"}, 0, start);
   REQUIRE(out.reports.size() == 2);
   for (const auto& [to, command] : out.reports) {
     const auto& report = std::get<job::report_submission>(command);
@@ -147,7 +147,7 @@ TEST_CASE("link core: a submission that waits can be withdrawn, one in flight ca
   REQUIRE(std::get<job::report_submission>(out.reports[0].second).what ==
           job::submission_result::not_sent);
   REQUIRE(made.want(id(1), submits(1, true), start).reports.empty());
-  made.complete(sent.id, link::submit_done{}, start);
+  made.complete(sent.id, link::submit_done{}, 0, start);
   REQUIRE(orders<link::submit_order>(made.tick(start)).empty());
 }
 
@@ -157,7 +157,7 @@ TEST_CASE("link core: a token in flight is not looked up", "[actors][link]") {
   const auto sent = orders<link::submit_order>(made.tick(start)).at(0);
   made.want(id(1), looks_up(1), start);
   REQUIRE(orders<link::find_order>(made.tick(start + seconds{1})).empty());
-  made.complete(sent.id, link::call_failed{"cut"}, start + seconds{2});
+  made.complete(sent.id, link::call_failed{"cut"}, 1, start + seconds{2});
   REQUIRE(orders<link::find_order>(made.tick(start + seconds{2})).size() == 1);
 }
 
@@ -170,7 +170,7 @@ TEST_CASE("link core: a call that never returns is given up, and its late answer
   REQUIRE(given_up.reports.size() == 1);
   const auto late = made.complete(
       sent.id,
-      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}},
+      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}}, 0,
       start + seconds{60});
   REQUIRE(late.reports.size() == 1);
   REQUIRE(std::get<job::report_submission>(late.reports[0].second).id == at(7));
@@ -186,16 +186,16 @@ TEST_CASE("link core: one poll an interval for all jobs, and unchanged jobs hear
   link::poll_done seen;
   for (const auto& one : std::get<link::poll_order>(poll.what).jobs)
     seen.answers.emplace_back(running(std::stoi(one.id.str())));
-  REQUIRE(made.complete(poll.id, seen, start + seconds{1}).reports.size() == 100);
+  REQUIRE(made.complete(poll.id, seen, 1, start + seconds{1}).reports.size() == 100);
   const auto second = orders<link::poll_order>(made.tick(start + seconds{10})).at(0);
-  REQUIRE(made.complete(second.id, seen, start + seconds{11}).reports.empty());
+  REQUIRE(made.complete(second.id, seen, 1, start + seconds{11}).reports.empty());
 }
 
 TEST_CASE("link core: a poll that fails says nothing about any job", "[actors][link]") {
   auto made = quiet_link();
   made.want(id(1), follows(1), start);
   const auto poll = orders<link::poll_order>(made.tick(start)).at(0);
-  REQUIRE(made.complete(poll.id, link::call_failed{"timed out"}, start).reports.empty());
+  REQUIRE(made.complete(poll.id, link::call_failed{"timed out"}, 1, start).reports.empty());
 }
 
 TEST_CASE("link core: the absence of a fresh job is no news", "[actors][link]") {
@@ -203,7 +203,7 @@ TEST_CASE("link core: the absence of a fresh job is no news", "[actors][link]") 
   made.want(id(1), follows(1), start);
   const auto absent = [&](time_point now) {
     const auto poll = orders<link::poll_order>(made.tick(now)).at(0);
-    return made.complete(poll.id, link::poll_done{{job::report_missing{at(1), false, "gone"}}, 1},
+    return made.complete(poll.id, link::poll_done{{job::report_missing{at(1), false, "gone"}}}, 1,
                          now);
   };
   REQUIRE(absent(start).reports.empty());
@@ -219,7 +219,7 @@ TEST_CASE("link core: the breaker opens after failures, probes alone, and closes
   link::outputs out;
   for (int n = 0; n < 3; ++n, now += seconds{10}) {
     const auto poll = orders<link::poll_order>(made.tick(now)).at(0);
-    out = made.complete(poll.id, link::call_failed{"refused"}, now);
+    out = made.complete(poll.id, link::call_failed{"refused"}, 1, now);
   }
   REQUIRE(out.change.has_value());
   REQUIRE_FALSE(out.change->up);
@@ -231,7 +231,7 @@ TEST_CASE("link core: the breaker opens after failures, probes alone, and closes
   REQUIRE(orders<link::submit_order>(probe).empty());
   REQUIRE(made.tick(now + seconds{1}).orders.empty());
   const auto back = made.complete(probe.orders[0].id,
-                                  link::poll_done{{running(1)}, 1}, now + seconds{1});
+                                  link::poll_done{{running(1)}}, 1, now + seconds{1});
   REQUIRE(back.change.has_value());
   REQUIRE(back.change->up);
   REQUIRE(orders<link::submit_order>(made.tick(now + seconds{1})).size() == 1);
@@ -256,13 +256,13 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   const auto poll = [&](time_point now, int ended, int settling = 0) {
     const auto found = orders<link::poll_order>(made.tick(now));
     if (found.empty()) return false;
-    link::poll_done answer{{}, 1, settling};
+    link::poll_done answer{{}, settling};
     for (std::size_t i = 0; i < std::get<link::poll_order>(found[0].what).jobs.size(); ++i) {
       auto status = running(static_cast<int>(i));
       if (static_cast<int>(i) < ended) status.state = pb::JOB_STATE_COMPLETED;
       answer.answers.emplace_back(status);
     }
-    made.complete(found[0].id, answer, now);
+    made.complete(found[0].id, answer, 1, now);
     return true;
   };
   REQUIRE(poll(start, 0));
@@ -288,7 +288,7 @@ TEST_CASE("link core: it tells when the next poll is due", "[actors][link]") {
   made.want(id(1), follows(1), start);
   const auto poll = orders<link::poll_order>(made.tick(start)).at(0);
   CHECK_FALSE(made.next_poll_at());  // it runs
-  made.complete(poll.id, link::poll_done{{running(1)}, 1, 0}, start + seconds{1});
+  made.complete(poll.id, link::poll_done{{running(1)}, 0}, 1, start + seconds{1});
   CHECK(made.next_poll_at() == start + seconds{10});
   made.want(id(1), {}, start + seconds{2});
   CHECK_FALSE(made.next_poll_at());
@@ -309,11 +309,11 @@ TEST_CASE("link core: early polls leave half of the queries to others", "[actors
     const auto out = made.tick(now);
     for (const auto& one : orders<link::poll_order>(out)) {
       ++polls;
-      made.complete(one.id, link::poll_done{{over, running(1)}, 3, 0}, now);
+      made.complete(one.id, link::poll_done{{over, running(1)}, 0}, 3, now);
     }
     for (const auto& one : orders<link::find_order>(out)) {
       ++lookups;
-      made.complete(one.id, link::find_done{}, now);
+      made.complete(one.id, link::find_done{}, 1, now);
     }
   }
   // 60 at the usual pace, and what half of the queries pays for: three each.
@@ -330,9 +330,9 @@ TEST_CASE("link core: a slow answer is not followed by the next poll at once", "
   const auto slow = orders<link::poll_order>(made.tick(start)).at(0);
   auto over = running(0);
   over.state = pb::JOB_STATE_COMPLETED;
-  made.complete(slow.id, link::poll_done{{running(0), running(1)}, 1, 0}, start);
+  made.complete(slow.id, link::poll_done{{running(0), running(1)}, 0}, 1, start);
   const auto next = orders<link::poll_order>(made.tick(start + seconds{10})).at(0);
-  made.complete(next.id, link::poll_done{{over, running(1)}, 1, 0}, start + seconds{14});
+  made.complete(next.id, link::poll_done{{over, running(1)}, 0}, 1, start + seconds{14});
   REQUIRE(orders<link::poll_order>(made.tick(start + milliseconds{14'900})).empty());
   REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{15})).empty());
 }
@@ -347,7 +347,7 @@ TEST_CASE("link core: queries stay below their bound", "[actors][link]") {
   for (auto now = start; now < start + seconds{600}; now += milliseconds{100}) {
     for (const auto& poll : orders<link::poll_order>(made.tick(now))) {
       ++polls;
-      made.complete(poll.id, link::poll_done{{running(1)}, 1}, now);
+      made.complete(poll.id, link::poll_done{{running(1)}}, 1, now);
     }
   }
   REQUIRE(polls > 250);
@@ -369,7 +369,7 @@ TEST_CASE("link core: submissions and controls stay below their bound", "[actors
       for (const auto& item : batch->items)
         done.answers.push_back({item.token, job::submission_result::accepted, at(1), {}});
       sent += static_cast<int>(batch->items.size());
-      core.complete(one.id, done, start + seconds{second});
+      core.complete(one.id, done, 0, start + seconds{second});
     }
     // What a minute did not use is there at once, then as much per minute as the bound says.
     CHECK(sent <= 6 + second / 10);
@@ -378,23 +378,94 @@ TEST_CASE("link core: submissions and controls stay below their bound", "[actors
   CHECK(sent >= 17);
 }
 
-TEST_CASE("link core: what a poll needed beyond one query is paid for", "[actors][link]") {
+TEST_CASE("link core: what a call asked of the scheduler is counted and paid for",
+          "[actors][link]") {
   auto limits = test_limits();
   limits.queries_per_minute_max = 6;
   limits.poll_interval = seconds{1};
+  limits.inventory_interval = seconds{30};
   auto core = quiet_link(limits);
   core.want(id(1), follows(1), start);
-  int queries = 1;  // the inventory
+  core.want(id(2), looks_up(2), start);
+  link::desired cancels;
+  cancels.control = job::run_control{at(3), token(3), pb::JOB_CONTROL_HOLD};
+  core.want(id(3), cancels, start);
+  std::int64_t queries = 1;  // the inventory
+  std::set<std::size_t> kinds;
+  const auto answer = [&](const link::order& one, link::completion what, int asked,
+                          time_point now) {
+    kinds.insert(one.what.index());
+    queries += asked;
+    core.complete(one.id, std::move(what), asked, now);
+  };
   for (int second = 0; second < 600; ++second) {
     const auto now = start + seconds{second};
     for (const auto& one : core.tick(now).orders) {
-      if (!std::holds_alternative<link::poll_order>(one.what)) continue;
-      queries += 3;
-      core.complete(one.id, link::poll_done{{running(1)}, 3}, now);
+      if (std::holds_alternative<link::poll_order>(one.what))
+        answer(one, link::poll_done{{running(1)}}, 3, now);
+      else if (std::holds_alternative<link::find_order>(one.what))
+        answer(one, link::find_done{{{token(2), job::lookup_result::unknown, {}, "?"}}}, 2, now);
+      else if (std::holds_alternative<link::inventory_order>(one.what))
+        answer(one, link::inventory_done{}, 3, now);
+      else if (std::holds_alternative<link::control_order>(one.what))
+        answer(one, link::control_done{{{true, true, "not now"}}}, second < 60 ? 1 : 0, now);
     }
   }
+  CHECK(kinds.size() == 4);
+  CHECK(core.view().queries == queries);
   CHECK(queries <= 6 + 60 + 2);
   CHECK(queries >= 50);
+}
+
+TEST_CASE("link core: one check of health is on its way at a time", "[actors][link]") {
+  auto core = quiet_link();
+  const auto first = core.check_health(start);
+  REQUIRE(first);
+  const auto order = orders<link::health_order>(*first).at(0);
+  CHECK(order.deadline == start + seconds{8});
+  const auto second = core.check_health(start + seconds{1});
+  REQUIRE(second);
+  CHECK(second->orders.empty());
+  // A bad answer says nothing about the link: that is for polls to find out.
+  core.complete(order.id, link::call_failed{"no answer"}, 3, start + seconds{2});
+  for (int i = 0; i < 9; ++i) {
+    const auto next = core.check_health(start + seconds{2});
+    REQUIRE(next);
+    core.complete(next->orders.at(0).id, link::call_failed{"no answer"}, 3, start + seconds{2});
+  }
+  CHECK(core.view().state == link::breaker::closed);
+  CHECK(core.view().reason.empty());
+  CHECK(core.view().queries == 1 + 10 * 3);
+  REQUIRE(core.check_health(start + seconds{2}));
+  CHECK(orders<link::health_order>(*core.check_health(start + seconds{3})).empty());
+  // Its worker is stuck: the next one who asks is not kept waiting for it.
+  core.tick(start + seconds{30});
+  CHECK(orders<link::health_order>(*core.check_health(start + seconds{31})).size() == 1);
+}
+
+TEST_CASE("link core: checks of health leave a part of the queries to the jobs",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.queries_per_minute_max = 60;
+  auto core = quiet_link(limits);
+  int checks = 0;
+  int refused = 0;
+  for (auto now = start; now < start + seconds{60}; now += milliseconds{100}) {
+    const auto out = core.check_health(now);
+    if (!out) {
+      CHECK(out.error().code == errc::overloaded);
+      ++refused;
+      continue;
+    }
+    ++checks;
+    core.complete(out->orders.at(0).id, link::health_done{}, 3, now);
+  }
+  CHECK(refused > 0);
+  // Three quarters of what a minute saves up, and what comes in during one: three each.
+  CHECK(checks >= (45 + 55) / 3);
+  CHECK(checks <= (45 + 60) / 3 + 1);
+  core.want(id(1), follows(1), start + seconds{60});
+  CHECK(orders<link::poll_order>(core.tick(start + seconds{60})).size() == 1);
 }
 
 TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {
@@ -421,7 +492,7 @@ TEST_CASE("link core: any order of events keeps its promises", "[actors][link]")
                                       *rc::gen::inRange<long>(0, static_cast<long>(open.size())));
             if (const auto* s = std::get_if<link::submit_order>(&it->second.what))
               for (const auto& item : s->items) in_flight.erase(item.token);
-            out = made.complete(it->first, link::call_failed{"broken"}, now);
+            out = made.complete(it->first, link::call_failed{"broken"}, 1, now);
             open.erase(it);
           }
           break;

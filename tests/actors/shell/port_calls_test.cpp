@@ -32,13 +32,26 @@ TEST_CASE("port calls: an adapter that fails inside a submission leaves its outc
   const auto why = told.get_future().get();
   CHECK(why.code == errc::unknown_outcome);
   // A failed call makes every submission in it unknown; `not_sent` would send them again.
-  CHECK(std::holds_alternative<core::link::call_failed>(failed_call(submission(), why)));
+  CHECK(std::holds_alternative<core::link::call_failed>(failed_call(submission(), why).what));
 }
 
 TEST_CASE("port calls: without a connection nothing was sent", "[actors][shell]") {
   const auto seen = failed_call(submission(), {errc::unavailable, "no route to the login node"});
-  const auto* done = std::get_if<core::link::submit_done>(&seen);
+  const auto* done = std::get_if<core::link::submit_done>(&seen.what);
   REQUIRE(done != nullptr);
   REQUIRE(done->answers.size() == 1);
   CHECK(done->answers.front().what == core::job::submission_result::not_sent);
+}
+
+TEST_CASE("port calls: a check of health that cannot be made is answered all the same",
+          "[actors][shell]") {
+  core::link::order order;
+  order.what = core::link::health_order{};
+  for (const auto code : {errc::unavailable, errc::unknown_outcome}) {
+    const auto seen = failed_call(order, {code, "no route to the login node"});
+    REQUIRE(seen.health);
+    CHECK(seen.health->connection == "no route to the login node");
+    CHECK(seen.health->queue_access == "not checked");
+    CHECK(seen.queries == 0);
+  }
 }

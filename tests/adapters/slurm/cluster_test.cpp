@@ -434,8 +434,24 @@ TEST_CASE("slurm control: denied is refused, no answer is unknown", "[adapters][
     site.way->refuses = "no route";
     CHECK(as<control_unknown>(control(site, what)).reason == "no route");
   }
-  CHECK(site.commands["scancel"] == 6);
-  CHECK(site.commands["scontrol"] == 24);
+  CHECK(site.commands["squeue"] == 30);
+  CHECK(site.port->queries() == 30);
+}
+
+TEST_CASE("slurm control: what was asked of Slurm is counted, whatever came of it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.fails("0", "");  // squeue did not show the job
+  control(site, pb::JOB_CONTROL_CANCEL);
+  control(site, pb::JOB_CONTROL_HOLD);
+  CHECK(site.commands.count("scancel") + site.commands.count("scontrol") == 0);
+  site.way->table["0"] = {1, "asked\n", "Access/permission denied for job 41\n"};
+  control(site, pb::JOB_CONTROL_CANCEL);
+  control(site, pb::JOB_CONTROL_HOLD);
+  site.way->table["0.other"] = {0, "asked\n", ""};
+  control(site, pb::JOB_CONTROL_CANCEL);
+  CHECK(site.commands["scancel"] == 3);
+  CHECK(site.commands["scontrol"] == 1);
 }
 
 TEST_CASE("slurm control: each control is Slurm's command of that name", "[adapters][slurm]") {
@@ -448,7 +464,7 @@ TEST_CASE("slurm control: each control is Slurm's command of that name", "[adapt
       {pb::JOB_CONTROL_RESUME, "resume"}};
   for (const auto& [what, word] : all) {
     CHECK(std::holds_alternative<control_done>(control(site, what)));
-    CHECK(site.way->programs.back().find("scontrol " + word + " '41'\n") != std::string::npos);
+    CHECK(site.way->programs.back().find("scontrol " + word + " '41';") != std::string::npos);
     CHECK(site.way->programs.back().find("claim") == std::string::npos);
   }
 }
