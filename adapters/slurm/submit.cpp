@@ -35,51 +35,50 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   }
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
-  std::vector<std::size_t> sent;
-  std::vector<const submission*> fitting;
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    if (auto no = never_fits(jobs[i])) {
-      out[i] = *no;
-      continue;
-    }
-    sent.push_back(i);
-    fitting.push_back(&jobs[i]);
+  std::vector<const submission*> sent;
+  const auto outcome_of = [&](const submission* one) -> submit_outcome& {
+    return out[static_cast<std::size_t>(one - jobs.data())];
+  };
+  for (const auto& one : jobs) {
+    if (auto no = never_fits(one)) outcome_of(&one) = *no;
+    else sent.push_back(&one);
   }
   if (sent.empty()) return out;
   auto made = begin();
   const auto nonce = made.nonce();
-  add_submissions(made, fitting, options_);
+  add_submissions(made, sent, options_);
   const auto got = run(std::move(made), at.until);
   if (!got.started) {
-    for (const auto i : sent) out[i] = not_sent{got.problem};
+    for (const auto* one : sent) outcome_of(one) = not_sent{got.problem};
     return out;
   }
   const auto answers = split_submissions(nonce, got.out);
   int calls = 0;
-  for (const auto i : sent) {
-    const auto it = answers.find(jobs[i].token.str());
+  for (const auto* one : sent) {
+    auto& told = outcome_of(one);
+    const auto it = answers.find(one->token.str());
     if (it != answers.end() && it->second.no_directory) {
-      out[i] = not_sent{"its directory cannot be made: " + words_of(got.err)};
+      told = not_sent{"its directory cannot be made: " + words_of(got.err)};
       continue;
     }
     if (it != answers.end() && it->second.skipped) {
-      out[i] = not_sent{"left out: one before it in the same call found no controller", true};
+      told = not_sent{"left out: one before it in the same call found no controller", true};
       continue;
     }
     ++calls;
     if (it == answers.end() || !it->second.complete) {
-      out[i] = unknown_outcome{got.problem.empty() ? "sbatch gave no answer" : got.problem};
+      told = unknown_outcome{got.problem.empty() ? "sbatch gave no answer" : got.problem};
       continue;
     }
     const auto& text = it->second.text;
-    out[i] = judge_sbatch(it->second.exit_code, text);
+    told = judge_sbatch(it->second.exit_code, text);
     // Of a federation: a number there is no number here.
-    const auto* taken = std::get_if<accepted>(&out[i]);
+    const auto* taken = std::get_if<accepted>(&told);
     if (taken == nullptr || here.empty()) continue;
     const auto there = text.find(taken->id.str() + ";");
     if (there != std::string::npos &&
         text.compare(there + taken->id.str().size() + 1, here.size() + 1, here + "\n") != 0)
-      out[i] = unknown_outcome{"another cluster took it: " + words_of(text)};
+      told = unknown_outcome{"another cluster took it: " + words_of(text)};
   }
   count("sbatch", calls);
   return out;
