@@ -1,0 +1,128 @@
+#include <caf/send.hpp>
+#include <utility>
+
+#include "actors/api/shell/service_call.hpp"
+#include "actors/shell/answer_once.hpp"
+
+namespace ved::actors {
+
+void service::describe(std::function<void(std::vector<pb::Cluster>, registry_view)> done) {
+  using picture = std::pair<std::vector<pb::Cluster>, registry_view>;
+  const answer_once<picture> answer("status", [done = std::move(done)](result<picture> seen) {
+    if (!seen) return done({}, {});
+    done(std::move(seen->first), seen->second);
+  });
+  const ingress_describe question{[answer](std::vector<pb::Cluster> all, registry_view jobs) {
+    answer(picture{std::move(all), jobs});
+  }};
+  if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
+    answer(fail(errc::unavailable, "the daemon is starting or stopping"));
+}
+
+void service::clusters(const std::shared_ptr<call>& c, const std::string& only) {
+  if (!only.empty() && !deps_.clusters.contains(cluster_id{only}))
+    return c->done(to_reply({errc::not_found, "cluster " + only + ": not configured"}));
+  describe([c, only](std::vector<pb::Cluster> all, const registry_view&) {
+    pb::ApiReply reply;
+    if (only.empty()) reply.mutable_clusters();
+    for (auto& one : all) {
+      if (only.empty()) *reply.mutable_clusters()->add_clusters() = std::move(one);
+      else if (one.cluster_id() == only) *reply.mutable_cluster() = std::move(one);
+    }
+    if (reply.result_case() == pb::ApiReply::RESULT_NOT_SET)
+      reply = to_reply({errc::unavailable, "the daemon is starting or stopping"});
+    c->done(std::move(reply));
+  });
+}
+
+void service::health(const std::shared_ptr<call>& c) {
+  const auto only = c->request.check_health().cluster_id();
+  if (!only.empty() && !deps_.clusters.contains(cluster_id{only}))
+    return c->done(to_reply({errc::not_found, "cluster " + only + ": not configured"}));
+  describe([this, c, only](const std::vector<pb::Cluster>& all, const registry_view&) {
+    struct gathered {
+      std::mutex mutex;
+      pb::HealthReport report;
+      int open = 0;
+    };
+    auto got = std::make_shared<gathered>();
+    for (const auto& one : all) {
+      if (!only.empty() && one.cluster_id() != only) continue;
+      auto& health = *got->report.add_clusters();
+      health.set_cluster_id(one.cluster_id());
+      health.set_scheduler_type(one.scheduler_type());
+      health.set_last_poll_at_us(one.last_poll_at_us());
+      health.set_active_jobs(one.jobs_tracked());
+    }
+    got->open = got->report.clusters_size() + 1;
+    const auto finish_one = [c, got] {
+      const std::lock_guard lock(got->mutex);
+      if (--got->open > 0) return;
+      pb::ApiReply reply;
+      *reply.mutable_health() = got->report;
+      c->done(std::move(reply));
+    };
+    for (int i = 0; i < got->report.clusters_size(); ++i) {
+      const answer_once<adapters::health> note(
+          "health", [got, i, finish_one](const result<adapters::health>& seen) {
+            {
+              const std::lock_guard lock(got->mutex);
+              auto& health = *got->report.mutable_clusters(i);
+              health.set_connection(seen ? seen->connection : seen.error().message);
+              health.set_authentication(seen ? seen->authentication : "not checked");
+              health.set_queue_access(seen ? seen->queue_access : "not checked");
+            }
+            finish_one();
+          });
+      const ingress_check_health question{
+          cluster_id{got->report.clusters(i).cluster_id()}, note};
+      if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
+        note(fail(errc::unavailable, "the daemon is starting or stopping"));
+    }
+    finish_one();
+  });
+}
+
+void service::answer_status(const std::shared_ptr<call>& c) {
+  status([c](pb::Status now) {
+    pb::ApiReply reply;
+    *reply.mutable_status() = std::move(now);
+    c->done(std::move(reply));
+  });
+}
+
+void service::status(std::function<void(pb::Status)> done) {
+  describe([this, done](std::vector<pb::Cluster> all, registry_view registry) {
+    pb::Status out;
+    out.set_version(deps_.version);
+    out.set_boot_id(deps_.boot_id);
+    out.set_started_at_us(to_us(deps_.started_at));
+    out.set_log_position(deps_.log->last_position());
+    out.set_live_jobs(registry.live_jobs);
+    std::string word = "ok";
+    for (auto& one : all) {
+      if (!one.connected()) {
+        word = "degraded";
+        out.add_problems("cluster " + one.cluster_id() + " is down: " + one.reason());
+      }
+      *out.add_clusters() = std::move(one);
+    }
+    if (!all.empty() && !registry.recovered) {
+      word = "degraded";
+      out.add_problems("stored jobs are still being taken up");
+    }
+    if (all.empty() && !deps_.clusters.empty()) {
+      word = "degraded";
+      out.add_problems("the job actors are being restarted");
+    }
+    if (auto may = deps_.may_accept(); !may) {
+      word = "full";
+      out.add_problems(may.error().message);
+    }
+    if (stopping_) word = "stopping";
+    out.set_status(word);
+    done(std::move(out));
+  });
+}
+
+}  // namespace ved::actors

@@ -1,0 +1,176 @@
+#include <caf/send.hpp>
+#include <chrono>
+#include <utility>
+
+#include "actors/api/shell/queries.hpp"
+#include "actors/api/shell/service_call.hpp"
+#include "actors/job/explain.hpp"
+#include "actors/job/projection.hpp"
+#include "actors/shell/answer_once.hpp"
+#include "messages/job_spec.hpp"
+#include "messages/job_state.hpp"
+
+namespace ved::actors {
+namespace {
+
+constexpr std::uint32_t output_default = 65'536;
+constexpr std::uint32_t output_most = 1U << 20;
+constexpr auto output_timeout = seconds{15};
+
+}  // namespace
+
+void service::submit(const std::shared_ptr<call>& c) {
+  auto& spec = *c->request.mutable_submit_job()->mutable_spec();
+  auto problems = validate(spec);
+  if (!spec.cluster_id().empty() && !deps_.clusters.contains(cluster_id{spec.cluster_id()})) {
+    pb::Problem unknown;
+    unknown.set_field("cluster_id");
+    unknown.set_message("no cluster '" + spec.cluster_id() + "' is configured here");
+    problems.push_back(unknown);
+  }
+  if (!problems.empty()) {
+    auto reply = to_reply({errc::invalid, "job " + spec.job_id() + ": the spec has " +
+                                              std::to_string(problems.size()) + " problem" +
+                                              (problems.size() == 1 ? "" : "s")});
+    deps_.refused({"job_validation_failed", c->who.name, c->request.source(),
+                   problems.front().field() + ": " + problems.front().message(), spec.job_id(),
+                   spec.cluster_id()});
+    for (auto& problem : problems) *reply.mutable_error()->add_details() = std::move(problem);
+    return c->done(std::move(reply));
+  }
+  if (auto may = deps_.may_accept(); !may) {
+    // A repeat of what was accepted needs no room, and its client must not be left in doubt.
+    const auto known = deps_.log->state(core::job_stream(spec.job_id()));
+    if (!known || !*known) return c->done(to_reply(may.error()));
+  }
+  auto hash = spec_hash(spec);
+  auto shared = std::make_shared<const pb::JobSpec>(canonical(std::move(spec)));
+  // The job id already makes a submission repeatable; a request id would only add a second way.
+  const answer_once<job_snapshot> answer(
+      "job " + shared->job_id(), [c](result<job_snapshot> done) {
+        if (!done) return c->done(to_reply(done.error()));
+        pb::ApiReply reply;
+        auto& accepted = *reply.mutable_accepted();
+        *accepted.mutable_job() = to_api_job(done->record, done->version);
+        accepted.set_already_known(done->already_known);
+        c->done(std::move(reply));
+      });
+  ingress_submit in{{{c->who.name, {}}, shared, std::move(hash)}, answer};
+  if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
+    answer(fail(errc::unavailable, "the daemon is starting or stopping"));
+}
+
+void service::ask(const std::shared_ptr<call>& c, const std::string& job,
+                  core::job::command what) {
+  const answer_once<job_snapshot> answer("job " + job, [c](result<job_snapshot> done) {
+    if (!done) return c->done(to_reply(done.error()));
+    pb::ApiReply reply;
+    *reply.mutable_job()->mutable_job() = to_api_job(done->record, done->version);
+    c->done(std::move(reply));
+  });
+  ingress_ask in{{c->asked_by(), job_id{job}, std::move(what)}, answer};
+  if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
+    answer(fail(errc::unavailable, "the daemon is starting or stopping"));
+}
+
+void service::get_job(call& c) {
+  auto job = read_job(*deps_.log, c.request.get_job().job_id(), true);
+  if (!job) return c.done(to_reply(job.error()));
+  pb::ApiReply reply;
+  *reply.mutable_job()->mutable_job() = std::move(*job);
+  c.done(std::move(reply));
+}
+
+void service::list_jobs(call& c) {
+  c.done(reply_of(actors::list_jobs(*deps_.log, c.request.list_jobs()),
+                  &pb::ApiReply::mutable_jobs));
+}
+
+void service::job_events(call& c) {
+  c.done(reply_of(read_events(*deps_.log, c.request.get_job_events()),
+                  &pb::ApiReply::mutable_events));
+}
+
+void service::explain(const std::shared_ptr<call>& c) {
+  const auto& what = c->request.explain_job();
+  auto history = std::make_shared<result<std::vector<pb::Envelope>>>(
+      read_history(*deps_.log, what.job_id()));
+  if (!*history) return c->done(to_reply(history->error()));
+  const auto at = from_us(what.at_us());
+  describe([this, c, history, at](const std::vector<pb::Cluster>& all, const registry_view&) {
+    const auto& events = **history;
+    const auto cluster = events.front().job_accepted().spec().cluster_id();
+    pb::ApiReply reply;
+    for (const auto& one : all) {
+      if (one.cluster_id() != cluster || is_set(at)) continue;
+      core::job::cluster_view view;
+      view.id = cluster_id{cluster};
+      view.breaker = one.breaker();
+      view.reason = one.reason();
+      view.last_poll_at = from_us(one.last_poll_at_us());
+      view.down_since = from_us(one.down_since_us());
+      view.limits = deps_.clusters.at(view.id).policy;
+      *reply.mutable_explanation() = core::job::explain(events, at, &view);
+      return c->done(std::move(reply));
+    }
+    auto& explanation = *reply.mutable_explanation();
+    explanation = core::job::explain(events, at, nullptr);
+    if (!is_set(at) && !deps_.clusters.contains(cluster_id{cluster}) &&
+        !is_terminal(explanation.job().state())) {
+      explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
+                              cluster + " left the configuration");
+      explanation.clear_next();
+      explanation.add_next("nothing, until cluster " + cluster +
+                           " is configured again and ved restarted: it is not configured any more");
+    }
+    c->done(std::move(reply));
+  });
+}
+
+void service::output(const std::shared_ptr<call>& c) {
+  const auto& what = c->request.get_job_output();
+  auto job = read_job(*deps_.log, what.job_id(), false);
+  if (!job) return c->done(to_reply(job.error()));
+  const bool finished = is_terminal(job->state());
+  if (what.bytes_max() > output_most)
+    return c->done(to_reply({errc::invalid, "limit: at most 1048576 bytes at once"}));
+  const auto cluster = deps_.clusters.find(cluster_id{job->cluster_id()});
+  if (cluster == deps_.clusters.end())
+    return c->done(to_reply({errc::unavailable, "job " + job->job_id() + ": its cluster '" +
+                                                    job->cluster_id() +
+                                                    "' is not configured any more"}));
+  if (job->scheduler_job_id().empty()) {
+    if (!finished)
+      return c->done(to_reply({errc::not_found, "job " + job->job_id() + ": no output yet"}));
+    return c->done(
+        to_reply({errc::not_found, "job " + job->job_id() + ": it never ran, so no output"}));
+  }
+  auto history = read_history(*deps_.log, what.job_id());
+  if (!history) return c->done(to_reply(history.error()));
+  adapters::output_request request;
+  request.job = {scheduler_job_id{job->scheduler_job_id()}, {}, job_id{job->job_id()}};
+  for (const auto& event : *history)
+    if (event.has_job_submitted())
+      request.job.token = submission_token{event.job_submitted().token()};
+  request.stream = what.standard_error() ? adapters::output_stream::standard_error
+                                         : adapters::output_stream::standard_output;
+  request.offset = what.offset();
+  request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
+  const bool taken = cluster->second.pool->post(
+      [c, request, finished](result<adapters::scheduler*> port) {
+        if (!port) return c->done(to_reply(port.error()));
+        auto chunk =
+            (*port)->read_output(request, std::chrono::steady_clock::now() + output_timeout);
+        if (!chunk) return c->done(to_reply(chunk.error()));
+        pb::ApiReply reply;
+        auto& out = *reply.mutable_output();
+        out.set_data(std::move(chunk->bytes));
+        out.set_offset(request.offset);
+        out.set_size(chunk->size);
+        out.set_job_finished(finished);
+        c->done(std::move(reply));
+      });
+  if (!taken) c->done(to_reply({errc::overloaded, "too many calls to the cluster are waiting"}));
+}
+
+}  // namespace ved::actors
