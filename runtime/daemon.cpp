@@ -1,11 +1,5 @@
 #include "runtime/daemon.hpp"
 
-#include <sodium/crypto_generichash.h>
-#include <sodium/randombytes.h>
-#include <sodium/utils.h>
-#include <unistd.h>
-
-#include <array>
 #include <atomic>
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
@@ -16,13 +10,11 @@
 #include <filesystem>
 #include <future>
 #include <mutex>
-#include <span>
 #include <thread>
 
 #include "actors/api/shell/service.hpp"
 #include "actors/event_log/actor.hpp"
 #include "actors/ingress/actor.hpp"
-#include "actors/job/projection.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
 #include "actors/shell/crash_points.hpp"
@@ -34,6 +26,7 @@
 #include "runtime/followers/followers.hpp"
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
+#include "runtime/own_stream.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/token_store.hpp"
 #include "runtime/version.hpp"
@@ -68,18 +61,6 @@ class api_bridge final : public api_port {
   actors::service& service_;
 };
 
-std::string make_boot_id() {
-  std::array<unsigned char, 8> bytes{};
-  randombytes_buf(bytes.data(), bytes.size());
-  std::string text;
-  constexpr std::string_view digits = "0123456789abcdef";
-  for (const auto byte : bytes) {
-    text += digits[byte >> 4U];
-    text += digits[byte & 15U];
-  }
-  return text;
-}
-
 }  // namespace
 
 class daemon::implementation {
@@ -95,7 +76,10 @@ class daemon::implementation {
       return fail(errc::not_found, "state directory " + state.string() +
                                        " is not initialised: run `ved init --state " +
                                        state.string() + "` first");
-    if (auto opened = open_log(state.string()); !opened) return opened;
+    auto opened_log = open_event_log(state.string());
+    if (!opened_log) return fail(opened_log.error());
+    log_ = std::move(*opened_log);
+    feed_ = std::make_shared<actors::commit_feed>();
     if (auto tokens = token_store::open(state_layout(state).tokens); tokens)
       tokens_ = std::move(*tokens);
     else
@@ -103,7 +87,7 @@ class daemon::implementation {
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     clusters_ = active_clusters(settings);
     start_numbers();
-    if (auto told = record_start(); !told) return told;
+    if (auto told = record_start(*log_, boot_id_, clock_.now()); !told) return told;
     if (auto opened = open_clusters(); !opened) return opened;
     start_actors();
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
@@ -208,23 +192,10 @@ class daemon::implementation {
     supervisor_ = actors::supervisor_actor{};
   }
 
-  result<void> open_log(const std::string& state) {
-    const auto directory = state + "/log";
-    auto storage = store::open_rocks(directory, true);
-    if (!storage) return fail(storage.error());
-    store::event_log::options how;
-    how.fold = {core::fold, core::index_keys};
-    auto opened = store::event_log::open(std::move(*storage), std::move(how));
-    if (!opened) return fail_in("event log " + directory, opened.error());
-    log_ = std::move(*opened);
-    feed_ = std::make_shared<actors::commit_feed>();
-    return {};
-  }
-
   result<void> open_clusters() {
     cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
                                     options_.fault_plan, {}, clock(), {}, {}};
-    auto instance = instance_of_log();
+    auto instance = instance_of(*log_);
     if (!instance) return fail(instance.error());
     environment.instance = *instance;
     environment.count = [numbers = numbers_](const cluster_id& cluster, std::string_view command,
@@ -286,52 +257,9 @@ class daemon::implementation {
 
   /// Adds an event to the daemon's own stream.
   result<void> record(pb::Envelope event) {
-    auto request = of_daemon(std::move(event));
+    auto request = of_daemon(*log_, std::move(event));
     if (!request) return fail(request.error());
     if (auto done = append(std::move(*request)); !done) return fail(done.error());
-    return {};
-  }
-
-  result<store::append_request> of_daemon(pb::Envelope event) const {
-    store::append_request request;
-    request.stream = "daemon";
-    auto head = log_->state(request.stream);
-    if (!head) return fail(head.error());
-    request.expected_version = *head ? (*head)->version : 0;
-    event.set_principal("ved");
-    request.events.push_back(std::move(event));
-    return request;
-  }
-
-  /// Sixteen hex digits of the log's first event: the same for ever, also after a restore.
-  result<std::string> instance_of_log() const {
-    auto first = log_->read(0, 1);
-    if (!first) return fail(first.error());
-    if (first->empty()) return fail(errc::internal, "the log has no event after its start");
-    const auto bytes = first->front().SerializeAsString();
-    std::array<unsigned char, crypto_generichash_BYTES_MIN> hash{};
-    crypto_generichash(hash.data(), hash.size(),
-                       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), nullptr,
-                       0);
-    std::string hex(17, '\0');
-    sodium_bin2hex(hex.data(), hex.size(), hash.data(), 8);
-    hex.pop_back();
-    return hex;
-  }
-
-  /// Before any actor exists, so nobody else writes yet.
-  result<void> record_start() {
-    pb::Envelope event;
-    auto& started = *event.mutable_daemon_started();
-    started.set_at_us(to_us(clock_.now()));
-    started.set_version(std::string(version));
-    started.set_boot_id(boot_id_);
-    started.set_pid(::getpid());
-    auto request = of_daemon(std::move(event));
-    if (!request) return fail(request.error());
-    auto done = log_->commit(std::span(&*request, 1), clock_.now());
-    if (!done) return fail(done.error());
-    if (!done->front()) return fail(done->front().error());
     return {};
   }
 

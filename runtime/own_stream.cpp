@@ -1,0 +1,86 @@
+#include "runtime/own_stream.hpp"
+
+#include <sodium/crypto_generichash.h>
+#include <sodium/randombytes.h>
+#include <sodium/utils.h>
+#include <unistd.h>
+
+#include <array>
+#include <span>
+#include <utility>
+
+#include "actors/job/projection.hpp"
+#include "runtime/version.hpp"
+
+namespace ved::runtime {
+namespace {
+
+constexpr const char* stream = "daemon";
+constexpr std::size_t name_bytes = 8;
+
+std::string hex_of(const unsigned char* bytes) {
+  std::string hex(2 * name_bytes + 1, '\0');
+  sodium_bin2hex(hex.data(), hex.size(), bytes, name_bytes);
+  hex.pop_back();
+  return hex;
+}
+
+}  // namespace
+
+result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory) {
+  const auto directory = state_directory + "/log";
+  auto storage = store::open_rocks(directory, true);
+  if (!storage) return fail(storage.error());
+  store::event_log::options how;
+  how.fold = {core::fold, core::index_keys};
+  auto opened = store::event_log::open(std::move(*storage), std::move(how));
+  if (!opened) return fail_in("event log " + directory, opened.error());
+  return std::move(*opened);
+}
+
+std::string make_boot_id() {
+  std::array<unsigned char, name_bytes> bytes{};
+  randombytes_buf(bytes.data(), bytes.size());
+  return hex_of(bytes.data());
+}
+
+result<void> record_start(store::event_log& log, const std::string& boot_id, time_point now) {
+  pb::Envelope event;
+  auto& started = *event.mutable_daemon_started();
+  started.set_at_us(to_us(now));
+  started.set_version(std::string(version));
+  started.set_boot_id(boot_id);
+  started.set_pid(::getpid());
+  auto request = of_daemon(log, std::move(event));
+  if (!request) return fail(request.error());
+  auto done = log.commit(std::span(&*request, 1), now);
+  if (!done) return fail(done.error());
+  if (!done->front()) return fail(done->front().error());
+  return {};
+}
+
+result<store::append_request> of_daemon(const store::event_log& log, pb::Envelope event) {
+  store::append_request request;
+  request.stream = stream;
+  auto head = log.state(request.stream);
+  if (!head) return fail(head.error());
+  request.expected_version = *head ? (*head)->version : 0;
+  event.set_principal("ved");
+  request.events.push_back(std::move(event));
+  return request;
+}
+
+result<std::string> instance_of(const store::event_log& log) {
+  auto first = log.read(0, 1);
+  if (!first) return fail(first.error());
+  if (first->empty()) return fail(errc::internal, "the log has no event after its start");
+  const auto bytes = first->front().SerializeAsString();
+  std::array<unsigned char, crypto_generichash_BYTES_MIN> hash{};
+  static_assert(crypto_generichash_BYTES_MIN >= name_bytes);
+  crypto_generichash(hash.data(), hash.size(),
+                     reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), nullptr,
+                     0);
+  return hex_of(hash.data());
+}
+
+}  // namespace ved::runtime

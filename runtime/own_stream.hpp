@@ -1,0 +1,29 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "messages/event.pb.h"
+#include "messages/time.hpp"
+#include "store/event_log.hpp"
+
+/// The daemon's log and what the daemon writes there of itself: the stream "daemon".
+namespace ved::runtime {
+
+/// Opens or makes the event log below a state directory; the writer of the process.
+result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory);
+
+/// Sixteen random hex digits: one start of the program.
+std::string make_boot_id();
+
+/// Writes daemon_started. Before any actor exists, so nobody else writes yet.
+result<void> record_start(store::event_log& log, const std::string& boot_id, time_point now);
+
+/// The event as the next one of the daemon's own stream.
+result<store::append_request> of_daemon(const store::event_log& log, pb::Envelope event);
+
+/// Sixteen hex digits of the log's first event: the same for ever, also after a restore; of two
+/// logs never the same.
+result<std::string> instance_of(const store::event_log& log);
+
+}  // namespace ved::runtime

@@ -1,0 +1,61 @@
+#include "runtime/own_stream.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "actors/job/projection.hpp"
+#include "store/memory_kv.hpp"
+
+using namespace ved;
+using namespace ved::runtime;
+
+namespace {
+
+constexpr time_point t0{seconds{1'700'000'000}};
+
+std::shared_ptr<store::event_log> log_on(const std::shared_ptr<store::memory_disk>& disk) {
+  store::event_log::options how;
+  how.fold = {core::fold, core::index_keys};
+  return std::move(store::event_log::open(store::open_memory(disk), how).value());
+}
+
+}  // namespace
+
+TEST_CASE("own stream: each start is recorded after what the daemon said before", "[runtime]") {
+  const auto log = log_on(std::make_shared<store::memory_disk>());
+  REQUIRE(record_start(*log, "first", t0));
+  pb::Envelope stopped;
+  stopped.mutable_daemon_stopped()->set_reason("told to");
+  const auto request = of_daemon(*log, stopped);
+  REQUIRE(request);
+  REQUIRE(log->commit(std::span(&*request, 1), t0 + seconds{1})->front());
+  REQUIRE(record_start(*log, "second", t0 + seconds{2}));
+  const auto events = log->read_stream("daemon", 0, 10);
+  REQUIRE(events);
+  REQUIRE(events->size() == 3);
+  CHECK(events->at(0).daemon_started().boot_id() == "first");
+  CHECK(events->at(1).daemon_stopped().reason() == "told to");
+  CHECK(events->at(2).daemon_started().boot_id() == "second");
+  CHECK(events->at(2).daemon_started().at_us() == to_us(t0 + seconds{2}));
+  CHECK(events->at(2).principal() == "ved");
+}
+
+TEST_CASE("own stream: a log has one name for ever, and another log another", "[runtime]") {
+  const auto disk = std::make_shared<store::memory_disk>();
+  std::string name;
+  {
+    const auto log = log_on(disk);
+    CHECK(instance_of(*log).error().code == errc::internal);  // nothing was written yet
+    REQUIRE(record_start(*log, "first", t0));
+    name = instance_of(*log).value();
+  }
+  CHECK(name.size() == 16);
+  CHECK(name.find_first_not_of("0123456789abcdef") == std::string::npos);
+  const auto again = log_on(disk);
+  REQUIRE(record_start(*again, "second", t0 + seconds{1}));
+  CHECK(instance_of(*again).value() == name);
+  const auto other = log_on(std::make_shared<store::memory_disk>());
+  REQUIRE(record_start(*other, "third", t0));
+  CHECK(instance_of(*other).value() != name);
+  CHECK(make_boot_id() != make_boot_id());
+  CHECK(make_boot_id().size() == 16);
+}
