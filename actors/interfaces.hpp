@@ -75,7 +75,8 @@ using link_actor = caf::typed_actor<
     caf::reacts_to<pump_atom>,
     // State of the connection and last inventory.
     caf::replies_to<describe_atom>::with<cluster_reply>,
-    // Asks the scheduler itself, within its budget; who asks meanwhile shares the answer.
+    // Asks the scheduler itself, within its budget: who asks meanwhile or soon after shares the
+    // answer.
     caf::replies_to<check_health_atom>::with<health_reply>>;
 
 // --- job -----------------------------------------------------------------------------------------

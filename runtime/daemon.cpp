@@ -217,9 +217,10 @@ class daemon::implementation {
       how.queue_max = static_cast<std::size_t>(cluster.queue_max);
       stop_calls_.push_back(std::move(opened->stop));
       pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
-      // Whoever reads output must not wait behind calls to a controller that does not answer.
+      // Whoever reads output must not wait behind calls to a controller that does not answer; of
+      // two workers at most one checks the cluster's health.
       how.name += " read";
-      how.workers = 1;
+      how.workers = 2;
       read_pools_[cluster.cluster_id] =
           std::make_shared<actors::io_pool>(how, std::move(opened->factory));
     }

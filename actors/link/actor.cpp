@@ -12,6 +12,7 @@ using self_pointer = link_actor::stateful_pointer<link_state>;
 constexpr auto tick_interval = milliseconds{100};
 constexpr auto append_timeout = seconds{30};
 constexpr std::size_t changes_max = 64;
+constexpr std::size_t asking_health_max = 256;
 
 /// The behavior's helper: one per actor, shared by its handlers.
 class runner : public std::enable_shared_from_this<runner> {
@@ -39,7 +40,7 @@ class runner : public std::enable_shared_from_this<runner> {
   void complete(const link_completion& done) {
     const auto& [what, queries, inventory, health] = done.result;
     if (inventory) self_->state.inventory = inventory;
-    if (health) tell_health(*health);
+    if (health && self_->state.core->awaits(done.order)) tell_health(*health);
     auto& core = *self_->state.core;
     const auto before = core.last_poll_at();
     deliver(core.complete(done.order, what, queries, deps_.clock()));
@@ -49,14 +50,17 @@ class runner : public std::enable_shared_from_this<runner> {
 
   health_promise check_health() {
     auto promise = self_->make_response_promise<health_reply>();
-    auto order = self_->state.core->check_health(deps_.clock());
-    if (!order) {
-      promise.deliver(health_reply{fail(order.error())});
-      return promise;
+    auto& state = self_->state;
+    if (!state.core->checks_health() && deps_.clock() < state.core->next_health_at()) {
+      promise.deliver(health_reply{state.health});
+    } else if (state.asking_health.size() >= asking_health_max) {
+      promise.deliver(health_reply{fail(errc::overloaded, "too many ask for its health")});
+    } else {
+      // Before the order: the answer may come at once.
+      state.asking_health.push_back(promise);
+      state.core->want_health();
+      pump();
     }
-    // Before the order: the answer may come at once.
-    self_->state.asking_health.push_back(promise);
-    deliver(std::move(*order));
     return promise;
   }
 
@@ -96,6 +100,7 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
   void tell_health(const adapters::health& health) {
+    self_->state.health = health;
     for (auto& one : std::exchange(self_->state.asking_health, {}))
       one.deliver(health_reply{health});
   }
@@ -131,6 +136,8 @@ class runner : public std::enable_shared_from_this<runner> {
       for (auto& [job, command] : out.reports)
         self_->send(state.sink, job_report{job, std::move(command)});
     if (out.change) record(*out.change);
+    if (out.health_given_up)
+      tell_health({"no answer by the deadline", "not checked", "not checked"});
   }
 
   void run(link::order order) {

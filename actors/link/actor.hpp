@@ -42,6 +42,7 @@ class link_state {
   std::deque<core::link::breaker_change> to_record;
   std::shared_ptr<const adapters::inventory> inventory;
   std::vector<health_promise> asking_health;  ///< answered together
+  adapters::health health;                    ///< what the last check brought
 };
 
 /// One cluster's connection. Spawn once per cluster; the pool outlives it.

@@ -11,9 +11,11 @@ namespace {
 
 constexpr std::size_t given_up_max = 1024;
 /// Somebody waits for the answer.
-constexpr microseconds health_timeout_max = seconds{15};
-/// This part of a minute's queries is left to polls and lookups when somebody asks for more.
-constexpr double health_leaves = 0.25;
+constexpr microseconds health_timeout_max = seconds{8};
+constexpr microseconds health_slack = seconds{1};
+/// Checks of health are this far apart where one query per minute is allowed; ten seconds at the
+/// usual 60. Three queries each: less than a third of all.
+constexpr microseconds health_interval_of_one = seconds{600};
 
 /// True when the scheduler itself answered at least one item.
 bool answered(const completion& what) {
@@ -71,6 +73,7 @@ void outputs::add(outputs more) {
   std::move(more.orders.begin(), more.orders.end(), std::back_inserter(orders));
   std::move(more.reports.begin(), more.reports.end(), std::back_inserter(reports));
   if (more.change) change = std::move(more.change);
+  health_given_up = health_given_up || more.health_given_up;
 }
 
 microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
@@ -173,22 +176,49 @@ order& link::start(outputs& out, time_point now) {
   return made;
 }
 
+/// One order that asks something: it pays for a query now, and for the rest when it is answered.
+order& link::start(question what, outputs& out, time_point now) {
+  query_rate_.take(1, now);
+  asked_at_[static_cast<std::size_t>(what)] = now;
+  return start(out, now);
+}
+
+/// Who was served least recently comes first: where the bound is too low for all, nobody starves.
+std::array<link::question, link::questions> link::turns() const {
+  std::array out{question::poll, question::control, question::find, question::inventory,
+                 question::health};
+  std::stable_sort(out.begin(), out.end(), [this](question a, question b) {
+    return asked_at_[static_cast<std::size_t>(a)] < asked_at_[static_cast<std::size_t>(b)];
+  });
+  return out;
+}
+
 outputs link::tick(time_point now) {
   outputs out;
   give_up_overdue(out, now);
-  const auto begun = out.orders.size();
-  const auto probing = [&] { return breaker_ != breaker::closed && out.orders.size() > begun; };
-  // The probe of an open breaker is a poll or an inventory: both are harmless.
-  if (may_call(now)) start_poll(out, now);
-  if (may_call(now) && !probing()) start_inventory(out, now);
   if (breaker_ == breaker::closed) {
-    start_control(out, now);
+    for (const auto turn : turns()) {
+      if (query_rate_.left(now) < 1) break;
+      switch (turn) {
+        case question::poll: start_poll(out, now); break;
+        case question::find: start_find(out, now); break;
+        case question::control: start_control(out, now); break;
+        case question::inventory: start_inventory(out, now); break;
+        case question::health: start_health(out, now); break;
+      }
+    }
     start_submit(out, now);
-    start_find(out, now);
-  } else if (out.orders.size() > begun) {
-    breaker_ = breaker::half_open;
+  } else {
+    // The probe of an open breaker is a poll or an inventory: both are harmless.
+    const auto may_ask = [&] { return query_rate_.left(now) >= 1; };
+    if (may_call(now) && may_ask()) start_poll(out, now);
+    if (may_call(now) && may_ask() && out.orders.empty()) start_inventory(out, now);
+    if (!out.orders.empty()) breaker_ = breaker::half_open;
+    if (may_ask()) start_health(out, now);
   }
-  for (const auto& made : out.orders) orders_.emplace(made.id, running{made, now});
+  for (const auto& made : out.orders)
+    orders_.emplace(
+        made.id, running{made, now, std::holds_alternative<submit_order>(made.what) ? 0 : 1});
   return out;
 }
 
@@ -222,10 +252,10 @@ void link::start_find(outputs& out, time_point now) {
     if (e.send == sending::in_flight && e.sent == token) continue;
     batch.items.emplace_back(job, token);
   }
-  if (batch.items.empty() || query_rate_.take(1, now) == 0) return;
+  if (batch.items.empty()) return;
   finding_ = true;
   next_find_ = now + bounds_.lookup_interval;
-  start(out, now).what = std::move(batch);
+  start(question::find, out, now).what = std::move(batch);
 }
 
 void link::start_control(outputs& out, time_point now) {
@@ -241,7 +271,7 @@ void link::start_control(outputs& out, time_point now) {
   if (batch.items.empty()) return;
   controlling_ = true;
   next_control_ = now + bounds_.control_interval;
-  start(out, now).what = std::move(batch);
+  start(question::control, out, now).what = std::move(batch);
 }
 
 void link::start_poll(outputs& out, time_point now) {
@@ -249,11 +279,6 @@ void link::start_poll(outputs& out, time_point now) {
   // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
   const bool early = now < poll_started_ + bounds_.poll_interval;
   if (early && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
-  // Polls come first in a tick: where the bound is too low for all, they must not take everything.
-  const int others = (!finding_ && now >= next_find_ && !to_find_.empty()) +
-                     (!taking_inventory_ && now >= next_inventory_);
-  if (query_rate_.left(now) < std::min(others + 1, bounds_.queries_per_minute_max)) return;
-  if (query_rate_.take(1, now) == 0) return;
   poll_order all;
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
@@ -263,74 +288,60 @@ void link::start_poll(outputs& out, time_point now) {
   polling_ = true;
   next_poll_ = now + bounds_.poll_interval;
   poll_started_before_ = std::exchange(poll_started_, now);
-  start(out, now).what = std::move(all);
+  start(question::poll, out, now).what = std::move(all);
 }
 
 void link::start_inventory(outputs& out, time_point now) {
   const bool probe = breaker_ == breaker::open;
   if (taking_inventory_ || (now < next_inventory_ && !probe)) return;
-  if (query_rate_.take(1, now) == 0) return;
   taking_inventory_ = true;
   next_inventory_ = now + bounds_.inventory_interval;
-  start(out, now).what = inventory_order{};
+  start(question::inventory, out, now).what = inventory_order{};
 }
 
-result<outputs> link::check_health(time_point now) {
-  outputs out;
-  if (checking_health_) return out;
-  if (query_rate_.left(now) < bounds_.queries_per_minute_max * health_leaves ||
-      query_rate_.take(1, now) == 0)
-    return fail(errc::overloaded,
-                "not asked: most of the " + std::to_string(bounds_.queries_per_minute_max) +
-                    " queries per minute are used up, and the rest is for the jobs; try again "
-                    "in some seconds");
+void link::start_health(outputs& out, time_point now) {
+  if (!health_wanted_ || checking_health_ || now < next_health_) return;
+  health_wanted_ = false;
   checking_health_ = true;
-  auto& made = start(out, now);
+  if (bounds_.queries_per_minute_max > 0)
+    next_health_ = now + health_interval_of_one / bounds_.queries_per_minute_max;
+  auto& made = start(question::health, out, now);
   made.what = health_order{};
   made.deadline = now + std::min(bounds_.call_timeout, health_timeout_max);
-  orders_.emplace(made.id, running{made, now});
-  return out;
-}
-
-/// One query was taken when the order was made, but for submissions and controls.
-void link::charge(const order* asked, std::int64_t queries) {
-  queries_ += queries;
-  const bool taken = asked != nullptr && !std::holds_alternative<submit_order>(asked->what) &&
-                     !std::holds_alternative<control_order>(asked->what);
-  query_rate_.charge(static_cast<int>(taken ? std::max<std::int64_t>(queries, 1) - 1 : queries));
 }
 
 void link::give_up_overdue(outputs& out, time_point now) {
   // The worker's own deadline comes first; this one is for a worker that is stuck or dead.
   const auto slack = bounds_.call_timeout / 2;
   for (auto it = orders_.begin(); it != orders_.end();) {
-    if (now < it->second.what.deadline + slack) {
+    const bool health = std::holds_alternative<health_order>(it->second.what.what);
+    if (now < it->second.what.deadline + std::min(slack, health ? health_slack : slack)) {
       ++it;
       continue;
     }
-    const order overdue = std::move(it->second.what);
+    const running overdue = std::move(it->second);
     it = orders_.erase(it);
-    finish(out, overdue, call_failed{"the call did not return by its deadline"}, now, true);
-    if (std::holds_alternative<submit_order>(overdue.what)) {
-      given_up_.emplace(overdue.id, overdue);
-      if (given_up_.size() > given_up_max) given_up_.erase(given_up_.begin());
-    }
+    finish(out, overdue.what, call_failed{"the call did not return by its deadline"}, now, true);
+    out.health_given_up = out.health_given_up || health;
+    given_up_.emplace(overdue.what.id, overdue);
+    if (given_up_.size() > given_up_max) given_up_.erase(given_up_.begin());
   }
 }
 
 outputs link::complete(order_id id, completion what, std::int64_t queries, time_point now) {
   outputs out;
-  const auto it = orders_.find(id);
-  charge(it == orders_.end() ? nullptr : &it->second.what, queries);
-  if (const auto late = given_up_.find(id); late != given_up_.end()) {
-    const order asked = std::move(late->second);
-    given_up_.erase(late);
-    finish(out, asked, what, now, false);
+  queries_ += queries;
+  if (auto late = given_up_.extract(id)) {
+    const running asked = std::move(late.mapped());
+    query_rate_.charge(static_cast<int>(queries) - asked.taken);
+    if (std::holds_alternative<submit_order>(asked.what.what))
+      finish(out, asked.what, what, now, false);
     return out;
   }
-  if (it == orders_.end()) return out;
-  const running asked = std::move(it->second);
-  orders_.erase(it);
+  auto node = orders_.extract(id);
+  if (!node) return out;
+  const running asked = std::move(node.mapped());
+  query_rate_.charge(static_cast<int>(queries) - asked.taken);
   if (std::holds_alternative<poll_order>(asked.what.what)) {
     last_poll_took_ = now - asked.started;
     if (answered(what)) last_poll_at_ = now;

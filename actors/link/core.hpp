@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <deque>
 #include <map>
@@ -165,6 +166,7 @@ struct outputs {
   std::vector<order> orders;
   std::vector<std::pair<job_id, job::command>> reports;
   std::optional<breaker_change> change;
+  bool health_given_up = false;  ///< no answer will come to the check that was on its way
 
   void add(outputs more);
 };
@@ -192,9 +194,14 @@ class link {
   /// An answer to an order, and what it asked of the scheduler; answers to orders already given up
   /// are still used where they help.
   outputs complete(order_id id, completion what, std::int64_t queries, time_point now);
-  /// Somebody wants to know how the cluster is. Without an order: a check is on its way already,
-  /// and its answer is for everyone. errc::overloaded: the rest of the queries is for the polls.
-  result<outputs> check_health(time_point now);
+  /// Somebody wants to know how the cluster is: `tick` asks when its turn comes, unless an answer
+  /// is on its way already.
+  void want_health() { health_wanted_ = !checking_health_; }
+  bool checks_health() const { return health_wanted_ || checking_health_; }
+  /// Checks come no sooner, so that they never take more than a part of the queries.
+  time_point next_health_at() const { return next_health_; }
+  /// The order's answer is still waited for.
+  bool awaits(order_id id) const { return orders_.contains(id); }
 
   status view() const;
   /// When `tick` may start the next poll; none while one runs or nothing is followed.
@@ -235,17 +242,23 @@ class link {
   struct running {
     order what;
     time_point started;
+    int taken = 0;  ///< queries that are paid for already
   };
+  /// What asks the scheduler for something, and so waits for its turn of the queries.
+  enum class question : std::size_t { poll, find, control, inventory, health };
+  static constexpr std::size_t questions = 5;
 
   bool may_call(time_point now) const;
   order& start(outputs& out, time_point now);
+  order& start(question what, outputs& out, time_point now);
+  std::array<question, questions> turns() const;
   void start_submit(outputs& out, time_point now);
   void start_find(outputs& out, time_point now);
   void start_control(outputs& out, time_point now);
   void start_poll(outputs& out, time_point now);
   void start_inventory(outputs& out, time_point now);
+  void start_health(outputs& out, time_point now);
   void give_up_overdue(outputs& out, time_point now);
-  void charge(const order* asked, std::int64_t queries);
   void finish(outputs& out, const order& what, const completion& answer, time_point now,
               bool in_time);
   void on_submit(outputs& out, const submit_order& asked, const completion& answer);
@@ -267,14 +280,16 @@ class link {
   job_id control_from_;
   std::set<const job_id*, by_name> followed_;  ///< keys of jobs_
   std::map<order_id, running> orders_;
-  std::map<order_id, order> given_up_;  ///< submissions whose late answers still count
+  std::map<order_id, running> given_up_;  ///< their late answers still count
   order_id next_order_ = 1;
   bool submitting_ = false;
   bool finding_ = false;
   bool controlling_ = false;
   bool polling_ = false;
   bool taking_inventory_ = false;
+  bool health_wanted_ = false;
   bool checking_health_ = false;
+  std::array<time_point, questions> asked_at_{};
   time_point next_poll_;
   time_point poll_started_;
   time_point poll_started_before_;
@@ -282,6 +297,7 @@ class link {
   time_point next_find_;
   time_point next_control_;
   time_point next_inventory_;
+  time_point next_health_;
 
   breaker breaker_ = breaker::closed;
   int failures_ = 0;

@@ -41,7 +41,7 @@ class slurm_scheduler : public scheduler {
     return cluster_->check_health({until, queries_});
   }
   result<output_chunk> read_output(const output_request& request, deadline until) override {
-    return cluster_->read_output(request, until);
+    return cluster_->read_output(request, {until, queries_});
   }
   std::int64_t queries() const override { return queries_; }
 
@@ -83,20 +83,26 @@ program slurm_cluster::begin() const {
   return program(options_.shell, draw_nonce());
 }
 
-slurm_cluster::answer slurm_cluster::run(program made, deadline until) {
+slurm_cluster::answer slurm_cluster::run(program made, call at,
+                                         std::initializer_list<query> queries) {
   answer out;
-  const auto left = std::chrono::duration_cast<seconds>(until - std::chrono::steady_clock::now());
+  const auto left =
+      std::chrono::duration_cast<seconds>(at.until - std::chrono::steady_clock::now());
   const auto limit = std::max<std::int64_t>(1, (left - end_slack).count());
   remote_command command;
   command.line = shell_line(static_cast<int>(limit));
   command.input = made.text();
   const auto place = way_->place();
-  auto outcome = way_->run(command, until);
+  auto outcome = way_->run(command, at.until);
   wipe(command.input);
   if (const auto* none = std::get_if<command_not_started>(&outcome)) {
     out.started = false;
     out.problem = none->reason;
     return out;
+  }
+  for (const auto& [asks, times] : queries) {
+    count(asks, times);
+    at.queries += times;
   }
   if (auto* cut = std::get_if<command_interrupted>(&outcome)) {
     out.out = std::move(cut->out);
@@ -123,11 +129,6 @@ void slurm_cluster::count(std::string_view command, int times) const {
   if (times > 0 && options_.count) options_.count(command, times);
 }
 
-void slurm_cluster::count_query(call at, std::string_view command, int times) const {
-  count(command, times);
-  at.queries += times;
-}
-
 bool slurm_cluster::asks_accounting() const {
   const std::lock_guard lock(mutex_);
   return accounting_.value_or(true);
@@ -146,8 +147,7 @@ std::vector<std::string> slurm_cluster::learn_fields(call at) {
   }
   auto made = begin();
   made.add_section("fields", "sacct --helpformat");
-  const auto got = run(std::move(made), at.until);
-  count_query(at, "sacct");
+  const auto got = run(std::move(made), at, {{"sacct"}});
   const auto& part = got.of("fields");
   if (!part.complete || part.exit_code != 0) return {};
   const std::lock_guard lock(mutex_);
@@ -158,12 +158,11 @@ std::vector<std::string> slurm_cluster::learn_fields(call at) {
 /// Defines `ved_ours ID TOKEN`. Slurm gives numbers out again, at the latest when its controller
 /// has lost its state: a job is touched only while squeue shows our token beside its number. Else
 /// it has ended, and Slurm's own words for that are said. One squeue for all, at the first need.
-std::string slurm_cluster::guard(std::span<const control_request> requests, call at) const {
+std::string slurm_cluster::guard(std::span<const control_request> requests) const {
   std::string ids;
   for (const auto& [job, control] : requests)
     if (!job.id.empty()) ids += (ids.empty() ? "" : ",") + job.id.str();
   if (ids.empty()) return {};
-  count_query(at, "squeue");
   return "ved_asked=\nved_ours() {\n[ -n \"$ved_asked\" ] || { ved_rows=$(squeue --noheader "
          "--noconvert --states=all --jobs=" + quote(ids) + " -O " +
          quote(squeue_format()) + " 2>&1); ved_asked=$?; }\n"
@@ -176,7 +175,8 @@ std::string slurm_cluster::guard(std::span<const control_request> requests, call
 std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
                                                     call at) {
   auto made = begin();
-  made.add(guard(requests, at));
+  const auto asks_first = guard(requests);
+  made.add(asks_first);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     // Not a structured binding: clang 14 lets no lambda capture one.
     const auto& job = requests[i].job;
@@ -215,7 +215,7 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
       default: made.add_section(name, "false"); break;
     }
   }
-  const auto got = run(std::move(made), at.until);
+  const auto got = run(std::move(made), at, {{"squeue", asks_first.empty() ? 0 : 1}});
   std::vector<control_outcome> out;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const auto& part = got.of(std::to_string(i));
@@ -252,7 +252,7 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
   return out;
 }
 
-result<output_chunk> slurm_cluster::read_output(const output_request& request, deadline until) {
+result<output_chunk> slurm_cluster::read_output(const output_request& request, call at) {
   const auto& job = request.job;
   const std::string suffix = request.stream == output_stream::standard_output ? ".out" : ".err";
   auto made = begin();
@@ -261,7 +261,7 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, d
   made.add_section("size", "wc -c < \"$ved_file\"");
   made.add_section("bytes", "tail -c +" + std::to_string(request.offset + 1) +
                                 " \"$ved_file\" | head -c " + std::to_string(request.bytes_max));
-  const auto got = run(std::move(made), until);
+  const auto got = run(std::move(made), at);
   const auto& size = got.of("size");
   const auto& bytes = got.of("bytes");
   if (!size.complete || !bytes.complete)

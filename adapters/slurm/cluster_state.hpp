@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <initializer_list>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -34,7 +35,7 @@ class slurm_cluster {
   std::vector<control_outcome> control(std::span<const control_request> requests, call at);
   result<inventory> take_inventory(call at);
   health check_health(call at);
-  result<output_chunk> read_output(const output_request& request, deadline until);
+  result<output_chunk> read_output(const output_request& request, call at);
 
  private:
   /// What one exec brought. `problem` is empty when the program ran to its end.
@@ -68,18 +69,23 @@ class slurm_cluster {
   };
   struct watched;  // one job in the course of an observation
 
+  /// Commands that a program runs to ask Slurm for something.
+  struct query {
+    std::string_view command;
+    int times = 1;
+  };
+
   program begin() const;
-  answer run(program made, deadline until);
-  /// A submission or a control.
+  /// Counts the queries, unless the program surely never began.
+  answer run(program made, call at, std::initializer_list<query> queries = {});
   void count(std::string_view command, int times = 1) const;
-  void count_query(call at, std::string_view command, int times = 1) const;
 
   bool asks_accounting() const;
   void note_accounting(failure what);
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
   std::vector<std::string> learn_fields(call at);
   std::optional<refused> never_fits(const submission& what) const;
-  std::string guard(std::span<const control_request> requests, call at) const;
+  std::string guard(std::span<const control_request> requests) const;
 
   std::string squeue_command() const;
   std::string sacct_command(const std::string& selection,

@@ -43,7 +43,6 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   }
   auto made = begin();
   made.add_section("squeue", squeue_command());
-  count_query(at, "squeue");
   if (accounting) {
     std::string names;
     for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();
@@ -53,7 +52,6 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
     made.add_section("sacct", sacct_command(
                                 "-X -S " + since + (renames ? "" : " --name=" + quote(names)),
                                 fields));
-    count_query(at, "sacct");
   }
   // A job that started left its output file, whatever Slurm remembers of it.
   std::string look = "cd \"$ved_jobs\" 2>/dev/null";
@@ -62,7 +60,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
             ".*.out; do [ -e \"$f\" ] && echo \"$f\"; done\nreadlink " +
             quote(one.job.str() + "/claim");
   made.add_section("files", look + "\n[ -d \"$ved_jobs\" ]");
-  const auto got = run(std::move(made), at.until);
+  const auto got = run(std::move(made), at, {{"squeue"}, {"sacct", accounting ? 1 : 0}});
 
   const auto& queue = got.of("squeue");
   const auto& files = got.of("files");

@@ -18,9 +18,7 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   made.add_section("nodes",
                    "sinfo --noheader --noconvert --all --Node -O " + quote(sinfo_format()));
   made.add_section("partitions", "scontrol show partition -o --all");
-  const auto got = run(std::move(made), at.until);
-  count_query(at, "scontrol", 2);
-  count_query(at, "sinfo");
+  const auto got = run(std::move(made), at, {{"scontrol", 2}, {"sinfo"}});
   for (const auto* name : {"config", "nodes", "partitions"})
     if (const auto problem = problem_in(got.of(name), got.problem); !problem.empty())
       return fail(errc::unavailable, "cluster " + options_.cluster + ": " + problem);
@@ -50,10 +48,7 @@ health slurm_cluster::check_health(call at) {
   made.add_section("ping", "scontrol ping");
   made.add_section("queue", "squeue --noheader --user=\"$(id -un)\" -o %i");
   made.add_section("partitions", "sinfo --noheader -o %R");
-  const auto got = run(std::move(made), at.until);
-  count_query(at, "scontrol");
-  count_query(at, "squeue");
-  count_query(at, "sinfo");
+  const auto got = run(std::move(made), at, {{"scontrol"}, {"squeue"}, {"sinfo"}});
   health out;
   if (!got.started || !got.of("account").complete) {
     out.connection = got.problem;

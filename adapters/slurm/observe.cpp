@@ -115,8 +115,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, ca
   poll_result out;
   auto made = begin();
   made.add_section("squeue", squeue_command());
-  const auto got = run(std::move(made), at.until);
-  count_query(at, "squeue");
+  const auto got = run(std::move(made), at, {{"squeue"}});
   const auto& queue = got.of("squeue");
   if (!queue.complete)
     return fail(errc::unavailable, "squeue: " + (got.problem.empty() ? "no answer" : got.problem));
@@ -235,9 +234,8 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at
     const auto& id = jobs[i]->job->id.str();
     made.add_section("job" + id, "scontrol show job -o " + quote(id));
   }
-  const auto got = run(std::move(made), at.until);
-  count_query(at, "sacct", parts);
-  count_query(at, "scontrol", static_cast<int>(asked_controller));
+  const auto got = run(std::move(made), at,
+                       {{"sacct", parts}, {"scontrol", static_cast<int>(asked_controller)}});
 
   for (int part = 0; part < parts; ++part) {
     const auto& from = got.of("sacct" + std::to_string(part));

@@ -47,7 +47,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   auto made = begin();
   const auto nonce = made.nonce();
   add_submissions(made, sent, options_);
-  const auto got = run(std::move(made), at.until);
+  const auto got = run(std::move(made), at);
   if (!got.started) {
     for (const auto* one : sent) outcome_of(one) = not_sent{got.problem};
     return out;

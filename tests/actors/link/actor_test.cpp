@@ -127,32 +127,101 @@ TEST_CASE("link: a poll begins when it is planned, not at the next tick", "[acto
   CHECK(after(milliseconds{1}) == 1);
 }
 
-TEST_CASE("link: all who ask how a cluster is share one answer", "[actors][link]") {
+namespace {
+
+/// Asks links how their cluster is, and keeps what it hears.
+struct health_asker {
+  lone_link& made;
+  caf::scoped_actor self{made.system};
+
+  void ask() {
+    self->send(made.link, actors::check_health_atom::value);
+    made.run();
+  }
+  /// The answers that have come, in words.
+  std::vector<std::string> told() {
+    std::vector<std::string> out;
+    bool more = true;
+    while (more)
+      self->receive(
+          [&](const actors::health_reply& reply) {
+            out.push_back(reply.outcome ? reply.outcome->authentication
+                                        : reply.outcome.error().message);
+          },
+          caf::after(milliseconds{0}) >> [&] { more = false; });
+    return out;
+  }
+};
+
+actors::order_result healthy(const std::string& words) {
+  return {core::link::health_done{}, 3, nullptr, adapters::health{"", words, ""}};
+}
+
+using words = std::vector<std::string>;
+
+}  // namespace
+
+TEST_CASE("link: all who ask how a cluster is share one answer for a while", "[actors][link]") {
   core::link::limits limits;
   limits.queries_per_minute_max = 60;
   lone_link made(limits, 64);
   made.run();
-  caf::scoped_actor asking{made.system};
-  const auto ask = [&] { asking->send(made.link, actors::check_health_atom::value); };
-  const auto told = [&] {
-    result<adapters::health> out = fail(errc::internal, "nothing came");
-    asking->receive([&](const actors::health_reply& reply) { out = reply.outcome; });
-    return out;
-  };
-  ask();
-  ask();
-  made.run();
+  health_asker asker{made};
+  asker.ask();
+  asker.ask();
   REQUIRE(made.pool->waiting() == 2);  // the inventory, and one check for both
-  made.complete(2, {core::link::health_done{}, 3, nullptr, adapters::health{"", "who?", ""}});
-  for (int i = 0; i < 2; ++i) CHECK(told().value().authentication == "who?");
-  // One answer each; and whoever asks too often hears that at once.
-  for (core::link::order_id n = 3; n < 40; ++n) {
-    ask();
-    made.run();
-    if (made.pool->waiting() < n) break;
-    made.complete(n, {core::link::health_done{}, 3, nullptr, adapters::health{}});
-    CHECK(told());
-  }
-  CHECK(made.pool->waiting() < 20);
-  CHECK(told().error().code == errc::overloaded);
+  CHECK(asker.told().empty());
+  made.complete(2, healthy("first"));
+  CHECK(asker.told() == words{"first", "first"});
+  asker.ask();
+  CHECK(made.pool->waiting() == 2);
+  CHECK(asker.told() == words{"first"});
+  made.now += seconds{10};
+  asker.ask();
+  REQUIRE(made.pool->waiting() == 3);
+  made.complete(3, healthy("second"));
+  CHECK(asker.told() == words{"second"});
+}
+
+TEST_CASE("link: a check of health that fails is told as such, its late answer to nobody",
+          "[actors][link]") {
+  core::link::limits limits;
+  limits.queries_per_minute_max = 60;
+  limits.inventory_interval = seconds{3'600};
+  lone_link made(limits, 64);
+  made.run();
+  made.complete(1, {core::link::inventory_done{}, 3, nullptr, {}});
+  health_asker asker{made};
+  asker.ask();
+  made.now += seconds{9};
+  caf::anon_send(made.link, actors::pump_atom::value);
+  made.run();
+  CHECK(asker.told() == words{"not checked"});
+  made.now += seconds{1};
+  asker.ask();
+  REQUIRE(made.pool->waiting() == 3);
+  made.complete(2, healthy("late"));
+  CHECK(asker.told().empty());
+  made.complete(3, healthy("next"));
+  CHECK(asker.told() == words{"next"});
+}
+
+TEST_CASE("link: a check of health that no worker takes is answered at once", "[actors][link]") {
+  lone_link made({}, 0);
+  made.run();
+  health_asker asker{made};
+  asker.ask();
+  CHECK(asker.told() == words{"not checked"});
+}
+
+TEST_CASE("link: how many may wait for a check of health is bounded", "[actors][link]") {
+  lone_link made({}, 64);
+  made.run();
+  health_asker asker{made};
+  for (int i = 0; i < 256; ++i) asker.ask();
+  CHECK(asker.told().empty());
+  asker.ask();
+  CHECK(asker.told() == words{"too many ask for its health"});
+  made.complete(2, healthy("well"));
+  CHECK(asker.told().size() == 256);
 }
