@@ -58,12 +58,16 @@ health slurm_cluster::check_health(call at) {
   const auto& queue = got.of("queue");
   const auto failed = queue.complete ? judge_failure(queue.exit_code, queue.err)
                                      : failure::unreachable;
-  if (failed == failure::unreachable)
+  // What comes after the first failure was not seen to work.
+  if (failed == failure::unreachable) {
     out.connection = problem_in(queue, got.problem);
-  else if (failed == failure::authentication)
+    out.authentication = out.queue_access = "not tried";
+  } else if (failed == failure::authentication) {
     out.authentication = words_of(queue.err);
-  else if (failed != failure::none)
+    out.queue_access = "not tried";
+  } else if (failed != failure::none) {
     out.queue_access = words_of(queue.err);
+  }
   const auto& partitions = got.of("partitions");
   if (failed == failure::none && partitions.complete && partitions.out.empty())
     out.queue_access = "no partition is open to this account";
