@@ -81,8 +81,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   if (is_set(row.started_at)) status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   auto& usage = *status.usage;
-  usage.set_wall_clock_seconds(usage.wall_clock_seconds() + row.elapsed_seconds -
-                               row.suspended_seconds);
+  usage.set_wall_clock_seconds(usage.wall_clock_seconds() + row.elapsed_seconds);
   if (row.cpu_time) usage.set_cpu_time_us(usage.cpu_time_us() + row.cpu_time->count());
   usage.set_nodes_used(std::max(1, row.nodes));
   usage.set_cpu_cores(row.allocated.cpus > 0 ? static_cast<int>(row.allocated.cpus) : row.cpus);

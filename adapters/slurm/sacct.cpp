@@ -11,9 +11,9 @@ namespace {
 constexpr std::string_view id_field = "JobIDRaw";
 constexpr std::string_view allocation_field = "AllocTRES";
 constexpr std::string_view wanted[] = {
-    id_field,     "State",     "ExitCode", "Submit",  "Start",          "End",
-    "ElapsedRaw", "Suspended", "NNodes",   "NCPUS",   allocation_field, "TotalCPU",
-    "MaxRSS",     "Reason",    "NodeList", "JobName", "SubmitLine",     id_field};
+    id_field,     "State",  "ExitCode", "Submit",         "Start",    "End",
+    "ElapsedRaw", "NNodes", "NCPUS",    allocation_field, "TotalCPU", "MaxRSS",
+    "Reason",     "NodeList", "JobName", "SubmitLine",    id_field};
 
 /// "123", "123.batch", "123.0"; with `step` empty for the job itself.
 struct row_id {
@@ -53,19 +53,17 @@ class row_reader {
     const auto started = parse_moment(cell("Start"));
     const auto ended = parse_moment(cell("End"));
     const auto elapsed = number("ElapsedRaw");
-    const auto suspended = length("Suspended");
     const auto nodes = parse_small_count(or_zero("NNodes"));
     const auto cpus = parse_small_count(or_zero("NCPUS"));
     const auto allocated = parse_tres(cell(allocation_field));
-    if (!is_state_text(row.state) || !submitted || !started || !ended || !elapsed || !suspended ||
-        !nodes || !cpus || !allocated) {
+    if (!is_state_text(row.state) || !submitted || !started || !ended || !elapsed || !nodes ||
+        !cpus || !allocated) {
       return std::nullopt;
     }
     row.submitted_at = *submitted;
     row.started_at = *started;
     row.ended_at = *ended;
     row.elapsed_seconds = *elapsed;
-    row.suspended_seconds = *suspended;
     row.nodes = *nodes;
     row.cpus = *cpus;
     row.allocated = *allocated;
@@ -96,14 +94,6 @@ class row_reader {
   }
   std::optional<std::int64_t> number(std::string_view field) const {
     return parse_count(or_zero(field));
-  }
-  std::optional<std::int64_t> length(std::string_view field) const {
-    const std::string_view text = cell(field);
-    // The word of a clock that ran backwards; nothing was suspended then.
-    if (text.empty() || equal_any_case(text, "INVALID")) return 0;
-    const auto time = parse_duration(text);
-    if (!time || time->unlimited) return std::nullopt;
-    return std::chrono::duration_cast<seconds>(time->length).count();
   }
   /// What was used stays absent unless the database really has it. Before the end it holds zeroes
   /// or samples, and without a gathering plugin zeroes for ever; a job that ran used something.

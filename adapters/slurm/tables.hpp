@@ -81,8 +81,7 @@ struct account_row {
   time_point submitted_at;
   time_point started_at;
   time_point ended_at;
-  std::int64_t elapsed_seconds = 0;
-  std::int64_t suspended_seconds = 0;
+  std::int64_t elapsed_seconds = 0;  ///< without the time that it was suspended
   int nodes = 0;
   int cpus = 0;
   tres allocated;

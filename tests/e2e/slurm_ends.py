@@ -2,6 +2,7 @@
 import os
 import signal
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -11,6 +12,7 @@ from slurm_of_test import main_together, slurm_case  # noqa: E402
 import cgroup  # noqa: E402
 
 later = ["--begin=now+1hour"]
+stands_for = 4  # seconds
 
 
 class slurm_ends(slurm_case):
@@ -103,10 +105,17 @@ class slurm_ends(slurm_case):
         s.wait_state("stands", "running")
         self.assertEqual(s.post("stands", "hold")[0], 200)
         s.wait_state("stands", "suspended")
-        self.assertIn("JobState=SUSPENDED", s.ctl("show", "job", s.slurm_id("stands")))
+        number = s.slurm_id("stands")
+        self.assertIn("JobState=SUSPENDED", s.ctl("show", "job", number))
+        begun = time.monotonic()
         s.let_go("stands")
+        wait_for(lambda: time.monotonic() > begun + stands_for, "it stands for a while")
         self.assertEqual(s.post("stands", "release")[0], 200)
-        self.ends("stands", "completed")
+        used = self.ends("stands", "completed")["usage"]
+        told = self.slurm.run("sacct", "-nXP", "-j", number, "-o", "elapsedraw,suspended").stdout
+        elapsed, _, suspended = told.strip().partition("|")
+        self.assertGreaterEqual(suspended, f"00:00:0{stands_for - 1}")
+        self.assertEqual(used["wall_clock_seconds"], int(elapsed), told)
 
     # --- what Slurm does to jobs -----------------------------------------------------------------
 

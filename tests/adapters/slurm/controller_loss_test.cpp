@@ -59,12 +59,12 @@ class made_up_slurm {
   static std::string accounted(const std::string& state, const std::string& exit,
                                const std::string& end, const std::string& token = "vetoken") {
     return "23|" + state + "|" + exit + "|1795182048|1795182048|" + end +
-           "|1|00:00:00|1|1|00:00.010||None|node1|" + token + "||23\n";
+           "|1|1|1|00:00.010||None|node1|" + token + "||23\n";
   }
 
  private:
   static inline const std::string fields =
-      "JobIDRaw State ExitCode Submit Start End ElapsedRaw Suspended NNodes NCPUS TotalCPU "
+      "JobIDRaw State ExitCode Submit Start End ElapsedRaw NNodes NCPUS TotalCPU "
       "MaxRSS Reason NodeList JobName SubmitLine";
 
   void write(const std::string& name, const std::string& text) {

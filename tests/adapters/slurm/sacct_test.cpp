@@ -22,26 +22,26 @@ const std::string help_20_11 =
 
 // Captured from Slurm 22.05.8 with --duplicates and SLURM_TIME_FORMAT=%s.
 const std::string captured = columns(
-    "17|REQUEUED|0:0|1795182038|1795182038|1795182040|2|00:00:00|1|1|"
+    "17|REQUEUED|0:0|1795182038|1795182038|1795182040|2|1|1|"
     "billing=1,cpu=1,mem=10M,node=1|00:00.002||None|node1|rq|sbatch --parsable -J rq|17\n"
-    "17.batch|CANCELLED|0:15|1795182038|1795182038|1795182040|2|00:00:00|1|1|"
+    "17.batch|CANCELLED|0:15|1795182038|1795182038|1795182040|2|1|1|"
     "cpu=1,mem=10M,node=1|00:00.002|4390912||node1|batch||17.batch\n"
-    "17|PENDING|0:0|1795182040|Unknown|Unknown|0|00:00:00|1|1||00:00:00||BeginTime|"
+    "17|PENDING|0:0|1795182040|Unknown|Unknown|0|1|1||00:00:00||BeginTime|"
     "None assigned|rq|sbatch --parsable -J rq|17\n"
-    "8|CANCELLED by 1000|0:0|1795180991|1795180991|1795180994|3|00:00:00|1|1|"
+    "8|CANCELLED by 1000|0:0|1795180991|1795180991|1795180994|3|1|1|"
     "billing=1,cpu=1,mem=10M,node=1|00:00.002||None|node1|can|sbatch -J can|8\n"
-    "18|SUSPENDED|0:0|1795182043|1795182043|Unknown|2|00:00:07|1|1|"
+    "18|SUSPENDED|0:0|1795182043|1795182043|Unknown|2|1|1|"
     "billing=1,cpu=1,mem=10M,node=1|00:00:00||None|node1|susp|sbatch -J susp|18\n"
-    "6|COMPLETED|0:0|1795180991|1795180991|1795181192|201|00:00:00|1|1|"
+    "6|COMPLETED|0:0|1795180991|1795180991|1795181192|201|1|1|"
     "billing=1,cpu=1,gres/gpu=1,mem=10M,node=1|00:00.003||None|node2|gpu|sbatch --gpus=1|6\n"
-    "6.batch|COMPLETED|0:0|1795180991|1795180991|1795181192|201|00:00:00|1|1|"
+    "6.batch|COMPLETED|0:0|1795180991|1795180991|1795181192|201|1|1|"
     "cpu=1,gres/gpu=1,mem=10M,node=1|00:00.003|4190208||node2|batch||6.batch\n");
 
 /// A row of 20.11's fields.
 std::string old_row(const std::string& id, const std::string& state, const std::string& name,
                     const std::string& cpu = "00:00.002", const std::string& memory = "") {
   return columns(id + '|' + state +
-                 "|0:0|1795182038|1795182038|1795182040|2|00:00:00|1|1|cpu=1,mem=10M,node=1|" +
+                 "|0:0|1795182038|1795182038|1795182040|2|1|1|cpu=1,mem=10M,node=1|" +
                  cpu + '|' + memory + "|node1|") +
          name + column_end + id + '\n';
 }
@@ -50,7 +50,7 @@ bool same(const account_row& a, const account_row& b) {
   return a.id == b.id && a.step == b.step && a.state == b.state && a.exit == b.exit &&
          a.submitted_at == b.submitted_at && a.started_at == b.started_at &&
          a.ended_at == b.ended_at && a.elapsed_seconds == b.elapsed_seconds &&
-         a.suspended_seconds == b.suspended_seconds && a.nodes == b.nodes && a.cpus == b.cpus &&
+         a.nodes == b.nodes && a.cpus == b.cpus &&
          a.cpu_time == b.cpu_time && a.memory_bytes_max == b.memory_bytes_max &&
          a.reason == b.reason && a.node_list == b.node_list && a.name == b.name &&
          a.submit_line == b.submit_line;
@@ -94,7 +94,7 @@ TEST_CASE("sacct: reads what Slurm 22.05 printed", "[adapters][slurm]") {
   CHECK_FALSE(pending.cpu_time);
   CHECK(read.rows[3].state == "CANCELLED by 1000");
   CHECK(read.rows[3].exit == exit_status{0, 0});
-  CHECK(read.rows[4].suspended_seconds == 7);
+  CHECK(read.rows[4].elapsed_seconds == 2);  // of nine seconds, seven of them suspended
   CHECK_FALSE(read.rows[4].cpu_time);
   CHECK(read.rows[5].allocated.gpus == 1);
   CHECK(read.rows[5].submit_line == "sbatch --gpus=1");

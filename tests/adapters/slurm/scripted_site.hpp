@@ -144,7 +144,6 @@ struct account_line {
   std::string started = "1799999000";
   std::string ended = "1799999500";
   int elapsed_seconds = 500;
-  std::string suspended = "00:00:00";
   std::string cpu_time = "00:10.500";
   std::string memory = "";
   std::string name = "veaaaaaaaaaaaa";
@@ -153,7 +152,7 @@ struct account_line {
 
   std::string text() const {
     return columns(id + "|" + state + "|" + exit + "|1799998000|" + started + "|" + ended + "|" +
-                   std::to_string(elapsed_seconds) + "|" + suspended +
+                   std::to_string(elapsed_seconds) +
                    "|2|8|" + allocation_mark + allocated + "|" + cpu_time + "|" + memory +
                    "|None|n[1-2]|" + name + "|" + submit_line + "|" + id + "\n");
   }
