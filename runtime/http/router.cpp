@@ -170,12 +170,18 @@ void read_query(const route& matched, const target& from, arguments& out, proble
   }
 }
 
+/// "the request has 2 problems"; they are the details.
+http_reply problems_reply(unsigned status, const std::string& of, problems found) {
+  auto text = "the " + of + " has " + std::to_string(found.size()) + " problem" +
+              (found.size() == 1 ? "" : "s");
+  return error_reply(status, "invalid", std::move(text), std::move(found));
+}
+
 /// A text that is not JSON at all is the client's syntax (400), else its content (422).
 http_reply body_reply(problems found) {
   const bool syntax = found.size() == 1 && found[0].field().empty();
   if (syntax) return error_reply(400, "invalid", "the body " + found[0].message());
-  return error_reply(422, "invalid", "the body has " + std::to_string(found.size()) + " problem(s)",
-                     std::move(found));
+  return problems_reply(422, "body", std::move(found));
 }
 
 std::optional<http_reply> read_body(const http_request& request, const route& matched,
@@ -251,10 +257,7 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
     add(found, source.path.find("{job_id}") != std::string_view::npos ? "job_id" : "cluster_id",
         "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
   read_query(source, from, parts, found);
-  if (!found.empty())
-    return error_reply(400, "invalid",
-                       "the request has " + std::to_string(found.size()) + " problem(s)",
-                       std::move(found));
+  if (!found.empty()) return problems_reply(400, "request", std::move(found));
   if (auto refused = read_body(request, source, parts, call.request)) return std::move(*refused);
   source.build(parts, call.request);
   if (source.operation_id == "getJobEvents" && request.method == "GET" &&

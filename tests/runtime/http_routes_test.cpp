@@ -83,6 +83,7 @@ TEST_CASE("http: wrong parameters are 400, all of them at once", "[runtime][http
       up.ask("GET", "/api/v1/hpc/jobs?state=flying&limit=1001&since=now&colour=red&limit=1");
   REQUIRE(reply.status == 400);
   REQUIRE(reply.json()["details"].size() == 5);
+  REQUIRE(reply.json()["message"] == "the request has 5 problems");
   REQUIRE(up.ask("GET", "/api/v1/hpc/jobs/j-1?x=1").status == 400);
 }
 
