@@ -67,6 +67,13 @@ std::optional<pb::Job> look_at(const std::string& id, context& with) {
   return std::move(*reply->mutable_job()->mutable_job());
 }
 
+/// Nothing was printed, and the reader of a terminal wants to know why.
+std::string no_output(const job_output& what, bool finished) {
+  if (!finished) return "vectl: job " + what.id + ": no output yet\n";
+  if (what.standard_error) return {};
+  return "vectl: job " + what.id + " wrote nothing to its standard output; see --stderr\n";
+}
+
 exit_code leave(const std::string& id, context& with) {
   *with.err << "vectl: the job goes on; see it again with: vectl job watch " << id << '\n';
   return exit_code::interrupted;
@@ -152,7 +159,10 @@ exit_code run(const job_output& what, context& with) {
     offset = chunk.offset() + chunk.data().size();
     if (!with.out->good()) return exit_code::failed;  // the reader of our pipe has gone
     const bool all = chunk.data().empty() || offset >= chunk.size();
-    if (all && (!what.follow || chunk.job_finished())) return exit_code::ok;
+    if (all && (!what.follow || chunk.job_finished())) {
+      if (offset == 0 && !with.global.json) *with.err << no_output(what, chunk.job_finished());
+      return exit_code::ok;
+    }
     if (with.interrupted()) return leave(what.id, with);
     if (all) with.sleep(follow_interval);
   }

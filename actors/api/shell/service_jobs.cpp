@@ -139,12 +139,15 @@ void service::output(const std::shared_ptr<call>& c) {
     return c->done(to_reply({errc::unavailable, "job " + job->job_id() + ": its cluster '" +
                                                     job->cluster_id() +
                                                     "' is not configured any more"}));
-  if (job->scheduler_job_id().empty()) {
-    if (!finished)
-      return c->done(to_reply({errc::not_found, "job " + job->job_id() + ": no output yet"}));
-    return c->done(
-        to_reply({errc::not_found, "job " + job->job_id() + ": it never ran, so no output"}));
-  }
+  const auto none = [c, finished, id = job->job_id()] {
+    // Not an error while there may still be some: who follows the output asks again.
+    if (finished)
+      return c->done(to_reply({errc::not_found, "job " + id + ": it never ran, so no output"}));
+    pb::ApiReply reply;
+    reply.mutable_output();
+    c->done(std::move(reply));
+  };
+  if (job->scheduler_job_id().empty()) return none();
   auto history = read_history(*deps_.log, what.job_id());
   if (!history) return c->done(to_reply(history.error()));
   adapters::output_request request;
@@ -157,10 +160,11 @@ void service::output(const std::shared_ptr<call>& c) {
   request.offset = what.offset();
   request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
   const bool taken = cluster->second.pool->post(
-      [c, request, finished](result<adapters::scheduler*> port) {
+      [c, request, finished, none](result<adapters::scheduler*> port) {
         if (!port) return c->done(to_reply(port.error()));
         auto chunk =
             (*port)->read_output(request, std::chrono::steady_clock::now() + output_timeout);
+        if (!chunk && chunk.error().code == errc::not_found && !finished) return none();
         if (!chunk) return c->done(to_reply(chunk.error()));
         pb::ApiReply reply;
         auto& out = *reply.mutable_output();
