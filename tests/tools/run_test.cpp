@@ -178,12 +178,12 @@ TEST_CASE("vectl job list: follows the cursor up to its bound", "[tools][vectl]"
   }
 }
 
-TEST_CASE("vectl job submit: a quick job fills in cluster and queue", "[tools][vectl]") {
+TEST_CASE("vectl job submit: a quick job goes to the only cluster and its own queue",
+          "[tools][vectl]") {
   fixture f;
   pb::ApiReply clusters;
   auto& cluster = *clusters.mutable_clusters()->add_clusters();
   cluster.set_cluster_id("only");
-  cluster.add_queues()->set_name("closed");
   auto& open = *cluster.add_queues();
   open.set_name("batch");
   open.set_accepts_jobs(true);
@@ -201,7 +201,7 @@ TEST_CASE("vectl job submit: a quick job fills in cluster and queue", "[tools][v
   CHECK(f.out.str() == "job j accepted for cluster only\n");
   const auto& spec = f.requests.seen[1].submit_job().spec();
   CHECK(spec.cluster_id() == "only");
-  CHECK(spec.queue_name() == "batch");
+  CHECK(spec.queue_name() == "default");
   CHECK(spec.customer_address() == "ve1da");
   CHECK(spec.workload_spec().command() == "sh");
   CHECK(spec.workload_spec().arguments_size() == 2);

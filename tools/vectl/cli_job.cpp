@@ -24,7 +24,7 @@ void add_submit(CLI::App& job, parse_target& into) {
   std::vector<CLI::Option*> quick{
       sub->add_option("--name", v->name, "job id (default: made up)")->type_name("ID"),
       sub->add_option("--cluster", v->cluster, "cluster (default: the only one)")->type_name("ID"),
-      sub->add_option("--queue", v->queue, "queue (default: the first that accepts jobs)")
+      sub->add_option("--queue", v->queue, "queue (default: what the cluster takes for its own)")
           ->type_name("NAME"),
       sub->add_option("--directory", v->directory, "working directory of the job")
           ->type_name("DIR"),

@@ -51,37 +51,25 @@ std::string own_address(const std::string& user) {
   return text == "ve1" ? "ve1user" : text.substr(0, 60);
 }
 
-/// Fills cluster and queue when the options leave them open and there is only one choice.
-bool place(pb::JobSpec& spec, context& with) {
-  if (!spec.cluster_id().empty() && !spec.queue_name().empty()) return true;
+/// Fills in the cluster when the options leave it open and there is only one.
+bool choose_cluster(pb::JobSpec& spec, context& with) {
+  if (!spec.cluster_id().empty()) return true;
   pb::ApiRequest request;
   request.mutable_list_clusters();
   const auto reply = with.ask(std::move(request));
   if (!reply) return false;
   const auto& clusters = reply->clusters().clusters();
-  if (spec.cluster_id().empty()) {
-    if (clusters.size() != 1) {
-      std::string names;
-      for (const auto& cluster : clusters)
-        names += (names.empty() ? "" : ", ") + cluster.cluster_id();
-      with.failure = with.report(ved::error{
-          errc::invalid, clusters.empty()
-                             ? "no clusters are configured"
-                             : "there are several clusters; choose with --cluster: " + names});
-      return false;
-    }
-    spec.set_cluster_id(clusters[0].cluster_id());
+  if (clusters.size() != 1) {
+    std::string names;
+    for (const auto& cluster : clusters)
+      names += (names.empty() ? "" : ", ") + cluster.cluster_id();
+    with.failure = with.report(ved::error{
+        errc::invalid, clusters.empty()
+                           ? "no clusters are configured"
+                           : "there are several clusters; choose with --cluster: " + names});
+    return false;
   }
-  if (!spec.queue_name().empty()) return true;
-  spec.set_queue_name("default");
-  for (const auto& cluster : clusters) {
-    if (cluster.cluster_id() != spec.cluster_id()) continue;
-    for (const auto& queue : cluster.queues())
-      if (queue.accepts_jobs()) {
-        spec.set_queue_name(queue.name());
-        break;
-      }
-  }
+  spec.set_cluster_id(clusters[0].cluster_id());
   return true;
 }
 
@@ -109,7 +97,7 @@ std::optional<pb::JobSpec> make_spec(const job_submit& what, context& with) {
   spec.set_provider_address("ve1local");
   spec.set_customer_address(own_address(with.user));
   spec.set_cluster_id(what.cluster);
-  spec.set_queue_name(what.queue);
+  spec.set_queue_name(what.queue.empty() ? "default" : what.queue);
   spec.set_priority(what.priority);
   spec.set_max_runtime_seconds(what.time.count());
   auto& work = *spec.mutable_workload_spec();
@@ -126,7 +114,7 @@ std::optional<pb::JobSpec> make_spec(const job_submit& what, context& with) {
   need.set_cpu_cores_per_node(what.cpus);
   need.set_memory_gb_per_node(what.memory_gb);
   need.set_gpus_per_node(what.gpus);
-  if (!place(spec, with)) return std::nullopt;
+  if (!choose_cluster(spec, with)) return std::nullopt;
   return spec;
 }
 
