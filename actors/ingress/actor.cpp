@@ -68,8 +68,9 @@ void describe(self_pointer self, const ingress_deps& deps, const ingress_describ
           [all](const caf::error&) { all->one_less(); });
 }
 
-/// Longer than the link lets a check last, shorter than those who ask wait.
-constexpr auto health_timeout = milliseconds{9'500};
+/// Longer than the link lets a check wait for its turn; a check that began then is of use to the
+/// next who asks.
+constexpr auto health_timeout = seconds{10};
 
 void check_health(self_pointer self, const ingress_deps& deps, const ingress_check_health& what) {
   const auto link = deps.links->find(what.cluster);

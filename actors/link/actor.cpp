@@ -58,7 +58,7 @@ class runner : public std::enable_shared_from_this<runner> {
     } else {
       // Before the order: the answer may come at once.
       state.asking_health.push_back(promise);
-      state.core->want_health();
+      state.core->want_health(deps_.clock());
       pump();
     }
     return promise;
@@ -136,8 +136,7 @@ class runner : public std::enable_shared_from_this<runner> {
       for (auto& [job, command] : out.reports)
         self_->send(state.sink, job_report{job, std::move(command)});
     if (out.change) record(*out.change);
-    if (out.health_given_up)
-      tell_health({"no answer by the deadline", "not checked", "not checked"});
+    if (!out.no_health.empty()) tell_health({out.no_health, "not checked", "not checked"});
   }
 
   void run(link::order order) {
@@ -147,19 +146,33 @@ class runner : public std::enable_shared_from_this<runner> {
     };
     const bool waited_for = std::holds_alternative<link::health_order>(what->what);
     const bool taken = (waited_for ? deps_.reads : deps_.pool)->post(
-        [what, reply, reading = deps_.reading,
-         clock = deps_.clock, crash = deps_.crash_point](result<adapters::scheduler*> port) {
-          if (!port) {
-            reply({what->id, failed_call(*what, port.error())});
-            return;
-          }
+        [what, reply, reading = deps_.reading, clock = deps_.clock, crash = deps_.crash_point,
+         logs = deps_.logs, cluster = deps_.cluster](result<adapters::scheduler*> port) {
+          const auto begun = std::chrono::steady_clock::now();
+          const auto ended = [&](order_result done) {
+            log_call(*logs, cluster, *what, done, std::chrono::steady_clock::now() - begun);
+            reply({what->id, std::move(done)});
+          };
+          if (!port) return ended(failed_call(*what, port.error()));
           const bool submits = std::holds_alternative<link::submit_order>(what->what);
           if (submits) crash("before_submit");
           auto done = run_order(**port, *what, spec_reader_of(reading), clock());
           if (submits) crash("after_submit");
-          reply({what->id, std::move(done)});
+          ended(std::move(done));
         });
     if (!taken) reply({what->id, not_called(*what, "too many calls are waiting")});
+  }
+
+  static void log_call(log_sink& logs, const cluster_id& cluster, const link::order& what,
+                       const order_result& done, std::chrono::steady_clock::duration took) {
+    const auto told = summarise(what, done);
+    logs.write(log_severity::debug, "hpc_scheduler", "call",
+               {{"cluster_id", cluster.str()},
+                {"call", told.what},
+                {"jobs", std::to_string(told.jobs)},
+                {"queries", std::to_string(done.queries)},
+                {"ms", std::to_string(std::chrono::duration_cast<milliseconds>(took).count())},
+                {"problem", told.problem}});
   }
 
   static spec_reader spec_reader_of(const std::shared_ptr<store::event_log>& log) {

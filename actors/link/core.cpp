@@ -13,9 +13,12 @@ constexpr std::size_t given_up_max = 1024;
 /// Somebody waits for the answer.
 constexpr microseconds health_timeout_max = seconds{8};
 constexpr microseconds health_slack = seconds{1};
-/// Checks of health are this far apart where one query per minute is allowed; ten seconds at the
-/// usual 60. Three queries each: less than a third of all.
+/// And this long for its turn to ask.
+constexpr microseconds health_wish_max = seconds{8};
+/// Checks of health are this far apart where one query per minute is allowed, ten seconds at the
+/// usual 60, a minute at most. Two queries each: a fifth of all.
 constexpr microseconds health_interval_of_one = seconds{600};
+constexpr microseconds health_interval_max = seconds{60};
 
 /// True when the scheduler itself answered at least one item.
 bool answered(const completion& what) {
@@ -33,15 +36,14 @@ bool answered(const completion& what) {
   return !std::holds_alternative<call_failed>(what);
 }
 
-/// Up to `most` members, going on after the last one of the round before, so that none starves.
-std::vector<job_id> next_round(const std::set<job_id>& all, job_id& from, int most) {
+/// Up to `most` members after `from`, which is the last one that was served, so that none starves.
+std::vector<job_id> next_round(const std::set<job_id>& all, const job_id& from, int most) {
   std::vector<job_id> out;
   auto it = all.upper_bound(from);
   for (int i = 0; i < most && out.size() < all.size(); ++i) {
     if (it == all.end()) it = all.begin();
     out.push_back(*it++);
   }
-  if (!out.empty()) from = out.back();
   return out;
 }
 
@@ -73,7 +75,7 @@ void outputs::add(outputs more) {
   std::move(more.orders.begin(), more.orders.end(), std::back_inserter(orders));
   std::move(more.reports.begin(), more.reports.end(), std::back_inserter(reports));
   if (more.change) change = std::move(more.change);
-  health_given_up = health_given_up || more.health_given_up;
+  if (!more.no_health.empty()) no_health = std::move(more.no_health);
 }
 
 microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
@@ -216,19 +218,33 @@ outputs link::tick(time_point now) {
     if (!out.orders.empty()) breaker_ = breaker::half_open;
     if (may_ask()) start_health(out, now);
   }
+  if (health_wanted_ && now >= health_wanted_at_ + health_wish_max) {
+    health_wanted_ = false;
+    out.no_health = "not asked: " + std::to_string(bounds_.queries_per_minute_max) +
+                    " queries per minute leave no room for it now";
+  }
   for (const auto& made : out.orders)
     orders_.emplace(
         made.id, running{made, now, std::holds_alternative<submit_order>(made.what) ? 0 : 1});
   return out;
 }
 
+bool link::control_waits(time_point now) const {
+  return !controlling_ && now >= next_control_ &&
+         std::any_of(to_control_.begin(), to_control_.end(), [&](const job_id& job) {
+           return now >= jobs_.at(job).control_not_before;
+         });
+}
+
 void link::start_submit(outputs& out, time_point now) {
   if (submitting_) return;
+  // What a control that waits for its turn needs is not for submissions: a cancel goes first.
+  const double least = control_waits(now) ? 2 : 1;
   submit_order batch;
   while (!to_submit_.empty() && static_cast<int>(batch.items.size()) < bounds_.batch_max) {
     if (const auto it = jobs_.find(to_submit_.front());
         it != jobs_.end() && it->second.send == sending::waiting &&
-        submission_rate_.take(1, now) == 0)
+        (submission_rate_.left(now) < least || submission_rate_.take(1, now) == 0))
       break;
     const job_id job = std::move(to_submit_.front());
     to_submit_.pop_front();
@@ -253,6 +269,7 @@ void link::start_find(outputs& out, time_point now) {
     batch.items.emplace_back(job, token);
   }
   if (batch.items.empty()) return;
+  find_from_ = batch.items.back().first;
   finding_ = true;
   next_find_ = now + bounds_.lookup_interval;
   start(question::find, out, now).what = std::move(batch);
@@ -269,6 +286,7 @@ void link::start_control(outputs& out, time_point now) {
   const int most = submission_rate_.take(static_cast<int>(batch.items.size()), now);
   batch.items.resize(static_cast<std::size_t>(most));
   if (batch.items.empty()) return;
+  control_from_ = batch.items.back().job.job;
   controlling_ = true;
   next_control_ = now + bounds_.control_interval;
   start(question::control, out, now).what = std::move(batch);
@@ -304,7 +322,8 @@ void link::start_health(outputs& out, time_point now) {
   health_wanted_ = false;
   checking_health_ = true;
   if (bounds_.queries_per_minute_max > 0)
-    next_health_ = now + health_interval_of_one / bounds_.queries_per_minute_max;
+    next_health_ = now + std::min(health_interval_max,
+                                  health_interval_of_one / bounds_.queries_per_minute_max);
   auto& made = start(question::health, out, now);
   made.what = health_order{};
   made.deadline = now + std::min(bounds_.call_timeout, health_timeout_max);
@@ -322,26 +341,26 @@ void link::give_up_overdue(outputs& out, time_point now) {
     const running overdue = std::move(it->second);
     it = orders_.erase(it);
     finish(out, overdue.what, call_failed{"the call did not return by its deadline"}, now, true);
-    out.health_given_up = out.health_given_up || health;
-    given_up_.emplace(overdue.what.id, overdue);
-    if (given_up_.size() > given_up_max) given_up_.erase(given_up_.begin());
+    if (health) out.no_health = "no answer by the deadline";
+    if (std::holds_alternative<submit_order>(overdue.what.what)) {
+      given_up_.emplace(overdue.what.id, overdue.what);
+      if (given_up_.size() > given_up_max) given_up_.erase(given_up_.begin());
+    }
   }
 }
 
 outputs link::complete(order_id id, completion what, std::int64_t queries, time_point now) {
   outputs out;
   queries_ += queries;
-  if (auto late = given_up_.extract(id)) {
-    const running asked = std::move(late.mapped());
-    query_rate_.charge(static_cast<int>(queries) - asked.taken);
-    if (std::holds_alternative<submit_order>(asked.what.what))
-      finish(out, asked.what, what, now, false);
+  auto node = orders_.extract(id);
+  query_rate_.charge(static_cast<int>(queries) - (node ? node.mapped().taken : 0));
+  if (!node) {
+    if (const auto late = given_up_.extract(id)) finish(out, late.mapped(), what, now, false);
     return out;
   }
-  auto node = orders_.extract(id);
-  if (!node) return out;
   const running asked = std::move(node.mapped());
-  query_rate_.charge(static_cast<int>(queries) - asked.taken);
+  // Who asked nothing may be asked again at once.
+  if (std::holds_alternative<health_order>(asked.what.what) && queries == 0) next_health_ = now;
   if (std::holds_alternative<poll_order>(asked.what.what)) {
     last_poll_took_ = now - asked.started;
     if (answered(what)) last_poll_at_ = now;
@@ -474,7 +493,7 @@ void link::on_control(outputs& out, const control_order& asked, const completion
     if (!a.known) continue;
     // A cancel is over when the job is: its answer says nothing that the next poll does not.
     if (control == pb::JOB_CONTROL_CANCEL) {
-      if (const auto it = jobs_.find(asked.items[i].job.job); it != jobs_.end() && !a.refused)
+      if (const auto it = jobs_.find(asked.items[i].job.job); it != jobs_.end())
         it->second.control_not_before = now + bounds_.cancel_again_after;
       continue;
     }

@@ -166,7 +166,7 @@ struct outputs {
   std::vector<order> orders;
   std::vector<std::pair<job_id, job::command>> reports;
   std::optional<breaker_change> change;
-  bool health_given_up = false;  ///< no answer will come to the check that was on its way
+  std::string no_health;  ///< why no answer will come to those who wait for a check; empty: it may
 
   void add(outputs more);
 };
@@ -196,7 +196,10 @@ class link {
   outputs complete(order_id id, completion what, std::int64_t queries, time_point now);
   /// Somebody wants to know how the cluster is: `tick` asks when its turn comes, unless an answer
   /// is on its way already.
-  void want_health() { health_wanted_ = !checking_health_; }
+  void want_health(time_point now) {
+    if (!checks_health()) health_wanted_at_ = now;
+    health_wanted_ = !checking_health_;
+  }
   bool checks_health() const { return health_wanted_ || checking_health_; }
   /// Checks come no sooner, so that they never take more than a part of the queries.
   time_point next_health_at() const { return next_health_; }
@@ -252,6 +255,7 @@ class link {
   order& start(outputs& out, time_point now);
   order& start(question what, outputs& out, time_point now);
   std::array<question, questions> turns() const;
+  bool control_waits(time_point now) const;
   void start_submit(outputs& out, time_point now);
   void start_find(outputs& out, time_point now);
   void start_control(outputs& out, time_point now);
@@ -280,7 +284,7 @@ class link {
   job_id control_from_;
   std::set<const job_id*, by_name> followed_;  ///< keys of jobs_
   std::map<order_id, running> orders_;
-  std::map<order_id, running> given_up_;  ///< their late answers still count
+  std::map<order_id, order> given_up_;  ///< submissions whose late answers still count
   order_id next_order_ = 1;
   bool submitting_ = false;
   bool finding_ = false;
@@ -288,6 +292,7 @@ class link {
   bool polling_ = false;
   bool taking_inventory_ = false;
   bool health_wanted_ = false;
+  time_point health_wanted_at_;
   bool checking_health_ = false;
   std::array<time_point, questions> asked_at_{};
   time_point next_poll_;

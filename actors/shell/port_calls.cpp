@@ -199,6 +199,45 @@ order_result failed_call(const link::order& what, const error& why) {
   return out;
 }
 
+call_summary summarise(const link::order& what, const order_result& done) {
+  call_summary out;
+  std::visit(overloaded{[&](const link::submit_order& o) { out = {"submit", o.items.size(), {}}; },
+                        [&](const link::find_order& o) { out = {"find", o.items.size(), {}}; },
+                        [&](const link::poll_order& o) { out = {"poll", o.jobs.size(), {}}; },
+                        [&](const link::control_order& o) {
+                          out = {"control", o.items.size(), {}};
+                        },
+                        [&](const link::inventory_order&) { out.what = "inventory"; },
+                        [&](const link::health_order&) { out.what = "health"; }},
+             what.what);
+  // The first answer that is no success, with the job it is about.
+  const auto first = [&](const auto& answers, const auto& is_well, const auto& job_of) {
+    for (std::size_t i = 0; i < answers.size() && out.problem.empty(); ++i)
+      if (!is_well(answers[i])) out.problem = job_of(i).str() + ": " + answers[i].reason;
+  };
+  if (const auto* failed = std::get_if<link::call_failed>(&done.what)) {
+    out.problem = failed->reason;
+  } else if (const auto* s = std::get_if<link::submit_done>(&done.what)) {
+    const auto& items = std::get<link::submit_order>(what.what).items;
+    first(s->answers,
+          [](const auto& a) { return a.what == job::submission_result::accepted; },
+          [&](std::size_t i) { return items[i].job; });
+  } else if (const auto* f = std::get_if<link::find_done>(&done.what)) {
+    const auto& items = std::get<link::find_order>(what.what).items;
+    first(f->answers, [](const auto& a) { return a.what != job::lookup_result::unknown; },
+          [&](std::size_t i) { return items[i].first; });
+  } else if (const auto* c = std::get_if<link::control_done>(&done.what)) {
+    const auto& items = std::get<link::control_order>(what.what).items;
+    first(c->answers, [](const auto& a) { return a.known && !a.refused; },
+          [&](std::size_t i) { return items[i].job.job; });
+  } else if (done.health) {
+    out.problem = done.health->connection;
+    if (out.problem.empty()) out.problem = done.health->authentication;
+    if (out.problem.empty()) out.problem = done.health->queue_access;
+  }
+  return out;
+}
+
 order_result not_called(const link::order& what, const std::string& reason) {
   order_result out{link::call_failed{reason}, 0, nullptr, {}};
   if (std::holds_alternative<link::health_order>(what.what))

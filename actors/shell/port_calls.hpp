@@ -34,4 +34,12 @@ order_result failed_call(const core::link::order& what, const error& why);
 /// The result of an order whose call could not be made at all.
 order_result not_called(const core::link::order& what, const std::string& reason);
 
+/// One call in words, for the log.
+struct call_summary {
+  std::string what;     ///< "submit", "find", "poll", "control", "inventory", "health"
+  std::size_t jobs = 0;
+  std::string problem;  ///< the first thing that did not go well; empty: none
+};
+call_summary summarise(const core::link::order& what, const order_result& done);
+
 }  // namespace ved::actors

@@ -86,8 +86,7 @@ program slurm_cluster::begin() const {
 slurm_cluster::answer slurm_cluster::run(program made, call at,
                                          std::initializer_list<query> queries) {
   answer out;
-  const auto left =
-      std::chrono::duration_cast<seconds>(at.until - std::chrono::steady_clock::now());
+  const auto left = std::chrono::round<seconds>(at.until - std::chrono::steady_clock::now());
   const auto limit = std::max<std::int64_t>(1, (left - end_slack).count());
   remote_command command;
   command.line = shell_line(static_cast<int>(limit));

@@ -18,6 +18,7 @@ struct global_options {
   bool json = false;
   bool no_color = false;
   ved::milliseconds timeout{10'000};
+  bool timeout_given = false;
 };
 
 struct job_submit {

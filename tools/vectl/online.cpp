@@ -16,6 +16,8 @@ using ved::runtime::state_layout;
 
 namespace {
 
+// A check of the schedulers themselves may last longer than any other answer.
+constexpr ved::milliseconds health_timeout{20'000};
 // One line: HOST:PORT. A longer file is not ours.
 constexpr std::streamsize address_bytes_max = 512;
 
@@ -37,7 +39,9 @@ class online_channel final : public channel {
     if (!client_)
       if (auto ready = connect(); !ready) return fail(ready.error());
     request.set_token(std::string(directory_.token.reveal()));
-    auto reply = client_->call(std::move(request), global_.timeout);
+    const bool slow = request.has_check_health() && !global_.timeout_given;
+    const auto most = slow ? health_timeout : global_.timeout;
+    auto reply = client_->call(std::move(request), most);
     // A connection that is gone for good: the next call starts anew.
     if (!reply && reply.error().code == errc::unavailable) client_.reset();
     return reply;

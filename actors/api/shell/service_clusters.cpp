@@ -40,6 +40,8 @@ void service::health(const std::shared_ptr<call>& c) {
   if (!only.empty() && !deps_.clusters.contains(cluster_id{only}))
     return c->done(to_reply({errc::not_found, "cluster " + only + ": not configured"}));
   describe([this, c, only](const std::vector<pb::Cluster>& all, const registry_view&) {
+    if (all.empty() && !deps_.clusters.empty())
+      return c->done(to_reply({errc::unavailable, "the daemon is starting or stopping"}));
     struct gathered {
       std::mutex mutex;
       pb::HealthReport report;

@@ -56,7 +56,7 @@ struct ten_minutes {
   std::map<std::size_t, int> orders;           ///< by the index of their kind
   std::map<std::size_t, microseconds> longest;  ///< between two of a kind
   std::int64_t queries = 1;                    ///< the first inventory
-  std::map<std::size_t, time_point> last;
+  std::map<std::size_t, time_point> first, last;
 
   explicit ten_minutes(const link::limits& limits) : core(quiet_link(limits)) {}
 
@@ -70,6 +70,7 @@ struct ten_minutes {
   void answer(const link::order& one, time_point now) {
     const auto kind = one.what.index();
     ++orders[kind];
+    first.try_emplace(kind, now);
     const auto before = last.contains(kind) ? last[kind] : start;
     longest[kind] = std::max(longest[kind], now - before);
     last[kind] = now;
@@ -91,6 +92,12 @@ struct ten_minutes {
       asked = 1;
     } else if (std::holds_alternative<link::inventory_order>(one.what)) {
       what = link::inventory_done{};
+    } else if (const auto* submit = std::get_if<link::submit_order>(&one.what)) {
+      link::submit_done done;
+      for (const auto& item : submit->items)
+        done.answers.push_back({item.token, job::submission_result::accepted, at(1), {}});
+      what = done;
+      asked = 0;
     }
     queries += asked;
     core.complete(one.id, std::move(what), asked, now);
@@ -103,6 +110,12 @@ const std::size_t kind = decltype(link::order::what)(Order{}).index();
 link::desired holds(int n) {
   link::desired out;
   out.control = job::run_control{at(n), token(n), pb::JOB_CONTROL_HOLD};
+  return out;
+}
+
+link::desired cancels(int n) {
+  link::desired out;
+  out.control = job::run_control{at(n), token(n), pb::JOB_CONTROL_CANCEL};
   return out;
 }
 
@@ -122,7 +135,7 @@ TEST_CASE("link core: what is asked of the scheduler is counted, bounded and dea
   here.core.want(id(2), looks_up(2), start);
   int next = 10;
   here.run([&](time_point now) {
-    here.core.want_health();
+    here.core.want_health(now);
     // Somebody holds one job after the other.
     here.core.want(id(next), {}, now);
     ++next;
@@ -170,8 +183,8 @@ TEST_CASE("link core: repeated checks of health leave the others what they need"
     limits.poll_interval = limits.poll_interval_min = seconds{5};
     ten_minutes here(limits);
     here.core.want(id(1), follows(1), start);
-    here.run([&](time_point) {
-      if (checks) here.core.want_health();
+    here.run([&](time_point now) {
+      if (checks) here.core.want_health(now);
     });
     if (checks) CHECK(here.orders[kind<link::health_order>] == 60);  // ten seconds apart
     return here.orders[kind<link::poll_order>];
@@ -179,14 +192,73 @@ TEST_CASE("link core: repeated checks of health leave the others what they need"
   CHECK(polls(true) == polls(false));
 }
 
+TEST_CASE("link core: a stream of submissions leaves room for a cancel", "[actors][link]") {
+  const int queries = GENERATE(4, 20, 60);
+  const int submissions = GENERATE(1, 5, 10);
+  CAPTURE(queries, submissions);
+  auto limits = test_limits();
+  limits.queries_per_minute_max = queries;
+  limits.submissions_per_minute_max = submissions;
+  limits.poll_interval = limits.poll_interval_min = seconds{1};
+  limits.lookup_interval = limits.control_interval = seconds{1};
+  ten_minutes here(limits);
+  here.core.want(id(1), follows(1), start);
+  here.core.want(id(2), looks_up(2), start);
+  for (int n = 100; n < 400; ++n) here.core.want(id(n), submits(n), start);
+  here.run([&](time_point now) {
+    if (now == start + seconds{120}) here.core.want(id(3), cancels(3), now);
+  });
+  REQUIRE(here.orders[kind<link::control_order>] > 0);
+  CHECK(here.first[kind<link::control_order>] <= start + seconds{120 + 130});
+  CHECK(here.orders[kind<link::submit_order>] > 1);
+}
+
+TEST_CASE("link core: a cancel that is refused comes again, but not at once", "[actors][link]") {
+  auto limits = test_limits();
+  ten_minutes here(limits);
+  here.core.want(id(3), cancels(3), start);
+  here.run([](time_point) {});
+  CHECK(here.orders[kind<link::control_order>] == 10);  // once a minute
+}
+
+TEST_CASE("link core: where few controls may go, each job has its turn", "[actors][link]") {
+  auto limits = test_limits();
+  limits.submissions_per_minute_max = 6;
+  limits.batch_max = 4;
+  auto core = quiet_link(limits);
+  std::map<std::string, int> turns;
+  for (int n = 1; n <= 4; ++n) core.want(id(n), holds(n), start);
+  for (auto now = start; now < start + seconds{600}; now += milliseconds{100})
+    for (const auto& one : core.tick(now).orders) {
+      const auto& batch = std::get<link::control_order>(one.what);
+      for (const auto& item : batch.items) ++turns[item.job.job.str()];
+      core.complete(one.id, link::control_done{{batch.items.size(), {true, true, "not now"}}}, 1,
+                    now);
+    }
+  REQUIRE(turns.size() == 4);
+  for (const auto& [name, count] : turns) CHECK(count >= 15);
+}
+
+TEST_CASE("link core: a wish for health that has no turn in time is told why", "[actors][link]") {
+  auto limits = test_limits();
+  limits.queries_per_minute_max = 1;
+  auto core = quiet_link(limits);  // its inventory took the only one
+  core.want_health(start);
+  core.want_health(start + seconds{5});  // whoever asked first
+  CHECK(core.tick(start + milliseconds{7'900}).no_health.empty());
+  CHECK(core.tick(start + seconds{8}).no_health ==
+        "not asked: 1 queries per minute leave no room for it now");
+  CHECK_FALSE(core.checks_health());
+}
+
 TEST_CASE("link core: a check of health says nothing about the link", "[actors][link]") {
   auto core = quiet_link();
   for (int i = 0; i < 9; ++i) {
-    core.want_health();
+    core.want_health(start);
     CHECK(core.checks_health());
     const auto order = orders<link::health_order>(core.tick(start)).at(0);
     CHECK(core.awaits(order.id));
-    core.want_health();  // its answer is for everybody
+    core.want_health(start);  // its answer is for everybody
     core.complete(order.id, link::call_failed{"no answer"}, 3, start);
     CHECK_FALSE(core.checks_health());
     CHECK(core.tick(start).orders.empty());
@@ -200,7 +272,7 @@ TEST_CASE("link core: a check of health says nothing about the link", "[actors][
     core.complete(poll.id, link::call_failed{"refused"}, 1, start + seconds{10 * i});
   }
   REQUIRE(core.view().state == link::breaker::open);
-  core.want_health();
+  core.want_health(start);
   CHECK(orders<link::health_order>(core.tick(start + seconds{21})).size() == 1);
   CHECK(core.view().state == link::breaker::open);
 }
@@ -211,15 +283,15 @@ TEST_CASE("link core: a check of health that does not return is given up soon",
   limits.call_timeout = seconds{300};
   limits.queries_per_minute_max = 60;
   auto core = quiet_link(limits);
-  core.want_health();
+  core.want_health(start);
   const auto order = orders<link::health_order>(core.tick(start)).at(0);
   CHECK(order.deadline == start + seconds{8});
-  CHECK_FALSE(core.tick(start + milliseconds{8'900}).health_given_up);
-  CHECK(core.tick(start + seconds{9}).health_given_up);
+  CHECK(core.tick(start + milliseconds{8'900}).no_health.empty());
+  CHECK(core.tick(start + seconds{9}).no_health == "no answer by the deadline");
   CHECK_FALSE(core.awaits(order.id));
   CHECK_FALSE(core.checks_health());
   // Its late answer is not that of the next one, but what it asked is counted.
-  core.want_health();
+  core.want_health(start);
   CHECK(core.next_health_at() == start + seconds{10});
   const auto next = orders<link::health_order>(core.tick(start + seconds{10})).at(0);
   core.complete(order.id, link::health_done{}, 3, start + seconds{11});

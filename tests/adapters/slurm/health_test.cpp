@@ -20,7 +20,6 @@ TEST_CASE("slurm health: each failure stands where it is, and what comes after w
           "[adapters][slurm]") {
   scripted_site site;
   site.reply("account", "ved\n");
-  site.reply("ping", "Slurmctld(primary) at vm is UP\n");
   site.reply("queue", "");
   site.reply("partitions", "batch\n");
   CHECK(health_of(site) == "||");
@@ -41,8 +40,8 @@ TEST_CASE("slurm health: each failure stands where it is, and what comes after w
   site.way->table.erase("queue");
   CHECK(health_of(site) == "no answer|not tried|not tried");
 
-  CHECK(site.commands == std::map<std::string, int>{{"scontrol", 6}, {"sinfo", 6}, {"squeue", 6}});
+  CHECK(site.commands == std::map<std::string, int>{{"sinfo", 6}, {"squeue", 6}});
   site.way->refuses = "ssh ved@login: connection refused";
   CHECK(health_of(site) == "ssh ved@login: connection refused|not tried|not tried");
-  CHECK(site.port->queries() == 18);
+  CHECK(site.port->queries() == 12);
 }
