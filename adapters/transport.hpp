@@ -28,6 +28,7 @@ struct command_finished {
 /// It surely never started.
 struct command_not_started {
   std::string reason;
+  bool denied = false;  ///< the host was reached, but who we or it are was not accepted
 };
 /// It started, or may have; how far it came is not known beyond the output that arrived.
 struct command_interrupted {

@@ -96,6 +96,7 @@ slurm_cluster::answer slurm_cluster::run(program made, call at,
   wipe(command.input);
   if (const auto* none = std::get_if<command_not_started>(&outcome)) {
     out.started = false;
+    out.denied = none->denied;
     out.problem = none->reason;
     return out;
   }

@@ -41,6 +41,7 @@ class slurm_cluster {
   /// What one exec brought. `problem` is empty when the program ran to its end.
   struct answer {
     bool started = true;
+    bool denied = false;  ///< not started: the login was refused
     std::string problem;
     std::string out;  ///< as it came
     std::string err;

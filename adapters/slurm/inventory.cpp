@@ -1,4 +1,5 @@
 #include "adapters/slurm/cluster_state.hpp"
+#include "adapters/slurm/job_script.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -42,35 +43,42 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   return out;
 }
 
+/// What a customer's job needs is tried, as far as that leaves nothing behind.
 health slurm_cluster::check_health(call at) {
+  submission least;
+  least.job = job_id{"health-check"};
+  least.token = submission_token{"ved-health-check"};
+  least.spec.set_max_runtime_seconds(60);
+  std::string trial = "sbatch --test-only";
+  for (const auto& option : sbatch_options(least, options_)) trial += " " + quote(option);
   auto made = begin();
   made.add_section("account", "id -un");
+  if (const auto& bin = options_.shell.bin_directory; !bin.empty())
+    made.add_section("commands", "[ -x " + quote(bin + "/sbatch") + " ]");
+  made.add_section("directory", "(umask 077; mkdir -p \"$ved_jobs\") && [ -w \"$ved_jobs\" ]");
   made.add_section("queue", "squeue --noheader --user=\"$(id -un)\" -o %i");
-  made.add_section("partitions", "sinfo --noheader -o %R");
-  const auto got = run(std::move(made), at, {{"squeue"}, {"sinfo"}});
-  health out;
-  if (!got.started || !got.of("account").complete) {
-    out.connection = got.problem;
-    out.authentication = out.queue_access = "not tried";
-    return out;
-  }
-  const auto& queue = got.of("queue");
-  const auto failed = queue.complete ? judge_failure(queue.exit_code, queue.err)
-                                     : failure::unreachable;
+  made.add_section("trial", trial + " <<'ved_script'\n#!/bin/sh\nved_script");
+  const auto got = run(std::move(made), at, {{"squeue"}, {"sbatch"}});
   // What comes after the first failure was not seen to work.
-  if (failed == failure::unreachable) {
-    out.connection = problem_in(queue, got.problem);
-    out.authentication = out.queue_access = "not tried";
-  } else if (failed == failure::authentication) {
-    out.authentication = words_of(queue.err);
-    out.queue_access = "not tried";
-  } else if (failed != failure::none) {
-    out.queue_access = words_of(queue.err);
+  constexpr const char* not_tried = "not tried";
+  if (got.denied) return {"", got.problem, not_tried};
+  if (!got.started || !got.of("account").complete) return {got.problem, not_tried, not_tried};
+  const auto& queue = got.of("queue");
+  switch (queue.complete ? judge_failure(queue.exit_code, queue.err) : failure::unreachable) {
+    case failure::none: break;
+    case failure::unreachable: return {problem_in(queue, got.problem), not_tried, not_tried};
+    case failure::authentication: return {"", words_of(queue.err), not_tried};
+    default: return {"", "", words_of(queue.err)};
   }
-  const auto& partitions = got.of("partitions");
-  if (failed == failure::none && partitions.complete && partitions.out.empty())
-    out.queue_access = "no partition is open to this account";
-  return out;
+  if (const auto& part = got.of("commands"); part.complete && part.exit_code != 0)
+    return {"", "", "bin_directory " + options_.shell.bin_directory + ": there is no sbatch"};
+  if (const auto& part = got.of("directory"); !part.complete || part.exit_code != 0)
+    return {"", "", "job_directory " + options_.shell.job_directory + " cannot be written" +
+                        (part.err.empty() ? "" : ": " + words_of(part.err))};
+  const auto& tried = got.of("trial");
+  if (!tried.complete) return {"", "", problem_in(tried, got.problem)};
+  if (tried.exit_code != 0) return {"", "", "a job of a minute: " + words_of(tried.err)};
+  return {};
 }
 
 }  // namespace ved::adapters::slurm

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <array>
+#include <atomic>
 #include <deque>
 #include <mutex>
 #include <thread>
@@ -77,7 +78,7 @@ class client final : public ssh_transport, private waiter {
 
  private:
   command_not_started not_started(const std::string& why) const {
-    return command_not_started{place_ + ": " + why};
+    return command_not_started{place_ + ": " + why, denied_};
   }
 
   static std::string in_words(steady::duration time) {
@@ -110,6 +111,7 @@ class client final : public ssh_transport, private waiter {
     auto made = log_in(options_, *this, steady::now() + options_.timeout);
     if (made) {
       connection_ = std::make_unique<connection>(std::move(made->with), options_, place_);
+      denied_ = false;
       connected_at_ = steady::now();
       const std::lock_guard lock(mutex_);
       connecting_ = false;
@@ -120,7 +122,8 @@ class client final : public ssh_transport, private waiter {
       return;
     }
     if (stopping()) return;
-    backoff_.on_failure(steady::now(), made.error().code == errc::denied);
+    denied_ = made.error().code == errc::denied;
+    backoff_.on_failure(steady::now(), denied_);
     on_disconnected(made.error().message);
   }
 
@@ -265,6 +268,7 @@ class client final : public ssh_transport, private waiter {
   std::deque<std::shared_ptr<request>> waiting_;
   ssh_status status_;
   steady::time_point next_try_;
+  std::atomic<bool> denied_{false};  ///< the last login was refused
 
   // The I/O thread's own.
   backoff backoff_;

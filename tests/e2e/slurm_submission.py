@@ -123,6 +123,9 @@ class slurm_submission(slurm_case):
         s.counted("wrong")
         self.says("wrong", "held: gave up after 2 submissions",
                   "Invalid account or account/partition combination specified")
+        code, text, _ = s.vectl("hpc", "health-check", "--cluster", "wrong")
+        self.assertEqual(code, 1)
+        self.assertRegex(text, "Authentication: OK\nQueue Access: FAILED .*Invalid account")
         self.assertEqual(s.post("wrong", "cancel")[0], 200)
         self.ends("wrong", "cancelled", executions=0)
 
@@ -206,7 +209,8 @@ class slurm_submission(slurm_case):
             by_name = {name: sum(call["command"] == name for call in calls)
                        for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")}
             asks = sum(call["command"] in ("squeue", "sacct", "sinfo") or
-                       call["command"] == "scontrol" and call["argv"][0] in ("show", "ping")
+                       call["command"] == "scontrol" and call["argv"][0] == "show" or
+                       call["command"] == "sbatch" and call["argv"][0] == "--test-only"
                        for call in calls)
             told = counted()
             return told.pop("hpc_scheduler_queries_total") == asks and \

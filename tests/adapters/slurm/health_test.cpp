@@ -21,11 +21,24 @@ TEST_CASE("slurm health: each failure stands where it is, and what comes after w
   scripted_site site;
   site.reply("account", "ved\n");
   site.reply("queue", "");
-  site.reply("partitions", "batch\n");
+  site.reply("directory", "");
+  site.way->table["trial"] = {0, "", "sbatch: Job 7 to start at 2026-11-20T10:00:00\n"};
   CHECK(health_of(site) == "||");
+  const auto& asked = site.way->programs.back();
+  CHECK(asked.find("sbatch --test-only '--parsable'") != std::string::npos);
+  CHECK(asked.find("'--time=1'") != std::string::npos);
 
-  site.reply("partitions", "");
-  CHECK(health_of(site) == "||no partition is open to this account");
+  site.fails("trial", "allocation failure: Invalid account or account/partition combination "
+                      "specified\n");
+  CHECK(health_of(site) == "||a job of a minute: allocation failure: Invalid account or "
+                           "account/partition combination specified");
+  site.way->table.erase("trial");
+  CHECK(health_of(site) == "||no answer");
+
+  site.fails("directory", "mkdir: cannot create directory '/jobs': Permission denied\n");
+  CHECK(health_of(site) ==
+        "||job_directory /jobs cannot be written: mkdir: cannot create directory '/jobs': "
+        "Permission denied");
 
   site.fails("queue", "squeue: error: Access/permission denied\n");
   CHECK(health_of(site) == "||Access/permission denied");
@@ -40,8 +53,10 @@ TEST_CASE("slurm health: each failure stands where it is, and what comes after w
   site.way->table.erase("queue");
   CHECK(health_of(site) == "no answer|not tried|not tried");
 
-  CHECK(site.commands == std::map<std::string, int>{{"sinfo", 6}, {"squeue", 6}});
+  CHECK(site.commands == std::map<std::string, int>{{"sbatch", 8}, {"squeue", 8}});
   site.way->refuses = "ssh ved@login: connection refused";
   CHECK(health_of(site) == "ssh ved@login: connection refused|not tried|not tried");
-  CHECK(site.port->queries() == 12);
+  site.way->denies = true;
+  CHECK(health_of(site) == "|ssh ved@login: connection refused|not tried");
+  CHECK(site.port->queries() == 16);
 }

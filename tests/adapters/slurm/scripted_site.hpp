@@ -30,12 +30,13 @@ class scripted_transport : public adapters::transport {
  public:
   std::map<std::string, scripted_reply> table;
   std::string refuses;  ///< not empty: no command can be started
+  bool denies = false;  ///< and that is because of who we are
   std::vector<std::string> programs;
   std::vector<std::string> asked;  ///< the names of all sections so far
 
   adapters::command_outcome run(const adapters::remote_command& what, deadline) override {
     programs.push_back(what.input);
-    if (!refuses.empty()) return adapters::command_not_started{refuses};
+    if (!refuses.empty()) return adapters::command_not_started{refuses, denies};
     nonce_ = find_nonce(what.input);
     const bool submits = what.input.find(send_mark) != std::string::npos;
     std::string out = "Welcome to the cluster\n";
