@@ -42,6 +42,12 @@ struct link_completion {
 struct cluster_reply {
   pb::Cluster cluster;
 };
+struct ask_about {
+  job_id job;
+};
+struct about_reply {
+  core::link::job_note note;
+};
 struct health_reply {
   result<adapters::health> outcome;
 };
@@ -75,6 +81,8 @@ using link_actor = caf::typed_actor<
     caf::reacts_to<pump_atom>,
     // State of the connection and last inventory.
     caf::replies_to<describe_atom>::with<cluster_reply>,
+    // What it knows of one job.
+    caf::replies_to<ask_about>::with<about_reply>,
     // Asks the scheduler itself, within its budget: who asks meanwhile or soon after shares the
     // answer.
     caf::replies_to<check_health_atom>::with<health_reply>>;
@@ -161,6 +169,11 @@ struct ingress_ask {
 struct ingress_describe {
   std::function<void(std::vector<pb::Cluster>, registry_view)> done;
 };
+struct ingress_ask_about {
+  cluster_id cluster;
+  job_id job;
+  std::function<void(result<core::link::job_note>)> done;
+};
 struct ingress_check_health {
   cluster_id cluster;
   std::function<void(result<adapters::health>)> done;
@@ -168,7 +181,8 @@ struct ingress_check_health {
 using ingress_actor = caf::typed_actor<
     // Each calls `done` exactly once, within the request time-out.
     caf::reacts_to<ingress_submit>, caf::reacts_to<ingress_ask>,
-    caf::reacts_to<ingress_describe>, caf::reacts_to<ingress_check_health>>;
+    caf::reacts_to<ingress_describe>, caf::reacts_to<ingress_ask_about>,
+    caf::reacts_to<ingress_check_health>>;
 
 }  // namespace ved::actors
 
@@ -178,6 +192,8 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::append_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_want)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_completion)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::cluster_reply)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ask_about)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::about_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::health_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::job_report)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::subscribe_reports)
@@ -191,4 +207,5 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::registry_view)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_submit)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_ask)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_describe)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_ask_about)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ingress_check_health)

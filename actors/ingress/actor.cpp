@@ -68,6 +68,16 @@ void describe(self_pointer self, const ingress_deps& deps, const ingress_describ
           [all](const caf::error&) { all->one_less(); });
 }
 
+void ask_link(self_pointer self, const ingress_deps& deps, const ingress_ask_about& what) {
+  const auto link = deps.links->find(what.cluster);
+  if (!link) return what.done(fail(errc::unavailable, "its link is being started"));
+  self->request(link, describe_timeout, ask_about{what.job})
+      .then([done = what.done](const about_reply& reply) { done(reply.note); },
+            [done = what.done](const caf::error& cause) {
+              done(result<core::link::job_note>{tl::unexpect, no_answer("its link", cause)});
+            });
+}
+
 /// Longer than the link lets a check wait for its turn; a check that began then is of use to the
 /// next who asks.
 constexpr auto health_timeout = seconds{10};
@@ -94,6 +104,7 @@ ingress_actor::behavior_type ingress(self_pointer self, ingress_deps deps) {
         pass_on(self, shared->registry, in.what, in.what.job.str(), in.done);
       },
       [self, shared](const ingress_describe& in) { describe(self, *shared, in); },
+      [self, shared](const ingress_ask_about& in) { ask_link(self, *shared, in); },
       [self, shared](const ingress_check_health& in) { check_health(self, *shared, in); },
   };
 }

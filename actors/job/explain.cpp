@@ -15,6 +15,9 @@ struct history {
   const pb::JobSubmissionUnresolved* unresolved_event = nullptr;
   const pb::JobLookupAbsent* absent = nullptr;
   const pb::JobReleased* released = nullptr;
+  /// A hold that was asked for and not refused; gone when a later observation shows it undone.
+  const pb::JobControlRequested* hold = nullptr;
+  std::string hold_shows_as;  ///< the scheduler's reason first seen with it
   std::string problem;  ///< why the fold stopped
 };
 
@@ -32,6 +35,18 @@ void remember(history& h, const pb::Envelope& entry) {
     h.unresolved_event = &entry.job_submission_unresolved();
   if (entry.has_job_lookup_absent()) h.absent = &entry.job_lookup_absent();
   if (entry.has_job_released()) h.released = &entry.job_released();
+  // One of no control says that the last one is in effect.
+  if (const auto& asked = entry.job_control_requested();
+      entry.has_job_control_requested() && asked.control() != pb::JOB_CONTROL_UNSPECIFIED) {
+    h.hold = asked.control() == pb::JOB_CONTROL_HOLD ? &asked : nullptr;
+    h.hold_shows_as.clear();
+  }
+  if (entry.has_job_control_refused()) h.hold = nullptr;
+  if (h.hold != nullptr && entry.has_job_observed()) {
+    const auto& seen = entry.job_observed();
+    if (h.hold_shows_as.empty()) h.hold_shows_as = seen.reason();
+    if (seen.state() != pb::JOB_STATE_QUEUED || seen.reason() != h.hold_shows_as) h.hold = nullptr;
+  }
 }
 
 /// "10:03:12", with its date when that is not the day of `today`; UTC as everywhere.
@@ -89,6 +104,10 @@ class narrator {
   }
 
   std::string now(const submitting&) const {
+    if (cluster_ != nullptr && cluster_->waits_to_be_sent)
+      return submission() + " (token " + state_.token.str() + ") waits here since " +
+             clock_text(state_.intended_at, today_) +
+             "; nothing of it has been sent to the cluster " + state_.cluster.str();
     return submission() + " (token " + state_.token.str() + ") has been with the cluster " +
            state_.cluster.str() + " since " + clock_text(state_.intended_at, today_) +
            ", and its answer is awaited";
@@ -182,6 +201,8 @@ class narrator {
   }
 
   void add_next(std::vector<std::string>& out, const submitting&) const {
+    if (cluster_ != nullptr && cluster_->waits_to_be_sent)
+      out.emplace_back("it is sent when the cluster answers and those before it are through");
     out.emplace_back(
         "accepted: it is followed; refused: retried or failed with the scheduler's words; "
         "no answer: it is looked up by its token before anything else is sent");
@@ -207,6 +228,8 @@ class narrator {
                     std::to_string(cluster_->limits.absences_needed) + " lookups after " +
                     clock_text(counts_from, today_) + ": " + then);
     }
+    if (cluster_ != nullptr && !cluster_->lookup_problem.empty())
+      out.push_back("the last lookup told nothing: " + cluster_->lookup_problem);
     out.emplace_back("as long as a source does not answer, nothing changes and nothing is sent");
   }
 
@@ -233,7 +256,9 @@ class narrator {
   }
 
   void add_next(std::vector<std::string>& out, const queued&) const {
-    add_followed(out, "it starts when the scheduler decides so");
+    const bool is_held = h_.hold != nullptr && state_.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+    add_followed(out, is_held ? "it stays so until it is released: " + vectl("release")
+                              : "it starts when the scheduler decides so");
   }
   void add_next(std::vector<std::string>& out, const starting&) const {
     add_followed(out, "it runs once the scheduler has set it up");

@@ -69,7 +69,7 @@ class runner : public std::enable_shared_from_this<runner> {
     pb::Cluster out;
     out.set_cluster_id(deps_.cluster.str());
     out.set_scheduler_type(deps_.scheduler_type);
-    out.set_connected(view.state == link::breaker::closed);
+    out.set_connected(view.state == link::breaker::closed && view.heard);
     out.set_breaker(view.state == link::breaker::closed ? "closed"
                     : view.state == link::breaker::open ? "open"
                                                         : "half_open");
@@ -258,6 +258,7 @@ link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
       },
       [run](pump_atom) { run->pump(); },
       [run](describe_atom) { return cluster_reply{run->describe()}; },
+      [self](const ask_about& what) { return about_reply{self->state.core->about(what.job)}; },
       [run](check_health_atom) { return run->check_health(); },
   };
 }

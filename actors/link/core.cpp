@@ -116,6 +116,7 @@ int rate::take(int wanted, time_point now) {
 
 outputs link::want(const job_id& job, desired what, time_point now) {
   outputs out;
+  if (!what.lookup) lookup_problems_.erase(job);
   if (what.empty()) {
     to_find_.erase(job);
     to_control_.erase(job);
@@ -434,7 +435,11 @@ void link::on_find(outputs& out, const find_order& asked, const completion& answ
   for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
     const auto& [job, token] = asked.items[i];
     auto report = done->answers[i];
-    if (report.what == job::lookup_result::unknown) continue;
+    if (report.what == job::lookup_result::unknown) {
+      if (to_find_.contains(job)) lookup_problems_[job] = report.reason;
+      continue;
+    }
+    lookup_problems_.erase(job);
     report.token = token;
     out.reports.emplace_back(job, std::move(report));
   }
@@ -505,6 +510,7 @@ void link::on_control(outputs& out, const control_order& asked, const completion
 }
 
 void link::count_success(outputs& out, time_point now) {
+  heard_ = true;
   failures_ = 0;
   if (breaker_ == breaker::closed) return;
   breaker_ = breaker::closed;
@@ -525,9 +531,19 @@ void link::count_failure(outputs& out, const std::string& reason, time_point now
   out.change = breaker_change{false, reason, microseconds{0}};
 }
 
+job_note link::about(const job_id& job) const {
+  job_note out;
+  if (const auto it = jobs_.find(job); it != jobs_.end())
+    out.waits_to_be_sent = it->second.send == sending::waiting;
+  if (const auto it = lookup_problems_.find(job); it != lookup_problems_.end())
+    out.lookup_problem = it->second;
+  return out;
+}
+
 status link::view() const {
   status out;
   out.state = breaker_;
+  out.heard = heard_;
   out.reason = reason_;
   out.last_poll_at = last_poll_at_;
   out.down_since = down_since_;

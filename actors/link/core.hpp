@@ -171,8 +171,15 @@ struct outputs {
   void add(outputs more);
 };
 
+/// What a link knows of one job that no event tells.
+struct job_note {
+  bool waits_to_be_sent = false;  ///< its submission is still here
+  std::string lookup_problem;     ///< why its last lookup told nothing
+};
+
 struct status {
   breaker state = breaker::closed;
+  bool heard = false;  ///< the scheduler has answered since the start
   std::string reason;  ///< of the last failure while not closed
   time_point last_poll_at;
   time_point down_since;
@@ -207,6 +214,7 @@ class link {
   bool awaits(order_id id) const { return orders_.contains(id); }
 
   status view() const;
+  job_note about(const job_id& job) const;
   /// When `tick` may start the next poll; none while one runs or nothing is followed.
   std::optional<time_point> next_poll_at() const {
     if (polling_ || followed_.empty()) return std::nullopt;
@@ -279,6 +287,7 @@ class link {
   std::unordered_map<job_id, entry> jobs_;
   std::deque<job_id> to_submit_;
   std::set<job_id> to_find_;
+  std::unordered_map<job_id, std::string> lookup_problems_;  ///< of jobs in to_find_
   std::set<job_id> to_control_;
   job_id find_from_;
   job_id control_from_;
@@ -305,6 +314,7 @@ class link {
   time_point next_health_;
 
   breaker breaker_ = breaker::closed;
+  bool heard_ = false;
   int failures_ = 0;
   std::string reason_;
   time_point open_until_;

@@ -74,6 +74,9 @@ inline actors::link_actor::behavior_type watching_link(
       [self, real, cluster](actors::describe_atom) -> caf::result<actors::cluster_reply> {
         return self->delegate(real->find(cluster), actors::describe_atom::value);
       },
+      [self, real, cluster](const actors::ask_about& what) -> caf::result<actors::about_reply> {
+        return self->delegate(real->find(cluster), what);
+      },
       [self, real, cluster](actors::check_health_atom) -> caf::result<actors::health_reply> {
         return self->delegate(real->find(cluster), actors::check_health_atom::value);
       },

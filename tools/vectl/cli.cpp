@@ -27,7 +27,8 @@ void add_global_options(CLI::App& app, global_options& into) {
          "form of the output: text or json")
       ->check(CLI::IsMember({"text", "json"}))
       ->type_name("FORM");
-  add_converted(app, "--timeout", "how long to wait for each answer (default 10s, of a health check 20s)",
+  add_converted(app, "--timeout",
+                "how long to wait for each answer (default 10s, of a health check 20s)",
                 [&into](const std::string& text) -> std::string {
                   const auto value = parse_duration(text);
                   if (!value) return value.error().message;

@@ -105,7 +105,9 @@ void service::status(std::function<void(pb::Status)> done) {
     for (auto& one : all) {
       if (!one.connected()) {
         word = "degraded";
-        out.add_problems("cluster " + one.cluster_id() + " is down: " + one.reason());
+        out.add_problems("cluster " + one.cluster_id() +
+                         (one.breaker() == "closed" ? " has not answered yet"
+                                                    : " is down: " + one.reason()));
       }
       *out.add_clusters() = std::move(one);
     }

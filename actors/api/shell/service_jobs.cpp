@@ -99,7 +99,8 @@ void service::explain(const std::shared_ptr<call>& c) {
   const auto at = from_us(what.at_us());
   describe([this, c, history, at](const std::vector<pb::Cluster>& all, const registry_view&) {
     const auto& events = **history;
-    const auto cluster = events.front().job_accepted().spec().cluster_id();
+    const auto& spec = events.front().job_accepted().spec();
+    const auto cluster = spec.cluster_id();
     pb::ApiReply reply;
     for (const auto& one : all) {
       if (one.cluster_id() != cluster || is_set(at)) continue;
@@ -110,8 +111,21 @@ void service::explain(const std::shared_ptr<call>& c) {
       view.last_poll_at = from_us(one.last_poll_at_us());
       view.down_since = from_us(one.down_since_us());
       view.limits = deps_.clusters.at(view.id).policy;
-      *reply.mutable_explanation() = core::job::explain(events, at, &view);
-      return c->done(std::move(reply));
+      const answer_once<core::link::job_note> answer(
+          "job " + spec.job_id(), [c, history, at, view](const result<core::link::job_note>& seen) {
+            auto known = view;
+            if (seen) {
+              known.waits_to_be_sent = seen->waits_to_be_sent;
+              known.lookup_problem = seen->lookup_problem;
+            }
+            pb::ApiReply told;
+            *told.mutable_explanation() = core::job::explain(**history, at, &known);
+            c->done(std::move(told));
+          });
+      const ingress_ask_about question{view.id, job_id{spec.job_id()}, answer};
+      if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
+        answer(fail(errc::unavailable, "the daemon is starting or stopping"));
+      return;
     }
     auto& explanation = *reply.mutable_explanation();
     explanation = core::job::explain(events, at, nullptr);

@@ -126,6 +126,48 @@ TEST_CASE("explain: a cluster that is down is the first thing that would change 
                                              "(connection refused)"));
 }
 
+TEST_CASE("explain: a submission that has not left is not said to be with the cluster",
+          "[actors][job]") {
+  driver d = tests::in_phase("submitting");
+  auto view = online();
+  CHECK(job::explain(d.log, {}, &view).summary().find("its answer is awaited") !=
+        std::string::npos);
+  view.waits_to_be_sent = true;
+  const auto e = job::explain(d.log, {}, &view);
+  CHECK(e.summary().find("nothing of it has been sent to the cluster hpc-1") !=
+        std::string::npos);
+  CHECK(e.summary().find("awaited") == std::string::npos);
+  CHECK(says(e, "it is sent when the cluster answers"));
+}
+
+TEST_CASE("explain: a lookup that tells nothing says why", "[actors][job]") {
+  driver d = tests::in_phase("unresolved");
+  auto view = online();
+  CHECK_FALSE(says(job::explain(d.log, {}, &view), "told nothing"));
+  view.lookup_problem = "accounting calls 23 PENDING";
+  CHECK(says(job::explain(d.log, {}, &view),
+             "the last lookup told nothing: accounting calls 23 PENDING"));
+}
+
+TEST_CASE("explain: a job held in the scheduler's queue waits for its release", "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  const std::string release = "it stays so until it is released: vectl job release j-1";
+  CHECK(says(job::explain(d.log, {}, nullptr), "it starts when the scheduler decides so"));
+  d.run(job::hold_job{"alice", ""});
+  CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));  // not in effect yet
+  d.run(job::report_control{pb::JOB_CONTROL_HOLD, false, ""});
+  d.status(pb::JOB_STATE_QUEUED, "JobHeldUser");
+  CHECK(says(job::explain(d.log, {}, nullptr), release));
+  SECTION("released here") {
+    d.run(job::release_job{"alice"});
+    CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));
+  }
+  SECTION("released there") {
+    d.status(pb::JOB_STATE_QUEUED, "Priority");
+    CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));
+  }
+}
+
 TEST_CASE("explain: empty, foreign and broken logs are named, not crashed on", "[actors][job]") {
   CHECK(job::explain({}, {}, nullptr).summary() == "there is no such job");
   driver d = tests::in_phase("queued");

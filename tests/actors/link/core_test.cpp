@@ -274,6 +274,31 @@ TEST_CASE("link core: a slow answer is not followed by the next poll at once", "
   REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{15})).empty());
 }
 
+TEST_CASE("link core: it can tell what has not left, and why a lookup told nothing",
+          "[actors][link]") {
+  auto made = quiet_link();
+  CHECK(made.view().heard);
+  CHECK_FALSE(link::link(test_limits(), start).view().heard);
+  made.want(id(1), submits(1), start);
+  CHECK(made.about(id(1)).waits_to_be_sent);
+  made.tick(start);
+  CHECK_FALSE(made.about(id(1)).waits_to_be_sent);
+  made.want(id(2), looks_up(2), start);
+  const auto answer = [&](job::lookup_result what, time_point now) {
+    const auto order = orders<link::find_order>(made.tick(now)).at(0);
+    made.complete(order.id, link::find_done{{{token(2), what, {}, "the database is away"}}}, 2,
+                  now);
+  };
+  answer(job::lookup_result::unknown, start);
+  CHECK(made.about(id(2)).lookup_problem == "the database is away");
+  answer(job::lookup_result::absent, start + seconds{5});
+  CHECK(made.about(id(2)).lookup_problem.empty());
+  answer(job::lookup_result::unknown, start + seconds{10});
+  made.want(id(2), {}, start + seconds{11});
+  CHECK(made.about(id(2)).lookup_problem.empty());
+  CHECK_FALSE(made.about(id(3)).waits_to_be_sent);
+}
+
 TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {
   const bool held = rc::check("laws of the link", [] {
     auto made = quiet_link();

@@ -38,6 +38,7 @@ actors::link_actor::behavior_type counting_link(actors::link_actor::pointer,
       [](actors::tick_atom) {},
       [](actors::pump_atom) {},
       [](actors::describe_atom) { return actors::cluster_reply{}; },
+      [](const actors::ask_about&) { return actors::about_reply{}; },
       [](actors::check_health_atom) { return actors::health_reply{adapters::health{}}; },
   };
 }
