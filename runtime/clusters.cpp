@@ -100,6 +100,13 @@ result<opened_cluster> open_local(const cluster_config& cluster,
   return opened_cluster{adapters::local::make_local_factory(std::move(*opened))};
 }
 
+error no_adapter(const cluster_config& cluster) {
+  return {errc::invalid, "cluster " + cluster.cluster_id.str() +
+                             ": this version has no adapter for scheduler type '" +
+                             to_string(cluster.type) +
+                             "'; configure type 'local' or 'slurm', or take the cluster out"};
+}
+
 result<opened_cluster> open_by_type(const cluster_config& cluster,
                                                  const cluster_environment& environment) {
   const auto id = cluster.cluster_id;
@@ -115,12 +122,22 @@ result<opened_cluster> open_by_type(const cluster_config& cluster,
     case scheduler_type::moab:
     case scheduler_type::ood: break;
   }
-  return fail(errc::invalid, "cluster " + id.str() + ": this version has no adapter for "
-                             "scheduler type '" + to_string(cluster.type) +
-                             "'; configure type 'local' or 'slurm', or take the cluster out");
+  return fail(no_adapter(cluster));
 }
 
 }  // namespace
+
+std::vector<error> check_clusters(const config& settings) {
+  std::vector<error> out;
+  for (const auto& cluster : active_clusters(settings)) {
+    if (cluster.type == scheduler_type::slurm) {
+      if (auto usable = check_slurm(cluster); !usable) out.push_back(usable.error());
+    } else if (cluster.type != scheduler_type::local) {
+      out.push_back(no_adapter(cluster));
+    }
+  }
+  return out;
+}
 
 core::job::policy policy_of(const cluster_config& cluster) {
   core::job::policy out;

@@ -38,6 +38,10 @@ struct opened_cluster {
   std::function<void()> stop = [] {};
 };
 
+/// What would keep active clusters from being opened, as far as the files of this machine tell: a
+/// scheduler type without an adapter, keys and known hosts. Changes nothing.
+std::vector<error> check_clusters(const config& settings);
+
 /// Opens the cluster's scheduler. errc::invalid when this version has no adapter for its type.
 result<opened_cluster> open_cluster(const cluster_config& cluster,
                                                  const cluster_environment& environment);

@@ -12,6 +12,7 @@
 #include <iostream>
 #include <thread>
 
+#include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/daemon.hpp"
 #include "runtime/security/init.hpp"
@@ -74,6 +75,14 @@ std::optional<config> load(const arguments& given, bool secrets) {
   return std::move(loaded.value);
 }
 
+/// True when the clusters could be opened; else every problem is told.
+bool can_open_clusters(const arguments& given, const config& settings) {
+  const auto problems = ved::runtime::check_clusters(settings);
+  for (const auto& problem : problems)
+    std::cerr << given.config_file << ": " << problem.message << "\n";
+  return problems.empty();
+}
+
 int check_config(const arguments& given) {
   load_options how;
   how.secrets = false;
@@ -83,6 +92,7 @@ int check_config(const arguments& given) {
     std::cerr << loaded.problem_text();
     return exit_failed;
   }
+  if (!can_open_clusters(given, loaded.value)) return exit_failed;
   std::cout << given.config_file << ": ok, " << active_clusters(loaded.value).size()
             << " cluster(s)\n";
   return 0;
@@ -149,7 +159,7 @@ int run(const arguments& given) {
   const auto signals = block_signals();
   ::umask(077);  // what others may read is said where it is made
   auto settings = load(given, true);
-  if (!settings) return exit_failed;
+  if (!settings || !can_open_clusters(given, *settings)) return exit_failed;
   auto log = json_log::open(settings->logging);
   if (!log) return complain(log.error());
   google::protobuf::SetLogHandler(nullptr);  // what does not parse is reported by who reads it

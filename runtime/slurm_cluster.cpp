@@ -51,6 +51,13 @@ adapters::ssh_options ssh_options_of(const ssh_config& from) {
 
 }  // namespace
 
+result<void> check_slurm(const cluster_config& cluster) {
+  if (cluster.slurm.ssh.host.empty()) return {};
+  if (auto usable = adapters::check_ssh_options(ssh_options_of(cluster.slurm.ssh)); !usable)
+    return fail_in("cluster " + cluster.cluster_id.str() + ": ssh", usable.error());
+  return {};
+}
+
 result<opened_cluster> open_slurm(
     const cluster_config& cluster, const std::string& instance, std::function<time_point()> clock,
     std::function<void(std::string_view command, int times)> count,
@@ -62,10 +69,8 @@ result<opened_cluster> open_slurm(
   if (cluster.slurm.ssh.host.empty()) {
     way = adapters::make_process_transport();
   } else {
-    const auto how = ssh_options_of(cluster.slurm.ssh);
-    if (auto usable = adapters::check_ssh_options(how); !usable)
-      return fail_in("cluster " + cluster.cluster_id.str() + ": ssh", usable.error());
-    auto ssh = adapters::make_ssh_transport(how);
+    if (auto usable = check_slurm(cluster); !usable) return fail(usable.error());
+    auto ssh = adapters::make_ssh_transport(ssh_options_of(cluster.slurm.ssh));
     for (const auto& warning : ssh->status().warnings) warn(warning);
     way = std::move(ssh);
   }

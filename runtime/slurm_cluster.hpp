@@ -9,6 +9,9 @@
 
 namespace ved::runtime {
 
+/// What would keep the cluster from being opened: keys, known hosts. Connects nowhere.
+result<void> check_slurm(const cluster_config& cluster);
+
 /// Opens a Slurm cluster as its configuration says: through ssh when a host is given, else with
 /// commands of this machine. Connects nowhere yet. `count` hears of every command of Slurm that is
 /// run, `warn` of what an operator should change; both from any thread.

@@ -52,6 +52,32 @@ class config_check(site_case):
         self.assertIn("SLURM_JWT_TOKEN", errors)
         self.assertNotIn("hunter2", text + errors)
 
+    def test_clusters_that_could_not_be_opened_are_all_named(self):
+        text = """\
+hpc:
+  enabled: true
+  clusters:
+    - cluster_id: no-key
+      scheduler_type: slurm
+      slurm:
+        ssh: {host: login.example.org, user: ved, key_file: /no/such/key,
+              host_key_callback: insecure}
+    - cluster_id: no-hosts
+      scheduler_type: slurm
+      slurm: {ssh: {host: login.example.org, user: ved, known_hosts_path: /no/such/hosts}}
+"""
+        path, (code, _, errors) = self.check(text)
+        self.assertEqual(code, 1, errors)
+        for words in ("cluster no-key: ssh: .*/no/such/key",
+                      "cluster no-hosts: ssh: .*/no/such/hosts"):
+            self.assertRegex(errors, words)
+        code, _, said = run(program("ved"), "-c", path, "--state", self.site.state)
+        self.assertEqual((code, said), (1, errors), "the daemon itself says the same, only that")
+        _, (code, _, errors) = self.check(
+            text + "    - {cluster_id: no-adapter, scheduler_type: moab}\n")
+        self.assertEqual(code, 1, errors)
+        self.assertRegex(errors, "cluster no-adapter: .*no adapter for scheduler type 'moab'")
+
     def test_the_shipped_configurations_are_fine(self):
         conf = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf")
         for name in ("ved.yaml", "ved-local.yaml"):
