@@ -125,13 +125,16 @@ void check_clusters(loading& state) {
       state.complain(path + ".cluster_id",
                      "expected a unique name, got " + shown(c.cluster_id.str()) + " again");
     }
-    if (c.type != scheduler_type::local && c.poll_interval < milliseconds{1'000}) {
+    const auto keys = keys_of(c);
+    const bool own_rule = state.given(path + "." + keys.section + "." + keys.poll_key) &&
+                          !state.given(path + ".link.poll_interval");
+    if (c.type != scheduler_type::local && c.poll_interval < milliseconds{1'000} && !own_rule) {
       state.complain(path + ".link.poll_interval",
                      "job_poll_interval must be at least 1 second (expected duration >= 1s for " +
                          std::string(to_string(c.type)) + ", got " +
                          format_duration(c.poll_interval) + ")");
     }
-    if (c.poll_interval_min > c.poll_interval) {
+    if (c.poll_interval_min > c.poll_interval && state.given(path + ".link.poll_interval_min")) {
       state.complain(path + ".link.poll_interval_min",
                      "expected at most the poll interval, " + format_duration(c.poll_interval) +
                          ", got " + format_duration(c.poll_interval_min));
@@ -216,7 +219,10 @@ void check(loading& state) {
   walk(root, "", true, [&](const std::string& path, const section& s, bool enabled) {
     if (!enabled) return;
     for (const auto& k : s.keys) {
-      if (!k.single_form || single) check_key(k, join_path(path, k.name), state);
+      const auto full = join_path(path, k.name);
+      // A value taken from another key is that key's affair.
+      if (k.derived && !state.given(full)) continue;
+      if (!k.single_form || single) check_key(k, full, state);
     }
   });
   check_clusters(state);

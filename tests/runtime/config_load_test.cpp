@@ -63,6 +63,18 @@ colour: red
         "logging, security, hpc_provider, hooks\n");
 }
 
+TEST_CASE("config: one wrong value is one problem, told of the key that was given",
+          "[runtime][config]") {
+  const auto slurm = [](const std::string& keys) {
+    return problems("hpc:\n  enabled: true\n  cluster_id: c1\n  scheduler_type: slurm\n" + keys);
+  };
+  CHECK(slurm("  slurm: {job_poll_interval: 10ms}\n") ==
+        "ved.yaml:5: hpc.slurm.job_poll_interval: expected duration (such as 15s or 1m30s) from "
+        "1s to 24h, got 10ms\n");
+  CHECK(slurm("  link: {poll_interval: 2s, poll_interval_min: 3s}\n") ==
+        "ved.yaml:5: hpc.link.poll_interval_min: expected at most the poll interval, 2s, got 3s\n");
+}
+
 TEST_CASE("config: the provider daemon's rules are quoted word for word", "[runtime][config]") {
   const auto check = [](const std::string& below, const std::string& expected) {
     const auto text = problems("hpc:\n  enabled: true\n" + below);
