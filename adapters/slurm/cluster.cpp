@@ -50,6 +50,14 @@ class slurm_scheduler : public scheduler {
   std::int64_t queries_ = 0;
 };
 
+/// What the command that did not end had said by then: "; squeue: cannot stat file ...".
+std::string last_words(const std::map<std::string, section>& all) {
+  for (const auto& [name, part] : all)
+    if (const auto words = words_of(part.err); !part.complete && !words.empty())
+      return "; " + name + " said: " + words;
+  return {};
+}
+
 std::string draw_nonce() {
   static constexpr char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
   std::string out = "ved";
@@ -118,7 +126,7 @@ slurm_cluster::answer slurm_cluster::run(program made, call at,
   if (done.exit_code == 0 && done.signal == 0) return out;
   out.problem = place + ": ";
   if (done.exit_code == 124 || done.exit_code == 137 || done.signal != 0)
-    out.problem += "no answer within " + std::to_string(limit) + " s";
+    out.problem += "no answer within " + std::to_string(limit) + " s" + last_words(out.sections);
   else
     out.problem += "the shell ended with code " + std::to_string(done.exit_code) +
                    (out.err.empty() ? "" : ": " + words_of(out.err));

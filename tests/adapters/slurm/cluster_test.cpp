@@ -70,6 +70,19 @@ const std::string partitions =
     "PartitionName=batch Default=YES MaxNodes=UNLIMITED MaxTime=01:00:00 State=UP TotalNodes=1\n";
 const std::string nodes = columns("n1|batch*|idle|0/4/0/4|4000|0|(null)|(null)|\n");
 
+/// A Slurm whose commands are programs of a test.
+adapters::slurm::slurm_options local_options(const fs::path& bin, const fs::path& job_directory) {
+  adapters::slurm::slurm_options options;
+  options.shell.bin_directory = bin.string();
+  options.shell.job_directory = job_directory.string();
+  options.clock = [] { return from_us(1'800'000'000'000'000); };
+  return options;
+}
+std::unique_ptr<scheduler> port_of(const adapters::slurm::slurm_options& options) {
+  return std::move(*adapters::slurm::make_slurm_factory(
+      adapters::slurm::open_slurm_cluster(options, make_process_transport()))());
+}
+
 void write_program(const fs::path& file, const std::string& text) {
   std::ofstream(file, std::ios::binary) << "#!/bin/sh\n" << text;
   fs::permissions(file, fs::perms::owner_all);
@@ -196,12 +209,8 @@ TEST_CASE("slurm submit: a real shell hands sbatch the script byte by byte",
                 "[ \"$n\" -eq 0 ] && { echo 'a hint' >&2; echo 41; exit 0; }\n"
                 "echo 'sbatch: error: Batch job submission failed: Unable to contact slurm "
                 "controller (connect failure)' >&2; exit 1\n");
-  adapters::slurm::slurm_options options;
-  options.shell.bin_directory = bin.string();
-  options.shell.job_directory = (root.path() / "jobs of $HOME").string();
-  options.clock = [] { return from_us(1'800'000'000'000'000); };
-  const auto port = std::move(*adapters::slurm::make_slurm_factory(
-      adapters::slurm::open_slurm_cluster(options, make_process_transport()))());
+  const auto options = local_options(bin, root.path() / "jobs of $HOME");
+  const auto port = port_of(options);
   auto two = jobs(2);
   two[0].spec.set_queue_name("a 'b' $(c)");
   auto& work = *two[0].spec.mutable_workload_spec();
@@ -468,4 +477,17 @@ TEST_CASE("slurm control: each control is Slurm's command of that name", "[adapt
     CHECK(site.way->programs.back().find("scontrol " + word + " '41';") != std::string::npos);
     CHECK(site.way->programs.back().find("claim") == std::string::npos);
   }
+}
+
+TEST_CASE("slurm: a command that hangs is told with what it had said", "[adapters][slurm]") {
+  const temp_dir root;
+  write_program(root.path() / "squeue",
+                "echo 'squeue: error: cannot stat file /nowhere, retrying in 1sec' >&2\n"
+                "exec sleep 60\n");
+  const auto port = port_of(local_options(root.path(), root.path()));
+  const tracked_job job{scheduler_job_id{"41"}, submission_token{tokens[0]}, job_id{"j-0"}};
+  const auto seen = port->observe({&job, 1}, std::chrono::steady_clock::now() + seconds{4});
+  REQUIRE_FALSE(seen);
+  CHECK(seen.error().message == "squeue: this machine: no answer within 1 s; squeue said: cannot "
+                                "stat file /nowhere, retrying in 1sec");
 }
