@@ -141,7 +141,8 @@ void add_job_commands(CLI::App& app, parse_target& into) {
     sub->add_option("--reason", v->reason, "why, for the record")->type_name("TEXT");
   }
   {
-    auto [sub, v] = add_command<job_hold>(*job, into, "hold", "keep a job from starting");
+    auto [sub, v] = add_command<job_hold>(*job, into, "hold",
+                                           "keep a job from starting; suspend one that runs");
     add_id(*sub, v->id);
     sub->add_option("--reason", v->reason, "why, for the record")->type_name("TEXT");
   }
