@@ -9,7 +9,7 @@
 
 namespace ved::runtime {
 
-/// What would keep the cluster from being opened: keys, known hosts. Connects nowhere.
+/// What would keep the cluster from being opened: keys, known hosts. Connects to no host.
 result<void> check_slurm(const cluster_config& cluster);
 
 /// Opens a Slurm cluster as its configuration says: through ssh when a host is given, else with

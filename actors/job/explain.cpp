@@ -17,6 +17,7 @@ struct history {
   const pb::JobReleased* released = nullptr;
   /// A hold that was asked for and not refused; gone when a later observation shows it undone.
   const pb::JobControlRequested* hold = nullptr;
+  bool releasing = false;
   std::string hold_shows_as;  ///< the scheduler's reason first seen with it
   std::string problem;  ///< why the fold stopped
 };
@@ -35,13 +36,20 @@ void remember(history& h, const pb::Envelope& entry) {
     h.unresolved_event = &entry.job_submission_unresolved();
   if (entry.has_job_lookup_absent()) h.absent = &entry.job_lookup_absent();
   if (entry.has_job_released()) h.released = &entry.job_released();
-  // One of no control says that the last one is in effect.
-  if (const auto& asked = entry.job_control_requested();
-      entry.has_job_control_requested() && asked.control() != pb::JOB_CONTROL_UNSPECIFIED) {
-    h.hold = asked.control() == pb::JOB_CONTROL_HOLD ? &asked : nullptr;
-    h.hold_shows_as.clear();
+  if (entry.has_job_control_requested()) {
+    const auto& asked = entry.job_control_requested();
+    if (asked.control() == pb::JOB_CONTROL_HOLD) {
+      h.hold = &asked;
+      h.hold_shows_as.clear();
+    }
+    // One of no control says that the last one is in effect.
+    if (asked.control() == pb::JOB_CONTROL_UNSPECIFIED && h.releasing) h.hold = nullptr;
+    h.releasing = asked.control() == pb::JOB_CONTROL_RELEASE;
   }
-  if (entry.has_job_control_refused()) h.hold = nullptr;
+  if (entry.has_job_control_refused()) {
+    if (entry.job_control_refused().control() == pb::JOB_CONTROL_HOLD) h.hold = nullptr;
+    h.releasing = false;
+  }
   if (h.hold != nullptr && entry.has_job_observed()) {
     const auto& seen = entry.job_observed();
     if (h.hold_shows_as.empty()) h.hold_shows_as = seen.reason();
@@ -103,8 +111,10 @@ class narrator {
     return (state_.reason.empty() ? "accepted" : state_.reason) + "; submission " + follows;
   }
 
+  bool waits_here() const { return cluster_ != nullptr && cluster_->waits == state_.token; }
+
   std::string now(const submitting&) const {
-    if (cluster_ != nullptr && cluster_->waits_to_be_sent)
+    if (waits_here())
       return submission() + " (token " + state_.token.str() + ") waits here since " +
              clock_text(state_.intended_at, today_) +
              "; nothing of it has been sent to the cluster " + state_.cluster.str();
@@ -201,7 +211,7 @@ class narrator {
   }
 
   void add_next(std::vector<std::string>& out, const submitting&) const {
-    if (cluster_ != nullptr && cluster_->waits_to_be_sent)
+    if (waits_here())
       out.emplace_back("it is sent when the cluster answers and those before it are through");
     out.emplace_back(
         "accepted: it is followed; refused: retried or failed with the scheduler's words; "

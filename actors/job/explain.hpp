@@ -17,7 +17,7 @@ struct cluster_view {
   time_point last_poll_at;  ///< of the last answered poll
   time_point down_since;    ///< unset while it answers
   policy limits;            ///< times and limits that apply to its jobs
-  bool waits_to_be_sent = false;  ///< the job's submission has not left yet
+  submission_token waits;         ///< of the job's submission that has not left yet
   std::string lookup_problem;     ///< why its last lookup told nothing; empty: it told something
 };
 

@@ -36,13 +36,16 @@ bool answered(const completion& what) {
   return !std::holds_alternative<call_failed>(what);
 }
 
-/// Up to `most` members after `from`, which is the last one that was served, so that none starves.
-std::vector<job_id> next_round(const std::set<job_id>& all, const job_id& from, int most) {
+/// Up to `most` members that are due, after `from`, the last one that was served: none starves.
+template <class Due>
+std::vector<job_id> next_round(const std::set<job_id>& all, const job_id& from, int most,
+                               const Due& is_due) {
   std::vector<job_id> out;
   auto it = all.upper_bound(from);
-  for (int i = 0; i < most && out.size() < all.size(); ++i) {
+  for (std::size_t seen = 0; seen < all.size() && static_cast<int>(out.size()) < most; ++seen) {
     if (it == all.end()) it = all.begin();
-    out.push_back(*it++);
+    if (is_due(*it)) out.push_back(*it);
+    ++it;
   }
   return out;
 }
@@ -231,14 +234,14 @@ outputs link::tick(time_point now) {
 }
 
 bool link::control_waits(time_point now) const {
-  return !controlling_ && now >= next_control_ &&
+  return bounds_.submissions_per_minute_max > 0 && !controlling_ && now >= next_control_ &&
          std::any_of(to_control_.begin(), to_control_.end(), [&](const job_id& job) {
            return now >= jobs_.at(job).control_not_before;
          });
 }
 
 void link::start_submit(outputs& out, time_point now) {
-  if (submitting_) return;
+  if (submitting_ || to_submit_.empty()) return;
   // What a control that waits for its turn needs is not for submissions: a cancel goes first.
   const double least = control_waits(now) ? 2 : 1;
   submit_order batch;
@@ -263,12 +266,12 @@ void link::start_submit(outputs& out, time_point now) {
 void link::start_find(outputs& out, time_point now) {
   if (finding_ || now < next_find_ || to_find_.empty()) return;
   find_order batch;
-  for (const auto& job : next_round(to_find_, find_from_, bounds_.batch_max)) {
+  const auto is_due = [&](const job_id& job) {
     const entry& e = jobs_.at(job);
-    const auto& token = e.wanted.lookup->token;
-    if (e.send == sending::in_flight && e.sent == token) continue;
-    batch.items.emplace_back(job, token);
-  }
+    return e.send != sending::in_flight || e.sent != e.wanted.lookup->token;
+  };
+  for (const auto& job : next_round(to_find_, find_from_, bounds_.batch_max, is_due))
+    batch.items.emplace_back(job, jobs_.at(job).wanted.lookup->token);
   if (batch.items.empty()) return;
   find_from_ = batch.items.back().first;
   finding_ = true;
@@ -279,11 +282,15 @@ void link::start_find(outputs& out, time_point now) {
 void link::start_control(outputs& out, time_point now) {
   if (controlling_ || now < next_control_ || to_control_.empty()) return;
   control_order batch;
-  for (const auto& job : next_round(to_control_, control_from_, bounds_.batch_max)) {
-    const entry& e = jobs_.at(job);
-    const auto& c = *e.wanted.control;
-    if (now >= e.control_not_before) batch.items.push_back({{job, c.id, c.token}, c.control});
+  const auto is_due = [&](const job_id& job) {
+    return now >= jobs_.at(job).control_not_before;
+  };
+  for (const auto& job : next_round(to_control_, control_from_, bounds_.batch_max, is_due)) {
+    const auto& c = *jobs_.at(job).wanted.control;
+    batch.items.push_back({{job, c.id, c.token}, c.control});
   }
+  // A new one does not wait for that; see `want`.
+  if (batch.items.empty()) next_control_ = now + bounds_.control_interval;
   const int most = submission_rate_.take(static_cast<int>(batch.items.size()), now);
   batch.items.resize(static_cast<std::size_t>(most));
   if (batch.items.empty()) return;
@@ -354,12 +361,15 @@ outputs link::complete(order_id id, completion what, std::int64_t queries, time_
   outputs out;
   queries_ += queries;
   auto node = orders_.extract(id);
-  query_rate_.charge(static_cast<int>(queries) - (node ? node.mapped().taken : 0));
   if (!node) {
+    // Late: what asks had paid for one query, a submission for none.
+    const auto paid = given_up_.contains(id) ? 0 : std::min<std::int64_t>(queries, 1);
+    query_rate_.charge(static_cast<int>(queries - paid));
     if (const auto late = given_up_.extract(id)) finish(out, late.mapped(), what, now, false);
     return out;
   }
   const running asked = std::move(node.mapped());
+  query_rate_.charge(static_cast<int>(queries) - asked.taken);
   // Who asked nothing may be asked again at once.
   if (std::holds_alternative<health_order>(asked.what.what) && queries == 0) next_health_ = now;
   if (std::holds_alternative<poll_order>(asked.what.what)) {
@@ -498,8 +508,13 @@ void link::on_control(outputs& out, const control_order& asked, const completion
     if (!a.known) continue;
     // A cancel is over when the job is: its answer says nothing that the next poll does not.
     if (control == pb::JOB_CONTROL_CANCEL) {
-      if (const auto it = jobs_.find(asked.items[i].job.job); it != jobs_.end())
-        it->second.control_not_before = now + bounds_.cancel_again_after;
+      const auto& item = asked.items[i].job;
+      // Of the cancel that is wanted now: meanwhile the job may have been found under an id.
+      if (const auto it = jobs_.find(item.job);
+          it != jobs_.end() && it->second.wanted.control &&
+          it->second.wanted.control->id == item.id)
+        it->second.control_not_before =
+            now + (a.refused ? bounds_.refused_again_after : bounds_.cancel_again_after);
       continue;
     }
     out.reports.emplace_back(asked.items[i].job.job,
@@ -534,7 +549,7 @@ void link::count_failure(outputs& out, const std::string& reason, time_point now
 job_note link::about(const job_id& job) const {
   job_note out;
   if (const auto it = jobs_.find(job); it != jobs_.end())
-    out.waits_to_be_sent = it->second.send == sending::waiting;
+    if (it->second.send == sending::waiting) out.waits = it->second.sent;
   if (const auto it = lookup_problems_.find(job); it != lookup_problems_.end())
     out.lookup_problem = it->second;
   return out;

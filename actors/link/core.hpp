@@ -37,6 +37,7 @@ struct limits {
   microseconds control_interval = seconds{5};
   /// A cancel that the scheduler took is repeated after this, if the job still has not ended.
   microseconds cancel_again_after = seconds{60};
+  microseconds refused_again_after = seconds{20};  ///< the same for one that it refused
   microseconds inventory_interval = seconds{60};
   microseconds call_timeout = seconds{30};
   /// A job that the scheduler just took may not be visible yet: until then its absence is no news.
@@ -173,7 +174,7 @@ struct outputs {
 
 /// What a link knows of one job that no event tells.
 struct job_note {
-  bool waits_to_be_sent = false;  ///< its submission is still here
+  submission_token waits;         ///< of the submission that has not left yet
   std::string lookup_problem;     ///< why its last lookup told nothing
 };
 

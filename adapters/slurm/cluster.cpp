@@ -12,6 +12,7 @@ namespace {
 constexpr seconds end_slack{3};
 /// A control says so before it asks Slurm for anything.
 constexpr std::string_view asked = "asked";
+constexpr std::string_view no_file = "absent";
 /// The part of a cancel that concerns a copy of the job under another id.
 constexpr const char* other_copy = ".other";
 
@@ -266,7 +267,8 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
   auto made = begin();
   made.add("ved_file=\"$ved_jobs\"/" +
            quote(job.job.str() + "/" + job.token.str() + "." + job.id.str() + suffix) + "\n");
-  made.add_section("size", "wc -c < \"$ved_file\"");
+  made.add_section("size", "{ [ -e \"$ved_file\" ] || { echo " + std::string(no_file) +
+                               " >&2; false; }; } && wc -c < \"$ved_file\"");
   made.add_section("bytes", "tail -c +" + std::to_string(request.offset + 1) +
                                 " \"$ved_file\" | head -c " + std::to_string(request.bytes_max));
   const auto got = run(std::move(made), at);
@@ -276,8 +278,10 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
     return fail(errc::unavailable, "output of job " + job.job.str() + ": " + got.problem);
   const auto there = size.exit_code == 0 ? parse_count(size.out.substr(0, size.out.find('\n')))
                                          : std::nullopt;
+  if (!there && size.err.starts_with(no_file))
+    return fail(errc::not_found, "job " + job.job.str() + " has no output on the login node");
   if (!there)
-    return fail(errc::not_found, "job " + job.job.str() + " has no output: " + words_of(size.err));
+    return fail(errc::unavailable, "output of job " + job.job.str() + ": " + words_of(size.err));
   return output_chunk{bytes.out, static_cast<std::uint64_t>(*there)};
 }
 

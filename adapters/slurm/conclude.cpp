@@ -17,8 +17,9 @@ std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit, pb::JobState as) {
   if (as == pb::JOB_STATE_COMPLETED) return {};
   std::string out = "Slurm: " + state;
-  // Slurm keeps a hold that once was among the reasons of an end.
-  if (!reason.empty() && reason != "None" && reason != state && !is_hold(reason))
+  // Slurm shows a hold that was over long ago among the reasons of an end.
+  const bool stale = reason == "JobHeldUser" || reason == "JobHeldAdmin";
+  if (!reason.empty() && reason != "None" && reason != state && !stale)
     out += " (" + reason + ")";
   if (exit.signal != 0) out += ", signal " + std::to_string(exit.signal);
   else if (exit.code != 0) out += ", exit code " + std::to_string(exit.code);

@@ -151,15 +151,17 @@ exit_code run(const job_output& what, context& with) {
     const auto reply = with.ask_patiently(request);
     if (!reply) return with.failure;
     const auto& chunk = reply->output();
+    const bool all = chunk.data().empty() ||
+                     chunk.offset() + chunk.data().size() >= chunk.size();
+    const bool last = all && (!what.follow || chunk.job_finished());
     if (with.global.json) {
-      if (!chunk.data().empty() || offset == 0) with.print_json(chunk, true);
+      if (!chunk.data().empty() || (offset == 0 && last)) with.print_json(chunk, true);
     } else {
       *with.out << chunk.data() << std::flush;
     }
     offset = chunk.offset() + chunk.data().size();
     if (!with.out->good()) return exit_code::failed;  // the reader of our pipe has gone
-    const bool all = chunk.data().empty() || offset >= chunk.size();
-    if (all && (!what.follow || chunk.job_finished())) {
+    if (last) {
       if (offset == 0 && !with.global.json) *with.err << no_output(what, chunk.job_finished());
       return exit_code::ok;
     }

@@ -115,7 +115,7 @@ void service::explain(const std::shared_ptr<call>& c) {
           "job " + spec.job_id(), [c, history, at, view](const result<core::link::job_note>& seen) {
             auto known = view;
             if (seen) {
-              known.waits_to_be_sent = seen->waits_to_be_sent;
+              known.waits = seen->waits;
               known.lookup_problem = seen->lookup_problem;
             }
             pb::ApiReply told;
@@ -153,12 +153,12 @@ void service::output(const std::shared_ptr<call>& c) {
     return c->done(to_reply({errc::unavailable, "job " + job->job_id() + ": its cluster '" +
                                                     job->cluster_id() +
                                                     "' is not configured any more"}));
-  const auto none = [c, finished, id = job->job_id()] {
+  const auto none = [c, finished, id = job->job_id(), offset = what.offset()] {
     // Not an error while there may still be some: who follows the output asks again.
     if (finished)
       return c->done(to_reply({errc::not_found, "job " + id + ": it never ran, so no output"}));
     pb::ApiReply reply;
-    reply.mutable_output();
+    reply.mutable_output()->set_offset(offset);
     c->done(std::move(reply));
   };
   if (job->scheduler_job_id().empty()) return none();

@@ -462,3 +462,24 @@ TEST_CASE("job core: tokens have 14 characters and differ", "[actors][job]") {
   }
   CHECK(seen.size() == 1000);
 }
+
+TEST_CASE("job core: a release that the scheduler refuses is on record, also of a job that waits",
+          "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  d.run(job::release_job{"alice"});
+  REQUIRE(d.state.wanted == pb::JOB_CONTROL_RELEASE);
+  d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
+  CHECK(d.log.back().job_control_refused().reason() == "permission denied");
+  CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
+}
+
+TEST_CASE("job core: what cannot be resumed is released, and then left", "[actors][job]") {
+  driver d = tests::in_phase("suspended");
+  d.run(job::release_job{"alice"});
+  REQUIRE(d.state.wanted == pb::JOB_CONTROL_RESUME);
+  d.run(job::report_control{pb::JOB_CONTROL_RESUME, true, "not in a state for that"});
+  CHECK(d.state.wanted == pb::JOB_CONTROL_RELEASE);
+  d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
+  CHECK(d.log.back().job_control_refused().control() == pb::JOB_CONTROL_RELEASE);
+  CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
+}

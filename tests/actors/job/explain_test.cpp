@@ -132,7 +132,10 @@ TEST_CASE("explain: a submission that has not left is not said to be with the cl
   auto view = online();
   CHECK(job::explain(d.log, {}, &view).summary().find("its answer is awaited") !=
         std::string::npos);
-  view.waits_to_be_sent = true;
+  view.waits = submission_token{"of another submission"};
+  CHECK(job::explain(d.log, {}, &view).summary().find("its answer is awaited") !=
+        std::string::npos);
+  view.waits = d.state.token;
   const auto e = job::explain(d.log, {}, &view);
   CHECK(e.summary().find("nothing of it has been sent to the cluster hpc-1") !=
         std::string::npos);
@@ -161,6 +164,11 @@ TEST_CASE("explain: a job held in the scheduler's queue waits for its release", 
   SECTION("released here") {
     d.run(job::release_job{"alice"});
     CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));
+  }
+  SECTION("not released") {
+    d.run(job::release_job{"alice"});
+    d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
+    CHECK(says(job::explain(d.log, {}, nullptr), release));
   }
   SECTION("released there") {
     d.status(pb::JOB_STATE_QUEUED, "Priority");

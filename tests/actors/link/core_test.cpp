@@ -280,9 +280,9 @@ TEST_CASE("link core: it can tell what has not left, and why a lookup told nothi
   CHECK(made.view().heard);
   CHECK_FALSE(link::link(test_limits(), start).view().heard);
   made.want(id(1), submits(1), start);
-  CHECK(made.about(id(1)).waits_to_be_sent);
+  CHECK(made.about(id(1)).waits == token(1));
   made.tick(start);
-  CHECK_FALSE(made.about(id(1)).waits_to_be_sent);
+  CHECK(made.about(id(1)).waits.empty());
   made.want(id(2), looks_up(2), start);
   const auto answer = [&](job::lookup_result what, time_point now) {
     const auto order = orders<link::find_order>(made.tick(now)).at(0);
@@ -296,7 +296,7 @@ TEST_CASE("link core: it can tell what has not left, and why a lookup told nothi
   answer(job::lookup_result::unknown, start + seconds{10});
   made.want(id(2), {}, start + seconds{11});
   CHECK(made.about(id(2)).lookup_problem.empty());
-  CHECK_FALSE(made.about(id(3)).waits_to_be_sent);
+  CHECK(made.about(id(3)).waits.empty());
 }
 
 TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {

@@ -218,7 +218,7 @@ TEST_CASE("link core: a cancel that is refused comes again, but not at once", "[
   ten_minutes here(limits);
   here.core.want(id(3), cancels(3), start);
   here.run([](time_point) {});
-  CHECK(here.orders[kind<link::control_order>] == 10);  // once a minute
+  CHECK(here.orders[kind<link::control_order>] == 30);
 }
 
 TEST_CASE("link core: where few controls may go, each job has its turn", "[actors][link]") {
@@ -237,6 +237,42 @@ TEST_CASE("link core: where few controls may go, each job has its turn", "[actor
     }
   REQUIRE(turns.size() == 4);
   for (const auto& [name, count] : turns) CHECK(count >= 15);
+}
+
+TEST_CASE("link core: the answer to a cancel without an id is not that of the one with it",
+          "[actors][link]") {
+  auto core = quiet_link();
+  auto bar = cancels(3);
+  bar.control->id = {};
+  core.want(id(3), bar, start);
+  const auto first = orders<link::control_order>(core.tick(start)).at(0);
+  core.want(id(3), cancels(3), start + seconds{1});  // found meanwhile
+  core.complete(first.id, link::control_done{{{true, true, "a copy of the job runs"}}}, 0,
+                start + seconds{1});
+  CHECK(orders<link::control_order>(core.tick(start + seconds{5})).size() == 1);
+}
+
+TEST_CASE("link core: cancels that linger do not stand in the way of a new one",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.batch_max = 2;
+  auto core = quiet_link(limits);
+  const auto served = [&](time_point now) {
+    std::vector<int> out;
+    for (const auto& one : core.tick(now).orders) {
+      const auto& batch = std::get<link::control_order>(one.what);
+      for (const auto& item : batch.items) out.push_back(std::stoi(item.job.id.str()));
+      core.complete(one.id, link::control_done{{batch.items.size(), {true, false, ""}}}, 1, now);
+    }
+    return out;
+  };
+  for (const int n : {1, 2, 4, 5}) core.want(id(n), cancels(n), start);
+  CHECK(served(start) == std::vector{1, 2});
+  CHECK(served(start + seconds{5}) == std::vector{4, 5});
+  CHECK(served(start + seconds{10}).empty());
+  core.want(id(3), cancels(3), start + seconds{11});
+  CHECK(served(start + seconds{11}) == std::vector{3});
+  CHECK(served(start + seconds{60}) == std::vector{1, 2});
 }
 
 TEST_CASE("link core: a wish for health that has no turn in time is told why", "[actors][link]") {

@@ -32,13 +32,15 @@ TEST_CASE("slurm health: each failure stands where it is, and what comes after w
                       "specified\n");
   CHECK(health_of(site) == "||a job of a minute: allocation failure: Invalid account or "
                            "account/partition combination specified");
+  // Such a job would wait: that is no failure of the queue.
+  site.fails("trial", "allocation failure: Requested node configuration is not available\n");
+  CHECK(health_of(site) == "||");
   site.way->table.erase("trial");
   CHECK(health_of(site) == "||no answer");
 
   site.fails("directory", "mkdir: cannot create directory '/jobs': Permission denied\n");
   CHECK(health_of(site) ==
-        "||job_directory /jobs cannot be written: mkdir: cannot create directory '/jobs': "
-        "Permission denied");
+        "||job_directory /jobs: mkdir: cannot create directory '/jobs': Permission denied");
 
   site.fails("queue", "squeue: error: Access/permission denied\n");
   CHECK(health_of(site) == "||Access/permission denied");
@@ -53,10 +55,10 @@ TEST_CASE("slurm health: each failure stands where it is, and what comes after w
   site.way->table.erase("queue");
   CHECK(health_of(site) == "no answer|not tried|not tried");
 
-  CHECK(site.commands == std::map<std::string, int>{{"sbatch", 8}, {"squeue", 8}});
+  CHECK(site.commands == std::map<std::string, int>{{"sbatch", 9}, {"squeue", 9}});
   site.way->refuses = "ssh ved@login: connection refused";
   CHECK(health_of(site) == "ssh ved@login: connection refused|not tried|not tried");
   site.way->denies = true;
   CHECK(health_of(site) == "|ssh ved@login: connection refused|not tried");
-  CHECK(site.port->queries() == 16);
+  CHECK(site.port->queries() == 18);
 }
