@@ -91,17 +91,30 @@ class slurm_verdict(verdict):
 
     def wait_for_queue(self):
         begin = time.monotonic()
+        released = set()
         while True:
             left = self.slurm("squeue", "-h", "-a", "-o", "%i %j %T %r")
             if left.returncode == 0 and not left.stdout.strip():
                 return
             self.nudge()
+            self.release_what_came_back(left.stdout, released)
             if time.monotonic() - begin > queue_empty_max:
                 break
             time.sleep(0.3)
         for line in (left.stdout or left.stderr).splitlines():
             self.problems.append(f"left in Slurm's queue: {line}")
             self.counts["left"] += 1
+
+    def release_what_came_back(self, rows, released):
+        """A controller that was killed may bring back a job that has ended as it was long before:
+        held. Once the operator releases it, its claim must keep it from running again."""
+        if not self.site.disturber.counts.get("slurmctld killed"):
+            return
+        for number, _, state, reason in (row.split(maxsplit=3) for row in rows.splitlines()):
+            if state == "PENDING" and reason.startswith("JobHeld") and number not in released:
+                self.slurm("scontrol", "release", number)
+                released.add(number)
+                self.counts["released"] += 1
 
     def read_accounts(self):
         """False: records are missing or of jobs that seem to run."""
