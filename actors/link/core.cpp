@@ -227,9 +227,7 @@ outputs link::tick(time_point now) {
     out.no_health = "not asked: " + std::to_string(bounds_.queries_per_minute_max) +
                     " queries per minute leave no room for it now";
   }
-  for (const auto& made : out.orders)
-    orders_.emplace(
-        made.id, running{made, now, std::holds_alternative<submit_order>(made.what) ? 0 : 1});
+  for (const auto& made : out.orders) orders_.emplace(made.id, running{made, now});
   return out;
 }
 
@@ -339,19 +337,20 @@ void link::start_health(outputs& out, time_point now) {
 
 void link::give_up_overdue(outputs& out, time_point now) {
   // The worker's own deadline comes first; this one is for a worker that is stuck or dead.
-  const auto slack = bounds_.call_timeout / 2;
+  const microseconds patience = bounds_.call_timeout / 2;
   for (auto it = orders_.begin(); it != orders_.end();) {
     const bool health = std::holds_alternative<health_order>(it->second.what.what);
-    if (now < it->second.what.deadline + std::min(slack, health ? health_slack : slack)) {
+    const auto slack = health ? std::min(patience, health_slack) : patience;
+    if (now < it->second.what.deadline + slack) {
       ++it;
       continue;
     }
-    const running overdue = std::move(it->second);
+    const order overdue = std::move(it->second.what);
     it = orders_.erase(it);
-    finish(out, overdue.what, call_failed{"the call did not return by its deadline"}, now, true);
+    finish(out, overdue, call_failed{"the call did not return by its deadline"}, now, true);
     if (health) out.no_health = "no answer by the deadline";
-    if (std::holds_alternative<submit_order>(overdue.what.what)) {
-      given_up_.emplace(overdue.what.id, overdue.what);
+    if (std::holds_alternative<submit_order>(overdue.what)) {
+      given_up_.emplace(overdue.id, overdue);
       if (given_up_.size() > given_up_max) given_up_.erase(given_up_.begin());
     }
   }
@@ -360,16 +359,19 @@ void link::give_up_overdue(outputs& out, time_point now) {
 outputs link::complete(order_id id, completion what, std::int64_t queries, time_point now) {
   outputs out;
   queries_ += queries;
+  // What asks has paid for one query when it was ordered, a submission for none.
+  const auto charge = [&](std::int64_t paid) {
+    query_rate_.charge(static_cast<int>(queries - paid));
+  };
   auto node = orders_.extract(id);
   if (!node) {
-    // Late: what asks had paid for one query, a submission for none.
-    const auto paid = given_up_.contains(id) ? 0 : std::min<std::int64_t>(queries, 1);
-    query_rate_.charge(static_cast<int>(queries - paid));
-    if (const auto late = given_up_.extract(id)) finish(out, late.mapped(), what, now, false);
+    const auto late = given_up_.extract(id);  // a submission
+    charge(late ? 0 : std::min<std::int64_t>(queries, 1));
+    if (late) finish(out, late.mapped(), what, now, false);
     return out;
   }
   const running asked = std::move(node.mapped());
-  query_rate_.charge(static_cast<int>(queries) - asked.taken);
+  charge(std::holds_alternative<submit_order>(asked.what.what) ? 0 : 1);
   // Who asked nothing may be asked again at once.
   if (std::holds_alternative<health_order>(asked.what.what) && queries == 0) next_health_ = now;
   if (std::holds_alternative<poll_order>(asked.what.what)) {

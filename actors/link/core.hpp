@@ -254,7 +254,6 @@ class link {
   struct running {
     order what;
     time_point started;
-    int taken = 0;  ///< queries that are paid for already
   };
   /// What asks the scheduler for something, and so waits for its turn of the queries.
   enum class question : std::size_t { poll, find, control, inventory, health };
