@@ -68,29 +68,22 @@ void describe(self_pointer self, const ingress_deps& deps, const ingress_describ
           [all](const caf::error&) { all->one_less(); });
 }
 
-void ask_link(self_pointer self, const ingress_deps& deps, const ingress_ask_about& what) {
-  const auto link = deps.links->find(what.cluster);
-  if (!link) return what.done(fail(errc::unavailable, "its link is being started"));
-  self->request(link, describe_timeout, ask_about{what.job})
-      .then([done = what.done](const about_reply& reply) { done(reply.note); },
-            [done = what.done](const caf::error& cause) {
-              done(result<core::link::job_note>{tl::unexpect, no_answer("its link", cause)});
+/// Passes a question on to the cluster's link; `take` is given the reply.
+template <class Reply, class In, class Question, class Take>
+void ask_link(self_pointer self, const ingress_deps& deps, const In& in, milliseconds timeout,
+              const Question& question, Take take) {
+  const auto link = deps.links->find(in.cluster);
+  if (!link) return in.done(fail(errc::unavailable, "its link is being started"));
+  self->request(link, timeout, question)
+      .then([done = in.done, take](const Reply& reply) { done(take(reply)); },
+            [done = in.done](const caf::error& cause) {
+              done(fail(no_answer("its link", cause)));
             });
 }
 
 /// Longer than the link lets a check wait for its turn; a check that began then is of use to the
 /// next who asks.
 constexpr auto health_timeout = seconds{10};
-
-void check_health(self_pointer self, const ingress_deps& deps, const ingress_check_health& what) {
-  const auto link = deps.links->find(what.cluster);
-  if (!link) return what.done(fail(errc::unavailable, "its link is being started"));
-  self->request(link, health_timeout, check_health_atom::value)
-      .then([done = what.done](const health_reply& reply) { done(reply.outcome); },
-            [done = what.done](const caf::error& cause) {
-              done(result<adapters::health>{tl::unexpect, no_answer("its link", cause)});
-            });
-}
 
 }  // namespace
 
@@ -104,8 +97,14 @@ ingress_actor::behavior_type ingress(self_pointer self, ingress_deps deps) {
         pass_on(self, shared->registry, in.what, in.what.job.str(), in.done);
       },
       [self, shared](const ingress_describe& in) { describe(self, *shared, in); },
-      [self, shared](const ingress_ask_about& in) { ask_link(self, *shared, in); },
-      [self, shared](const ingress_check_health& in) { check_health(self, *shared, in); },
+      [self, shared](const ingress_ask_about& in) {
+        ask_link<about_reply>(self, *shared, in, describe_timeout, ask_about{in.job},
+                              [](const about_reply& reply) { return reply.note; });
+      },
+      [self, shared](const ingress_check_health& in) {
+        ask_link<health_reply>(self, *shared, in, health_timeout, check_health_atom::value,
+                               [](const health_reply& reply) { return reply.outcome; });
+      },
   };
 }
 
