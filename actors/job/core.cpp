@@ -420,13 +420,13 @@ result<events> on(const job& state, const report_control& what, const context& c
       what.control == pb::JOB_CONTROL_UNSPECIFIED || state.wanted != what.control)
     return out;
   const bool shows = fulfilled(what.control, public_state(state));
-  // A job that waits looks the same held and released: there the answer is all there is.
   if (what.refused && what.control == pb::JOB_CONTROL_RESUME && in<suspended>(state)) {
     // What looks suspended may be a job that was requeued unseen and is held in the queue.
     auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
     event.set_control(pb::JOB_CONTROL_RELEASE);
     event.set_by("ved");
   } else if (what.refused && (!shows || what.control == pb::JOB_CONTROL_RELEASE)) {
+    // A job that waits looks the same held and released: there the answer is all there is.
     auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
     event.set_control(what.control);
     event.set_reason(what.reason);

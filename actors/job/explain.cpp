@@ -16,7 +16,7 @@ struct history {
   const pb::JobLookupAbsent* absent = nullptr;
   const pb::JobReleased* released = nullptr;
   /// A hold that was asked for and not refused; gone when a later observation shows it undone.
-  const pb::JobControlRequested* hold = nullptr;
+  bool held = false;
   bool releasing = false;
   std::string hold_shows_as;  ///< the scheduler's reason first seen with it
   std::string problem;  ///< why the fold stopped
@@ -39,21 +39,21 @@ void remember(history& h, const pb::Envelope& entry) {
   if (entry.has_job_control_requested()) {
     const auto& asked = entry.job_control_requested();
     if (asked.control() == pb::JOB_CONTROL_HOLD) {
-      h.hold = &asked;
+      h.held = true;
       h.hold_shows_as.clear();
     }
     // One of no control says that the last one is in effect.
-    if (asked.control() == pb::JOB_CONTROL_UNSPECIFIED && h.releasing) h.hold = nullptr;
+    if (asked.control() == pb::JOB_CONTROL_UNSPECIFIED && h.releasing) h.held = false;
     h.releasing = asked.control() == pb::JOB_CONTROL_RELEASE;
   }
   if (entry.has_job_control_refused()) {
-    if (entry.job_control_refused().control() == pb::JOB_CONTROL_HOLD) h.hold = nullptr;
+    if (entry.job_control_refused().control() == pb::JOB_CONTROL_HOLD) h.held = false;
     h.releasing = false;
   }
-  if (h.hold != nullptr && entry.has_job_observed()) {
+  if (h.held && entry.has_job_observed()) {
     const auto& seen = entry.job_observed();
     if (h.hold_shows_as.empty()) h.hold_shows_as = seen.reason();
-    if (seen.state() != pb::JOB_STATE_QUEUED || seen.reason() != h.hold_shows_as) h.hold = nullptr;
+    if (seen.state() != pb::JOB_STATE_QUEUED || seen.reason() != h.hold_shows_as) h.held = false;
   }
 }
 
@@ -266,7 +266,7 @@ class narrator {
   }
 
   void add_next(std::vector<std::string>& out, const queued&) const {
-    const bool is_held = h_.hold != nullptr && state_.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+    const bool is_held = h_.held && state_.wanted == pb::JOB_CONTROL_UNSPECIFIED;
     add_followed(out, is_held ? "it stays so until it is released: " + vectl("release")
                               : "it starts when the scheduler decides so");
   }
