@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "adapters/slurm/watched.hpp"
+#include "messages/job_state.hpp"
 
 namespace ved::adapters::slurm {
 
@@ -71,7 +72,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
-  to.final = is_ended(row.state) && is_set(row.ended_at) && row.exit;
+  to.final = meaning && is_terminal(meaning->state) && is_set(row.ended_at) && row.exit;
   auto& status = to.status;
   const auto exit = row.exit.value_or(exit_status{});
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;

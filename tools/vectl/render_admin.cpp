@@ -1,8 +1,8 @@
 #include <algorithm>
 #include <cctype>
 
-#include "tools/vectl/moment.hpp"
 #include "messages/job_state.hpp"
+#include "tools/vectl/moment.hpp"
 #include "tools/vectl/render.hpp"
 
 namespace vectl {

@@ -2,8 +2,8 @@
 #include <iterator>
 #include <ostream>
 
-#include "tools/vectl/render.hpp"
 #include "messages/job_state.hpp"
+#include "tools/vectl/render.hpp"
 #include "tools/vectl/run.hpp"
 
 namespace vectl {
