@@ -99,6 +99,10 @@ struct tracked_job {
   job_id job;
 };
 
+/// A `quick` poll comes soon after another: as long as jobs are alive it may leave the accounts of
+/// those that have ended to the next full one, shows them as they were, and counts them as settling.
+enum class poll_kind { full, quick };
+
 /// `observations[i]` belongs to the i-th tracked job.
 struct poll_result {
   std::vector<observation> observations;
@@ -179,7 +183,8 @@ class scheduler {
   /// Looks submissions up by token in two independent sources.
   virtual std::vector<find_outcome> find(std::span<const lookup> what, deadline until) = 0;
   /// One query for all jobs. An error means: nothing is known about any of them.
-  virtual result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) = 0;
+  virtual result<poll_result> observe(std::span<const tracked_job> jobs, poll_kind kind,
+                                      deadline until) = 0;
   /// Cancels, holds, releases, suspends or resumes; idempotent.
   virtual std::vector<control_outcome> control(std::span<const control_request> requests,
                                                deadline until) = 0;

@@ -10,6 +10,8 @@ namespace ved::core::link {
 namespace {
 
 constexpr std::size_t given_up_max = 1024;
+/// Jobs that ended in polls long ago, as they still count for the pace.
+constexpr double forgotten = 0.5;
 /// Somebody waits for the answer.
 constexpr microseconds health_timeout_max = seconds{8};
 constexpr microseconds health_slack = seconds{1};
@@ -81,13 +83,17 @@ void outputs::add(outputs more) {
   if (!more.no_health.empty()) no_health = std::move(more.no_health);
 }
 
-microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
+microseconds poll_pace::next(const limits& bounds, std::size_t ended, std::size_t left,
                              microseconds since) {
-  const double expected = ended == 0 ? static_cast<double>(since.count()) * 2
-                                     : static_cast<double>(since.count()) *
-                                           static_cast<double>(left) / static_cast<double>(ended) /
-                                           2;
   const auto longest = static_cast<double>(bounds.poll_interval.count());
+  const auto passed = std::min(static_cast<double>(since.count()), longest);
+  // While none has ended, the time that passed tells nothing of how long the others take.
+  if (ended_ < forgotten) ended_ = time_ = 0;
+  ended_ = ended_ / 2 + static_cast<double>(ended);
+  time_ = time_ / 2 + passed;
+  double expected = longest;
+  if (left == 0 && ended == 0) expected = passed * 2;
+  else if (ended_ > 0) expected = time_ / ended_ * static_cast<double>(left) / 2;
   const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
   return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),
                     bounds.poll_interval);
@@ -298,8 +304,13 @@ void link::start_control(outputs& out, time_point now) {
   start(question::control, out, now).what = std::move(batch);
 }
 
+time_point link::poll_due() const {
+  const bool fills = submitting_ || !to_submit_.empty();
+  return fills || !early_poll_ ? next_poll_ : std::min(next_poll_, *early_poll_);
+}
+
 void link::start_poll(outputs& out, time_point now) {
-  if (polling_ || now < next_poll_ || followed_.empty()) return;
+  if (polling_ || now < poll_due() || followed_.empty()) return;
   // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
   const bool early = now < poll_started_ + bounds_.poll_interval;
   if (early && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
@@ -310,7 +321,10 @@ void link::start_poll(outputs& out, time_point now) {
     all.jobs.push_back({*job, f.id, f.token});
   }
   polling_ = true;
+  early_poll_.reset();
   next_poll_ = now + bounds_.poll_interval;
+  all.quick = now < full_poll_at_ + bounds_.poll_interval;
+  if (!all.quick) full_poll_at_ = now;
   poll_started_before_ = std::exchange(poll_started_, now);
   start(question::poll, out, now).what = std::move(all);
 }
@@ -491,13 +505,18 @@ void link::plan_poll(const poll_done& done, time_point now) {
   const auto left = done.answers.size() - ended;
   const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);
   const auto settling_before = std::exchange(settling_, settling);
-  if (left == 0) return;  // what came meanwhile has its time
+  if (left == 0) {
+    pace_ = {};
+    return;  // what came meanwhile has its time
+  }
   const auto newly = settling - std::min(settling, settling_before);
-  const auto pause = next_poll_after(bounds_, ended + newly, left - settling,
-                                     poll_started_ - poll_started_before_);
+  const auto pause = pace_.next(bounds_, ended + newly, left - settling,
+                                poll_started_ - poll_started_before_);
   // A slow answer is not followed by the next question at once.
-  const auto soonest = std::max(poll_started_ + pause, now + (now - poll_started_) / 4);
-  next_poll_ = std::min(next_poll_, soonest);
+  early_poll_ = std::max(poll_started_ + pause, now + (now - poll_started_) / 4);
+  // What a quick poll left out is not left out for longer than the interval.
+  if (settling > 0)
+    next_poll_ = std::min(next_poll_, std::max(now, full_poll_at_ + bounds_.poll_interval));
 }
 
 void link::on_control(outputs& out, const control_order& asked, const completion& answer,

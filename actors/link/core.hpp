@@ -31,7 +31,7 @@ namespace ved::core::link {
 
 struct limits {
   microseconds poll_interval = seconds{15};
-  /// The next poll may come this soon while jobs end: see `next_poll_after`.
+  /// The next poll may come this soon while jobs end: see `poll_pace`.
   microseconds poll_interval_min = seconds{15};
   microseconds lookup_interval = seconds{5};
   microseconds control_interval = seconds{5};
@@ -99,6 +99,7 @@ struct tracked {
 };
 struct poll_order {
   std::vector<tracked> jobs;
+  bool quick = false;  ///< sooner than the interval: accounts may wait while jobs are alive
 };
 struct control_order {
   struct item {
@@ -147,13 +148,20 @@ using completion =
     std::variant<submit_done, find_done, poll_done, control_done, inventory_done, health_done,
                  call_failed>;
 
-/// Until the next poll, when the last one found `ended` jobs over or newly settling and `left`
-/// alive `since` the one before: half of what those that are left will take at this pace, so
-/// that the end of a burst of short jobs is seen soon; twice as long as the last time when none
-/// ended. Never more than the interval, nor less than its minimum. A poll costs the scheduler the
-/// same for one job as for all, so a long queue is not asked more often.
-microseconds next_poll_after(const limits& bounds, std::size_t ended, std::size_t left,
-                             microseconds since);
+/// How soon the next poll comes. Never later than the interval, nor sooner than its minimum; a poll
+/// costs the scheduler the same for one job as for all, so a long queue is not asked more often.
+class poll_pace {
+ public:
+  /// The last poll found `ended` jobs over or newly settling and `left` alive `since` the one
+  /// before. Half of what those that are left will take at this pace, so that the end of a burst of
+  /// short jobs is seen soon; each poll counts half as much as the one after it. Where only
+  /// accounts are waited for, twice as long as the last time when none came.
+  microseconds next(const limits& bounds, std::size_t ended, std::size_t left, microseconds since);
+
+ private:
+  double ended_ = 0;
+  double time_ = 0;  ///< us that they took
+};
 
 enum class breaker { closed, open, half_open };
 
@@ -219,7 +227,7 @@ class link {
   /// When `tick` may start the next poll; none while one runs or nothing is followed.
   std::optional<time_point> next_poll_at() const {
     if (polling_ || followed_.empty()) return std::nullopt;
-    return next_poll_;
+    return poll_due();
   }
   time_point last_poll_at() const { return last_poll_at_; }
   microseconds last_poll_took() const { return last_poll_took_; }
@@ -264,6 +272,7 @@ class link {
   order& start(question what, outputs& out, time_point now);
   std::array<question, questions> turns() const;
   bool control_waits(time_point now) const;
+  time_point poll_due() const;
   void start_submit(outputs& out, time_point now);
   void start_find(outputs& out, time_point now);
   void start_control(outputs& out, time_point now);
@@ -305,8 +314,11 @@ class link {
   bool checking_health_ = false;
   std::array<time_point, questions> asked_at_{};
   time_point next_poll_;
+  std::optional<time_point> early_poll_;  ///< sooner than that, unless the queue still fills
   time_point poll_started_;
   time_point poll_started_before_;
+  time_point full_poll_at_;
+  poll_pace pace_;
   std::size_t settling_ = 0;  ///< in the last poll
   time_point next_find_;
   time_point next_control_;

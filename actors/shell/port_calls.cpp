@@ -127,7 +127,8 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
   std::vector<adapters::tracked_job> jobs;
   jobs.reserve(order.jobs.size());
   for (const auto& one : order.jobs) jobs.push_back(translate(one));
-  const auto seen = port.observe(jobs, until);
+  using kind = adapters::poll_kind;
+  const auto seen = port.observe(jobs, order.quick ? kind::quick : kind::full, until);
   if (!seen) return link::call_failed{seen.error().message};
   if (seen->observations.size() != jobs.size())
     return link::call_failed{"the adapter answered for another number of jobs"};
@@ -203,7 +204,9 @@ call_summary summarise(const link::order& what, const order_result& done) {
   call_summary out;
   std::visit(overloaded{[&](const link::submit_order& o) { out = {"submit", o.items.size(), {}}; },
                         [&](const link::find_order& o) { out = {"find", o.items.size(), {}}; },
-                        [&](const link::poll_order& o) { out = {"poll", o.jobs.size(), {}}; },
+                        [&](const link::poll_order& o) {
+                          out = {o.quick ? "quick poll" : "poll", o.jobs.size(), {}};
+                        },
                         [&](const link::control_order& o) {
                           out = {"control", o.items.size(), {}};
                         },

@@ -175,10 +175,11 @@ void faulty_scheduler::distort(job_status& status) {
   } while (status.state == true_state);
 }
 
-result<poll_result> faulty_scheduler::observe(std::span<const tracked_job> jobs, deadline until) {
+result<poll_result> faulty_scheduler::observe(std::span<const tracked_job> jobs, poll_kind kind,
+                                              deadline until) {
   deliver_due();
   if (query_fails()) return fail(errc::unavailable, "query failed (injected)");
-  auto polled = inner_->observe(jobs, until);
+  auto polled = inner_->observe(jobs, kind, until);
   if (!polled) return polled;
   bool empty = false;
   {

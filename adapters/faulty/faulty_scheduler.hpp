@@ -94,7 +94,8 @@ class faulty_scheduler final : public scheduler {
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, deadline until) override;
   std::vector<find_outcome> find(std::span<const lookup> what, deadline until) override;
-  result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) override;
+  result<poll_result> observe(std::span<const tracked_job> jobs, poll_kind kind,
+                              deadline until) override;
   std::vector<control_outcome> control(std::span<const control_request> requests,
                                        deadline until) override;
   result<inventory> take_inventory(deadline until) override;

@@ -256,7 +256,7 @@ class local_scheduler final : public scheduler {
   std::vector<find_outcome> find(std::span<const lookup> what, deadline) override {
     return cluster_->find(what);
   }
-  result<poll_result> observe(std::span<const tracked_job> jobs, deadline) override {
+  result<poll_result> observe(std::span<const tracked_job> jobs, poll_kind, deadline) override {
     return cluster_->observe(jobs);
   }
   std::vector<control_outcome> control(std::span<const control_request> requests,

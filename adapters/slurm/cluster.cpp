@@ -28,8 +28,9 @@ class slurm_scheduler : public scheduler {
   std::vector<find_outcome> find(std::span<const lookup> what, deadline until) override {
     return cluster_->find(what, {until, queries_});
   }
-  result<poll_result> observe(std::span<const tracked_job> jobs, deadline until) override {
-    return cluster_->observe(jobs, {until, queries_});
+  result<poll_result> observe(std::span<const tracked_job> jobs, poll_kind kind,
+                              deadline until) override {
+    return cluster_->observe(jobs, kind, {until, queries_});
   }
   std::vector<control_outcome> control(std::span<const control_request> requests,
                                        deadline until) override {

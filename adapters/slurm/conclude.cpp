@@ -11,6 +11,12 @@ namespace {
 /// A state that a requeue may still undo counts when it was seen for so long.
 constexpr seconds return_grace{5};
 
+job_status as_submitted() {
+  job_status out;
+  out.state = pb::JOB_STATE_QUEUED;
+  return out;
+}
+
 }  // namespace
 
 std::string ending_reason(const std::string& state, const std::string& reason,
@@ -32,6 +38,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     // A newer Slurm's word: nothing is known, so nothing changes.
     if (kept.last) return *kept.last;
     return missing{false, "squeue shows a state that is not known here: " + job.word};
+  }
+  if (job.put_off) {
+    job.settling = true;
+    return kept.last.value_or(as_submitted());
   }
   const bool told = (job.accounted && job.accounted->final) || job.left.ended;
   if (job.unseen && !told) {
@@ -95,10 +105,13 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
 
 /// It ended in squeue, but the whole story is not there yet.
 observation slurm_cluster::still_ending(watched& job) const {
-  if (job.kept->last && job.kept->last->state == pb::JOB_STATE_RUNNING) return *job.kept->last;
+  const auto& kept = *job.kept;
+  const bool shown_running = kept.last && kept.last->state == pb::JOB_STATE_RUNNING;
+  if (shown_running || !kept.ended || !is_set(kept.ended->started_at))
+    return kept.last.value_or(as_submitted());
   job_status status;
   status.state = pb::JOB_STATE_RUNNING;
-  if (job.kept->ended) status.started_at = job.kept->ended->started_at;
+  status.started_at = kept.ended->started_at;
   return status;
 }
 
@@ -107,7 +120,8 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const bool accounting = asks_accounting();
   if (kept.ended) {
     // Accounting is the better witness of use: it is waited for, but not for ever.
-    job.settling = accounting && now < kept.ended_seen + options_.accounting_grace;
+    if (!is_set(kept.accounts_asked)) kept.accounts_asked = now;
+    job.settling = accounting && now < kept.accounts_asked + options_.accounting_grace;
     if (job.settling || (job.may_return && now < kept.ended_seen + return_grace))
       return still_ending(job);
     auto end = *kept.ended;

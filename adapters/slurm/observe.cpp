@@ -80,6 +80,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.state = meaning->state;
   if (!is_terminal(meaning->state)) {
     job.kept->ended_seen = {};
+    job.kept->accounts_asked = {};
     job.kept->runaway_seen = {};
     job.kept->ended.reset();
     // While it waits, StartTime is only a plan.
@@ -101,14 +102,16 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.exit_code = exit.code;
   status.exit_signal = exit.signal;
   status.reason = ending_reason(row.state, row.reason, exit, status.state);
-  status.started_at = row.started_at;
+  // One that never had nodes did not start, whatever StartTime says.
+  if (!row.node_list.empty()) status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   status.usage = usage_of(row);
   job.held = held_of(row);
   job.kept->ended = status;
 }
 
-result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, call at) {
+result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, poll_kind kind,
+                                           call at) {
   // A poll that was given up may still run: two at once would confuse what we remember.
   const std::unique_lock alone(observing_, at.until);
   if (!alone) return fail(errc::unavailable, "squeue: the poll before this one still runs");
@@ -179,13 +182,27 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, ca
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
   }
-  if (!unclear.empty()) ask_second_source(unclear, at);
+  if (kind == poll_kind::quick && may_wait(all, unclear))
+    for (auto* job : unclear) job->put_off = true;
+  else if (!unclear.empty())
+    ask_second_source(unclear, at);
   out.observations.reserve(all.size());
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
     out.settling += job.settling;
   }
   return out;
+}
+
+/// Whether accounting, which costs a site more than the queue does, is left to a later poll: not
+/// for jobs that squeue does not show, and not when all have ended, be they cleaned up or not.
+bool slurm_cluster::may_wait(const std::vector<watched>& all,
+                             const std::vector<watched*>& unclear) const {
+  return asks_accounting() &&
+         std::all_of(unclear.begin(), unclear.end(),
+                     [](const auto* one) { return one->ended || one->completing; }) &&
+         std::any_of(all.begin(), all.end(),
+                     [](const auto& one) { return one.status && !one.completing; });
 }
 
 /// Asks accounting, and where that does not tell, the jobs' own directories.

@@ -24,6 +24,7 @@ struct slurm_cluster::watched {
   memory* kept = nullptr;
   std::optional<account> accounted;
   bool accounts_answer = false;
+  bool put_off = false;         ///< it has ended, and this poll does not ask accounting for it
   bool traces_asked = false;
   bool traces_answer = false;
   traces left;

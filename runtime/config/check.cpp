@@ -47,7 +47,7 @@ void settle_cluster(cluster_config& c, const std::string& path, const loading& s
     c.poll_interval = general ? state.draft.value.hpc.job_service.job_poll_interval : keys.poll;
   }
   if (!state.given(path + ".link.poll_interval_min"))
-    c.poll_interval_min = std::max(c.poll_interval / 4, poll_interval_min_least);
+    c.poll_interval_min = std::max(c.poll_interval / 10, poll_interval_min_least);
   if (!state.given(path + ".link.connection_timeout")) c.connection_timeout = keys.timeout;
   if (!state.given(path + ".retry.max_retries") && !state.given("hpc.retry.max_retries") &&
       state.given(own + "max_retries")) {

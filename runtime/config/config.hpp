@@ -260,8 +260,8 @@ struct cluster_config {
   /// job_poll_interval (session_poll_interval), hpc.job_service.job_poll_interval (not for local);
   /// else the scheduler section's default.
   milliseconds poll_interval{10'000};
-  /// Effective: link.poll_interval_min, else a quarter of the interval.
-  milliseconds poll_interval_min{2'500};
+  /// Effective: link.poll_interval_min, else a tenth of the interval.
+  milliseconds poll_interval_min{1'000};
   /// Effective: link.connection_timeout, else the scheduler section's.
   milliseconds connection_timeout{30'000};
   int io_workers = 4;

@@ -16,7 +16,7 @@ void describe_link(section& into, cluster_config& c) {
       .range(100, day)
       .from_another();
   s.add("poll_interval_min", &c.poll_interval_min,
-        "How soon the next poll may come while jobs end and few are left. Not given: a quarter of "
+        "How soon the next poll may come while jobs end and few are left. Not given: a tenth of "
         "the interval.")
       .range(poll_interval_min_least.count(), day)
       .from_another();

@@ -72,7 +72,7 @@ tracked_job conversation::start(const submission& job) {
 }
 
 observation conversation::look(const tracked_job& job) {
-  auto polled = port_->observe(std::span(&job, 1), until());
+  auto polled = port_->observe(std::span(&job, 1), poll_kind::full, until());
   if (!polled) FAIL("observe: " << polled.error().message);
   REQUIRE(polled->observations.size() == 1);
   return polled->observations.front();

@@ -121,7 +121,7 @@ class scripted_cluster {
     }
 
     result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
-                                          deadline) override {
+                                          adapters::poll_kind, deadline) override {
       ++asked_;
       auto& c = *cluster_;
       std::unique_lock lock(c.mutex_);

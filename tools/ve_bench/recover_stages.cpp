@@ -68,7 +68,7 @@ class full_cluster final : public adapters::scheduler {
     return std::vector<adapters::find_outcome>(what.size(), adapters::not_known{"not today"});
   }
   result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
-                                        deadline) override {
+                                        adapters::poll_kind, deadline) override {
     adapters::job_status queued;
     queued.state = pb::JOB_STATE_QUEUED;
     return adapters::poll_result{std::vector<adapters::observation>(jobs.size(), queued)};

@@ -46,12 +46,23 @@ class cluster_port final : public adapters::scheduler {
   }
 
   result<adapters::poll_result> observe(std::span<const adapters::tracked_job> jobs,
-                                        deadline) override {
+                                        adapters::poll_kind kind, deadline) override {
     ++queries_;
     if (truth_.down()) return fail(errc::unavailable, "connection refused");
+    const bool leaves_accounts =
+        kind == adapters::poll_kind::quick &&
+        std::any_of(jobs.begin(), jobs.end(), [&](const adapters::tracked_job& job) {
+          const copy* one = known(job.id);
+          return one != nullptr && cluster::is_live(*one);
+        });
     adapters::poll_result out;
     for (const auto& job : jobs) {
       const copy* one = known(job.id);
+      if (leaves_accounts && one != nullptr && !cluster::is_live(*one)) {
+        out.observations.emplace_back(as_before(*one));
+        ++out.settling;
+        continue;
+      }
       if (one == nullptr)
         out.observations.emplace_back(adapters::missing{true, "not in queue nor accounting",
                                                         !truth_.claims_.contains(job.job)});
@@ -93,6 +104,13 @@ class cluster_port final : public adapters::scheduler {
   const copy* known(const scheduler_job_id& id) const {
     const auto it = truth_.copies().find(std::strtoull(id.str().c_str(), nullptr, 10));
     return it == truth_.copies().end() || it->second.lost ? nullptr : &it->second;
+  }
+
+  static adapters::job_status as_before(const copy& one) {
+    adapters::job_status out;
+    out.state = is_set(one.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
+    out.started_at = one.started_at;
+    return out;
   }
 
   static adapters::job_status status_of(const copy& one) {

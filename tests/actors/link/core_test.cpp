@@ -178,15 +178,24 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   auto limits = test_limits();
   limits.poll_interval_min = seconds{1};
   const auto wait = [&](std::size_t ended, std::size_t left, microseconds since) {
-    return link::next_poll_after(limits, ended, left, since);
+    return link::poll_pace{}.next(limits, ended, left, since);
   };
   CHECK(wait(10, 8, seconds{10}) == seconds{4});
   CHECK(wait(10, 1, seconds{10}) == seconds{1});
   CHECK(wait(10, 400, seconds{10}) == seconds{10});
   CHECK(wait(10, 0, seconds{10}) == seconds{1});
-  CHECK(wait(0, 4, seconds{2}) == seconds{4});
-  CHECK(wait(0, 4, seconds{10}) == seconds{10});
-  CHECK(wait(1, 1, microseconds::max()) == seconds{10});
+  CHECK(wait(0, 4, seconds{2}) == seconds{10});
+  CHECK(wait(0, 0, seconds{2}) == seconds{4});
+  CHECK(wait(1, 1, microseconds::max()) == seconds{5});
+
+  // One poll without an end does not forget how fast they ended before it; several do.
+  link::poll_pace pace;
+  CHECK(pace.next(limits, 16, 16, seconds{4}) == seconds{2});
+  CHECK(pace.next(limits, 0, 16, seconds{2}) == seconds{4});
+  CHECK(pace.next(limits, 0, 16, seconds{4}) == seconds{10});
+  CHECK(pace.next(limits, 8, 8, seconds{10}) == milliseconds{5'200});
+  for (int i = 0; i < 10; ++i) pace.next(limits, 0, 8, seconds{10});
+  CHECK(pace.next(limits, 8, 8, seconds{4}) == seconds{2});
 
   auto made = quiet_link(limits);
   for (int n = 0; n < 4; ++n) made.want(id(n), follows(n), start);
@@ -217,6 +226,58 @@ TEST_CASE("link core: a queue that runs empty is polled sooner", "[actors][link]
   REQUIRE_FALSE(poll(start + milliseconds{46'900}, 0, 4));
   REQUIRE(poll(start + seconds{47}, 4));  // all are over: nothing hurries
   REQUIRE_FALSE(poll(start + milliseconds{56'900}, 0));
+}
+
+TEST_CASE("link core: what a quick poll leaves out is asked for when the interval is over",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.poll_interval_min = seconds{1};
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 40; ++n) made.want(id(n), follows(n), start);
+  const auto poll = [&](time_point now, int ended, int settling, bool quick) {
+    const auto order = orders<link::poll_order>(made.tick(now)).at(0);
+    CHECK(std::get<link::poll_order>(order.what).quick == quick);
+    link::poll_done seen{{}, settling};
+    for (int n = 0; n < 40; ++n) {
+      auto status = running(n);
+      if (n < ended) status.state = pb::JOB_STATE_COMPLETED;
+      seen.answers.emplace_back(status);
+    }
+    made.complete(order.id, seen, 2, now);
+  };
+  poll(start, 0, 0, false);
+  poll(start + seconds{10}, 20, 0, false);
+  CHECK(made.next_poll_at() == start + seconds{15});
+  // One more has ended: at this pace the others will take long, but it does not wait for them.
+  poll(start + seconds{15}, 0, 1, true);
+  CHECK(made.next_poll_at() == start + seconds{20});
+  poll(start + seconds{20}, 1, 0, false);
+}
+
+TEST_CASE("link core: a queue that still fills is polled at the usual pace", "[actors][link]") {
+  auto limits = test_limits();
+  limits.poll_interval_min = seconds{1};
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
+  const auto poll = [&](time_point now) {
+    const auto found = orders<link::poll_order>(made.tick(now));
+    if (found.empty()) return false;
+    auto over = running(0);
+    over.state = pb::JOB_STATE_COMPLETED;
+    made.complete(found[0].id, link::poll_done{{over, running(1)}, 0}, 1, now);
+    return true;
+  };
+  REQUIRE(poll(start));
+  made.want(id(5), submits(5), start + seconds{9});
+  const auto submission = orders<link::submit_order>(made.tick(start + seconds{9})).at(0);
+  REQUIRE(poll(start + seconds{10}));
+  CHECK(made.next_poll_at() == start + seconds{20});
+  REQUIRE_FALSE(poll(start + seconds{16}));
+  made.complete(submission.id,
+                link::submit_done{{{token(5), job::submission_result::accepted, at(5), {}}}, {}}, 0,
+                start + seconds{17});
+  CHECK(made.next_poll_at() == start + seconds{15});
+  REQUIRE(poll(start + seconds{17}));
 }
 
 TEST_CASE("link core: it tells when the next poll is due", "[actors][link]") {

@@ -36,7 +36,7 @@ class plain_scheduler final : public scheduler {
     }
     return outcomes;
   }
-  result<poll_result> observe(std::span<const tracked_job> jobs, deadline) override {
+  result<poll_result> observe(std::span<const tracked_job> jobs, poll_kind, deadline) override {
     poll_result polled;
     job_status running;
     running.state = pb::JOB_STATE_RUNNING;
@@ -84,7 +84,7 @@ struct bench {
   }
   result<poll_result> observe(int number) {
     const tracked_job one{scheduler_job_id("1"), job(number).token, job(number).job};
-    return port.observe(std::span(&one, 1), until);
+    return port.observe(std::span(&one, 1), poll_kind::full, until);
   }
 
   time_point now = from_us(1'000'000);

@@ -366,7 +366,7 @@ TEST_CASE("slurm find: where jobs are renamed accounting is asked without names"
   renamed.comment = "ved:" + tokens[0];
   site.reply("squeue", renamed.text());
   const tracked_job job{scheduler_job_id{"41"}, submission_token{tokens[0]}, job_id{"j-0"}};
-  REQUIRE(site.port->observe({&job, 1}, scripted_site::until()));
+  REQUIRE(site.port->observe({&job, 1}, poll_kind::full, scripted_site::until()));
   site.reply("squeue", "");
   account_line end;
   end.name = "site-17";
@@ -486,7 +486,8 @@ TEST_CASE("slurm: a command that hangs is told with what it had said", "[adapter
                 "exec sleep 60\n");
   const auto port = port_of(local_options(root.path(), root.path()));
   const tracked_job job{scheduler_job_id{"41"}, submission_token{tokens[0]}, job_id{"j-0"}};
-  const auto seen = port->observe({&job, 1}, std::chrono::steady_clock::now() + seconds{4});
+  const auto seen = port->observe({&job, 1}, poll_kind::full,
+                                  std::chrono::steady_clock::now() + seconds{4});
   REQUIRE_FALSE(seen);
   CHECK(seen.error().message == "squeue: this machine: no answer within 1 s; squeue said: cannot "
                                 "stat file /nowhere, retrying in 1sec");

@@ -98,7 +98,7 @@ TEST_CASE("slurm poll: accounting is asked for an allocation only where squeue d
     gone.id = "42";
     site.reply("sacct0", told.text() + gone.text());
     const std::vector<tracked_job> both{job("41"), job("42")};
-    const auto seen = site.port->observe(both, scripted_site::until());
+    const auto seen = site.port->observe(both, poll_kind::full, scripted_site::until());
     REQUIRE(seen);
     CHECK(asked());
     CHECK(std::get<job_status>(seen->observations[0]).usage->gpus() == 1);
@@ -342,7 +342,7 @@ TEST_CASE("slurm poll: a damaged line does not hide the good ones", "[adapters][
   other.name = "vebbbbbbbbbbbb";
   const std::vector<tracked_job> both{job(), job("42", "vebbbbbbbbbbbb")};
   const auto poll = [&] {
-    const auto seen = site.port->observe(both, scripted_site::until());
+    const auto seen = site.port->observe(both, poll_kind::full, scripted_site::until());
     REQUIRE(seen);
     REQUIRE(seen->observations.size() == 2);
     return seen->observations;

@@ -45,7 +45,8 @@ class made_up_slurm {
     std::vector<tracked_job> all;
     for (const auto& token : tokens)
       all.push_back({scheduler_job_id{"23"}, submission_token{token}, job_id{"j-" + token}});
-    auto seen = port_->observe(all, std::chrono::steady_clock::now() + seconds{60});
+    auto seen = port_->observe(all, poll_kind::full,
+                               std::chrono::steady_clock::now() + seconds{60});
     REQUIRE(seen);
     return seen->observations;
   }

@@ -17,7 +17,8 @@ inline adapters::tracked_job job(const std::string& id = "41", const std::string
 
 inline adapters::observation observe(scripted_site& site,
                                      const adapters::tracked_job& what = job()) {
-  const auto seen = site.port->observe({&what, 1}, scripted_site::until());
+  const auto seen =
+      site.port->observe({&what, 1}, adapters::poll_kind::full, scripted_site::until());
   REQUIRE(seen);
   REQUIRE(seen->observations.size() == 1);
   return seen->observations[0];
@@ -38,7 +39,8 @@ inline adapters::missing absence(scripted_site& site, const adapters::tracked_jo
 /// Nothing is known of any job.
 inline std::string failed_poll(scripted_site& site) {
   const auto what = job();
-  const auto seen = site.port->observe({&what, 1}, scripted_site::until());
+  const auto seen =
+      site.port->observe({&what, 1}, adapters::poll_kind::full, scripted_site::until());
   REQUIRE_FALSE(seen);
   CHECK(seen.error().code == errc::unavailable);
   return seen.error().message;

@@ -109,7 +109,7 @@ TEST_CASE("slurm poll: without accounting another job under our number shows tha
   const std::vector<tracked_job> jobs{
       {scheduler_job_id{"41"}, submission_token{"veone"}, job_id{"one"}}};
   const auto look = [&] {
-    const auto seen = site.port->observe(jobs, scripted_site::until());
+    const auto seen = site.port->observe(jobs, poll_kind::full, scripted_site::until());
     REQUIRE(seen);
     return std::get<missing>(seen->observations.at(0));
   };

@@ -1,0 +1,137 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <vector>
+
+#include "tests/adapters/slurm/poll.hpp"
+
+/// A quick poll leaves accounting alone while there are jobs to wait for.
+namespace ved::tests {
+namespace {
+
+using namespace adapters;
+using namespace poll;
+
+const std::string other_token = "vebbbbbbbbbbbb";
+
+/// Job 41 is what the tests speak of, job 42 runs until told otherwise.
+class two_jobs {
+ public:
+  scripted_site site;
+
+  void show(const queue_line& first, const std::string& other_state = "RUNNING") {
+    auto other = row(other_state);
+    if (other_state == "COMPLETED") other = ended_row(other_state);
+    other.id = "42";
+    other.name = other_token;
+    site.reply("squeue", first.text() + other.text());
+  }
+  poll_result poll(poll_kind kind) {
+    asked_before_ = asked();
+    auto seen = site.port->observe(jobs_, kind, scripted_site::until());
+    REQUIRE(seen);
+    REQUIRE(seen->observations.size() == 2);
+    return *seen;
+  }
+  bool asked_accounting() const { return asked() > asked_before_; }
+
+ private:
+  std::ptrdiff_t asked() const {
+    const auto& all = site.way->asked;
+    return std::count(all.begin(), all.end(), "sacct0");
+  }
+
+  const std::vector<tracked_job> jobs_{job(), job("42", other_token)};
+  std::ptrdiff_t asked_before_ = 0;
+};
+
+const job_status& first_of(const poll_result& seen) {
+  return std::get<job_status>(seen.observations.at(0));
+}
+
+}  // namespace
+
+TEST_CASE("slurm quick poll: it leaves an ended job as it was, the full one asks for its accounts",
+          "[adapters][slurm]") {
+  two_jobs here;
+  here.show(row("PENDING", "Priority"));
+  CHECK(first_of(here.poll(poll_kind::full)).state == pb::JOB_STATE_QUEUED);
+  here.site.reply("sacct0", account("COMPLETED").text());
+  SECTION("ended") { here.show(ended_row("COMPLETED")); }
+  SECTION("being cleaned up") { here.show(row("COMPLETING")); }
+  const auto quick = here.poll(poll_kind::quick);
+  CHECK_FALSE(here.asked_accounting());
+  CHECK(quick.settling == 1);
+  CHECK(first_of(quick).state == pb::JOB_STATE_QUEUED);
+  CHECK(first_of(quick).reason == first_of(here.poll(poll_kind::quick)).reason);
+  const auto full = here.poll(poll_kind::full);
+  CHECK(here.asked_accounting());
+  CHECK(full.settling == 0);
+  CHECK(first_of(full).state == pb::JOB_STATE_COMPLETED);
+}
+
+TEST_CASE("slurm quick poll: a job that it sees first when it has ended waits in the queue",
+          "[adapters][slurm]") {
+  two_jobs here;
+  here.show(ended_row("COMPLETED"));
+  CHECK(first_of(here.poll(poll_kind::quick)).state == pb::JOB_STATE_QUEUED);
+}
+
+TEST_CASE("slurm quick poll: it asks accounting when nothing is left to wait for",
+          "[adapters][slurm]") {
+  two_jobs here;
+  here.show(ended_row("COMPLETED"), "COMPLETED");
+  here.site.reply("sacct0", account("COMPLETED").text());
+  CHECK(first_of(here.poll(poll_kind::quick)).state == pb::JOB_STATE_COMPLETED);
+  CHECK(here.asked_accounting());
+}
+
+TEST_CASE("slurm quick poll: it asks accounting for a job that squeue does not show",
+          "[adapters][slurm]") {
+  two_jobs here;
+  auto other = row("RUNNING");
+  other.id = "42";
+  other.name = other_token;
+  here.site.reply("squeue", other.text());
+  here.poll(poll_kind::quick);
+  CHECK(here.asked_accounting());
+}
+
+TEST_CASE("slurm quick poll: accounting has its time from when it was first asked",
+          "[adapters][slurm]") {
+  two_jobs here;
+  here.show(ended_row("COMPLETED"));
+  here.poll(poll_kind::quick);
+  here.site.now += seconds{60};
+  CHECK(here.poll(poll_kind::quick).settling == 1);
+  CHECK(here.poll(poll_kind::full).settling == 1);
+  here.site.now += milliseconds{14'999};
+  CHECK(here.poll(poll_kind::full).settling == 1);
+  here.site.now += milliseconds{1};
+  const auto seen = here.poll(poll_kind::full);
+  CHECK(seen.settling == 0);
+  CHECK(first_of(seen).state == pb::JOB_STATE_COMPLETED);
+}
+
+TEST_CASE("slurm quick poll: without accounting it tells an end at once", "[adapters][slurm]") {
+  two_jobs here;
+  here.show(row("RUNNING"));
+  here.site.disable_accounting();
+  here.show(ended_row("COMPLETED"));
+  here.poll(poll_kind::full);
+  CHECK(first_of(here.poll(poll_kind::quick)).state == pb::JOB_STATE_COMPLETED);
+}
+
+TEST_CASE("slurm poll: a job that was cancelled before it had nodes never runs",
+          "[adapters][slurm]") {
+  two_jobs here;
+  here.show(row("PENDING", "Priority"));
+  here.poll(poll_kind::full);
+  auto cancelled = ended_row("CANCELLED");
+  cancelled.nodes = "";
+  here.show(cancelled);
+  const auto waits = here.poll(poll_kind::full);
+  CHECK(waits.settling == 1);
+  CHECK(first_of(waits).state == pb::JOB_STATE_QUEUED);
+}
+
+}  // namespace ved::tests
