@@ -99,8 +99,8 @@ struct tracked_job {
   job_id job;
 };
 
-/// A `quick` poll comes soon after another: as long as jobs are alive it may leave the accounts of
-/// those that have ended to the next full one, shows them as they were, and counts them as settling.
+/// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of
+/// those that have ended to the next full one, show them as they were, and count them as settling.
 enum class poll_kind { full, quick };
 
 /// `observations[i]` belongs to the i-th tracked job.
