@@ -91,9 +91,9 @@ microseconds poll_pace::next(const limits& bounds, std::size_t ended, std::size_
   if (ended_ < forgotten) ended_ = time_ = 0;
   ended_ = ended_ / 2 + static_cast<double>(ended);
   time_ = time_ / 2 + passed;
-  double expected = longest;
-  if (left == 0 && ended == 0) expected = passed * 2;
-  else if (ended_ > 0) expected = time_ / ended_ * static_cast<double>(left) / 2;
+  double expected = left == 0 ? 0 : longest;
+  if (ended_ > 0) expected = time_ / ended_ * static_cast<double>(left) / 2;
+  if (ended == 0) expected = std::max(expected, passed * 1.5);
   const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
   return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),
                     bounds.poll_interval);
@@ -311,10 +311,11 @@ time_point link::poll_due() const {
 
 void link::start_poll(outputs& out, time_point now) {
   if (polling_ || now < poll_due() || followed_.empty()) return;
-  // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
-  const bool early = now < poll_started_ + bounds_.poll_interval;
-  if (early && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
   poll_order all;
+  all.quick = now < full_poll_at_ + bounds_.poll_interval;
+  // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
+  if (all.quick && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
+  if (!all.quick) full_poll_at_ = now;
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
     const auto& f = *jobs_.at(*job).wanted.follow;
@@ -322,9 +323,7 @@ void link::start_poll(outputs& out, time_point now) {
   }
   polling_ = true;
   early_poll_.reset();
-  next_poll_ = now + bounds_.poll_interval;
-  all.quick = now < full_poll_at_ + bounds_.poll_interval;
-  if (!all.quick) full_poll_at_ = now;
+  next_poll_ = full_poll_at_ + bounds_.poll_interval;  // quick ones do not put off a full one
   poll_started_before_ = std::exchange(poll_started_, now);
   start(question::poll, out, now).what = std::move(all);
 }
@@ -473,9 +472,12 @@ void link::on_find(outputs& out, const find_order& asked, const completion& answ
 
 void link::on_poll(outputs& out, const poll_order& asked, const completion& answer,
                    time_point now) {
+  // A slow answer is not followed by the next question at once.
+  const auto soonest = now + (now - poll_started_) / 4;
+  next_poll_ = std::max(next_poll_, soonest);
   const auto* done = std::get_if<poll_done>(&answer);
   if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
-  plan_poll(*done, now);
+  plan_poll(*done, soonest);
   for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
     const auto& asked_job = asked.jobs[i];
     const auto it = jobs_.find(asked_job.job);
@@ -496,7 +498,7 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
   }
 }
 
-void link::plan_poll(const poll_done& done, time_point now) {
+void link::plan_poll(const poll_done& done, time_point soonest) {
   std::size_t ended = 0;
   for (const auto& answer : done.answers) {
     const auto* seen = std::get_if<job::report_status>(&answer);
@@ -505,18 +507,11 @@ void link::plan_poll(const poll_done& done, time_point now) {
   const auto left = done.answers.size() - ended;
   const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);
   const auto settling_before = std::exchange(settling_, settling);
-  if (left == 0) {
-    pace_ = {};
-    return;  // what came meanwhile has its time
-  }
-  const auto newly = settling - std::min(settling, settling_before);
-  const auto pause = pace_.next(bounds_, ended + newly, left - settling,
+  if (left == 0) return;  // what came meanwhile has its time
+  const auto over = ended + settling;
+  const auto pause = pace_.next(bounds_, over - std::min(over, settling_before), left - settling,
                                 poll_started_ - poll_started_before_);
-  // A slow answer is not followed by the next question at once.
-  early_poll_ = std::max(poll_started_ + pause, now + (now - poll_started_) / 4);
-  // What a quick poll left out is not left out for longer than the interval.
-  if (settling > 0)
-    next_poll_ = std::min(next_poll_, std::max(now, full_poll_at_ + bounds_.poll_interval));
+  early_poll_ = std::max(poll_started_ + pause, soonest);
 }
 
 void link::on_control(outputs& out, const control_order& asked, const completion& answer,
@@ -543,6 +538,7 @@ void link::on_control(outputs& out, const control_order& asked, const completion
   }
   // What was ordered shows in the next poll: do not let the operator wait a whole interval.
   next_poll_ = std::min(next_poll_, next_control_);
+  full_poll_at_ = {};
 }
 
 void link::count_success(outputs& out, time_point now) {

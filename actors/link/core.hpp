@@ -154,8 +154,8 @@ class poll_pace {
  public:
   /// The last poll found `ended` jobs over or newly settling and `left` alive `since` the one
   /// before. Half of what those that are left will take at this pace, so that the end of a burst of
-  /// short jobs is seen soon; each poll counts half as much as the one after it. Where only
-  /// accounts are waited for, twice as long as the last time when none came.
+  /// short jobs is seen soon; each poll counts half as much as the one after it. When none ended,
+  /// half as long again as the last time at least.
   microseconds next(const limits& bounds, std::size_t ended, std::size_t left, microseconds since);
 
  private:
@@ -286,7 +286,7 @@ class link {
   bool waits_on(const submit_order::item& item) const;
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
-  void plan_poll(const poll_done& done, time_point now);
+  void plan_poll(const poll_done& done, time_point soonest);
   void on_control(outputs& out, const control_order& asked, const completion& answer,
                   time_point now);
   void count_success(outputs& out, time_point now);
@@ -317,7 +317,7 @@ class link {
   std::optional<time_point> early_poll_;  ///< sooner than that, unless the queue still fills
   time_point poll_started_;
   time_point poll_started_before_;
-  time_point full_poll_at_;
+  time_point full_poll_at_;  ///< when the last one began; unset: the next poll is a full one
   poll_pace pace_;
   std::size_t settling_ = 0;  ///< in the last poll
   time_point next_find_;

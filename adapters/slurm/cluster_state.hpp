@@ -53,7 +53,7 @@ class slurm_cluster {
   /// What we remember of a followed job between two polls.
   struct memory {
     time_point ended_seen;       ///< when squeue first showed it ended
-    time_point accounts_asked;   ///< when accounting was first asked how
+    time_point accounts_due;     ///< the first poll after that to ask accounting
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
     time_point submitted_at;     ///< as squeue showed it; unset: it never did
     /// Squeue's last word: it waits, and nobody holds it. A control makes it void, in any thread.
@@ -96,7 +96,6 @@ class slurm_cluster {
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   bool is_ours(const tracked_job& job, const queue_row& row) const;
   void see_in_queue(watched& job, const queue_row& row, time_point now);
-  bool may_wait(const std::vector<watched>& all, const std::vector<watched*>& unclear) const;
   void ask_second_source(const std::vector<watched*>& jobs, call at);
   void read_accounts(const std::vector<watched*>& jobs, const section& from,
                      const std::vector<std::string>& fields, bool whole) const;

@@ -41,7 +41,8 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   if (job.put_off) {
     job.settling = true;
-    return kept.last.value_or(as_submitted());
+    if (!kept.last && job.status) kept.last = job.status;
+    return kept.last ? *kept.last : still_ending(job);
   }
   const bool told = (job.accounted && job.accounted->final) || job.left.ended;
   if (job.unseen && !told) {
@@ -105,13 +106,14 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
 
 /// It ended in squeue, but the whole story is not there yet.
 observation slurm_cluster::still_ending(watched& job) const {
-  const auto& kept = *job.kept;
+  auto& kept = *job.kept;
   const bool shown_running = kept.last && kept.last->state == pb::JOB_STATE_RUNNING;
   if (shown_running || !kept.ended || !is_set(kept.ended->started_at))
     return kept.last.value_or(as_submitted());
   job_status status;
   status.state = pb::JOB_STATE_RUNNING;
   status.started_at = kept.ended->started_at;
+  kept.last = status;
   return status;
 }
 
@@ -120,8 +122,8 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const bool accounting = asks_accounting();
   if (kept.ended) {
     // Accounting is the better witness of use: it is waited for, but not for ever.
-    if (!is_set(kept.accounts_asked)) kept.accounts_asked = now;
-    job.settling = accounting && now < kept.accounts_asked + options_.accounting_grace;
+    if (!is_set(kept.accounts_due)) kept.accounts_due = now;
+    job.settling = accounting && now < kept.accounts_due + options_.accounting_grace;
     if (job.settling || (job.may_return && now < kept.ended_seen + return_grace))
       return still_ending(job);
     auto end = *kept.ended;

@@ -23,7 +23,8 @@ std::string waiting_reason(const std::string& reason) {
 /// What squeue alone tells of a job's use: no processor time, no memory.
 pb::JobUsage usage_of(const queue_row& row) {
   pb::JobUsage out;
-  if (is_set(row.started_at) && row.ended_at > row.started_at)
+  // One that never had nodes did not run, whatever StartTime says.
+  if (!row.node_list.empty() && is_set(row.started_at) && row.ended_at > row.started_at)
     out.set_wall_clock_seconds(
         std::chrono::duration_cast<seconds>(row.ended_at - row.started_at).count());
   out.set_nodes_used(std::max(1, row.nodes));
@@ -80,7 +81,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.state = meaning->state;
   if (!is_terminal(meaning->state)) {
     job.kept->ended_seen = {};
-    job.kept->accounts_asked = {};
+    job.kept->accounts_due = {};
     job.kept->runaway_seen = {};
     job.kept->ended.reset();
     // While it waits, StartTime is only a plan.
@@ -102,7 +103,6 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.exit_code = exit.code;
   status.exit_signal = exit.signal;
   status.reason = ending_reason(row.state, row.reason, exit, status.state);
-  // One that never had nodes did not start, whatever StartTime says.
   if (!row.node_list.empty()) status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   status.usage = usage_of(row);
@@ -182,27 +182,23 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
   }
-  if (kind == poll_kind::quick && may_wait(all, unclear))
-    for (auto* job : unclear) job->put_off = true;
-  else if (!unclear.empty())
-    ask_second_source(unclear, at);
+  // Accounting costs a site more than the queue does: not for those that have ended while others
+  // are waited for.
+  const bool others_live = std::any_of(all.begin(), all.end(), [](const watched& one) {
+    return one.status && !one.completing;
+  });
+  if (kind == poll_kind::quick && others_live && asks_accounting())
+    std::erase_if(unclear, [](watched* one) {
+      one->put_off = one->ended || one->completing;
+      return one->put_off;
+    });
+  if (!unclear.empty()) ask_second_source(unclear, at);
   out.observations.reserve(all.size());
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
     out.settling += job.settling;
   }
   return out;
-}
-
-/// Whether accounting, which costs a site more than the queue does, is left to a later poll: not
-/// for jobs that squeue does not show, and not when all have ended, be they cleaned up or not.
-bool slurm_cluster::may_wait(const std::vector<watched>& all,
-                             const std::vector<watched*>& unclear) const {
-  return asks_accounting() &&
-         std::all_of(unclear.begin(), unclear.end(),
-                     [](const auto* one) { return one->ended || one->completing; }) &&
-         std::any_of(all.begin(), all.end(),
-                     [](const auto& one) { return one.status && !one.completing; });
 }
 
 /// Asks accounting, and where that does not tell, the jobs' own directories.

@@ -59,7 +59,7 @@ class cluster_port final : public adapters::scheduler {
     for (const auto& job : jobs) {
       const copy* one = known(job.id);
       if (leaves_accounts && one != nullptr && !cluster::is_live(*one)) {
-        out.observations.emplace_back(as_before(*one));
+        out.observations.emplace_back(shown_.try_emplace(one->id, as_begun(*one)).first->second);
         ++out.settling;
         continue;
       }
@@ -67,7 +67,7 @@ class cluster_port final : public adapters::scheduler {
         out.observations.emplace_back(adapters::missing{true, "not in queue nor accounting",
                                                         !truth_.claims_.contains(job.job)});
       else
-        out.observations.emplace_back(status_of(*one));
+        out.observations.emplace_back(shown_[one->id] = status_of(*one));
     }
     return out;
   }
@@ -106,7 +106,7 @@ class cluster_port final : public adapters::scheduler {
     return it == truth_.copies().end() || it->second.lost ? nullptr : &it->second;
   }
 
-  static adapters::job_status as_before(const copy& one) {
+  static adapters::job_status as_begun(const copy& one) {
     adapters::job_status out;
     out.state = is_set(one.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
     out.started_at = one.started_at;
@@ -126,6 +126,7 @@ class cluster_port final : public adapters::scheduler {
   }
 
   cluster& truth_;
+  std::map<std::uint64_t, adapters::job_status> shown_;  ///< by a copy's id, in the last poll
   std::int64_t queries_ = 0;
 };
 

@@ -113,12 +113,6 @@ link::desired holds(int n) {
   return out;
 }
 
-link::desired cancels(int n) {
-  link::desired out;
-  out.control = job::run_control{at(n), token(n), pb::JOB_CONTROL_CANCEL};
-  return out;
-}
-
 }  // namespace
 
 TEST_CASE("link core: what is asked of the scheduler is counted, bounded and dealt out in turns",

@@ -47,6 +47,11 @@ inline link::desired follows(int n, pb::JobState state = pb::JOB_STATE_QUEUED) {
   out.follow = job::follow{at(n), token(n), state};
   return out;
 }
+inline link::desired cancels(int n) {
+  link::desired out;
+  out.control = job::run_control{at(n), token(n), pb::JOB_CONTROL_CANCEL};
+  return out;
+}
 
 template <class Order>
 std::vector<link::order> orders(const link::outputs& out) {

@@ -69,11 +69,37 @@ TEST_CASE("slurm quick poll: it leaves an ended job as it was, the full one asks
   CHECK(first_of(full).state == pb::JOB_STATE_COMPLETED);
 }
 
-TEST_CASE("slurm quick poll: a job that it sees first when it has ended waits in the queue",
+TEST_CASE("slurm quick poll: a job that it sees first when it has ended runs, if it had nodes",
           "[adapters][slurm]") {
   two_jobs here;
-  here.show(ended_row("COMPLETED"));
-  CHECK(first_of(here.poll(poll_kind::quick)).state == pb::JOB_STATE_QUEUED);
+  auto line = ended_row("COMPLETED");
+  auto state = pb::JOB_STATE_RUNNING;
+  SECTION("ended") {}
+  SECTION("being cleaned up") { line = row("COMPLETING"); }
+  SECTION("cancelled before it had nodes") {
+    line = ended_row("CANCELLED");
+    line.nodes = "";
+    state = pb::JOB_STATE_QUEUED;
+  }
+  here.show(line);
+  for (int i = 0; i < 2; ++i) {
+    const auto seen = here.poll(poll_kind::quick);
+    CHECK(first_of(seen).state == state);
+    CHECK(is_set(first_of(seen).started_at) == (state == pb::JOB_STATE_RUNNING));
+    CHECK(seen.settling == 1);
+  }
+  CHECK_FALSE(here.asked_accounting());
+}
+
+TEST_CASE("slurm quick poll: what a full one has shown running does not wait again",
+          "[adapters][slurm]") {
+  two_jobs here;
+  here.show(row("PENDING", "Priority"));
+  CHECK(first_of(here.poll(poll_kind::full)).state == pb::JOB_STATE_QUEUED);
+  here.show(ended_row("COMPLETED"));  // accounting is late
+  CHECK(first_of(here.poll(poll_kind::full)).state == pb::JOB_STATE_RUNNING);
+  CHECK(first_of(here.poll(poll_kind::quick)).state == pb::JOB_STATE_RUNNING);
+  CHECK(first_of(here.poll(poll_kind::full)).state == pb::JOB_STATE_RUNNING);
 }
 
 TEST_CASE("slurm quick poll: it asks accounting when nothing is left to wait for",
@@ -85,15 +111,20 @@ TEST_CASE("slurm quick poll: it asks accounting when nothing is left to wait for
   CHECK(here.asked_accounting());
 }
 
-TEST_CASE("slurm quick poll: it asks accounting for a job that squeue does not show",
+TEST_CASE("slurm quick poll: it asks accounting for a job that squeue does not show, and no other",
           "[adapters][slurm]") {
-  two_jobs here;
-  auto other = row("RUNNING");
-  other.id = "42";
-  other.name = other_token;
-  here.site.reply("squeue", other.text());
-  here.poll(poll_kind::quick);
-  CHECK(here.asked_accounting());
+  scripted_site site;
+  auto ended = ended_row("COMPLETED");
+  ended.id = "42";
+  auto live = row("RUNNING");
+  live.id = "43";
+  site.reply("squeue", ended.text() + live.text());
+  const std::vector<tracked_job> jobs{job("41"), job("42"), job("43")};
+  const auto seen = site.port->observe(jobs, poll_kind::quick, scripted_site::until());
+  REQUIRE(seen);
+  CHECK(seen->settling == 1);
+  const auto& asked = site.way->programs.back();
+  CHECK(contains(asked, "-j '41'"));
 }
 
 TEST_CASE("slurm quick poll: accounting has its time from when it was first asked",
@@ -104,6 +135,14 @@ TEST_CASE("slurm quick poll: accounting has its time from when it was first aske
   here.site.now += seconds{60};
   CHECK(here.poll(poll_kind::quick).settling == 1);
   CHECK(here.poll(poll_kind::full).settling == 1);
+  SECTION("and again after it was requeued") {
+    here.site.now += seconds{10};
+    here.show(row("RUNNING"));
+    here.poll(poll_kind::full);
+    here.show(ended_row("COMPLETED"));
+    CHECK(here.poll(poll_kind::full).settling == 1);
+  }
+  SECTION("once") {}
   here.site.now += milliseconds{14'999};
   CHECK(here.poll(poll_kind::full).settling == 1);
   here.site.now += milliseconds{1};
@@ -132,6 +171,12 @@ TEST_CASE("slurm poll: a job that was cancelled before it had nodes never runs",
   const auto waits = here.poll(poll_kind::full);
   CHECK(waits.settling == 1);
   CHECK(first_of(waits).state == pb::JOB_STATE_QUEUED);
+  here.site.now += seconds{15};
+  const auto end = first_of(here.poll(poll_kind::full));
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  CHECK_FALSE(is_set(end.started_at));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 0);
 }
 
 }  // namespace ved::tests
