@@ -53,7 +53,7 @@ class slurm_cluster {
   /// What we remember of a followed job between two polls.
   struct memory {
     time_point ended_seen;       ///< when squeue first showed it ended
-    time_point accounts_due;     ///< the first poll after that to ask accounting
+    time_point accounts_due;     ///< the first poll after its end that was not quick
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
     time_point submitted_at;     ///< as squeue showed it; unset: it never did
     /// Squeue's last word: it waits, and nobody holds it. A control makes it void, in any thread.

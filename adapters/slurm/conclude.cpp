@@ -80,15 +80,23 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     status.lost_claim_to = submission_token{lost_to.substr(0, lost_to.find(':'))};
     return status;
   }
-  auto end = job.accounted && job.accounted->final ? job.accounted->status : job_status{};
-  if (!job.accounted || !job.accounted->final) {
+  const bool accounted = job.accounted && job.accounted->final;
+  if (!is_set(kept.accounts_due) && (accounted || kept.ended)) kept.accounts_due = now;
+  auto end = accounted ? job.accounted->status : job_status{};
+  if (!accounted) {
     const auto without = conclude_without_accounting(job, now);
     if (!std::holds_alternative<job_status>(without)) return without;
     end = std::get<job_status>(without);
     if (!is_terminal(end.state)) return end;
-  } else if (job.may_return && now < kept.ended_seen + return_grace) {
+  }
+  // Only its directory tells that it lost the claim: a connection that is cut after accounting has
+  // answered must not make that a failure.
+  if (job.traces_cut && now < kept.accounts_due + options_.accounting_grace) {
+    job.settling = true;
     return still_ending(job);
   }
+  if (accounted && job.may_return && now < kept.ended_seen + return_grace)
+    return still_ending(job);
   if (end.state == pb::JOB_STATE_FAILED && !job.left.step.empty())
     end.reason += (end.reason.empty() ? "" : "; ") + ("in step " + job.left.step);
   if (const auto own = job.left.exit_code; own && end.state != pb::JOB_STATE_COMPLETED &&
@@ -122,7 +130,6 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const bool accounting = asks_accounting();
   if (kept.ended) {
     // Accounting is the better witness of use: it is waited for, but not for ever.
-    if (!is_set(kept.accounts_due)) kept.accounts_due = now;
     job.settling = accounting && now < kept.accounts_due + options_.accounting_grace;
     if (job.settling || (job.may_return && now < kept.ended_seen + return_grace))
       return still_ending(job);

@@ -269,6 +269,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at
   auto texts = split_traces(mark, traces_text.out);
   for (auto* job : jobs) {
     const auto& id = job->job->id.str();
+    job->traces_cut = job->traces_asked && !traces_text.complete;
     // lower_bound: the first of an id.
     const auto it = job->traces_asked && traces_answer ? texts.lower_bound(id) : texts.end();
     if (it != texts.end() && it->first == id) {

@@ -27,6 +27,7 @@ struct slurm_cluster::watched {
   bool put_off = false;         ///< it has ended, and this poll does not ask accounting for it
   bool traces_asked = false;
   bool traces_answer = false;
+  bool traces_cut = false;      ///< they were asked for, and the call ended before they came
   traces left;
   bool controller_denies = false;    ///< scontrol does not know the id either
   bool settling = false;             ///< it has ended, and accounting does not tell yet

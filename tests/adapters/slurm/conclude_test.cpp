@@ -215,6 +215,32 @@ TEST_CASE("slurm poll: a copy that lost the claim names the one that runs", "[ad
   CHECK_FALSE(end.usage);
 }
 
+TEST_CASE("slurm poll: a connection that is cut before the directories answer ends no job",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 73).text());
+  site.reply("sacct0", account("FAILED", "73:0").text());
+  SECTION("accounting has answered") {}
+  SECTION("there is no accounting") { site.disable_accounting(); }
+  const auto lost = left("vebbbbbbbbbbbb:40", "lost vebbbbbbbbbbbb:40\n");
+  site.reply("traces", lost);
+  site.way->table["traces"].cut = true;
+  const auto cut = status(site);
+  CHECK(cut.state == pb::JOB_STATE_RUNNING);
+  SECTION("the next poll brings it") {
+    site.reply("traces", lost);
+    const auto end = status(site);
+    REQUIRE(end.lost_claim_to);
+    CHECK(end.lost_claim_to->str() == "vebbbbbbbbbbbb");
+  }
+  SECTION("but not for ever") {
+    site.now += milliseconds{14'999};
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    site.now += milliseconds{1};
+    CHECK(status(site).state == pb::JOB_STATE_FAILED);
+  }
+}
+
 TEST_CASE("slurm poll: a job may end with the code of a lost claim", "[adapters][slurm]") {
   scripted_site site;
   site.reply("squeue", ended_row("FAILED", 73).text());
