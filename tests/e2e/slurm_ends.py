@@ -1,5 +1,6 @@
 """What befalls jobs in a real Slurm, from a hold to a dead node: how they end, what ved says."""
 import os
+import re
 import signal
 import sys
 import time
@@ -163,6 +164,9 @@ class slurm_ends(slurm_case):
         self.ends("dies", "failed")
         self.says("dies", "Slurm: NODE_FAIL")
         self.slurm.start(three)
+        # What Slurm still sends to end the first run must not meet the second one.
+        wait_for(lambda: re.search(r"State=IDLE\s", s.ctl("show", "node", three)),
+                 "the node is clean")
         self.start_now(numbers[1])
         self.ends("dies-again", "completed", executions=2)
 

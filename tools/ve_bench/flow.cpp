@@ -22,7 +22,7 @@ struct size {
   int jobs;
   int rounds;
 };
-constexpr size sizes[] = {{200, 25}, {1'000, 7}};
+constexpr size sizes[] = {{200, 25}, {1'000, 5}};
 constexpr size size_quick{50, 1};
 constexpr int jobs_of_commands = 1'000;
 constexpr double ratio_min = 0.9;
