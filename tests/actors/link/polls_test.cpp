@@ -13,11 +13,27 @@ link::desired follows_and_cancels(int n) {
   return out;
 }
 
+link::limits early_limits() {
+  auto out = test_limits();
+  out.poll_interval_min = seconds{1};
+  return out;
+}
+
+/// An answer for `jobs` jobs, of which the first `ended` are over.
+link::poll_done seen(int jobs, int ended, int settling = 0) {
+  link::poll_done out{{}, settling};
+  for (int n = 0; n < jobs; ++n) {
+    auto status = running(n);
+    if (n < ended) status.state = pb::JOB_STATE_COMPLETED;
+    out.answers.emplace_back(status);
+  }
+  return out;
+}
+
 }  // namespace
 
 TEST_CASE("link polls: a queue that runs empty is polled sooner", "[actors][link]") {
-  auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  auto limits = early_limits();
   const auto wait = [&](std::size_t ended, std::size_t left, microseconds since) {
     return link::poll_pace{}.next(limits, ended, left, since);
   };
@@ -43,13 +59,7 @@ TEST_CASE("link polls: a queue that runs empty is polled sooner", "[actors][link
   const auto poll = [&](time_point now, int ended, int settling = 0) {
     const auto found = orders<link::poll_order>(made.tick(now));
     if (found.empty()) return false;
-    link::poll_done answer{{}, settling};
-    for (std::size_t i = 0; i < std::get<link::poll_order>(found[0].what).jobs.size(); ++i) {
-      auto status = running(static_cast<int>(i));
-      if (static_cast<int>(i) < ended) status.state = pb::JOB_STATE_COMPLETED;
-      answer.answers.emplace_back(status);
-    }
-    made.complete(found[0].id, answer, 1, now);
+    made.complete(found[0].id, seen(4, ended, settling), 1, now);
     return true;
   };
   REQUIRE(poll(start, 0));
@@ -72,20 +82,13 @@ TEST_CASE("link polls: a queue that runs empty is polled sooner", "[actors][link
 
 TEST_CASE("link polls: what a quick poll leaves out is asked for when the interval is over",
           "[actors][link]") {
-  auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  auto limits = early_limits();
   auto made = quiet_link(limits);
   for (int n = 0; n < 40; ++n) made.want(id(n), follows(n), start);
   const auto poll = [&](time_point now, int ended, int settling, bool quick) {
     const auto order = orders<link::poll_order>(made.tick(now)).at(0);
     CHECK(std::get<link::poll_order>(order.what).quick == quick);
-    link::poll_done seen{{}, settling};
-    for (int n = 0; n < 40; ++n) {
-      auto status = running(n);
-      if (n < ended) status.state = pb::JOB_STATE_COMPLETED;
-      seen.answers.emplace_back(status);
-    }
-    made.complete(order.id, seen, 2, now);
+    made.complete(order.id, seen(40, ended, settling), 2, now);
   };
   poll(start, 0, 0, false);
   poll(start + seconds{10}, 20, 0, false);
@@ -97,16 +100,13 @@ TEST_CASE("link polls: what a quick poll leaves out is asked for when the interv
 }
 
 TEST_CASE("link polls: a queue that still fills is polled at the usual pace", "[actors][link]") {
-  auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  auto limits = early_limits();
   auto made = quiet_link(limits);
   for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
   const auto poll = [&](time_point now) {
     const auto found = orders<link::poll_order>(made.tick(now));
     if (found.empty()) return false;
-    auto over = running(0);
-    over.state = pb::JOB_STATE_COMPLETED;
-    made.complete(found[0].id, link::poll_done{{over, running(1)}, 0}, 1, now);
+    made.complete(found[0].id, seen(2, 1), 1, now);
     return true;
   };
   REQUIRE(poll(start));
@@ -123,8 +123,7 @@ TEST_CASE("link polls: a queue that still fills is polled at the usual pace", "[
 }
 
 TEST_CASE("link polls: submissions that wait their turn keep the usual pace", "[actors][link]") {
-  auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  auto limits = early_limits();
   limits.submissions_per_minute_max = 1;
   auto made = quiet_link(limits);
   for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
@@ -133,10 +132,7 @@ TEST_CASE("link polls: submissions that wait their turn keep the usual pace", "[
   made.complete(orders<link::submit_order>(first).at(0).id,
                 link::submit_done{{{token(5), job::submission_result::accepted, at(5), {}}}, {}}, 0,
                 start);
-  auto over = running(0);
-  over.state = pb::JOB_STATE_COMPLETED;
-  made.complete(orders<link::poll_order>(first).at(0).id, link::poll_done{{over, running(1)}, 0}, 1,
-                start);
+  made.complete(orders<link::poll_order>(first).at(0).id, seen(2, 1), 1, start);
   CHECK(made.next_poll_at() == start + seconds{10});
   made.want(id(6), {}, start + seconds{1});
   made.tick(start + milliseconds{1'100});  // none waits any more
@@ -144,9 +140,8 @@ TEST_CASE("link polls: submissions that wait their turn keep the usual pace", "[
 }
 
 TEST_CASE("link polls: which polls are full", "[actors][link]") {
-  auto limits = test_limits();
+  auto limits = early_limits();
   limits.control_interval = seconds{2};
-  limits.poll_interval_min = seconds{1};
   auto made = quiet_link(limits);
   for (int n = 0; n < 4; ++n) made.want(id(n), follows(n), start);
   const auto begin = [&](time_point now) {
@@ -156,13 +151,7 @@ TEST_CASE("link polls: which polls are full", "[actors][link]") {
     return std::get<link::poll_order>(one.what).quick;
   };
   const auto end = [&](const link::order& one, int ended, time_point now) {
-    link::poll_done seen;
-    for (int n = 0; n < 4; ++n) {
-      auto status = running(n);
-      if (n < ended) status.state = pb::JOB_STATE_COMPLETED;
-      seen.answers.emplace_back(status);
-    }
-    made.complete(one.id, seen, 2, now);
+    made.complete(one.id, seen(4, ended), 2, now);
   };
   end(begin(start), 0, start);
   end(begin(start + seconds{10}), 2, start + seconds{10});
@@ -204,21 +193,18 @@ TEST_CASE("link polls: it tells when the next poll is due", "[actors][link]") {
 }
 
 TEST_CASE("link polls: early polls leave half of the queries to others", "[actors][link]") {
-  auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  auto limits = early_limits();
   limits.queries_per_minute_max = 60;
   auto made = quiet_link(limits);
   for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
   made.want(id(9), looks_up(9), start);
   int polls = 0;
   int lookups = 0;
-  auto over = running(0);
-  over.state = pb::JOB_STATE_COMPLETED;  // a job ends each time
   for (auto now = start; now < start + seconds{600}; now += milliseconds{100}) {
     const auto out = made.tick(now);
     for (const auto& one : orders<link::poll_order>(out)) {
       ++polls;
-      made.complete(one.id, link::poll_done{{over, running(1)}, 0}, 3, now);
+      made.complete(one.id, seen(2, 1), 3, now);  // a job ends each time
     }
     for (const auto& one : orders<link::find_order>(out)) {
       ++lookups;
@@ -232,16 +218,13 @@ TEST_CASE("link polls: early polls leave half of the queries to others", "[actor
 }
 
 TEST_CASE("link polls: a slow answer is not followed by the next poll at once", "[actors][link]") {
-  auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  auto limits = early_limits();
   auto made = quiet_link(limits);
   for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
   const auto slow = orders<link::poll_order>(made.tick(start)).at(0);
-  auto over = running(0);
-  over.state = pb::JOB_STATE_COMPLETED;
-  made.complete(slow.id, link::poll_done{{running(0), running(1)}, 0}, 1, start);
+  made.complete(slow.id, seen(2, 0), 1, start);
   const auto next = orders<link::poll_order>(made.tick(start + seconds{10})).at(0);
-  made.complete(next.id, link::poll_done{{over, running(1)}, 0}, 1, start + seconds{14});
+  made.complete(next.id, seen(2, 1), 1, start + seconds{14});
   REQUIRE(orders<link::poll_order>(made.tick(start + milliseconds{14'900})).empty());
   REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{15})).empty());
 }
