@@ -18,6 +18,7 @@
 #include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
 #include "actors/shell/crash_points.hpp"
+#include "actors/shell/problem_board.hpp"
 #include "actors/supervisor/actor.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/clusters.hpp"
@@ -316,8 +317,7 @@ class daemon::implementation {
     };
     deps.disk_free_bytes = [this] { return guard_->free_bytes(); };
     deps.refused = [this](const actors::refusal_note& note) { refused(note); };
-    deps.logs = options_.log;
-    deps.clock = clock();
+    deps.problems = [board = problems_] { return board->all(); };
     deps.version = std::string(version);
     deps.boot_id = boot_id_;
     deps.started_at = clock_.now();
@@ -449,6 +449,10 @@ class daemon::implementation {
   const std::string boot_id_ = make_boot_id();
   std::atomic<bool> stopped_{false};
   std::atomic<bool> failed_{false};
+
+  /// What /health tells beside the clusters' connections; parts raise and clear their own.
+  const std::shared_ptr<actors::problem_board> problems_ =
+      std::make_shared<actors::problem_board>(options_.log, clock());
 
   std::shared_ptr<store::event_log> log_;
   std::shared_ptr<actors::commit_feed> feed_;

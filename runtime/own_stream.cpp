@@ -18,6 +18,21 @@ namespace {
 constexpr const char* stream = "daemon";
 constexpr std::size_t name_bytes = 8;
 
+/// Jobs that the registry will take up.
+result<std::uint64_t> live_jobs(const store::event_log& log) {
+  constexpr std::size_t page_size = 10'000;
+  std::uint64_t count = 0;
+  std::string after;
+  for (bool more = true; more;) {
+    auto page = log.scan_index(core::live_prefix, after, page_size);
+    if (!page) return fail(page.error());
+    count += page->keys.size();
+    more = page->more && !page->keys.empty();
+    if (more) after = page->keys.back();
+  }
+  return count;
+}
+
 std::string hex_of(const unsigned char* bytes) {
   std::string hex(2 * name_bytes + 1, '\0');
   sodium_bin2hex(hex.data(), hex.size(), bytes, name_bytes);
@@ -51,6 +66,9 @@ result<void> record_start(store::event_log& log, const std::string& boot_id, tim
   started.set_version(std::string(version));
   started.set_boot_id(boot_id);
   started.set_pid(::getpid());
+  auto live = live_jobs(log);
+  if (!live) return fail(live.error());
+  started.set_live_jobs(*live);
   auto request = of_daemon(log, std::move(event));
   if (!request) return fail(request.error());
   auto done = log.commit(std::span(&*request, 1), now);

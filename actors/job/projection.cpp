@@ -53,7 +53,7 @@ std::vector<std::string> index_keys(std::string_view stream, std::string_view st
   std::vector<std::string> keys = {
       "a/" + tail, "s/" + std::to_string(static_cast<int>(record.state())) + "/" + tail,
       "c/" + record.cluster_id() + "/" + tail, "u/" + record.customer_address() + "/" + tail};
-  if (!is_terminal(record.state())) keys.push_back("l/" + record.job_id());
+  if (!is_terminal(record.state())) keys.push_back(std::string(live_prefix) + record.job_id());
   return keys;
 }
 

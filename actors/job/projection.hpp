@@ -30,6 +30,7 @@ result<std::string> fold(std::string_view stream, std::string_view state,
 ///     s/<state>/<time>/<id>        by state, one digit of pb::JobState
 ///     c/<cluster>/<time>/<id>
 ///     u/<customer>/<time>/<id>
+inline constexpr std::string_view live_prefix = "l/";
 std::vector<std::string> index_keys(std::string_view stream, std::string_view state);
 
 /// The inverted time of the keys above, to start a scan at a moment.

@@ -16,7 +16,6 @@ constexpr auto tick_interval = milliseconds{50};
 constexpr std::size_t recover_batch = 500;
 constexpr auto respawn_first = milliseconds{200};
 constexpr auto respawn_most = seconds{30};
-constexpr std::string_view live_prefix = "l/";
 /// How often, and how far, the store is searched for live jobs that nobody speaks for.
 constexpr auto sweep_interval = seconds{5};
 constexpr std::size_t sweep_batch = 2000;
@@ -142,7 +141,7 @@ class runner {
   void count_live() {
     std::string after;
     for (bool more = true; more;) {
-      auto page = deps_.world->reading->scan_index(live_prefix, after, count_batch);
+      auto page = deps_.world->reading->scan_index(core::live_prefix, after, count_batch);
       if (!page) return;  // the recovery meets the same error and says so
       self_->state.unrecovered += page->keys.size();
       more = page->more;
@@ -163,7 +162,7 @@ class runner {
   /// True: there is more to recover.
   bool recover_some() {
     auto& state = self_->state;
-    auto page = deps_.world->reading->scan_index(live_prefix, state.recover_after, recover_batch);
+    auto page = deps_.world->reading->scan_index(core::live_prefix, state.recover_after, recover_batch);
     if (!page) {
       deps_.world->logs->write(log_severity::critical, "hpc_job", "recovery_failed",
                                {{"reason", page.error().message}});
@@ -235,7 +234,7 @@ class runner {
   /// the job's actor or the registry before this one died. Nobody else would ever notice.
   void sweep() {
     auto& state = self_->state;
-    auto page = deps_.world->reading->scan_index(live_prefix, state.sweep_after, sweep_batch);
+    auto page = deps_.world->reading->scan_index(core::live_prefix, state.sweep_after, sweep_batch);
     if (!page) return;
     for (const auto& key : page->keys) {
       const job_id id{std::string(core::job_of_index_key(key))};

@@ -9,7 +9,6 @@
 namespace ved::runtime {
 namespace {
 constexpr std::size_t index_page_size = 1'000;
-constexpr std::string_view live_prefix = "l/";
 }  // namespace
 
 metrics_consumer::metrics_consumer(std::shared_ptr<store::event_log> log,
@@ -21,7 +20,7 @@ result<void> metrics_consumer::begin() {
   std::map<std::tuple<std::string, pb::JobState, bool>, double> tally;
   std::string after;
   for (bool more = true; more;) {
-    const auto page = log_->scan_index(live_prefix, after, index_page_size);
+    const auto page = log_->scan_index(core::live_prefix, after, index_page_size);
     if (!page) return fail(page.error());
     for (const auto& key : page->keys) {
       const auto stream = core::job_stream(core::job_of_index_key(key));

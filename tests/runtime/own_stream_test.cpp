@@ -4,6 +4,7 @@
 
 #include "actors/job/projection.hpp"
 #include "store/memory_kv.hpp"
+#include "tests/runtime/followers_support.hpp"
 
 using namespace ved;
 using namespace ved::runtime;
@@ -37,6 +38,18 @@ TEST_CASE("own stream: each start is recorded after what the daemon said before"
   CHECK(events->at(2).daemon_started().boot_id() == "second");
   CHECK(events->at(2).daemon_started().at_us() == to_us(t0 + seconds{2}));
   CHECK(events->at(2).principal() == "ved");
+}
+
+TEST_CASE("own stream: a start tells how many jobs are still to be followed", "[runtime]") {
+  tests::test_log log;
+  REQUIRE(record_start(*log.log, "empty", t0));
+  log.add(tests::completed_job("ended"));
+  for (const auto* id : {"waits", "also-waits"}) log.add(tests::driver(tests::sample_spec(id)));
+  REQUIRE(record_start(*log.log, "later", t0));
+  const auto events = log.log->read_stream("daemon", 0, 10);
+  REQUIRE(events);
+  CHECK(events->at(0).daemon_started().live_jobs() == 0);
+  CHECK(events->at(1).daemon_started().live_jobs() == 2);
 }
 
 TEST_CASE("own stream: a log has one name for ever, and another log another", "[runtime]") {

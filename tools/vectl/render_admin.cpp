@@ -127,8 +127,7 @@ std::string render_health(const pb::HealthReport& report, const style& look) {
             "Authentication: " + verdict(cluster.authentication()) + "\n" +
             "Queue Access: " + verdict(cluster.queue_access()) + "\n" +
             "Last Job Poll: " + guide_time(cluster.last_poll_at_us()) + "\n" +
-            "Active Jobs: " + std::to_string(cluster.active_jobs()) + "\n" +
-            "Pending Reports: " + std::to_string(cluster.pending_reports()) + "\n";
+            "Active Jobs: " + std::to_string(cluster.active_jobs()) + "\n";
   }
   return text;
 }

@@ -11,7 +11,7 @@
 
 #include "actors/interfaces.hpp"
 #include "actors/shell/io_pool.hpp"
-#include "actors/shell/log_sink.hpp"
+#include "actors/shell/problem_board.hpp"
 #include "messages/api.pb.h"
 
 namespace ved::actors {
@@ -50,11 +50,13 @@ struct service_deps {
   std::function<result<void>()> may_accept;
   std::function<std::string()> config_yaml;
   std::function<std::uint64_t()> disk_free_bytes;
+  /// What else is wrong, for the status; empty: nothing is asked.
+  std::function<std::vector<problem>()> problems;
+  /// Who reads along behind the log, for the status; empty: nothing is asked.
+  std::function<std::vector<pb::Follower>()> followers;
   /// Told of what is refused and so leaves no event: "authentication_failed",
   /// "unauthorized_access", "job_validation_failed".
   std::function<void(const refusal_note&)> refused;
-  std::shared_ptr<log_sink> logs;
-  std::function<time_point()> clock;
   std::string version;
   std::string boot_id;
   time_point started_at;

@@ -5,6 +5,14 @@
 #include "actors/shell/answer_once.hpp"
 
 namespace ved::actors {
+namespace {
+
+/// "2026-01-15T10:00:00Z": people read it, and nothing was measured to the microsecond.
+std::string to_whole_second(time_point at) {
+  return to_rfc3339(at).substr(0, 19) + "Z";
+}
+
+}  // namespace
 
 void service::describe(std::function<void(std::vector<pb::Cluster>, registry_view)> done) {
   using picture = std::pair<std::vector<pb::Cluster>, registry_view>;
@@ -119,6 +127,15 @@ void service::status(std::function<void(pb::Status)> done) {
       word = "degraded";
       out.add_problems("the job actors are being restarted");
     }
+    if (deps_.problems) {
+      for (auto& one : deps_.problems()) {
+        if (one.how_bad == problem::weight::degraded) word = "degraded";
+        out.add_problems(std::move(one.text) +
+                         (is_set(one.since) ? " (since " + to_whole_second(one.since) + ")" : ""));
+      }
+    }
+    if (deps_.followers)
+      for (auto& one : deps_.followers()) *out.add_followers() = std::move(one);
     if (auto may = deps_.may_accept(); !may) {
       word = "full";
       out.add_problems(may.error().message);
