@@ -29,6 +29,7 @@
 #include "runtime/http/server.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/security/init.hpp"
+#include "runtime/security/refusal_tally.hpp"
 #include "runtime/security/token_store.hpp"
 #include "runtime/version.hpp"
 
@@ -137,6 +138,7 @@ class daemon::implementation {
     if (service_) service_.reset();
     pools_.clear();
     read_pools_.clear();
+    refusals_.reset();
     if (followers_) followers_->stop();
     if (log_actor_) {
       pb::Envelope event;
@@ -299,6 +301,8 @@ class daemon::implementation {
   }
 
   void start_service() {
+    refusals_ = std::make_unique<refusal_reporter>(
+        [this](const refusal_line& line) { tell_refusal(line); });
     actors::service_deps deps;
     deps.log = log_;
     for (const auto& cluster : clusters_)
@@ -316,7 +320,10 @@ class daemon::implementation {
       return to_yaml(options_.settings);
     };
     deps.disk_free_bytes = [this] { return guard_->free_bytes(); };
-    deps.refused = [this](const actors::refusal_note& note) { refused(note); };
+    deps.refused = [this](const actors::refusal_note& note) {
+      refused({std::string(note.event_type), note.principal, note.source, note.reason, note.job_id,
+               note.cluster_id});
+    };
     deps.problems = [board = problems_] { return board->all(); };
     deps.version = std::string(version);
     deps.boot_id = boot_id_;
@@ -325,18 +332,28 @@ class daemon::implementation {
     bridge_ = std::make_unique<api_bridge>(*service_);
   }
 
-  void refused(const actors::refusal_note& note) {
-    if (note.job_id.empty()) numbers_->security_event(note.event_type);
-    options_.log->write(actors::log_severity::warn, "hpc_security", note.event_type,
-                        {{"job_id", note.job_id},
-                         {"principal", note.principal},
-                         {"source", note.source},
-                         {"reason", note.reason}});
-    followers_->audit({std::string(note.event_type), note.job_id, note.cluster_id,
-                       {{"principal", note.principal},
-                        {"source", note.source},
-                        {"reason", note.reason}},
-                       false});
+  /// Each one counts; a flood of them becomes some lines in log and audit file. Any thread.
+  void refused(refusal what) {
+    if (what.job_id.empty()) numbers_->security_event(what.event_type);
+    refusals_->note(std::move(what));
+  }
+
+  void tell_refusal(const refusal_line& line) {
+    const auto& what = line.what;
+    audit_note note{what.event_type, what.job_id, what.cluster_id,
+                    {{"principal", what.principal},
+                     {"source", what.source},
+                     {"reason", what.reason}},
+                    false};
+    const auto repeats = std::to_string(line.repeats);
+    if (line.repeats > 0) note.details.emplace_back("repeats", repeats);
+    options_.log->write(actors::log_severity::warn, "hpc_security", what.event_type,
+                        {{"job_id", what.job_id},
+                         {"principal", what.principal},
+                         {"source", what.source},
+                         {"reason", what.reason},
+                         {"repeats", repeats}});
+    followers_->audit(std::move(note));
   }
 
   caf::actor start_link(const cluster_config& cluster) {
@@ -471,6 +488,7 @@ class daemon::implementation {
   actors::supervisor_actor supervisor_;
   std::shared_ptr<metrics> numbers_;
   std::unique_ptr<followers> followers_;
+  std::unique_ptr<refusal_reporter> refusals_;  ///< writes to the followers
   std::unique_ptr<actors::service> service_;
   std::unique_ptr<api_bridge> bridge_;
   std::unique_ptr<http_server> http_;
