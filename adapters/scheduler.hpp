@@ -27,7 +27,7 @@ struct submission {
   submission_token token;
   int attempt = 1;
   pb::JobSpec spec;
-  std::string spec_hash;  ///< of the spec as accepted, BLAKE2b in hex; empty: not known
+  std::string spec_hash = {};  ///< of the spec as accepted, BLAKE2b in hex; empty: not known
 };
 
 /// The scheduler has the job under this id.
@@ -55,7 +55,7 @@ using submit_outcome = std::variant<accepted, refused, not_sent, unknown_outcome
 struct lookup {
   job_id job;
   submission_token token;
-  std::string spec_hash;  ///< as in `submission`: a claim of the same id with another is not ours
+  std::string spec_hash = {};  ///< as in `submission`: a claim of the same id with another is not ours
 };
 
 /// Jobs that carry the token, the one that runs or ran first as far as the scheduler can tell,
