@@ -55,7 +55,7 @@ using submit_outcome = std::variant<accepted, refused, not_sent, unknown_outcome
 struct lookup {
   job_id job;
   submission_token token;
-  std::string spec_hash = {};  ///< as in `submission`: a claim of the same id with another is not ours
+  std::string spec_hash = {};  ///< as of `submission`: a claim with another is not its
 };
 
 /// Jobs that carry the token, the one that runs or ran first as far as the scheduler can tell,
