@@ -57,12 +57,13 @@ void remember(history& h, const pb::Envelope& entry) {
   }
 }
 
-/// "10:03:12", with its date when that is not the day of `today`; UTC as everywhere.
+/// "10:03:12 UTC", with its date when that is not the day of `today`. The zone stands there as
+/// clients show the times beside these sentences in their own.
 std::string clock_text(time_point t, time_point today) {
   const std::string full = to_rfc3339(t);
   const std::string day = full.substr(0, 10);
   const std::string clock = full.substr(11, 8);
-  return to_rfc3339(today).substr(0, 10) == day ? clock : day + " " + clock;
+  return (to_rfc3339(today).substr(0, 10) == day ? clock : day + " " + clock) + " UTC";
 }
 
 std::string with_reason(const std::string& reason) {

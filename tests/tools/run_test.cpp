@@ -277,11 +277,34 @@ TEST_CASE("vectl job watch: outlives a restart of the daemon", "[tools][vectl]")
   CHECK(count_of(f.err.str(), "trying again") == 1);
 }
 
+TEST_CASE("vectl: a daemon that is away from the start is told at once, by every command",
+          "[tools][vectl]") {
+  const auto tries = [](auto what, bool refused) {
+    fixture f;
+    for (int i = 0; i < 200; ++i) {
+      if (refused) f.requests.reply(refusal(ved::errc::unavailable, "not while stopped"));
+      else f.requests.fail(ved::errc::unavailable, "connection refused");
+    }
+    CHECK(run(what, f.with) == (refused ? exit_code::unavailable : exit_code::unreachable));
+    CHECK(f.sleeps == 0);
+    return f.requests.seen.size();
+  };
+  for (const bool refused : {false, true}) {
+    CHECK(tries(job_watch{"j"}, refused) == 1);
+    CHECK(tries(job_output{"j"}, refused) == 1);
+    CHECK(tries(job_output{"j", false, true}, refused) == 1);
+    CHECK(tries(job_events{"j"}, refused) == 1);
+    CHECK(tries(job_events{"j", true}, refused) == 1);
+  }
+}
+
 TEST_CASE("vectl job watch: gives up on a daemon that stays away", "[tools][vectl]") {
   fixture f;
+  f.requests.reply(job_reply(pb::JOB_STATE_RUNNING, 1));
+  f.requests.reply(events_reply(1, 1));
   for (int i = 0; i < 1'000; ++i) f.requests.fail(ved::errc::unavailable, "connection refused");
   CHECK(run(job_watch{"j"}, f.with) == exit_code::unreachable);
-  CHECK(f.requests.seen.size() == 121);  // a minute at two tries a second
+  CHECK(f.requests.seen.size() == 2 + 121);  // a minute at two tries a second
 }
 
 TEST_CASE("vectl job watch: Ctrl-C leaves the job alone and says so", "[tools][vectl]") {

@@ -37,6 +37,29 @@ class in_zone {
 
 }  // namespace
 
+namespace {
+
+std::string in_utf8(char32_t c) {
+  std::string out;
+  const auto tail = [&](unsigned shift) {
+    out += static_cast<char>(0x80U | (c >> shift & 0x3fU));
+  };
+  if (c < 0x800) {
+    out += static_cast<char>(0xc0U | c >> 6U);
+  } else if (c < 0x10000) {
+    out += static_cast<char>(0xe0U | c >> 12U);
+    tail(6);
+  } else {
+    out += static_cast<char>(0xf0U | c >> 18U);
+    tail(12);
+    tail(6);
+  }
+  tail(0);
+  return out;
+}
+
+}  // namespace
+
 TEST_CASE("vectl durations: read as people write them", "[tools][vectl]") {
   const std::vector<std::pair<const char*, std::int64_t>> good{
       {"45", 45},         {"90s", 90},         {"2h30m", 9'000},  {"1d", 86'400},
@@ -88,6 +111,17 @@ TEST_CASE("vectl text: nothing from outside drives the terminal", "[tools][vectl
   CHECK(printable("\xc2\x9b"
                   "31m") == "?31m");
   CHECK(printable("größe") == "größe");
+  for (const char32_t unseen : {0x85, 0xad, 0x61c, 0x180e, 0x200b, 0x200d, 0x200f, 0x2028, 0x2029,
+                                0x202a, 0x202e, 0x2060, 0x2066, 0x2069, 0x3164, 0xfeff, 0xfff9,
+                                0xe0001, 0xe007f}) {
+    const auto text = "a" + in_utf8(unseen) + "b";
+    CHECK(printable(text) == "a?b");
+    CHECK(printable_json("\"" + text + "\"").find(in_utf8(unseen)) == std::string::npos);
+  }
+  CHECK(printable("a\xff\xe2\x80") == "a???");
+  CHECK(printable("日本語 … 🙂") == "日本語 … 🙂");
+  CHECK(printable_json("\"a\u202eb\"") == "\"a\\u202eb\"");
+  CHECK(printable_json("\"\U000e0001\"") == "\"\\udb40\\udc01\"");
 }
 
 TEST_CASE("vectl text: tables align, and cut only their last column on a terminal",

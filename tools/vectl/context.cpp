@@ -49,10 +49,13 @@ std::optional<pb::ApiReply> context::ask(pb::ApiRequest request) {
     failure = report(reply->error());
     return std::nullopt;
   }
+  answered_ = true;
   return std::move(*reply);
 }
 
 std::optional<pb::ApiReply> context::ask_patiently(const pb::ApiRequest& request) {
+  // What has never worked is no restart: a script wants to hear of it now.
+  if (!answered_) return ask(request);
   bool told = false;
   for (ved::milliseconds waited{0};; waited += retry_interval) {
     auto reply = requests->call(request);
@@ -81,7 +84,7 @@ std::optional<pb::ApiReply> context::ask_patiently(const pb::ApiRequest& request
 }
 
 void context::print_json(const google::protobuf::Message& message, bool one_line) {
-  *out << ved::to_json(message).dump(one_line ? -1 : 2) << '\n';
+  *out << printable_json(ved::to_json(message).dump(one_line ? -1 : 2)) << '\n';
 }
 
 exit_code context::report(const ved::error& problem) {
@@ -93,7 +96,7 @@ exit_code context::report(const ved::error& problem) {
 
 exit_code context::report(const pb::Error& problem) {
   if (global.json) {
-    *err << ved::to_json(problem).dump(2) << '\n';
+    *err << printable_json(ved::to_json(problem).dump(2)) << '\n';
   } else {
     *err << "vectl: " << printable(problem.message()) << '\n';
     for (const auto& detail : problem.details())

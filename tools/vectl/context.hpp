@@ -26,8 +26,8 @@ struct context {
 
   /// Sends the request. When there is no good reply, says so on `err` and sets `failure`.
   std::optional<ved::pb::ApiReply> ask(ved::pb::ApiRequest request);
-  /// The same for loops that outlive a restart of the daemon: tries again for a while when it
-  /// cannot be reached, and says so once.
+  /// The same for loops that outlive a restart of the daemon: once something was answered, tries
+  /// again for a while when it cannot be reached, and says so once.
   std::optional<ved::pb::ApiReply> ask_patiently(const ved::pb::ApiRequest& request);
   exit_code failure = exit_code::ok;
 
@@ -36,6 +36,9 @@ struct context {
   /// Reports a failure on `err` in the form asked for.
   exit_code report(const ved::error& problem);
   exit_code report(const ved::pb::Error& problem);
+
+ private:
+  bool answered_ = false;
 };
 
 }  // namespace vectl

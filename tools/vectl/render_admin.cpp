@@ -137,6 +137,28 @@ bool healthy(const pb::HealthReport& report) {
                      [](const pb::ClusterHealth& cluster) { return healthy(cluster); });
 }
 
+namespace {
+
+/// Those that have something to tell: who is behind, waits or fails.
+std::string render_followers(const pb::Status& status, ved::time_point now, const style& look) {
+  table rows({"FOLLOWER", "BEHIND", "WAITING", "OLDEST", "FAILS SINCE"});
+  bool any = false;
+  for (const auto& one : status.followers()) {
+    if (one.failing_since_us() == 0 && one.waiting() == 0) continue;
+    any = true;
+    const bool fails = one.failing_since_us() != 0;
+    rows.add({{printable(one.name())},
+              {std::to_string(one.behind())},
+              {std::to_string(one.waiting())},
+              {one.oldest_at_us() == 0 ? "-" : ago(one.oldest_at_us(), now)},
+              {fails ? ago(one.failing_since_us(), now) + ": " + printable(one.error()) : "-",
+               fails ? tone::bad : tone::plain}});
+  }
+  return any ? "\n" + rows.text(look) : "";
+}
+
+}  // namespace
+
 std::string render_status(const pb::Status& status, ved::time_point now, const style& look) {
   sheet lines;
   lines.add("Status", printable(status.status()),
@@ -148,7 +170,7 @@ std::string render_status(const pb::Status& status, ved::time_point now, const s
               local_time(status.started_at_us()) + " (" + ago(status.started_at_us(), now) + ")");
   lines.add("Live jobs", std::to_string(status.live_jobs()));
   lines.add("Log position", std::to_string(status.log_position()));
-  std::string text = lines.text(look);
+  std::string text = lines.text(look) + render_followers(status, now, look);
   if (status.clusters().empty()) return text;
   pb::ClusterList clusters;
   *clusters.mutable_clusters() = status.clusters();

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdio>
+#include <optional>
+
+#include "messages/utf8.hpp"
 
 namespace vectl {
 
@@ -36,20 +39,80 @@ tone tone_of(pb::JobState state) {
   }
 }
 
+namespace {
+
+/// The code point at the front and how many bytes it takes; none for an ill-formed one.
+struct code_point {
+  std::optional<char32_t> value;
+  std::size_t bytes = 1;
+};
+
+code_point first_of(std::string_view text) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (byte(0) < 0x80) return {byte(0), 1};
+  const std::size_t bytes = byte(0) >= 0xf0 ? 4 : byte(0) >= 0xe0 ? 3 : 2;
+  if (bytes > text.size() || !ved::is_utf8(text.substr(0, bytes))) return {};
+  char32_t value = byte(0) & (0xffU >> (bytes + 1));
+  for (std::size_t i = 1; i < bytes; ++i) value = value << 6U | (byte(i) & 0x3fU);
+  return {value, bytes};
+}
+
+/// Unicode 15: Cc beyond ASCII, Cf, Zl, Zp, and the fillers that are drawn as nothing.
+bool is_unseen(char32_t c) {
+  struct range {
+    char32_t first;
+    char32_t last;
+  };
+  constexpr range all[] = {
+      {0x80, 0x9f},         {0xad, 0xad},         {0x34f, 0x34f},       {0x600, 0x605},
+      {0x61c, 0x61c},       {0x6dd, 0x6dd},       {0x70f, 0x70f},       {0x890, 0x891},
+      {0x8e2, 0x8e2},       {0x115f, 0x1160},     {0x17b4, 0x17b5},     {0x180b, 0x180f},
+      {0x200b, 0x200f},     {0x2028, 0x202e},     {0x2060, 0x206f},     {0x3164, 0x3164},
+      {0xfeff, 0xfeff},     {0xffa0, 0xffa0},     {0xfff0, 0xfffb},
+      {0x110bd, 0x110bd},   {0x110cd, 0x110cd},   {0x13430, 0x1343f},   {0x1bca0, 0x1bca3},
+      {0x1d173, 0x1d17a},   {0xe0000, 0xe0fff}};
+  return std::any_of(std::begin(all), std::end(all),
+                     [&](const range& one) { return c >= one.first && c <= one.last; });
+}
+
+/// "\u202e"; a pair of surrogates beyond U+FFFF (RFC 8259, 7).
+std::string json_escape(char32_t c) {
+  char text[16];
+  if (c < 0x10000) {
+    std::snprintf(text, sizeof text, "\\u%04x", static_cast<unsigned>(c));
+  } else {
+    const auto rest = static_cast<unsigned>(c) - 0x10000;
+    std::snprintf(text, sizeof text, "\\u%04x\\u%04x", 0xd800 + (rest >> 10U),
+                  0xdc00 + (rest & 0x3ffU));
+  }
+  return text;
+}
+
+}  // namespace
+
 std::string printable(std::string_view text) {
   std::string out;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const auto c = static_cast<unsigned char>(text[i]);
-    if (c == '\n' || c == '\t' || c == '\r') {
+  while (!text.empty()) {
+    const auto [value, bytes] = first_of(text);
+    if (value == U'\n' || value == U'\t' || value == U'\r') {
       out += ' ';
-    } else if (c < 0x20 || c == 0x7f) {
+    } else if (!value || *value < 0x20 || *value == 0x7f || is_unseen(*value)) {
       out += '?';
-    } else if (c == 0xc2 && i + 1 < text.size() && static_cast<unsigned char>(text[i + 1]) < 0xa0) {
-      out += '?';  // C1 controls, in UTF-8: some terminals obey them
-      ++i;
     } else {
-      out += static_cast<char>(c);
+      out += text.substr(0, bytes);
     }
+    text.remove_prefix(bytes);
+  }
+  return out;
+}
+
+std::string printable_json(std::string_view json) {
+  std::string out;
+  while (!json.empty()) {
+    const auto [value, bytes] = first_of(json);
+    out += value && (is_unseen(*value) || *value == 0x7f) ? json_escape(*value)
+                                                          : std::string(json.substr(0, bytes));
+    json.remove_prefix(bytes);
   }
   return out;
 }

@@ -24,8 +24,14 @@ enum class tone { plain, good, bad, warn, busy, dim, bold };
 std::string paint(std::string_view text, tone how, const style& look);
 tone tone_of(ved::pb::JobState state);
 
-/// Text from elsewhere (reasons, ids) without control characters, which could drive the terminal.
+/// Text from elsewhere (reasons, ids) without what could drive the terminal or make a line look
+/// like another one: control characters, ill-formed UTF-8, and characters that are not seen
+/// themselves (direction overrides, zero width, line and paragraph separators, tags). Each becomes
+/// a '?'.
 std::string printable(std::string_view text);
+
+/// JSON with the same characters, which can only stand in its strings, as \u escapes.
+std::string printable_json(std::string_view json);
 /// At most `columns` wide, cut with "…" or "...". Counts code points.
 std::string cut(std::string_view text, std::size_t columns, const style& look);
 /// Columns that a UTF-8 text takes, one per code point.

@@ -37,14 +37,14 @@ TEST_CASE("explain: a lost outcome is told with its token and the lookup rule", 
   d.pass(seconds{12}).submission(sub::unknown, "connection cut after sbatch started");
   CHECK(summary(d) ==
         "pending: submission 1 was lost from sight (connection cut after sbatch started) at "
-        "10:00:12; looking it up by token " +
+        "10:00:12 UTC; looking it up by token " +
             d.state.token.str() + " before anything else is sent");
   const auto view = online();
   const auto e = job::explain(d.log, {}, &view);
   CHECK(says(e, "found by token " + d.state.token.str() + ": it is adopted"));
-  CHECK(says(e, "absent in two sources in 2 lookups after 10:00:32: submission 2 is sent"));
+  CHECK(says(e, "absent in two sources in 2 lookups after 10:00:32 UTC: submission 2 is sent"));
   CHECK(says(e, "as long as a source does not answer"));
-  CHECK(says(e, "cluster hpc-1 last answered at 10:01:00"));
+  CHECK(says(e, "cluster hpc-1 last answered at 10:01:00 UTC"));
 }
 
 TEST_CASE("explain: a backoff names the scheduler's words and the moment of the retry",
@@ -53,8 +53,8 @@ TEST_CASE("explain: a backoff names the scheduler's words and the moment of the 
   d.ctx.draw = std::uint64_t{1} << 63U;
   d.submission(sub::refused_policy, "QOSMaxSubmitJobPerUserLimit");
   CHECK(summary(d) ==
-        "pending: the scheduler refused submission 1 for now at 10:00:00 "
-        "(QOSMaxSubmitJobPerUserLimit); submission 2 follows at 10:00:01");
+        "pending: the scheduler refused submission 1 for now at 10:00:00 UTC "
+        "(QOSMaxSubmitJobPerUserLimit); submission 2 follows at 10:00:01 UTC");
   const auto view = online();
   CHECK(says(job::explain(d.log, {}, &view), "after 2 more failed submission(s)"));
 }
@@ -81,7 +81,7 @@ TEST_CASE("explain: every phase has a sentence and a next step", "[actors][job]"
       CHECK(e.next_size() > 0);
       CHECK(static_cast<std::size_t>(e.steps_size()) == d.log.size());
       if (cancelled && !job::is_terminal(d.state))
-        CHECK(e.summary().find("alice asked at 11:00:00 to cancel it (enough)") !=
+        CHECK(e.summary().find("alice asked at 11:00:00 UTC to cancel it (enough)") !=
               std::string::npos);
     }
   }
@@ -96,13 +96,13 @@ TEST_CASE("explain: a past moment is told as it was then, without today's cluste
   const auto view = online();
   const auto then = job::explain(d.log, tests::t0 + seconds{15}, &view);
   CHECK(then.summary() ==
-        "queued: scheduler job 17 waits in the queue batch since 10:00:10");
+        "queued: scheduler job 17 waits in the queue batch since 10:00:10 UTC");
   CHECK(then.steps_size() == 3);
   CHECK(then.job().version() == 3);
   CHECK_FALSE(says(then, "cluster"));
   CHECK(job::explain(d.log, tests::t0 - seconds{1}, nullptr).summary() ==
         "the job was not known yet at 2026-01-15T09:59:59.000000Z");
-  CHECK(summary(d) == "completed: ended at 10:00:30 with exit code 0 as scheduler job 17");
+  CHECK(summary(d) == "completed: ended at 10:00:30 UTC with exit code 0 as scheduler job 17");
 }
 
 TEST_CASE("explain: a missing job tells since when and what would end it", "[actors][job]") {
@@ -110,9 +110,9 @@ TEST_CASE("explain: a missing job tells since when and what would end it", "[act
   d.missing(false);
   const auto view = online();
   const auto e = job::explain(d.log, {}, &view);
-  CHECK(e.summary().find("has not shown it since 11:00:00 (not in the queue)") !=
+  CHECK(e.summary().find("has not shown it since 11:00:00 UTC (not in the queue)") !=
         std::string::npos);
-  CHECK(says(e, "not before 11:01:00"));
+  CHECK(says(e, "not before 11:01:00 UTC"));
 }
 
 TEST_CASE("explain: a cluster that is down is the first thing that would change it",
@@ -122,7 +122,7 @@ TEST_CASE("explain: a cluster that is down is the first thing that would change 
   view.breaker = "open";
   view.reason = "connection refused";
   view.down_since = tests::t0;
-  CHECK(says(job::explain(d.log, {}, &view), "cluster hpc-1 does not answer since 10:00:00 "
+  CHECK(says(job::explain(d.log, {}, &view), "cluster hpc-1 does not answer since 10:00:00 UTC "
                                              "(connection refused)"));
 }
 
