@@ -28,6 +28,7 @@
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/refusal_tally.hpp"
 #include "runtime/security/token_store.hpp"
@@ -82,12 +83,17 @@ class daemon::implementation {
     if (!opened_log) return fail(opened_log.error());
     log_ = std::move(*opened_log);
     feed_ = std::make_shared<actors::commit_feed>();
-    if (auto tokens = token_store::open(state_layout(state).tokens); tokens)
+    const auto tell_tokens = [board = problems_](const std::string& problem) {
+      problem.empty() ? board->clear("tokens") : board->raise("tokens", problem);
+    };
+    if (auto tokens = token_store::open(state_layout(state).tokens, tell_tokens); tokens)
       tokens_ = std::move(*tokens);
     else
       return fail(tokens.error());
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     clusters_ = active_clusters(settings);
+    certificates_ = std::make_shared<certificate_watch>(state_layout(state));
+    problems_->watch([this] { return certificates_->problems(clock_.now()); });
     start_numbers();
     if (auto told = record_start(*log_, boot_id_, clock_.now()); !told) return told;
     if (auto opened = open_clusters(); !opened) return opened;
@@ -200,10 +206,14 @@ class daemon::implementation {
                                     options_.fault_plan, {}, clock(), {}, {}};
     auto instance = instance_of(*log_);
     if (!instance) return fail(instance.error());
-    environment.instance = *instance;
-    environment.count = [numbers = numbers_](const cluster_id& cluster, std::string_view command,
-                                             int times) {
+    environment.instance = instance_ = *instance;
+    environment.count = [numbers = numbers_, logs = options_.log](
+                            const cluster_id& cluster, std::string_view command, int times) {
       numbers->commands_run(cluster, command, times);
+      logs->write(actors::log_severity::trace, "hpc_scheduler", "command",
+                  {{"cluster_id", cluster.str()},
+                   {"command", std::string(command)},
+                   {"times", std::to_string(times)}});
     };
     environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
       log(actors::log_severity::warn, "cluster_warning",
@@ -274,6 +284,8 @@ class daemon::implementation {
     for (const auto& cluster : clusters_) from.clusters.push_back(cluster.cluster_id);
     from.log_bytes = [this] { return log_->bytes_on_disk(); };
     from.disk_free_bytes = [this] { return guard_->free_bytes(); };
+    from.now = clock();
+    from.certificates = [certificates = certificates_] { return certificates->expiries(); };
     numbers_ = std::make_shared<metrics>(std::move(from));
   }
 
@@ -284,10 +296,13 @@ class daemon::implementation {
     deps.feed = feed_;
     deps.logs = options_.log;
     deps.numbers = numbers_;
+    deps.clock = clock();
+    deps.instance = instance_;
     deps.append = [this](store::append_request request) { return append(std::move(request)); };
     auto started = followers::start(std::move(deps));
     if (!started) return fail(started.error());
     followers_ = std::move(*started);
+    problems_->watch([this] { return followers_->problems(); });
     return {};
   }
 
@@ -324,7 +339,11 @@ class daemon::implementation {
       refused({std::string(note.event_type), note.principal, note.source, note.reason, note.job_id,
                note.cluster_id});
     };
-    deps.problems = [board = problems_] { return board->all(); };
+    deps.problems = [this] {
+      tokens_->follow();
+      return problems_->all();
+    };
+    deps.followers = [this] { return followers_->seen(); };
     deps.version = std::string(version);
     deps.boot_id = boot_id_;
     deps.started_at = clock_.now();
@@ -431,8 +450,13 @@ class daemon::implementation {
       how.metrics_address = settings.metrics.address;
       how.metrics_port = static_cast<std::uint16_t>(settings.metrics.port);
     }
-    how.on_request = [numbers = numbers_](const http_access& seen) {
+    how.on_request = [numbers = numbers_, logs = options_.log](const http_access& seen) {
       numbers->http_request(seen.route, seen.method, seen.status, seen.duration);
+      logs->write(actors::log_severity::trace, "ved", "request",
+                  {{"method", std::string(seen.method)},
+                   {"route", std::string(seen.route)},
+                   {"status", std::to_string(seen.status)},
+                   {"us", std::to_string(seen.duration.count())}});
     };
     http_ = std::make_unique<http_server>(how, *bridge_, feed_,
                                           [this] { return metrics_text(); });
@@ -473,6 +497,8 @@ class daemon::implementation {
 
   std::shared_ptr<store::event_log> log_;
   std::shared_ptr<actors::commit_feed> feed_;
+  std::string instance_;  ///< of the log: see instance_of
+  std::shared_ptr<certificate_watch> certificates_;
   std::unique_ptr<token_store> tokens_;
   std::unique_ptr<disk_guard> guard_;
   std::vector<cluster_config> clusters_;

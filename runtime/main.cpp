@@ -1,4 +1,6 @@
 #include <google/protobuf/stubs/logging.h>
+#include <grp.h>
+#include <pwd.h>
 #include <signal.h>
 #include <sodium/core.h>
 #include <sys/stat.h>
@@ -10,12 +12,15 @@
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <optional>
 #include <thread>
 
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/daemon.hpp"
+#include "runtime/machine_checks.hpp"
 #include "runtime/security/init.hpp"
+#include "runtime/security/start_checks.hpp"
 #include "runtime/security/token_store.hpp"
 #include "runtime/service_manager.hpp"
 #include "runtime/version.hpp"
@@ -63,37 +68,69 @@ struct arguments {
   std::string port_file;
 };
 
-std::optional<config> load(const arguments& given, bool secrets) {
-  load_options how;
-  how.secrets = secrets;
-  auto loaded = load_config(given.config_file, how);
+/// The configuration as it will be in force; none: every problem of it was told.
+std::optional<load_outcome> load(const arguments& given) {
+  auto loaded = load_config(given.config_file);
   if (!loaded.ok()) {
     std::cerr << loaded.problem_text();
     return std::nullopt;
   }
-  if (!given.state.empty()) loaded.value.state.directory = given.state;
-  return std::move(loaded.value);
+  if (!given.state.empty()) {
+    loaded.value.state.directory = given.state;
+    loaded.value.hpc.job_service.state_store_path = given.state;
+  }
+  return loaded;
 }
 
-/// True when the clusters could be opened; else every problem is told.
-bool can_open_clusters(const arguments& given, const config& settings) {
-  const auto problems = ved::runtime::check_clusters(settings);
-  for (const auto& problem : problems)
-    std::cerr << given.config_file << ": " << problem.message << "\n";
-  return problems.empty();
+/// True when nothing stands against a start; else every reason is told. What is only to be told
+/// joins the notices.
+bool may_start(const arguments& given, load_outcome& loaded, bool whole_machine) {
+  bool good = true;
+  const auto refuse = [&](const std::string& text) {
+    std::cerr << given.config_file << ": " << text << "\n";
+    good = false;
+  };
+  for (const auto& problem : ved::runtime::check_clusters(loaded.value)) refuse(problem.message);
+  auto found = check_modes(given.config_file, loaded.value);
+  if (whole_machine) {
+    for (auto& one : check_machine(loaded.value, find_supervisor()))
+      found.push_back(std::move(one));
+  }
+  for (auto& one : found) {
+    if (one.refuses) refuse(one.text);
+    else loaded.notices.push_back(std::move(one.text));
+  }
+  return good;
+}
+
+/// A check by root is worth nothing where the daemon runs as somebody else: goes on as the user to
+/// whom the state directory belongs. False: it cannot, and that was told.
+bool become_owner(const arguments& given) {
+  load_options how;
+  how.secrets = false;
+  const auto settings = load_config(given.config_file, how).value;
+  const auto directory = given.state.empty() ? settings.state.directory : given.state;
+  struct stat about {};
+  if (::geteuid() != 0 || ::stat(directory.c_str(), &about) != 0 || about.st_uid == 0) return true;
+  const auto* owner = ::getpwuid(about.st_uid);
+  const auto name = owner == nullptr ? "uid " + std::to_string(about.st_uid) : owner->pw_name;
+  const bool done = owner != nullptr && ::initgroups(owner->pw_name, owner->pw_gid) == 0 &&
+                    ::setgid(owner->pw_gid) == 0 && ::setuid(owner->pw_uid) == 0;
+  if (done)
+    std::cout << "checked as " << name << ", to whom " << directory << " belongs\n";
+  else
+    std::cerr << "ved: cannot check as " << name << ", to whom " << directory << " belongs\n";
+  return done;
 }
 
 int check_config(const arguments& given) {
-  load_options how;
-  how.secrets = false;
-  const auto loaded = load_config(given.config_file, how);
-  for (const auto& notice : loaded.notices) std::cout << notice << "\n";
-  if (!loaded.ok()) {
-    std::cerr << loaded.problem_text();
-    return exit_failed;
-  }
-  if (!can_open_clusters(given, loaded.value)) return exit_failed;
-  std::cout << given.config_file << ": ok, " << active_clusters(loaded.value).size()
+  if (!become_owner(given)) return exit_failed;
+  auto loaded = load(given);
+  if (!loaded) return exit_failed;
+  const bool good = may_start(given, *loaded, true);
+  for (const auto& notice : loaded->notices) std::cout << notice << "\n";
+  if (!good) return exit_failed;
+  std::cout << given.config_file << ": ok, " << active_clusters(loaded->value).size()
             << " cluster(s)\n";
   return 0;
 }
@@ -138,7 +175,7 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
     const int got = sigtimedwait(&signals, nullptr, &pause);
     if (got == SIGHUP) {
       notify_service_manager("RELOADING=1");
-      if (const auto fresh = load(given, true)) running.reload(*fresh);
+      if (const auto fresh = load(given)) running.reload(fresh->value);
       notify_service_manager("READY=1");
       continue;
     }
@@ -158,10 +195,13 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
 int run(const arguments& given) {
   const auto signals = block_signals();
   ::umask(077);  // what others may read is said where it is made
-  auto settings = load(given, true);
-  if (!settings || !can_open_clusters(given, *settings)) return exit_failed;
+  auto loaded = load(given);
+  if (!loaded || !may_start(given, *loaded, false)) return exit_failed;
+  const auto* settings = &loaded->value;
   auto log = json_log::open(settings->logging);
   if (!log) return complain(log.error());
+  for (const auto& notice : loaded->notices)
+    (*log)->write(actors::log_severity::warn, "ved", "notice", {{"reason", notice}});
   google::protobuf::SetLogHandler(nullptr);  // what does not parse is reported by who reads it
   std::atomic<bool> failed{false};
   daemon_options options;
@@ -213,11 +253,17 @@ int init(const arguments& given, const std::string& gateway, const std::vector<s
 }
 
 int add_one_token(const arguments& given, const std::string& name, const std::string& scopes,
-                  int days) {
+                  std::optional<long long> days) {
   auto parsed = parse_scopes(scopes);
   if (!parsed) return complain(parsed.error());
   token_request request{name, *parsed, wall_now(), {}};
-  if (days > 0) request.expires_at = request.now + std::chrono::days{days};
+  if (days) {
+    auto expiry = token_expiry(request.now, *days);
+    if (!expiry) return complain(expiry.error());
+    request.expires_at = *expiry;
+  }
+  if (parsed->events && !parsed->read && !parsed->submit && !parsed->admin)
+    std::cerr << "ved: scope events alone opens nothing in this version\n";
   auto made = add_token(state_layout(given.state).tokens, request);
   if (!made) return complain(made.error());
   std::cout << made->reveal() << "\n";
@@ -265,12 +311,12 @@ int main(int argc, char** argv) {
   auto* token = app.add_subcommand("token", "manage bearer tokens")->require_subcommand(1);
   std::string token_name;
   std::string scopes = "read";
-  int days = 0;
+  std::optional<long long> days;
   token->add_option("--state", given.state, "state directory")->required();
   auto* add = token->add_subcommand("add", "make a token and print it once");
   add->add_option("--name", token_name, "who will use it")->required();
   add->add_option("--scope", scopes, "of read,submit,events,admin")->capture_default_str();
-  add->add_option("--days", days, "until it expires; 0: never");
+  add->add_option("--days", days, "until it expires, 1 to 36500; without: never");
   auto* list = token->add_subcommand("list", "names, scopes and expiry");
   auto* revoke = token->add_subcommand("revoke", "make a token unusable");
   revoke->add_option("--name", token_name, "of the token")->required();

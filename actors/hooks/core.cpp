@@ -25,6 +25,11 @@ class teller {
     c.set_previous_state(shown_);
     c.set_state(state);
     c.set_at_us(at_us);
+    c.set_queue_name(before_.queue);
+    c.set_max_runtime_seconds(before_.max_runtime_seconds);
+    c.set_accepted_at_us(to_us(before_.accepted_at));
+    c.set_submitted_at_us(to_us(before_.submitted_at));
+    c.set_started_at_us(to_us(before_.started_at));
     shown_ = state;
   }
 
@@ -53,17 +58,24 @@ void tell_observed(teller& t, const job::job& before, const pb::JobObserved& e) 
     return;
   }
   t.last().set_reason(e.reason());
+  if (e.started_at_us() != 0) t.last().set_started_at_us(e.started_at_us());
 }
 
 void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e) {
   const bool ran = e.started_at_us() != 0;
-  if (ran && !is_set(before.started_at) && t.shown() != pb::JOB_STATE_RUNNING)
+  if (ran && !is_set(before.started_at) && t.shown() != pb::JOB_STATE_RUNNING) {
     t.tell("started", pb::JOB_STATE_RUNNING, e.started_at_us());
+    t.last().set_started_at_us(e.started_at_us());
+  }
   t.tell(std::string(state_name(e.state())), e.state(),
          e.finished_at_us() != 0 ? e.finished_at_us() : e.at_us());
   t.last().set_reason(e.reason());
   t.last().set_exit_code(e.exit_code());
   t.last().set_exit_signal(e.exit_signal());
+  t.last().set_finished_at_us(t.last().at_us());
+  if (!ran) return;
+  t.last().set_started_at_us(e.started_at_us());
+  *t.last().mutable_usage() = e.usage();
 }
 
 }  // namespace
@@ -79,7 +91,10 @@ std::vector<pb::HookCallback> callbacks_of(const job::job& before, const pb::Env
     // The state shown changes with the second one only: pending, pending, queued.
     t.tell("submitted", t.shown(), e.at_us());
     t.tell("queued", pb::JOB_STATE_QUEUED, e.at_us());
-    for (auto& c : t.all()) c.set_scheduler_job_id(e.scheduler_job_id());
+    for (auto& c : t.all()) {
+      c.set_scheduler_job_id(e.scheduler_job_id());
+      c.set_submitted_at_us(e.at_us());
+    }
   } else if (what.has_job_observed()) {
     tell_observed(t, before, what.job_observed());
   } else if (what.has_job_finished()) {
@@ -130,11 +145,12 @@ std::optional<pb::HookDelivered> outbox::done(bool delivered, const std::string&
                                               std::uint64_t draw, time_point now) {
   if (step_ != step::in_flight) return std::nullopt;
   item& first = waiting_.front();
-  if (!delivered && first.attempts < limits_.attempts_max) {
+  if (!delivered) {
     const double raw = static_cast<double>(limits_.backoff_initial.count()) *
                        std::pow(limits_.backoff_multiplier, std::min(first.attempts - 1, 64));
     const double capped = std::min(raw, static_cast<double>(limits_.backoff_max.count()));
-    const double spread = 0.75 + 0.5 * static_cast<double>(draw >> 11) / 9007199254740992.0;
+    // Only ever shorter, so that the cap is one.
+    const double spread = 0.75 + 0.25 * static_cast<double>(draw >> 11) / 9007199254740992.0;
     first.due = now + microseconds{static_cast<std::int64_t>(capped * spread)};
     step_ = step::idle;
     return std::nullopt;
@@ -146,7 +162,7 @@ std::optional<pb::HookDelivered> outbox::done(bool delivered, const std::string&
   out.set_callback(first.what.callback());
   out.set_position(first.what.position());
   out.set_attempts(first.attempts);
-  out.set_delivered(delivered);
+  out.set_delivered(true);
   out.set_detail(detail);
   step_ = step::recording;
   return out;

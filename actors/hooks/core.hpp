@@ -13,7 +13,8 @@
 #include "messages/time.hpp"
 
 /// Callbacks to configured hooks as pure logic: what an event of a job is called, and an outbox per
-/// hook that delivers in order of log position, at least once, with bounded retries.
+/// hook that delivers in order of log position, at least once: it tries without end, with bounded
+/// pauses, and what waits for longer than memory lasts waits in the log.
 ///
 ///   log ──► callbacks_of ──► outbox.offer ──► next ──► (command or webhook) ──► done ──► record
 ///    ▲                                                                                    │
@@ -25,13 +26,12 @@ bool may_call_back(const pb::Envelope& what);
 
 /// The callbacks that `what` causes for a job that was `before` it, in order. An end that shows
 /// that the job ran, though it was never seen running, is told as `started` first.
-/// `delivery_id` is still empty.
+/// `delivery_id` is still empty, and so is what only the job's first event knows (`resources`).
 std::vector<pb::HookCallback> callbacks_of(const job::job& before, const pb::Envelope& what);
 
 struct outbox_limits {
-  int attempts_max = 5;
   microseconds backoff_initial = seconds{1};
-  microseconds backoff_max = seconds{300};
+  microseconds backoff_max = seconds{300};  ///< jitter included
   double backoff_multiplier = 2.0;
   std::size_t waiting_max = 1024;  ///< deliveries in memory; the rest waits in the log
 };
@@ -39,7 +39,7 @@ struct outbox_limits {
 /// One try to make now.
 struct attempt {
   pb::HookCallback what;
-  int number = 1;  ///< from 1
+  int number = 1;  ///< from 1, anew with each start of the daemon
 };
 
 /// Owned by the one actor that serves a hook. The cursor is the position up to which nothing needs
@@ -61,8 +61,8 @@ class outbox {
   /// When `next` will have something; unset when nothing waits or a try is in flight.
   time_point wake_at() const;
 
-  /// The end of the try in flight. A record is returned when the delivery is over: delivered, or
-  /// given up after the last attempt. Append it to the stream hook/<name>, then call `recorded`.
+  /// The end of the try in flight. A record is returned when it was delivered; append it to the
+  /// stream hook/<name>, then call `recorded`. Else the same delivery is due again after a pause.
   std::optional<pb::HookDelivered> done(bool delivered, const std::string& detail,
                                         std::uint64_t draw, time_point now);
   /// The record is durable: the next delivery may begin.
@@ -71,6 +71,10 @@ class outbox {
   /// What may be stored as the durable cursor now.
   std::uint64_t cursor() const noexcept;
   std::size_t waiting() const noexcept { return waiting_.size(); }
+  /// When the oldest callback that waits happened; unset: none waits.
+  time_point oldest() const noexcept {
+    return waiting_.empty() ? time_point{} : from_us(waiting_.front().what.at_us());
+  }
 
  private:
   enum class step { idle, in_flight, recording };

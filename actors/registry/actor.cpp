@@ -162,7 +162,8 @@ class runner {
   /// True: there is more to recover.
   bool recover_some() {
     auto& state = self_->state;
-    auto page = deps_.world->reading->scan_index(core::live_prefix, state.recover_after, recover_batch);
+    auto page =
+        deps_.world->reading->scan_index(core::live_prefix, state.recover_after, recover_batch);
     if (!page) {
       deps_.world->logs->write(log_severity::critical, "hpc_job", "recovery_failed",
                                {{"reason", page.error().message}});

@@ -1,8 +1,12 @@
 #include "adapters/hooks/command.hpp"
 
+#include <signal.h>
+
 #include <chrono>
+#include <string_view>
 #include <utility>
 
+#include "adapters/local/processes.hpp"
 #include "adapters/process/run.hpp"
 
 namespace ved::adapters::hooks {
@@ -12,11 +16,16 @@ using process::ending;
 
 constexpr std::size_t output_bytes_kept = 400;
 
-std::vector<std::string> environment_of(const delivery& what) {
+constexpr std::string_view mark_name = "VED_HOOK_MARK=";
+/// A process may fork while we look.
+constexpr int kill_rounds_max = 20;
+
+std::vector<std::string> environment_of(const command_target& target, const delivery& what) {
   // The daemon's own environment holds credentials of schedulers: none of it is passed on.
   std::vector<std::string> all{"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin",
                                "LANG=C.UTF-8"};
   process::inherit(all, "HOME");
+  if (!target.mark.empty()) all.push_back(std::string(mark_name) + target.mark);
   all.push_back("VED_CALLBACK=" + what.callback);
   all.push_back("VED_DELIVERY_ID=" + what.id);
   all.push_back("VED_ATTEMPT=" + std::to_string(what.attempt));
@@ -33,18 +42,29 @@ std::string in_words(const process::outcome& ran) {
 
 }  // namespace
 
+void end_leftovers(const std::string& mark) {
+  if (mark.empty()) return;
+  for (int round = 0; round < kill_rounds_max; ++round) {
+    const auto left = local::processes_with(std::string(mark_name) + mark);
+    if (left.empty()) return;
+    for (const auto& one : left) ::kill(one.pid, SIGKILL);
+  }
+}
+
 delivery_outcome run_command(const command_target& target, const delivery& what,
                              const std::stop_token& stop) {
   process::program program;
   program.argv = target.argv;
-  program.environment = environment_of(what);
+  program.environment = environment_of(target, what);
   program.input = what.body;
   program.output_bytes_max = output_bytes_kept;
   program.merge_output = true;
   program.cut_output = true;
   program.until = std::chrono::steady_clock::now() + target.timeout;
   program.kill_wait = target.kill_wait;
+  program.end_group = true;
   const auto ran = process::run(program, stop);
+  end_leftovers(target.mark);
   switch (ran.how) {
     case ending::finished:
       return {ran.signal == 0 && ran.exit_code == 0, clean_detail(in_words(ran))};

@@ -1,10 +1,12 @@
 #include "adapters/hooks/delivery.hpp"
 
+#include "messages/url_mask.hpp"
 #include "messages/utf8.hpp"
 
 namespace ved::adapters::hooks {
 
 std::string clean_detail(std::string text) {
+  text = mask_urls(text);
   for (char& c : text) {
     const auto byte = static_cast<unsigned char>(c);
     if (byte < 0x20 || byte == 0x7F) c = ' ';

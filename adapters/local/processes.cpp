@@ -33,11 +33,10 @@ std::vector<process_info> all_processes() {
   return all;
 }
 
-bool carries_token(pid_t pid, std::string_view token) {
+bool carries(pid_t pid, std::string_view wanted) {
   const auto environment =
       read_file("/proc/" + std::to_string(pid) + "/environ", environment_bytes_max);
   if (!environment) return false;
-  const std::string wanted = "VED_TOKEN=" + std::string(token);
   std::string_view rest = *environment;
   while (!rest.empty()) {
     const std::string_view entry = rest.substr(0, rest.find('\0'));
@@ -111,8 +110,16 @@ std::vector<process_info> descendants(pid_t root) {
   return found;
 }
 
+std::vector<process_info> processes_with(std::string_view variable) {
+  std::vector<process_info> found;
+  for (const process_info& info : all_processes())
+    if (info.state != 'Z' && info.pid > 1 && carries(info.pid, variable)) found.push_back(info);
+  return found;
+}
+
 std::vector<process_info> processes_of_job(std::string_view token,
                                            const std::optional<process_info>& leader) {
+  const auto variable = "VED_TOKEN=" + std::string(token);
   std::vector<process_info> found;
   for (const process_info& info : all_processes()) {
     if (info.state == 'Z' || info.pid <= 1) continue;
@@ -125,7 +132,7 @@ std::vector<process_info> processes_of_job(std::string_view token,
       const auto now = read_process(leader->pid);
       leader_is_other = now && now->start_ticks != leader->start_ticks;
     }
-    if ((same_session && !leader_is_other) || carries_token(info.pid, token)) {
+    if ((same_session && !leader_is_other) || carries(info.pid, variable)) {
       found.push_back(info);
     }
   }

@@ -32,6 +32,9 @@ std::string boot_id();
 /// All processes below `root`, without `root` itself and without ended ones.
 std::vector<process_info> descendants(pid_t root);
 
+/// Live processes that were started with `variable`, "NAME=value", in their environment.
+std::vector<process_info> processes_with(std::string_view variable);
+
 /// Processes that carry VED_TOKEN=`token` in their environment or belong to the session that
 /// `leader` opened. Finds what is left of a job whose supervisor is gone; a process that cleared
 /// its environment and opened a session of its own is not found.

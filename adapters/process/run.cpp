@@ -172,6 +172,9 @@ class running {
     ::kill(-pid_, SIGKILL);
   }
 
+  /// After it ended by itself, and before it is reaped: its id still names its group.
+  void end_group() { ::kill(-pid_, SIGKILL); }
+
   int reap() {
     int status = 0;
     while (::waitpid(pid_, &status, 0) < 0 && errno == EINTR) {
@@ -245,6 +248,8 @@ outcome run(const program& what, const std::stop_token& stop) {
     // A process that left the group cannot be reached, but it reads nothing more from us. Not
     // earlier: nobody should take half of the input for the whole.
     [[maybe_unused]] const int emptied = ::ftruncate(input.get(), 0);
+  } else if (what.end_group) {
+    child.end_group();
   }
   const int status = child.reap();
   if (WIFEXITED(status)) result.exit_code = WEXITSTATUS(status);

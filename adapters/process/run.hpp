@@ -23,6 +23,7 @@ struct program {
   bool cut_output = false;           ///< drop what is beyond the limit; else it ends the program
   std::chrono::steady_clock::time_point until;
   milliseconds kill_wait{0};  ///< between TERM and KILL; 0: KILL at once
+  bool end_group = false;     ///< what it leaves in its group by ending itself is killed
 };
 
 /// Why we stopped looking at a program.
@@ -45,7 +46,8 @@ struct outcome {
 
 /// Runs the program and blocks until it ends; at `until`, at a stop and at too much output its
 /// whole process group gets TERM and, `kill_wait` later, KILL, and what it has not read of its
-/// input is gone. Processes that it leaves behind by ending itself are left alone. Any thread.
+/// input is gone. Processes that it leaves behind by ending itself are left alone, unless
+/// `end_group`. Any thread.
 outcome run(const program& what, const std::stop_token& stop = {});
 
 /// "HOME=/home/alice", or nothing when this process has no such variable.

@@ -3,6 +3,7 @@
 #include <set>
 #include <utility>
 
+#include "messages/url_mask.hpp"
 #include "runtime/config/loader.hpp"
 #include "runtime/config/quantity.hpp"
 
@@ -101,7 +102,8 @@ void check_key(const key& k, const std::string& path, loading& state) {
       state.complain(path, violation(k, "expected " + expected_text(k) + ", got " + shown(text)));
     } else if (k.form != nullptr) {
       if (const auto expected = k.form(text)) {
-        state.complain(path, "expected " + *expected + ", got " + shown(text));
+        const auto got = k.form == is_http_url ? mask_url(text) : text;
+        state.complain(path, "expected " + *expected + ", got " + shown(got));
       }
     }
   }
@@ -126,8 +128,8 @@ void check_clusters(loading& state) {
                      "expected a unique name, got " + shown(c.cluster_id.str()) + " again");
     }
     const auto keys = keys_of(c);
-    const bool own_rule = state.given(path + "." + keys.section + "." + keys.poll_key) &&
-                          !state.given(path + ".link.poll_interval");
+    // A value that came from another key is told by the rule of that key.
+    const bool own_rule = !state.given(path + ".link.poll_interval");
     if (c.type != scheduler_type::local && c.poll_interval < milliseconds{1'000} && !own_rule) {
       state.complain(path + ".link.poll_interval",
                      "job_poll_interval must be at least 1 second (expected duration >= 1s for " +
@@ -150,6 +152,15 @@ void check_clusters(loading& state) {
     check_one(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]");
   }
   if (value.clusters.empty()) check_one(state.draft.single, "hpc");
+}
+
+/// In force also where hpc is off, and with it the rules of its keys.
+void check_state_path(loading& state) {
+  const auto& value = state.draft.value;
+  const std::string path = "hpc.job_service.state_store_path";
+  if (value.hpc.enabled || state.given("state.directory") || !state.given(path)) return;
+  if (const auto expected = is_absolute_path(value.state.directory))
+    state.complain(path, "expected " + *expected + ", got " + shown(value.state.directory));
 }
 
 void check_hooks(loading& state) {
@@ -207,9 +218,13 @@ void settle(loading& state) {
   for (std::size_t i = 0; i < value.clusters.size(); ++i) {
     settle_cluster(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]", state);
   }
-  if (!state.given("state.directory") && state.given("hpc.job_service.state_store_path")) {
-    value.state.directory = value.hpc.job_service.state_store_path;
+  auto& guide_path = value.hpc.job_service.state_store_path;
+  if (!state.given("state.directory") && !guide_path.empty() &&
+      state.given("hpc.job_service.state_store_path")) {
+    value.state.directory = guide_path;
   }
+  // One directory is in force, whatever key says so.
+  if (!state.given("hpc.job_service.state_store_path")) guide_path = value.state.directory;
 }
 
 void check(loading& state) {
@@ -225,6 +240,7 @@ void check(loading& state) {
       if (!k.single_form || single) check_key(k, full, state);
     }
   });
+  check_state_path(state);
   check_clusters(state);
   check_hooks(state);
   check_listeners(state);

@@ -1,5 +1,6 @@
 #include <string>
 
+#include "messages/url_mask.hpp"
 #include "runtime/config/loader.hpp"
 
 // The effective configuration as YAML, and the list of all keys.
@@ -26,7 +27,7 @@ class writer {
       const auto text = value_text(k);
       if (!text) continue;
       start();
-      out_ += k.name + ": " + *text + "\n";
+      out_ += k.name + ": " + mask_urls(*text) + "\n";
     }
     for (const auto& child : s.sections) {
       if (child.single_form) continue;

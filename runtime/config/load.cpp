@@ -24,33 +24,50 @@ load_outcome unreadable(std::string file, std::string message) {
   return out;
 }
 
+/// Keys of one section that are not acted upon for one reason.
+struct unused_keys {
+  int line = 0;
+  std::string section;
+  std::string why;
+  std::vector<std::string> keys;
+};
+
+void collect_unused(const section& s, const std::string& path, std::string why,
+                    const loading& state, std::vector<unused_keys>& out) {
+  if (!s.not_used.empty()) why = s.not_used;
+  for (const auto& k : s.keys) {
+    const auto& reason = k.not_used.empty() ? why : k.not_used;
+    const auto line = state.lines.find(join_path(path, k.name));
+    if (reason.empty() || line == state.lines.end()) continue;
+    const auto same = std::find_if(out.begin(), out.end(), [&](const unused_keys& one) {
+      return one.section == path && one.why == reason;
+    });
+    auto& group = same == out.end() ? out.emplace_back(unused_keys{line->second, path, reason, {}})
+                                    : *same;
+    group.line = std::min(group.line, line->second);
+    group.keys.push_back(k.name);
+  }
+  for (const auto& child : s.sections)
+    collect_unused(child, join_path(path, child.name), why, state, out);
+  for (const auto& l : s.lists) {
+    const auto items = l.items();
+    for (std::size_t i = 0; i < items.size(); ++i)
+      collect_unused(items[i], join_path(path, l.name) + "[" + std::to_string(i) + "]", why, state,
+                     out);
+  }
+}
+
 void collect_notices(loading& state, load_outcome& out) {
-  const auto root = describe(state.draft);
-  std::vector<std::pair<int, std::string>> found;
-  const std::function<void(const section&, const std::string&, std::string)> visit =
-      [&](const section& s, const std::string& path, std::string why) {
-        if (!s.not_used.empty()) why = s.not_used;
-        for (const auto& k : s.keys) {
-          const auto key_path = join_path(path, k.name);
-          const auto& reason = k.not_used.empty() ? why : k.not_used;
-          const auto line = state.lines.find(key_path);
-          if (reason.empty() || line == state.lines.end()) continue;
-          found.emplace_back(line->second,
-                             "accepted, not yet used: " + key_path + " (" + reason + ")");
-        }
-        for (const auto& child : s.sections) visit(child, join_path(path, child.name), why);
-        for (const auto& l : s.lists) {
-          const auto items = l.items();
-          for (std::size_t i = 0; i < items.size(); ++i) {
-            visit(items[i], join_path(path, l.name) + "[" + std::to_string(i) + "]", why);
-          }
-        }
-      };
-  visit(root, "", "");
+  std::vector<unused_keys> found;
+  collect_unused(describe(state.draft), "", "", state, found);
   std::stable_sort(found.begin(), found.end(),
-                   [](const auto& a, const auto& b) { return a.first < b.first; });
-  for (const auto& [line, text] : found) {
-    out.notices.push_back(out.file + ":" + std::to_string(line) + ": " + text);
+                   [](const auto& a, const auto& b) { return a.line < b.line; });
+  for (const auto& group : found) {
+    std::string keys;
+    for (const auto& name : group.keys) keys += (keys.empty() ? "" : ", ") + name;
+    out.notices.push_back(out.file + ":" + std::to_string(group.line) +
+                          ": accepted, not yet used: " + join_path(group.section, keys) + " (" +
+                          group.why + ")");
   }
 }
 
@@ -89,7 +106,11 @@ load_outcome load_config_text(std::string_view text, std::string file,
   if (clusters.empty() && (state.given(single_form_path) || state.draft.value.hpc.enabled)) {
     clusters.push_back(state.draft.single);
   }
-  if (effective.secrets) fetch_secrets(state);
+  if (effective.secrets) {
+    fetch_secrets(state);
+    for (const auto& name : unused_variables(state))
+      out.notices.push_back("environment variable " + name + ": is set, nothing here uses it");
+  }
   std::stable_sort(state.problems.begin(), state.problems.end(),
                    [](const auto& a, const auto& b) { return a.line < b.line; });
   if (state.problems.size() > config_problems_max) {

@@ -37,7 +37,8 @@ struct load_outcome {
   std::string file;
   config value;
   std::vector<config_problem> problems;  ///< all of them, in order of line
-  /// "FILE:LINE: accepted, not yet used: KEY (why)", for keys that the file gives.
+  /// "FILE:LINE: accepted, not yet used: SECTION.KEY, KEY, ... (why)", one per section, for keys
+  /// that the file gives; and variables of the environment that are set for nothing.
   std::vector<std::string> notices;
 
   bool ok() const noexcept { return problems.empty(); }
@@ -53,7 +54,7 @@ load_outcome load_config_text(std::string_view text, std::string file,
                               const load_options& options = {});
 
 /// The effective configuration as YAML that loads to the same value. Clusters stand in
-/// hpc.clusters; secrets are named in comments, never shown.
+/// hpc.clusters; secrets are named in comments, never shown, and those in URLs masked.
 std::string to_yaml(const config& value);
 
 /// One key as documentation and shell completion need it.

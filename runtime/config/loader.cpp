@@ -3,6 +3,8 @@
 #include <cstdio>
 #include <utility>
 
+#include "messages/url_mask.hpp"
+
 namespace ved::runtime {
 namespace {
 
@@ -32,7 +34,8 @@ std::string join_path(const std::string& parent, const std::string& name) {
   return parent.empty() ? name : parent + "." + name;
 }
 
-std::string shown(const std::string& text) {
+std::string shown(const std::string& raw) {
+  const auto text = mask_urls(raw);
   std::string out = "\"";
   for (std::size_t i = 0; i < text.size(); ++i) {
     const auto byte = static_cast<unsigned char>(text[i]);

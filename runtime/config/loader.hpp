@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include "runtime/config/load.hpp"
@@ -20,6 +21,8 @@ struct loading {
   /// Lines of keys and sections that the file gives, by path.
   std::map<std::string, int> lines;
   std::vector<config_problem> problems;
+  /// Environment variables that were taken.
+  std::set<std::string> variables_used;
 
   bool given(const std::string& path) const { return lines.contains(path); }
   /// Of the key, or of the nearest section around it that the file gives.
@@ -30,7 +33,7 @@ struct loading {
 
 /// "a" + "b" = "a.b"; "" + "b" = "b".
 std::string join_path(const std::string& parent, const std::string& name);
-/// A value in quotes for a message: short, and without control characters.
+/// A value in quotes for a message: short, without control characters and what URLs keep secret.
 std::string shown(const std::string& text);
 /// What was found where a text was expected.
 std::string shown(const yaml_node& node);
@@ -48,5 +51,7 @@ void settle(loading& state);
 void check(loading& state);
 /// Step 4: secrets from files and the environment.
 void fetch_secrets(loading& state);
+/// The variables of the guide that are set and that nothing has taken.
+std::vector<std::string> unused_variables(const loading& state);
 
 }  // namespace ved::runtime

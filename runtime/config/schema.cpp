@@ -185,16 +185,52 @@ std::optional<std::string> is_network(const std::string& text) {
   return "a network such as 10.0.0.0/8 or fd00::/8";
 }
 
+namespace {
+
+/// "host", "host:80", "[::1]:80" (RFC 3986, 3.2.2 and 3.2.3).
+bool is_authority(std::string_view text) {
+  std::string_view port;
+  if (text.starts_with('[')) {
+    const auto close = text.find(']');
+    if (close == std::string_view::npos) return false;
+    in6_addr address;
+    if (inet_pton(AF_INET6, std::string(text.substr(1, close - 1)).c_str(), &address) != 1)
+      return false;
+    text.remove_prefix(close + 1);
+    if (text.empty()) return true;
+    if (text.front() != ':') return false;
+    port = text.substr(1);
+  } else {
+    const auto colon = text.find(':');
+    const auto host = text.substr(0, colon);
+    const auto allowed = [](char c) {
+      return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+             c == '-' || c == '.' || c == '_';
+    };
+    if (host.empty() || host.starts_with('-') || host.starts_with('.') ||
+        !std::all_of(host.begin(), host.end(), allowed))
+      return false;
+    if (colon == std::string_view::npos) return true;
+    port = text.substr(colon + 1);
+  }
+  int number = 0;
+  const auto* end = port.data() + port.size();
+  const auto [last, failure] = std::from_chars(port.data(), end, number);
+  return failure == std::errc{} && last == end && number >= 1 && number <= 65'535;
+}
+
+}  // namespace
+
 std::optional<std::string> is_http_url(const std::string& text) {
   for (const std::string_view scheme : {"https://", "http://"}) {
     if (!text.starts_with(scheme)) continue;
     const auto rest = std::string_view(text).substr(scheme.size());
-    const auto host = rest.substr(0, rest.find('/'));
+    const auto host = rest.substr(0, rest.find_first_of("/?#"));
     const bool plain =
         rest.find_first_of(" \"<>\\^`{|}") == std::string_view::npos && text.size() <= 2'000;
-    if (!host.empty() && plain && host.find('@') == std::string_view::npos) return std::nullopt;
+    if (plain && is_authority(host)) return std::nullopt;
   }
-  return "an http:// or https:// address without a user name in it";
+  return "an http:// or https:// address of a host, without a user name in it";
 }
 
 std::optional<std::string> is_name(const std::string& text) {
@@ -202,9 +238,10 @@ std::optional<std::string> is_name(const std::string& text) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
            c == '-' || c == '_' || c == '.';
   };
-  if (text.size() <= 64 && !text.starts_with('.') && std::all_of(text.begin(), text.end(), allowed))
+  const bool begins = !text.starts_with('.') && !text.starts_with('-');
+  if (text.size() <= 64 && begins && std::all_of(text.begin(), text.end(), allowed))
     return std::nullopt;
-  return "1 to 64 letters, digits, '-', '_' or '.', not starting with '.'";
+  return "1 to 64 letters, digits, '-', '_' or '.', not starting with '.' or '-'";
 }
 
 std::optional<std::string> is_option_value(const std::string& text) {

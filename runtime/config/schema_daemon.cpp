@@ -31,7 +31,9 @@ section hook_section(hook_config& c) {
   s.add("secret_file", &c.secret_file, "File of the HMAC key of a webhook, mode 0600.")
       .formed(is_absolute_path);
   s.add("timeout", &c.timeout, "For one delivery.").range(100, hour);
-  s.add("max_attempts", &c.max_attempts, "Deliveries that are tried.").range(1, 100);
+  s.add("max_attempts", &c.max_attempts, "Of older configurations.")
+      .range(1, 100)
+      .unused("a callback is tried until it is delivered");
   return s;
 }
 
@@ -41,7 +43,8 @@ section describe_state(state_config& c) {
   auto s = named("state", "Everything durable.");
   s.add("directory", &c.directory, "Where; made by 'ved init', mode 0711.")
       .needed("directory is required")
-      .formed(is_absolute_path);
+      .formed(is_absolute_path)
+      .from_another();
   s.add("min_free_bytes", size_target{&c.min_free_bytes},
         "With less free space no job is accepted (503).")
       .at_least(0);

@@ -1,4 +1,8 @@
+#include <sys/stat.h>
+
 #include <algorithm>
+#include <cerrno>
+#include <cstring>
 #include <utility>
 
 #include "messages/secret.hpp"
@@ -9,10 +13,22 @@
 namespace ved::runtime {
 namespace {
 
-std::optional<std::string> variable(const loading& state, const char* name) {
+std::optional<std::string> variable(loading& state, const char* name) {
   auto value = state.options->environment(name);
   if (value && value->empty()) value.reset();
+  if (value) state.variables_used.insert(name);
   return value;
+}
+
+/// A key that does not exist would be found out only when the first record is to be signed.
+void check_signing_key(loading& state, const std::string& file, const std::string& named_by) {
+  struct stat about {};
+  if (::stat(file.c_str(), &about) != 0) {
+    state.complain("security.signing_key_file",
+                   named_by + file + ": " + std::strerror(errno));
+  } else if (!S_ISREG(about.st_mode)) {
+    state.complain("security.signing_key_file", named_by + file + ": is not a regular file");
+  }
 }
 
 // A line end inside a credential would end the header or command line that it travels in.
@@ -97,7 +113,9 @@ void fetch_cluster(cluster_config& c, const std::string& path, loading& state) {
 
 void fetch_secrets(loading& state) {
   auto& value = state.draft.value;
-  if (value.security.signing_key_file.empty()) {
+  if (!value.security.signing_key_file.empty()) {
+    check_signing_key(state, value.security.signing_key_file, "");
+  } else {
     value.security.signing_key_file = variable(state, "PROVIDER_SIGNING_KEY_PATH").value_or("");
     if (!value.security.signing_key_file.empty() &&
         (is_absolute_path(value.security.signing_key_file) ||
@@ -105,6 +123,9 @@ void fetch_secrets(loading& state) {
       state.complain("security.signing_key_file",
                      "environment variable PROVIDER_SIGNING_KEY_PATH: expected an absolute path, "
                      "got " + shown(value.security.signing_key_file));
+    } else if (!value.security.signing_key_file.empty()) {
+      check_signing_key(state, value.security.signing_key_file,
+                        "environment variable PROVIDER_SIGNING_KEY_PATH: ");
     }
   }
   for (std::size_t i = 0; i < value.hooks.size(); ++i) {
@@ -118,6 +139,17 @@ void fetch_secrets(loading& state) {
     fetch_cluster(value.clusters[i],
                   single ? "hpc" : "hpc.clusters[" + std::to_string(i) + "]", state);
   }
+}
+
+std::vector<std::string> unused_variables(const loading& state) {
+  std::vector<std::string> out;
+  for (const char* name : {"SLURM_JWT_TOKEN", "MOAB_USERNAME", "MOAB_PASSWORD",
+                           "OOD_OIDC_CLIENT_SECRET", "PROVIDER_SIGNING_KEY_PATH"}) {
+    auto value = state.options->environment(name);
+    if (value && !value->empty() && !state.variables_used.contains(name)) out.push_back(name);
+    if (value) wipe(*value);
+  }
+  return out;
 }
 
 }  // namespace ved::runtime

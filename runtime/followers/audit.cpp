@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "actors/job/projection.hpp"
@@ -11,6 +12,34 @@ namespace {
 
 constexpr std::size_t notes_per_write_max = 500;
 constexpr seconds notes_retry{5};
+
+struct last_event {
+  std::uint64_t position = 0;
+  std::vector<std::string> lines;
+};
+
+/// The last position that a complete line of the text names, and the lines with it, in order.
+/// Notes have none; a line that a crash cut off counts for nothing.
+last_event last_lines(std::string_view text) {
+  last_event out;
+  while (!text.empty()) {
+    const auto end = text.rfind('\n');
+    if (end == std::string_view::npos) break;
+    const auto begin = end == 0 ? std::string_view::npos : text.rfind('\n', end - 1);
+    const auto start = begin == std::string_view::npos ? 0 : begin + 1;
+    const auto line = text.substr(start, end + 1 - start);
+    text = text.substr(0, start);
+    const auto json = nlohmann::json::parse(line, nullptr, false);
+    if (!json.is_object() || !json.contains("details") || !json["details"].is_object()) continue;
+    const auto position = json["details"].find("position");
+    if (position == json["details"].end() || !position->is_number_unsigned()) continue;
+    const auto value = position->get<std::uint64_t>();
+    if (out.position != 0 && value != out.position) break;
+    out.position = value;
+    out.lines.emplace(out.lines.begin(), line);
+  }
+  return out;
+}
 
 template <std::size_t N>
 bool has(const std::array<std::string_view, N>& names, std::string_view name) {
@@ -71,40 +100,65 @@ void audit_inbox::written(std::size_t lines) {
   lines_.erase(lines_.begin(), lines_.begin() + static_cast<std::ptrdiff_t>(count));
 }
 
-audit_consumer::audit_consumer(audit_config settings, scheduler_names schedulers,
-                               std::shared_ptr<store::event_log> log,
-                               std::shared_ptr<audit_file> file, std::shared_ptr<audit_inbox> inbox,
-                               std::shared_ptr<actors::log_sink> logs)
-    : settings_(std::move(settings)),
-      schedulers_(std::move(schedulers)),
-      log_(std::move(log)),
-      file_(std::move(file)),
-      inbox_(std::move(inbox)),
-      logs_(std::move(logs)),
-      tracker_(*log_) {}
+audit_consumer::audit_consumer(audit_parts parts)
+    : parts_(std::move(parts)), tracker_(*parts_.log) {}
+
+result<std::vector<std::string>> audit_consumer::lines_of(const pb::Envelope& what,
+                                                          job_tracker& tracker) const {
+  std::optional<job_tracker::step> step;
+  if (!core::job_of_stream(what.stream()).empty()) {
+    auto followed = tracker.follow(what);
+    if (!followed) return fail(followed.error());
+    step = std::move(*followed);
+  }
+  return audit_lines(what, step ? &*step : nullptr, parts_.schedulers, parts_.settings);
+}
+
+result<audit_consumer::mark> audit_consumer::find_end() const {
+  const auto tail = parts_.file->tail(audit_tail_bytes_max);
+  if (!tail) return fail(tail.error());
+  auto found = last_lines(*tail);
+  if (found.position == 0) return mark{};
+  // Only if they are what this log says of that event: after a restore another one stands there.
+  const auto event = parts_.log->read(found.position - 1, 1);
+  if (!event) return fail(event.error());
+  if (event->empty()) return mark{};
+  job_tracker tracker(*parts_.log);
+  const auto expected = lines_of(event->front(), tracker);
+  if (!expected) return fail(expected.error());
+  if (found.lines.size() > expected->size() ||
+      !std::equal(found.lines.begin(), found.lines.end(), expected->begin()))
+    return mark{};
+  return mark{found.position, std::move(found.lines)};
+}
+
+result<void> audit_consumer::begin() {
+  auto end = find_end();
+  if (!end) return fail(end.error());
+  written_ = std::move(*end);
+  return {};
+}
 
 result<void> audit_consumer::take(const std::vector<pb::Envelope>& batch) {
   std::string text;
   for (const auto& e : batch) {
-    std::optional<job_tracker::step> step;
-    if (!core::job_of_stream(e.stream()).empty()) {
-      auto followed = tracker_.follow(e);
-      if (!followed) return fail(followed.error());
-      step = std::move(*followed);
-    }
-    for (auto& line : audit_lines(e, step ? &*step : nullptr, schedulers_, settings_)) text += line;
+    const auto lines = lines_of(e, tracker_);
+    if (!lines) return fail(lines.error());
+    if (e.position() < written_.position) continue;
+    const auto skip = e.position() == written_.position ? written_.lines.size() : 0;
+    for (std::size_t i = skip; i < lines->size(); ++i) text += (*lines)[i];
   }
   if (text.empty()) return {};
-  return file_->append(text);
+  return parts_.file->append(text);
 }
 
 result<std::size_t> audit_consumer::write_notes() {
-  const auto lines = inbox_->waiting(notes_per_write_max);
+  const auto lines = parts_.inbox->waiting(notes_per_write_max);
   if (lines.empty()) return std::size_t{0};
   std::string text;
   for (const auto& line : lines) text += line;
-  if (auto written = file_->append(text); !written) return fail(written.error());
-  inbox_->written(lines.size());
+  if (auto written = parts_.file->append(text); !written) return fail(written.error());
+  parts_.inbox->written(lines.size());
   return lines.size();
 }
 
@@ -112,10 +166,12 @@ std::optional<consumer::moment> audit_consumer::work(const std::stop_token&) {
   const auto now = std::chrono::steady_clock::now();
   const auto written = write_notes();
   if (!written) {
-    logs_->write(actors::log_severity::error, "security", "audit_write_failed",
-                 {{"error", written.error().message}});
+    parts_.logs->write(actors::log_severity::error, "security", "audit_write_failed",
+                       {{"error", written.error().message}});
+    parts_.report->failed("notes", written.error().message);
     return now + notes_retry;
   }
+  parts_.report->works("notes");
   return *written == notes_per_write_max ? std::optional(now) : std::nullopt;
 }
 

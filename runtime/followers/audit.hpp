@@ -47,8 +47,8 @@ using scheduler_names = std::map<std::string, std::string>;
 ///     {"timestamp": RFC 3339, "event_type": "job_submitted", "job_id": "job-123",
 ///      "cluster_id": "cluster-001", "details": {...}, "success": true}
 ///
-/// `details.position` is the event's position in the log: a line that was written twice around a
-/// crash can be recognised. `step`: of a job's event, else null.
+/// `details.position` is the event's position in the log; after a crash the file goes on behind the
+/// last line that it holds. `step`: of a job's event, else null.
 std::vector<std::string> audit_lines(const pb::Envelope& what, const job_tracker::step* step,
                                      const scheduler_names& schedulers,
                                      const audit_config& switches);
@@ -74,29 +74,48 @@ class audit_inbox {
   std::uint64_t dropped_ = 0;
 };
 
-/// Writes the audit file; synced before the cursor moves, so at least once.
+struct audit_parts {
+  audit_config settings;
+  scheduler_names schedulers;
+  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<audit_file> file;
+  std::shared_ptr<audit_inbox> inbox;
+  std::shared_ptr<actors::log_sink> logs;
+  std::shared_ptr<follower_report> report;
+};
+
+/// How far back the end of the file is looked through for the line of an event.
+inline constexpr std::size_t audit_tail_bytes_max = 4U << 20;
+
+/// Writes the audit file; synced before the cursor moves, so at least once. What a crash left
+/// between the two is found at the end of the file and not written again.
 class audit_consumer final : public consumer {
  public:
-  audit_consumer(audit_config settings, scheduler_names schedulers,
-                 std::shared_ptr<store::event_log> log, std::shared_ptr<audit_file> file,
-                 std::shared_ptr<audit_inbox> inbox, std::shared_ptr<actors::log_sink> logs);
+  explicit audit_consumer(audit_parts parts);
 
+  /// Opens the file, so that one that cannot be written is known before there is an event.
+  result<void> begin() override;
   result<void> take(const std::vector<pb::Envelope>& batch) override;
   std::optional<moment> work(const std::stop_token& stop) override;
   /// Also what was noted while the daemon stopped.
   result<std::uint64_t> settle(std::uint64_t taken) override;
 
  private:
+  /// Lines of an event that stand in the file: of the events before it, all.
+  struct mark {
+    std::uint64_t position = 0;
+    std::vector<std::string> lines;
+  };
+
   /// Writes the oldest notes; how many.
   result<std::size_t> write_notes();
+  result<std::vector<std::string>> lines_of(const pb::Envelope& what, job_tracker& tracker) const;
+  /// What the file ends with, when that is of this log.
+  result<mark> find_end() const;
 
-  const audit_config settings_;
-  const scheduler_names schedulers_;
-  const std::shared_ptr<store::event_log> log_;
-  const std::shared_ptr<audit_file> file_;
-  const std::shared_ptr<audit_inbox> inbox_;
-  const std::shared_ptr<actors::log_sink> logs_;
+  const audit_parts parts_;
   job_tracker tracker_;
+  mark written_;
 };
 
 }  // namespace ved::runtime

@@ -4,6 +4,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <string_view>
 #include <system_error>
@@ -50,12 +51,40 @@ result<void> audit_file::append(const std::string& lines) {
   }
   struct stat before {};
   if (::fstat(fd_, &before) != 0) return fail(problem("look at"));
+  if (before.st_nlink == 0) {
+    // Nobody would ever read what is written to a file that was removed.
+    close();
+    if (auto opened = open(); !opened) return opened;
+    if (::fstat(fd_, &before) != 0) return fail(problem("look at"));
+  }
   if (write_all(fd_, lines) && ::fdatasync(fd_) == 0) return {};
   auto why = problem("write");
   // What is in the file of this batch was acknowledged to nobody and will come again.
   [[maybe_unused]] const int cut = ::ftruncate(fd_, before.st_size);
   close();
   return fail(std::move(why));
+}
+
+result<std::string> audit_file::tail(std::size_t bytes_max) {
+  const std::lock_guard lock(mutex_);
+  if (fd_ < 0) {
+    if (auto opened = open(); !opened) return fail(opened.error());
+  }
+  struct stat is {};
+  if (::fstat(fd_, &is) != 0) return fail(problem("look at"));
+  const auto size = std::min<std::size_t>(static_cast<std::size_t>(is.st_size), bytes_max);
+  std::string out(size, '\0');
+  std::size_t done = 0;
+  while (done < size) {
+    const auto at = is.st_size - static_cast<off_t>(size - done);
+    const auto n = ::pread(fd_, out.data() + done, size - done, at);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(problem("read"));
+    if (n == 0) break;
+    done += static_cast<std::size_t>(n);
+  }
+  out.resize(done);
+  return out;
 }
 
 result<void> audit_file::reopen() {
@@ -66,7 +95,7 @@ result<void> audit_file::reopen() {
 
 result<void> audit_file::open() {
   std::error_code ignored;  // the open below tells what is wrong
-  if (std::filesystem::create_directories(path_.parent_path(), ignored))
+  if (std::filesystem::create_directory(path_.parent_path(), ignored))
     std::filesystem::permissions(path_.parent_path(), directory_permissions, ignored);
   constexpr int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   int fd = ::open(path_.c_str(), flags);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <filesystem>
 #include <mutex>
 #include <string>
@@ -16,9 +17,13 @@ class audit_file {
   audit_file(const audit_file&) = delete;
   audit_file& operator=(const audit_file&) = delete;
 
-  /// Appends and syncs: all or, after an error, nothing. Opens the file first when needed; makes
-  /// its directory when that is missing. Error: unavailable, with path and cause.
+  /// Appends and syncs: all or, after an error, nothing. Opens the file first when needed, also
+  /// when it was removed meanwhile; makes its directory, but not those above, when that is missing.
+  /// Error: unavailable, with path and cause.
   result<void> append(const std::string& lines);
+
+  /// The last bytes of the file, at most so many; opens it first when needed. Errors as `append`.
+  result<std::string> tail(std::size_t bytes_max);
 
   /// Goes on in the file that has the name now (log rotation, SIGHUP).
   result<void> reopen();

@@ -48,6 +48,7 @@ void follower::run(const std::stop_token& stop) {
   while (!stop.stop_requested()) {
     const bool more = take_batch();
     const auto wake = consumer_->work(stop);
+    tell_progress();
     settle(false);
     if (!more) sleep(stop, wake);
   }
@@ -62,6 +63,7 @@ bool follower::begin(const std::stop_token& stop) {
   do {
     const auto begun = consumer_->begin();
     if (begun) {
+      works("begin");
       backoff_ = how_.backoff_initial;
       return true;
     }
@@ -91,6 +93,7 @@ bool follower::take_batch() {
     failed("read", batch.error());
     return false;
   }
+  works("read");
   if (batch->empty()) return false;
   if (auto done = take(*batch); !done) {
     failed("take", done.error());
@@ -98,11 +101,20 @@ bool follower::take_batch() {
   }
   backoff_ = how_.backoff_initial;
   taken_ = batch->back().position();
-  if (how_.on_progress) how_.on_progress(taken_);
+  works("take");
   return batch->size() == how_.batch_max;
 }
 
+void follower::works(const char* step) {
+  if (how_.report) how_.report->works(step);
+}
+
+void follower::tell_progress() {
+  if (how_.report) how_.report->done(consumer_->done(taken_));
+}
+
 void follower::failed(const char* step, const error& why) {
+  if (how_.report) how_.report->failed(step, why.message);
   logs_->write(actors::log_severity::warn, "event_log", "follower_failed",
                {{"follower", how_.name},
                 {"step", step},
@@ -123,9 +135,11 @@ void follower::settle(bool now) {
   const auto written =
       position ? log_->set_cursor(how_.name, *position) : result<void>(fail(position.error()));
   if (written) {
+    works("settle");
     stored_ = *position;
     return;
   }
+  if (how_.report) how_.report->failed("settle", written.error().message);
   // Nothing is lost: the events come again after a restart. The next interval tries once more.
   logs_->write(actors::log_severity::error, "event_log", "follower_cursor_failed",
                {{"follower", how_.name}, {"error", written.error().message}});

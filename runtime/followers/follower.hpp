@@ -4,7 +4,6 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
-#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -18,6 +17,7 @@
 #include "messages/error.hpp"
 #include "messages/event.pb.h"
 #include "messages/time.hpp"
+#include "runtime/followers/follower_report.hpp"
 #include "store/event_log.hpp"
 
 namespace ved::runtime {
@@ -45,6 +45,8 @@ class consumer {
   /// Makes durable what it did; returns the position up to which nothing needs to come again after
   /// a restart, given that everything up to `taken` was taken.
   virtual result<std::uint64_t> settle(std::uint64_t taken) { return taken; }
+  /// The position up to which its work is done, given that everything up to `taken` was taken.
+  virtual std::uint64_t done(std::uint64_t taken) const { return taken; }
 };
 
 /// Reads committed events in order of position on a thread of its own and hands them to a consumer.
@@ -62,8 +64,8 @@ class follower {
     milliseconds last_reads_max{2'000};  ///< what is in the log at a stop is taken for so long
     milliseconds backoff_initial{100};
     milliseconds backoff_max{30'000};
-    /// Told the position after each batch; must not block.
-    std::function<void(std::uint64_t position)> on_progress;
+    /// Where it tells how it fares; none: nobody asks.
+    std::shared_ptr<follower_report> report;
   };
 
   /// Begins after position `from`.
@@ -95,6 +97,8 @@ class follower {
   result<void> take(const std::vector<pb::Envelope>& batch);
   void settle(bool now);
   void failed(const char* step, const error& why);
+  void works(const char* step);
+  void tell_progress();
   void sleep(const std::stop_token& stop, std::optional<clock::time_point> wake);
 
   const options how_;

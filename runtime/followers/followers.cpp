@@ -14,10 +14,6 @@ constexpr auto audit_follower = "audit";
 /// Each batch of the audit file is a sync on the log's disk: few of them.
 constexpr milliseconds audit_pace{200};
 
-time_point wall_now() {
-  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
-}
-
 }  // namespace
 
 struct followers::impl {
@@ -28,16 +24,19 @@ struct followers::impl {
   result<void> start_hook(const hook_config& hook);
 
   std::unique_ptr<follower> make(follower::options how, std::uint64_t from,
-                                 std::unique_ptr<consumer> what) const {
-    how.on_progress = [numbers = deps.numbers, name = how.name](std::uint64_t position) {
-      numbers->follower_at(name, position);
-    };
-    deps.numbers->follower_at(how.name, from);
+                                 std::unique_ptr<consumer> what) {
+    if (!how.report) how.report = add_report(how.name);
+    how.report->done(from);
     return std::make_unique<follower>(std::move(how), from, deps.log, deps.feed, deps.logs,
                                       std::move(what));
   }
 
+  std::shared_ptr<follower_report> add_report(const std::string& name) {
+    return reports.emplace_back(std::make_shared<follower_report>(name, deps.clock));
+  }
+
   const follower_deps deps;
+  std::vector<std::shared_ptr<follower_report>> reports;
   std::shared_ptr<audit_file> file;
   std::shared_ptr<audit_inbox> inbox;
   follower* audit_reader = nullptr;
@@ -51,7 +50,7 @@ void followers::impl::start_metrics() {
   how.durable = false;
   commits = deps.feed->subscribe([numbers = deps.numbers](const auto&) { numbers->committed(); });
   all.push_back(make(std::move(how), deps.log->last_position(),
-                     std::make_unique<metrics_consumer>(deps.log, deps.numbers)));
+                     std::make_unique<metrics_consumer>(deps.log, deps.numbers, deps.logs)));
 }
 
 result<void> followers::impl::start_audit() {
@@ -66,9 +65,11 @@ result<void> followers::impl::start_audit() {
   follower::options how;
   how.name = audit_follower;
   how.pace = audit_pace;
+  how.report = add_report(how.name);
   all.push_back(make(std::move(how), *cursor,
-                     std::make_unique<audit_consumer>(settings, std::move(schedulers), deps.log,
-                                                      file, inbox, deps.logs)));
+                     std::make_unique<audit_consumer>(audit_parts{settings, std::move(schedulers),
+                                                                  deps.log, file, inbox, deps.logs,
+                                                                  how.report})));
   audit_reader = all.back().get();
   return {};
 }
@@ -85,10 +86,10 @@ result<void> followers::impl::start_hook(const hook_config& hook) {
   parts.log = deps.log;
   parts.logs = deps.logs;
   parts.append = deps.append;
-  parts.deliver = make_deliver(hook);
-  parts.on_waiting = [numbers = deps.numbers, name = hook.name](std::size_t waiting) {
-    numbers->hook_waiting(name, waiting);
-  };
+  parts.deliver = make_deliver(hook, deps.instance);
+  parts.clock = deps.clock;
+  parts.report = how.report = add_report(how.name);
+  parts.on_failure = [numbers = deps.numbers, name = hook.name] { numbers->hook_failed(name); };
   all.push_back(make(std::move(how), from, make_hook_consumer(std::move(parts))));
   return {};
 }
@@ -122,8 +123,23 @@ result<void> followers::reopen() {
 
 void followers::audit(audit_note note) {
   if (!impl_->inbox || !is_wanted(impl_->deps.settings.hpc.audit, note.event_type)) return;
-  impl_->inbox->put(std::move(note), wall_now());
+  impl_->inbox->put(std::move(note), impl_->deps.clock());
   impl_->audit_reader->nudge();
+}
+
+std::vector<pb::Follower> followers::seen() const {
+  const auto last = impl_->deps.log->last_position();
+  std::vector<pb::Follower> out;
+  for (const auto& one : impl_->reports) out.push_back(one->seen(last));
+  return out;
+}
+
+std::vector<actors::problem> followers::problems() const {
+  const auto last = impl_->deps.log->last_position();
+  std::vector<actors::problem> out;
+  for (const auto& one : impl_->reports)
+    if (auto found = one->problem(last)) out.push_back(std::move(*found));
+  return out;
 }
 
 }  // namespace ved::runtime

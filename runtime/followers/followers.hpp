@@ -1,6 +1,9 @@
 #pragma once
 
+#include <functional>
 #include <memory>
+#include <string>
+#include <vector>
 
 #include "actors/shell/commit_feed.hpp"
 #include "actors/shell/log_sink.hpp"
@@ -19,6 +22,8 @@ struct follower_deps {
   std::shared_ptr<actors::commit_feed> feed;
   std::shared_ptr<actors::log_sink> logs;
   std::shared_ptr<metrics> numbers;
+  std::function<time_point()> clock;
+  std::string instance;  ///< of the log: see instance_of
   /// For the records of hooks; must answer, be it with an error, until stop() has returned.
   append_function append;
 };
@@ -45,6 +50,11 @@ class followers {
   /// Audits what leaves no event: refused tokens and requests. Never blocks on the disk. Any
   /// thread.
   void audit(audit_note note);
+
+  /// How each of them fares. Any thread.
+  std::vector<pb::Follower> seen() const;
+  /// Of those that have not got on for follower_patience. Any thread.
+  std::vector<actors::problem> problems() const;
 
  private:
   struct impl;

@@ -32,8 +32,9 @@ clock::time_point from_outbox_time(time_point t) {
   return clock::time_point{t.time_since_epoch()};
 }
 
-std::int64_t wall_us() {
-  return to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now()));
+/// Empty for a moment that has not come.
+std::string time_text(std::int64_t at_us) {
+  return at_us == 0 ? std::string{} : to_rfc3339(from_us(at_us));
 }
 
 adapters::hooks::delivery to_delivery(const std::string& hook,
@@ -53,6 +54,11 @@ adapters::hooks::delivery to_delivery(const std::string& hook,
                           {"VED_STATE", state(what.state())},
                           {"VED_EXIT_CODE", std::to_string(what.exit_code())},
                           {"VED_EXIT_SIGNAL", std::to_string(what.exit_signal())},
+                          {"VED_QUEUE_NAME", what.queue_name()},
+                          {"VED_ACCEPTED_AT", time_text(what.accepted_at_us())},
+                          {"VED_SUBMITTED_AT", time_text(what.submitted_at_us())},
+                          {"VED_STARTED_AT", time_text(what.started_at_us())},
+                          {"VED_FINISHED_AT", time_text(what.finished_at_us())},
                           {"VED_AT", to_rfc3339(from_us(what.at_us()))},
                           {"VED_POSITION", std::to_string(what.position())}}};
 }
@@ -65,7 +71,7 @@ class hook_consumer final : public consumer {
         version_(parts_.start.version),
         tracker_(*parts_.log),
         outbox_(parts_.hook.name, {parts_.hook.callbacks.begin(), parts_.hook.callbacks.end()},
-                limits(parts_), parts_.start.position) {}
+                parts_.limits, parts_.start.position) {}
 
   result<void> take(const std::vector<pb::Envelope>& batch) override {
     for (const auto& e : batch) {
@@ -89,22 +95,17 @@ class hook_consumer final : public consumer {
     const auto outcome = parts_.deliver(to_delivery(parts_.hook.name, *attempt), stop);
     // A try that our own stop cut counts for nothing: the next start makes it again.
     if (!outcome.delivered && stop.stop_requested()) return std::nullopt;
-    log_attempt(*attempt, outcome);
+    tell_outcome(*attempt, outcome);
     record_ = outbox_.done(outcome.delivered, outcome.detail, random_(), outbox_time(clock::now()));
     if (!record_) return clock::now();
-    record_->set_at_us(wall_us());
+    record_->set_at_us(to_us(parts_.clock()));
     return write_record();
   }
 
   result<std::uint64_t> settle(std::uint64_t) override { return outbox_.cursor(); }
+  std::uint64_t done(std::uint64_t) const override { return outbox_.cursor(); }
 
  private:
-  static core::hooks::outbox_limits limits(const hook_parts& parts) {
-    auto out = parts.limits;
-    out.attempts_max = parts.hook.max_attempts;
-    return out;
-  }
-
   result<std::vector<pb::HookCallback>> callbacks_of(const pb::Envelope& e) {
     std::vector<pb::HookCallback> none;
     if (core::job_of_stream(e.stream()).empty()) return none;
@@ -118,6 +119,12 @@ class hook_consumer final : public consumer {
     std::erase_if(all, [&](const pb::HookCallback& c) {
       return parts_.start.recorded.contains({e.position(), c.callback()});
     });
+    if (all.empty()) return all;
+    const auto first = parts_.log->read_stream(e.stream(), 0, 1);
+    if (!first) return fail(first.error());
+    for (auto& c : all)
+      if (!first->empty())
+        *c.mutable_resources() = first->front().job_accepted().spec().resources();
     return all;
   }
 
@@ -134,6 +141,9 @@ class hook_consumer final : public consumer {
     if (appended) {
       version_ = appended->version;
     } else if (!is_recorded()) {
+      parts_.report->failed("record", "its delivery of '" + record_->callback() + "' of job " +
+                                          record_->job_id() +
+                                          " cannot be recorded: " + appended.error().message);
       parts_.logs->write(log_severity::warn, "hooks", "hook_record_failed",
                          {{"hook", parts_.hook.name},
                           {"job_id", record_->job_id()},
@@ -145,6 +155,7 @@ class hook_consumer final : public consumer {
       return again;
     }
     record_backoff_ = record_backoff_initial;
+    parts_.report->works("record");
     record_.reset();
     outbox_.recorded();
     tell_waiting();
@@ -164,8 +175,16 @@ class hook_consumer final : public consumer {
     return found;
   }
 
-  void log_attempt(const core::hooks::attempt& attempt,
-                   const adapters::hooks::delivery_outcome& outcome) {
+  void tell_outcome(const core::hooks::attempt& attempt,
+                    const adapters::hooks::delivery_outcome& outcome) {
+    if (outcome.delivered) {
+      parts_.report->works("deliver");
+    } else {
+      parts_.report->failed("deliver", "'" + attempt.what.callback() + "' of job " +
+                                           attempt.what.job_id() +
+                                           " is not delivered: " + outcome.detail);
+      if (parts_.on_failure) parts_.on_failure();
+    }
     parts_.logs->write(outcome.delivered ? log_severity::debug : log_severity::warn, "hooks",
                        outcome.delivered ? "hook_delivered" : "hook_attempt_failed",
                        {{"hook", parts_.hook.name},
@@ -173,13 +192,10 @@ class hook_consumer final : public consumer {
                         {"callback", attempt.what.callback()},
                         {"delivery_id", attempt.what.delivery_id()},
                         {"attempt", std::to_string(attempt.number)},
-                        {"of", std::to_string(parts_.hook.max_attempts)},
                         {"detail", outcome.detail}});
   }
 
-  void tell_waiting() const {
-    if (parts_.on_waiting) parts_.on_waiting(outbox_.waiting());
-  }
+  void tell_waiting() const { parts_.report->waits(outbox_.waiting(), outbox_.oldest()); }
 
   const hook_parts parts_;
   const std::string stream_;
@@ -197,11 +213,13 @@ std::string hook_stream(const std::string& hook) {
   return "hook/" + hook;
 }
 
-deliver_function make_deliver(const hook_config& hook) {
+deliver_function make_deliver(const hook_config& hook, const std::string& instance) {
   if (!hook.command.empty()) {
     adapters::hooks::command_target target;
     target.argv = hook.command;
     target.timeout = hook.timeout;
+    target.mark = instance + "/" + hook.name;
+    adapters::hooks::end_leftovers(target.mark);
     return [target](const adapters::hooks::delivery& what, const std::stop_token& stop) {
       return adapters::hooks::run_command(target, what, stop);
     };

@@ -25,8 +25,10 @@ using append_function = std::function<result<store::append_ack>(store::append_re
 using deliver_function = std::function<adapters::hooks::delivery_outcome(
     const adapters::hooks::delivery&, const std::stop_token&)>;
 
-/// Runs the hook's command or posts to its URL.
-deliver_function make_deliver(const hook_config& hook);
+/// Runs the hook's command or posts to its URL. `instance` of the log tells the processes of this
+/// daemon's commands from those of another one on this machine; what a killed daemon has left of
+/// them at work is ended.
+deliver_function make_deliver(const hook_config& hook, const std::string& instance);
 
 /// Stream of a hook's records, and name of its follower: "hook/<name>".
 std::string hook_stream(const std::string& hook);
@@ -47,17 +49,19 @@ result<hook_start> find_start(store::event_log& log, const std::string& hook);
 struct hook_parts {
   hook_config hook;
   hook_start start;
-  core::hooks::outbox_limits limits;  ///< attempts_max is taken from the hook
+  core::hooks::outbox_limits limits;
   std::shared_ptr<store::event_log> log;
   std::shared_ptr<actors::log_sink> logs;
   append_function append;
   deliver_function deliver;
-  /// Told how many deliveries wait in memory; must not block.
-  std::function<void(std::size_t waiting)> on_waiting;
+  std::function<time_point()> clock;
+  std::shared_ptr<follower_report> report;
+  /// A try has failed; must not block.
+  std::function<void()> on_failure;
 };
 
-/// The consumer of one hook: callbacks in order, one try at a time, each end recorded in the log
-/// before the next begins. Start its follower at `start.position`.
+/// The consumer of one hook: callbacks in order, one try at a time, without end; each delivery is
+/// recorded in the log before the next begins. Start its follower at `start.position`.
 std::unique_ptr<consumer> make_hook_consumer(hook_parts parts);
 
 }  // namespace ved::runtime

@@ -90,17 +90,14 @@ metrics::impl::impl(sources given)
                                  "Commands of a cluster's scheduler that were run.")),
       cluster_outages(counter(registry, "hpc_scheduler_outages_total",
                               "Times that a cluster's scheduler stopped answering.")),
-      usage_sent(counter(registry, "hpc_usage_reports_sent_total", "Usage reports sent.")),
-      usage_pending(gauge(registry, "hpc_pending_usage_reports", "Usage reports that wait.")),
       hook_deliveries(counter(registry, "ved_hook_deliveries_total",
                               "Callbacks to hooks that are over, by result.")),
       hook_attempts(counter(registry, "ved_hook_attempts_total",
                             "Tries that the callbacks that are over have taken.")),
-      hooks_waiting(gauge(registry, "ved_hook_waiting", "Callbacks in memory that wait.")),
+      hook_failures(counter(registry, "ved_hook_failures_total",
+                            "Tries to deliver a callback that have failed.")),
       commits(counter(registry, "ved_log_commits_total",
                       "Group commits of the event log, each one sync.")),
-      follower_position(gauge(registry, "ved_follower_position",
-                              "Log position up to which a follower has read.")),
       restarts(counter(registry, "ved_actor_restarts_total", "Actors started anew.")),
       security_events(counter(registry, "ved_security_events_total", "Requests refused.")),
       http_requests(counter(registry, "ved_http_requests_total", "Answered HTTP requests.")),
@@ -108,8 +105,6 @@ metrics::impl::impl(sources given)
                               "From the last byte of a request to its answer.")) {
   for (const auto& cluster : from.clusters) show_cluster(cluster.str());
   commits.Add({});
-  usage_sent.Add({});
-  usage_pending.Add({});
 }
 
 void metrics::impl::show_cluster(const std::string& cluster) {
@@ -217,12 +212,8 @@ void metrics::committed() {
   impl_->commits.Add({}).Increment();
 }
 
-void metrics::follower_at(const std::string& follower, std::uint64_t position) {
-  impl_->follower_position.Add({{"follower", follower}}).Set(static_cast<double>(position));
-}
-
-void metrics::hook_waiting(const std::string& hook, std::size_t deliveries) {
-  impl_->hooks_waiting.Add({{"hook", hook}}).Set(static_cast<double>(deliveries));
+void metrics::hook_failed(const std::string& hook) {
+  impl_->hook_failures.Add({{"hook", hook}}).Increment();
 }
 
 void metrics::security_event(std::string_view event_type) {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "actors/job/core.hpp"
@@ -28,6 +29,9 @@ class metrics {
     std::vector<cluster_id> clusters;  ///< shown from the start, so that no alert misses a series
     std::function<std::uint64_t()> log_bytes;
     std::function<std::uint64_t()> disk_free_bytes;
+    std::function<time_point()> now;
+    /// Name and end of each certificate that the daemon uses.
+    std::function<std::vector<std::pair<std::string, time_point>>()> certificates;
   };
 
   explicit metrics(sources from);
@@ -49,10 +53,8 @@ class metrics {
 
   /// A group commit of the log, and how far it is now.
   void committed();
-  /// How far a follower of the log has come.
-  void follower_at(const std::string& follower, std::uint64_t position);
-  /// Deliveries of a hook that wait in memory.
-  void hook_waiting(const std::string& hook, std::size_t deliveries);
+  /// A try to deliver a callback has failed.
+  void hook_failed(const std::string& hook);
   /// Requests that were refused for want of a valid token or a right.
   void security_event(std::string_view event_type);
 

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "actors/job/projection.hpp"
+#include "runtime/followers/job_log.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -12,8 +13,12 @@ constexpr std::size_t index_page_size = 1'000;
 }  // namespace
 
 metrics_consumer::metrics_consumer(std::shared_ptr<store::event_log> log,
-                                   std::shared_ptr<metrics> numbers)
-    : log_(std::move(log)), numbers_(std::move(numbers)), tracker_(*log_) {}
+                                   std::shared_ptr<metrics> numbers,
+                                   std::shared_ptr<actors::log_sink> logs)
+    : log_(std::move(log)),
+      numbers_(std::move(numbers)),
+      logs_(std::move(logs)),
+      tracker_(*log_) {}
 
 result<void> metrics_consumer::begin() {
   seen_.clear();
@@ -59,6 +64,7 @@ result<void> metrics_consumer::take(const std::vector<pb::Envelope>& batch) {
     const auto& [before, now] = steps[i];
     const auto* was = before.id.empty() ? nullptr : &before;
     numbers_->observe(e, was, &now);
+    if (logs_) log_job_event(*logs_, e, steps[i]);
     if (is_counted_already(e)) continue;
     if (was != nullptr) numbers_->count_live(to_live(*was), -1);
     numbers_->count_live(to_live(now), 1);

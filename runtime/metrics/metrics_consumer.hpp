@@ -15,21 +15,19 @@ namespace ved::runtime {
 /// while the log goes on; `from` is where its follower begins.
 class metrics_consumer final : public consumer {
  public:
-  metrics_consumer(std::shared_ptr<store::event_log> log, std::shared_ptr<metrics> numbers);
+  /// `logs`: where the lines of jobs' events go; none: nowhere.
+  metrics_consumer(std::shared_ptr<store::event_log> log, std::shared_ptr<metrics> numbers,
+                   std::shared_ptr<actors::log_sink> logs = {});
 
   result<void> begin() override;
   result<void> take(const std::vector<pb::Envelope>& batch) override;
 
  private:
-  struct counted {
-    std::uint64_t version = 0;
-    metrics::live_job job;
-  };
-
   bool is_counted_already(const pb::Envelope& what);
 
   const std::shared_ptr<store::event_log> log_;
   const std::shared_ptr<metrics> numbers_;
+  const std::shared_ptr<actors::log_sink> logs_;
   job_tracker tracker_;
   /// Up to here the count of live jobs may have seen an event already.
   std::uint64_t counted_until_ = 0;

@@ -56,16 +56,12 @@ struct metrics::impl {
   histograms& poll_duration;
   counters& scheduler_commands;
   counters& cluster_outages;
-  // usage
-  counters& usage_sent;
-  gauges& usage_pending;
   // hooks
   counters& hook_deliveries;
   counters& hook_attempts;
-  gauges& hooks_waiting;
+  counters& hook_failures;
   // the daemon
   counters& commits;
-  gauges& follower_position;
   counters& restarts;
   counters& security_events;
   counters& http_requests;

@@ -94,6 +94,40 @@ void add_capacity(families& out, const pb::Status& now) {
   }
 }
 
+/// "audit" and "hook/<name>" as /health knows them.
+void add_followers(families& out, const pb::Status& now, time_point at) {
+  const auto each = [&](auto read) {
+    for (const auto& f : now.followers())
+      out.add(static_cast<double>(read(f)), {{"follower", f.name()}});
+  };
+  const auto since = [&](std::int64_t us) {
+    return us == 0 ? 0.0 : in_seconds(std::max<std::int64_t>(to_us(at) - us, 0));
+  };
+  out.begin("ved_follower_position", "Log position up to which a follower has done its work.");
+  each([](const auto& f) { return f.position(); });
+  out.begin("ved_follower_behind_events", "Events of the log that a follower has not done yet.");
+  each([](const auto& f) { return f.behind(); });
+  out.begin("ved_follower_failing_seconds", "For how long a follower has failed; 0: it works.");
+  each([&](const auto& f) { return since(f.failing_since_us()); });
+  constexpr std::string_view prefix = "hook/";
+  const auto each_hook = [&](auto read) {
+    for (const auto& f : now.followers())
+      if (f.name().starts_with(prefix))
+        out.add(static_cast<double>(read(f)), {{"hook", f.name().substr(prefix.size())}});
+  };
+  out.begin("ved_hook_waiting", "Callbacks in memory that are not delivered.");
+  each_hook([](const auto& f) { return f.waiting(); });
+  out.begin("ved_hook_oldest_age_seconds", "Age of the oldest callback that is not delivered.");
+  each_hook([&](const auto& f) { return since(f.oldest_at_us()); });
+}
+
+void add_certificates(families& out, const metrics::sources& from) {
+  if (!from.certificates) return;
+  out.begin("ved_certificate_expiry_seconds", "Until a certificate ends; below 0: it has ended.");
+  for (const auto& [name, expiry] : from.certificates())
+    out.add(in_seconds(to_us(expiry) - to_us(from.now())), {{"certificate", name}});
+}
+
 void add_status(families& out, const pb::Status& now) {
   out.begin("ved_status", "1 for the status that /health shows.");
   for (const char* status : {"ok", "degraded", "full", "stopping"})
@@ -143,8 +177,10 @@ std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from, con
     add_connections(out, now);
     add_capacity(out, now);
     add_status(out, now);
+    if (from.now) add_followers(out, now, from.now());
   }
   add_daemon(out, from);
+  add_certificates(out, from);
   if (http != nullptr) add_http(out, *http);
   return out.take();
 }

@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <string>
+#include <thread>
 #include <utility>
 
 namespace ved::runtime {
@@ -112,10 +113,17 @@ result<void> make_private_directory(const std::filesystem::path& path, unsigned 
   return {};
 }
 
-result<file_lock> file_lock::take(const std::filesystem::path& path) {
+result<file_lock> file_lock::take(const std::filesystem::path& path,
+                                  std::chrono::milliseconds wait) {
   const int file = ::open(path.c_str(), O_RDWR | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
   if (file < 0) return system_failure(path, "cannot be opened");
-  if (::flock(file, LOCK_EX | LOCK_NB) != 0) {
+  constexpr std::chrono::milliseconds pause{10};
+  int taken = ::flock(file, LOCK_EX | LOCK_NB);
+  for (; taken != 0 && errno == EWOULDBLOCK && wait.count() > 0; wait -= pause) {
+    std::this_thread::sleep_for(pause);
+    taken = ::flock(file, LOCK_EX | LOCK_NB);
+  }
+  if (taken != 0) {
     const int cause = errno;
     ::close(file);
     if (cause == EWOULDBLOCK) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <filesystem>
 #include <string_view>
 
@@ -21,11 +22,13 @@ result<void> write_private_file(const std::filesystem::path& path, std::string_v
 /// Errors: denied (with the command that helps), unavailable.
 result<void> make_private_directory(const std::filesystem::path& path, unsigned mode = 0700);
 
-/// Holds an advisory lock while it lives; waits for nobody.
+/// Holds an advisory lock while it lives.
 class file_lock {
  public:
-  /// Errors: conflict (another process holds it), unavailable.
-  static result<file_lock> take(const std::filesystem::path& path);
+  /// Waits at most so long for another holder. Errors: conflict (another process holds it),
+  /// unavailable.
+  static result<file_lock> take(const std::filesystem::path& path,
+                                std::chrono::milliseconds wait = {});
   file_lock(file_lock&& other) noexcept;
   file_lock& operator=(file_lock&& other) = delete;
   ~file_lock();

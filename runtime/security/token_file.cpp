@@ -77,8 +77,18 @@ std::filesystem::path lock_path(const std::filesystem::path& file) {
   return file.string() + ".lock";
 }
 
+/// Who writes these is the daemon itself, not somebody who asks.
+constexpr std::string_view reserved_name = "ved";
+
 result<void> store(const std::filesystem::path& file, const std::vector<token_info>& tokens) {
-  return write_private_file(file, to_token_file(tokens), if_exists::replace);
+  const auto text = to_token_file(tokens);
+  const auto read_back = parse_token_file(text);
+  if (text.size() > token_file_bytes_max || !read_back || read_back->size() != tokens.size()) {
+    return fail(errc::invalid, "token file " + file.string() + ": not changed, the new one could " +
+                                   "not be read back: " +
+                                   (read_back ? "too large" : read_back.error().message));
+  }
+  return write_private_file(file, text, if_exists::replace);
 }
 
 }  // namespace
@@ -157,9 +167,18 @@ std::string to_token_file(const std::vector<token_info>& tokens) {
 result<std::vector<token_info>> list_tokens(const std::filesystem::path& file) {
   const auto content = read_private_file(file, token_file_bytes_max);
   if (!content) return fail_in("tokens", content.error());
+  if (content->find_first_not_of(" \t\r\n") == std::string::npos)
+    return std::vector<token_info>{};
   auto tokens = parse_token_file(*content);
   if (!tokens) return fail_in("token file " + file.string(), tokens.error());
   return tokens;
+}
+
+result<time_point> token_expiry(time_point now, long long days) {
+  if (days >= 1 && days <= token_days_max) return now + std::chrono::days{days};
+  return fail(errc::invalid, "days: expected 1 to " + std::to_string(token_days_max) + ", got " +
+                                 std::to_string(days) +
+                                 "; without --days the token does not expire");
 }
 
 result<secret> add_token(const std::filesystem::path& file, const token_request& request) {
@@ -167,7 +186,10 @@ result<secret> add_token(const std::filesystem::path& file, const token_request&
   if (request.name.empty() || is_name(request.name)) {
     return fail(errc::invalid,
                 "token name: expected 1 to 64 letters, digits, '-', '_' or '.', not starting "
-                "with '.'");
+                "with '.' or '-'");
+  }
+  if (request.name == reserved_name) {
+    return fail(errc::invalid, where + ": is the daemon's own name in the log; take another one");
   }
   if (!request.scopes.any()) {
     return fail(errc::invalid, where + ": expected some of the scopes read, submit, events, admin");
@@ -175,7 +197,7 @@ result<secret> add_token(const std::filesystem::path& file, const token_request&
   if (is_set(request.expires_at) && request.expires_at <= request.now) {
     return fail(errc::invalid, where + ": expires before it begins");
   }
-  const auto lock = file_lock::take(lock_path(file));
+  const auto lock = file_lock::take(lock_path(file), token_file_wait);
   if (!lock) return fail(lock.error());
   std::vector<token_info> tokens;
   if (std::error_code ignored; std::filesystem::exists(file, ignored)) {
@@ -200,7 +222,7 @@ result<secret> add_token(const std::filesystem::path& file, const token_request&
 }
 
 result<void> revoke_token(const std::filesystem::path& file, const std::string& name) {
-  const auto lock = file_lock::take(lock_path(file));
+  const auto lock = file_lock::take(lock_path(file), token_file_wait);
   if (!lock) return fail(lock.error());
   auto tokens = list_tokens(file);
   if (!tokens) return fail(tokens.error());

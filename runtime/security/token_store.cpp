@@ -47,32 +47,53 @@ std::string to_string(const token_scopes& scopes) {
   return out;
 }
 
-result<std::unique_ptr<token_store>> token_store::open(const std::filesystem::path& file) {
-  std::unique_ptr<token_store> store(new token_store(file));
+result<std::unique_ptr<token_store>> token_store::open(const std::filesystem::path& file,
+                                                       telling tell) {
+  std::unique_ptr<token_store> store(new token_store(file, std::move(tell)));
   if (auto loaded = store->reload(); !loaded) return fail(loaded.error());
   return store;
+}
+
+void token_store::told(const std::string& problem) {
+  {
+    const std::lock_guard lock(mutex_);
+    if (problem_ == problem) return;
+    problem_ = problem;
+  }
+  if (tell_) tell_(problem);
 }
 
 result<void> token_store::reload() {
   // Looked at before it is read: a change in between is then seen as one.
   const auto seen = look();
   auto tokens = list_tokens(file_);
-  if (!tokens) return fail(tokens.error());
-  auto fresh = std::make_shared<const std::vector<token_info>>(std::move(*tokens));
-  const std::lock_guard lock(mutex_);
-  tokens_ = std::move(fresh);
-  read_ = seen;
+  const bool gone = !tokens && tokens.error().code == errc::not_found;
+  if (gone) tokens = std::vector<token_info>{};
+  {
+    const std::lock_guard lock(mutex_);
+    read_ = seen;
+    if (tokens) tokens_ = std::make_shared<const std::vector<token_info>>(*tokens);
+  }
+  if (!tokens) {
+    told(tokens.error().message + "; the tokens that were valid before stay so");
+    return fail(tokens.error());
+  }
+  const auto name = "token file " + file_.string();
+  told(gone              ? name + ": is gone, so no token is valid; make one with `ved token add`"
+       : tokens->empty() ? name + ": has no token, so none is valid; make one with `ved token add`"
+                         : std::string{});
   return {};
 }
 
 token_store::stamp token_store::look() const noexcept {
   struct stat about {};
   if (::stat(file_.c_str(), &about) != 0) return {};
-  return {std::int64_t{about.st_mtim.tv_sec} * 1'000'000'000 + about.st_mtim.tv_nsec, about.st_ino,
+  // Its mode may make it unusable and usable again, too.
+  return {std::int64_t{about.st_ctim.tv_sec} * 1'000'000'000 + about.st_ctim.tv_nsec, about.st_ino,
           about.st_size};
 }
 
-void token_store::follow_file() {
+void token_store::follow() {
   const auto now = std::chrono::steady_clock::now().time_since_epoch();
   auto due = next_look_.load(std::memory_order_relaxed);
   const auto next = std::chrono::steady_clock::duration(now + file_check_interval).count();
@@ -82,7 +103,7 @@ void token_store::follow_file() {
   bool changed = false;
   {
     const std::lock_guard lock(mutex_);
-    changed = seen != read_ && seen != stamp{};
+    changed = seen != read_;
   }
   if (changed) static_cast<void>(reload());
 }
@@ -90,7 +111,7 @@ void token_store::follow_file() {
 result<token_principal> token_store::authenticate(std::string_view token, time_point now) {
   if (token.empty()) return fail(errc::denied, "no token");
   if (token.size() > token_text_bytes_max) return fail(errc::denied, "unknown token");
-  follow_file();
+  follow();
   std::shared_ptr<const std::vector<token_info>> tokens;
   {
     const std::lock_guard lock(mutex_);

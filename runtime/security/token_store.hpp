@@ -4,6 +4,7 @@
 #include <chrono>
 #include <cstdint>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -20,6 +21,8 @@ namespace ved::runtime {
 
 constexpr std::size_t tokens_max = 1'000;
 constexpr std::size_t token_text_bytes_max = 256;
+/// How long a change of the file waits for another process that changes it.
+constexpr std::chrono::seconds token_file_wait{5};
 
 /// What a token allows.
 struct token_scopes {
@@ -54,13 +57,24 @@ struct token_info {
 /// The tokens of a state directory, as a running daemon uses them. Any thread.
 class token_store {
  public:
-  /// Errors: not_found, denied (owner, mode), invalid (names the problem).
-  static result<std::unique_ptr<token_store>> open(const std::filesystem::path& file);
+  /// Told what is wrong with the file, once per change of that; empty: nothing any more. Called on
+  /// the thread that found out; must not block.
+  using telling = std::function<void(const std::string& problem)>;
+
+  /// A file that is gone, or empty, is one without tokens: nobody gets in, and that is told.
+  /// Errors: denied (owner, mode), invalid (names the problem).
+  static result<std::unique_ptr<token_store>> open(const std::filesystem::path& file,
+                                                   telling tell = {});
 
   /// Compares with every stored token in constant time. Follows changes of the file within a
-  /// second, so that a revoked token ends without a reload; a file that became unusable changes
-  /// nothing. Error: denied ("no token", "unknown token", "token NAME expired at ...").
+  /// second, as `follow` does. Error: denied ("no token", "unknown token", "token NAME expired at
+  /// ...").
   result<token_principal> authenticate(std::string_view token, time_point now);
+
+  /// Looks at the file when the last look was a second ago, so that a revoked token ends without a
+  /// reload: a file that was removed or emptied revokes every token; one that became unusable
+  /// changes nothing and is told.
+  void follow();
 
   /// Reads the file again. On errors, as open(), the tokens stay as they were.
   result<void> reload();
@@ -76,14 +90,18 @@ class token_store {
     friend bool operator==(const stamp&, const stamp&) = default;
   };
 
-  explicit token_store(std::filesystem::path file) : file_(std::move(file)) {}
+  token_store(std::filesystem::path file, telling tell)
+      : file_(std::move(file)), tell_(std::move(tell)) {}
   stamp look() const noexcept;
-  void follow_file();
+  void told(const std::string& problem);
 
   const std::filesystem::path file_;
-  std::mutex mutex_;  ///< of the two below
-  std::shared_ptr<const std::vector<token_info>> tokens_;
+  const telling tell_;
+  std::mutex mutex_;  ///< of the three below
+  std::shared_ptr<const std::vector<token_info>> tokens_ =
+      std::make_shared<const std::vector<token_info>>();
   stamp read_;
+  std::string problem_;
   std::atomic<std::chrono::steady_clock::rep> next_look_{0};
 };
 
@@ -95,12 +113,17 @@ struct token_request {
   time_point expires_at;  ///< unset: never
 };
 
-/// Makes a token and stores its hash; makes the file when there is none. The result is the only
-/// copy of the token. Errors: invalid (name, no scope, expired), conflict (the name is taken, or
-/// another process changes the file), overloaded (tokens_max).
+constexpr int token_days_max = 36'500;
+/// When a token ends that is made now for so many days. Error: invalid (1 to token_days_max).
+result<time_point> token_expiry(time_point now, long long days);
+
+/// Makes a token and stores its hash; makes the file when there is none. Nothing is written that
+/// cannot be read back. The result is the only copy of the token. Errors: invalid (name, no scope,
+/// expired, a time that cannot be written), conflict (the name is taken, or another process changes
+/// the file for longer than token_file_wait), overloaded (tokens_max).
 result<secret> add_token(const std::filesystem::path& file, const token_request& request);
 
-/// Errors: as token_store::open.
+/// Empty when the file is. Errors: not_found, and as token_store::open.
 result<std::vector<token_info>> list_tokens(const std::filesystem::path& file);
 
 /// Errors: not_found, and as add_token.

@@ -1,9 +1,11 @@
 """Who may do what, and how much."""
+import json
 import os
+import socket
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import lines_of, main, program, run, site_case  # noqa: E402
+from site_of_test import lines_of, main, program, run, site_case, wait_for  # noqa: E402
 
 
 class access(site_case):
@@ -38,6 +40,66 @@ class access(site_case):
         for token in self.tokens.values():
             self.assertNotIn(token, said)
         self.assertNotIn(s.token, said)
+
+    def test_values_of_the_environment_are_for_the_submitter_and_admins(self):
+        s, submit, read = self.site, self.tokens["submit"], self.tokens["read"]
+        spec = s.job("e-1")
+        spec["workload_spec"]["environment"]["DB_PASSWORD"] = "hunter2"
+        self.assertEqual(s.call("POST", "/api/v1/hpc/jobs", spec, token=submit)[0], 201)
+        s.wait_state("e-1", "completed")
+        paths = ["/api/v1/hpc/jobs/e-1", "/api/v1/hpc/jobs/e-1/events"]
+        for token, sees in ((submit, True), (s.token, True), (read, False)):
+            for path in paths:
+                status, _, body = s.call("GET", path, token=token)
+                self.assertEqual(status, 200)
+                self.assertEqual("hunter2" in json.dumps(body), sees, path)
+                self.assertIn("DB_PASSWORD", json.dumps(body))
+        for path in ("/api/v1/hpc/jobs", "/api/v1/hpc/jobs/e-1/explain"):
+            self.assertNotIn("hunter2", str(s.call("GET", path, token=read)[2]))
+        body = s.call("GET", paths[0], token=read)[2]
+        self.assertEqual(body["submitted_by"], "only-submit")
+        with socket.create_connection(("127.0.0.1", s.port), 20) as link:
+            link.sendall(f"GET {paths[1]} HTTP/1.1\r\nHost: x\r\nAccept: text/event-stream\r\n"
+                         f"Authorization: Bearer {read}\r\n\r\n".encode())
+            seen = b""
+            while b"job_finished" not in seen:
+                more = link.recv(65536)
+                self.assertTrue(more, seen)
+                seen += more
+        self.assertIn(b"DB_PASSWORD", seen)
+        self.assertNotIn(b"hunter2", seen)
+        self.assertNotIn("hunter2", s.said())
+
+    def test_an_emptied_token_file_lets_nobody_in_and_says_so(self):
+        s = self.site
+        file = os.path.join(s.state, "tokens.json")
+        for left in ("", None):
+            with open(file) as text:
+                good = text.read()
+            if left is None:
+                os.unlink(file)
+            else:
+                with open(file, "w") as out:
+                    out.write(left)
+            wait_for(lambda: s.call("GET", "/api/v1/hpc/jobs")[0] == 401, "nobody gets in")
+            body = s.call("GET", "/health", token="")[2]
+            self.assertEqual(body["status"], "degraded")
+            self.assertIn("ved token add", str(body["problems"]))
+            with open(file, "w") as out:
+                out.write(good)
+            os.chmod(file, 0o600)
+            wait_for(lambda: s.call("GET", "/api/v1/hpc/jobs")[0] == 200, "tokens are back")
+            wait_for(lambda: s.call("GET", "/health", token="")[2]["status"] == "ok", "all is well")
+        self.assertIn('"problem":"tokens"', s.said().replace('": "', '":"'))
+
+    def test_days_that_are_none_make_no_token(self):
+        for days in ("0", "-5", "36501", "2913000", "x"):
+            code, text, errors = run(program("ved"), "token", "add", "--state", self.site.state,
+                                     "--name", "t", "--scope", "read", f"--days={days}")
+            self.assertNotEqual(code, 0, days)
+            self.assertEqual(text, "", days)
+            self.assertIn("days", errors)
+        self.assertEqual(run(program("ved"), "token", "list", "--state", self.site.state)[0], 0)
 
     def test_health_needs_no_token(self):
         status, _, body = self.site.call("GET", "/health", token="")

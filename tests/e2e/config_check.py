@@ -78,6 +78,56 @@ hpc:
         self.assertEqual(code, 1, errors)
         self.assertRegex(errors, "cluster no-adapter: .*no adapter for scheduler type 'moab'")
 
+    def test_what_the_daemon_will_open_is_opened(self):
+        s, place = self.site, self.site.place
+        plain = ("hpc: {enabled: true, scheduler_type: local, cluster_id: here, "
+                 f"audit: {{log_path: {place}/audit.log}}}}\n"
+                 f"state: {{directory: {s.state}}}\n"
+                 "gateway: {port: 0}\nhttp: {port: 0}\n")
+        code, text, errors = self.check(plain)[1]
+        self.assertEqual(code, 0, errors)
+        self.assertIn("is not initialised", text)
+        open_file = os.path.join(place, "open.key")
+        for name, mode in ((open_file, 0o644), (os.path.join(place, "script"), 0o644)):
+            with open(name, "w") as out:
+                out.write("#!/bin/sh\n")
+            os.chmod(name, mode)
+        web = "hooks: [{name: w, url: http://h.example/, secret_file: %s}]\n"
+        command = "hooks: [{name: c, command: [%s]}]\n"
+        for more, words in [
+                (web % "/no/such/key", "/no/such/key: cannot be opened"),
+                (web % open_file, f"chmod 600 '{open_file}'"),
+                (command % "/no/such/program", "/no/such/program: No such file"),
+                (command % place, f"{place}: is no program"),
+                (command % f"{place}/script", f"chmod [+]x '{place}/script'")]:
+            code, _, errors = self.check(plain + more)[1]
+            self.assertEqual(code, 1, more)
+            self.assertRegex(errors, words)
+        for old, new, words in [
+                (f"{place}/audit.log", "/proc/nope/audit.log", "/proc/nope/audit.log: cannot be"),
+                (f"{place}/audit.log", f"{place}/no/such/audit.log", "such/audit.log: cannot be"),
+                (f"{place}/audit.log", place, f"{place}: is a directory"),
+                ("http: {port: 0}", "http: {address: 192.0.2.1, port: 8080}",
+                 "192.0.2.1, port 8080: "),
+                ("cluster_id: here", "cluster_id: here, local: {run_as: nobody-at-all}",
+                 "no user 'nobody-at-all'")]:
+            code, _, errors = self.check(plain.replace(old, new))[1]
+            self.assertEqual(code, 1, new)
+            self.assertRegex(errors, words)
+        code, text, _ = self.check(plain.replace("http: {port: 0}",
+                                                 "http: {address: 0.0.0.0, port: 0}"))[1]
+        self.assertEqual(code, 0)
+        self.assertIn("clear text", text)
+
+    def test_the_program_that_runs_as_it_says_may_be_changed_by_nobody_else(self):
+        path, (code, _, errors) = self.check("http: {port: 0}\n")
+        self.assertEqual(code, 0, errors)
+        os.chmod(path, 0o666)
+        for words in (["--check-config"], ["--state", self.site.state]):
+            code, _, errors = run(program("ved"), "-c", path, *words)
+            self.assertEqual(code, 1)
+            self.assertIn(f"chmod go-w '{path}'", errors)
+
     def test_the_shipped_configurations_are_fine(self):
         conf = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf")
         for name in ("ved.yaml", "ved-local.yaml"):

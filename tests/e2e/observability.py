@@ -8,7 +8,7 @@ import sys
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, programs, run, site_case, wait_for  # noqa: E402
+from site_of_test import lines_of, main, programs, run, site_case, wait_for  # noqa: E402
 
 validator = "@seriousme/openapi-schema-validator@2.8.0"
 
@@ -47,6 +47,56 @@ class observability(site_case):
         wait_for(lambda: value(r'hpc_jobs_completed_total\{[^}]*\}') == 2, "two completed")
         self.assertEqual(value(r'hpc_jobs_failed_total\{[^}]*\}'), 1)
         self.assertNotIn("c-0", self.metrics(), "no series of its own for every job")
+
+    def value(self, series):
+        found = re.search(rf"(?m)^{re.escape(series)} ([-0-9.e+]+)$", self.metrics())
+        return float(found.group(1)) if found else None
+
+    def test_a_hook_or_an_audit_file_that_fails_is_a_problem_and_loses_nothing(self):
+        s = self.site
+        s.stop()
+        told = os.path.join(s.place, "told")
+        gate = os.path.join(s.place, "gate")
+        audit = os.path.join(s.place, "audit")
+        with open(audit, "w") as out:
+            out.write("a file where a directory should be")
+        s.configure()
+        with open(s.config) as text:
+            config = text.read()
+        script = f"test -e {gate} && echo $VED_DELIVERY_ID >> {told}"
+        with open(s.config, "w") as out:
+            out.write(config.replace(f"{s.place}/audit.log", f"{audit}/audit.log") +
+                      f'hooks: [{{name: billing, command: [/bin/sh, -c, "{script}"]}}]\n')
+        s.start()
+        s.submit("h-1")
+        s.wait_state("h-1", "completed")
+
+        def problems():
+            return "\n".join(s.call("GET", "/health", token="")[2]["problems"])
+        wait_for(lambda: "hook/billing" in problems() and "audit" in problems(), "both are told")
+        self.assertIn("job h-1", problems())
+        self.assertEqual(s.call("GET", "/health", token="")[2]["status"], "degraded")
+        self.assertGreater(self.value('ved_follower_failing_seconds{follower="audit"}'), 5)
+        self.assertEqual(self.value('ved_hook_waiting{hook="billing"}'), 4)
+        self.assertGreaterEqual(self.value('ved_hook_failures_total{hook="billing"}'), 3)
+        code, text, _ = s.vectl("status")
+        self.assertEqual(code, 0)
+        self.assertIn("hook/billing", text)
+        s.kill()  # and nothing is lost by that either
+        open(gate, "w").close()
+        os.unlink(audit)
+        s.start()
+        wait_for(lambda: len(lines_of(told)) == 4, "every callback came")
+        self.assertEqual([one.rsplit(":", 1)[1] for one in lines_of(told)],
+                         ["submitted", "queued", "started", "completed"])
+        wait_for(lambda: problems() == "", "all is well again")
+
+    def test_the_life_of_a_job_is_in_the_log(self):
+        s = self.site
+        s.submit("l-1", "exit 3")
+        s.wait_state("l-1", "failed")
+        for event in ("job_accepted", "job_submitted", "job_finished"):
+            wait_for(lambda: event in s.said(), event)
 
     def test_the_metrics_have_no_secrets_and_no_token_is_needed(self):
         s = self.site

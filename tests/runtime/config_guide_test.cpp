@@ -204,5 +204,8 @@ TEST_CASE("config: the guide's environment variables are read", "[runtime][confi
                                 return "/path/to/key";
                               },
                               true};
-  CHECK(load_config_text("", "f", key_path).value.security.signing_key_file == "/path/to/key");
+  const auto missing = load_config_text("", "f", key_path);
+  CHECK(missing.value.security.signing_key_file == "/path/to/key");
+  CHECK(missing.problem_text().find("PROVIDER_SIGNING_KEY_PATH: /path/to/key: No such file") !=
+        std::string::npos);
 }

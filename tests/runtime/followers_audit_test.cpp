@@ -62,25 +62,38 @@ std::vector<json> lines_of(const tests::driver& d, const audit_config& switches 
 struct running {
   test_log& world;
   std::shared_ptr<metrics> numbers = std::make_shared<metrics>(metrics::sources{});
+  tests::watched<time_point> now;
   std::unique_ptr<followers> all;
 
+  pb::Follower seen(const std::string& name) const {
+    for (auto& one : all->seen())
+      if (one.name() == name) return one;
+    return {};
+  }
+
   running(test_log& on, const std::filesystem::path& file, audit_config audit = {}) : world(on) {
+    now.change([](time_point& t) { t = tests::t0; });
     config settings;
     audit.log_path = file.string();
     settings.hpc.audit = audit;
     auto started =
         followers::start({settings, on.log, on.feed, on.logs, numbers,
+                          [this] { return now.get(); }, "instance",
                           [&on](auto request) { return on.append(std::move(request)); }});
     REQUIRE(started);
     all = std::move(*started);
   }
   /// Until the file holds that many lines.
   static bool holds(const std::filesystem::path& file, std::size_t lines) {
-    const auto until = std::chrono::steady_clock::now() + tests::patience;
-    while (std::chrono::steady_clock::now() < until) {
+    return until([&] {
       const auto text = read_text(file);
-      if (static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) >= lines)
-        return true;
+      return static_cast<std::size_t>(std::count(text.begin(), text.end(), '\n')) >= lines;
+    });
+  }
+  static bool until(const std::function<bool()>& reached) {
+    const auto late = std::chrono::steady_clock::now() + tests::patience;
+    while (std::chrono::steady_clock::now() < late) {
+      if (reached()) return true;
       std::this_thread::sleep_for(milliseconds{5});
     }
     return false;
@@ -186,8 +199,42 @@ TEST_CASE("audit: a file that cannot be written is named, and caught up with lat
   CHECK(types(read_lines(path)).starts_with("service_started job_lifecycle_event:accepted"));
 }
 
-TEST_CASE("audit: after a crash lines may come again, with the positions that they had",
+TEST_CASE("audit: each event has its lines once, wherever a crash came",
           "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto whole = dir.path() / "whole.log";
+  test_log world;
+  world.begin();
+  world.add(completed_job("j-1"));
+  {
+    running daemon(world, whole);
+    REQUIRE(running::holds(whole, 8));
+    daemon.all->stop();
+    CHECK(*world.log->cursor("audit") == world.log->last_position());
+  }
+  const auto text = read_text(whole);
+  const auto lines = read_lines(whole).size();
+  // The process died with any number of lines in the file, also within an event's lines and within
+  // a line, and with a cursor from before.
+  for (std::size_t kept = 0; kept <= lines; ++kept) {
+    for (const char* torn : {"", R"({"timestamp": "20)"}) {
+      const auto path = dir.path() / ("cut" + std::to_string(kept) + std::to_string(*torn != 0));
+      std::size_t end = 0;
+      for (std::size_t i = 0; i < kept; ++i) end = text.find('\n', end) + 1;
+      std::ofstream(path) << text.substr(0, end) << torn;
+      REQUIRE(world.log->set_cursor("audit", 0));
+      INFO(kept << " lines " << torn);
+      const auto rest = *torn == 0 ? std::string{} : std::string(torn) + "\n";
+      const auto expected = text.substr(0, end) + rest + text.substr(end);
+      running daemon(world, path);
+      CHECK(running::until([&] { return read_text(path).size() >= expected.size(); }));
+      daemon.all->stop();
+      CHECK(read_text(path) == expected);
+    }
+  }
+}
+
+TEST_CASE("audit: notes behind the last event do not hide it", "[runtime][followers][audit]") {
   temp_dir dir;
   const auto path = dir.path() / "audit.log";
   test_log world;
@@ -196,22 +243,70 @@ TEST_CASE("audit: after a crash lines may come again, with the positions that th
   {
     running daemon(world, path);
     REQUIRE(running::holds(path, 8));
-    daemon.all->stop();
-    CHECK(*world.log->cursor("audit") == world.log->last_position());
+    daemon.all->audit({"authentication_failed", "", "", {}, false});
+    REQUIRE(running::holds(path, 9));
   }
-  const auto once = read_lines(path);
-  {
-    running daemon(world, path);  // a clean restart repeats nothing
-    world.add("daemon", [](auto& e) { e.mutable_daemon_stopped()->set_reason("asked to"); });
-    REQUIRE(running::holds(path, once.size() + 1));
-  }
-  CHECK(read_lines(path).size() == once.size() + 1);
-
-  REQUIRE(world.log->set_cursor("audit", 0));  // as if the crash had come before it was stored
+  const auto lines = read_lines(path).size();
+  REQUIRE(world.log->set_cursor("audit", 0));
   running daemon(world, path);
-  REQUIRE(running::holds(path, 2 * (once.size() + 1)));
-  const auto twice = read_lines(path);
-  for (std::size_t i = 0; i < once.size(); ++i) CHECK(twice[once.size() + 1 + i] == once[i]);
+  world.add("daemon", [](auto& e) { e.mutable_daemon_stopped()->set_reason("asked to"); });
+  REQUIRE(running::holds(path, lines + 1));
+  daemon.all->stop();
+  CHECK(read_lines(path).size() == lines + 1);
+}
+
+TEST_CASE("audit: the file of another log hides nothing of this one",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  const auto write = [&](const char* job, std::size_t lines) {
+    test_log world;
+    world.begin();
+    world.add(completed_job(job));
+    running daemon(world, path);
+    REQUIRE(running::holds(path, lines));
+    daemon.all->stop();
+  };
+  write("j-1", 8);
+  const auto first = read_lines(path).size();
+  write("j-2", 2 * first);
+  CHECK(read_lines(path).size() == 2 * first);
+}
+
+TEST_CASE("audit: a file that was removed is made anew, a directory above it is not",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "log" / "audit.log";
+  audit_file file(path);
+  REQUIRE(file.append("1\n"));
+  std::filesystem::remove_all(path.parent_path());
+  REQUIRE(file.append("2\n"));
+  CHECK(read_text(path) == "2\n");
+  audit_file typo(dir.path() / "no" / "such" / "audit.log");
+  CHECK_FALSE(typo.append("1\n"));
+  CHECK_FALSE(std::filesystem::exists(dir.path() / "no"));
+}
+
+TEST_CASE("audit: one that cannot be written is a problem that says how much waits",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto blocked = dir.path() / "log";
+  std::ofstream(blocked) << "a file where a directory should be";
+  test_log world;
+  world.begin();
+  running daemon(world, blocked / "audit.log");
+  world.add(completed_job("j-1"));
+  const auto failing = [&] { return daemon.seen("audit").failing_since_us() != 0; };
+  REQUIRE(running::until(failing));
+  CHECK(daemon.all->problems().empty());
+  daemon.now.change([](time_point& t) { t += follower_patience; });
+  const auto found = daemon.all->problems();
+  REQUIRE(found.size() == 1);
+  CHECK_THAT(found[0].text, Catch::Contains((blocked / "audit.log").string()));
+  CHECK_THAT(found[0].text, Catch::Contains(" events behind"));
+  CHECK(daemon.seen("audit").behind() == world.log->last_position());
+  std::filesystem::remove(blocked);
+  CHECK(running::until([&] { return daemon.all->problems().empty(); }));
 }
 
 TEST_CASE("audit: notes of refused requests are written, bounded, and never lost in silence",

@@ -1,4 +1,6 @@
 #include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cerrno>
@@ -53,6 +55,21 @@ bool is_gone(pid_t pid) {
     std::this_thread::sleep_for(milliseconds{5});
   }
   return errno == ESRCH;
+}
+
+/// No live process has its working directory there.
+bool nobody_works_in(const std::filesystem::path& directory) {
+  const auto until = std::chrono::steady_clock::now() + tests::patience;
+  for (bool found = true; found;) {
+    found = false;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
+      std::error_code none;
+      const auto at = std::filesystem::read_symlink(entry.path() / "cwd", none);
+      found = found || (!none && at == std::filesystem::canonical(directory));
+    }
+    if (found && std::chrono::steady_clock::now() > until) return false;
+  }
+  return true;
 }
 
 }  // namespace
@@ -115,6 +132,55 @@ TEST_CASE("hook command: at the timeout its whole process group ends", "[runtime
     CHECK(is_gone(pid));
   }
   CHECK(count == 2);
+}
+
+TEST_CASE("hook command: what it leaves behind ends with it, wherever it hides",
+          "[runtime][hooks]") {
+  for (const char* left :
+       {"sleep 600 &", "sleep 600 > /dev/null 2>&1 < /dev/null &", "setsid sleep 600 &",
+        "setsid -f sleep 600", "(setsid sh -c 'sleep 600 & exec sleep 600' &)",
+        "nohup sleep 600 > /dev/null 2>&1 &", "env -i sleep 600 &",
+        "set -m; sleep 600 & sleep 600 &"}) {
+    for (const char* end : {"exit 0", "exit 1", "sleep 600"}) {
+      INFO(left << " " << end);
+      temp_dir dir;
+      // Who belongs to the hook is found by a directory that only they work in.
+      auto target = shell("cd \"$1\"; " + std::string(left) + "\n" + end, dir.path().string());
+      target.timeout = milliseconds{std::string(end) == "sleep 600" ? 200 : 10'000};
+      target.kill_wait = milliseconds{50};
+      target.mark = "instance/site";
+      CHECK(run_command(target, sample(), {}).delivered == (std::string(end) == "exit 0"));
+      CHECK(nobody_works_in(dir.path()));
+    }
+  }
+}
+
+TEST_CASE("hook command: what a killed daemon left running of a hook is ended, and nothing else",
+          "[runtime][hooks]") {
+  const auto start = [&](const std::string& mark) {
+    const auto variable = "VED_HOOK_MARK=" + mark;
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      ::setsid();
+      const char* argv[] = {"/bin/sleep", "600", nullptr};
+      const char* envp[] = {variable.c_str(), nullptr};
+      ::execve(argv[0], const_cast<char* const*>(argv), const_cast<char* const*>(envp));
+      ::_exit(127);
+    }
+    while (read_text("/proc/" + std::to_string(pid) + "/environ").find(variable) != 0)
+      std::this_thread::sleep_for(milliseconds{1});
+    return pid;
+  };
+  const auto ours = start("instance/site");
+  const pid_t others[] = {start("instance/site2"), start("another/site"), start("instance/sit")};
+  end_leftovers("instance/site");
+  CHECK(is_gone(ours));
+  for (const auto pid : others) {
+    CHECK(::kill(pid, 0) == 0);
+    ::kill(pid, SIGKILL);
+    ::waitpid(pid, nullptr, 0);
+  }
+  ::waitpid(ours, nullptr, 0);
 }
 
 TEST_CASE("hook command: a stop ends it at once", "[runtime][hooks]") {

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <set>
 
 #include "runtime/followers/followers.hpp"
 #include "runtime/followers/hooks.hpp"
@@ -35,12 +36,15 @@ class one_hook {
     hook_parts parts;
     parts.hook = hook;
     parts.start = *start;
-    parts.limits.backoff_initial = milliseconds{1};
+    parts.limits.backoff_initial = parts.limits.backoff_max = milliseconds{1};
     parts.log = world.log;
     parts.logs = world.logs;
     parts.append = std::move(append);
     parts.deliver = std::move(deliver);
+    parts.clock = [] { return tests::t0; };
+    parts.report = report;
     follower::options how;
+    how.report = report;
     how.name = hook_stream(hook.name);
     how.pace = milliseconds{1};
     reader_ = std::make_unique<follower>(how, start->position, world.log, world.feed, world.logs,
@@ -48,14 +52,17 @@ class one_hook {
   }
   void stop() { reader_->stop(); }
 
+  tests::watched<time_point> now;
+  std::shared_ptr<follower_report> report = std::make_shared<follower_report>(
+      "hook/site", [this] { return tests::t0 + (now.get() - time_point{}); });
+
  private:
   std::unique_ptr<follower> reader_;
 };
 
-hook_config site(int attempts = 3) {
+hook_config site() {
   hook_config hook;
   hook.name = "site";
-  hook.max_attempts = attempts;
   return hook;
 }
 
@@ -95,6 +102,7 @@ TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recor
   world.begin();
   const auto numbers = std::make_shared<metrics>(metrics::sources{});
   auto all = followers::start({settings, world.log, world.feed, world.logs, numbers,
+                               [] { return tests::t0; }, "instance",
                                [&](auto r) { return world.append(std::move(r)); }});
   REQUIRE(all);
   world.add(completed_job("j-1"));
@@ -108,6 +116,12 @@ TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recor
     const auto body = nlohmann::json::parse(r.body);
     CHECK(body["job_id"] == "j-1");
     CHECK(body["delivery_id"] == ids.back());
+    CHECK(body["resources"]["nodes"] == 1);
+    CHECK(body["accepted_at"] == "2026-01-15T10:00:00.000000Z");
+    if (body["callback"] != "completed") continue;
+    CHECK(body["started_at"].is_string());
+    CHECK(body["finished_at"].is_string());
+    CHECK(body["usage"].is_object());
   }
   CHECK(callbacks(ids) == "submitted queued started completed");
   std::ifstream in(file);
@@ -122,27 +136,76 @@ TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recor
   CHECK(world.log->verify()->ok);
 }
 
-TEST_CASE("hooks: a failing receiver is tried again and then given up, in order",
+TEST_CASE("hooks: a receiver that is away for long loses nothing and hears all in order",
           "[runtime][hooks]") {
   test_log world;
   world.begin();
   tests::watched<told> out;
-  one_hook hook(world, site(3), [&](const delivery& what, const std::stop_token&) {
+  one_hook hook(world, site(), [&](const delivery& what, const std::stop_token&) {
     out.change([&](told& t) { t.ids.push_back(what.id); });
-    // "queued" never gets through, "started" at its second try.
-    const bool ok = what.callback == "started" ? what.attempt == 2 : what.callback != "queued";
-    return delivery_outcome{ok, ok ? "HTTP 200" : "HTTP 500"};
+    // Far beyond the attempts that were once the end.
+    const bool ok = what.callback != "queued" || what.attempt >= 40;
+    return delivery_outcome{ok, ok ? "HTTP 200" : "HTTP 503"};
   });
   world.add(completed_job("j-1"));
   REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
   hook.stop();
-  CHECK(callbacks(out.get().ids) == "submitted queued queued queued started started completed");
+  const auto ids = out.get().ids;
+  CHECK(ids.size() == 43);
+  CHECK(std::set<std::string>(ids.begin(), ids.end()).size() == 4);
   const auto records = world.records("site");
-  CHECK_FALSE(records[1].delivered());
-  CHECK(records[1].attempts() == 3);
-  CHECK(records[1].detail() == "HTTP 500");
-  CHECK(records[2].delivered());
-  CHECK(records[2].attempts() == 2);
+  CHECK(records[1].attempts() == 40);
+  for (const auto& r : records) CHECK(r.delivered());
+}
+
+TEST_CASE("hooks: one that fails is a problem after ten seconds, until it delivers",
+          "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  tests::watched<int> tries;
+  tests::watched<bool> healed;
+  one_hook hook(world, site(), [&](const delivery&, const std::stop_token&) {
+    tries.change([](int& n) { ++n; });
+    return delivery_outcome{healed.get(), "HTTP 503"};
+  });
+  world.add(completed_job("j-1"));
+  REQUIRE(tries.wait([](const int& n) { return n >= 3; }));
+  CHECK_FALSE(hook.report->problem(world.log->last_position()));
+  hook.now.change([](time_point& t) { t = time_point{follower_patience}; });
+  const auto found = hook.report->problem(world.log->last_position());
+  REQUIRE(found);
+  for (const char* words : {"hook/site", "'submitted'", "job j-1", "HTTP 503", "4 callbacks wait"})
+    CHECK_THAT(found->text, Catch::Contains(words));
+  CHECK(found->since == tests::t0);
+  CHECK(hook.report->seen(100).oldest_at_us() != 0);
+  healed.change([](bool& b) { b = true; });
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  CHECK_FALSE(hook.report->problem(world.log->last_position()));
+  CHECK(hook.report->seen(world.log->last_position()).waiting() == 0);
+}
+
+TEST_CASE("hooks: what an older release gave up stays given up, and the rest goes on behind it",
+          "[runtime][hooks]") {
+  test_log world;
+  world.begin();
+  REQUIRE(find_start(*world.log, "site"));
+  world.add(completed_job("j-1"));
+  std::uint64_t position = 0;
+  for (const auto& e : world.events())
+    if (e.has_job_submitted()) position = e.position();
+  for (const char* callback : {"submitted", "queued"})
+    world.add("hook/site", [&](auto& e) {
+      e.mutable_hook_delivered()->set_hook("site");
+      e.mutable_hook_delivered()->set_position(position);
+      e.mutable_hook_delivered()->set_callback(callback);
+      e.mutable_hook_delivered()->set_delivered(false);
+    });
+  tests::watched<told> out;
+  one_hook hook(world, site(), accept_all(out));
+  REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+  hook.stop();
+  CHECK(callbacks(out.get().ids) == "started completed");
 }
 
 TEST_CASE("hooks: a slow hook delays neither another one nor the writer", "[runtime][hooks]") {
@@ -263,7 +326,7 @@ TEST_CASE("hooks: a stop while a delivery runs ends it and counts it for nothing
   world.begin();
   tests::watched<bool> reached;
   {
-    one_hook hook(world, site(1), [&](const delivery&, const std::stop_token& stop) {
+    one_hook hook(world, site(), [&](const delivery&, const std::stop_token& stop) {
       reached.change([](bool& b) { b = true; });
       std::mutex m;
       std::condition_variable_any never;
@@ -277,6 +340,6 @@ TEST_CASE("hooks: a stop while a delivery runs ends it and counts it for nothing
   }
   CHECK(world.records("site").empty());
   tests::watched<told> out;
-  one_hook again(world, site(1), accept_all(out));
+  one_hook again(world, site(), accept_all(out));
   REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
 }

@@ -33,6 +33,15 @@ pb::Status status() {
   c.set_queries(7);
   c.set_submissions_waiting(3);
   c.set_last_poll_at_us(1'768'471'200'000'000);
+  auto& audit = *now.add_followers();
+  audit.set_name("audit");
+  audit.set_position(17);
+  audit.set_behind(25);
+  audit.set_failing_since_us(to_us(tests::t0 - seconds{40}));
+  auto& hook = *now.add_followers();
+  hook.set_name("hook/site");
+  hook.set_waiting(4);
+  hook.set_oldest_at_us(to_us(tests::t0 - seconds{90}));
   return now;
 }
 
@@ -43,6 +52,10 @@ metrics::sources sources() {
   from.clusters = {cluster_id{"hpc-1"}};
   from.log_bytes = [] { return 1000; };
   from.disk_free_bytes = [] { return 2000; };
+  from.now = [] { return tests::t0; };
+  from.certificates = [] {
+    return std::vector<std::pair<std::string, time_point>>{{"server", tests::t0 + seconds{86'400}}};
+  };
   return from;
 }
 
@@ -75,9 +88,9 @@ TEST_CASE("metrics: the guide's names are there from the start", "[runtime][metr
   for (const char* series :
        {R"(hpc_jobs_submitted_total{cluster="hpc-1"})",
         R"(hpc_jobs_completed_total{cluster="hpc-1"})", R"(hpc_jobs_failed_total{cluster="hpc-1"})",
-        R"(hpc_job_duration_seconds_count{cluster="hpc-1"})", "hpc_usage_reports_sent_total",
+        R"(hpc_job_duration_seconds_count{cluster="hpc-1"})",
         R"(hpc_scheduler_poll_duration_seconds_count{cluster="hpc-1"})",
-        R"(hpc_scheduler_connected{cluster="hpc-1"})", "hpc_pending_usage_reports",
+        R"(hpc_scheduler_connected{cluster="hpc-1"})",
         R"(hpc_jobs{cluster="hpc-1",state="running"})"})
     CHECK(value(text, series) == 0);
   CHECK(value(text, R"(hpc_scheduler_breaker_state{cluster="hpc-1",state="open"})") == 1);
@@ -90,6 +103,13 @@ TEST_CASE("metrics: the guide's names are there from the start", "[runtime][metr
   CHECK(value(text, "ved_state_disk_free_bytes") == 2000);
   CHECK(value(text, R"(ved_build_info{version="1.2"})") == 1);
   CHECK(value(text, "process_start_time_seconds") == 1'768'471'200);
+}
+
+TEST_CASE("metrics: what nothing counts yet is absent, not zero", "[runtime][metrics]") {
+  const metrics numbers(sources());
+  const auto text = numbers.text(status());
+  CHECK_THAT(text, !Catch::Contains("hpc_usage_reports_sent_total"));
+  CHECK_THAT(text, !Catch::Contains("hpc_pending_usage_reports"));
 }
 
 TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][metrics]") {
@@ -191,8 +211,7 @@ TEST_CASE("metrics: what the daemon's parts report shows", "[runtime][metrics]")
   numbers.http_request("other", "BREW", 405, milliseconds{1});
   numbers.watch_http([] { return http_counts{.connections = 5}; });
   numbers.committed();
-  numbers.follower_at("audit", 17);
-  numbers.hook_waiting("site", 4);
+  numbers.hook_failed("site");
   const auto text = numbers.text(status());
   CHECK(value(text, R"(hpc_scheduler_poll_duration_seconds_bucket{cluster="hpc-1",le="0.05"})") ==
         1);
@@ -206,7 +225,13 @@ TEST_CASE("metrics: what the daemon's parts report shows", "[runtime][metrics]")
   CHECK(value(text, "ved_http_connections") == 5);
   CHECK(value(text, "ved_log_commits_total") == 1);
   CHECK(value(text, R"(ved_follower_position{follower="audit"})") == 17);
+  CHECK(value(text, R"(ved_follower_behind_events{follower="audit"})") == 25);
+  CHECK(value(text, R"(ved_follower_failing_seconds{follower="audit"})") == 40);
+  CHECK(value(text, R"(ved_follower_failing_seconds{follower="hook/site"})") == 0);
   CHECK(value(text, R"(ved_hook_waiting{hook="site"})") == 4);
+  CHECK(value(text, R"(ved_hook_oldest_age_seconds{hook="site"})") == 90);
+  CHECK(value(text, R"(ved_hook_failures_total{hook="site"})") == 1);
+  CHECK(value(text, R"(ved_certificate_expiry_seconds{certificate="server"})") == 86'400);
 }
 
 TEST_CASE("metrics: without an answer of the actors their series are missing, not zero",
@@ -229,17 +254,14 @@ TEST_CASE("metrics: the running followers count a job as it goes", "[runtime][me
   const auto numbers = std::make_shared<metrics>(sources());
   const auto before = world.log->last_position();
   auto all = followers::start({settings, world.log, world.feed, world.logs, numbers,
+                               [] { return tests::t0; }, "instance",
                                [&](auto r) { return world.append(std::move(r)); }});
   REQUIRE(all);
   world.add(completed_job("new"));
   const auto until = std::chrono::steady_clock::now() + tests::patience;
-  std::string text;
-  do {
-    text = numbers->text(status());
-  } while (value(text, R"(ved_follower_position{follower="metrics"})") <
-               static_cast<double>(world.log->last_position()) &&
-           std::chrono::steady_clock::now() < until);
-  text = numbers->text(status());  // the one above may have been written half-way
+  while ((*all)->seen().at(0).behind() > 0 && std::chrono::steady_clock::now() < until) {
+  }
+  const auto text = numbers->text(status());
   CHECK(world.log->last_position() > before);
   CHECK(value(text, R"(hpc_jobs_submitted_total{cluster="hpc-1"})") == 1);
   CHECK(value(text, R"(hpc_jobs_completed_total{cluster="hpc-1"})") == 1);
@@ -270,8 +292,7 @@ TEST_CASE("metrics: promtool finds nothing to complain about", "[runtime][metric
   numbers->actor_restarted("link");
   numbers->http_request("/api/v1/hpc/jobs/{job_id}", "GET", 200, milliseconds{3});
   numbers->watch_http([] { return http_counts{}; });
-  numbers->follower_at("audit", 17);
-  numbers->hook_waiting("site", 4);
+  numbers->hook_failed("site");
   numbers->security_event("authentication_failed");
   tests::temp_dir dir;
   const auto file = (dir.path() / "metrics").string();

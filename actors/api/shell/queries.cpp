@@ -54,8 +54,10 @@ result<pb::Job> read_job(const store::event_log& log, const std::string& job_id,
   if (!with_spec) return job;
   auto first = log.read_stream(stream, 0, 1);
   if (!first) return fail(first.error());
-  if (!first->empty() && first->front().has_job_accepted())
+  if (!first->empty() && first->front().has_job_accepted()) {
     *job.mutable_spec() = first->front().job_accepted().spec();
+    job.set_submitted_by(first->front().principal());
+  }
   return job;
 }
 

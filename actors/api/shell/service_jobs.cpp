@@ -4,6 +4,7 @@
 
 #include "actors/api/shell/queries.hpp"
 #include "actors/api/shell/service_call.hpp"
+#include "actors/api/shell/visible.hpp"
 #include "actors/job/explain.hpp"
 #include "actors/job/projection.hpp"
 #include "actors/shell/answer_once.hpp"
@@ -76,6 +77,7 @@ void service::ask(const std::shared_ptr<call>& c, const std::string& job,
 void service::get_job(call& c) {
   auto job = read_job(*deps_.log, c.request.get_job().job_id(), true);
   if (!job) return c.done(to_reply(job.error()));
+  hide_values(*job, c.who);
   pb::ApiReply reply;
   *reply.mutable_job()->mutable_job() = std::move(*job);
   c.done(std::move(reply));
@@ -87,8 +89,9 @@ void service::list_jobs(call& c) {
 }
 
 void service::job_events(call& c) {
-  c.done(reply_of(read_events(*deps_.log, c.request.get_job_events()),
-                  &pb::ApiReply::mutable_events));
+  auto events = read_events(*deps_.log, c.request.get_job_events());
+  if (events) hide_values(*events, c.who);
+  c.done(reply_of(std::move(events), &pb::ApiReply::mutable_events));
 }
 
 void service::explain(const std::shared_ptr<call>& c) {

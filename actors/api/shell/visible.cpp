@@ -1,0 +1,30 @@
+#include "actors/api/shell/visible.hpp"
+
+#include "messages/url_mask.hpp"
+
+namespace ved::actors {
+namespace {
+
+bool sees_values(const principal& who, const std::string& submitter) {
+  return who.admin || (!who.name.empty() && who.name == submitter);
+}
+
+}  // namespace
+
+void hide_values(pb::JobSpec& spec) {
+  for (auto& one : *spec.mutable_workload_spec()->mutable_environment())
+    one.set_value(std::string(hidden_value));
+  for (auto& one : *spec.mutable_data_references()) one.set_uri(mask_url(one.uri()));
+}
+
+void hide_values(pb::Job& job, const principal& who) {
+  if (job.has_spec() && !sees_values(who, job.submitted_by())) hide_values(*job.mutable_spec());
+}
+
+void hide_values(pb::EventList& events, const principal& who) {
+  for (auto& event : *events.mutable_events())
+    if (event.has_job_accepted() && !sees_values(who, event.principal()))
+      hide_values(*event.mutable_job_accepted()->mutable_spec());
+}
+
+}  // namespace ved::actors

@@ -1,0 +1,24 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "actors/api/shell/service.hpp"
+#include "messages/api.pb.h"
+
+/// What a principal may see of a job: all of it, but the values of the environment, which hold
+/// passwords and keys, only who submitted it and admins.
+namespace ved::actors {
+
+/// Stands for a value that is not shown.
+inline constexpr std::string_view hidden_value = "********";
+
+/// Hides the values of the environment, and of data references' URLs what is secret in them.
+void hide_values(pb::JobSpec& spec);
+
+/// An answer about a job as `who` may see it.
+void hide_values(pb::Job& job, const principal& who);
+/// Events as `who` may see them; the submitter stands in the envelope of the first one.
+void hide_values(pb::EventList& events, const principal& who);
+
+}  // namespace ved::actors

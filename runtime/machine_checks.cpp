@@ -1,0 +1,136 @@
+#include "runtime/machine_checks.hpp"
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <pwd.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <set>
+
+#include "runtime/clusters.hpp"
+#include "runtime/security/init.hpp"
+
+namespace ved::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+std::string cause() {
+  return std::strerror(errno);
+}
+
+class checker {
+ public:
+  void program(const std::string& what, const fs::path& file) {
+    struct stat about {};
+    if (::stat(file.c_str(), &about) != 0)
+      return refuse(what + " " + file.string() + ": " + cause());
+    if (!S_ISREG(about.st_mode)) return refuse(what + " " + file.string() + ": is no program");
+    if (::access(file.c_str(), X_OK) != 0)
+      return refuse(what + " " + file.string() + ": cannot be run: " + cause() +
+                    "; run: chmod +x '" + file.string() + "'");
+    if ((about.st_mode & S_IWOTH) != 0)
+      tell(what + " " + file.string() + ": everybody may change it; run: chmod go-w '" +
+           file.string() + "'");
+  }
+
+  /// Where `makes_directory`, the last directory is made when it is missing.
+  void appendable(const std::string& what, const fs::path& file, bool makes_directory) {
+    if (file.empty()) return;
+    struct stat about {};
+    if (::stat(file.c_str(), &about) == 0) {
+      if (S_ISDIR(about.st_mode)) return refuse(what + " " + file.string() + ": is a directory");
+      if (::access(file.c_str(), W_OK) != 0)
+        refuse(what + " " + file.string() + ": cannot be written: " + cause());
+      return;
+    }
+    auto directory = file.parent_path();
+    if (makes_directory && ::stat(directory.c_str(), &about) != 0 && errno == ENOENT)
+      directory = directory.parent_path();
+    if (::access(directory.c_str(), W_OK | X_OK) != 0)
+      refuse(what + " " + file.string() + ": cannot be made in " + directory.string() + ": " +
+             cause());
+  }
+
+  void listener(const std::string& what, const std::string& address, int port) {
+    sockaddr_storage to{};
+    socklen_t size = 0;
+    auto* v4 = reinterpret_cast<sockaddr_in*>(&to);
+    auto* v6 = reinterpret_cast<sockaddr_in6*>(&to);
+    if (::inet_pton(AF_INET, address.c_str(), &v4->sin_addr) == 1) {
+      v4->sin_family = AF_INET;
+      v4->sin_port = htons(static_cast<std::uint16_t>(port));
+      size = sizeof *v4;
+    } else if (::inet_pton(AF_INET6, address.c_str(), &v6->sin6_addr) == 1) {
+      v6->sin6_family = AF_INET6;
+      v6->sin6_port = htons(static_cast<std::uint16_t>(port));
+      size = sizeof *v6;
+    } else {
+      return;  // told by the configuration's own rules
+    }
+    const int socket = ::socket(to.ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const int on = 1;
+    if (socket >= 0) ::setsockopt(socket, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on);
+    const bool bound = socket >= 0 && ::bind(socket, reinterpret_cast<sockaddr*>(&to), size) == 0;
+    const auto text =
+        what + " " + address + ", port " + std::to_string(port) + ": cannot listen: " + cause();
+    if (!bound && errno == EADDRINUSE)
+      tell(text + "; well if that is the ved that runs here now");
+    else if (!bound)
+      refuse(text);
+    if (socket >= 0) ::close(socket);
+  }
+
+  void account(const std::string& cluster, const std::string& name) {
+    if (!name.empty() && ::getpwnam(name.c_str()) == nullptr)
+      refuse("cluster " + cluster + ": local.run_as: this machine knows no user '" + name + "'");
+  }
+
+  void refuse(std::string text) { found_.push_back({true, std::move(text)}); }
+  void tell(std::string text) { found_.push_back({false, std::move(text)}); }
+  std::vector<finding> take() { return std::move(found_); }
+
+ private:
+  std::vector<finding> found_;
+};
+
+bool is_loopback(const std::string& address) {
+  return address == "::1" || address.starts_with("127.");
+}
+
+}  // namespace
+
+std::vector<finding> check_machine(const config& settings, const std::string& supervisor_path) {
+  checker check;
+  for (const auto& hook : settings.hooks)
+    if (!hook.command.empty()) check.program("hook " + hook.name + ": command", hook.command[0]);
+  if (settings.hpc.audit.enabled)
+    check.appendable("hpc.audit.log_path:", settings.hpc.audit.log_path, true);
+  check.appendable("logging.file:", settings.logging.file, false);
+  bool local = false;
+  for (const auto& cluster : active_clusters(settings)) {
+    if (cluster.type != scheduler_type::local) continue;
+    local = true;
+    check.account(cluster.cluster_id.str(), cluster.local.run_as);
+  }
+  if (local) check.program("local scheduler: supervisor", supervisor_path);
+  check.listener("http:", settings.http.address, settings.http.port);
+  if (settings.gateway.enabled)
+    check.listener("gateway:", settings.gateway.address, settings.gateway.port);
+  if (settings.metrics.enabled)
+    check.listener("metrics:", settings.metrics.address, settings.metrics.port);
+  if (!is_loopback(settings.http.address))
+    check.tell("http.address " + settings.http.address +
+               ": tokens cross the network in clear text; listen on 127.0.0.1 and let a proxy with "
+               "TLS stand in front");
+  if (!is_initialised(settings.state.directory))
+    check.tell("state directory " + settings.state.directory +
+               ": is not initialised; run `ved init --state " + settings.state.directory + "`");
+  return check.take();
+}
+
+}  // namespace ved::runtime

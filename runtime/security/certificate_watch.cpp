@@ -1,0 +1,90 @@
+#include "runtime/security/certificate_watch.hpp"
+
+#include <fstream>
+#include <optional>
+
+#include "runtime/security/pki.hpp"
+
+namespace ved::runtime {
+namespace {
+
+constexpr std::size_t certificate_bytes_max = 64U << 10;
+
+std::optional<std::string> read_text(const std::filesystem::path& file) {
+  std::ifstream in(file, std::ios::binary);
+  if (!in) return std::nullopt;
+  std::string text(certificate_bytes_max, '\0');
+  in.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (in.bad()) return std::nullopt;
+  text.resize(static_cast<std::size_t>(in.gcount()));
+  return text;
+}
+
+std::string what_helps(const std::string& name, const std::filesystem::path& state) {
+  if (name == "ca")
+    return "it signs all others and cannot be renewed: move " + state.string() + "/pki, client "
+           "and init.json away while ved is stopped, run `ved init --state " + state.string() +
+           "`, and give every client the new files";
+  return "run `ved init --renew --state " + state.string() +
+         "`, restart ved, and give every client the new files";
+}
+
+}  // namespace
+
+certificate_watch::certificate_watch(const state_layout& layout)
+    : state_(layout.directory),
+      all_{{"ca", layout.ca_certificate, {}, {}},
+           {"server", layout.server_certificate, {}, {}},
+           {"client", layout.client_certificate, {}, {}}} {}
+
+std::vector<certificate_watch::certificate> certificate_watch::look() {
+  const std::lock_guard lock(mutex_);
+  const auto now = std::chrono::steady_clock::now();
+  if (now < next_look_) return all_;
+  next_look_ = now + file_check_interval;
+  for (auto& one : all_) {
+    one.expiry = {};
+    one.failure.clear();
+    const auto text = read_text(one.file);
+    if (!text) {
+      one.failure = "cannot be read";
+    } else if (const auto expiry = certificate_expiry(*text)) {
+      one.expiry = *expiry;
+    } else {
+      one.failure = expiry.error().message;
+    }
+  }
+  return all_;
+}
+
+std::vector<std::pair<std::string, time_point>> certificate_watch::expiries() {
+  std::vector<std::pair<std::string, time_point>> out;
+  for (const auto& one : look())
+    if (is_set(one.expiry)) out.emplace_back(one.name, one.expiry);
+  return out;
+}
+
+std::vector<actors::problem> certificate_watch::problems(time_point now) {
+  using weight = actors::problem::weight;
+  std::vector<actors::problem> out;
+  for (const auto& one : look()) {
+    const auto where = "certificate " + one.file.string();
+    if (!is_set(one.expiry)) {
+      // vectl's files may have been moved to where vectl is.
+      if (one.name != "client")
+        out.push_back({where + ": " + one.failure, weight::degraded, {}});
+      continue;
+    }
+    if (one.expiry - now > certificate_notice) continue;
+    const bool over = one.expiry <= now;
+    const auto days = std::chrono::floor<std::chrono::days>(one.expiry - now).count();
+    out.push_back({where + (over ? ": has ended at " : ": ends in " + std::to_string(days) +
+                                                           " days, at ") +
+                       to_rfc3339(one.expiry).substr(0, 19) + "Z; " +
+                       what_helps(one.name, state_),
+                   over ? weight::degraded : weight::warning, {}});
+  }
+  return out;
+}
+
+}  // namespace ved::runtime

@@ -1,0 +1,150 @@
+#include "runtime/security/start_checks.hpp"
+
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <set>
+
+#include "runtime/security/layout.hpp"
+
+namespace ved::runtime {
+namespace {
+
+namespace fs = std::filesystem;
+
+constexpr mode_t others_write = 0022;
+constexpr mode_t others_read_or_write = 0066;
+
+class checker {
+ public:
+  /// Only its owner may read it.
+  void key(const fs::path& file) {
+    struct stat about {};
+    if (!look(file, about)) return;
+    owned(file, about);
+    if ((about.st_mode & others_read_or_write) != 0)
+      refuse(file, "others may read or write this key", "chmod 600");
+  }
+
+  /// Anybody may read it, but only its owner may change it.
+  void trusted(const fs::path& path) {
+    struct stat about {};
+    if (!look(path, about)) return;
+    owned(path, about);
+    if ((about.st_mode & others_write) != 0)
+      refuse(path, S_ISDIR(about.st_mode) ? "others may write into this directory"
+                                          : "others may change this file",
+             "chmod go-w");
+  }
+
+  /// Holds secrets: others have no business in it.
+  void closed(const fs::path& directory) {
+    trusted(directory);
+    struct stat about {};
+    if (look(directory, about) && (about.st_mode & 0044) != 0 &&
+        (about.st_mode & others_write) == 0)
+      warn(directory, "others may list this directory", "chmod 700");
+  }
+
+  /// The configuration names programs that we run.
+  void configuration(const fs::path& file) {
+    struct stat about {};
+    if (!look(file, about) || !S_ISREG(about.st_mode)) return;
+    owned(file, about);
+    if ((about.st_mode & S_IWOTH) != 0) {
+      refuse(file, "everybody may change this file, and with it the programs that ved runs",
+             "chmod go-w");
+    } else if ((about.st_mode & S_IWGRP) != 0) {
+      // The private group of a user holds nobody else; a service account's or root's may.
+      const bool own_group = ::geteuid() != 0 || about.st_gid == 0;
+      const auto text = "group " + std::to_string(about.st_gid) +
+                        " may change this file, and with it the programs that ved runs";
+      own_group ? warn(file, text, "chmod g-w") : refuse(file, text, "chmod g-w");
+    }
+    directory_of(file);
+  }
+
+  /// Who may write into its directory may put another file into its place.
+  void directory_of(const fs::path& file) {
+    std::error_code failed;
+    const auto directory = fs::weakly_canonical(file, failed).parent_path();
+    if (failed || !seen_.insert(directory).second) return;
+    struct stat about {};
+    if (!look(directory, about)) return;
+    const bool sticky = (about.st_mode & S_ISVTX) != 0;
+    if ((about.st_mode & S_IWOTH) != 0 && !sticky)
+      refuse(directory, "everybody may replace " + file.filename().string() + " in this directory",
+             "chmod go-w");
+    else if ((about.st_mode & others_write) != 0)
+      warn(directory, "others may write into the directory of " + file.filename().string(),
+           "chmod go-w");
+  }
+
+  std::vector<finding> take() { return std::move(found_); }
+
+ private:
+  static bool look(const fs::path& path, struct stat& about) {
+    return ::stat(path.c_str(), &about) == 0;
+  }
+
+  void owned(const fs::path& path, const struct stat& about) {
+    if (about.st_uid == ::geteuid() || about.st_uid == 0) return;
+    found_.push_back({true, path.string() + ": belongs to another user (uid " +
+                                std::to_string(about.st_uid) + "); run: chown " +
+                                std::to_string(::geteuid()) + " '" + path.string() + "'"});
+  }
+
+  void refuse(const fs::path& path, const std::string& what, const std::string& command) {
+    add(true, path, what, command);
+  }
+  void warn(const fs::path& path, const std::string& what, const std::string& command) {
+    add(false, path, what, command);
+  }
+  void add(bool refuses, const fs::path& path, const std::string& what,
+           const std::string& command) {
+    found_.push_back(
+        {refuses, path.string() + ": " + what + "; run: " + command + " '" + path.string() + "'"});
+  }
+
+  std::set<fs::path> seen_;
+  std::vector<finding> found_;
+};
+
+std::vector<std::string> secret_files(const config& settings) {
+  std::vector<std::string> out;
+  for (const auto& hook : settings.hooks) out.push_back(hook.secret_file);
+  for (const auto& c : settings.clusters)
+    for (const auto* file : {&c.slurm.auth_token_file, &c.moab.password_file,
+                             &c.ood.oidc_client_secret_file, &c.slurm.ssh.passphrase_file})
+      out.push_back(*file);
+  std::erase(out, "");
+  return out;
+}
+
+}  // namespace
+
+std::vector<finding> check_modes(const fs::path& config_file, const config& settings) {
+  checker check;
+  const state_layout layout(settings.state.directory);
+  check.trusted(layout.directory);
+  check.closed(layout.pki);
+  check.closed(layout.keys);
+  check.closed(layout.client);
+  check.trusted(layout.directory / "log");
+  check.trusted(layout.marker);
+  for (const auto& key : {layout.ca_key, layout.server_key, layout.client_key, layout.signing_key,
+                          layout.client_token, layout.tokens})
+    check.key(key);
+  for (const auto& certificate :
+       {layout.ca_certificate, layout.server_certificate, layout.client_ca,
+        layout.client_certificate})
+    check.trusted(certificate);
+  check.configuration(config_file);
+  for (const auto& file : secret_files(settings)) {
+    check.key(file);
+    check.directory_of(file);
+  }
+  return check.take();
+}
+
+}  // namespace ved::runtime

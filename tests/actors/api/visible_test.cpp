@@ -1,0 +1,63 @@
+#include "actors/api/shell/visible.hpp"
+
+#include <catch2/catch.hpp>
+
+#include "tests/support/job_fixture.hpp"
+
+using namespace ved;
+using namespace ved::actors;
+
+namespace {
+
+pb::JobSpec with_secrets() {
+  auto spec = tests::sample_spec("j-1");
+  auto& variable = *spec.mutable_workload_spec()->add_environment();
+  variable.set_name("DB_PASSWORD");
+  variable.set_value("hunter2");
+  spec.add_data_references()->set_uri("https://u:hunter2@data.example/in?signature=hunter2");
+  return spec;
+}
+
+principal named(const std::string& name, bool admin = false) {
+  principal who;
+  who.name = name;
+  who.read = who.submit = true;
+  who.admin = admin;
+  return who;
+}
+
+/// Whether a principal finds the secret in a job that alice submitted, and in its events.
+std::pair<bool, bool> finds(const principal& who) {
+  pb::Job job;
+  job.set_submitted_by("alice");
+  *job.mutable_spec() = with_secrets();
+  hide_values(job, who);
+  CHECK(job.spec().workload_spec().environment(0).name() == "DB_PASSWORD");
+  pb::EventList events;
+  auto& first = *events.add_events();
+  first.set_principal("alice");
+  *first.mutable_job_accepted()->mutable_spec() = with_secrets();
+  hide_values(events, who);
+  const auto has = [](const google::protobuf::Message& m) {
+    return m.DebugString().find("hunter2") != std::string::npos;
+  };
+  return {has(job), has(events)};
+}
+
+}  // namespace
+
+TEST_CASE("visible: the environment's values are for the submitter and admins alone",
+          "[actors][api]") {
+  CHECK(finds(named("alice")) == std::pair{true, true});
+  CHECK(finds(named("root", true)) == std::pair{true, true});
+  CHECK(finds(named("bob")) == std::pair{false, false});
+  CHECK(finds(named("")) == std::pair{false, false});
+  CHECK(finds(named("alice2")) == std::pair{false, false});
+}
+
+TEST_CASE("visible: a job whose submitter is not known is nobody's", "[actors][api]") {
+  pb::Job job;
+  *job.mutable_spec() = with_secrets();
+  hide_values(job, principal{});
+  CHECK(job.spec().workload_spec().environment(0).value() == hidden_value);
+}

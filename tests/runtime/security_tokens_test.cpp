@@ -1,0 +1,229 @@
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <thread>
+
+#include "runtime/security/certificate_watch.hpp"
+#include "runtime/security/init.hpp"
+#include "runtime/security/pki.hpp"
+#include "runtime/security/start_checks.hpp"
+#include "runtime/security/token_file.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::runtime;
+namespace fs = std::filesystem;
+
+namespace {
+
+constexpr time_point now = from_us(1'768'471'200'000'000);  // 2026-01-15T10:00:00Z
+
+token_request named(const std::string& name, time_point expires = {}) {
+  return {name, {.read = true}, now, expires};
+}
+
+void write(const fs::path& file, const std::string& text) {
+  std::ofstream(file, std::ios::trunc) << text;
+  REQUIRE(::chmod(file.c_str(), 0600) == 0);
+}
+
+struct followed {
+  explicit followed(const fs::path& file) {
+    auto opened =
+        token_store::open(file, [this](const std::string& what) { told.push_back(what); });
+    REQUIRE(opened);
+    store = std::move(*opened);
+  }
+  std::vector<std::string> told;
+  std::unique_ptr<token_store> store;
+};
+
+}  // namespace
+
+TEST_CASE("tokens: days that are no number of days are refused, and nothing is written",
+          "[runtime][security]") {
+  for (const long long days : {0LL, -1LL, -5LL, 36'501LL, 2'913'000LL, 1LL << 62, -(1LL << 62)})
+    CHECK(token_expiry(now, days).error().code == errc::invalid);
+  CHECK(*token_expiry(now, 1) == now + std::chrono::days{1});
+  CHECK(*token_expiry(now, token_days_max) == now + std::chrono::days{token_days_max});
+}
+
+TEST_CASE("tokens: what could not be read back is not written", "[runtime][security]") {
+  tests::temp_dir dir;
+  const auto file = dir.path() / "tokens.json";
+  REQUIRE(add_token(file, named("good")));
+  std::ifstream in(file);
+  const std::string before{std::istreambuf_iterator<char>(in), {}};
+  // The year 12001.
+  const auto far = now + std::chrono::days{365 * 10'000};
+  CHECK(add_token(file, named("far", far)).error().code == errc::invalid);
+  CHECK(add_token(file, named("ved")).error().code == errc::invalid);
+  CHECK(add_token(file, named("-x")).error().code == errc::invalid);
+  std::ifstream again(file);
+  CHECK(std::string{std::istreambuf_iterator<char>(again), {}} == before);
+  CHECK(list_tokens(file)->size() == 1);
+}
+
+TEST_CASE("tokens: many at once are all there", "[runtime][security]") {
+  tests::temp_dir dir;
+  const auto file = dir.path() / "tokens.json";
+  std::vector<std::thread> all;
+  for (int i = 0; i < 8; ++i)
+    all.emplace_back([&, i] { CHECK(add_token(file, named("t" + std::to_string(i)))); });
+  for (auto& one : all) one.join();
+  CHECK(list_tokens(file)->size() == 8);
+}
+
+TEST_CASE("tokens: an emptied or removed file revokes all and says so", "[runtime][security]") {
+  tests::temp_dir dir;
+  const auto file = dir.path() / "tokens.json";
+  for (const char* left : {"", "\n", R"({"version":1,"tokens":[]})", "removed"}) {
+    INFO(left);
+    fs::remove(file);
+    const auto token = add_token(file, named("t"));
+    REQUIRE(token);
+    followed f(file);
+    REQUIRE(f.store->authenticate(token->reveal(), now));
+    if (left == std::string("removed"))
+      fs::remove(file);
+    else
+      write(file, left);
+    REQUIRE(f.store->reload());
+    CHECK(f.store->authenticate(token->reveal(), now).error().code == errc::denied);
+    REQUIRE(f.told.size() == 1);
+    CHECK_THAT(f.told[0], Catch::Contains(file.string()) && Catch::Contains("ved token add"));
+    // A token made again lets in again, and the problem is over.
+    const auto next = add_token(file, named("next"));
+    REQUIRE(next);
+    REQUIRE(f.store->reload());
+    CHECK(f.store->authenticate(next->reveal(), now));
+    CHECK(f.told.back().empty());
+  }
+}
+
+TEST_CASE("tokens: a broken file keeps the last good list, and is told once",
+          "[runtime][security]") {
+  tests::temp_dir dir;
+  const auto file = dir.path() / "tokens.json";
+  const auto token = add_token(file, named("t"));
+  REQUIRE(token);
+  for (const char* broken : {"{", "[]", "\xff", R"({"version":1,"tokens":[{"name":"x"}]})"}) {
+    INFO(broken);
+    followed f(file);
+    const auto good = *read_private_file(file, 1 << 20);
+    write(file, broken);
+    CHECK_FALSE(f.store->reload());
+    CHECK_FALSE(f.store->reload());
+    CHECK(f.store->authenticate(token->reveal(), now));
+    REQUIRE(f.told.size() == 1);
+    CHECK_THAT(f.told[0], Catch::Contains(file.string()));
+    write(file, good);
+    REQUIRE(f.store->reload());
+    CHECK(f.told.back().empty());
+  }
+  followed f(file);
+  REQUIRE(::chmod(file.c_str(), 0644) == 0);
+  CHECK_FALSE(f.store->reload());
+  CHECK_THAT(f.told.at(0), Catch::Contains("chmod 600"));
+}
+
+TEST_CASE("start checks: what others may read or change is refused with the command that helps",
+          "[runtime][security]") {
+  tests::temp_dir dir;
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
+  config settings;
+  settings.state.directory = (dir.path() / "state").string();
+  settings.hooks.resize(1);
+  fs::create_directory(dir.path() / "etc");
+  const auto etc = dir.path() / "etc";
+  settings.hooks[0].secret_file = (etc / "key").string();
+  write(etc / "key", "k");
+  write(etc / "ved.yaml", "");
+  init_options options;
+  options.directory = settings.state.directory;
+  options.now = now;
+  REQUIRE(initialise_state(options));
+  const state_layout at(settings.state.directory);
+  fs::create_directory(at.directory / "log");
+  const auto refusals = [&] {
+    std::string out;
+    for (const auto& one : check_modes(etc / "ved.yaml", settings))
+      if (one.refuses) out += one.text + "\n";
+    return out;
+  };
+  REQUIRE(refusals().empty());
+  struct one {
+    fs::path path;
+    mode_t mode;
+    const char* command;
+  };
+  for (const auto& [path, mode, command] :
+       {one{at.directory, 0777, "chmod go-w"}, one{at.directory, 0771, "chmod go-w"},
+        one{at.directory / "log", 0777, "chmod go-w"}, one{at.pki, 0770, "chmod go-w"},
+        one{at.server_key, 0644, "chmod 600"}, one{at.ca_key, 0640, "chmod 600"},
+        one{at.signing_key, 0604, "chmod 600"}, one{at.client_token, 0644, "chmod 600"},
+        one{at.tokens, 0644, "chmod 600"}, one{at.server_certificate, 0666, "chmod go-w"},
+        one{at.ca_certificate, 0664, "chmod go-w"}, one{etc / "ved.yaml", 0666, "chmod go-w"},
+        one{etc / "ved.yaml", 0602, "chmod go-w"}, one{etc, 0777, "chmod go-w"},
+        one{etc / "key", 0640, "chmod 600"}}) {
+    INFO(path << " " << std::oct << mode);
+    struct stat before {};
+    REQUIRE(::stat(path.c_str(), &before) == 0);
+    REQUIRE(::chmod(path.c_str(), mode) == 0);
+    CHECK_THAT(refusals(), Catch::Contains(command + (" '" + path.string() + "'")));
+    REQUIRE(::chmod(path.c_str(), before.st_mode & 07777) == 0);
+  }
+  CHECK(refusals().empty());
+  if (::geteuid() != 0) return;
+  for (const auto& path : {etc / "ved.yaml", at.directory, at.server_key}) {
+    INFO(path);
+    REQUIRE(::chown(path.c_str(), 65'534, 65'534) == 0);
+    CHECK_THAT(refusals(), Catch::Contains("chown 0 '" + path.string() + "'"));
+    REQUIRE(::chown(path.c_str(), 0, 0) == 0);
+  }
+}
+
+TEST_CASE("certificates: each that ends within thirty days is told, with what to do",
+          "[runtime][security]") {
+  tests::temp_dir dir;
+  init_options options;
+  options.directory = dir.path() / "state";
+  options.now = now;
+  REQUIRE(initialise_state(options));
+  certificate_watch watch{state_layout(options.directory)};
+  CHECK(watch.expiries().size() == 3);
+  CHECK(watch.problems(now).empty());
+  const auto leaf_end = now + std::chrono::days{leaf_days};
+  CHECK(watch.problems(leaf_end - std::chrono::days{31}).empty());
+  const auto soon = watch.problems(leaf_end - std::chrono::days{29});
+  REQUIRE(soon.size() == 2);
+  for (const auto& one : soon) {
+    CHECK(one.how_bad == actors::problem::weight::warning);
+    CHECK_THAT(one.text, Catch::Contains(".pem") && Catch::Contains("ved init --renew"));
+  }
+  for (const auto& one : watch.problems(leaf_end + std::chrono::days{2}))
+    CHECK(one.how_bad == actors::problem::weight::degraded);
+  // The authority ends later, and nothing renews it.
+  const auto all = watch.problems(now + std::chrono::days{ca_days - 5});
+  REQUIRE(all.size() == 3);
+  CHECK_THAT(all[0].text, Catch::Contains("ca.pem") && !Catch::Contains("--renew"));
+}
+
+TEST_CASE("certificates: one that cannot be read is told too", "[runtime][security]") {
+  tests::temp_dir dir;
+  init_options options;
+  options.directory = dir.path() / "state";
+  options.now = now;
+  REQUIRE(initialise_state(options));
+  const state_layout at(options.directory);
+  fs::remove(at.server_certificate);
+  write(at.ca_certificate, "no certificate");
+  fs::remove(at.client_certificate);
+  certificate_watch watch(at);
+  const auto found = watch.problems(now);
+  REQUIRE(found.size() == 2);  // vectl's own may have moved to where vectl is
+  CHECK(found[0].how_bad == actors::problem::weight::degraded);
+}
