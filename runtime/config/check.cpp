@@ -236,7 +236,8 @@ void check(loading& state) {
     for (const auto& k : s.keys) {
       const auto full = join_path(path, k.name);
       // A value taken from another key is that key's affair.
-      if (k.derived && !state.given(full)) continue;
+      const bool taken = k.derived || full == "state.directory";
+      if (taken && !state.given(full)) continue;
       if (!k.single_form || single) check_key(k, full, state);
     }
   });

@@ -43,8 +43,7 @@ section describe_state(state_config& c) {
   auto s = named("state", "Everything durable.");
   s.add("directory", &c.directory, "Where; made by 'ved init', mode 0711.")
       .needed("directory is required")
-      .formed(is_absolute_path)
-      .from_another();
+      .formed(is_absolute_path);
   s.add("min_free_bytes", size_target{&c.min_free_bytes},
         "With less free space no job is accepted (503).")
       .at_least(0);
