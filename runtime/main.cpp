@@ -75,10 +75,7 @@ std::optional<load_outcome> load(const arguments& given) {
     std::cerr << loaded.problem_text();
     return std::nullopt;
   }
-  if (!given.state.empty()) {
-    loaded.value.state.directory = given.state;
-    loaded.value.hpc.job_service.state_store_path = given.state;
-  }
+  if (!given.state.empty()) loaded.value.state.directory = given.state;
   return loaded;
 }
 

@@ -218,13 +218,11 @@ void settle(loading& state) {
   for (std::size_t i = 0; i < value.clusters.size(); ++i) {
     settle_cluster(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]", state);
   }
-  auto& guide_path = value.hpc.job_service.state_store_path;
+  const auto& guide_path = value.hpc.job_service.state_store_path;
   if (!state.given("state.directory") && !guide_path.empty() &&
       state.given("hpc.job_service.state_store_path")) {
     value.state.directory = guide_path;
   }
-  // One directory is in force, whatever key says so.
-  if (!state.given("hpc.job_service.state_store_path")) guide_path = value.state.directory;
 }
 
 void check(loading& state) {

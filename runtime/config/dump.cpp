@@ -78,13 +78,25 @@ std::string secret_lines(const config& value) {
   return out;
 }
 
+/// Takes the guide's name of the state directory out where another directory is in force.
+void drop_other_state_path(section& root, const config& value) {
+  if (value.hpc.job_service.state_store_path == value.state.directory) return;
+  for (auto& hpc : root.sections) {
+    if (hpc.name != "hpc") continue;
+    for (auto& child : hpc.sections)
+      std::erase_if(child.keys, [](const key& k) { return k.name == "state_store_path"; });
+  }
+}
+
 }  // namespace
 
 std::string to_yaml(const config& value) {
   // The description points into what it describes, and wants to write.
   config_draft draft{value, {}};
+  auto root = describe(draft);
+  drop_other_state_path(root, value);
   writer out;
-  out.write(describe(draft), 0);
+  out.write(root, 0);
   return secret_lines(value) + out.take();
 }
 
