@@ -48,8 +48,11 @@ struct ask_about {
 struct about_reply {
   core::link::job_note note;
 };
+struct checked_health : adapters::health {
+  time_point at;  ///< when the scheduler answered; unset: it was not asked
+};
 struct health_reply {
-  result<adapters::health> outcome;
+  result<checked_health> outcome;
 };
 struct job_report {
   job_id job;
@@ -176,7 +179,7 @@ struct ingress_ask_about {
 };
 struct ingress_check_health {
   cluster_id cluster;
-  std::function<void(result<adapters::health>)> done;
+  std::function<void(result<checked_health>)> done;
 };
 using ingress_actor = caf::typed_actor<
     // Each calls `done` exactly once, within the request time-out.

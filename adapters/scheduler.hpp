@@ -84,6 +84,9 @@ struct job_status {
   int exit_signal = 0;
   std::optional<pb::JobUsage> usage;       ///< only with a terminal state
   std::optional<submission_token> lost_claim_to;  ///< it exited at once: another copy runs
+  /// Known from more than what jobs can write: the copy is of the same job and spec. A log that was
+  /// restored from a backup does not know what was submitted after it.
+  bool lost_to_same_job = false;
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.
@@ -140,17 +143,20 @@ struct queue_info {
   std::int64_t time_limit_seconds = 0;
 };
 
+/// As far as the scheduler tells: what it does not is absent, and `notes` says why. Nothing that a
+/// job needs depends on it.
 struct inventory {
   std::string scheduler;  ///< "local", "slurm 22.05.8", ...
   std::vector<queue_info> queues;
-  int cpus_total = 0;
-  int cpus_allocated = 0;
-  std::int64_t memory_mb_total = 0;
-  std::int64_t memory_mb_allocated = 0;
-  int gpus_total = 0;
-  int gpus_allocated = 0;
-  int jobs_queued = 0;
-  int jobs_running = 0;
+  std::optional<int> cpus_total;
+  std::optional<int> cpus_allocated;
+  std::optional<std::int64_t> memory_mb_total;
+  std::optional<std::int64_t> memory_mb_allocated;
+  std::optional<int> gpus_total;
+  std::optional<int> gpus_allocated;
+  std::optional<int> jobs_queued;   ///< of all accounts
+  std::optional<int> jobs_running;  ///< of all accounts
+  std::vector<std::string> notes;   ///< "sinfo: Access/permission denied"; none: it is whole
 };
 
 /// The answers of `vectl hpc health-check`; an empty text is OK, otherwise what is wrong.
@@ -158,6 +164,7 @@ struct health {
   std::string connection;
   std::string authentication;
   std::string queue_access;
+  std::vector<std::string> notes = {};  ///< what is missing, though no job needs it
 };
 
 enum class output_stream { standard_output, standard_error };

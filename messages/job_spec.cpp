@@ -253,8 +253,9 @@ std::vector<pb::Problem> validate(const pb::JobSpec& spec) {
   check.id("queue_name", spec.queue_name());
   check_workload(spec.workload_spec(), check);
   if (spec.has_resources()) check_resources(spec.resources(), check);
-  check.range("max_runtime_seconds", spec.max_runtime_seconds(), runtime_seconds_min,
-              runtime_seconds_max);
+  if (spec.max_runtime_seconds() != 0)
+    check.range("max_runtime_seconds", spec.max_runtime_seconds(), runtime_seconds_min,
+                runtime_seconds_max);
   check_data(spec, check);
   check_price(spec, check);
   check.range("priority", spec.priority(), -priority_max, priority_max);

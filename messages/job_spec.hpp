@@ -49,7 +49,7 @@ bool is_address(std::string_view text) noexcept;
 
 /// Every reason why the spec cannot be accepted, in the order of VirtEngine's checks; empty when
 /// it is fine. A job needs a container image, a command, steps or is_preconfigured. Without
-/// `resources` a job gets one core on one node.
+/// `resources` a job gets one core on one node; without `max_runtime_seconds` it names no limit.
 std::vector<pb::Problem> validate(const pb::JobSpec& spec);
 
 /// The spec with its defaults filled in and its environment sorted by name.

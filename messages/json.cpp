@@ -41,6 +41,7 @@ json enum_value(const google::protobuf::EnumDescriptor& type, int number) {
 
 json single_value(const Message& message, const FieldDescriptor& field) {
   const auto& access = *message.GetReflection();
+  if (field.has_optional_keyword() && !access.HasField(message, &field)) return nullptr;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32: return access.GetInt32(message, &field);
     case FieldDescriptor::CPPTYPE_UINT32: return access.GetUInt32(message, &field);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <mutex>
+#include <string>
 
 #include "messages/time.hpp"
 
@@ -31,5 +32,16 @@ class smooth_clock {
   reading last_;
   time_point time_;
 };
+
+/// A wall clock that is off by less is drawn near without a word: NTP's daemons step beyond 128 ms
+/// (chronyd: as configured), and nothing of ours is finer than a poll.
+inline constexpr seconds clock_offset_told{2};
+
+/// What is wrong when the system's clock is `offset` ahead (behind: negative) of the time that ved
+/// keeps, for log and /health; empty: nothing.
+std::string tell_offset(microseconds offset);
+/// What is wrong when the newest event of the log was recorded then; empty: nothing. Such a log is
+/// from a clock that was ahead, or the clock is behind now.
+std::string tell_future_log(time_point last_recorded, time_point now);
 
 }  // namespace ved::runtime

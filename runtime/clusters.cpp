@@ -1,14 +1,12 @@
 #include "runtime/clusters.hpp"
 
-#include <unistd.h>
-
 #include <charconv>
-#include <filesystem>
 #include <map>
 #include <thread>
 
 #include "adapters/faulty/faulty_scheduler.hpp"
-#include "adapters/local/cluster.hpp"
+#include "adapters/local/files.hpp"
+#include "runtime/local_cluster.hpp"
 #include "runtime/slurm_cluster.hpp"
 
 namespace ved::runtime {
@@ -29,26 +27,6 @@ milliseconds settle_time(const cluster_config& cluster) {
   return cluster.type == scheduler_type::local
              ? call_timeout(cluster) + milliseconds{1'000}
              : call_timeout(cluster) + 2 * cluster.message_timeout;
-}
-
-adapters::local::local_options local_options_of(const cluster_config& cluster,
-                                                const cluster_environment& environment) {
-  const auto& from = cluster.local;
-  adapters::local::local_options to;
-  to.directory = from.work_directory.empty()
-                     ? environment.state_directory + "/local/" + cluster.cluster_id.str()
-                     : from.work_directory;
-  to.supervisor_path = environment.supervisor_path;
-  to.cpus = from.cpus > 0 ? from.cpus
-                          : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
-  to.memory_mb = from.memory_mb > 0 ? from.memory_mb
-                                    : static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
-                                          (sysconf(_SC_PAGESIZE) / 1024) / 1024;
-  to.gpus = from.gpus;
-  to.run_as = from.run_as;
-  for (const auto& queue : from.queues) to.queues.push_back(queue.name);
-  to.kill_wait = std::chrono::duration_cast<seconds>(from.kill_wait);
-  return to;
 }
 
 /// "seed=7,reply_lost=0.1": the names of adapters::faulty::fault_plan.
@@ -85,16 +63,15 @@ result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
 
 result<opened_cluster> open_local(const cluster_config& cluster,
                                                const cluster_environment& environment) {
-  auto options = local_options_of(cluster, environment);
-  std::error_code failed;
-  const std::filesystem::path directory = options.directory;
-  std::filesystem::create_directories(directory, failed);
-  // Jobs of another user must be able to pass through to their own directories.
-  if (!failed && !options.run_as.empty() && cluster.local.work_directory.empty())
-    std::filesystem::permissions(directory.parent_path(), std::filesystem::perms(0711), failed);
-  if (failed)
-    return fail(errc::unavailable, "cluster " + cluster.cluster_id.str() + ": cannot make " +
-                                       options.directory + ": " + failed.message());
+  if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
+  auto options =
+      local_options_of(cluster, environment.state_directory, environment.supervisor_path);
+  // Below the state directory the folder of all clusters is ours; jobs pass through it.
+  if (cluster.local.work_directory.empty()) {
+    const auto above = environment.state_directory + "/local";
+    if (auto made = adapters::local::make_directory(above, 0711); !made)
+      return fail_in("cluster " + cluster.cluster_id.str(), made.error());
+  }
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
   return opened_cluster{adapters::local::make_local_factory(std::move(*opened))};
@@ -128,13 +105,26 @@ result<opened_cluster> open_by_type(const cluster_config& cluster,
 }  // namespace
 
 std::vector<error> check_clusters(const config& settings) {
-  std::vector<error> out;
+  auto out = shared_local_directories(settings);
   for (const auto& cluster : active_clusters(settings)) {
     if (cluster.type == scheduler_type::slurm) {
       if (auto usable = check_slurm(cluster); !usable) out.push_back(usable.error());
-    } else if (cluster.type != scheduler_type::local) {
+    } else if (cluster.type == scheduler_type::local) {
+      if (auto allowed = check_local_user(cluster); !allowed) out.push_back(allowed.error());
+      if (auto ours = check_local_directory(cluster); !ours) out.push_back(ours.error());
+    } else {
       out.push_back(no_adapter(cluster));
     }
+  }
+  return out;
+}
+
+std::vector<cluster_warning> cluster_warnings(const config& settings) {
+  std::vector<cluster_warning> out;
+  for (const auto& cluster : active_clusters(settings)) {
+    if (cluster.type != scheduler_type::local || !check_local_user(cluster)) continue;
+    if (auto text = local_user_warning(cluster))
+      out.push_back({cluster.cluster_id, std::move(*text)});
   }
   return out;
 }
@@ -157,6 +147,8 @@ core::link::limits limits_of(const cluster_config& cluster) {
   core::link::limits out;
   out.poll_interval = cluster.poll_interval;
   out.poll_interval_min = cluster.poll_interval_min;
+  if (cluster.type != scheduler_type::local)
+    out.early_poll_nodes_max = cluster.early_poll_nodes_max;
   out.lookup_interval = std::min<microseconds>(cluster.poll_interval, seconds{5});
   out.control_interval = out.lookup_interval;
   out.inventory_interval = std::max<microseconds>(cluster.poll_interval * 4, seconds{10});

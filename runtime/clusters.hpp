@@ -42,6 +42,16 @@ struct opened_cluster {
 /// scheduler type without an adapter, keys and known hosts. Changes nothing.
 std::vector<error> check_clusters(const config& settings);
 
+/// A setting that works and is dangerous.
+struct cluster_warning {
+  cluster_id cluster;
+  std::string text;  ///< one sentence, with what to do
+};
+
+/// What an operator should know about the active clusters before jobs come: told by --check-config,
+/// logged at start, and shown in /health for as long as it is so.
+std::vector<cluster_warning> cluster_warnings(const config& settings);
+
 /// Opens the cluster's scheduler. errc::invalid when this version has no adapter for its type.
 result<opened_cluster> open_cluster(const cluster_config& cluster,
                                                  const cluster_environment& environment);

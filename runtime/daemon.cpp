@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <future>
 #include <mutex>
+#include <optional>
 #include <thread>
 
 #include "actors/api/shell/service.hpp"
@@ -20,13 +21,17 @@
 #include "actors/shell/crash_points.hpp"
 #include "actors/shell/problem_board.hpp"
 #include "actors/supervisor/actor.hpp"
+#include "runtime/api_bridge.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
+#include "runtime/descriptors.hpp"
 #include "runtime/disk_guard.hpp"
 #include "runtime/followers/followers.hpp"
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
+#include "runtime/local_cluster.hpp"
+#include "runtime/log_damage.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
@@ -40,6 +45,9 @@ namespace {
 constexpr auto append_timeout = seconds{30};
 constexpr auto status_timeout = seconds{5};
 constexpr auto supervised_stop_timeout = seconds{5};
+/// Each is a command over the connection to a login node.
+constexpr int remote_output_reads_per_second = 10;
+constexpr int streams_per_address_least = 8;
 
 /// Jobs are small and many, calls into schedulers happen on threads of their own: few workers,
 /// woken by the kernel rather than by polling.
@@ -51,17 +59,6 @@ class system_config : public caf::actor_system_config {
                                      2U, std::thread::hardware_concurrency())));
     set("scheduler.max-throughput", static_cast<size_t>(64));
   }
-};
-
-class api_bridge final : public api_port {
- public:
-  explicit api_bridge(actors::service& service) : service_(service) {}
-  void handle(pb::ApiRequest request, std::function<void(pb::ApiReply)> done) override {
-    service_.handle(std::move(request), std::move(done));
-  }
-
- private:
-  actors::service& service_;
 };
 
 }  // namespace
@@ -79,9 +76,17 @@ class daemon::implementation {
       return fail(errc::not_found, "state directory " + state.string() +
                                        " is not initialised: run `ved init --state " +
                                        state.string() + "` first");
-    auto opened_log = open_event_log(state.string());
+    damage_ = std::make_shared<log_damage>(state.string(), options_.log, problems_);
+    store::event_log::options whom;
+    whom.on_damage = [damage = damage_](store::table where, const std::string& what) {
+      damage->found(where, what);
+    };
+    whom.on_write_failure = [this](const error& why) { fatal("event log: " + why.message); };
+    auto opened_log = open_event_log(state.string(), std::move(whom));
     if (!opened_log) return fail(opened_log.error());
     log_ = std::move(*opened_log);
+    // Before the daemon's own start is recorded: this is about what was there.
+    tell_future(log_->last_recorded_at());
     feed_ = std::make_shared<actors::commit_feed>();
     const auto tell_tokens = [board = problems_](const std::string& problem) {
       problem.empty() ? board->clear("tokens") : board->raise("tokens", problem);
@@ -114,6 +119,11 @@ class daemon::implementation {
           {{"reason", reopened.error().message}});
     if (auto read = tokens_->reload(); !read)
       log(actors::log_severity::error, "tokens_not_reloaded", {{"reason", read.error().message}});
+    if (gateway_) {
+      if (auto fresh = gateway_->reload(); !fresh)
+        log(actors::log_severity::error, "certificates_not_reloaded",
+            {{"reason", fresh.error().message}});
+    }
     const std::lock_guard lock(settings_mutex_);
     auto rest = settings;
     rest.logging = options_.settings.logging;
@@ -121,6 +131,15 @@ class daemon::implementation {
     options_.settings.logging = settings.logging;
     log(actors::log_severity::info, "reloaded",
         {{"restart_needed", more ? "yes: other keys have changed" : "no"}});
+  }
+
+  /// Every few seconds, by who serves.
+  void watch_clock() {
+    clock_.now();
+    const auto text = tell_offset(clock_.offset());
+    if (text.empty()) problems_->clear("clock");
+    else problems_->raise("clock", text);
+    if (future_until_ && smooth_clock::read().wall >= *future_until_) tell_future({});
   }
 
   bool alive() {
@@ -166,11 +185,21 @@ class daemon::implementation {
 
   std::uint16_t http_port_ = 0;
   std::uint16_t gateway_port_ = 0;
+  std::optional<std::uint16_t> metrics_port_;
 
  private:
   void log(actors::log_severity severity, std::string_view event,
            std::initializer_list<actors::log_field> fields) {
     options_.log->write(severity, "ved", event, fields);
+  }
+
+  /// A log that is ahead of the clock is a problem until the clock has come by.
+  void tell_future(std::optional<time_point> last_recorded) {
+    const auto text =
+        last_recorded ? tell_future_log(*last_recorded, smooth_clock::read().wall) : std::string{};
+    future_until_ = text.empty() ? std::nullopt : last_recorded;
+    if (text.empty()) problems_->clear("clock.log");
+    else problems_->raise("clock.log", text, actors::problem::weight::warning);
   }
 
   std::function<time_point()> clock() {
@@ -221,6 +250,12 @@ class daemon::implementation {
     };
     if (!options_.fault_plan.empty())
       log(actors::log_severity::critical, "faults_are_injected", {{"plan", options_.fault_plan}});
+    // The same judgement as of --check-config, before anything is made.
+    if (const auto shared = shared_local_directories(options_.settings); !shared.empty())
+      return fail(shared.front());
+    for (const auto& [cluster, text] : cluster_warnings(options_.settings))
+      problems_->raise("cluster." + cluster.str() + ".user", text,
+                       actors::problem::weight::warning);
     for (const auto& cluster : clusters_) {
       auto opened = open_cluster(cluster, environment);
       if (!opened) return fail(opened.error());
@@ -286,6 +321,8 @@ class daemon::implementation {
     from.disk_free_bytes = [this] { return guard_->free_bytes(); };
     from.now = clock();
     from.certificates = [certificates = certificates_] { return certificates->expiries(); };
+    from.clock_offset = [this] { return clock_.offset(); };
+    from.damaged_reads = [damage = damage_] { return damage->reads(); };
     numbers_ = std::make_shared<metrics>(std::move(from));
   }
 
@@ -321,14 +358,20 @@ class daemon::implementation {
     actors::service_deps deps;
     deps.log = log_;
     for (const auto& cluster : clusters_)
-      deps.clusters[cluster.cluster_id] = {to_string(cluster.type), policy_of(cluster),
-                                           read_pools_.at(cluster.cluster_id)};
+      deps.clusters[cluster.cluster_id] = {
+          to_string(cluster.type), policy_of(cluster), read_pools_.at(cluster.cluster_id),
+          cluster.type == scheduler_type::local ? 0 : remote_output_reads_per_second};
+    deps.limits.requests_per_second = options_.settings.http.rate_per_second;
+    deps.limits.requests_burst = options_.settings.http.rate_burst;
     deps.authenticate = [this](const std::string& token) -> result<actors::principal> {
-      auto who = tokens_->authenticate(token, clock_.now());
+      // When a token expires is the system's clock to say, not ours, which lags behind it.
+      auto who = tokens_->authenticate(token, smooth_clock::read().wall);
       if (!who) return fail(who.error());
       const auto& s = who->scopes;
       return actors::principal{who->name, s.read, s.submit, s.events, s.admin};
     };
+    deps.max_runtime_seconds_default =
+        std::chrono::ceil<seconds>(options_.settings.hpc.job_service.job_timeout_default).count();
     deps.may_accept = [this]() -> result<void> { return guard_->check(); };
     deps.config_yaml = [this] {
       const std::lock_guard lock(settings_mutex_);
@@ -433,13 +476,18 @@ class daemon::implementation {
     const auto& settings = options_.settings;
     http_options how;
     how.address = settings.http.address;
+    how.trusted_proxies = settings.http.trusted_proxies;
     how.port = static_cast<std::uint16_t>(settings.http.port);
     how.threads = settings.http.threads;
     how.version = std::string(version);
     how.body_bytes_max = static_cast<std::size_t>(settings.http.body_bytes_max);
     how.header_bytes_max = static_cast<std::uint32_t>(settings.http.header_bytes_max);
-    how.connections_max = settings.http.connections_max;
+    how.connections_max = connections_that_fit(descriptor_limit(), settings.http.connections_max);
+    how.connections_per_address = settings.http.connections_per_address;
     how.streams_max = settings.http.streams_max;
+    how.streams_per_address = std::max(streams_per_address_least, settings.http.streams_max / 4);
+    how.refusals_per_second = settings.http.refusals_per_second;
+    how.refusals_burst = 10 * settings.http.refusals_per_second;
     how.rate_per_second = settings.http.rate_per_second;
     how.rate_burst = settings.http.rate_burst;
     how.header_timeout = how.body_timeout = settings.http.read_timeout;
@@ -464,6 +512,7 @@ class daemon::implementation {
     auto port = http_->start();
     if (!port) return fail(port.error());
     http_port_ = *port;
+    metrics_port_ = http_->metrics_port();
     if (!settings.gateway.enabled) return {};
     const state_layout layout(settings.state.directory);
     gateway_options gateway;
@@ -471,6 +520,7 @@ class daemon::implementation {
                        static_cast<std::uint16_t>(settings.gateway.port)};
     gateway.credentials = {layout.ca_certificate.string(), layout.server_certificate.string(),
                            layout.server_key.string()};
+    gateway.refused = [this](refusal what) { refused(std::move(what)); };
     auto started = gateway_server::start(gateway, *bridge_);
     if (!started) return fail(started.error());
     gateway_ = std::move(*started);
@@ -480,8 +530,11 @@ class daemon::implementation {
 
   void fatal(const std::string& why) {
     if (failed_.exchange(true)) return;
-    log(actors::log_severity::critical, "fatal", {{"reason", why}});
-    options_.fatal(why);
+    // A part that keeps failing on a damaged table does not know why.
+    const auto damage = damage_->first();
+    const auto reason = damage.empty() ? why : why + "; " + damage;
+    log(actors::log_severity::critical, "fatal", {{"reason", reason}});
+    options_.fatal(reason);
   }
 
   daemon_options options_;
@@ -495,6 +548,8 @@ class daemon::implementation {
   const std::shared_ptr<actors::problem_board> problems_ =
       std::make_shared<actors::problem_board>(options_.log, clock());
 
+  std::shared_ptr<log_damage> damage_;
+  std::optional<time_point> future_until_;  ///< the log is ahead of the clock until then
   std::shared_ptr<store::event_log> log_;
   std::shared_ptr<actors::commit_feed> feed_;
   std::string instance_;  ///< of the log: see instance_of
@@ -532,8 +587,10 @@ result<std::unique_ptr<daemon>> daemon::start(daemon_options options) {
 
 void daemon::reload(const config& settings) { self_->reload(settings); }
 bool daemon::alive() { return self_->alive(); }
+void daemon::watch_clock() { self_->watch_clock(); }
 void daemon::stop(const std::string& reason, milliseconds grace) { self_->stop(reason, grace); }
 std::uint16_t daemon::http_port() const { return self_->http_port_; }
 std::uint16_t daemon::gateway_port() const { return self_->gateway_port_; }
+std::optional<std::uint16_t> daemon::metrics_port() const { return self_->metrics_port_; }
 
 }  // namespace ved::runtime

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "messages/error.hpp"
@@ -34,11 +35,15 @@ class daemon {
   void reload(const config& settings);
   /// True when the actors answer: what the watchdog reports.
   bool alive();
+  /// Compares the system's clock with the time that the daemon keeps; every few seconds.
+  void watch_clock();
   /// Stops in reverse order within `grace`.
   void stop(const std::string& reason, milliseconds grace);
 
   std::uint16_t http_port() const;
   std::uint16_t gateway_port() const;
+  /// Nothing when no metrics are served.
+  std::optional<std::uint16_t> metrics_port() const;
 
  private:
   class implementation;

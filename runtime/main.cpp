@@ -8,6 +8,8 @@
 
 #include <CLI/CLI.hpp>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
@@ -18,11 +20,14 @@
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/daemon.hpp"
+#include "runtime/descriptors.hpp"
+#include "runtime/last_words.hpp"
 #include "runtime/machine_checks.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/start_checks.hpp"
 #include "runtime/security/token_store.hpp"
 #include "runtime/service_manager.hpp"
+#include "runtime/signals.hpp"
 #include "runtime/version.hpp"
 
 namespace {
@@ -58,8 +63,9 @@ std::string find_supervisor() {
   std::error_code failed;
   const auto self = std::filesystem::read_symlink("/proc/self/exe", failed);
   const auto beside = self.parent_path() / "ved-job-supervisor";
-  return std::filesystem::exists(beside, failed) ? beside.string()
-                                                 : "/usr/libexec/ved/ved-job-supervisor";
+  if (std::filesystem::exists(beside, failed)) return beside.string();
+  const auto packaged = self.parent_path().parent_path() / "libexec/ved/ved-job-supervisor";
+  return packaged.string();
 }
 
 struct arguments {
@@ -90,6 +96,9 @@ bool may_start(const arguments& given, load_outcome& loaded, bool whole_machine)
   for (const auto& problem : ved::runtime::check_clusters(loaded.value)) refuse(problem.message);
   auto found = check_modes(given.config_file, loaded.value);
   if (whole_machine) {
+    // A start puts these on the board of problems, which logs them.
+    for (auto& warning : cluster_warnings(loaded.value))
+      loaded.notices.push_back(given.config_file + ": warning: " + warning.text);
     for (auto& one : check_machine(loaded.value, find_supervisor()))
       found.push_back(std::move(one));
   }
@@ -127,16 +136,16 @@ int check_config(const arguments& given) {
   const bool good = may_start(given, *loaded, true);
   for (const auto& notice : loaded->notices) std::cout << notice << "\n";
   if (!good) return exit_failed;
+  if (const auto told = too_many_connections(hard_descriptor_limit(), loaded->value.http))
+    std::cout << given.config_file << ": " << *told << "\n";
   std::cout << given.config_file << ": ok, " << active_clusters(loaded->value).size()
             << " cluster(s)\n";
   return 0;
 }
 
-/// Blocks the signals that `wait_for_signals` takes; threads made later inherit that.
+/// Blocks the signals that `serve` takes; threads made later inherit that.
 sigset_t block_signals() {
-  sigset_t set;
-  sigemptyset(&set);
-  for (const int one : {SIGTERM, SIGINT, SIGHUP, SIGUSR2}) sigaddset(&set, one);
+  const auto set = taken_signals();
   pthread_sigmask(SIG_BLOCK, &set, nullptr);
   ::signal(SIGPIPE, SIG_IGN);
   return set;
@@ -156,20 +165,49 @@ void write_ports(const std::string& file, const ved::runtime::daemon& running) {
   if (std::FILE* out = std::fopen(fresh.c_str(), "w")) {
     std::fprintf(out, "http=%u\ngateway=%u\npid=%d\n", unsigned{running.http_port()},
                  unsigned{running.gateway_port()}, ::getpid());
+    if (const auto metrics = running.metrics_port())
+      std::fprintf(out, "metrics=%u\n", unsigned{*metrics});
     std::fclose(out);
     std::rename(fresh.c_str(), file.c_str());
   }
 }
 
+/// Logs signals that mean nothing to the daemon, at most one a minute, so that nobody fills the
+/// disk with them.
+class ignored_signals {
+ public:
+  explicit ignored_signals(std::shared_ptr<json_log> log) : log_(std::move(log)) {}
+
+  void note(int number, const siginfo_t& how) {
+    if (number == SIGUSR2 && how.si_pid == ::getpid()) return;  // our own, see `run`
+    ++untold_;
+    const auto now = std::chrono::steady_clock::now();
+    if (told_at_ && now - *told_at_ < std::chrono::minutes{1}) return;
+    log_->write(actors::log_severity::warn, "ved", "signal_ignored",
+                {{"signal", signal_name(number)},
+                 {"from_pid", std::to_string(how.si_pid)},
+                 {"signals_since_last_told", std::to_string(untold_)}});
+    told_at_ = now;
+    untold_ = 0;
+  }
+
+ private:
+  std::shared_ptr<json_log> log_;
+  std::optional<std::chrono::steady_clock::time_point> told_at_;
+  std::uint64_t untold_ = 0;
+};
+
 /// Serves until a signal or a fatal failure; the exit code.
 int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t& signals,
-          const std::atomic<bool>& failed) {
+          const std::atomic<bool>& failed, ignored_signals ignored) {
   const auto beat = watchdog_interval();
   for (;;) {
     const auto wait = beat ? std::min<microseconds>(*beat, seconds{5}) : seconds{5};
     const timespec pause{static_cast<time_t>(wait / seconds{1}),
                          static_cast<long>((wait % seconds{1}).count() * 1000)};
-    const int got = sigtimedwait(&signals, nullptr, &pause);
+    siginfo_t how{};
+    const int got = sigtimedwait(&signals, &how, &pause);
+    running.watch_clock();
     if (got == SIGHUP) {
       notify_service_manager("RELOADING=1");
       if (const auto fresh = load(given)) running.reload(fresh->value);
@@ -185,11 +223,13 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
                    stop_grace);
       return code;
     }
+    if (got > 0) ignored.note(got, how);
     if (beat && running.alive()) notify_service_manager("WATCHDOG=1");
   }
 }
 
 int run(const arguments& given) {
+  install_last_words(exit_fatal);
   const auto signals = block_signals();
   ::umask(077);  // what others may read is said where it is made
   auto loaded = load(given);
@@ -199,6 +239,8 @@ int run(const arguments& given) {
   if (!log) return complain(log.error());
   for (const auto& notice : loaded->notices)
     (*log)->write(actors::log_severity::warn, "ved", "notice", {{"reason", notice}});
+  if (const auto told = too_many_connections(raise_descriptor_limit(), settings->http))
+    (*log)->write(actors::log_severity::warn, "ved", "connections_cut", {{"reason", *told}});
   google::protobuf::SetLogHandler(nullptr);  // what does not parse is reported by who reads it
   std::atomic<bool> failed{false};
   daemon_options options;
@@ -220,7 +262,7 @@ int run(const arguments& given) {
                  {"state", settings->state.directory}});
   write_ports(given.port_file, **started);
   notify_service_manager("READY=1\nSTATUS=serving");
-  return serve(**started, given, signals, failed);
+  return serve(**started, given, signals, failed, ignored_signals(*log));
 }
 
 int init(const arguments& given, const std::string& gateway, const std::vector<std::string>& names,
@@ -232,7 +274,8 @@ int init(const arguments& given, const std::string& gateway, const std::vector<s
   options.now = wall_now();
   if (renew) {
     if (auto done = renew_certificates(options); !done) return complain(done.error());
-    std::cout << "certificates issued anew; restart ved, and give clients the new files of "
+    std::cout << "certificates issued anew; `systemctl reload ved` (SIGHUP) lets the daemon use "
+                 "its own; give clients the new files of "
               << state_layout(options.directory).client.string() << "\n";
     return 0;
   }

@@ -42,12 +42,12 @@ std::string hex_of(const unsigned char* bytes) {
 
 }  // namespace
 
-result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory) {
+result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
+                                                         store::event_log::options how) {
   const auto directory = state_directory + "/log";
   auto storage = store::open_rocks(directory, true);
   if (!storage) return fail(storage.error());
-  store::event_log::options how;
-  how.fold = {core::fold, core::index_keys};
+  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
   auto opened = store::event_log::open(std::move(*storage), std::move(how));
   if (!opened) return fail_in("event log " + directory, opened.error());
   return std::move(*opened);

@@ -10,8 +10,10 @@
 /// The daemon's log and what the daemon writes there of itself: the stream "daemon".
 namespace ved::runtime {
 
-/// Opens or makes the event log below a state directory; the writer of the process.
-result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory);
+/// Opens or makes the event log below a state directory; the writer of the process. Of `how` only
+/// whom to tell counts.
+result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
+                                                         store::event_log::options how = {});
 
 /// Sixteen random hex digits: one start of the program.
 std::string make_boot_id();

@@ -1,5 +1,7 @@
 #include "runtime/slurm_cluster.hpp"
 
+#include <cstdlib>
+
 #include "adapters/process/transport.hpp"
 #include "adapters/slurm/cluster.hpp"
 #include "adapters/ssh/transport.hpp"
@@ -15,14 +17,21 @@ slurm::slurm_options options_of(const cluster_config& cluster, const std::string
   to.cluster = cluster.cluster_id.str();
   to.shell.bin_directory = from.bin_directory;
   to.shell.conf_file = from.conf_file;
+  to.shell.clusters = from.clusters;
+  to.cluster_name = from.cluster_name;
   to.shell.token = from.auth_token;
-  to.shell.job_directory = from.job_directory + "/" + instance;
+  to.shell.job_directory = below_home(from.job_directory) + "/" + instance;
   to.defaults = from.defaults;
   // The guide's default means the partition that slurm.conf marks as the default one.
   if (from.default_partition != "default") to.defaults.partition = from.default_partition;
   to.rules = from.rules;
   for (const auto& type : from.gpu_types) to.gpu_types[type.name] = type.gres;
   to.gres_for_gpus = from.gpu_option == "gres";
+  to.memory = from.memory_option == "none"          ? slurm::memory_option::none
+              : from.memory_option == "mem_per_cpu" ? slurm::memory_option::mem_per_cpu
+                                                    : slurm::memory_option::mem;
+  constexpr int octal = 8;
+  to.umask = static_cast<int>(std::strtol(from.umask.c_str(), nullptr, octal));
   to.containers = from.containers;
   to.accounting_grace = from.accounting_grace;
   to.runaway_after = from.runaway_after;

@@ -61,7 +61,9 @@ class commit_group {
  public:
   commit_group(event_log::impl& log, std::size_t requests, time_point now)
       : log_(log),
-        recorded_at_us_(std::max(to_us(now), log.last_recorded_at_us)),
+        now_us_(to_us(now)),
+        recorded_at_us_(log.last_recorded_at_us),
+        rows_(log.rows),
         head_(log.current_head()) {
     streams_.reserve(requests);
     // Log, stream and state row, two index changes, dedup.
@@ -92,6 +94,7 @@ class commit_group {
     target.last = &request;
     if (!request.dedup_id.empty()) {
       dedup_ids_.insert(request.dedup_id);
+      ++rows_.requests;
       batch_.push_back({table::dedup, request.dedup_id, keys::be64(*first)});
     }
     return result<append_ack>(append_ack{*first, target.version});
@@ -105,10 +108,14 @@ class commit_group {
       batch_.push_back(
           {table::meta, std::string(keys::meta_format), keys::be64(keys::format_version)});
     batch_.push_back({table::meta, std::string(keys::meta_head), keys::encode_head(head_)});
+    if (rows_ != log_.rows || !log_.has_format)
+      batch_.push_back({table::meta, std::string(keys::meta_rows), keys::encode_rows(rows_)});
     if (auto written = log_.storage->write(batch_); !written) return written;
 
     log_.has_format = true;
     log_.last_recorded_at_us = recorded_at_us_;
+    log_.rows = rows_;
+    log_.streams = rows_.streams;
     for (auto& [name, head] : fresh_heads_) log_.heads.put(name, std::move(head));
     log_.publish(std::move(head_));
     return {};
@@ -146,13 +153,17 @@ class commit_group {
   result<std::uint64_t> add_events(const append_request& request) {
     const auto rows_before = batch_.size();
     auto head = head_;
+    auto recorded_at_us = recorded_at_us_;
     auto version = request.expected_version;
     for (const auto& event : request.events) {
       scratch_.CopyFrom(event);
       scratch_.set_position(++head.position);
       scratch_.set_stream(request.stream);
       scratch_.set_version(++version);
-      scratch_.set_recorded_at_us(recorded_at_us_);
+      // Later than the event before, also on a clock that was set back: then by as little as can
+      // be, so that the two agree again as soon as the clock has caught up.
+      recorded_at_us = std::max(now_us_, recorded_at_us + 1);
+      scratch_.set_recorded_at_us(recorded_at_us);
       if (scratch_.request_id().empty()) scratch_.set_request_id(request.dedup_id);
       scratch_.set_schema(envelope_schema);
       scratch_.set_prev_hash(head.hash);
@@ -176,6 +187,7 @@ class commit_group {
     }
     const auto first = head_.position + 1;
     head_ = std::move(head);
+    recorded_at_us_ = recorded_at_us;
     return first;
   }
 
@@ -184,6 +196,7 @@ class commit_group {
     fresh_heads_.reserve(streams_.size());
     for (auto& [name, changed] : streams_) {
       if (!changed.last) continue;  // all its requests were refused
+      if (changed.before.version == 0) ++rows_.streams;
       pb::StoredState stored;
       stored.set_version(changed.version);
       stored.set_state(changed.last->state);
@@ -194,11 +207,17 @@ class commit_group {
       const auto& before = changed.before.index_keys;
       const auto& wanted = changed.index_keys;
       for (const auto& key : before)
-        if (!std::binary_search(wanted.begin(), wanted.end(), key))
+        if (!std::binary_search(wanted.begin(), wanted.end(), key)) {
           batch_.push_back({table::index, key, std::nullopt});
+          --rows_.index;
+          if (log_.is_counted(key)) --rows_.counted;
+        }
       for (const auto& key : wanted)
-        if (!std::binary_search(before.begin(), before.end(), key))
+        if (!std::binary_search(before.begin(), before.end(), key)) {
           batch_.push_back({table::index, key, name});
+          ++rows_.index;
+          if (log_.is_counted(key)) ++rows_.counted;
+        }
       fresh_heads_.emplace_back(name, stream_head{changed.version, std::move(changed.index_keys)});
     }
   }
@@ -206,7 +225,9 @@ class commit_group {
   static constexpr std::size_t event_bytes_guess = 256;
 
   event_log::impl& log_;
-  const std::int64_t recorded_at_us_;
+  const std::int64_t now_us_;
+  std::int64_t recorded_at_us_;  // of the last event so far
+  keys::rows rows_;
   keys::head head_;
   pb::Envelope scratch_;
   pb::Envelope reread_;
@@ -221,8 +242,7 @@ result<std::vector<result<append_ack>>> event_log::commit(std::span<const append
   if (impl_->how.for_repair)
     return fail(errc::internal, "event log: opened for repair, nothing can be appended");
   if (impl_->poisoned)
-    return fail(errc::unavailable,
-                "event log: an earlier write failed; nothing more is written before a restart");
+    return fail(errc::unavailable, std::string(poisoned_text));
   const auto broken = [&](error why) -> result<std::vector<result<append_ack>>> {
     impl_->poisoned = true;
     return fail(std::move(why));

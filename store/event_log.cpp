@@ -2,6 +2,8 @@
 
 #include "store/envelope_codec.hpp"
 #include "store/event_log_impl.hpp"
+#include "store/head_check.hpp"
+#include "store/watched_kv.hpp"
 
 namespace ved::store {
 namespace {
@@ -56,8 +58,11 @@ result<std::optional<std::string>> event_log::impl::envelope_bytes(std::uint64_t
 result<pb::Envelope> event_log::impl::envelope(std::uint64_t position) const {
   auto bytes = envelope_bytes(position);
   if (!bytes) return fail(bytes.error());
-  if (!*bytes) return corrupt("event " + number(position) + ": is missing from the log");
-  return decode_envelope(position, **bytes);
+  if (!*bytes)
+    return damaged(table::log, "event " + number(position) + ": is missing from the log");
+  auto event = decode_envelope(position, **bytes);
+  if (!event) tell(table::log, event.error().message);
+  return event;
 }
 
 result<std::optional<stream_state>> event_log::impl::state(std::string_view stream) const {
@@ -65,7 +70,7 @@ result<std::optional<stream_state>> event_log::impl::state(std::string_view stre
   if (!bytes) return fail(bytes.error());
   if (!*bytes) return std::optional<stream_state>{};
   auto stored = decode_state(stream, **bytes);
-  if (!stored) return fail(stored.error());
+  if (!stored) return damaged(table::state, stored.error().message);
   return std::optional{stream_state{stored->version(), std::move(*stored->mutable_state())}};
 }
 
@@ -75,84 +80,13 @@ std::vector<std::string> event_log::impl::index_keys(std::string_view stream,
   return how.fold.index(stream, state_bytes);
 }
 
-/// The last event must be the one that meta, its stream and its stream's state know.
-result<void> event_log::impl::check_tail(const pb::Envelope& last) const {
-  const auto name = "event " + number(last.position());
-  auto prev_hash = genesis_hash();
-  if (last.position() > 1) {
-    const auto previous = envelope_bytes(last.position() - 1);
-    if (!previous) return fail(previous.error());
-    if (!*previous)
-      return corrupt("event " + number(last.position() - 1) + ": is missing from the log");
-    prev_hash = chain_hash(**previous);
-  }
-  if (last.prev_hash() != prev_hash)
-    return corrupt(name + ": its prev_hash is not the hash of event " +
-                   number(last.position() - 1));
-
-  const auto entry = storage->get(table::stream, keys::stream_key(last.stream(), last.version()));
-  if (!entry) return fail(entry.error());
-  if (!*entry || keys::parse_be64(**entry) != last.position())
-    return corrupt(name + ": stream " + printable(last.stream()) + " does not list it as version " +
-                   number(last.version()));
-  const auto stored = state(last.stream());
-  if (!stored) return fail(stored.error());
-  if (!*stored || (*stored)->version != last.version())
-    return corrupt(name + ": the stored state of stream " + printable(last.stream()) +
-                   " is at version " + number(*stored ? (*stored)->version : 0) + " instead of " +
-                   number(last.version()));
-  return {};
+void event_log::impl::tell(table where, const std::string& what) const {
+  if (how.on_damage) how.on_damage(where, what);
 }
 
-result<void> event_log::impl::load() {
-  const auto format = storage->get(table::meta, keys::meta_format);
-  if (!format) return fail(format.error());
-  has_format = format->has_value();
-  if (has_format && keys::parse_be64(**format) != keys::format_version)
-    return fail(errc::invalid,
-                "event log: it has a format that this ved does not know; it was "
-                "probably written by a newer one");
-
-  const auto rebuilding = storage->get(table::meta, keys::meta_rebuild);
-  if (!rebuilding) return fail(rebuilding.error());
-  if (*rebuilding) return corrupt("event log: a rebuild was interrupted: run it again");
-
-  const auto stored_head = storage->get(table::meta, keys::meta_head);
-  if (!stored_head) return fail(stored_head.error());
-  const auto last = storage->last(table::log, "");
-  if (!last) return fail(last.error());
-  if (!*stored_head && !*last) return {};
-  if (!*last) return corrupt("event log: meta has a head, but there are no events");
-  const auto position = keys::parse_be64((*last)->first);
-  if (!position) return corrupt("event log: its last key is not a position");
-  if (!*stored_head)
-    return corrupt("event log: ends at position " + number(*position) + ", but meta has no head");
-  if (!has_format) return corrupt("event log: meta has no format");
-
-  const auto expected = keys::parse_head(**stored_head);
-  if (!expected) return corrupt("event log: the head in meta cannot be decoded");
-  if (expected->position != *position)
-    return corrupt("event log: ends at position " + number(*position) +
-                   ", but meta says that its head is " + number(expected->position));
-  if (expected->hash != chain_hash((*last)->second))
-    return corrupt("event " + number(*position) + ": its hash is not the one of the head in meta");
-  const auto event = decode_envelope(*position, (*last)->second);
-  if (!event) return fail(event.error());
-  if (auto whole = check_tail(*event); !whole) return whole;
-  last_recorded_at_us = event->recorded_at_us();
-  publish(*expected);
-  return {};
-}
-
-/// Takes the log itself as the truth, whatever meta says.
-result<void> event_log::impl::load_leniently() {
-  const auto last = storage->last(table::log, "");
-  if (!last) return fail(last.error());
-  if (!*last) return {};
-  const auto position = keys::parse_be64((*last)->first);
-  if (!position) return corrupt("event log: its last key is not a position");
-  publish({*position, chain_hash((*last)->second)});
-  return {};
+tl::unexpected<error> event_log::impl::damaged(table where, std::string what) const {
+  tell(where, what);
+  return corrupt(std::move(what));
 }
 
 event_log::event_log(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
@@ -160,7 +94,7 @@ event_log::~event_log() = default;
 
 result<std::unique_ptr<event_log>> event_log::open(std::unique_ptr<kv> storage, options how) {
   auto parts = std::make_unique<impl>();
-  parts->storage = std::move(storage);
+  parts->storage = watch(std::move(storage), how);
   parts->how = std::move(how);
   const auto loaded = parts->how.for_repair ? parts->load_leniently() : parts->load();
   if (!loaded) return fail(loaded.error());
@@ -169,6 +103,19 @@ result<std::unique_ptr<event_log>> event_log::open(std::unique_ptr<kv> storage, 
 
 std::uint64_t event_log::last_position() const noexcept {
   return impl_->last_position.load(std::memory_order_acquire);
+}
+
+std::uint64_t event_log::stream_count() const noexcept {
+  return impl_->streams;
+}
+
+std::optional<time_point> event_log::last_recorded_at() const noexcept {
+  const auto us = impl_->last_recorded_at_us.load();
+  return us == 0 ? std::nullopt : std::optional{from_us(us)};
+}
+
+tl::unexpected<error> event_log::damaged(table where, std::string what) const {
+  return impl_->damaged(where, std::move(what));
 }
 
 std::string event_log::head_hash() const {
@@ -196,10 +143,10 @@ result<std::vector<pb::Envelope>> event_log::read(std::uint64_t after, std::size
         events.push_back(std::move(*event));
         return expected++ < last && events.size() < limit;
       });
-  if (problem) return fail(std::move(*problem));
+  if (problem) return damaged(table::log, std::move(problem->message));
   if (!scanned) return fail(scanned.error());
   if (events.size() < limit && expected <= last)
-    return corrupt("event " + number(expected) + ": is missing from the log");
+    return damaged(table::log, "event " + number(expected) + ": is missing from the log");
   return events;
 }
 
@@ -226,7 +173,7 @@ result<std::vector<pb::Envelope>> event_log::read_stream(std::string_view stream
         positions.push_back(*position);
         return positions.size() < limit;
       });
-  if (problem) return fail(std::move(*problem));
+  if (problem) return damaged(table::stream, std::move(problem->message));
   if (!scanned) return fail(scanned.error());
   events.reserve(positions.size());
   for (const auto position : positions) {
@@ -234,8 +181,8 @@ result<std::vector<pb::Envelope>> event_log::read_stream(std::string_view stream
     if (!event) return fail_in(name, event.error());
     const auto version = after_version + events.size() + 1;
     if (event->stream() != stream || event->version() != version)
-      return corrupt(name + ": event " + number(position) + " is not its version " +
-                     number(version));
+      return damaged(table::stream, name + ": event " + number(position) +
+                                        " is not its version " + number(version));
     events.push_back(std::move(*event));
   }
   return events;
@@ -266,7 +213,8 @@ result<std::optional<std::uint64_t>> event_log::deduplicated(std::string_view re
   if (!*value) return std::optional<std::uint64_t>{};
   const auto position = keys::parse_be64(**value);
   if (!position)
-    return corrupt("request " + printable(request_id) + ": its position cannot be decoded");
+    return damaged(table::dedup,
+                   "request " + printable(request_id) + ": its position cannot be decoded");
   return std::optional{*position};
 }
 
@@ -275,7 +223,8 @@ result<std::uint64_t> event_log::cursor(std::string_view follower) const {
   if (!value) return fail(value.error());
   if (!*value) return std::uint64_t{0};
   const auto position = keys::parse_be64(**value);
-  if (!position) return corrupt("cursor of " + printable(follower) + ": cannot be decoded");
+  if (!position)
+    return damaged(table::meta, "cursor of " + printable(follower) + ": cannot be decoded");
   return *position;
 }
 
@@ -283,21 +232,27 @@ result<void> event_log::set_cursor(std::string_view follower, std::uint64_t posi
   if (position > last_position())
     return fail(errc::invalid, "cursor of " + printable(follower) + ": position " +
                                    number(position) + " is not in the log");
-  return impl_->storage->write({{table::meta, keys::cursor_key(follower), keys::be64(position)}});
+  if (impl_->poisoned) return fail(errc::unavailable, std::string(poisoned_text));
+  auto written =
+      impl_->storage->write({{table::meta, keys::cursor_key(follower), keys::be64(position)}});
+  if (!written) impl_->poisoned = true;
+  return written;
 }
 
 result<void> event_log::backup(const std::string& directory) {
   const auto at_least = last_position();
   if (auto copied = impl_->storage->checkpoint(directory); !copied) return copied;
   const auto where = "backup " + directory;
-  auto storage = open_rocks_read_only(directory);
+  auto storage = open_rocks_copy(directory);
   if (!storage) return fail_in(where, storage.error());
-  const auto copy = open(std::move(*storage), impl_->how);
+  options how;
+  how.fold = impl_->how.fold;
+  const auto copy = open(std::move(*storage), std::move(how));
   if (!copy) return fail_in(where, copy.error());
   if ((*copy)->last_position() < at_least)
     return corrupt(where + ": ends at position " + number((*copy)->last_position()) + " before " +
                    number(at_least));
-  return {};
+  return note_backup(directory, (*copy)->impl_->current_head());
 }
 
 std::uint64_t event_log::bytes_on_disk() const {

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -26,6 +27,9 @@ struct projection {
       fold;
   /// Secondary index keys of a stored state; empty for streams without any.
   std::function<std::vector<std::string>(std::string_view stream, std::string_view state)> index;
+  /// Index keys with this prefix are counted at every start, which reads them anyway (those of
+  /// what is live). Empty: none are.
+  std::string counted_prefix = {};
 };
 
 /// Bounds of one append; beyond them it is errc::invalid.
@@ -34,6 +38,9 @@ inline constexpr std::size_t envelope_bytes_max = 4u << 20;
 inline constexpr std::size_t state_bytes_max = 1u << 20;
 inline constexpr std::size_t dedup_id_bytes_max = 256;
 inline constexpr std::size_t index_key_bytes_max = 1024;
+
+/// What mends a damaged table, as the end of a sentence that begins "stop ved and".
+std::string remedy_of(table where, const std::string& state_directory = "DIR");
 
 /// New events of one stream, all or none.
 struct append_request {
@@ -77,14 +84,19 @@ class event_log {
     /// Opens also when the tail, the head or the projections are wrong: for `verify` and `rebuild`
     /// of offline tools. Nothing may be committed to such a log.
     bool for_repair = false;
+    /// Told of every read that met damage, and of a verification that found some. Any thread.
+    std::function<void(table where, const std::string& what)> on_damage = {};
+    /// Told once that a write or its sync has failed: nothing more can be stored, the process must
+    /// end and start anew from what is on disk. The writer's thread or a follower's.
+    std::function<void(const error& why)> on_write_failure = {};
   };
 
   event_log(const event_log&) = delete;
   event_log& operator=(const event_log&) = delete;
   ~event_log();
 
-  /// Reads the head, checks that log, stream heads and meta agree at the tail.
-  /// errc::corrupt names what is wrong.
+  /// Reads the head, checks that all tables agree at the tail, and that none has lost rows.
+  /// errc::corrupt names what is wrong and what mends it.
   static result<std::unique_ptr<event_log>> open(std::unique_ptr<kv> storage, options how);
 
   /// Group commit: one synced write for all requests. A request whose expected_version does not
@@ -95,6 +107,9 @@ class event_log {
                                                  time_point now);
 
   std::uint64_t last_position() const noexcept;
+  std::uint64_t stream_count() const noexcept;
+  /// When the last event was recorded; none for an empty log. Ahead of a clock that was set back.
+  std::optional<time_point> last_recorded_at() const noexcept;
   /// BLAKE2b-256 of the last stored envelope, 32 raw bytes; zeros for an empty log.
   std::string head_hash() const;
 
@@ -118,12 +133,16 @@ class event_log {
 
   /// Positions, versions, hash chain, and that folding the log gives the stored states and
   /// indexes. Reads everything; runs beside the writer on what was there when it began.
-  result<log_verification> verify() const;
+  /// errc::unavailable once `stop` is asked to.
+  result<log_verification> verify(const std::stop_token& stop = {}) const;
+  /// For readers that found what the log itself does not look into: a stored state that makes no
+  /// sense, an index key of nothing. Tells options::on_damage.
+  tl::unexpected<error> damaged(table where, std::string what) const;
   /// Recreates head, streams, states and indexes from the log alone, after checking its chain.
   /// Offline only; may be interrupted and run again.
   result<void> rebuild();
   /// Copies the log into the new `directory` while writing goes on, then opens the copy to check
-  /// it. errc::conflict when `directory` exists.
+  /// it, and notes there what it holds. errc::conflict when `directory` exists.
   result<void> backup(const std::string& directory);
   std::uint64_t bytes_on_disk() const;
 
@@ -136,8 +155,11 @@ class event_log {
 };
 
 /// Opens (and with `create` makes) the log's RocksDB in `directory`. A directory that another
-/// process holds is errc::conflict and says so.
+/// process holds is errc::conflict and says so; one that lost what the notes beside it say it held
+/// (store/head_check.hpp) is errc::corrupt.
 result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create);
 result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory);
+/// The same for a backup, which has no note beside it and need not have one inside.
+result<std::unique_ptr<kv>> open_rocks_copy(const std::string& directory);
 
 }  // namespace ved::store

@@ -38,12 +38,20 @@ class head_cache {
   generation old_;
 };
 
+/// Events at the end of the log whose rows in all tables are looked at when it is opened.
+inline constexpr std::uint64_t checked_tail_max = 256;
+
+inline constexpr std::string_view poisoned_text =
+    "event log: an earlier write failed; nothing more is written before a restart";
+
 struct event_log::impl {
   std::unique_ptr<kv> storage;
   options how;
   head_cache heads;                      // writer only
-  std::int64_t last_recorded_at_us = 0;  // writer only
+  std::atomic<std::int64_t> last_recorded_at_us = 0;
+  std::atomic<std::uint64_t> streams = 0;
   bool has_format = false;               // writer only: meta "format" is on disk
+  keys::rows rows;                       // writer only: meta "rows"
   std::atomic<bool> poisoned = false;
   std::atomic<std::uint64_t> last_position = 0;
 
@@ -60,7 +68,14 @@ struct event_log::impl {
 
   result<void> load();
   result<void> load_leniently();
-  result<void> check_tail(const pb::Envelope& last) const;
+  result<void> load_rows();
+  result<void> check_tail() const;
+  result<void> check_projections_of(const pb::Envelope& event) const;
+  result<void> check_rows() const;
+  result<std::uint64_t> count_index(std::string_view prefix) const;
+  bool is_counted(std::string_view index_key) const;
+  void tell(table where, const std::string& what) const;
+  tl::unexpected<error> damaged(table where, std::string what) const;
   result<void> check_chain() const;
 };
 

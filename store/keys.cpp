@@ -75,4 +75,16 @@ std::optional<head> parse_head(std::string_view bytes) {
   return head{*parse_be64(bytes.substr(0, be64_bytes)), std::string(bytes.substr(be64_bytes))};
 }
 
+std::string encode_rows(const rows& value) {
+  return be64(value.streams) + be64(value.index) + be64(value.counted) + be64(value.requests);
+}
+
+std::optional<rows> parse_rows(std::string_view bytes) {
+  if (bytes.size() != 4 * be64_bytes) return std::nullopt;
+  const auto number = [&](std::size_t i) {
+    return *parse_be64(bytes.substr(i * be64_bytes, be64_bytes));
+  };
+  return rows{number(0), number(1), number(2), number(3)};
+}
+
 }  // namespace ved::store::keys

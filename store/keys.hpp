@@ -17,6 +17,9 @@
 //   dedup   request id                       position of the first event appended under it
 //   meta    "format"                         1
 //           "head"                           position, BLAKE2b-256 of that envelope's bytes
+//           "rows"                           rows of state, of index, of index under the prefix
+//                                            that the projection counts, and of dedup (log and
+//                                            stream have as many as there are positions)
 //           "cursor/" follower               position
 //           "rebuild"                        present while the projections are being recreated
 //
@@ -29,6 +32,7 @@ inline constexpr std::size_t stream_id_bytes_max = 256;
 
 inline constexpr std::string_view meta_format = "format";
 inline constexpr std::string_view meta_head = "head";
+inline constexpr std::string_view meta_rows = "rows";
 inline constexpr std::string_view meta_rebuild = "rebuild";
 
 std::string be64(std::uint64_t number);
@@ -65,5 +69,17 @@ struct head {
 };
 std::string encode_head(const head& value);
 std::optional<head> parse_head(std::string_view bytes);
+
+/// Value of "rows": what the tables must hold, written with every change of it.
+struct rows {
+  std::uint64_t streams = 0;
+  std::uint64_t index = 0;
+  std::uint64_t counted = 0;  ///< index keys under projection::counted_prefix
+  std::uint64_t requests = 0;
+
+  friend bool operator==(const rows&, const rows&) = default;
+};
+std::string encode_rows(const rows& value);
+std::optional<rows> parse_rows(std::string_view bytes);
 
 }  // namespace ved::store::keys

@@ -17,6 +17,9 @@ namespace ved::store {
 enum class table : std::uint8_t { log, stream, state, index, dedup, meta };
 inline constexpr int table_count = 6;
 
+/// As messages and metrics call it: "log", "stream" ...
+std::string_view name_of(table where) noexcept;
+
 struct kv_write {
   table where = table::log;
   std::string key;
@@ -38,7 +41,10 @@ class kv {
   /// The last key with `prefix` and its value.
   virtual result<std::optional<std::pair<std::string, std::string>>> last(
       table where, std::string_view prefix) const = 0;
-  /// Deletes every key of a table.
+  /// An upper bound of a table's rows, exact where none was ever overwritten or deleted; reads no
+  /// row, so that it costs the same however long the history is.
+  virtual result<std::uint64_t> rows_at_most(table where) const = 0;
+  /// Deletes every key of a table, without reading what may be damaged.
   virtual result<void> clear(table where) = 0;
   /// A consistent copy in a new directory, made while writing goes on.
   virtual result<void> checkpoint(const std::string& directory) = 0;

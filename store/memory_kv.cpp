@@ -109,6 +109,12 @@ class memory_kv final : public kv {
     return found{std::pair{row->first, row->second}};
   }
 
+  result<std::uint64_t> rows_at_most(table where) const override {
+    const std::lock_guard lock(disk_->guard_);
+    if (auto usable = check_alive(); !usable) return fail(usable.error());
+    return rows_of(where).size();
+  }
+
   result<void> clear(table where) override {
     const std::lock_guard lock(disk_->guard_);
     if (auto usable = check_alive(); !usable) return usable;

@@ -31,14 +31,19 @@ class rebuilder {
     const auto last = log_.last_position.load();
     while (head_.position < last)
       if (auto done = fold_some(); !done) return done;
+    auto rows = count_rows();
+    if (!rows) return fail(rows.error());
     if (head_.position > 0)
       batch_.push_back({table::meta, std::string(keys::meta_head), keys::encode_head(head_)});
+    batch_.push_back({table::meta, std::string(keys::meta_rows), keys::encode_rows(*rows)});
     batch_.push_back(
         {table::meta, std::string(keys::meta_format), keys::be64(keys::format_version)});
     batch_.push_back({table::meta, std::string(keys::meta_rebuild), std::nullopt});
     if (auto written = flush(); !written) return written;
     log_.has_format = true;
     log_.last_recorded_at_us = recorded_at_us_;
+    log_.rows = *rows;
+    log_.streams = rows->streams;
     return {};
   }
 
@@ -47,6 +52,28 @@ class rebuilder {
     stream_state now;
     std::vector<std::string> old_keys;  // in the table before this batch
   };
+
+  /// Of the tables as they are on disk now; dedup is not made anew, so what it has is right.
+  result<keys::rows> count_rows() const {
+    keys::rows out;
+    for (const auto& [where, into] :
+         {std::pair{table::state, &out.streams}, {table::dedup, &out.requests}}) {
+      auto counted =
+          log_.storage->scan(where, "", "", [into = into](std::string_view, std::string_view) {
+            return ++*into > 0;
+          });
+      if (!counted) return fail(counted.error());
+    }
+    auto index = log_.count_index("");
+    if (!index) return fail(index.error());
+    out.index = *index;
+    if (const auto& prefix = log_.how.fold.counted_prefix; !prefix.empty()) {
+      auto counted = log_.count_index(prefix);
+      if (!counted) return fail(counted.error());
+      out.counted = *counted;
+    }
+    return out;
+  }
 
   result<void> fold_some() {
     // Folding reads the state table, so the events are copied out of the scan first.

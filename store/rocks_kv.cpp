@@ -14,6 +14,7 @@
 #include <mutex>
 
 #include "store/event_log.hpp"
+#include "store/hash.hpp"
 #include "store/head_check.hpp"
 #include "store/keys.hpp"
 #include "store/rocks_options.hpp"
@@ -25,6 +26,8 @@ namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds head_check_interval{1};
 constexpr int read_only_attempts_max = 5;
+constexpr const char* restore_advice =
+    ". Restore a backup with `vectl log restore BACKUP --state DIR --force`";
 
 rocksdb::Slice slice(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
@@ -58,6 +61,12 @@ tl::unexpected<error> failure(const std::string& directory, const rocksdb::Statu
   return fail(code_of(status), describe(directory, status));
 }
 
+tl::unexpected<error> failure(const std::string& directory, table where,
+                              const rocksdb::Status& status) {
+  return fail(code_of(status), "event log " + directory + ": table " +
+                                   std::string(name_of(where)) + ": " + status.ToString());
+}
+
 /// Who holds the lock file of another process's open database; empty when that is not known.
 /// Must not be called when this process itself holds it: closing the file would drop the lock.
 std::string lock_holder(const std::string& directory) {
@@ -82,6 +91,7 @@ tl::unexpected<error> open_failure(const std::string& directory, const rocksdb::
   const auto complaint = logger.first_complaint();
   // Recovery reports a damaged file only in the info log.
   if (status.IsCorruption() && !complaint.empty()) text += "; " + complaint;
+  if (code_of(status) == errc::corrupt) text += restore_advice;
   return fail(code_of(status), std::move(text));
 }
 
@@ -90,7 +100,9 @@ bool holds_remains(const fs::path& directory) {
   std::error_code failed;
   for (const auto& entry : fs::directory_iterator(directory, failed)) {
     const auto extension = entry.path().extension();
-    if (entry.path().filename() == head_check_file || extension == ".sst") return true;
+    const auto name = entry.path().filename().string();
+    if (name == head_check_file || name.starts_with("MANIFEST-") || extension == ".sst")
+      return true;
     if (extension == ".log" && entry.file_size(failed) > 0) return true;
   }
   return false;
@@ -113,8 +125,8 @@ result<bool> inspect(const std::string& directory) {
   if (fs::exists(fs::path(directory) / "CURRENT")) return true;
   if (holds_remains(directory))
     return fail(errc::corrupt, "event log " + directory +
-                                   ": CURRENT is missing, but other files of a log are there: "
-                                   "restore it from a backup");
+                                   ": CURRENT is missing, but other files of a log are there" +
+                                   restore_advice);
   return false;
 }
 
@@ -127,6 +139,47 @@ result<void> make_directory(const std::string& directory) {
   if (failed)
     return fail(failed == std::errc::no_space_on_device ? errc::unavailable : errc::denied,
                 "event log " + directory + ": cannot be created: " + failed.message());
+  return {};
+}
+
+/// Whose log a directory is: a state directory's has both notes, a backup at most the inner one.
+enum class place { state, copy };
+
+struct notes {
+  std::vector<std::pair<std::string, head_note>> found;  // with their files
+  std::string missing;                                   // a file that should be there
+};
+
+result<notes> read_notes(const std::string& directory, place where) {
+  notes out;
+  for (const auto& file : {inner_note(directory), outer_note(directory)}) {
+    if (where == place::copy && file == outer_note(directory)) continue;
+    auto note = read_head_note(file);
+    if (!note) return fail(note.error());
+    if (*note)
+      out.found.emplace_back(file, std::move(**note));
+    else if (where == place::state)
+      out.missing = file;
+  }
+  return out;
+}
+
+/// There is no database: was there one?
+result<void> check_lost(const std::string& directory, const notes& noted) {
+  for (const auto& [file, note] : noted.found)
+    if (note.head.position > 0)
+      return fail(errc::corrupt,
+                  "event log " + directory + ": there is none, but " + file + " says that it " +
+                      "held " + std::to_string(note.head.position) +
+                      " events: it was removed or its disk "
+                      "is not mounted. Restore a backup with `vectl log restore BACKUP --state "
+                      "DIR`; only to give up all its jobs and begin anew, remove " + file);
+  return {};
+}
+
+result<void> check_manifests(const std::string& directory, const notes& noted) {
+  for (const auto& [file, note] : noted.found)
+    if (auto whole = check_manifest(directory, note); !whole) return whole;
   return {};
 }
 
@@ -164,9 +217,9 @@ class rocks_kv final : public kv {
       if (one.where == table::meta && one.key == keys::meta_head) head = &*one.value;
     }
     if (auto done = commit(writes); !done) return done;
-    if (head) {
+    if (auto parsed = head ? keys::parse_head(*head) : std::nullopt) {
       const std::lock_guard lock(head_guard_);
-      acknowledged_ = keys::parse_head(*head);
+      head_ = std::move(*parsed);
       head_is_noted_ = false;
     }
     note_head(false);
@@ -181,7 +234,7 @@ class rocks_kv final : public kv {
     options.fill_cache = where != table::state;
     const auto status = database_->Get(options, family(where), slice(key), &value);
     if (status.IsNotFound()) return std::optional<std::string>{};
-    if (!status.ok()) return failure(directory_, status);
+    if (!status.ok()) return failure(directory_, where, status);
     return std::optional<std::string>{value.ToString()};
   }
 
@@ -196,7 +249,7 @@ class rocks_kv final : public kv {
     for (row->Seek(slice(std::max(prefix, from))); row->Valid(); row->Next()) {
       if (!visit(view(row->key()), view(row->value()))) break;
     }
-    if (!row->status().ok()) return failure(directory_, row->status());
+    if (!row->status().ok()) return failure(directory_, where, row->status());
     return {};
   }
 
@@ -209,21 +262,40 @@ class rocks_kv final : public kv {
     if (end) options.iterate_upper_bound = &bound;
     const std::unique_ptr<rocksdb::Iterator> row(database_->NewIterator(options, family(where)));
     row->SeekToLast();
-    if (!row->status().ok()) return failure(directory_, row->status());
+    if (!row->status().ok()) return failure(directory_, where, row->status());
     if (!row->Valid() || !row->key().starts_with(slice(prefix))) return found{};
     return found{std::pair{row->key().ToString(), row->value().ToString()}};
   }
 
+  result<std::uint64_t> rows_at_most(table where) const override {
+    rocksdb::TablePropertiesCollection files;
+    if (const auto status = database_->GetPropertiesOfAllTables(family(where), &files);
+        !status.ok())
+      return failure(directory_, where, status);
+    std::uint64_t rows = 0;
+    for (const auto& [name, file] : files) rows += file->num_entries - file->num_deletions;
+    for (const auto& property : {rocksdb::DB::Properties::kNumEntriesActiveMemTable,
+                                 rocksdb::DB::Properties::kNumEntriesImmMemTables}) {
+      std::uint64_t in_memory = 0;
+      if (database_->GetIntProperty(family(where), property, &in_memory)) rows += in_memory;
+    }
+    return rows;
+  }
+
   result<void> clear(table where) override {
     if (auto usable = check_writable(); !usable) return usable;
-    auto end = last(where, "");
-    if (!end) return fail(end.error());
-    if (!*end) return {};
-    rocksdb::WriteBatch writes;
-    // A range excludes its end, and there is no largest key to name.
-    writes.DeleteRange(family(where), rocksdb::Slice(), (*end)->first);
-    writes.Delete(family(where), (*end)->first);
-    return commit(writes);
+    // Not row by row: its files may be what is damaged.
+    auto*& old = families_[static_cast<std::size_t>(where) + 1];
+    auto status = database_->DropColumnFamily(old);
+    if (status.ok()) status = database_->DestroyColumnFamilyHandle(old);
+    if (status.ok()) {
+      old = nullptr;
+      const auto fresh = family_descriptors()[static_cast<std::size_t>(where) + 1];
+      status = database_->CreateColumnFamily(fresh.options, fresh.name, &old);
+    }
+    if (status.ok()) return {};
+    poisoned_ = true;
+    return failure(directory_, where, status);
   }
 
   result<void> checkpoint(const std::string& directory) override {
@@ -251,22 +323,36 @@ class rocks_kv final : public kv {
     return bytes;
   }
 
-  /// Compares the log with HEAD.check as it was before the database was opened.
-  result<void> accept_head(const std::optional<keys::head>& acknowledged) {
+  /// Compares the log with the notes as they were before the database was opened.
+  result<void> accept(const notes& noted) {
     auto stored = get(table::meta, keys::meta_head);
     if (!stored) return fail(stored.error());
     std::optional<keys::head> head;
     if (*stored) {
       head = keys::parse_head(**stored);
-      // The event log names a damaged head itself.
-      if (!head) return {};
+      if (!head) {
+        // The event log names a damaged head itself; what was noted stays noted.
+        for (const auto& [file, note] : noted.found)
+          if (note.head.position >= head_.position) head_ = note.head;
+        return {};
+      }
     }
-    if (auto same = check_head(directory_, acknowledged, head); !same) {
-      return same;
-    }
-    acknowledged_ = std::move(head);
-    head_is_noted_ = acknowledged_ == acknowledged;
+    for (const auto& [file, note] : noted.found)
+      if (auto same = accept(file, note, head); !same) return same;
+    if (head && !noted.missing.empty())
+      return fail(errc::corrupt,
+                  "event log " + directory_ + ": " + noted.missing +
+                      " is missing, without which nobody can tell whether the log is whole. "
+                      "Restore the file or a backup; or move the directory away and give it to "
+                      "`vectl log restore`, which verifies it first");
+    head_ = head ? std::move(*head) : keys::head{0, genesis_hash()};
     return {};
+  }
+
+  /// The notes of a log that has just been opened; a new one must not be without.
+  result<void> start_notes() {
+    const std::lock_guard lock(head_guard_);
+    return write_notes();
   }
 
  private:
@@ -294,16 +380,45 @@ class rocks_kv final : public kv {
     return fail(errc::unknown_outcome, describe(directory_, status));
   }
 
-  /// Rewrites HEAD.check, at most once per interval unless `now`.
+  result<void> accept(const std::string& file, const head_note& note,
+                      const std::optional<keys::head>& head) const {
+    if (auto reached = check_position(directory_, file, note.head, head); !reached) return reached;
+    if (note.head.position == 0) return {};
+    const auto event = get(table::log, keys::log_key(note.head.position));
+    if (!event) return fail(event.error());
+    if (*event && chain_hash(**event) == note.head.hash) return {};
+    return fail(errc::corrupt, "event log " + directory_ + ": its event " +
+                                   std::to_string(note.head.position) + " is not the one that " +
+                                   file + " noted: the files belong to another log, which only "
+                                   "`vectl log restore` may put here");
+  }
+
+  /// Notes the head anew, at most once per interval unless `now`.
   void note_head(bool now) {
     if (read_only_) return;
     const std::lock_guard lock(head_guard_);
-    if (head_is_noted_ || !acknowledged_) return;
+    if (head_is_noted_) return;
     const auto moment = std::chrono::steady_clock::now();
     if (!now && moment - head_noted_at_ < head_check_interval) return;
     head_noted_at_ = moment;
     // Best effort: a full disk shows at the log's own next write.
-    head_is_noted_ = write_head_check(directory_, *acknowledged_).has_value();
+    head_is_noted_ = write_notes().has_value();
+  }
+
+  result<void> write_notes() {
+    const head_note note{head_, synced_manifest()};
+    if (auto inner = write_head_note(inner_note(directory_), note); !inner) return inner;
+    return write_head_note(outer_note(directory_), note);
+  }
+
+  /// As far as it is synced, which its file may not be.
+  manifest_size synced_manifest() {
+    std::vector<std::string> files;
+    manifest_size seen;
+    if (!database_->GetLiveFiles(files, &seen.bytes, false).ok()) return {};
+    for (const auto& file : files)
+      if (file.starts_with("/MANIFEST-")) seen.name = file.substr(1);
+    return seen;
   }
 
   const std::string directory_;
@@ -313,7 +428,7 @@ class rocks_kv final : public kv {
   std::atomic<bool> poisoned_ = false;
 
   std::mutex head_guard_;  // commits and cursors come from different threads
-  std::optional<keys::head> acknowledged_;
+  keys::head head_{0, genesis_hash()};
   bool head_is_noted_ = true;
   std::chrono::steady_clock::time_point head_noted_at_{};
 };
@@ -321,15 +436,18 @@ class rocks_kv final : public kv {
 result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create) {
   const auto exists = inspect(directory);
   if (!exists) return fail(exists.error());
+  const auto noted = read_notes(directory, place::state);
+  if (!noted) return fail(noted.error());
   if (!*exists) {
+    if (auto lost = check_lost(directory, *noted); !lost) return fail(lost.error());
     if (!create) return fail(errc::not_found, "event log " + directory + ": there is none");
     if (auto made = make_directory(directory); !made) return fail(made.error());
   }
   if (::access(directory.c_str(), W_OK | X_OK) != 0)
     return fail(errc::denied,
                 "event log " + directory + ": cannot be written: " + std::strerror(errno));
+  if (auto whole = check_manifests(directory, *noted); !whole) return fail(whole.error());
 
-  const auto acknowledged = read_head_check(directory);
   const auto logger = std::make_shared<complaint_logger>();
   auto options = database_options(logger);
   options.create_if_missing = create;
@@ -339,17 +457,25 @@ result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create
       rocksdb::DB::Open(options, directory, family_descriptors(), &families, &database);
   if (!status.ok()) return open_failure(directory, status, *logger);
   auto opened = std::make_unique<rocks_kv>(directory, false, database, std::move(families));
-  if (auto same = opened->accept_head(acknowledged); !same) return fail(same.error());
+  if (auto same = opened->accept(*noted); !same) return fail(same.error());
+  if (auto started = opened->start_notes(); !started && !*exists) return fail(started.error());
   return std::unique_ptr<kv>(std::move(opened));
 }
 
-result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory) {
+namespace {
+
+result<std::unique_ptr<kv>> open_to_read(const std::string& directory, place where) {
   for (int attempt = 1;; ++attempt) {
     const auto exists = inspect(directory);
     if (!exists) return fail(exists.error());
-    if (!*exists) return fail(errc::not_found, "event log " + directory + ": there is none");
+    const auto noted = read_notes(directory, where);
+    if (!noted) return fail(noted.error());
+    if (!*exists) {
+      if (auto lost = check_lost(directory, *noted); !lost) return fail(lost.error());
+      return fail(errc::not_found, "event log " + directory + ": there is none");
+    }
+    if (auto whole = check_manifests(directory, *noted); !whole) return fail(whole.error());
 
-    const auto acknowledged = read_head_check(directory);
     const auto logger = std::make_shared<complaint_logger>();
     rocksdb::DB* database = nullptr;
     std::vector<rocksdb::ColumnFamilyHandle*> families;
@@ -364,9 +490,19 @@ result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory) {
       return open_failure(directory, status, *logger);
     }
     auto opened = std::make_unique<rocks_kv>(directory, true, database, std::move(families));
-    if (auto same = opened->accept_head(acknowledged); !same) return fail(same.error());
+    if (auto same = opened->accept(*noted); !same) return fail(same.error());
     return std::unique_ptr<kv>(std::move(opened));
   }
+}
+
+}  // namespace
+
+result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory) {
+  return open_to_read(directory, place::state);
+}
+
+result<std::unique_ptr<kv>> open_rocks_copy(const std::string& directory) {
+  return open_to_read(directory, place::copy);
 }
 
 }  // namespace ved::store

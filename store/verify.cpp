@@ -1,4 +1,6 @@
+#include <tuple>
 #include <unordered_map>
+#include <utility>
 
 #include "store/envelope_codec.hpp"
 #include "store/event_log_impl.hpp"
@@ -25,13 +27,26 @@ tl::unexpected<error> problem(std::uint64_t position, std::string_view stream,
 /// meanwhile: what moved past that head is left out, by looking at positions.
 class verifier {
  public:
-  explicit verifier(const event_log::impl& log) : log_(log), head_(log.current_head()) {}
+  verifier(const event_log::impl& log, std::stop_token stop)
+      : log_(log), stop_(std::move(stop)), head_(log.current_head()) {}
 
   result<void> run() {
-    for (const auto step : {&verifier::check_meta, &verifier::walk_log, &verifier::check_unfinished,
-                            &verifier::check_states, &verifier::check_stream_table,
-                            &verifier::check_index, &verifier::check_requests})
-      if (auto done = (this->*step)(); !done) return done;
+    using step = result<void> (verifier::*)();
+    for (const auto& [where, check] :
+         {std::pair<table, step>{table::meta, &verifier::check_meta},
+          {table::log, &verifier::walk_log},
+          {table::state, &verifier::check_unfinished},
+          {table::state, &verifier::check_states},
+          {table::stream, &verifier::check_stream_table},
+          {table::index, &verifier::check_index},
+          {table::dedup, &verifier::check_requests},
+          {table::meta, &verifier::check_row_counts}}) {
+      auto done = (this->*check)();
+      if (stop_.stop_requested()) return fail(errc::unavailable, "verification: stopped half-way");
+      if (done) continue;
+      if (done.error().code == errc::corrupt) log_.tell(where, done.error().message);
+      return done;
+    }
     return {};
   }
 
@@ -54,6 +69,7 @@ class verifier {
     result<void> found;
     auto scanned = log_.storage->scan(where, prefix, prefix,
                                       [&](std::string_view key, std::string_view value) {
+                                        if (stop_.stop_requested()) return false;
                                         found = visit(key, value);
                                         return found.has_value();
                                       });
@@ -302,6 +318,7 @@ class verifier {
 
   result<void> check_requests() {
     return each(table::dedup, "", [&](std::string_view id, std::string_view value) {
+      ++requests_;
       const auto position = keys::parse_be64(value);
       if (position && *position > 0 && *position <= head_.position) return result<void>{};
       const auto later = is_later(position.value_or(0));
@@ -311,8 +328,32 @@ class verifier {
     });
   }
 
+  /// What meta says that the tables hold. Beside a writer it is not what was counted; if that has
+  /// written nothing, it is.
+  result<void> check_row_counts() {
+    const auto stored = log_.storage->get(table::meta, keys::meta_rows);
+    if (!stored) return fail(stored.error());
+    const auto rows = *stored ? keys::parse_rows(**stored) : std::nullopt;
+    if (!rows)
+      return head_.position == 0
+                 ? result<void>{}
+                 : problem("meta: it does not say how many rows the tables have");
+    const auto head = log_.storage->get(table::meta, keys::meta_head);
+    if (!head) return fail(head.error());
+    if (*head != keys::encode_head(head_)) return {};
+    for (const auto& [what, counted, wanted] :
+         {std::tuple{"streams", streams_, rows->streams}, {"index keys", index_keys_, rows->index},
+          {"requests", requests_, rows->requests}})
+      if (counted != wanted)
+        return problem("meta: it says that there are " + number(wanted) + " " + what +
+                       ", but there are " + number(counted));
+    return {};
+  }
+
   const event_log::impl& log_;
+  const std::stop_token stop_;
   const keys::head head_;
+  std::uint64_t requests_ = 0;
   std::uint64_t walked_ = 0;
   std::string hash_ = genesis_hash();
   std::int64_t recorded_at_us_ = 0;
@@ -322,8 +363,8 @@ class verifier {
   std::uint64_t index_keys_ = 0;
 };
 
-result<log_verification> event_log::verify() const {
-  verifier check(*impl_);
+result<log_verification> event_log::verify(const std::stop_token& stop) const {
+  verifier check(*impl_, stop);
   const auto done = check.run();
   if (!done && done.error().code != errc::corrupt) return fail(done.error());
   log_verification report;

@@ -17,11 +17,18 @@ void publish(commit_feed& feed, std::uint64_t position,
   feed.publish(what);
 }
 
+/// What the append takes in memory and in the batch, about.
+std::size_t bytes_of(const store::append_request& request) {
+  std::size_t bytes = request.stream.size() + request.state.size() + request.dedup_id.size();
+  for (const auto& event : request.events) bytes += event.ByteSizeLong();
+  return bytes;
+}
+
 void flush(self_pointer self, const event_log_deps& deps) {
   auto& state = self->state;
   state.flush_sent = false;
   while (!state.queue.empty()) {
-    const auto count = std::min(state.queue.size(), append_group_max);
+    const auto count = next_group(state.queue);
     std::vector<event_log_state::waiting> group(
         std::make_move_iterator(state.queue.begin()),
         std::make_move_iterator(state.queue.begin() + static_cast<std::ptrdiff_t>(count)));
@@ -29,7 +36,10 @@ void flush(self_pointer self, const event_log_deps& deps) {
                       state.queue.begin() + static_cast<std::ptrdiff_t>(count));
     std::vector<store::append_request> requests;
     requests.reserve(count);
-    for (auto& one : group) requests.push_back(std::move(one.request));
+    for (auto& one : group) {
+      state.queued_bytes -= one.bytes;
+      requests.push_back(std::move(one.request));
+    }
     auto outcome = deps.log->commit(requests, deps.clock());
     if (!outcome) {
       for (auto& one : group) one.promise.deliver(append_reply{fail(outcome.error())});
@@ -45,6 +55,16 @@ void flush(self_pointer self, const event_log_deps& deps) {
 
 }  // namespace
 
+std::size_t next_group(const std::vector<event_log_state::waiting>& queue) {
+  const auto most = std::min(queue.size(), append_group_max);
+  std::size_t bytes = 0;
+  for (std::size_t count = 0; count < most; ++count) {
+    bytes += queue[count].bytes;
+    if (bytes > append_group_bytes_max) return std::max<std::size_t>(count, 1);
+  }
+  return most;
+}
+
 event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps) {
   // Nobody restarts the log: whatever ends it, except the daemon's stop, must end the process.
   self->attach_functor([fatal = deps.fatal](const caf::error& why) {
@@ -53,10 +73,13 @@ event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps)
   return {
       [self](store::append_request& request) -> caf::result<append_reply> {
         auto& state = self->state;
-        if (state.queue.size() >= append_queue_max)
+        const auto bytes = bytes_of(request);
+        if (state.queue.size() >= append_queue_max ||
+            (!state.queue.empty() && state.queued_bytes + bytes > append_queue_bytes_max))
           return append_reply{fail(errc::overloaded, "event log: too many appends are waiting")};
         auto promise = self->make_response_promise<append_reply>();
-        state.queue.push_back({std::move(request), promise});
+        state.queue.push_back({std::move(request), bytes, promise});
+        state.queued_bytes += bytes;
         if (!state.flush_sent) {
           state.flush_sent = true;
           self->send(self, flush_atom::value);

@@ -22,8 +22,12 @@ struct event_log_deps {
 
 /// Appends that may wait for the next commit; beyond, the answer is errc::overloaded.
 inline constexpr std::size_t append_queue_max = 65536;
+/// Their bytes; beyond, likewise.
+inline constexpr std::size_t append_queue_bytes_max = 256u << 20;
 /// Appends in one commit.
 inline constexpr std::size_t append_group_max = 1024;
+/// Bytes in one commit, unless a single append has more: how long the ones behind it wait.
+inline constexpr std::size_t append_group_bytes_max = 8u << 20;
 
 class event_log_state {
  public:
@@ -31,11 +35,16 @@ class event_log_state {
 
   struct waiting {
     store::append_request request;
+    std::size_t bytes = 0;
     caf::typed_response_promise<append_reply> promise;
   };
   std::vector<waiting> queue;
+  std::size_t queued_bytes = 0;
   bool flush_sent = false;
 };
+
+/// How many of the waiting appends, given their bytes in order, make the next commit: at least one.
+std::size_t next_group(const std::vector<event_log_state::waiting>& queue);
 
 event_log_actor::behavior_type event_log(event_log_actor::stateful_pointer<event_log_state> self,
                                          event_log_deps deps);

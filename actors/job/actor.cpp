@@ -73,10 +73,13 @@ class runner : public std::enable_shared_from_this<runner> {
     // The registry's wish is used up: the same moment may have to be wished for again.
     if (std::holds_alternative<job::advance>(what.what)) self_->state.woken_at = {};
     const bool anew = std::holds_alternative<job::recover>(what.what);
+    // A turn that came to nothing is asked for again.
+    const bool turn = std::holds_alternative<job::advance>(what.what) &&
+                      std::holds_alternative<job::waiting>(self_->state.job.now);
     // An answer that says nothing new shows that the link pursues a wish from before: it is told
     // again what this job needs now, as a lookup that such a wish has replaced.
     const bool stale = std::holds_alternative<job::report_submission>(what.what);
-    if (!tell(what.what) && (anew || stale)) settle();
+    if (!tell(what.what) && (anew || stale || turn)) settle();
   }
 
   /// Begins the life of a job that was read from the store.

@@ -38,6 +38,9 @@ void apply_observed(job& state, const pb::JobObserved& e) {
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
   if (came_true(state.wanted, public_state(state), e.state()))
     state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  // Released by others: what runs is not held.
+  const bool runs = e.state() == pb::JOB_STATE_STARTING || e.state() == pb::JOB_STATE_RUNNING;
+  if (runs && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
   if (!e.never_starts()) state.never_starts_since = {};
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(e.at_us());
   enter(state, phase_of(e.state()), e.reason(), e.at_us());
@@ -53,7 +56,37 @@ void apply_finished(job& state, const pb::JobFinished& e) {
   end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  state.hold.reset();
   enter(state, std::move(end), e.reason(), e.at_us());
+}
+
+/// No scheduler job is followed from now on.
+void leave_scheduler(job& state) {
+  state.scheduler_id = {};
+  state.missing_since = {};
+  state.never_starts_since = {};
+  state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  state.hold.reset();
+}
+
+/// The token of another attempt is followed from now on.
+void take_token(job& state, submission_token token) {
+  auto& earlier = state.earlier_tokens;
+  if (!state.token.empty() && state.token != token) {
+    std::erase(earlier, token);
+    earlier.push_back(std::move(state.token));
+    if (earlier.size() > earlier_tokens_max) earlier.erase(earlier.begin());
+  }
+  state.token = std::move(token);
+}
+
+/// A hold is remembered while it is asked for or in force; so is who asked for it.
+void apply_control(job& state, const pb::JobControlRequested& e) {
+  state.wanted = e.control();
+  if (e.control() == pb::JOB_CONTROL_HOLD || e.control() == pb::JOB_CONTROL_SUSPEND)
+    state.hold = hold_wish{e.by(), e.reason(), from_us(e.at_us())};
+  if (e.control() == pb::JOB_CONTROL_RELEASE || e.control() == pb::JOB_CONTROL_RESUME)
+    state.hold.reset();
 }
 
 }  // namespace
@@ -75,7 +108,7 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job_submission_intended();
       if (!in<waiting>(state) && !in<unresolved>(state)) return impossible("it is not waiting");
       state.attempt = e.attempt();
-      state.token = submission_token{e.token()};
+      take_token(state, submission_token{e.token()});
       state.intended_at = from_us(e.at_us());
       enter(state, submitting{}, "submission " + std::to_string(e.attempt()) + " is in flight",
             e.at_us());
@@ -100,23 +133,29 @@ result<void> apply(job& state, const event& what) {
     }
     case event::kJobSubmissionUnresolved: {
       const auto& e = what.job_submission_unresolved();
-      if (!in<submitting>(state) && !in<queued>(state)) return impossible("none in flight");
-      state.scheduler_id = {};
-      state.missing_since = {};
-      state.never_starts_since = {};
-      enter(state, unresolved{}, e.reason(), e.at_us());
+      if (!in<submitting>(state) && !in<queued>(state) && !in<unresolved>(state))
+        return impossible("none in flight");
+      const auto* lost = std::get_if<unresolved>(&state.now);
+      const bool claimed = lost != nullptr && lost->claimed_elsewhere;
+      leave_scheduler(state);
+      enter(state, unresolved{0, claimed, e.by_restart()}, e.reason(), e.at_us());
+      state.changed_at = from_us(e.at_us());
       return {};
     }
     case event::kJobLookupAbsent: {
       const auto& e = what.job_lookup_absent();
       if (!in<unresolved>(state)) return impossible("no lookup is due");
       std::get<unresolved>(state.now).absences = e.absences();
+      // The attempt is over; whether it counts as a failure is told by how its answer was lost.
+      if (e.retry_at_us() == 0) return {};
+      if (!std::get<unresolved>(state.now).by_restart) ++state.failures;
+      enter(state, waiting{from_us(e.retry_at_us())}, state.reason, e.at_us());
       return {};
     }
     case event::kJobHeld: {
       const auto& e = what.job_held();
-      if (!in<waiting>(state) && !in<held>(state) && !in<unresolved>(state))
-        return impossible("it cannot be held now");
+      if (in<submitting>(state)) return impossible("it cannot be held now");
+      leave_scheduler(state);
       enter(state, held{e.release(), e.by_operator()}, e.reason(), e.at_us());
       return {};
     }
@@ -124,7 +163,9 @@ result<void> apply(job& state, const event& what) {
       if (!in<held>(state)) return impossible("it is not held");
       state.failures = 0;
       const auto at = what.job_released().at_us();
-      enter(state, waiting{from_us(at)}, "released by " + what.job_released().by(), at);
+      const auto& why = what.job_released().reason();
+      enter(state, waiting{from_us(at)},
+            "released by " + what.job_released().by() + (why.empty() ? "" : ": " + why), at);
       return {};
     }
     case event::kJobCancelRequested: {
@@ -134,10 +175,11 @@ result<void> apply(job& state, const event& what) {
     }
     case event::kJobControlRequested:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.wanted = what.job_control_requested().control();
+      apply_control(state, what.job_control_requested());
       return {};
     case event::kJobControlRefused:
       state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+      state.hold.reset();
       return {};
     case event::kJobObserved:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
@@ -152,14 +194,12 @@ result<void> apply(job& state, const event& what) {
     case event::kJobClaimLost: {
       const auto& e = what.job_claim_lost();
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.token = submission_token{e.winner_token()};
+      take_token(state, submission_token{e.winner_token()});
       state.lost_copies.push_back(state.scheduler_id);
       if (state.lost_copies.size() > lost_copies_max)
         state.lost_copies.erase(state.lost_copies.begin());
-      state.scheduler_id = {};
-      state.missing_since = {};
-      state.never_starts_since = {};
-      enter(state, unresolved{0, true},
+      leave_scheduler(state);
+      enter(state, unresolved{0, true, false},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
             e.at_us());
       return {};
@@ -184,13 +224,16 @@ std::vector<action> react(const job& state, const policy& limits) {
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
       out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
   };
-  std::visit(overloaded{[&](const waiting& w) { out.emplace_back(wake{w.retry_at}); },
+  std::visit(overloaded{[&](const waiting& w) {
+                          out.emplace_back(await_turn{w.retry_at, longest_wait(limits)});
+                        },
                         [&](const submitting&) {
                           out.emplace_back(run_submission{state.token, state.attempt,
                                                           state.cancel.has_value()});
                         },
                         [&](const unresolved&) {
-                          out.emplace_back(run_lookup{state.token});
+                          out.emplace_back(run_lookup{state.token,
+                                                      state.changed_at + limits.settle});
                           // A copy that arrives after the last lookup must not run.
                           if (state.cancel)
                             out.emplace_back(

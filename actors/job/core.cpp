@@ -32,18 +32,37 @@ void add_cancelled(events& out, const std::string& reason, const context& ctx) {
   end.set_finished_at_us(to_us(ctx.now));
 }
 
+void add_control(events& out, pb::JobControl control, const std::string& by,
+                 const std::string& reason, const context& ctx) {
+  auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
+  event.set_control(control);
+  event.set_by(by);
+  event.set_reason(reason);
+}
+
 std::string cancel_text(const std::string& by, const std::string& reason) {
   return "cancelled by " + by + (reason.empty() ? "" : ": " + reason);
 }
 
-/// initial · multiplier^failures, capped, then a jitter of ±25 % from the drawn bits.
+/// initial · multiplier^failures with a jitter of ±25 % from the drawn bits. Around the cap the
+/// jitter is downwards: jobs that have all reached it must not come back at one moment.
 time_point next_retry(int failures, const context& ctx) {
   const auto& p = ctx.limits;
+  const auto cap = static_cast<double>(p.max_backoff.count());
   const double raw = static_cast<double>(p.initial_backoff.count()) *
                      std::pow(p.backoff_multiplier, std::min(failures, 64));
-  const double capped = std::min(raw, static_cast<double>(p.max_backoff.count()));
+  const double middle = std::min(raw, cap / 1.25);
   const double spread = 0.75 + 0.5 * static_cast<double>(ctx.draw >> 11) / 9007199254740992.0;
-  return ctx.now + microseconds{static_cast<std::int64_t>(capped * spread)};
+  return ctx.now + microseconds{static_cast<std::int64_t>(std::min(middle * spread, cap))};
+}
+
+/// Retries are used up: it waits for an operator.
+void add_given_up(events& out, const job& state, const std::string& last, const context& ctx) {
+  auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
+  event.set_reason("gave up after " + std::to_string(state.failures + 1) +
+                   " submissions; the last: " + last);
+  event.set_release("an operator releases it once the cause is mended (vectl job release " +
+                    state.id.str() + ")");
 }
 
 void add_duplicates(events& out, const submission_token& token,
@@ -58,6 +77,11 @@ void add_duplicates(events& out, const submission_token& token,
 bool has_lost(const job& state, const scheduler_job_id& id) {
   const auto& lost = state.lost_copies;
   return std::find(lost.begin(), lost.end(), id) != lost.end();
+}
+
+bool is_own(const job& state, const submission_token& token) {
+  const auto& earlier = state.earlier_tokens;
+  return token == state.token || std::find(earlier.begin(), earlier.end(), token) != earlier.end();
 }
 
 void add_submitted(events& out, const job& state, const scheduler_job_id& id, bool adopted,
@@ -108,10 +132,7 @@ result<events> on(const job& state, const hold_job& what, const context& ctx) {
   const std::string reason =
       "held by " + what.by + (what.reason.empty() ? "" : ": " + what.reason);
   const auto ask = [&](pb::JobControl control) {
-    if (state.wanted == control) return std::string{};
-    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
-    event.set_control(control);
-    event.set_by(what.by);
+    if (state.wanted != control) add_control(out, control, what.by, what.reason, ctx);
     return std::string{};
   };
   const auto hold_here = [&] {
@@ -150,10 +171,7 @@ result<events> on(const job& state, const hold_job& what, const context& ctx) {
 result<events> on(const job& state, const release_job& what, const context& ctx) {
   events out;
   const auto ask = [&](pb::JobControl control) {
-    if (state.wanted == control) return std::string{};
-    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
-    event.set_control(control);
-    event.set_by(what.by);
+    if (state.wanted != control) add_control(out, control, what.by, what.reason, ctx);
     return std::string{};
   };
   // The scheduler may have acted on the hold already, although nothing shows it yet.
@@ -163,7 +181,9 @@ result<events> on(const job& state, const release_job& what, const context& ctx)
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return std::string{}; },
                  [&](const held&) {
-                   add(out, &pb::Envelope::mutable_job_released, ctx).set_by(what.by);
+                   auto& event = add(out, &pb::Envelope::mutable_job_released, ctx);
+                   event.set_by(what.by);
+                   event.set_reason(what.reason);
                    return std::string{};
                  },
                  [&](const submitting&) { return std::string{}; },
@@ -182,6 +202,11 @@ result<events> on(const job& state, const release_job& what, const context& ctx)
       state.now);
   if (!refusal.empty()) return fail(errc::conflict, name(state) + ": cannot release: " + refusal);
   return out;
+}
+
+/// Nothing is ever put off longer than that: the clock was set back meanwhile, perhaps by days.
+bool is_due(const waiting& w, const context& ctx) {
+  return w.retry_at <= ctx.now || w.retry_at > ctx.now + longest_wait(ctx.limits);
 }
 
 result<events> on(const job& state, const advance&, const context& ctx) {
@@ -203,7 +228,7 @@ result<events> on(const job& state, const advance&, const context& ctx) {
                      " that it can never start: " + state.reason);
   };
   std::visit(overloaded{[&](const waiting& w) {
-                          if (w.retry_at <= ctx.now) add_intent(out, state.attempt + 1, ctx);
+                          if (is_due(w, ctx)) add_intent(out, state.attempt + 1, ctx);
                         },
                         [&](const submitting&) {}, [&](const unresolved&) {},
                         [&](const held&) {}, [&](const queued&) { give_up(); },
@@ -220,11 +245,19 @@ result<events> on(const job& state, const recover& what, const context& ctx) {
     auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
     event.set_attempt(state.attempt);
     event.set_reason(what.reason);
+    event.set_by_restart(true);
   }
-  // Nothing is ever put off this far: the clock was set back meanwhile, perhaps by days.
-  if (const auto* w = std::get_if<waiting>(&state.now);
-      w != nullptr && w->retry_at > ctx.now + 2 * ctx.limits.max_backoff)
-    add_intent(out, state.attempt + 1, ctx);
+  // What began in the future did not: the clock was set back meanwhile, perhaps by days. What is
+  // counted from there is counted anew from now.
+  if (const auto* lost = std::get_if<unresolved>(&state.now);
+      lost != nullptr && state.changed_at > ctx.now) {
+    auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+    event.set_attempt(state.attempt);
+    event.set_reason(state.reason);
+    event.set_by_restart(lost->by_restart);
+  }
+  if (with_scheduler(state) && state.missing_since > ctx.now)
+    add(out, &pb::Envelope::mutable_job_went_missing, ctx).set_reason(state.reason);
   return out;
 }
 
@@ -248,11 +281,7 @@ void add_refusal(events& out, const job& state, const report_submission& what,
   } else if (state.cancel) {
     add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
   } else if (!retry) {
-    auto& event_held = add(out, &pb::Envelope::mutable_job_held, ctx);
-    event_held.set_reason("gave up after " + std::to_string(state.failures + 1) +
-                          " submissions; the last: " + what.reason);
-    event_held.set_release("an operator releases it once the cause is mended (vectl job release " +
-                           state.id.str() + ")");
+    add_given_up(out, state, what.reason, ctx);
   }
 }
 
@@ -296,6 +325,7 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
   absent.set_settled(settled);
   absent.set_sources(sources);
   if (!settled) return;
+  const bool retry = lost.by_restart || state.failures < ctx.limits.max_retries;
   if (state.cancel) {
     add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
   } else if (lost.claimed_elsewhere) {
@@ -305,8 +335,10 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
                         ") claimed the job and cannot be found");
     held_now.set_release(
         "an operator finds out what became of that copy, then cancels or releases the job");
+  } else if (retry) {
+    absent.set_retry_at_us(to_us(lost.by_restart ? ctx.now : next_retry(state.failures, ctx)));
   } else {
-    add_intent(out, state.attempt + 1, ctx);
+    add_given_up(out, state, state.reason, ctx);
   }
 }
 
@@ -354,8 +386,21 @@ void add_end(events& out, const job& state, const report_status& what, const con
 result<events> on(const job& state, const report_status& what, const context& ctx) {
   events out;
   if (!with_scheduler(state) || what.id != state.scheduler_id) return out;
+  // A submission that is none of this job's cannot be its winner, unless the scheduler vouches for
+  // it. What still runs is followed on, and an end that is no copy's giving way is the job's own.
+  const bool foreign = !what.lost_claim_to.empty() && !what.lost_to_same_job &&
+                       !is_own(state, what.lost_claim_to);
+  if (foreign && what.state == pb::JOB_STATE_FAILED && !state.cancel) {
+    auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
+    event.set_reason("scheduler job " + what.id.str() + " says that it gave way to submission " +
+                     what.lost_claim_to.str() + ", which is none of this job's");
+    event.set_release(
+        "an operator finds out who wrote that into the job's directory, then cancels or releases "
+        "the job");
+    return out;
+  }
   // Also when the winner carries our own token: the scheduler may have doubled one submission.
-  if (!what.lost_claim_to.empty()) {
+  if (!what.lost_claim_to.empty() && !foreign) {
     auto& event = add(out, &pb::Envelope::mutable_job_claim_lost, ctx);
     event.set_scheduler_job_id(what.id.str());
     event.set_winner_token(what.lost_claim_to.str());
@@ -422,9 +467,7 @@ result<events> on(const job& state, const report_control& what, const context& c
   const bool shows = fulfilled(what.control, public_state(state));
   if (what.refused && what.control == pb::JOB_CONTROL_RESUME && in<suspended>(state)) {
     // What looks suspended may be a job that was requeued unseen and is held in the queue.
-    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
-    event.set_control(pb::JOB_CONTROL_RELEASE);
-    event.set_by("ved");
+    add_control(out, pb::JOB_CONTROL_RELEASE, "ved", "the scheduler refused to resume it", ctx);
   } else if (what.refused && (!shows || what.control == pb::JOB_CONTROL_RELEASE)) {
     // A job that waits looks the same held and released: there the answer is all there is.
     auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
@@ -432,9 +475,7 @@ result<events> on(const job& state, const report_control& what, const context& c
     event.set_reason(what.reason);
   } else if (shows || what.control == pb::JOB_CONTROL_HOLD) {
     // No control is wanted any more. Others than a hold are repeated until they show.
-    auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
-    event.set_control(pb::JOB_CONTROL_UNSPECIFIED);
-    event.set_by("ved");
+    add_control(out, pb::JOB_CONTROL_UNSPECIFIED, "ved", {}, ctx);
   }
   return out;
 }
@@ -446,7 +487,6 @@ events accept(const pb::JobSpec& spec, const std::string& spec_hash, const conte
   auto& accepted = add(out, &pb::Envelope::mutable_job_accepted, ctx);
   *accepted.mutable_spec() = spec;
   accepted.set_spec_hash(spec_hash);
-  add_intent(out, 1, ctx);
   return out;
 }
 

@@ -21,11 +21,13 @@
 ///                 │ │          ▼ outcome unknown, restart          running ◄─► suspended  │
 ///                 │ └─────── unresolved ── found by token ─► queued      (seen; any order)│
 ///                 │ absent twice   │ (only lookups)                                       │
-///                 │                └── absent, cancel wanted ─────────────────────────────┤
+///                 │ (backed off)   └── absent, cancel wanted ─────────────────────────────┤
 ///                 └── release ── held ◄── retries used up, or an operator                 │
 ///                                 └────────── cancel ─────────────────────────────────────┘
 ///
-/// A queued job that the scheduler lost is unresolved again when its claim is free.
+/// `waiting` ends when the link has room for one more: only then is the intent written, so that
+/// what waits is surely unsent, also after a restart. A queued job that the scheduler lost is
+/// unresolved again when its claim is free.
 /// Public states: waiting, submitting, unresolved and held show as `pending`. A live job that the
 /// scheduler no longer shows is `missing`; only a second source and a grace time make that final.
 namespace ved::core::job {
@@ -37,6 +39,7 @@ struct submitting {};   ///< the intent is durable, an answer is outstanding
 struct unresolved {
   int absences = 0;                ///< lookups in a row that found nothing
   bool claimed_elsewhere = false;  ///< our copy lost the claim: the winner is looked up
+  bool by_restart = false;         ///< our own restart lost the answer: no failure of the attempt
 };
 struct held {
   std::string release;  ///< what would release it, in words
@@ -58,11 +61,20 @@ using phase = std::variant<waiting, submitting, unresolved, held, queued, starti
 
 /// Bound of job::lost_copies; each is a scheduler's duplicate, so more is not a real case.
 inline constexpr std::size_t lost_copies_max = 16;
+/// Bound of job::earlier_tokens; more attempts than this take an operator's releases.
+inline constexpr std::size_t earlier_tokens_max = 64;
 
 struct cancel_wish {
   std::string by;
   std::string reason;
   bool for_timeout = false;  ///< our own limit ended it: the final state is `timeout`
+  time_point at;
+};
+
+/// Who asked for the hold or suspension that is in force or asked for.
+struct hold_wish {
+  std::string by;
+  std::string reason;
   time_point at;
 };
 
@@ -78,12 +90,16 @@ struct job {
   phase now;
   std::string reason;  ///< why it is in this phase, in words
   int attempt = 0;     ///< submissions intended so far
-  int failures = 0;    ///< of them, in a row, refused by policy or never sent
-  submission_token token;            ///< of the last attempt
+  int failures = 0;    ///< of them, in a row, refused by policy, never sent or lost without a job
+  submission_token token;            ///< of the last attempt, or of its copy that claimed the job
+  /// Of the attempts before it, oldest first, at most earlier_tokens_max: one of them may turn out
+  /// to be the copy that runs; no other token can.
+  std::vector<submission_token> earlier_tokens;
   scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
   /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
   std::vector<scheduler_job_id> lost_copies;
   std::optional<cancel_wish> cancel;
+  std::optional<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
   time_point missing_since;
   time_point never_starts_since;  ///< since when the scheduler says that it cannot start
@@ -131,8 +147,9 @@ struct hold_job {
 };
 struct release_job {
   std::string by;
+  std::string reason;
 };
-/// Time has passed, or the daemon has caught up: do what is due.
+/// Time has passed, or the link has room for the submission that waits: do what is due.
 struct advance {};
 /// The actor was started from the stored state: nothing is known of requests in flight.
 struct recover {
@@ -166,6 +183,7 @@ struct report_status {
   int exit_signal = 0;
   std::optional<pb::JobUsage> usage;
   submission_token lost_claim_to;  ///< not empty: it exited at once, another copy runs
+  bool lost_to_same_job = false;  ///< and the scheduler vouches that the copy is of this job
 };
 struct report_missing {
   scheduler_job_id id;
@@ -188,7 +206,7 @@ using events = std::vector<event>;
 
 // --- the three functions -------------------------------------------------------------------------
 
-/// Accepts a new job: two events, the job and the intent of its first submission.
+/// Accepts a new job.
 events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx);
 
 /// May refuse (errc::conflict with the reason); changes nothing. No events: nothing to do.
@@ -199,6 +217,12 @@ result<events> decide(const job& state, const command& what, const context& ctx)
 result<void> apply(job& state, const event& what);
 
 // --- what should be going on now -----------------------------------------------------------------
+/// Send `advance` when the link has room for one more submission, not before `at`. Nothing is ever
+/// put off longer than `longest`: if it seems so, the clock was set back.
+struct await_turn {
+  time_point at;
+  microseconds longest{0};
+};
 struct run_submission {
   submission_token token;
   int attempt = 0;
@@ -206,6 +230,7 @@ struct run_submission {
 };
 struct run_lookup {
   submission_token token;
+  time_point counts_from;  ///< an absence tells something from then on
 };
 /// Keep this job in the cluster's poll.
 struct follow {
@@ -222,7 +247,7 @@ struct run_control {
 struct wake {
   time_point at;
 };
-using action = std::variant<run_submission, run_lookup, follow, run_control, wake>;
+using action = std::variant<await_turn, run_submission, run_lookup, follow, run_control, wake>;
 
 /// Derived from the state alone, so it may be asked again after every event or restart.
 std::vector<action> react(const job& state, const policy& limits);

@@ -1,41 +1,48 @@
 #include "actors/job/explain.hpp"
 
+#include <deque>
+#include <optional>
 #include <utility>
 
 #include "actors/job/view.hpp"
 #include "messages/job_state.hpp"
 
 namespace ved::core::job {
-namespace {
 
 /// The job at the moment in question, and the last events that the words come from.
-struct history {
+struct explanation::history {
   job state;
-  const pb::JobSubmissionRefused* refused = nullptr;
-  const pb::JobSubmissionUnresolved* unresolved_event = nullptr;
-  const pb::JobLookupAbsent* absent = nullptr;
-  const pb::JobReleased* released = nullptr;
+  std::string first_id;  ///< of the first event, whether it folds or not
+  std::uint64_t version = 0;
+  time_point last;
+  std::deque<pb::ExplanationStep> steps;
+  std::size_t steps_bytes = 0;
+  std::uint64_t left_out = 0;  ///< steps before those
+  std::optional<pb::JobSubmissionRefused> refused;
+  std::optional<pb::JobLookupAbsent> absent;
+  std::optional<pb::JobReleased> released;
   /// A hold that was asked for and not refused; gone when a later observation shows it undone.
   bool held = false;
   bool releasing = false;
   std::string hold_shows_as;  ///< the scheduler's reason first seen with it
   std::string problem;  ///< why the fold stopped
+
+
+  void remember(const pb::Envelope& entry);
 };
 
 /// Remembers what the summary may quote; a later event of another kind does not erase it, the
 /// phase decides which one is asked for.
-void remember(history& h, const pb::Envelope& entry) {
+void explanation::history::remember(const pb::Envelope& entry) {
+  auto& h = *this;
   if (entry.has_job_submission_intended()) {
-    h.refused = nullptr;
-    h.unresolved_event = nullptr;
-    h.absent = nullptr;
-    h.released = nullptr;
+    h.refused.reset();
+    h.absent.reset();
+    h.released.reset();
   }
-  if (entry.has_job_submission_refused()) h.refused = &entry.job_submission_refused();
-  if (entry.has_job_submission_unresolved())
-    h.unresolved_event = &entry.job_submission_unresolved();
-  if (entry.has_job_lookup_absent()) h.absent = &entry.job_lookup_absent();
-  if (entry.has_job_released()) h.released = &entry.job_released();
+  if (entry.has_job_submission_refused()) h.refused = entry.job_submission_refused();
+  if (entry.has_job_lookup_absent()) h.absent = entry.job_lookup_absent();
+  if (entry.has_job_released()) h.released = entry.job_released();
   if (entry.has_job_control_requested()) {
     const auto& asked = entry.job_control_requested();
     if (asked.control() == pb::JOB_CONTROL_HOLD) {
@@ -57,6 +64,8 @@ void remember(history& h, const pb::Envelope& entry) {
   }
 }
 
+namespace {
+
 /// "10:03:12 UTC", with its date when that is not the day of `today`. The zone stands there as
 /// clients show the times beside these sentences in their own.
 std::string clock_text(time_point t, time_point today) {
@@ -74,15 +83,16 @@ std::string seconds_text(microseconds span) {
   return std::to_string((span.count() + 999'999) / 1'000'000) + " s";
 }
 
+template <class History>
 class narrator {
  public:
-  narrator(const history& h, time_point today, const cluster_view* cluster)
+  narrator(const History& h, time_point today, const cluster_view* cluster)
       : h_(h), state_(h.state), today_(today), cluster_(cluster) {}
 
   std::string summary() const {
     const std::string text =
         std::visit([&](const auto& phase) { return now(phase); }, state_.now);
-    return std::string(state_name(public_state(state_))) + ": " + text + wishes();
+    return std::string(state_name(public_state(state_))) + ": " + held_by() + text + wishes();
   }
 
   std::vector<std::string> next() const {
@@ -101,8 +111,14 @@ class narrator {
   }
 
   std::string now(const waiting& w) const {
+    if (waits_for_turn(w))
+      return (state_.reason.empty() ? "accepted" : state_.reason) + "; waits here since " +
+             clock_text(std::max(w.retry_at, state_.changed_at), today_) +
+             ": nothing of submission " +
+             std::to_string(state_.attempt + 1) + " has been sent to the cluster " +
+             state_.cluster.str();
     const std::string follows = std::to_string(state_.attempt + 1) + " follows " + at(w.retry_at);
-    if (h_.refused != nullptr && h_.released == nullptr) {
+    if (h_.refused && !h_.released) {
       const auto& e = *h_.refused;
       return (e.kind() == pb::REFUSAL_KIND_NOT_SENT
                   ? submission() + " never reached the scheduler"
@@ -112,6 +128,9 @@ class narrator {
     return (state_.reason.empty() ? "accepted" : state_.reason) + "; submission " + follows;
   }
 
+  bool waits_for_turn(const waiting& w) const {
+    return cluster_ != nullptr && cluster_->waits_for_turn && w.retry_at <= today_;
+  }
   bool waits_here() const { return cluster_ != nullptr && cluster_->waits == state_.token; }
 
   std::string now(const submitting&) const {
@@ -131,7 +150,7 @@ class narrator {
     std::string text = submission() + " was lost from sight" + with_reason(state_.reason) + " " +
                        at(state_.changed_at) + "; looking it up by token " + state_.token.str() +
                        " before anything else is sent";
-    if (u.absences > 0 && h_.absent != nullptr) {
+    if (u.absences > 0 && h_.absent) {
       text += ", " + std::to_string(u.absences) + " lookup(s) found nothing so far" +
               with_reason(h_.absent->sources());
     }
@@ -182,6 +201,17 @@ class narrator {
     return text + (state_.reason.empty() ? "" : ": " + state_.reason);
   }
 
+  /// Who asked for it and why, behind a wish or a hold.
+  std::string of_whom() const {
+    return state_.hold ? " by " + state_.hold->by + with_reason(state_.hold->reason) : "";
+  }
+  std::string held_by() const {
+    if (!state_.hold || state_.wanted != pb::JOB_CONTROL_UNSPECIFIED) return "";
+    const auto& hold = *state_.hold;
+    return "held by " + hold.by + " since " + clock_text(hold.at, today_) +
+           (hold.reason.empty() ? "" : ": " + hold.reason) + "; ";
+  }
+
   std::string wishes() const {
     if (is_terminal(state_)) return "";
     if (state_.cancel) {
@@ -189,9 +219,11 @@ class narrator {
       return "; " + c.by + " asked " + at(c.at) + " to cancel it" + with_reason(c.reason);
     }
     switch (state_.wanted) {
-      case pb::JOB_CONTROL_HOLD: return "; a hold was asked for and is not in effect yet";
+      case pb::JOB_CONTROL_HOLD:
+        return "; a hold was asked for" + of_whom() + " and is not in effect yet";
       case pb::JOB_CONTROL_RELEASE: return "; a release was asked for and is not in effect yet";
-      case pb::JOB_CONTROL_SUSPEND: return "; a suspend was asked for and is not in effect yet";
+      case pb::JOB_CONTROL_SUSPEND:
+        return "; a suspend was asked for" + of_whom() + " and is not in effect yet";
       case pb::JOB_CONTROL_RESUME: return "; a resume was asked for and is not in effect yet";
       default: return "";
     }
@@ -200,8 +232,11 @@ class narrator {
   // --- what follows ------------------------------------------------------------------------------
 
   void add_next(std::vector<std::string>& out, const waiting& w) const {
-    out.push_back("submission " + std::to_string(state_.attempt + 1) + " is sent " +
-                  at(w.retry_at));
+    if (waits_for_turn(w))
+      out.emplace_back("it is sent when the cluster answers and those before it are through");
+    else
+      out.push_back("submission " + std::to_string(state_.attempt + 1) + " is sent " +
+                    at(w.retry_at));
     if (cluster_ != nullptr && state_.failures > 0) {
       const int left = cluster_->limits.max_retries - state_.failures;
       out.push_back(left > 0 ? "after " + std::to_string(left) +
@@ -223,11 +258,18 @@ class narrator {
     }
   }
 
+  /// No attempt is left after this one.
+  bool used_up(const unresolved& u) const {
+    return cluster_ != nullptr && !u.by_restart &&
+           state_.failures >= cluster_->limits.max_retries;
+  }
+
   void add_next(std::vector<std::string>& out, const unresolved& u) const {
     out.push_back("found by token " + state_.token.str() + ": it is adopted" +
                   (state_.cancel ? " and cancelled" : ""));
     const std::string then = state_.cancel          ? "the job ends as cancelled"
-                             : u.claimed_elsewhere  ? "it is held for an operator"
+                             : u.claimed_elsewhere || used_up(u)
+                                 ? "it is held for an operator"
                                                     : "submission " +
                                                          std::to_string(state_.attempt + 1) +
                                                          " is sent";
@@ -309,7 +351,7 @@ class narrator {
     }
   }
 
-  const history& h_;
+  const History& h_;
   const job& state_;
   time_point today_;
   const cluster_view* cluster_;
@@ -317,44 +359,68 @@ class narrator {
 
 }  // namespace
 
-pb::Explanation explain(const std::vector<pb::Envelope>& log, time_point at,
-                        const cluster_view* cluster) {
-  pb::Explanation out;
-  out.set_at_us(to_us(at));
-  history h;
-  std::uint64_t version = 0;
-  time_point last;
-  for (const auto& entry : log) {
-    const auto when = event_time(entry);
-    if (is_set(at) && when > at) break;
-    if (auto applied = apply(h.state, entry); !applied) {
-      h.problem = applied.error().message;
-      break;
-    }
-    remember(h, entry);
-    last = when;
-    version = entry.version() != 0 ? entry.version() : version + 1;
-    auto& step = *out.add_steps();
-    step.set_position(entry.position());
-    step.set_at_us(to_us(when));
-    step.set_text(tell(entry));
-    step.set_principal(entry.principal());
+explanation::explanation(time_point at) : history_(std::make_unique<history>()), at_(at) {}
+explanation::~explanation() = default;
+
+const job& explanation::state() const { return history_->state; }
+
+bool explanation::add(const pb::Envelope& what) {
+  auto& h = *history_;
+  if (!h.problem.empty()) return false;
+  if (h.first_id.empty()) h.first_id = what.job_accepted().spec().job_id();
+  const auto when = event_time(what);
+  if (is_set(at_) && when > at_) return false;
+  if (auto applied = apply(h.state, what); !applied) {
+    h.problem = applied.error().message;
+    return false;
   }
+  h.remember(what);
+  h.last = when;
+  h.version = what.version() != 0 ? what.version() : h.version + 1;
+  auto& step = h.steps.emplace_back();
+  step.set_position(what.position());
+  step.set_at_us(to_us(when));
+  step.set_text(tell(what));
+  step.set_principal(what.principal());
+  h.steps_bytes += step.ByteSizeLong();
+  while (h.steps.size() > explained_steps_max ||
+         (h.steps_bytes > explained_bytes_max && h.steps.size() > 1)) {
+    h.steps_bytes -= h.steps.front().ByteSizeLong();
+    h.steps.pop_front();
+    ++h.left_out;
+  }
+  return true;
+}
+
+pb::Explanation explanation::finish(const cluster_view* cluster) {
+  auto& h = *history_;
+  pb::Explanation out;
+  out.set_at_us(to_us(at_));
+  for (auto& step : h.steps) *out.add_steps() = std::move(step);
+  out.set_steps_left_out(h.left_out);
   if (h.state.id.empty()) {
-    if (!log.empty()) out.set_job_id(log.front().job_accepted().spec().job_id());
-    out.set_summary(!h.problem.empty()  ? "the log does not fold: " + h.problem
-                    : log.empty()    ? "there is no such job"
-                                        : "the job was not known yet at " + to_rfc3339(at));
+    out.set_job_id(h.first_id);
+    out.set_summary(!h.problem.empty()    ? "the log does not fold: " + h.problem
+                    : h.first_id.empty() ? "there is no such job"
+                                         : "the job was not known yet at " + to_rfc3339(at_));
     return out;
   }
   out.set_job_id(h.state.id.str());
-  *out.mutable_job() = to_api_job(h.state, version);
+  *out.mutable_job() = to_api_job(h.state, h.version);
   // A cluster's state of today explains nothing about a past moment.
-  const narrator words(h, is_set(at) ? at : last, is_set(at) ? nullptr : cluster);
+  const narrator words(h, is_set(at_) ? at_ : h.last, is_set(at_) ? nullptr : cluster);
   out.set_summary(words.summary() +
                   (h.problem.empty() ? "" : "; the log does not fold further: " + h.problem));
   for (auto& line : words.next()) out.add_next(std::move(line));
   return out;
+}
+
+pb::Explanation explain(const std::vector<pb::Envelope>& log, time_point at,
+                        const cluster_view* cluster) {
+  explanation out(at);
+  for (const auto& entry : log)
+    if (!out.add(entry)) break;
+  return out.finish(cluster);
 }
 
 }  // namespace ved::core::job

@@ -36,6 +36,9 @@ inline time_point hopeless_at(const job& state, const policy& limits) {
   return state.never_starts_since + limits.cancel_never_starts_after;
 }
 
+/// No submission is put off longer.
+inline microseconds longest_wait(const policy& limits) { return 2 * limits.max_backoff; }
+
 inline std::string name(const job& state) { return "job " + state.id.str(); }
 
 /// The state is one that the wish leads to, or that it can no longer change: a job that has started

@@ -51,6 +51,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_failures(state.failures);
   out.set_token(state.token.str());
   out.set_scheduler_job_id(state.scheduler_id.str());
+  for (const auto& token : state.earlier_tokens) out.add_earlier_tokens(token.str());
   for (const auto& id : state.lost_copies) out.add_lost_copies(id.str());
   out.set_intended_at_us(to_us(state.intended_at));
   out.set_missing_since_us(to_us(state.missing_since));
@@ -64,6 +65,11 @@ pb::JobRecord to_record(const job& state) {
     out.set_cancel_at_us(to_us(state.cancel->at));
   }
   out.set_wanted_control(state.wanted);
+  if (state.hold) {
+    out.set_hold_by(state.hold->by);
+    out.set_hold_reason(state.hold->reason);
+    out.set_hold_at_us(to_us(state.hold->at));
+  }
   out.set_accepted_at_us(to_us(state.accepted_at));
   out.set_submitted_at_us(to_us(state.submitted_at));
   out.set_started_at_us(to_us(state.started_at));
@@ -72,6 +78,7 @@ pb::JobRecord to_record(const job& state) {
   if (const auto* u = std::get_if<unresolved>(&state.now)) {
     out.set_absences(u->absences);
     out.set_claimed_elsewhere(u->claimed_elsewhere);
+    out.set_unresolved_by_restart(u->by_restart);
   }
   if (const auto* h = std::get_if<held>(&state.now)) {
     out.set_release(h->release);
@@ -98,6 +105,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.failures = in.failures();
   out.token = submission_token{in.token()};
   out.scheduler_id = scheduler_job_id{in.scheduler_job_id()};
+  for (const auto& token : in.earlier_tokens()) out.earlier_tokens.emplace_back(token);
   for (const auto& id : in.lost_copies()) out.lost_copies.emplace_back(id);
   out.intended_at = from_us(in.intended_at_us());
   out.missing_since = from_us(in.missing_since_us());
@@ -106,6 +114,8 @@ result<job> from_record(const pb::JobRecord& in) {
   if (in.cancel_requested())
     out.cancel = cancel_wish{in.cancel_by(), in.cancel_reason(), in.cancel_for_timeout(),
                              from_us(in.cancel_at_us())};
+  if (!in.hold_by().empty())
+    out.hold = hold_wish{in.hold_by(), in.hold_reason(), from_us(in.hold_at_us())};
   out.wanted = in.wanted_control();
   out.accepted_at = from_us(in.accepted_at_us());
   out.submitted_at = from_us(in.submitted_at_us());
@@ -115,7 +125,7 @@ result<job> from_record(const pb::JobRecord& in) {
     case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;
     case pb::JOB_PHASE_SUBMITTING: out.now = submitting{}; return out;
     case pb::JOB_PHASE_UNRESOLVED:
-      out.now = unresolved{in.absences(), in.claimed_elsewhere()};
+      out.now = unresolved{in.absences(), in.claimed_elsewhere(), in.unresolved_by_restart()};
       return out;
     case pb::JOB_PHASE_HELD: out.now = held{in.release(), in.held_by_operator()}; return out;
     case pb::JOB_PHASE_QUEUED: out.now = queued{}; return out;

@@ -72,10 +72,14 @@ std::string tell(const pb::Envelope& what) {
       return "lookup " + std::to_string(e.absences()) + " of submission " +
              std::to_string(e.attempt()) + " found nothing" +
              (e.sources().empty() ? "" : " (" + e.sources() + ")") +
-             (e.settled() ? "; it surely made no job" : "");
+             (e.settled() ? "; it surely made no job" : "") +
+             (e.retry_at_us() == 0
+                  ? ""
+                  : "; to be tried again at " + to_rfc3339(from_us(e.retry_at_us())));
     }
     case pb::Envelope::kJobHeld: return "held" + because(what.job_held().reason());
-    case pb::Envelope::kJobReleased: return "released by " + what.job_released().by();
+    case pb::Envelope::kJobReleased:
+      return "released by " + what.job_released().by() + because(what.job_released().reason());
     case pb::Envelope::kJobCancelRequested: {
       const auto& e = what.job_cancel_requested();
       return "cancel requested by " + e.by() + because(e.reason());
@@ -83,7 +87,8 @@ std::string tell(const pb::Envelope& what) {
     case pb::Envelope::kJobControlRequested: {
       const auto& e = what.job_control_requested();
       if (e.control() == pb::JOB_CONTROL_UNSPECIFIED) return "the scheduler has done so";
-      return e.by() + " asked the scheduler to " + std::string(control_name(e.control())) + " it";
+      return e.by() + " asked the scheduler to " + std::string(control_name(e.control())) + " it" +
+             because(e.reason());
     }
     case pb::Envelope::kJobControlRefused: {
       const auto& e = what.job_control_refused();

@@ -21,6 +21,11 @@ pb::Job to_api_job(const job& state, std::uint64_t version) {
   out.set_started_at_us(to_us(state.started_at));
   out.set_version(version);
   out.set_max_runtime_seconds(state.max_runtime_seconds);
+  if (state.hold) {
+    out.set_hold_by(state.hold->by);
+    out.set_hold_reason(state.hold->reason);
+    out.set_hold_at_us(to_us(state.hold->at));
+  }
   if (const auto* w = std::get_if<waiting>(&state.now)) out.set_retry_at_us(to_us(w->retry_at));
   if (const auto* h = std::get_if<held>(&state.now)) out.set_release(h->release);
   if (const auto* f = std::get_if<finished>(&state.now)) {

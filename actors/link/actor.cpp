@@ -39,8 +39,11 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void complete(const link_completion& done) {
     const auto& [what, queries, inventory, health] = done.result;
-    if (inventory) self_->state.inventory = inventory;
-    if (health && self_->state.core->awaits(done.order)) tell_health(*health);
+    if (inventory) {
+      self_->state.inventory = inventory;
+      self_->state.core->knows_nodes(nodes_of(*inventory));
+    }
+    if (health && self_->state.core->awaits(done.order)) tell_health({*health, deps_.clock()});
     auto& core = *self_->state.core;
     const auto before = core.last_poll_at();
     deliver(core.complete(done.order, what, queries, deps_.clock()));
@@ -75,6 +78,7 @@ class runner : public std::enable_shared_from_this<runner> {
                                                         : "half_open");
     out.set_reason(view.reason);
     out.set_last_poll_at_us(to_us(view.last_poll_at));
+    out.set_last_answer_at_us(to_us(view.last_answer_at));
     out.set_down_since_us(to_us(view.down_since));
     out.set_jobs_tracked(static_cast<int>(view.jobs_followed));
     out.set_submissions_waiting(static_cast<int>(view.submissions_waiting));
@@ -84,6 +88,53 @@ class runner : public std::enable_shared_from_this<runner> {
     out.set_last_poll_us(view.last_poll_took.count());
     if (self_->state.inventory) add_inventory(out, *self_->state.inventory);
     return out;
+  }
+
+  /// One change at a time, until the log has it: what the log refuses or does not answer is tried
+  /// again with the next tick, under a name that keeps it from being written twice.
+  void append_next() {
+    auto& state = self_->state;
+    if (state.appending || state.to_record.empty()) return;
+    state.appending = true;
+    const auto& [change, at] = state.to_record.front();
+    store::append_request request;
+    request.stream = stream();
+    request.expected_version = state.stream_version;
+    request.dedup_id = stream() + (change.up ? "/up/" : "/down/") + std::to_string(to_us(at));
+    auto& event = request.events.emplace_back();
+    event.set_principal("ved");
+    event.set_request_id(request.dedup_id);
+    if (change.up) {
+      event.mutable_cluster_up()->set_at_us(to_us(at));
+      event.mutable_cluster_up()->set_cluster_id(deps_.cluster.str());
+      event.mutable_cluster_up()->set_down_us(change.down_for.count());
+    } else {
+      event.mutable_cluster_down()->set_at_us(to_us(at));
+      event.mutable_cluster_down()->set_cluster_id(deps_.cluster.str());
+      event.mutable_cluster_down()->set_reason(change.reason);
+    }
+    auto self = self_;
+    const auto name = request.dedup_id;
+    self_->request(deps_.log, append_timeout, std::move(request))
+        .then(
+            [this, self, name, keep = shared_from_this()](const append_reply& reply) {
+              auto& after = self->state;
+              after.appending = false;
+              const auto known = deps_.reading->deduplicated(name);
+              if (reply.outcome || (known && *known)) after.to_record.pop_front();
+              if (reply.outcome) {
+                after.stream_version = reply.outcome->version;
+                append_next();
+              } else if (auto head = deps_.reading->state(stream());
+                         head && *head && (*head)->version != after.stream_version) {
+                // Another incarnation of this link wrote to the stream: ours comes after that.
+                after.stream_version = (*head)->version;
+                append_next();
+              }
+            },
+            [self, keep = shared_from_this()](const caf::error&) {
+              self->state.appending = false;
+            });
   }
 
  private:
@@ -99,7 +150,7 @@ class runner : public std::enable_shared_from_this<runner> {
     self_->delayed_send(self_, wait, pump_atom::value);
   }
 
-  void tell_health(const adapters::health& health) {
+  void tell_health(const checked_health& health) {
     self_->state.health = health;
     for (auto& one : std::exchange(self_->state.asking_health, {}))
       one.deliver(health_reply{health});
@@ -107,16 +158,24 @@ class runner : public std::enable_shared_from_this<runner> {
 
   std::string stream() const { return "cluster/" + deps_.cluster.str(); }
 
+  /// Counted per queue, so at most too many.
+  static int nodes_of(const adapters::inventory& in) {
+    int nodes = 0;
+    for (const auto& queue : in.queues) nodes += queue.nodes;
+    return nodes;
+  }
+
   static void add_inventory(pb::Cluster& out, const adapters::inventory& in) {
     out.set_scheduler(in.scheduler);
-    out.set_cpus_total(in.cpus_total);
-    out.set_cpus_allocated(in.cpus_allocated);
-    out.set_memory_mb_total(in.memory_mb_total);
-    out.set_memory_mb_allocated(in.memory_mb_allocated);
-    out.set_gpus_total(in.gpus_total);
-    out.set_gpus_allocated(in.gpus_allocated);
-    out.set_jobs_queued(in.jobs_queued);
-    out.set_jobs_running(in.jobs_running);
+    if (in.cpus_total) out.set_cpus_total(*in.cpus_total);
+    if (in.cpus_allocated) out.set_cpus_allocated(*in.cpus_allocated);
+    if (in.memory_mb_total) out.set_memory_mb_total(*in.memory_mb_total);
+    if (in.memory_mb_allocated) out.set_memory_mb_allocated(*in.memory_mb_allocated);
+    if (in.gpus_total) out.set_gpus_total(*in.gpus_total);
+    if (in.gpus_allocated) out.set_gpus_allocated(*in.gpus_allocated);
+    if (in.jobs_queued) out.set_jobs_queued(*in.jobs_queued);
+    if (in.jobs_running) out.set_jobs_running(*in.jobs_running);
+    for (const auto& note : in.notes) out.add_notes(note);
     for (const auto& queue : in.queues) {
       auto& q = *out.add_queues();
       q.set_name(queue.name);
@@ -136,7 +195,7 @@ class runner : public std::enable_shared_from_this<runner> {
       for (auto& [job, command] : out.reports)
         self_->send(state.sink, job_report{job, std::move(command)});
     if (out.change) record(*out.change);
-    if (!out.no_health.empty()) tell_health({out.no_health, "not checked", "not checked"});
+    if (!out.no_health.empty()) tell_health({{out.no_health, "not checked", "not checked"}, {}});
   }
 
   void run(link::order order) {
@@ -193,50 +252,10 @@ class runner : public std::enable_shared_from_this<runner> {
                       change.up ? "cluster_up" : "cluster_down",
                       {{"cluster_id", deps_.cluster.str()}, {"reason", change.reason}});
     auto& waiting = self_->state.to_record;
-    if (waiting.size() >= changes_max) waiting.pop_front();
-    waiting.push_back(std::move(change));
+    // The first one may be on its way to the log.
+    if (waiting.size() >= changes_max) waiting.erase(std::next(waiting.begin()));
+    waiting.push_back({std::move(change), deps_.clock()});
     append_next();
-  }
-
-  void append_next() {
-    auto& state = self_->state;
-    if (state.appending || state.to_record.empty()) return;
-    state.appending = true;
-    const auto change = std::move(state.to_record.front());
-    state.to_record.pop_front();
-    store::append_request request;
-    request.stream = stream();
-    request.expected_version = state.stream_version;
-    auto& event = request.events.emplace_back();
-    event.set_principal("ved");
-    if (change.up) {
-      event.mutable_cluster_up()->set_at_us(to_us(deps_.clock()));
-      event.mutable_cluster_up()->set_cluster_id(deps_.cluster.str());
-      event.mutable_cluster_up()->set_down_us(change.down_for.count());
-    } else {
-      event.mutable_cluster_down()->set_at_us(to_us(deps_.clock()));
-      event.mutable_cluster_down()->set_cluster_id(deps_.cluster.str());
-      event.mutable_cluster_down()->set_reason(change.reason);
-    }
-    auto self = self_;
-    self_->request(deps_.log, append_timeout, std::move(request))
-        .then(
-            [this, self, change, keep = shared_from_this()](const append_reply& reply) {
-              auto& after = self->state;
-              after.appending = false;
-              if (reply.outcome) {
-                after.stream_version = reply.outcome->version;
-              } else if (auto head = deps_.reading->state(stream());
-                         head && *head && (*head)->version != after.stream_version) {
-                // Another incarnation of this link wrote to the stream: ours comes after that.
-                after.stream_version = (*head)->version;
-                after.to_record.push_front(change);
-              }
-              append_next();
-            },
-            [self, keep = shared_from_this()](const caf::error&) {
-              self->state.appending = false;
-            });
   }
 
   self_pointer self_;
@@ -253,6 +272,7 @@ link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
       [run](const link_completion& done) { run->complete(done); },
       [self](const subscribe_reports& to) { self->state.sink = to.sink; },
       [self, run](tick_atom) {
+        run->append_next();
         run->pump();
         self->delayed_send(self, tick_interval, tick_atom::value);
       },

@@ -39,10 +39,10 @@ class link_state {
   time_point poll_wake_at;  ///< a message will come then
   std::uint64_t stream_version = 0;
   bool appending = false;
-  std::deque<core::link::breaker_change> to_record;
+  std::deque<std::pair<core::link::breaker_change, time_point>> to_record;  ///< when it happened
   std::shared_ptr<const adapters::inventory> inventory;
   std::vector<health_promise> asking_health;  ///< answered together
-  adapters::health health;                    ///< what the last check brought
+  checked_health health;                      ///< what the last check brought
 };
 
 /// One cluster's connection. Spawn once per cluster; the pool outlives it.

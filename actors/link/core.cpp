@@ -4,14 +4,10 @@
 #include <iterator>
 #include <limits>
 
-#include "messages/job_state.hpp"
-
 namespace ved::core::link {
 namespace {
 
 constexpr std::size_t given_up_max = 1024;
-/// Jobs that ended in polls long ago, as they still count for the pace.
-constexpr double forgotten = 0.5;
 /// Somebody waits for the answer.
 constexpr microseconds health_timeout_max = seconds{8};
 constexpr microseconds health_slack = seconds{1};
@@ -36,6 +32,12 @@ bool answered(const completion& what) {
     return std::any_of(c->answers.begin(), c->answers.end(),
                        [](const auto& a) { return a.known; });
   return !std::holds_alternative<call_failed>(what);
+}
+
+/// Nothing of the call reached the scheduler, and none of it is the scheduler's fault.
+bool stayed_home(const completion& what) {
+  const auto* s = std::get_if<submit_done>(&what);
+  return s != nullptr && !s->answers.empty() && s->own_faults.size() == s->answers.size();
 }
 
 /// Up to `most` members that are due, after `from`, the last one that was served: none starves.
@@ -68,6 +70,7 @@ std::string reason_of(const completion& what) {
 desired desired_of(const std::vector<job::action>& actions) {
   desired out;
   for (const auto& action : actions) {
+    if (const auto* t = std::get_if<job::await_turn>(&action)) out.turn = *t;
     if (const auto* s = std::get_if<job::run_submission>(&action)) out.submit = *s;
     if (const auto* l = std::get_if<job::run_lookup>(&action)) out.lookup = *l;
     if (const auto* f = std::get_if<job::follow>(&action)) out.follow = *f;
@@ -83,26 +86,9 @@ void outputs::add(outputs more) {
   if (!more.no_health.empty()) no_health = std::move(more.no_health);
 }
 
-microseconds poll_pace::next(const limits& bounds, std::size_t ended, std::size_t left,
-                             microseconds since) {
-  const auto longest = static_cast<double>(bounds.poll_interval.count());
-  const auto passed = std::min(static_cast<double>(since.count()), longest);
-  // While none has ended, the time that passed tells nothing of how long the others take.
-  if (ended_ < forgotten) ended_ = time_ = 0;
-  ended_ = ended_ / 2 + static_cast<double>(ended);
-  time_ = time_ / 2 + passed;
-  double expected = left == 0 ? 0 : longest;
-  if (ended_ > 0) expected = time_ / ended_ * static_cast<double>(left) / 2;
-  if (ended == 0) expected = std::max(expected, passed * 1.5);
-  const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
-  return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),
-                    bounds.poll_interval);
-}
-
 link::link(limits bounds, time_point now)
     : bounds_(bounds),
       next_poll_(now),
-      next_find_(now),
       next_control_(now),
       next_inventory_(now),
       query_rate_(bounds.queries_per_minute_max, now),
@@ -125,13 +111,17 @@ int rate::take(int wanted, time_point now) {
 
 outputs link::want(const job_id& job, desired what, time_point now) {
   outputs out;
-  if (!what.lookup) lookup_problems_.erase(job);
+  if (const auto it = asking_.find(job);
+      it != asking_.end() && (!what.lookup || what.lookup->token != it->second.token))
+    asking_.erase(it);
+  turned_.erase(job);
   if (what.empty()) {
     to_find_.erase(job);
     to_control_.erase(job);
     followed_.erase(&job);
     // An entry in flight stays until its answer comes: its token must not be forgotten.
     if (auto it = jobs_.find(job); it != jobs_.end()) {
+      leave_line(it->second);
       it->second.wanted = {};
       if (it->second.send != sending::in_flight) jobs_.erase(it);
     }
@@ -139,6 +129,11 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   }
   const auto place = jobs_.try_emplace(job).first;
   entry& e = place->second;
+  leave_line(e);
+  if (what.turn) {
+    e.line = {std::min(what.turn->at, now + what.turn->longest), next_place_++};
+    turns_.emplace(*e.line, job);
+  }
   if (what.submit && e.sent != what.submit->token) {
     e.sent = what.submit->token;
     e.answer.reset();
@@ -161,7 +156,12 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   const bool same_control = what.control && e.wanted.control &&
                             what.control->control == e.wanted.control->control &&
                             what.control->id == e.wanted.control->id;
-  if (!same_control) e.control_not_before = {};
+  if (!same_control) {
+    e.control_not_before = {};
+    e.control_times = 0;
+    // What it changes is told, although it may have been so shortly before.
+    if (e.last && (what.control || e.wanted.control)) e.last->told = {};
+  }
   if (what.follow) {
     const bool fresh = !e.wanted.follow || e.wanted.follow->id != what.follow->id;
     if (fresh) e.followed_since = now;
@@ -173,6 +173,35 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   }
   e.wanted = std::move(what);
   return out;
+}
+
+void link::leave_line(entry& e) {
+  if (e.line) turns_.erase(*e.line);
+  e.line.reset();
+}
+
+/// As many as may be sent next: what has not left in time of a crash must be looked up.
+void link::give_turns(outputs& out, time_point now) {
+  // Who had his turn and says nothing has lost it with his actor.
+  for (auto it = turned_.begin(); it != turned_.end();) {
+    if (now < it->second + bounds_.call_timeout) {
+      ++it;
+      continue;
+    }
+    if (const auto e = jobs_.find(it->first); e != jobs_.end() && e->second.wanted.turn) {
+      e->second.line = {now, next_place_++};
+      turns_.emplace(*e->second.line, it->first);
+    }
+    it = turned_.erase(it);
+  }
+  const auto room = static_cast<std::size_t>(bounds_.batch_max);
+  while (!turns_.empty() && turns_.begin()->first.first <= now &&
+         turned_.size() + to_submit_.size() < room) {
+    const job_id job = turns_.begin()->second;
+    leave_line(jobs_.at(job));
+    turned_.emplace(job, now);
+    out.reports.emplace_back(job, job::advance{});
+  }
 }
 
 bool link::may_call(time_point now) const {
@@ -220,11 +249,15 @@ outputs link::tick(time_point now) {
       }
     }
     start_submit(out, now);
+    give_turns(out, now);
   } else {
-    // The probe of an open breaker is a poll or an inventory: both are harmless.
+    // The probe of an open breaker asks what jobs need: a poll, though it be of none. An inventory
+    // proves nothing: a site may forbid it, and jobs run all the same.
     const auto may_ask = [&] { return query_rate_.left(now) >= 1; };
-    if (may_call(now) && may_ask()) start_poll(out, now);
-    if (may_call(now) && may_ask() && out.orders.empty()) start_inventory(out, now);
+    if (may_call(now) && may_ask()) {
+      probe_wanted_ = true;
+      start_poll(out, now);
+    }
     if (!out.orders.empty()) breaker_ = breaker::half_open;
     if (may_ask()) start_health(out, now);
   }
@@ -268,18 +301,32 @@ void link::start_submit(outputs& out, time_point now) {
 }
 
 void link::start_find(outputs& out, time_point now) {
-  if (finding_ || now < next_find_ || to_find_.empty()) return;
+  if (finding_ || to_find_.empty()) return;
   find_order batch;
   const auto is_due = [&](const job_id& job) {
     const entry& e = jobs_.at(job);
-    return e.send != sending::in_flight || e.sent != e.wanted.lookup->token;
+    const auto asked = asking_.find(job);
+    return (e.send != sending::in_flight || e.sent != e.wanted.lookup->token) &&
+           (asked == asking_.end() || now >= asked->second.not_before);
   };
-  for (const auto& job : next_round(to_find_, find_from_, bounds_.batch_max, is_due))
-    batch.items.emplace_back(job, jobs_.at(job).wanted.lookup->token);
+  for (const auto& job : next_round(to_find_, find_from_, bounds_.lookup_batch_max, is_due)) {
+    const auto& lookup = *jobs_.at(job).wanted.lookup;
+    batch.items.emplace_back(job, lookup.token);
+    asking& note = asking_[job];
+    note.token = lookup.token;
+    auto pause = bounds_.lookup_interval;
+    for (int i = 0; i < note.times && pause < bounds_.lookup_interval_max; ++i) pause *= 2;
+    note.not_before = now + std::min(pause, std::max(bounds_.lookup_interval_max,
+                                                     bounds_.lookup_interval));
+    ++note.times;
+    if (now < lookup.counts_from && note.not_before > lookup.counts_from) {
+      note.not_before = lookup.counts_from;
+      note.times = 0;
+    }
+  }
   if (batch.items.empty()) return;
   find_from_ = batch.items.back().first;
   finding_ = true;
-  next_find_ = now + bounds_.lookup_interval;
   start(question::find, out, now).what = std::move(batch);
 }
 
@@ -302,30 +349,6 @@ void link::start_control(outputs& out, time_point now) {
   controlling_ = true;
   next_control_ = now + bounds_.control_interval;
   start(question::control, out, now).what = std::move(batch);
-}
-
-time_point link::poll_due() const {
-  const bool fills = submitting_ || !to_submit_.empty();
-  return fills || !early_poll_ ? next_poll_ : std::min(next_poll_, *early_poll_);
-}
-
-void link::start_poll(outputs& out, time_point now) {
-  if (polling_ || now < poll_due() || followed_.empty()) return;
-  poll_order all;
-  all.quick = now < full_poll_at_ + bounds_.poll_interval;
-  // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
-  if (all.quick && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
-  if (!all.quick) full_poll_at_ = now;
-  all.jobs.reserve(followed_.size());
-  for (const auto* job : followed_) {
-    const auto& f = *jobs_.at(*job).wanted.follow;
-    all.jobs.push_back({*job, f.id, f.token});
-  }
-  polling_ = true;
-  early_poll_.reset();
-  next_poll_ = full_poll_at_ + bounds_.poll_interval;  // quick ones do not put off a full one
-  poll_started_before_ = std::exchange(poll_started_, now);
-  start(question::poll, out, now).what = std::move(all);
 }
 
 void link::start_inventory(outputs& out, time_point now) {
@@ -391,6 +414,7 @@ outputs link::complete(order_id id, completion what, std::int64_t queries, time_
     last_poll_took_ = now - asked.started;
     if (answered(what)) last_poll_at_ = now;
   }
+  if (answered(what)) last_answer_at_ = now;
   finish(out, asked.what, what, now, true);
   return out;
 }
@@ -413,8 +437,14 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
     checking_health_ = false;
     return;  // whoever asked judges it; jobs are served or not whatever it says
   } else {
+    // What is nice to know decides nothing: only where nothing else asks, it is a reason to try
+    // what jobs need.
     taking_inventory_ = false;
+    if (answered(answer)) heard_ = true;
+    else if (breaker_ == breaker::closed && followed_.empty()) probe_wanted_ = true;
+    return;
   }
+  if (stayed_home(answer)) return;
   if (answered(answer))
     count_success(out, now);
   else
@@ -460,85 +490,14 @@ void link::on_find(outputs& out, const find_order& asked, const completion& answ
   for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
     const auto& [job, token] = asked.items[i];
     auto report = done->answers[i];
-    if (report.what == job::lookup_result::unknown) {
-      if (to_find_.contains(job)) lookup_problems_[job] = report.reason;
-      continue;
-    }
-    lookup_problems_.erase(job);
+    const auto note = asking_.find(job);
+    const bool unknown = report.what == job::lookup_result::unknown;
+    if (note != asking_.end() && note->second.token == token)
+      note->second.problem = unknown ? report.reason : std::string();
+    if (unknown) continue;
     report.token = token;
     out.reports.emplace_back(job, std::move(report));
   }
-}
-
-void link::on_poll(outputs& out, const poll_order& asked, const completion& answer,
-                   time_point now) {
-  // A slow answer is not followed by the next question at once.
-  const auto soonest = now + (now - poll_started_) / 4;
-  next_poll_ = std::max(next_poll_, soonest);
-  const auto* done = std::get_if<poll_done>(&answer);
-  if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
-  plan_poll(*done, soonest);
-  for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
-    const auto& asked_job = asked.jobs[i];
-    const auto it = jobs_.find(asked_job.job);
-    if (it == jobs_.end() || !it->second.wanted.follow ||
-        it->second.wanted.follow->id != asked_job.id)
-      continue;
-    entry& e = it->second;
-    if (const auto* seen = std::get_if<job::report_status>(&done->answers[i])) {
-      if (!e.last) e.last = std::make_unique<shown>();
-      else if (e.last->same_as(*seen)) continue;
-      *e.last = {seen->state, seen->reason, seen->started_at, seen->lost_claim_to};
-      out.reports.emplace_back(asked_job.job, *seen);
-    } else if (now >= e.followed_since + bounds_.fresh_grace) {
-      e.last.reset();
-      out.reports.emplace_back(asked_job.job,
-                               std::get<job::report_missing>(done->answers[i]));
-    }
-  }
-}
-
-void link::plan_poll(const poll_done& done, time_point soonest) {
-  std::size_t ended = 0;
-  for (const auto& answer : done.answers) {
-    const auto* seen = std::get_if<job::report_status>(&answer);
-    ended += seen != nullptr && is_terminal(seen->state);
-  }
-  const auto left = done.answers.size() - ended;
-  const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);
-  const auto settling_before = std::exchange(settling_, settling);
-  if (left == 0) return;  // what came meanwhile has its time
-  const auto over = ended + settling;
-  const auto pause = pace_.next(bounds_, over - std::min(over, settling_before), left - settling,
-                                poll_started_ - poll_started_before_);
-  early_poll_ = std::max(poll_started_ + pause, soonest);
-}
-
-void link::on_control(outputs& out, const control_order& asked, const completion& answer,
-                      time_point now) {
-  const auto* done = std::get_if<control_done>(&answer);
-  if (done == nullptr) return;
-  for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
-    const auto& a = done->answers[i];
-    const auto control = asked.items[i].control;
-    if (!a.known) continue;
-    // A cancel is over when the job is: its answer says nothing that the next poll does not.
-    if (control == pb::JOB_CONTROL_CANCEL) {
-      const auto& item = asked.items[i].job;
-      // Of the cancel that is wanted now: meanwhile the job may have been found under an id.
-      if (const auto it = jobs_.find(item.job);
-          it != jobs_.end() && it->second.wanted.control &&
-          it->second.wanted.control->id == item.id)
-        it->second.control_not_before =
-            now + (a.refused ? bounds_.refused_again_after : bounds_.cancel_again_after);
-      continue;
-    }
-    out.reports.emplace_back(asked.items[i].job.job,
-                             job::report_control{control, a.refused, a.reason});
-  }
-  // What was ordered shows in the next poll: do not let the operator wait a whole interval.
-  next_poll_ = std::min(next_poll_, next_control_);
-  full_poll_at_ = {};
 }
 
 void link::count_success(outputs& out, time_point now) {
@@ -565,10 +524,12 @@ void link::count_failure(outputs& out, const std::string& reason, time_point now
 
 job_note link::about(const job_id& job) const {
   job_note out;
-  if (const auto it = jobs_.find(job); it != jobs_.end())
+  if (const auto it = jobs_.find(job); it != jobs_.end()) {
     if (it->second.send == sending::waiting) out.waits = it->second.sent;
-  if (const auto it = lookup_problems_.find(job); it != lookup_problems_.end())
-    out.lookup_problem = it->second;
+    out.waits_for_turn = it->second.line.has_value();
+  }
+  if (const auto it = asking_.find(job); it != asking_.end())
+    out.lookup_problem = it->second.problem;
   return out;
 }
 
@@ -578,10 +539,11 @@ status link::view() const {
   out.heard = heard_;
   out.reason = reason_;
   out.last_poll_at = last_poll_at_;
+  out.last_answer_at = last_answer_at_;
   out.down_since = down_since_;
   out.last_poll_took = last_poll_took_;
   out.jobs_followed = followed_.size();
-  out.submissions_waiting = static_cast<std::size_t>(
+  out.submissions_waiting = turns_.size() + turned_.size() + static_cast<std::size_t>(
       std::count_if(to_submit_.begin(), to_submit_.end(), [this](const job_id& job) {
         const auto it = jobs_.find(job);
         return it != jobs_.end() && it->second.send == sending::waiting;

@@ -23,7 +23,8 @@
 ///   jobs ── want ──►  link  ── orders ──►  I/O workers (one call each, with a deadline)
 ///   jobs ◄─ reports ─ link  ◄─ completions ┘
 ///
-/// Rules: a token is sent at most once; a token that is still in flight is not looked up; one poll
+/// Rules: a job's submission gets its turn when there is room, and only then its intent is written;
+/// a token is sent at most once; a token that is still in flight is not looked up; one poll
 /// at a time, for all jobs, at the interval's pace or at that of a queue that runs empty; unchanged
 /// jobs hear nothing; unknown never reads as an answer;
 /// an open breaker sends nothing but one probe at a time.
@@ -33,18 +34,30 @@ struct limits {
   microseconds poll_interval = seconds{15};
   /// The next poll may come this soon while jobs end: see `poll_pace`.
   microseconds poll_interval_min = seconds{15};
+  /// Only on clusters that are known to have no more nodes; unset: on all.
+  std::optional<int> early_poll_nodes_max;
   microseconds lookup_interval = seconds{5};
   microseconds control_interval = seconds{5};
   /// A cancel that the scheduler took is repeated after this, if the job still has not ended.
   microseconds cancel_again_after = seconds{60};
   microseconds refused_again_after = seconds{20};  ///< the same for one that it refused
+  /// Another control that the scheduler took and that never shows is repeated after
+  /// control_interval, twice that and so on, at most cancel_again_after; then it counts as refused.
+  int control_times_max = 10;
+  /// In this time a queued or running job hears of a few new reasons for its state, and of none
+  /// twice: Slurm's change with every pass of its scheduler.
+  microseconds reasons_every = seconds{600};
   microseconds inventory_interval = seconds{60};
   microseconds call_timeout = seconds{30};
   /// A job that the scheduler just took may not be visible yet: until then its absence is no news.
   microseconds fresh_grace = seconds{20};
   int breaker_failures = 3;
   microseconds breaker_open_for = seconds{30};
-  int batch_max = 64;                ///< submissions, lookups or controls in one call
+  /// A lookup is repeated after lookup_interval, twice that and so on, this long at most; and when
+  /// an absence begins to count.
+  microseconds lookup_interval_max = seconds{60};
+  int batch_max = 64;                ///< submissions or controls in one call
+  int lookup_batch_max = 1'000;      ///< lookups in one call: one query answers any number
   int queries_per_minute_max = 120;  ///< all that is no submission or control; 0: no limit
   int submissions_per_minute_max = 0;  ///< submissions and controls; 0: no limit
 };
@@ -69,12 +82,13 @@ class rate {
 
 /// What one job needs now; replaces what it needed before. All empty: nothing.
 struct desired {
+  std::optional<job::await_turn> turn;
   std::optional<job::run_submission> submit;
   std::optional<job::run_lookup> lookup;
   std::optional<job::follow> follow;
   std::optional<job::run_control> control;
 
-  bool empty() const noexcept { return !submit && !lookup && !follow && !control; }
+  bool empty() const noexcept { return !turn && !submit && !lookup && !follow && !control; }
 };
 /// Picks the actions that concern the cluster out of a reaction.
 desired desired_of(const std::vector<job::action>& actions);
@@ -122,6 +136,7 @@ struct order {
 struct submit_done {
   std::vector<job::report_submission> answers;
   std::set<std::size_t> left_out;  ///< items that were not even tried: they wait on
+  std::set<std::size_t> own_faults;  ///< items that failed before the scheduler was asked
 };
 struct find_done {
   std::vector<job::report_lookup> answers;
@@ -184,6 +199,7 @@ struct outputs {
 struct job_note {
   submission_token waits;         ///< of the submission that has not left yet
   std::string lookup_problem;     ///< why its last lookup told nothing
+  bool waits_for_turn = false;    ///< its next submission has not begun
 };
 
 struct status {
@@ -191,6 +207,7 @@ struct status {
   bool heard = false;  ///< the scheduler has answered since the start
   std::string reason;  ///< of the last failure while not closed
   time_point last_poll_at;
+  time_point last_answer_at;  ///< to anything that was asked of it
   time_point down_since;
   microseconds last_poll_took{0};
   std::size_t jobs_followed = 0;
@@ -222,6 +239,9 @@ class link {
   /// The order's answer is still waited for.
   bool awaits(order_id id) const { return orders_.contains(id); }
 
+  /// The cluster has at most this many nodes.
+  void knows_nodes(int nodes) { nodes_ = nodes; }
+
   status view() const;
   job_note about(const job_id& job) const;
   /// When `tick` may start the next poll; none while one runs or nothing is followed.
@@ -234,26 +254,40 @@ class link {
 
  private:
   enum class sending { no, waiting, in_flight, answered };
+  static constexpr std::size_t reasons_max = 4;
   /// What a status said, as far as a difference is news; of the id that is followed.
   struct shown {
     pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
+    bool never_starts = false;
     std::string reason;
     time_point started_at;
     submission_token lost_claim_to;
+    /// Reasons told of late, as hashes, and when.
+    std::array<std::pair<std::size_t, time_point>, reasons_max> told{};
 
-    bool same_as(const job::report_status& other) const {
-      return state == other.state && reason == other.reason && started_at == other.started_at &&
-             lost_claim_to == other.lost_claim_to;
+    bool same_but_reason(const job::report_status& other) const {
+      return state == other.state && never_starts == other.never_starts &&
+             started_at == other.started_at && lost_claim_to == other.lost_claim_to;
     }
+  };
+  /// Where a job stands that waits for its turn: not before a time, then first come.
+  using place_in_line = std::pair<time_point, std::uint64_t>;
+  struct asking {
+    submission_token token;
+    int times = 0;  ///< since it was asked first, or since an absence counts
+    time_point not_before;
+    std::string problem;  ///< why the last one told nothing
   };
   /// One per live job: kept small, what few entries need lies elsewhere.
   struct entry {
     desired wanted;
+    std::optional<place_in_line> line;  ///< in turns_
     sending send = sending::no;
     submission_token sent;  ///< the token that `send` speaks of
     std::unique_ptr<job::report_submission> answer;
     time_point followed_since;
-    time_point control_not_before;  ///< an answered cancel is not repeated at once
+    time_point control_not_before;  ///< an answered control is not repeated at once
+    int control_times = 0;          ///< the scheduler took it so often, and nothing shows
     std::unique_ptr<shown> last;  ///< last status passed on
   };
   struct by_name {
@@ -273,6 +307,8 @@ class link {
   std::array<question, questions> turns() const;
   bool control_waits(time_point now) const;
   time_point poll_due() const;
+  void leave_line(entry& e);
+  void give_turns(outputs& out, time_point now);
   void start_submit(outputs& out, time_point now);
   void start_find(outputs& out, time_point now);
   void start_control(outputs& out, time_point now);
@@ -286,7 +322,11 @@ class link {
   bool waits_on(const submit_order::item& item) const;
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
+  bool is_news(const entry& e, const job::report_status& seen, time_point now) const;
+  static void note_shown(entry& e, const job::report_status& seen, time_point now);
   void plan_poll(const poll_done& done, time_point soonest);
+  /// How often the scheduler has taken it by now; 0: it is not wanted any more.
+  int on_control_taken(outputs& out, const control_order::item& item, time_point now);
   void on_control(outputs& out, const control_order& asked, const completion& answer,
                   time_point now);
   void count_success(outputs& out, time_point now);
@@ -294,9 +334,12 @@ class link {
 
   limits bounds_;
   std::unordered_map<job_id, entry> jobs_;
+  std::map<place_in_line, job_id> turns_;
+  std::uint64_t next_place_ = 1;
+  std::unordered_map<job_id, time_point> turned_;  ///< had their turn, the intent is being written
   std::deque<job_id> to_submit_;
   std::set<job_id> to_find_;
-  std::unordered_map<job_id, std::string> lookup_problems_;  ///< of jobs in to_find_
+  std::unordered_map<job_id, asking> asking_;  ///< of jobs in to_find_
   std::set<job_id> to_control_;
   job_id find_from_;
   job_id control_from_;
@@ -312,15 +355,16 @@ class link {
   bool health_wanted_ = false;
   time_point health_wanted_at_;
   bool checking_health_ = false;
+  bool probe_wanted_ = false;  ///< nothing else tells whether the scheduler answers
   std::array<time_point, questions> asked_at_{};
   time_point next_poll_;
   std::optional<time_point> early_poll_;  ///< sooner than that, unless the queue still fills
   time_point poll_started_;
   time_point poll_started_before_;
   time_point full_poll_at_;  ///< when the last one began; unset: the next poll is a full one
+  std::optional<int> nodes_;
   poll_pace pace_;
   std::size_t settling_ = 0;  ///< in the last poll
-  time_point next_find_;
   time_point next_control_;
   time_point next_inventory_;
   time_point next_health_;
@@ -335,6 +379,7 @@ class link {
   rate submission_rate_;
 
   time_point last_poll_at_;
+  time_point last_answer_at_;
   microseconds last_poll_took_{0};
   std::int64_t queries_ = 0;
 };

@@ -175,9 +175,14 @@ class runner {
       if (state.jobs.contains(id)) continue;
       if (auto stored = read(id); stored && !job::is_terminal(stored->first))
         revive(id, std::move(*stored));
-      else if (!stored)
+      else if (!stored) {
+        if (stored.error().code == errc::not_found)
+          static_cast<void>(deps_.world->reading->damaged(
+              store::table::state,
+              "job " + id.str() + ": the index has it, but it has no stored state"));
         deps_.world->logs->write(log_severity::critical, "hpc_job", "job_not_recovered",
                                  {{"job_id", id.str()}, {"reason", stored.error().message}});
+      }
     }
     if (!page->keys.empty()) state.recover_after = page->keys.back();
     state.unrecovered -= std::min(state.unrecovered, page->keys.size());
@@ -195,7 +200,8 @@ class runner {
     if (!*stored) return fail(errc::not_found, "job " + id.str() + ": not known");
     pb::JobRecord record;
     if (!record.ParseFromString((*stored)->state))
-      return fail(errc::corrupt, "job " + id.str() + ": stored state does not parse");
+      return deps_.world->reading->damaged(
+          store::table::state, "job " + id.str() + ": stored state does not parse");
     auto folded = job::from_record(record);
     if (!folded) return fail(folded.error());
     return stored_job_state{std::move(*folded), (*stored)->version};

@@ -1,8 +1,11 @@
 #include "actors/shell/port_calls.hpp"
 
+#include <algorithm>
+#include <iterator>
 #include <utility>
 
 #include "messages/overloaded.hpp"
+#include "messages/plain_text.hpp"
 
 namespace ved::actors {
 namespace {
@@ -10,26 +13,45 @@ namespace {
 namespace link = core::link;
 namespace job = core::job;
 
+/// Nothing that an adapter says goes on into the log as it is: a scheduler repeats what users
+/// wrote.
+constexpr std::size_t words_bytes_max = 1'024;
+/// The longest name by which a scheduler calls a job.
+constexpr std::size_t scheduler_id_bytes_max = 256;
+
+std::string plain(const std::string& words) { return plain_text(words, words_bytes_max); }
+
+/// A name is taken as it is or not at all.
+bool is_usable(const std::string& name) {
+  return !name.empty() && name.size() <= scheduler_id_bytes_max &&
+         plain_text(name, scheduler_id_bytes_max) == name;
+}
+
 job::report_submission translate(const submission_token& token,
                                  const adapters::submit_outcome& outcome) {
   job::report_submission out;
   out.token = token;
   std::visit(overloaded{[&](const adapters::accepted& a) {
+                          if (!is_usable(a.id.str())) {
+                            out.reason = "accepted under a name that cannot be used: " +
+                                         plain(a.id.str());
+                            return;
+                          }
                           out.what = job::submission_result::accepted;
                           out.id = a.id;
                         },
                         [&](const adapters::refused& r) {
                           out.what = r.permanent ? job::submission_result::refused_permanent
                                                  : job::submission_result::refused_policy;
-                          out.reason = r.reason;
+                          out.reason = plain(r.reason);
                         },
                         [&](const adapters::not_sent& n) {
                           out.what = job::submission_result::not_sent;
-                          out.reason = n.reason;
+                          out.reason = plain(n.reason);
                         },
                         [&](const adapters::unknown_outcome& u) {
                           out.what = job::submission_result::unknown;
-                          out.reason = u.reason;
+                          out.reason = plain(u.reason);
                         }},
              outcome);
   return out;
@@ -39,16 +61,18 @@ job::report_lookup translate(const submission_token& token, const adapters::find
   job::report_lookup out;
   out.token = token;
   std::visit(overloaded{[&](const adapters::found& f) {
-                          out.what = job::lookup_result::found;
-                          out.ids = f.ids;
+                          std::copy_if(f.ids.begin(), f.ids.end(), std::back_inserter(out.ids),
+                                       [](const auto& id) { return is_usable(id.str()); });
+                          if (out.ids.empty()) out.reason = "found under no name that can be used";
+                          else out.what = job::lookup_result::found;
                         },
                         [&](const adapters::absent& a) {
                           out.what = job::lookup_result::absent;
-                          out.reason = a.sources;
+                          out.reason = plain(a.sources);
                         },
                         [&](const adapters::not_known& n) {
                           out.what = job::lookup_result::unknown;
-                          out.reason = n.reason;
+                          out.reason = plain(n.reason);
                         }},
              outcome);
   return out;
@@ -57,19 +81,22 @@ job::report_lookup translate(const submission_token& token, const adapters::find
 std::variant<job::report_status, job::report_missing> translate(const scheduler_job_id& id,
                                                                 const adapters::observation& seen) {
   if (const auto* gone = std::get_if<adapters::missing>(&seen))
-    return job::report_missing{id, gone->confirmed, gone->reason, gone->never_ran};
+    return job::report_missing{id, gone->confirmed, plain(gone->reason), gone->never_ran};
   const auto& s = std::get<adapters::job_status>(seen);
   job::report_status out;
   out.id = id;
   out.state = s.state;
-  out.reason = s.reason;
+  out.reason = plain(s.reason);
   out.never_starts = s.never_starts;
   out.started_at = s.started_at;
   out.finished_at = s.finished_at;
   out.exit_code = s.exit_code;
   out.exit_signal = s.exit_signal;
   out.usage = s.usage;
-  if (s.lost_claim_to) out.lost_claim_to = *s.lost_claim_to;
+  out.lost_to_same_job = s.lost_to_same_job;
+  // One that cannot be a token of ours is told as such; the job decides whose it is.
+  if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};
+  if (s.lost_claim_to && out.lost_claim_to.empty()) out.lost_claim_to = submission_token{"?"};
   return out;
 }
 
@@ -78,10 +105,10 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
                                  return link::control_done::answer{true, false, {}};
                                },
                                [](const adapters::control_refused& r) {
-                                 return link::control_done::answer{true, true, r.reason};
+                                 return link::control_done::answer{true, true, plain(r.reason)};
                                },
                                [](const adapters::control_unknown& u) {
-                                 return link::control_done::answer{false, false, u.reason};
+                                 return link::control_done::answer{false, false, plain(u.reason)};
                                }},
                     outcome);
 }
@@ -101,6 +128,7 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
     auto spec = spec_of(item.job);
     if (!spec) {
       done.answers.back().reason = spec.error().message;
+      done.own_faults.insert(i);
       continue;
     }
     jobs.push_back({item.job, item.token, item.attempt, std::move(*spec)});
@@ -129,7 +157,7 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
   for (const auto& one : order.jobs) jobs.push_back(translate(one));
   using kind = adapters::poll_kind;
   const auto seen = port.observe(jobs, order.quick ? kind::quick : kind::full, until);
-  if (!seen) return link::call_failed{seen.error().message};
+  if (!seen) return link::call_failed{plain(seen.error().message)};
   if (seen->observations.size() != jobs.size())
     return link::call_failed{"the adapter answered for another number of jobs"};
   link::poll_done done;
@@ -168,15 +196,20 @@ order_result call(adapters::scheduler& port, const link::order& what, const spec
           [&](const link::inventory_order&) {
             auto taken = port.take_inventory(until);
             if (!taken) {
-              out.what = link::call_failed{taken.error().message};
+              out.what = link::call_failed{plain(taken.error().message)};
               return;
             }
             out.what = link::inventory_done{};
+            taken->scheduler = plain(taken->scheduler);
+            for (auto& queue : taken->queues) queue.name = plain(queue.name);
             out.inventory = std::make_shared<const adapters::inventory>(std::move(*taken));
           },
           [&](const link::health_order&) {
+            auto said = port.check_health(until);
+            for (auto* words : {&said.connection, &said.authentication, &said.queue_access})
+              *words = plain(*words);
             out.what = link::health_done{};
-            out.health = port.check_health(until);
+            out.health = std::move(said);
           }},
       what.what);
   return out;

@@ -233,7 +233,10 @@ result<inventory> faulty_scheduler::take_inventory(deadline until) {
 health faulty_scheduler::check_health(deadline until) {
   deliver_due();
   if (query_fails())
-    return {.connection = "query failed (injected)", .authentication = {}, .queue_access = {}};
+    return {.connection = "query failed (injected)",
+            .authentication = {},
+            .queue_access = {},
+            .notes = {}};
   return inner_->check_health(until);
 }
 

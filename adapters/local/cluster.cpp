@@ -55,7 +55,7 @@ result<void> local_cluster::open() {
   if (::access(options_.supervisor_path.c_str(), X_OK) != 0) {
     return fail_in("local scheduler", errno_error("use supervisor", options_.supervisor_path));
   }
-  if (auto made = spool_.create(user->switch_user); !made) return made;
+  if (auto made = spool_.create(options_.cluster, user->switch_user); !made) return made;
   auto lock = lock_file(spool_.lock_path());
   // What the `ved` before us was just starting when it was killed holds its lock until the exec.
   for (const auto until = std::chrono::steady_clock::now() + lock_wait;
@@ -101,12 +101,8 @@ result<void> local_cluster::load(const submission_token& token) {
   }
   if (!exists(spool_.job_file(token, "spec"))) {
     // A crash came between the directory and its spec: that submission was never answered.
-    std::error_code problem;
-    std::filesystem::remove_all(spool_.job_directory(token), problem);
-    if (problem) {
-      return fail(errc::unavailable,
-                  "remove " + spool_.job_directory(token) + ": " + problem.message());
-    }
+    if (auto removed = spool_.remove_remains(token); !removed)
+      damaged_[token.str()] = removed.error().message;
     return {};
   }
   const auto job = spool_.read_job(token);
@@ -116,7 +112,10 @@ result<void> local_cluster::load(const submission_token& token) {
   }
   next_id_ = std::max<std::uint64_t>(next_id_, job->id() + 1);
   entry& added = insert(*job);
-  const auto ended = spool_.read_exit(token);
+  // Its supervisor writes the end as its last act; what is there before a job wrote itself.
+  const bool alive = is_locked(spool_.supervisor_path(token));
+  const auto ended = alive ? result<pb::LocalJobStatus>(fail(errc::not_found, "it lives"))
+                           : spool_.read_exit(token);
   if (ended) {
     end(added, *ended);
     return {};
@@ -130,7 +129,7 @@ result<void> local_cluster::load(const submission_token& token) {
     return {};
   }
   const auto claim = spool_.read_claim(added.job);
-  const bool may_run = is_locked(spool_.supervisor_path(token)) || (claim && *claim == token);
+  const bool may_run = alive || (claim && claim->token == token);
   if (!may_run) {
     added.held = exists(spool_.job_file(token, "held"));
     enqueue(added);
@@ -142,6 +141,7 @@ result<void> local_cluster::load(const submission_token& token) {
     gpus.assign(supervisor->gpus().begin(), supervisor->gpus().end());
   }
   take_slots(added, &gpus);
+  if (exists(spool_.job_file(token, "cancel"))) expect_end(added);
   return {};
 }
 
@@ -155,6 +155,7 @@ entry& local_cluster::insert(const pb::LocalJob& job) {
   added->cpus = std::max(1, resources.cpu_cores_per_node());
   added->memory_mb = static_cast<std::int64_t>(resources.memory_gb_per_node()) * 1024;
   added->gpus = resources.gpus_per_node();
+  added->spec_hash = job.spec_hash();
   added->unfit = !fits_machine(*added);
   entry& job_entry = *added;
   by_id_[job.id()] = added.get();

@@ -22,6 +22,7 @@ namespace ved::adapters::local {
 
 /// How a job ends that a cancel reached in the queue.
 inline constexpr auto cancelled_before_start = "cancelled before it started";
+inline constexpr auto cancel_text = "cancelled on request";
 
 enum class place { queued, active, ended };
 
@@ -38,11 +39,13 @@ struct entry {
   place where = place::queued;
   bool held = false;
   bool unfit = false;  ///< asks for more than this machine has (it had more once)
-  int starts = 0;      ///< supervisors that came to nothing
+  std::string spec_hash;  ///< in hex
 
   std::vector<int> gpu_ids;  ///< active: handed out
   bool announced = false;    ///< active: `supervisor` below is known and watched
   unique_fd supervisor;      ///< active: pidfd
+  /// Active, and cancel was asked: when the supervisor's own time for it is over.
+  std::optional<std::chrono::steady_clock::time_point> cancel_due;
 
   pb::LocalJobStatus end;  ///< ended
   std::chrono::steady_clock::time_point noticed_at;
@@ -87,7 +90,9 @@ class local_cluster {
                                   std::uint64_t& id);
 
   // queries.cpp
-  find_outcome find_one(const submission_token& token);
+  find_outcome find_one(const lookup& what);
+  /// Whether the job gave way to a copy of itself; under the mutex.
+  bool lost_to_same_job(const entry& job);
 
   // control.cpp
   control_outcome bar(const tracked_job& job);
@@ -95,6 +100,7 @@ class local_cluster {
   control_outcome hold(entry& job, bool wanted);
   control_outcome suspend(entry& job, bool wanted);
   void nudge(const entry& job) const;
+  void expect_end(entry& job) const;
 
   // dispatch.cpp: on the cluster's thread, without the mutex
   void run();
@@ -102,6 +108,9 @@ class local_cluster {
   bool dispatch();
   void announce(const submission_token& token);
   void settle(const submission_token& token);
+  void not_started(const submission_token& token);
+  void pause_starts(const std::string& problem);
+  void press(const submission_token& token);
   void check_active();
   void remove_old();
   pb::LocalJobStatus bury(const submission_token& token);
@@ -141,6 +150,7 @@ class local_cluster {
   std::uint64_t next_id_ = 1;
   std::uint64_t next_id_saved_ = 1;
   std::string start_problem_;  ///< why no supervisor can be started
+  milliseconds start_pause_{0};  ///< the last pause; 0: the last start went well
   std::chrono::steady_clock::time_point start_again_at_;
   bool stopping_ = false;
 

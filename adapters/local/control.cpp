@@ -8,7 +8,8 @@
 namespace ved::adapters::local {
 
 namespace {
-constexpr auto cancel_text = "cancelled on request";
+/// What a supervisor may take longer than its job's `kill_wait`: its own disk, a busy machine.
+constexpr seconds cancel_grace{5};
 }  // namespace
 
 control_outcome local_cluster::control(const control_request& request) {
@@ -33,9 +34,10 @@ control_outcome local_cluster::control(const control_request& request) {
 control_outcome local_cluster::bar(const tracked_job& job) {
   const submission_token nobody("cancelled-" + job.token.str());
   if (!is_valid_token(nobody)) return control_refused{"no such token"};
-  const auto owner = spool_.claim(job.job, nobody);
+  const auto owner = spool_.claim(job.job, {nobody, {}});
   if (!owner) return control_unknown{owner.error().message};
-  if (*owner != nobody) return control_refused{"the copy " + owner->str() + " has the claim"};
+  if (owner->token != nobody)
+    return control_refused{"the copy " + owner->token.str() + " has the claim"};
   return control_done{};
 }
 
@@ -47,14 +49,14 @@ control_outcome local_cluster::cancel(entry& job) {
     if (lock) {
       const auto before = spool_.read_claim(job.job);
       if (!before) return control_unknown{before.error().message};
-      if (*before != job.token && !exists(spool_.job_file(job.token, "exit"))) {
+      if (before->token != job.token && !exists(spool_.job_file(job.token, "exit"))) {
         // Whoever reads the claim after a crash must see why nothing ran under it.
         if (auto noted = replace_file_durably(spool_.job_file(job.token, "cancel"), cancel_text);
             !noted) {
           return control_unknown{noted.error().message};
         }
         // A copy that was submitted late must not start a job that its owner knows cancelled.
-        const auto claim = spool_.claim(job.job, job.token);
+        const auto claim = spool_.claim(job.job, {job.token, job.spec_hash});
         if (!claim) return control_unknown{claim.error().message};
         pb::LocalJobStatus status;
         status.set_state(pb::JOB_STATE_CANCELLED);
@@ -62,7 +64,8 @@ control_outcome local_cluster::cancel(entry& job) {
         status.set_finished_at_us(
             to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
         // Another copy runs, or ran: that one is the job.
-        if (*claim != job.token) status.set_lost_claim_to(claim->str());
+        if (claim->token != job.token && !claim->is_of_other_spec(job.spec_hash))
+          status.set_lost_claim_to(claim->token.str());
         if (auto written = spool_.write_exit(job.token, status); !written) {
           return control_unknown{written.error().message};
         }
@@ -81,6 +84,7 @@ control_outcome local_cluster::cancel(entry& job) {
   }
   const auto written = replace_file(spool_.job_file(job.token, "cancel"), cancel_text);
   if (!written) return control_unknown{written.error().message};
+  expect_end(job);
   nudge(job);
   return control_done{};
 }
@@ -128,10 +132,18 @@ control_outcome local_cluster::suspend(entry& job, bool wanted) {
   return control_done{};
 }
 
+/// From now on the job has its `kill_wait`, and its supervisor a little more.
+void local_cluster::expect_end(entry& job) const {
+  if (!job.cancel_due)
+    job.cancel_due = std::chrono::steady_clock::now() + options_.kill_wait + cancel_grace;
+}
+
 void local_cluster::nudge(const entry& job) const {
   // A supervisor that is not known yet looks at its control files before it starts the job, and
   // every two seconds after that.
   if (job.supervisor) {
+    // A job of the same user may have stopped it.
+    ::syscall(SYS_pidfd_send_signal, job.supervisor.get(), SIGCONT, nullptr, 0);
     ::syscall(SYS_pidfd_send_signal, job.supervisor.get(), SIGUSR1, nullptr, 0);
   }
 }

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <poll.h>
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/statvfs.h>
@@ -6,8 +7,10 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <thread>
 
 #include "adapters/local/cluster_state.hpp"
 #include "adapters/local/processes.hpp"
@@ -22,9 +25,12 @@ using steady = std::chrono::steady_clock;
 constexpr int events_max = 64;
 /// Supervisors started side by side before their announcements are waited for.
 constexpr std::size_t starts_at_once_max = 16;
-/// A job whose supervisor dies this often before it claims the job has failed.
-constexpr int starts_max = 3;
-constexpr seconds start_pause{5};
+/// Pauses after a supervisor that came to nothing double from the first to the last.
+constexpr milliseconds start_pause_first{1000};
+constexpr milliseconds start_pause_max{60'000};
+/// A supervisor that does not show in the spool so long after it was started is broken.
+constexpr seconds start_wait_max{15};
+constexpr milliseconds start_look_pause{2};
 /// Between two looks for room on a full disk.
 constexpr seconds room_pause{1};
 constexpr seconds cleaning_interval_max{60};
@@ -32,6 +38,26 @@ constexpr std::size_t removals_at_once_max = 500;
 constexpr int kill_passes_max = 100;
 /// What a supervisor writes before the job begins takes a few KiB.
 constexpr std::uint64_t start_bytes_min = 1 << 20;
+
+/// "exited with code 127", or an empty text when it ended well. Kills what does not end.
+std::string wait_for_start(pid_t pid) {
+  const auto until = steady::now() + start_wait_max;
+  int status = 0;
+  for (;;) {
+    const pid_t got = ::waitpid(pid, &status, WNOHANG);
+    if (got == pid || (got < 0 && errno != EINTR)) break;
+    if (steady::now() >= until) {
+      ::kill(pid, SIGKILL);
+      while (::waitpid(pid, &status, 0) < 0 && errno == EINTR) {
+      }
+      return "did not begin within " + std::to_string(start_wait_max.count()) + " s";
+    }
+    std::this_thread::sleep_for(start_look_pause);
+  }
+  if (status == 0) return {};
+  return WIFSIGNALED(status) ? "was ended by signal " + std::to_string(WTERMSIG(status))
+                             : "exited with code " + std::to_string(WEXITSTATUS(status));
+}
 
 /// Starts a supervisor; its first process ends as soon as the lasting one shows in the spool.
 result<pid_t> spawn(const std::string& path, const supervisor_options& options,
@@ -47,7 +73,9 @@ result<pid_t> spawn(const std::string& path, const supervisor_options& options,
   posix_spawn_file_actions_t files;
   ::posix_spawn_file_actions_init(&files);
   ::posix_spawn_file_actions_addopen(&files, 0, "/dev/null", O_RDONLY, 0);
-  ::posix_spawn_file_actions_addopen(&files, 1, log.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  clear_way(log);
+  ::posix_spawn_file_actions_addopen(&files, 1, log.c_str(),
+                                     O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW, 0600);
   ::posix_spawn_file_actions_adddup2(&files, 1, 2);
   posix_spawnattr_t attributes;
   ::posix_spawnattr_init(&attributes);
@@ -68,8 +96,21 @@ result<pid_t> spawn(const std::string& path, const supervisor_options& options,
 }
 
 std::string first_line(const std::string& path) {
-  const auto text = read_file(path, 65536);
+  const auto text = read_own_file(path, 65536);
   return text ? text->substr(0, std::min<std::size_t>(text->find('\n'), 300)) : std::string();
+}
+
+/// Whether the process of a pidfd has not ended.
+bool lives(const unique_fd& process) {
+  pollfd look{process.get(), POLLIN, 0};
+  return ::poll(&look, 1, 0) == 0;
+}
+
+/// For people: a failed write is nobody's concern.
+void append_line(const std::string& path, const std::string& line) {
+  const unique_fd file(::open(
+      path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC, 0600));
+  if (file) (void)write_all(file.get(), line + "\n", path);
 }
 
 /// False when a supervisor could not write that it began; true also when nobody can tell.
@@ -157,6 +198,8 @@ bool local_cluster::dispatch() {
         more = true;
         break;
       }
+      // After a failure one job tries whether it is mended.
+      if (start_pause_.count() > 0 && !starts.empty()) break;
       queue_.erase(queue_.begin());
       --queued_;
       take_slots(job, nullptr);
@@ -183,8 +226,8 @@ bool local_cluster::dispatch() {
   }
   for (const start& next : starts) {
     if (next.pid != 0) {
-      while (::waitpid(next.pid, nullptr, 0) < 0 && errno == EINTR) {
-      }
+      const auto end = wait_for_start(next.pid);
+      if (!end.empty()) append_line(spool_.job_file(next.options.token, "supervisor.log"), end);
       announce(next.options.token);
       continue;
     }
@@ -194,10 +237,34 @@ bool local_cluster::dispatch() {
       enqueue(*job);
     }
   }
+  if (!problem.empty()) pause_starts(problem);
   const guard lock(mutex_);
-  if (!problem.empty()) start_again_at_ = steady::now() + start_pause;
-  if (!starts.empty()) start_problem_ = problem;
-  return more && problem.empty();
+  return more && start_pause_.count() == 0;
+}
+
+/// Something of ours is broken, so no job could start: they wait until it is mended.
+void local_cluster::pause_starts(const std::string& problem) {
+  const guard lock(mutex_);
+  start_problem_ = "no job is started: " + problem + "; jobs wait and it is tried again";
+  // Several supervisors that were started side by side fail once.
+  if (steady::now() < start_again_at_) return;
+  start_pause_ = std::clamp(start_pause_ * 2, start_pause_first, start_pause_max);
+  start_again_at_ = steady::now() + start_pause_;
+}
+
+/// A supervisor ended before it claimed its job: nothing of the job ran, so the fault is not its.
+void local_cluster::not_started(const submission_token& token) {
+  {
+    const guard lock(mutex_);
+    entry& job = *find_entry(token);
+    release_slots(job);
+    enqueue(job);
+    // On a full disk a supervisor cannot begin: `dispatch` waits for room.
+    if (!has_room(spool_.directory())) return;
+  }
+  const auto said = first_line(spool_.job_file(token, "supervisor.log"));
+  pause_starts("the job supervisor " + options_.supervisor_path + " " +
+               (said.empty() ? "ended without a word" : "does not start: " + said));
 }
 
 /// Watches the supervisor of an active job, if there is one, or settles what became of it.
@@ -224,6 +291,8 @@ void local_cluster::announce(const submission_token& token) {
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.get(), &event) != 0) return;
   job->supervisor = std::move(process);
   job->announced = true;
+  start_pause_ = milliseconds{0};
+  start_problem_.clear();
   nudge(*job);  // a control that came before we knew whom to tell
 }
 
@@ -234,29 +303,31 @@ void local_cluster::settle(const submission_token& token) {
     const guard lock(mutex_);
     const entry* job = find_entry(token);
     if (job == nullptr || job->where != place::active) return;
+    // Whatever became of its lock file: the process itself is known.
+    if (job->supervisor && lives(job->supervisor)) return;
     name = job->job;
   }
   // The order matters: the exit file is written before the lock is given up.
-  const bool alive = is_locked(spool_.supervisor_path(token));
+  // What is there while it lives the job wrote itself.
+  if (is_locked(spool_.supervisor_path(token))) return;
   auto status = spool_.read_exit(token);
+  const bool worked = status.has_value();
   if (!status && status.error().code != errc::not_found) {
     const guard lock(mutex_);
     damaged_[token.str()] = status.error().message;
-    return;  // an operator must look; until then the job keeps its slots
+    spool_.reopen_job(token);
+    if (status.error().code != errc::corrupt) return;  // it may be read later
   }
   if (!status) {
-    if (alive) return;
     const auto claim = spool_.read_claim(name);
-    if (!claim) return;  // the next check asks again
-    if (*claim != token) {
-      const guard lock(mutex_);
-      entry& job = *find_entry(token);
-      release_slots(job);
-      // On a full disk a supervisor cannot begin: that is no attempt.
-      if (!has_room(spool_.directory()) || ++job.starts < starts_max) {
-        enqueue(job);
-        return;
-      }
+    if (!claim && claim.error().code != errc::corrupt) return;  // the next check asks again
+    const auto spec = spool_.read_job(token);
+    const bool spec_gone = !spec && spec.error().code != errc::unavailable;
+    const bool untouched = claim && claim->token != token && !spec_gone &&
+                           status.error().code == errc::not_found;
+    if (untouched && !exists(spool_.job_file(token, "cancel"))) {
+      not_started(token);
+      return;
     }
     status = bury(token);
   }
@@ -265,6 +336,9 @@ void local_cluster::settle(const submission_token& token) {
   if (job == nullptr || job->where != place::active) return;
   damaged_.erase(token.str());  // what could not be read before was read now
   end(*job, *status);
+  if (!worked) return;
+  start_pause_ = milliseconds{0};
+  start_problem_.clear();
 }
 
 /// Ends a job that nobody can speak for any more, and writes down what is known.
@@ -276,12 +350,19 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   const bool same_boot = supervisor && supervisor->boot_id() == boot_id();
   if (last) status.set_started_at_us(last->started_at_us());
   const bool never_began = !supervisor || supervisor->pid() == 0;
+  bool cancel_asked = false;
+  {
+    const guard lock(mutex_);
+    const entry* job = find_entry(token);
+    cancel_asked = job != nullptr && job->cancel_due;
+  }
   if (never_began && exists(spool_.job_file(token, "cancel"))) {
     status.set_state(pb::JOB_STATE_CANCELLED);
     status.set_reason(cancelled_before_start);
+  } else if (!exists(spool_.job_directory(token))) {
+    status.set_reason("the job's directory was removed while it ran; how it ended is not known");
   } else if (never_began) {
-    status.set_reason("the job's supervisor could not be started: " +
-                      first_line(spool_.job_file(token, "supervisor.log")));
+    status.set_reason("the job's spec, claim or end was removed or damaged before it started");
   } else if (!same_boot) {
     status.set_reason("supervisor lost: the machine restarted while the job ran");
   } else {
@@ -293,9 +374,15 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
     for (int pass = 0; pass < kill_passes_max; ++pass) {
       const auto rest = processes_of_job(token.str(), leader);
       if (rest.empty()) break;
-      for (const process_info& process : rest) ::kill(process.pid, SIGKILL);
+      signal_all(rest, SIGKILL);
       std::this_thread::sleep_for(milliseconds{10});
     }
+    if (!processes_of_job(token.str(), leader).empty())
+      status.set_reason(status.reason() + "; processes of the job could not be ended");
+  }
+  if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
+    status.set_state(pb::JOB_STATE_CANCELLED);
+    status.set_reason("cancelled on request; " + status.reason());
   }
   status.set_finished_at_us(now_us());
   // A failed write leaves the job as it is on disk, and the next start buries it again.
@@ -314,11 +401,44 @@ void local_cluster::check_active() {
   }
   for (const auto& [token, announced] : active) {
     if (announced) {
+      press(token);
       settle(token);
     } else {
       announce(token);
     }
   }
+}
+
+/// Sees to it that a job whose cancel was asked ends, even if it stops its supervisor or removes
+/// the file that asks.
+void local_cluster::press(const submission_token& token) {
+  bool overdue = false;
+  {
+    const guard lock(mutex_);
+    const entry* job = find_entry(token);
+    if (job == nullptr || job->where != place::active) return;
+    if (job->supervisor)  // a job of the same user may have stopped it, and its time limit with it
+      ::syscall(SYS_pidfd_send_signal, job->supervisor.get(), SIGCONT, nullptr, 0);
+    if (!job->cancel_due) return;
+    overdue = steady::now() >= *job->cancel_due;
+    if (!exists(spool_.job_file(token, "cancel")))
+      (void)replace_file(spool_.job_file(token, "cancel"), cancel_text);
+    nudge(*job);
+    if (!overdue || !job->supervisor) return;
+  }
+  const auto known = spool_.read_supervisor(token);
+  const auto info = known ? read_process(known->pid()) : std::nullopt;
+  // The supervisor still has its job's exit to write while it waits for processes to end.
+  if (info && info->start_ticks == known->start_ticks()) {
+    if (const auto rest = descendants(known->pid()); !rest.empty()) {
+      signal_all(rest, SIGKILL);
+      return;
+    }
+  }
+  const guard lock(mutex_);
+  const entry* job = find_entry(token);
+  if (job != nullptr && job->supervisor)
+    ::syscall(SYS_pidfd_send_signal, job->supervisor.get(), SIGKILL, nullptr, 0);
 }
 
 void local_cluster::remove_old() {

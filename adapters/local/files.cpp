@@ -11,10 +11,39 @@ namespace ved::adapters::local {
 
 namespace {
 
+/// Names for what stood in the way; a job may fill all of them only to its own harm.
+constexpr int displaced_max = 100;
+
 std::string temporary_of(const std::string& path) {
   // One writer per file (its lock holder), so a fixed temporary name is enough and leftovers of
   // a crash are overwritten.
   return path + ".tmp";
+}
+
+error not_plain(const std::string& path) {
+  return {errc::corrupt, path + ": is no plain file of its own; something was put in its place"};
+}
+
+/// From the errno of an open with O_NOFOLLOW and O_NONBLOCK.
+error open_error(const std::string& path) {
+  // A link, a socket or a device without a driver stand there.
+  if (errno == ELOOP || errno == ENXIO || errno == ENODEV) return not_plain(path);
+  return errno_error("open", path);
+}
+
+result<std::string> read_all(int fd, const std::string& path, std::size_t bytes_max) {
+  std::string bytes;
+  char buffer[16384];
+  for (;;) {
+    const ssize_t n = ::read(fd, buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0) return fail(errno_error("read", path));
+    if (n == 0) return bytes;
+    bytes.append(buffer, static_cast<std::size_t>(n));
+    if (bytes.size() > bytes_max) {
+      return fail(errc::corrupt, path + ": larger than " + std::to_string(bytes_max) + " bytes");
+    }
+  }
 }
 
 struct flock whole_file() {
@@ -56,26 +85,50 @@ result<void> write_all(int fd, const std::string& bytes, const std::string& path
 }
 
 result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
-  unique_fd fd(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
-  if (!fd) return fail(errno_error("open", path));
-  std::string bytes;
-  char buffer[16384];
-  for (;;) {
-    const ssize_t n = ::read(fd.get(), buffer, sizeof buffer);
-    if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(errno_error("read", path));
-    if (n == 0) return bytes;
-    bytes.append(buffer, static_cast<std::size_t>(n));
-    if (bytes.size() > bytes_max) {
-      return fail(errc::corrupt, path + ": larger than " + std::to_string(bytes_max) + " bytes");
-    }
-  }
+  const unique_fd fd(
+      ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!fd) return fail(open_error(path));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return fail(errno_error("stat", path));
+  if (!S_ISREG(info.st_mode)) return fail(not_plain(path));
+  return read_all(fd.get(), path, bytes_max);
+}
+
+result<unique_fd> open_own_file(const std::string& path) {
+  const auto slash = path.rfind('/');
+  const std::string above = path.substr(0, slash);
+  const unique_fd directory(
+      ::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory && errno == ENOTDIR) return fail(not_plain(above));
+  if (!directory) return fail(open_error(above));
+  unique_fd fd(::openat(directory.get(), path.c_str() + slash + 1,
+                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
+  if (!fd) return fail(open_error(path));
+  struct stat info {};
+  if (::fstat(fd.get(), &info) != 0) return fail(errno_error("stat", path));
+  if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || info.st_nlink > 1)
+    return fail(not_plain(path));
+  return fd;
+}
+
+result<std::string> read_own_file(const std::string& path, std::size_t bytes_max) {
+  const auto fd = open_own_file(path);
+  if (!fd) return fail(fd.error());
+  return read_all(fd->get(), path, bytes_max);
+}
+
+void clear_way(const std::string& path) {
+  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
+  std::string aside = path + ".displaced";
+  for (int n = 2; n < displaced_max && ::rename(path.c_str(), aside.c_str()) != 0; ++n)
+    aside = path + ".displaced-" + std::to_string(n);
 }
 
 result<void> write_temporary(const std::string& path, const std::string& bytes) {
   const std::string temporary = temporary_of(path);
+  clear_way(temporary);
   unique_fd fd(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600));
+      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
   if (!fd) return fail(errno_error("create", temporary));
   if (auto written = write_all(fd.get(), bytes, temporary); !written) {
     ::unlink(temporary.c_str());
@@ -86,7 +139,7 @@ result<void> write_temporary(const std::string& path, const std::string& bytes) 
 
 result<void> sync_temporary(const std::string& path) {
   const std::string temporary = temporary_of(path);
-  unique_fd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  unique_fd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   if (!fd) return fail(errno_error("open", temporary));
   if (::fsync(fd.get()) != 0) return fail(errno_error("sync", temporary));
   return {};
@@ -94,8 +147,12 @@ result<void> sync_temporary(const std::string& path) {
 
 result<void> rename_temporary(const std::string& path) {
   const std::string temporary = temporary_of(path);
-  if (::rename(temporary.c_str(), path.c_str()) != 0) return fail(errno_error("rename", temporary));
-  return {};
+  if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
+  if (errno == EISDIR || errno == EEXIST || errno == ENOTEMPTY) {
+    clear_way(path);
+    if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
+  }
+  return fail(errno_error("rename", temporary));
 }
 
 result<void> replace_file(const std::string& path, const std::string& bytes) {
@@ -136,13 +193,14 @@ result<void> make_directory(const std::string& path, unsigned mode) {
   }
   if (errno != EEXIST) return fail(errno_error("create directory", path));
   struct stat info {};
-  if (::stat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));
+  if (::lstat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));
   if (!S_ISDIR(info.st_mode)) return fail(errc::invalid, path + ": is not a directory");
   return {};
 }
 
 result<unique_fd> lock_file(const std::string& path) {
-  unique_fd fd(::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600));
+  unique_fd fd(
+      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
   if (!fd) return fail(errno_error("open", path));
   struct flock lock = whole_file();
   if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
@@ -155,7 +213,7 @@ result<unique_fd> lock_file(const std::string& path) {
 }
 
 bool is_locked(const std::string& path) {
-  unique_fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW));
+  unique_fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
   // Whoever cannot look (too many open files, no memory) must not take a living holder for dead.
   if (!fd) return errno != ENOENT;
   struct flock lock = whole_file();

@@ -39,8 +39,20 @@ std::string errno_text(int number);
 
 bool exists(const std::string& path) noexcept;
 
-/// `not_found` when there is no such file; `corrupt` when it is larger than `bytes_max`.
+/// `not_found` when there is no such file; `corrupt` when it is larger than `bytes_max` or no plain
+/// file (link, FIFO, device, socket, directory). Waits for nobody.
 result<std::string> read_file(const std::string& path, std::size_t bytes_max);
+
+/// Opens a file that this user's programs wrote, in a directory that is no link, for reading. A job
+/// that runs as the same user may have put anything in its place: `corrupt` unless it is a plain
+/// file of this user with one name. `not_found` when it is not there. Waits for nobody.
+result<unique_fd> open_own_file(const std::string& path);
+
+/// As `read_file`, of what `open_own_file` opens.
+result<std::string> read_own_file(const std::string& path, std::size_t bytes_max);
+
+/// Takes away what stands in the place of a new file: a directory goes aside, as `x.displaced`.
+void clear_way(const std::string& path);
 
 /// Puts `bytes` at `path` in one step (temporary file, rename); lost only with the machine.
 result<void> replace_file(const std::string& path, const std::string& bytes);

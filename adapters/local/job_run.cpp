@@ -11,6 +11,8 @@
 #include <cstring>
 #include <ctime>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "adapters/local/processes.hpp"
 
@@ -25,6 +27,10 @@ constexpr milliseconds idle_tick{2000};
 constexpr milliseconds drain_tick{50};
 /// Passes over the process tree until every process in it is stopped: forks race with us.
 constexpr int stop_passes_max = 20;
+/// As long as a job's processes fork, they are killed again without a pause.
+constexpr int kill_passes_max = 50;
+constexpr auto cancel_unreadable = "cancelled: something was put in the place of its cancel file";
+
 time_point now_utc() {
   return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
 }
@@ -41,24 +47,18 @@ pb::LocalJobStatus job_run::run() {
   status_.set_started_at_us(ved::to_us(now_utc()));
   look_at_controls();
   if (ending_ != ending::none) return finish();
-  const auto launch = prepare();
-  if (!launch) {
-    failed_ = true;
-    status_.set_exit_code(126);
-    status_.set_reason(launch.error().message);
-    return finish();
-  }
-  run_steps(*launch);
+  run_steps();
   drain();
   return finish();
 }
 
-result<step_launch> job_run::prepare() {
+result<void> job_run::prepare() {
   const submission_token token(job_.token());
   const auto open_output = [&](const char* name, unique_fd& out) -> result<void> {
     const std::string path = spool_.job_file(token, name);
-    out = unique_fd(
-        ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
+    clear_way(path);  // another job of this user may have put a FIFO there
+    out = unique_fd(::open(
+        path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!out) return fail(errno_error("create", path));
     return {};
   };
@@ -67,7 +67,7 @@ result<step_launch> job_run::prepare() {
   if (job_.spec().workload_spec().steps_size() > 0) {
     if (auto opened = open_output("steps", notes_); !opened) return fail(opened.error());
   }
-  step_launch launch;
+  step_launch& launch = launch_;
   launch.directory = job_.spec().workload_spec().working_directory();
   if (launch.directory.empty()) {
     launch.directory = spool_.job_file(token, "work");
@@ -80,10 +80,10 @@ result<step_launch> job_run::prepare() {
   launch.user = user_;
   launch.stdout_fd = stdout_.get();
   launch.stderr_fd = stderr_.get();
-  return launch;
+  return {};
 }
 
-void job_run::run_steps(const step_launch& launch) {
+void job_run::run_steps() {
   const std::vector<step> steps = steps_of(job_.spec().workload_spec());
   int number = 0;
   for (const step& what : steps) {
@@ -94,7 +94,7 @@ void job_run::run_steps(const step_launch& launch) {
     note("step " + std::to_string(number) + "/" + std::to_string(steps.size()) + " " + what.name +
          ": begins");
     leader_status_.reset();
-    const started_step started = start_step(what, launch);
+    const started_step started = start_step(what, launch_);
     children_ = true;  // also a step that failed to start left a process to wait for
     if (started.pid == 0) {
       failed_ = true;
@@ -142,7 +142,7 @@ void job_run::drain() {
     reap();
     if (!children_) return;
     if (ending_ == ending::none) {
-      signal_tree(SIGKILL);
+      kill_tree();
     } else {
       kill_when_due();
     }
@@ -191,8 +191,11 @@ void job_run::reap() {
 void job_run::look_at_controls() {
   const submission_token token(job_.token());
   if (ending_ == ending::none) {
-    if (auto text = read_file(spool_.job_file(token, "cancel"), 4096)) {
+    const auto text = read_own_file(spool_.job_file(token, "cancel"), 4096);
+    if (text) {
       begin_end(ending::cancel, *text);
+    } else if (text.error().code == errc::corrupt) {
+      begin_end(ending::cancel, cancel_unreadable);
     }
   }
   if (ending_ != ending::none) return;
@@ -219,18 +222,18 @@ void job_run::begin_end(ending why, std::string text) {
 }
 
 void job_run::kill_when_due() {
-  if (ending_ != ending::none && steady::now() >= kill_at_) signal_tree(SIGKILL);
+  if (ending_ != ending::none && steady::now() >= kill_at_) kill_tree();
 }
 
 void job_run::suspend() {
   for (int pass = 0; pass < stop_passes_max; ++pass) {
     bool all_stopped = true;
-    for (const process_info& info : descendants(::getpid())) {
-      if (info.state == 'T' || info.state == 't') continue;
-      all_stopped = false;
-      ::kill(info.pid, SIGSTOP);
+    const auto all = descendants(::getpid());
+    for (const process_info& info : all) {
+      if (info.state != 'T' && info.state != 't') all_stopped = false;
     }
     if (all_stopped) break;
+    signal_all(all, SIGSTOP);
     std::this_thread::yield();
   }
   suspended_ = true;
@@ -252,7 +255,22 @@ void job_run::resume() {
 void job_run::signal_tree(int number) {
   // A descendant cannot vanish from under its pid here: it stays a zombie until we, the
   // subreaper, or a parent that is itself in the tree has waited for it.
-  for (const process_info& info : descendants(::getpid())) ::kill(info.pid, number);
+  signal_all(descendants(::getpid()), number);
+}
+
+void job_run::kill_tree() {
+  std::vector<pid_t> before;
+  for (int pass = 0; pass < kill_passes_max; ++pass) {
+    const auto all = descendants(::getpid());
+    std::vector<pid_t> now;
+    for (const process_info& info : all) now.push_back(info.pid);
+    std::sort(now.begin(), now.end());
+    // The same ones again: they do not fork, the kernel has them (a file server that is gone).
+    if (now.empty() || now == before) return;
+    before = std::move(now);
+    signal_all(all, SIGKILL);
+    reap();
+  }
 }
 
 microseconds job_run::active_time() const {

@@ -22,11 +22,13 @@ class job_run {
   job_run(const supervisor_options& options, const spool& files, pb::LocalJob job, job_user user)
       : options_(options), spool_(files), job_(std::move(job)), user_(std::move(user)) {}
 
+  /// Opens the job's files and makes its directory; nothing of the job runs yet.
+  result<void> prepare();
+  /// After `prepare`: runs the job to its end.
   pb::LocalJobStatus run();
 
  private:
-  result<step_launch> prepare();
-  void run_steps(const step_launch& launch);
+  void run_steps();
   void wait_for_leader();
   void drain();
   void note(const std::string& line);
@@ -40,6 +42,7 @@ class job_run {
   void suspend();
   void resume();
   void signal_tree(int number);
+  void kill_tree();
 
   microseconds active_time() const;
   void write_status();
@@ -51,6 +54,7 @@ class job_run {
   const pb::LocalJob job_;
   const job_user user_;
 
+  step_launch launch_;
   unique_fd stdout_;
   unique_fd stderr_;
   unique_fd notes_;

@@ -1,9 +1,12 @@
 #include "adapters/local/processes.hpp"
 
 #include <dirent.h>
+#include <unistd.h>
 
 #include <charconv>
+#include <csignal>
 #include <memory>
+#include <set>
 #include <unordered_map>
 
 #include "adapters/local/files.hpp"
@@ -67,6 +70,9 @@ std::optional<process_info> parse_process_stat(std::string_view text) {
       case 4:
         if (!parse_number(word, info.parent)) return std::nullopt;
         break;
+      case 5:
+        if (!parse_number(word, info.group)) return std::nullopt;
+        break;
       case 6:
         if (!parse_number(word, info.session)) return std::nullopt;
         break;
@@ -115,6 +121,17 @@ std::vector<process_info> processes_with(std::string_view variable) {
   for (const process_info& info : all_processes())
     if (info.state != 'Z' && info.pid > 1 && carries(info.pid, variable)) found.push_back(info);
   return found;
+}
+
+void signal_all(const std::vector<process_info>& all, int number) {
+  std::set<pid_t> groups;
+  for (const process_info& info : all) {
+    ::kill(info.pid, number);
+    // A group lies within one session; that of a session which the job opened is all the job's.
+    if (info.group > 1 && info.group != ::getpgrp() && info.session != ::getsid(0))
+      groups.insert(info.group);
+  }
+  for (const pid_t group : groups) ::kill(-group, number);
 }
 
 std::vector<process_info> processes_of_job(std::string_view token,

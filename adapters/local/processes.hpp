@@ -16,6 +16,7 @@ namespace ved::adapters::local {
 struct process_info {
   pid_t pid = 0;
   pid_t parent = 0;
+  pid_t group = 0;
   pid_t session = 0;
   char state = '?';               ///< 'Z': ended, not reaped yet
   std::uint64_t start_ticks = 0;  ///< clock ticks after boot
@@ -34,6 +35,11 @@ std::vector<process_info> descendants(pid_t root);
 
 /// Live processes that were started with `variable`, "NAME=value", in their environment.
 std::vector<process_info> processes_with(std::string_view variable);
+
+/// Signals the processes, and whole process groups of theirs: kill(2) of a group reaches all
+/// members at once and no fork escapes it, so that a chain of processes that fork and exit, each
+/// too short-lived to be met by its pid, is met too. The caller's own group is never signalled.
+void signal_all(const std::vector<process_info>& all, int number);
 
 /// Processes that carry VED_TOKEN=`token` in their environment or belong to the session that
 /// `leader` opened. Finds what is left of a job whose supervisor is gone; a process that cleared

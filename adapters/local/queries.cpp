@@ -1,9 +1,9 @@
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
+#include <utility>
 
 #include "adapters/local/cluster_state.hpp"
 
@@ -12,6 +12,12 @@ namespace ved::adapters::local {
 namespace {
 
 constexpr std::uint32_t output_bytes_max = 1u << 20;
+/// A supervisor writes the first status at once after the claim.
+constexpr seconds status_wait{1};
+
+time_point now_of_files() {
+  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
+}
 
 enum class presence { there, not_there, no_answer };
 
@@ -36,10 +42,14 @@ job_status to_status(const pb::LocalJobStatus& from) {
 
 }  // namespace
 
-find_outcome local_cluster::find_one(const submission_token& token) {
+find_outcome local_cluster::find_one(const lookup& what) {
+  const submission_token& token = what.token;
   if (!is_valid_token(token)) return absent{"no job can have such a token"};
   const guard lock(mutex_);
   if (const entry* job = find_entry(token)) {
+    if (!what.spec_hash.empty() && !job->spec_hash.empty() && what.spec_hash != job->spec_hash) {
+      return not_known{"the token belongs to job " + job->job.str() + " with another spec"};
+    }
     return found{{scheduler_job_id(std::to_string(job->id))}};
   }
   if (busy_.contains(token.str())) return not_known{"its submission is under way"};
@@ -63,14 +73,22 @@ find_outcome local_cluster::find_one(const submission_token& token) {
 std::vector<find_outcome> local_cluster::find(std::span<const lookup> what) {
   std::vector<find_outcome> outcomes;
   outcomes.reserve(what.size());
-  for (const lookup& one : what) outcomes.push_back(find_one(one.token));
+  for (const lookup& one : what) outcomes.push_back(find_one(one));
   return outcomes;
+}
+
+bool local_cluster::lost_to_same_job(const entry& job) {
+  if (job.end.lost_claim_to().empty()) return false;
+  const auto claim = spool_.read_claim(job.job);
+  const entry* winner = find_entry(submission_token(job.end.lost_claim_to()));
+  return claim && winner != nullptr && claim->token == winner->token && winner->job == job.job &&
+         !job.spec_hash.empty() && claim->spec_hash == job.spec_hash;
 }
 
 poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
   poll_result result;
   result.observations.reserve(jobs.size());
-  std::vector<std::size_t> active;
+  std::vector<std::pair<std::size_t, job_id>> active;
   {
     const guard lock(mutex_);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
@@ -94,17 +112,34 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
           break;
         case place::active:
           status.state = pb::JOB_STATE_STARTING;
-          active.push_back(i);
+          active.emplace_back(i, job->job);
           break;
-        case place::ended: status = to_status(job->end); break;
+        case place::ended:
+          status = to_status(job->end);
+          status.lost_to_same_job = lost_to_same_job(*job);
+          break;
       }
       result.observations.push_back(std::move(status));
     }
   }
   // As many as there are slots, however many jobs are asked for.
-  for (const std::size_t i : active) {
+  for (const auto& [i, name] : active) {
     const auto status = spool_.read_status(jobs[i].token);
-    if (status) result.observations[i] = to_status(*status);
+    // While it lives a job that wrote this file itself must not end by it.
+    const bool lives = status && (status->state() == pb::JOB_STATE_RUNNING ||
+                                  status->state() == pb::JOB_STATE_SUSPENDED);
+    if (lives) {
+      result.observations[i] = to_status(*status);
+      continue;
+    }
+    // Nor does it seem to wait by that: from its claim on it runs.
+    const time_point claimed = spool_.claimed_at(name, jobs[i].token);
+    if (!is_set(claimed) || now_of_files() - claimed < status_wait) continue;
+    job_status running;
+    running.state = pb::JOB_STATE_RUNNING;
+    running.reason = "its status file cannot be read";
+    running.started_at = claimed;
+    result.observations[i] = std::move(running);
   }
   return result;
 }
@@ -159,19 +194,19 @@ result<output_chunk> local_cluster::read_output(const output_request& request) {
   }
   const std::string path = spool_.job_file(
       request.job.token, request.stream == output_stream::standard_output ? "stdout" : "stderr");
-  unique_fd file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW));
+  const auto file = open_own_file(path);
   if (!file) {
-    if (errno == ENOENT) return output_chunk{};  // it has not started
-    return fail(errno_error("open", path));
+    if (file.error().code == errc::not_found) return output_chunk{};  // it has not started
+    return fail(file.error());
   }
   struct stat info {};
-  if (::fstat(file.get(), &info) != 0) return fail(errno_error("stat", path));
+  if (::fstat(file->get(), &info) != 0) return fail(errno_error("stat", path));
   output_chunk chunk;
   chunk.size = static_cast<std::uint64_t>(info.st_size);
   if (request.offset >= chunk.size) return chunk;
   chunk.bytes.resize(
       std::min<std::uint64_t>({request.bytes_max, output_bytes_max, chunk.size - request.offset}));
-  const ssize_t got = ::pread(file.get(), chunk.bytes.data(), chunk.bytes.size(),
+  const ssize_t got = ::pread(file->get(), chunk.bytes.data(), chunk.bytes.size(),
                               static_cast<off_t>(request.offset));
   if (got < 0) return fail(errno_error("read", path));
   chunk.bytes.resize(static_cast<std::size_t>(got));

@@ -1,6 +1,7 @@
 #include "adapters/local/spool.hpp"
 
 #include <dirent.h>
+#include <fcntl.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 #include <sys/stat.h>
@@ -9,8 +10,12 @@
 #include <algorithm>
 #include <cerrno>
 #include <cstdio>
-#include <filesystem>
+#include <iterator>
 #include <memory>
+#include <string_view>
+
+#include "adapters/system/owned_directory.hpp"
+#include "messages/job_spec.hpp"
 
 namespace ved::adapters::local {
 
@@ -24,17 +29,12 @@ bool is_name_character(char c) noexcept {
 /// From so many jobs on, one sync of the file system is cheaper than three per job.
 constexpr std::size_t sync_together_min = 4;
 
-result<void> make_new_directory(const std::string& path, unsigned mode) {
-  std::error_code problem;
-  // What is there was left behind by a submission that failed half-way and was answered so.
-  if (std::filesystem::exists(path, problem)) std::filesystem::remove_all(path, problem);
-  if (problem) return fail(errc::unavailable, "create directory " + path + ": already exists");
-  return make_directory(path, mode);
-}
+/// What a submission that was cut short, or a removal, leaves last.
+constexpr std::string_view remains[] = {"spec.tmp", "exit"};
 
 template <class Message>
 result<Message> read_text(const std::string& path) {
-  const auto bytes = read_file(path, spool_file_bytes_max);
+  const auto bytes = read_own_file(path, spool_file_bytes_max);
   if (!bytes) return fail(bytes.error());
   google::protobuf::TextFormat::Parser parser;
   Message message;
@@ -56,6 +56,16 @@ std::string to_text(const google::protobuf::Message& message) {
 }
 
 }  // namespace
+
+std::string spec_hash_hex(const pb::JobSpec& spec) {
+  std::string text;
+  for (const char byte : spec_hash(spec)) {
+    char hex[3];
+    std::snprintf(hex, sizeof hex, "%02x", static_cast<unsigned char>(byte));
+    text += hex;
+  }
+  return text;
+}
 
 bool is_valid_token(const submission_token& token) noexcept {
   const std::string& text = token.str();
@@ -95,17 +105,21 @@ std::string spool::claim_path(const job_id& job) const {
   return claims_directory() + "/" + escaped_name(job.str());
 }
 
-result<void> spool::create(bool traversable) const {
+result<void> spool::create(const std::string& cluster, bool traversable) const {
   const unsigned open_mode = traversable ? 0711 : 0700;
-  std::error_code problem;
-  std::filesystem::create_directories(directory_, problem);
-  if (problem) {
-    return fail(errc::unavailable, "create directory " + directory_ + ": " + problem.message());
-  }
-  for (const std::string& path : {directory_, jobs_directory()}) {
-    if (auto made = make_directory(path, open_mode); !made) return made;
-    if (::chmod(path.c_str(), open_mode) != 0) return fail(errno_error("chmod", path));
-  }
+  const auto taken = take_directory(directory_, {spool_kind, cluster}, open_mode);
+  if (!taken) return fail(taken.error());
+  // Only what ved made follows a change of run_as.
+  if (taken->made && ::chmod(directory_.c_str(), open_mode) != 0)
+    return fail(errno_error("chmod", directory_));
+  struct stat info {};
+  if (::stat(directory_.c_str(), &info) != 0) return fail(errno_error("stat", directory_));
+  if (traversable && (info.st_mode & S_IXOTH) == 0)
+    return fail(errc::denied, directory_ + ": jobs of another user cannot pass through it; chmod "
+                                           "o+x " + directory_);
+  if (auto made = make_directory(jobs_directory(), open_mode); !made) return made;
+  if (::chmod(jobs_directory().c_str(), open_mode) != 0)
+    return fail(errno_error("chmod", jobs_directory()));
   for (const char* name : {"/supervisors", "/claims"}) {
     if (auto made = make_directory(directory_ + name, 0700); !made) return made;
   }
@@ -114,7 +128,7 @@ result<void> spool::create(bool traversable) const {
 
 result<pb::LocalJob> spool::read_job(const submission_token& token) const {
   const std::string path = job_file(token, "spec");
-  const auto bytes = read_file(path, spool_file_bytes_max);
+  const auto bytes = read_own_file(path, spool_file_bytes_max);
   if (!bytes) return fail(bytes.error());
   pb::LocalJob job;
   if (!job.ParseFromString(*bytes) || job.id() == 0 || job.token() != token.str()) {
@@ -141,7 +155,9 @@ std::vector<result<void>> spool::write_jobs(std::span<const pb::LocalJob> jobs,
     for_each([&](const auto&, const auto&, const auto&) { return synced; });
   };
   for_each([&](const std::string& directory, const std::string& path, const pb::LocalJob& job) {
-    if (auto made = make_new_directory(directory, mode); !made) return made;
+    // What is there was left behind by a submission that failed half-way and was answered so.
+    if (auto cleared = remove_remains(submission_token(job.token())); !cleared) return cleared;
+    if (auto made = make_directory(directory, mode); !made) return made;
     return write_temporary(path, job.SerializeAsString());
   });
   barrier([](const auto&, const std::string& path, const auto&) { return sync_temporary(path); });
@@ -177,18 +193,24 @@ result<pb::LocalSupervisor> spool::read_supervisor(const submission_token& token
   return read_text<pb::LocalSupervisor>(supervisor_path(token));
 }
 
-result<submission_token> spool::read_claim(const job_id& job) const {
-  auto bytes = read_file(claim_path(job), 256);
-  if (!bytes && bytes.error().code == errc::not_found) return submission_token{};
+result<claim_record> spool::read_claim(const job_id& job) const {
+  const auto bytes = read_file(claim_path(job), 256);
+  if (!bytes && bytes.error().code == errc::not_found) return claim_record{};
   if (!bytes) return fail(bytes.error());
-  return submission_token(*bytes);
+  const auto line = bytes->find('\n');
+  claim_record who{submission_token(bytes->substr(0, line)), {}};
+  if (line != std::string::npos) who.spec_hash = bytes->substr(line + 1);
+  if (!is_valid_token(who.token)) return fail(errc::corrupt, claim_path(job) + ": not a claim");
+  return who;
 }
 
-result<submission_token> spool::claim(const job_id& job, const submission_token& token) const {
+result<claim_record> spool::claim(const job_id& job, const claim_record& who) const {
   const std::string path = claim_path(job);
   // '+' stands in no escaped name, so a temporary file is never mistaken for a claim.
-  const std::string temporary = claims_directory() + "/+" + token.str();
-  if (auto put = replace_file_synced(temporary, token.str()); !put) return fail(put.error());
+  const std::string temporary = claims_directory() + "/+" + who.token.str();
+  const std::string text =
+      who.token.str() + (who.spec_hash.empty() ? "" : "\n" + who.spec_hash);
+  if (auto put = replace_file_synced(temporary, text); !put) return fail(put.error());
   // link(2) never replaces: the claim appears at once, with its content, or somebody has it.
   const bool linked = ::link(temporary.c_str(), path.c_str()) == 0;
   const bool taken = !linked && errno == EEXIST;
@@ -196,10 +218,26 @@ result<submission_token> spool::claim(const job_id& job, const submission_token&
   ::unlink(temporary.c_str());
   if (linked) {
     if (auto synced = sync_directory(claims_directory()); !synced) return fail(synced.error());
-    return token;
+    return who;
   }
   if (!taken) return fail(problem);
   return read_claim(job);
+}
+
+time_point spool::claimed_at(const job_id& job, const submission_token& token) const {
+  const auto holder = read_claim(job);
+  struct stat info {};
+  if (!holder || holder->token != token || ::lstat(claim_path(job).c_str(), &info) != 0) return {};
+  return from_us(info.st_mtim.tv_sec * 1'000'000LL + info.st_mtim.tv_nsec / 1000);
+}
+
+void spool::reopen_job(const submission_token& token) const {
+  const std::string path = job_directory(token);
+  const unique_fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info {};
+  if (!directory || ::fstat(directory.get(), &info) != 0 || (info.st_mode & 0700) == 0700) return;
+  // fchmod(2) refuses such a descriptor; its name in /proc leads to the very directory.
+  ::chmod(("/proc/self/fd/" + std::to_string(directory.get())).c_str(), info.st_mode | 0700);
 }
 
 void spool::remove_half_claims() const {
@@ -212,18 +250,40 @@ void spool::remove_half_claims() const {
 }
 
 void spool::remove_job(const submission_token& token, const job_id& job) const {
-  // A job without a spec is none, so once that is gone for good the rest may go in any order;
-  // until then a crash leaves an ended job, which is removed again later.
-  std::error_code ignored;
-  if (const auto winner = read_claim(job); winner && *winner == token) {
+  // A job without a spec is none; until that is gone for good a crash leaves an ended job, which is
+  // removed again later. Its end goes last, or it would be queued once more.
+  if (const auto winner = read_claim(job); winner && winner->token == token) {
     ::unlink(claim_path(job).c_str());
   }
   ::unlink(supervisor_path(token).c_str());
-  const std::string directory = job_directory(token);
-  std::filesystem::remove_all(directory + "/work", ignored);
-  ::unlink((directory + "/spec").c_str());
-  if (!sync_directory(directory)) return;
-  std::filesystem::remove_all(directory, ignored);
+  const std::string path = job_directory(token);
+  const unique_fd directory(
+      ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  const auto names = list(path);
+  if (!directory || !names) return;
+  for (const std::string& name : *names) {
+    if (name != "spec" && name != "exit") remove_tree_at(directory.get(), name);
+  }
+  ::unlinkat(directory.get(), "spec", 0);
+  if (::fsync(directory.get()) != 0) return;
+  (void)remove_remains(token);
+}
+
+result<void> spool::remove_remains(const submission_token& token) const {
+  const std::string path = job_directory(token);
+  const unique_fd directory(
+      ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!directory && errno == ENOENT) return {};
+  if (!directory) return fail(errno_error("open directory", path));
+  const auto names = list(path);
+  if (!names) return fail(names.error());
+  for (const std::string& name : *names) {
+    if (std::find(std::begin(remains), std::end(remains), name) == std::end(remains))
+      return fail(errc::conflict, path + ": holds '" + name + "' and is no job of ved; left alone");
+  }
+  for (const std::string& name : *names) ::unlinkat(directory.get(), name.c_str(), 0);
+  if (::rmdir(path.c_str()) != 0) return fail(errno_error("remove directory", path));
+  return {};
 }
 
 result<std::vector<std::string>> spool::list(const std::string& path) const {

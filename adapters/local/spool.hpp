@@ -8,6 +8,7 @@
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/local_job.pb.h"
+#include "messages/time.hpp"
 
 /// The local scheduler's state on disk, shared by the cluster object and the supervisors.
 ///
@@ -22,14 +23,29 @@
 ///     jobs/<token>/steps        text: begin and end of each step
 ///     jobs/<token>/stdout, stderr, supervisor.log, work/
 ///     supervisors/<token>       LocalSupervisor; locked by the supervisor as long as it lives
-///     claims/<job id>           token of the copy of the job that runs; appears whole, in one
-///                               link(2), and is durable before the job starts
+///     claims/<job id>           "TOKEN\nHASH": the copy of the job that runs and the hash of its
+///                               spec; appears whole, in one link(2), and is durable before the
+///                               job starts
 ///
 /// A job was started if and only if its claim holds its own token. Hence, with the lock free and
 /// no exit file: claim with own token = its supervisor was lost; otherwise = still queued.
 namespace ved::adapters::local {
 
 inline constexpr std::size_t spool_file_bytes_max = 4u << 20;
+
+/// Who holds the claim on a job id.
+struct claim_record {
+  submission_token token;  ///< empty: nobody does
+  std::string spec_hash;   ///< BLAKE2b-256 in hex; empty: not known
+
+  /// The same id once meant a job with another spec.
+  bool is_of_other_spec(const std::string& hash) const {
+    return !token.empty() && !spec_hash.empty() && !hash.empty() && spec_hash != hash;
+  }
+};
+
+/// BLAKE2b-256 of the canonical spec in hex, as the spool stores it.
+std::string spec_hash_hex(const pb::JobSpec& spec);
 
 class spool {
  public:
@@ -45,9 +61,14 @@ class spool {
   std::string claims_directory() const { return directory_ + "/claims"; }
   std::string claim_path(const job_id& job) const;
 
-  /// Creates the directories. `traversable`: jobs of other users may reach their own work
-  /// directory through it (search permission only).
-  result<void> create(bool traversable) const;
+  /// Takes the directory for the cluster and creates those in it. `traversable`: jobs of other
+  /// users may reach their own work directory through it (search permission only). `conflict` when
+  /// it is somebody else's: see adapters/system/owned_directory.hpp.
+  result<void> create(const std::string& cluster, bool traversable) const;
+
+  /// Removes a job's directory that holds nothing but what a submission that was cut short or an
+  /// interrupted removal leaves. `conflict`, and nothing is touched, when there is more in it.
+  result<void> remove_remains(const submission_token& token) const;
 
   result<pb::LocalJob> read_job(const submission_token& token) const;
   /// Writes jobs durably, in stages, so that many share one way to the disk. `result[i]` belongs
@@ -65,11 +86,16 @@ class spool {
   /// `not_found` while no supervisor was started.
   result<pb::LocalSupervisor> read_supervisor(const submission_token& token) const;
 
-  /// The token that holds the claim on the job id; empty when nobody does.
-  result<submission_token> read_claim(const job_id& job) const;
-  /// Claims the job id durably, or returns the token that already has.
-  result<submission_token> claim(const job_id& job, const submission_token& token) const;
+  /// Who holds the claim on the job id.
+  result<claim_record> read_claim(const job_id& job) const;
+  /// Claims the job id durably, or returns who already has.
+  result<claim_record> claim(const job_id& job, const claim_record& who) const;
 
+  /// Gives the owner of a job's directory back its way in.
+  void reopen_job(const submission_token& token) const;
+
+  /// When `token` claimed the job id; unset when it did not.
+  time_point claimed_at(const job_id& job, const submission_token& token) const;
   /// Removes what claims left behind that a crash cut short.
   void remove_half_claims() const;
 
@@ -82,6 +108,9 @@ class spool {
  private:
   std::string directory_;
 };
+
+/// What the directory of a local cluster is marked with.
+inline constexpr auto spool_kind = "local-cluster";
 
 /// Tokens become directory names: letters, digits, '-' and '_', 1..64 of them.
 bool is_valid_token(const submission_token& token) noexcept;

@@ -95,7 +95,10 @@ result<job_user> find_user(const std::string& name) {
     ::getpwuid_r(::geteuid(), &entry, buffer, sizeof buffer, &found);
   } else {
     ::getpwnam_r(name.c_str(), &entry, buffer, sizeof buffer, &found);
-    if (!found) return fail(errc::invalid, "user " + name + ": no such user");
+    if (!found) {
+      return fail(errc::invalid, "user " + name +
+                                     ": no such user on this machine; make it or name another");
+    }
   }
   job_user user{::geteuid(), ::getegid(), std::to_string(::geteuid()), "/", "/bin/sh", false};
   if (!found) return user;
@@ -106,7 +109,8 @@ result<job_user> find_user(const std::string& name) {
   if (*entry.pw_shell != '\0') user.shell = entry.pw_shell;
   user.switch_user = user.uid != ::geteuid();
   if (user.switch_user && ::geteuid() != 0) {
-    return fail(errc::denied, "user " + name + ": only root can run jobs as another user");
+    return fail(errc::denied,
+                "user " + name + ": ved is not root and cannot run jobs as another user");
   }
   return user;
 }

@@ -1,5 +1,4 @@
 #include <algorithm>
-#include <filesystem>
 
 #include "adapters/local/cluster_state.hpp"
 
@@ -116,6 +115,12 @@ result<std::uint64_t> local_cluster::draw_id(const guard&) {
 submit_outcome local_cluster::begin_submission(const submission& what, scheduler::deadline until,
                                                std::uint64_t& id) {
   if (const auto no = check(what)) return *no;
+  if (const auto claim = spool_.read_claim(what.job);
+      claim && claim->token != what.token && claim->is_of_other_spec(spec_hash_hex(what.spec))) {
+    return refused{true, "job id " + what.job.str() + " was used before on this cluster, for a job "
+                             "with another spec (" + claim->token.str() +
+                             "); that one is not this job: submit it under another id"};
+  }
   guard lock(mutex_);
   const bool free = written_.wait_until(
       lock, until, [&] { return !busy_.contains(what.token.str()) || stopping_; });
@@ -154,8 +159,7 @@ void local_cluster::store(std::vector<pb::LocalJob>& batch, const std::vector<st
     // A spec that was renamed into place may come back after a crash even if it is removed now.
     const submission_token token(batch[i].token());
     gone[i] = !exists(spool_.job_file(token, "spec"));
-    std::error_code ignored;
-    if (gone[i]) std::filesystem::remove_all(spool_.job_directory(token), ignored);
+    if (gone[i]) (void)spool_.remove_remains(token);
   }
   const guard lock(mutex_);
   for (std::size_t i = 0; i < batch.size(); ++i) {
@@ -198,6 +202,7 @@ std::vector<submit_outcome> local_cluster::submit(std::span<const submission> jo
     next.set_submitted_at_us(
         to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
     *next.mutable_spec() = what.spec;
+    next.set_spec_hash(spec_hash_hex(what.spec));
   }
   flush();
   wake();

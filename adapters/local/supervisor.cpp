@@ -17,6 +17,7 @@ namespace {
 
 /// One per second: a full disk must not turn a finished job into a lost one.
 constexpr int exit_write_attempts_max = 86'400;
+constexpr seconds exit_write_pause{1};
 
 result<void> write_exit_stubbornly(const spool& files, const submission_token& token,
                                    const pb::LocalJobStatus& status) {
@@ -25,7 +26,9 @@ result<void> write_exit_stubbornly(const spool& files, const submission_token& t
   for (int attempt = 1; !written && attempt < exit_write_attempts_max &&
                         exists(files.job_directory(token));
        ++attempt) {
-    std::this_thread::sleep_for(seconds{1});
+    // A job of the same user may have closed its own directory.
+    files.reopen_job(token);
+    std::this_thread::sleep_for(exit_write_pause);
     written = files.write_exit(token, status);
   }
   return written;
@@ -43,6 +46,23 @@ result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
   const std::string path = files.supervisor_path(submission_token(job.token()));
   if (::ftruncate(lock_fd, 0) != 0) return fail(errno_error("truncate", path));
   return write_all(lock_fd, text, path);
+}
+
+/// The end of a copy that is too late.
+pb::LocalJobStatus lost_claim(const claim_record& winner, const std::string& spec_hash) {
+  pb::LocalJobStatus lost;
+  lost.set_finished_at_us(
+      to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+  if (winner.is_of_other_spec(spec_hash)) {
+    lost.set_state(pb::JOB_STATE_FAILED);
+    lost.set_reason("did not start: its id was used before for a job with another spec (" +
+                    winner.token.str() + "); submit it under another id");
+    return lost;
+  }
+  lost.set_state(pb::JOB_STATE_CANCELLED);
+  lost.set_reason("did not start: another copy of the job holds the claim");
+  lost.set_lost_claim_to(winner.token.str());
+  return lost;
 }
 
 template <class Number>
@@ -101,7 +121,7 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   const job_id id(job->job_id());
   const auto claimed = files.read_claim(id);
   if (!claimed) return fail(claimed.error());
-  if (*claimed == token) {
+  if (claimed->token == token) {
     return fail(errc::conflict, "was started before; its first supervisor is gone");
   }
   const auto user = find_user(options.run_as);
@@ -116,18 +136,14 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   }
   ready.reset();
 
-  const auto winner = files.claim(id, token);
+  job_run run(options, files, *job, *user);
+  // Before the claim: what fails here is no fault of the job, which stays queued.
+  if (auto prepared = run.prepare(); !prepared) return fail(prepared.error());
+  const auto winner = files.claim(id, {token, job->spec_hash()});
   if (!winner) return fail(winner.error());
-  if (*winner != token) {
-    pb::LocalJobStatus lost;
-    lost.set_state(pb::JOB_STATE_CANCELLED);
-    lost.set_reason("did not start: another copy of the job holds the claim");
-    lost.set_finished_at_us(
-        to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
-    lost.set_lost_claim_to(winner->str());
-    return write_exit_stubbornly(files, token, lost);
-  }
-  return write_exit_stubbornly(files, token, job_run(options, files, *job, *user).run());
+  if (winner->token != token)
+    return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash()));
+  return write_exit_stubbornly(files, token, run.run());
 }
 
 }  // namespace ved::adapters::local

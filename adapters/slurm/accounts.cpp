@@ -9,29 +9,34 @@
 namespace ved::adapters::slurm {
 
 std::string slurm_cluster::sacct_command(const std::string& selection,
-                                         const std::vector<std::string>& fields) const {
+                                         const std::vector<std::string>& fields,
+                                         const std::string& separator) {
   std::string names;
   for (const auto& field : fields) names += (names.empty() ? "" : ",") + field;
-  return "sacct --noheader --parsable2 --noconvert --duplicates --delimiter=" +
-         quote(std::string(1, column_end)) + " --user=\"$(id -un)\" " + selection +
-         " --format=" + quote(names);
+  return "sacct --noheader --parsable2 --noconvert --duplicates --delimiter=" + quote(separator) +
+         " --user=\"$(id -un)\" " + selection + " --format=" + quote(names);
 }
 
 /// Sums up what accounting has of each job: one record per time that it was started.
 void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from,
-                                  const std::vector<std::string>& fields, bool whole) const {
-  const auto rows = parse_sacct(from.out, fields);
-  // Half an answer is none: a requeue's last record may be what is missing.
-  if (rows.damaged > 0) return;
-  std::unordered_map<std::string_view, std::vector<watched*>> by_id;
+                                  const std::vector<std::string>& fields,
+                                  const std::string& separator, bool whole) const {
+  const auto rows = parse_sacct(from.out, fields, separator);
+  std::unordered_map<std::string, std::vector<watched*>> by_id;
   for (auto* job : jobs) {
+    const auto number = number_of(job->job->id).number;
+    // Of a requeued job the last record may be the one that cannot be read.
+    if (rows.may_be(number, job->job->token.str())) continue;
     job->accounts_answer = whole;
-    by_id[job->job->id.str()].push_back(job);
+    by_id[number].push_back(job);
   }
   account* now = nullptr;
+  scheduler_job_id now_id;
   for (const auto& row : rows.rows) {
     if (!row.step.empty()) {
-      if (now == nullptr) continue;
+      if (now == nullptr || row.id != now_id) continue;
+      if (row.state == "OUT_OF_MEMORY" && row.step != "batch" && row.step != "extern")
+        now->out_of_memory = row.step;
       now->steps_open = now->steps_open || !is_ended(row.state);
       auto& usage = *now->status.usage;
       if (row.memory_bytes_max)
@@ -41,22 +46,24 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     now = nullptr;
     const auto it = by_id.find(row.id.str());
     if (it == by_id.end()) continue;
-    // Numbers wrap: accounting may hold an older job of the same number. A short job has neither
-    // name nor line there until the controller tells of its start, seconds after its end; then, and
-    // where jobs are renamed and sacct is older than 21.08, the moment of its submission names it.
+    // Numbers wrap: accounting may hold an older job of the same number. A short job has no name
+    // there until the controller tells of its start, seconds after its end, and others are renamed:
+    // the moment of its submission names it, too.
     const auto ours = std::find_if(it->second.begin(), it->second.end(), [&](const watched* one) {
-      const auto& token = one->job->token.str();
-      return row.name == token || row.submit_line.find("ved:" + token) != std::string::npos ||
-             (row.submit_line.empty() && is_set(one->kept->submitted_at) &&
-              row.submitted_at == one->kept->submitted_at);
+      return row.name == one->job->token.str() ||
+             (is_set(one->kept->submitted_at) && row.submitted_at == one->kept->submitted_at);
     });
-    if (ours == it->second.end()) continue;
+    if (ours == it->second.end()) {
+      for (auto* one : it->second) one->unnamed_accounts = !is_set(one->kept->submitted_at);
+      continue;
+    }
     watched& job = **ours;
     if (!job.accounted) {
       job.accounted.emplace();
       job.accounted->status.usage.emplace();
     }
     now = &*job.accounted;
+    now_id = row.id;
     add_record(*now, row);
   }
   for (auto* job : jobs) {
@@ -67,18 +74,43 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
   }
 }
 
+bool slurm_cluster::knows_submissions() const {
+  const std::lock_guard lock(mutex_);
+  return std::find(fields_.begin(), fields_.end(), submission_field) != fields_.end();
+}
+
+/// Where a plugin renames jobs, the line of the submission still names the token. Only of a job
+/// that squeue has not shown to this daemon: it learns when the job was submitted.
+void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at) {
+  auto made = begin();
+  const auto separator = made.separator();
+  const std::vector<std::string> fields{"JobIDRaw", "State", "Submit",
+                                        std::string(submission_field), "JobIDRaw"};
+  std::string ids;
+  for (const auto* job : jobs)
+    ids += (ids.empty() ? "" : ",") + number_of(job->job->id).number;
+  made.add_section("names", sacct_command(clusters_option({}) + " -X -j " + quote(ids),
+                                          fields, separator));
+  const auto got = run(std::move(made), at, {{"sacct"}});
+  for (const auto& row : parse_sacct(got.of("names").out, fields, separator).rows)
+    for (auto* job : jobs)
+      if (row.id.str() == number_of(job->job->id).number &&
+          row.submit_line.find("ved:" + job->job->token.str()) != std::string::npos)
+        job->kept->submitted_at = row.submitted_at;
+}
+
 void slurm_cluster::add_record(account& to, const account_row& row) {
+  // A federation's origin keeps a record of the job that its sibling ran.
+  if (row.state == "REVOKED") return;
   const auto meaning = parse_state(row.state);
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
   to.final = meaning && is_terminal(meaning->state) && is_set(row.ended_at) && row.exit;
   auto& status = to.status;
-  const auto exit = row.exit.value_or(exit_status{});
+  to.exit = row.exit;
+  to.reason = row.reason;
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
-  status.exit_code = exit.code;
-  status.exit_signal = exit.signal;
-  status.reason = ending_reason(row.state, row.reason, exit, status.state);
   if (is_set(row.started_at)) status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   auto& usage = *status.usage;

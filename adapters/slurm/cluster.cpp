@@ -1,6 +1,7 @@
 #include <sodium.h>
 
 #include <algorithm>
+#include <iterator>
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
@@ -13,6 +14,7 @@ constexpr seconds end_slack{3};
 /// A control says so before it asks Slurm for anything.
 constexpr std::string_view asked = "asked";
 constexpr std::string_view no_file = "absent";
+constexpr std::string_view no_plain_file = "no file";
 /// The part of a cancel that concerns a copy of the job under another id.
 constexpr const char* other_copy = ".other";
 
@@ -60,6 +62,16 @@ std::string last_words(const std::map<std::string, section>& all) {
   return {};
 }
 
+/// It was killed, by us or by something else (timeout(1)).
+bool ran_out_of_time(const command_finished& done) {
+  return done.exit_code == 124 || done.exit_code == 137 || done.signal != 0;
+}
+
+std::string said_by_login(const arrival& came) {
+  const auto words = words_of(came.login_words);
+  return words.empty() ? "; the login said nothing" : "; the login said: " + words;
+}
+
 std::string draw_nonce() {
   static constexpr char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
   std::string out = "ved";
@@ -98,10 +110,7 @@ slurm_cluster::answer slurm_cluster::run(program made, call at,
   answer out;
   const auto left = std::chrono::round<seconds>(at.until - std::chrono::steady_clock::now());
   const auto limit = std::max<std::int64_t>(1, (left - end_slack).count());
-  remote_command command;
-  command.line = shell_line(static_cast<int>(limit));
-  command.input = made.text();
-  const auto place = way_->place();
+  auto command = command_of(made, static_cast<int>(limit));
   auto outcome = way_->run(command, at.until);
   wipe(command.input);
   if (const auto* none = std::get_if<command_not_started>(&outcome)) {
@@ -110,29 +119,58 @@ slurm_cluster::answer slurm_cluster::run(program made, call at,
     out.problem = none->reason;
     return out;
   }
+  const auto* cut = std::get_if<command_interrupted>(&outcome);
+  const auto* done = std::get_if<command_finished>(&outcome);
+  const auto came = cut ? arrival_of(made.nonce(), cut->out, cut->err)
+                        : arrival_of(made.nonce(), done->out, done->err);
+  if (done && !came.ran) {
+    judge_arrival(out, *done, came, made.text().size());
+    if (!out.started) return out;
+  }
   for (const auto& [asks, times] : queries) {
     count(asks, times);
     at.queries += times;
   }
-  if (auto* cut = std::get_if<command_interrupted>(&outcome)) {
-    out.out = std::move(cut->out);
-    out.err = std::move(cut->err);
-    out.problem = cut->reason;
+  if (came.ran) {
+    out.out = came.out;
+    out.err = came.err;
     out.sections = split_sections(made.nonce(), out.out, out.err);
+  }
+  if (cut) {
+    out.problem = cut->reason;
+    if (!came.ran) out.problem += said_by_login(came);
     return out;
   }
-  auto& done = std::get<command_finished>(outcome);
-  out.out = std::move(done.out);
-  out.err = std::move(done.err);
-  out.sections = split_sections(made.nonce(), out.out, out.err);
-  if (done.exit_code == 0 && done.signal == 0) return out;
-  out.problem = place + ": ";
-  if (done.exit_code == 124 || done.exit_code == 137 || done.signal != 0)
+  if (!came.ran || (done->exit_code == 0 && done->signal == 0)) return out;
+  out.problem = way_->place() + ": ";
+  if (ran_out_of_time(*done))
     out.problem += "no answer within " + std::to_string(limit) + " s" + last_words(out.sections);
   else
-    out.problem += "the shell ended with code " + std::to_string(done.exit_code) +
+    out.problem += "the shell ended with code " + std::to_string(done->exit_code) +
                    (out.err.empty() ? "" : ": " + words_of(out.err));
   return out;
+}
+
+/// A program that did not run: surely not, as far as that can be told.
+void slurm_cluster::judge_arrival(answer& to, const command_finished& done, const arrival& came,
+                                  std::size_t bytes) const {
+  const auto place = way_->place() + ": ";
+  if (came.cut) {
+    to.started = false;
+    to.problem = place + "our program did not arrive whole, and nothing of it ran: " +
+                 std::to_string(came.bytes) + " of " + std::to_string(bytes) +
+                 " bytes: does a start-up file of the account read standard input?" +
+                 said_by_login(came);
+    return;
+  }
+  to.problem = place + "the login was accepted, but its shell ran nothing of our program: it " +
+               "ended " +
+               (done.signal != 0 ? "by signal " + std::to_string(done.signal)
+                                 : "with code " + std::to_string(done.exit_code)) +
+               said_by_login(came);
+  // A shell that hides what runs in it looks the same, unless it failed.
+  to.started = done.exit_code == 0 || ran_out_of_time(done);
+  to.denied = true;
 }
 
 void slurm_cluster::count(std::string_view command, int times) const {
@@ -165,38 +203,75 @@ std::vector<std::string> slurm_cluster::learn_fields(call at) {
   return fields_;
 }
 
-/// Defines `ved_ours ID TOKEN`. Slurm gives numbers out again, at the latest when its controller
-/// has lost its state: a job is touched only while squeue shows our token beside its number. Else
-/// it has ended, and Slurm's own words for that are said. One squeue for all, at the first need.
-std::string slurm_cluster::guard(std::span<const control_request> requests) const {
-  std::string ids;
-  for (const auto& [job, control] : requests)
-    if (!job.id.empty()) ids += (ids.empty() ? "" : ",") + job.id.str();
-  if (ids.empty()) return {};
-  return "ved_asked=\nved_ours() {\n[ -n \"$ved_asked\" ] || { ved_rows=$(squeue --noheader "
-         "--noconvert --states=all --jobs=" + quote(ids) + " -O " +
-         quote(squeue_format()) + " 2>&1); ved_asked=$?; }\n"
-         "if [ $ved_asked -ne 0 ]; then case $ved_rows in *'nvalid job id'*) ;;\n"
-         "*) printf '%s\\n' \"$ved_rows\" >&2; return $ved_asked ;; esac; fi\n"
-         "printf '%s\\n' \"$ved_rows\" | grep -F \"$2\" | grep -q \"^$1" + column_end +
+/// The format that shows whose a job is. The output file stands first: a job that runs may give
+/// itself another name and comment, but no other file.
+std::string slurm_cluster::identity_format(const std::string& separator) {
+  std::string out;
+  for (const auto* column : {"JobID", "StdOut", "Name", "Comment"})
+    out += std::string(out.empty() ? "" : ",") + column + ":" + separator;
+  return out;
+}
+
+/// Defines `ved_ours<i> ID TOKEN` for the jobs of `cluster`. Slurm gives numbers out again, at the
+/// latest when its controller has lost its state: a job is touched only while squeue shows our
+/// token beside its number. Else it has ended, and Slurm's own words for that are said. One squeue
+/// for all, at the first need.
+std::string slurm_cluster::guard(const std::string& index, const std::string& cluster,
+                                 const std::string& ids, const std::string& separator) {
+  const auto asked_once = "ved_asked" + index;
+  const auto rows = "ved_rows" + index;
+  return asked_once + "=\nved_ours" + index + "() {\n[ -n \"$" + asked_once + "\" ] || { " + rows +
+         "=$(" + on_cluster(cluster) + "squeue --all --noheader --states=all --jobs=" +
+         quote(ids) + " -O " + quote(identity_format(separator)) + " 2>&1); " + asked_once +
+         "=$?; }\n"
+         "if [ $" + asked_once + " -ne 0 ]; then case $" + rows + " in *'nvalid job id'*) ;;\n"
+         "*) printf '%s\\n' \"$" + rows + "\" >&2; return $" + asked_once + " ;; esac; fi\n"
+         "printf '%s\\n' \"$" + rows + "\" | grep -F -- \"$2\" | grep -q \"^$1" + separator +
          "\" || { echo 'Invalid job id specified: no job of ours has it' >&2; return 1; }\n}\n";
+}
+
+/// Another copy of the job may hold the claim and run: that one is the job. A job can write what it
+/// likes there: the other one is ended only when its output file lies in this job's directory.
+std::string slurm_cluster::cancel_other(const tracked_job& job, const std::string& separator) {
+  const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
+  return "ved_claim=$(readlink " + directory + "/claim)\ncase $ved_claim in\n" +
+         quote("cancelled:" + job.token.str()) + "|*:" + quote(number_of(job.id).number) +
+         ":*|''|*[!A-Za-z0-9:_-]*) ;;\n*:*:*:*) "
+         "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
+         "[ -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\" ] || {\n"
+         "squeue --all --noheader --states=all --jobs=\"$ved_other\" -O " +
+         quote(identity_format(separator)) + " | grep -F -- " + quote("/" + job.job.str() + "/") +
+         "\"${ved_claim%%:*}.\" | grep -q \"^$ved_other" + separator + "\" && { echo " +
+         std::string(asked) + "; scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; }; } ;;\nesac";
 }
 
 std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
                                                     call at) {
   auto made = begin();
-  const auto asks_first = guard(requests);
-  made.add(asks_first);
+  const auto separator = made.separator();
+  std::map<std::string, std::string> ids;  // by cluster
+  for (const auto& [job, control] : requests) {
+    if (job.id.empty()) continue;
+    auto& list = ids[number_of(job.id).cluster];
+    list += (list.empty() ? "" : ",") + number_of(job.id).number;
+  }
+  const auto index_of = [&](const std::string& cluster) {
+    return std::to_string(std::distance(ids.begin(), ids.find(cluster)));
+  };
+  for (const auto& [cluster, list] : ids)
+    made.add(guard(index_of(cluster), cluster, list, separator));
   for (std::size_t i = 0; i < requests.size(); ++i) {
     // Not a structured binding: clang 14 lets no lambda capture one.
     const auto& job = requests[i].job;
     const auto control = requests[i].control;
-    const auto id = quote(job.id.str());
+    const auto where = number_of(job.id);
+    const auto id = quote(where.number);
     const auto name = std::to_string(i);
     const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
     const auto put = [&](const std::string& command) {
-      made.add_section(name, "ved_ours " + id + " " + quote(job.token.str()) + " && { echo " +
-                                 std::string(asked) + "; " + command + " " + id + "; }");
+      made.add_section(name, "ved_ours" + index_of(where.cluster) + " " + id + " " +
+                                 quote(job.token.str()) + " && { echo " + std::string(asked) +
+                                 "; " + on_cluster(where.cluster) + command + " " + id + "; }");
     };
     switch (control) {
       case pb::JOB_CONTROL_CANCEL:
@@ -207,15 +282,7 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
           made.add_section(name, "readlink " + directory + "/claim");
         } else {
           put("scancel");
-          // Another copy of the job may hold the claim and run: that one is the job.
-          made.add_section(
-              name + other_copy,
-              "ved_claim=$(readlink " + directory + "/claim)\ncase $ved_claim in\n" +
-                  quote("cancelled:" + job.token.str()) + "|*:" + id + ":*|'') ;;\n*:*:*:*) "
-                  "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
-                  "[ -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\" ] || { echo " +
-                  std::string(asked) + "; "
-                  "scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; } ;;\nesac");
+          made.add_section(name + other_copy, cancel_other(job, separator));
         }
         break;
       case pb::JOB_CONTROL_HOLD: put("scontrol hold"); break;
@@ -225,7 +292,7 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
       default: made.add_section(name, "false"); break;
     }
   }
-  const auto got = run(std::move(made), at, {{"squeue", asks_first.empty() ? 0 : 1}});
+  const auto got = run(std::move(made), at, {{"squeue", static_cast<int>(ids.size())}});
   std::vector<control_outcome> out;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const auto& part = got.of(std::to_string(i));
@@ -266,12 +333,19 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
   const auto& job = request.job;
   const std::string suffix = request.stream == output_stream::standard_output ? ".out" : ".err";
   auto made = begin();
-  made.add("ved_file=\"$ved_jobs\"/" +
-           quote(job.job.str() + "/" + job.token.str() + "." + job.id.str() + suffix) + "\n");
-  made.add_section("size", "{ [ -e \"$ved_file\" ] || { echo " + std::string(no_file) +
-                               " >&2; false; }; } && wc -c < \"$ved_file\"");
-  made.add_section("bytes", "tail -c +" + std::to_string(request.offset + 1) +
-                                " \"$ved_file\" | head -c " + std::to_string(request.bytes_max));
+  made.add("ved_file=\"$ved_jobs\"/" + quote(job.job.str() + "/" + job.token.str() + "." +
+                                             number_of(job.id).number + suffix) + "\n");
+  // The job may put anything in the file's place: a link is not followed, and dd waits for nobody
+  // at the other end of a FIFO.
+  made.add_section("size", "if [ -f \"$ved_file\" ] && [ ! -L \"$ved_file\" ]; then\n"
+                           "stat -c %s \"$ved_file\"\n"
+                           "elif [ -e \"$ved_file\" ] || [ -L \"$ved_file\" ]; then echo " +
+                               std::string(no_plain_file) + " >&2; false\n"
+                           "else echo " + std::string(no_file) + " >&2; false; fi");
+  made.add_section("bytes", "[ -f \"$ved_file\" ] && dd if=\"$ved_file\" "
+                            "iflag=nonblock,nofollow,skip_bytes,count_bytes bs=65536 skip=" +
+                                std::to_string(request.offset) + " count=" +
+                                std::to_string(request.bytes_max) + " 2>/dev/null");
   const auto got = run(std::move(made), at);
   const auto& size = got.of("size");
   const auto& bytes = got.of("bytes");
@@ -281,6 +355,9 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
                                          : std::nullopt;
   if (!there && size.err.starts_with(no_file))
     return fail(errc::not_found, "job " + job.job.str() + " has no output on the login node");
+  if (!there && size.err.starts_with(no_plain_file))
+    return fail(errc::not_found, "job " + job.job.str() +
+                                     ": what stands in place of its output is no file");
   if (!there)
     return fail(errc::unavailable, "output of job " + job.job.str() + ": " + words_of(size.err));
   return output_chunk{bytes.out, static_cast<std::uint64_t>(*there)};

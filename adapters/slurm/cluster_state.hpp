@@ -14,6 +14,7 @@
 #include "adapters/slurm/errors.hpp"
 #include "adapters/slurm/site.hpp"
 #include "adapters/slurm/tables.hpp"
+#include "adapters/slurm/traces.hpp"
 
 /// Private to adapters/slurm: the cluster's shared state and one source file per question.
 namespace ved::adapters::slurm {
@@ -41,9 +42,9 @@ class slurm_cluster {
   /// What one exec brought. `problem` is empty when the program ran to its end.
   struct answer {
     bool started = true;
-    bool denied = false;  ///< not started: the login was refused
+    bool denied = false;  ///< the login was refused, or its shell takes no commands
     std::string problem;
-    std::string out;  ///< as it came
+    std::string out;  ///< what the program printed
     std::string err;
     std::map<std::string, section> sections;
 
@@ -60,16 +61,32 @@ class slurm_cluster {
     std::atomic<bool> waited{false};
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds
-    std::optional<job_status> ended;  ///< squeue's last word, it may age out there
+    /// Squeue's last word of its end, which may age out there.
+    std::optional<job_status> ended;
+    std::string ended_word;           ///< Slurm's, of that end
+    std::string ended_reason;
+    std::optional<exit_status> exit;  ///< as squeue shows it: whole
   };
   /// All that accounting knows of one job id, requeues summed up.
   struct account {
-    std::string state;  ///< of the last record
+    std::string state;   ///< of the last record
+    std::string reason;  ///< of the last record
+    std::optional<exit_status> exit;
     job_status status;  ///< with usage
     bool final = false;
+    std::string out_of_memory;  ///< the step that was
     bool steps_open = false;  ///< some of its steps have not ended: their use is not there yet
   };
   struct watched;  // one job in the course of an observation
+  /// The jobs of one question to sacct, all of one cluster.
+  struct accounts_part {
+    std::string cluster;
+    bool federated = false;
+    std::vector<watched*> jobs;
+    std::string ids;
+
+    std::string selection() const;
+  };
 
   /// Commands that a program runs to ask Slurm for something.
   struct query {
@@ -80,6 +97,8 @@ class slurm_cluster {
   program begin() const;
   /// Counts the queries, unless the program surely never began.
   answer run(program made, call at, std::initializer_list<query> queries = {});
+  void judge_arrival(answer& to, const command_finished& done, const arrival& came,
+                     std::size_t bytes) const;
   void count(std::string_view command, int times = 1) const;
 
   bool asks_accounting() const;
@@ -87,22 +106,50 @@ class slurm_cluster {
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
   std::vector<std::string> learn_fields(call at);
   std::optional<refused> never_fits(const submission& what) const;
-  std::string guard(std::span<const control_request> requests) const;
+  static std::string identity_format(const std::string& separator);
+  static std::string guard(const std::string& index, const std::string& cluster,
+                           const std::string& ids, const std::string& separator);
+  static std::string cancel_other(const tracked_job& job, const std::string& separator);
 
-  std::string squeue_command() const;
-  std::string sacct_command(const std::string& selection,
-                            const std::vector<std::string>& fields) const;
+  std::string cluster_mismatch(const std::string& config) const;
+  /// Of the account's jobs in `cluster`, in all partitions: also in hidden ones, and in those that
+  /// the account may no longer use.
+  static std::string squeue_command(const std::string& cluster, const std::string& separator);
+  static std::string sacct_command(const std::string& selection,
+                                   const std::vector<std::string>& fields,
+                                   const std::string& separator);
   /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
-  bool is_ours(const tracked_job& job, const queue_row& row) const;
+  static bool is_ours(const tracked_job& job, const queue_row& row);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   void ask_second_source(const std::vector<watched*>& jobs, call at);
   void read_accounts(const std::vector<watched*>& jobs, const section& from,
-                     const std::vector<std::string>& fields, bool whole) const;
+                     const std::vector<std::string>& fields, const std::string& separator,
+                     bool whole) const;
+  static std::vector<accounts_part> parts_of(const std::vector<watched*>& jobs);
+  static void hear_controller(watched& job, const section& one);
+  bool knows_submissions() const;
+  void learn_submissions(const std::vector<watched*>& jobs, call at);
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
+  std::optional<job_status> lost_claim(const watched& job) const;
+  void tell_end(const watched& job, bool accounted, job_status& end) const;
   observation still_ending(watched& job) const;
+  /// What a lookup asks, and what it answered.
+  struct lookup_sources {
+    bool accounting = false;
+    table<queue_row> queue;
+    table<account_row> accounts;
+    std::vector<sought> left;
+    bool queue_answers = false;
+    bool accounts_answer = false;
+    bool files_answer = false;
+    std::string silence;  ///< why not all of them answered
+    std::string here;     ///< our cluster's name; empty: not known
+  };
+  find_outcome judge_lookup(const lookup& one, std::size_t number,
+                            const lookup_sources& all) const;
   find_outcome judge_waiting(const std::string& token, const scheduler_job_id& id,
                              bool others_deny, time_point now) const;
 
@@ -116,8 +163,6 @@ class slurm_cluster {
   std::optional<bool> accounting_;    ///< empty: not known yet
   std::vector<std::string> fields_;   ///< of sacct
   bool renames_ = false;              ///< a plugin of the site rewrites job names
-  int queued_ = 0;                    ///< own jobs, at the last poll
-  int running_ = 0;
   /// By token: since when only accounting has called a job waiting.
   mutable std::map<std::string, time_point> accounted_only_;
   /// By `key`; followed jobs only.

@@ -1,7 +1,8 @@
 #include <chrono>
 #include <variant>
 
-#include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/batch_script.hpp"
+#include "adapters/slurm/exits.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
 
@@ -10,6 +11,16 @@ namespace {
 
 /// A state that a requeue may still undo counts when it was seen for so long.
 constexpr seconds return_grace{5};
+/// A copy that loses the claim does nothing else; a file system of the nodes may be slow.
+constexpr seconds loses_within{600};
+
+/// The end record's "site: words" or "request: words", told.
+std::string whose_fault(const std::string& fault) {
+  constexpr std::string_view request = "request: ";
+  if (fault.starts_with(request)) return "the request's fault: " + fault.substr(request.size());
+  constexpr std::string_view site = "site: ";
+  return "the site's fault: " + fault.substr(fault.starts_with(site) ? site.size() : 0);
+}
 
 job_status as_submitted() {
   job_status out;
@@ -20,8 +31,8 @@ job_status as_submitted() {
 }  // namespace
 
 std::string ending_reason(const std::string& state, const std::string& reason,
-                          const exit_status& exit, pb::JobState as) {
-  if (as == pb::JOB_STATE_COMPLETED) return {};
+                          const exit_status& exit) {
+  if (state == "COMPLETED") return {};
   std::string out = "Slurm: " + state;
   // Slurm shows a hold that was over long ago among the reasons of an end.
   const bool stale = reason == "JobHeldUser" || reason == "JobHeldAdmin";
@@ -30,6 +41,63 @@ std::string ending_reason(const std::string& state, const std::string& reason,
   if (exit.signal != 0) out += ", signal " + std::to_string(exit.signal);
   else if (exit.code != 0) out += ", exit code " + std::to_string(exit.code);
   return out;
+}
+
+/// A copy that found the claim of another says so by its exit code, and the claim stands there for
+/// everybody to read. What a job merely writes of itself moves it nowhere. Where no source in Slurm
+/// knows its exit code any more, its record and the claim must agree.
+std::optional<job_status> slurm_cluster::lost_claim(const watched& job) const {
+  const auto& kept = *job.kept;
+  const auto& left = job.left;
+  const auto claim = parse_claim(left.claim);
+  const auto me = number_of(job.job->id).number;
+  if (!claim || (!claim->cancelled && claim->token == job.job->token.str() && claim->id == me))
+    return std::nullopt;
+  const bool accounted = job.accounted && job.accounted->final;
+  const bool by_slurm = accounted || kept.ended.has_value();
+  const auto exit = accounted ? job.accounted->exit : kept.exit;
+  if (by_slurm ? !exit || exit->code != lost_claim_exit || exit->signal != 0
+               : left.lost_to != left.claim)
+    return std::nullopt;
+  auto status = accounted ? job.accounted->status : kept.ended.value_or(job_status{});
+  // It ends in its first moments; one that ran for long has only changed its claim.
+  if (is_set(status.started_at) && is_set(status.finished_at) &&
+      status.finished_at - status.started_at > loses_within)
+    return std::nullopt;
+  status.exit_code = by_slurm ? lost_claim_exit : 0;
+  status.usage.reset();
+  if (claim->cancelled) {
+    status.state = pb::JOB_STATE_CANCELLED;
+    status.reason = "it was cancelled before it could start";
+    return status;
+  }
+  status.state = pb::JOB_STATE_FAILED;
+  status.reason = "another copy had claimed the job: " + left.claim;
+  status.lost_claim_to = submission_token{claim->token};
+  return status;
+}
+
+/// How it exited, and why it ended, from all that is known.
+void slurm_cluster::tell_end(const watched& job, bool accounted, job_status& end) const {
+  const auto& kept = *job.kept;
+  const auto& left = job.left;
+  const auto& state = accounted ? job.accounted->state : kept.ended_word;
+  const auto& reason = accounted ? job.accounted->reason : kept.ended_reason;
+  exit_sources all;
+  all.state = state;
+  all.queue = kept.exit;
+  if (accounted) all.accounts = job.accounted->exit;
+  if (end.state != pb::JOB_STATE_COMPLETED) all.own = left.exit_code;
+  all.started = job.traces_answer && !left.untouched && !left.claim.empty();
+  const auto verdict = judge_exit(all);
+  end.exit_code = verdict.exit.code;
+  end.exit_signal = verdict.exit.signal;
+  end.reason = ending_reason(state, reason, verdict.exit);
+  const bool failed = end.state == pb::JOB_STATE_FAILED;
+  if (failed && !left.step.empty()) end.reason += "; in step " + left.step;
+  end.reason += verdict.remarks;
+  if (accounted && failed && state != "OUT_OF_MEMORY" && !job.accounted->out_of_memory.empty())
+    end.reason += "; its step " + job.accounted->out_of_memory + " ran out of memory";
 }
 
 observation slurm_cluster::conclude(watched& job, time_point now) const {
@@ -45,9 +113,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     return kept.last ? *kept.last : still_ending(job);
   }
   const bool told = (job.accounted && job.accounted->final) || job.left.ended;
-  if (job.unseen && !told) {
+  if (!job.unseen.empty() && !told) {
     if (kept.last) return *kept.last;
-    return missing{false, "squeue gave only a part of its answer"};
+    return missing{false, job.unseen};
   }
   // A completed job that is still being cleaned up does not return; one that failed may, requeued.
   // Its use is whole when all its steps have ended.
@@ -59,27 +127,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     job.settling = job.completing && asks_accounting();
     return *job.status;
   }
-  const auto me = job.job->token.str() + ":" + job.job->id.str();
-  const auto exit = job.accounted ? job.accounted->status.exit_code
-                    : kept.ended  ? kept.ended->exit_code
-                                  : 0;
-  auto lost_to = job.left.lost_to;
-  if (lost_to.empty() && exit == lost_claim_exit && !job.left.claim.empty() &&
-      job.left.claim != me && !job.left.claim.starts_with(me + ":"))
-    lost_to = job.left.claim;
-  if (!lost_to.empty()) {
-    job_status status = kept.ended.value_or(job_status{});
-    status.usage.reset();
-    if (lost_to.starts_with("cancelled:")) {
-      status.state = pb::JOB_STATE_CANCELLED;
-      status.reason = "it was cancelled before it could start";
-      return status;
-    }
-    status.state = pb::JOB_STATE_FAILED;
-    status.reason = "another copy had claimed the job: " + lost_to;
-    status.lost_claim_to = submission_token{lost_to.substr(0, lost_to.find(':'))};
-    return status;
-  }
+  if (auto lost = lost_claim(job)) return *lost;
   const bool accounted = job.accounted && job.accounted->final;
   if (!is_set(kept.accounts_due) && (accounted || kept.ended)) kept.accounts_due = now;
   auto end = accounted ? job.accounted->status : job_status{};
@@ -97,16 +145,28 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   if (accounted && job.may_return && now < kept.ended_seen + return_grace)
     return still_ending(job);
-  if (end.state == pb::JOB_STATE_FAILED && !job.left.step.empty())
-    end.reason += (end.reason.empty() ? "" : "; ") + ("in step " + job.left.step);
-  if (const auto own = job.left.exit_code; own && end.state != pb::JOB_STATE_COMPLETED &&
-                                           *own != end.exit_code && *own - 128 != end.exit_signal)
-    end.reason += "; its own record says exit code " + std::to_string(*own);
-  if (end.state == pb::JOB_STATE_FAILED && job.traces_answer && job.left.untouched)
+  const auto& left = job.left;
+  if (accounted || kept.ended) {
+    const auto more = end.reason;
+    tell_end(job, accounted, end);
+    if (!more.empty()) end.reason += (end.reason.empty() ? "" : "; ") + more;
+  } else if (end.state == pb::JOB_STATE_FAILED && !left.step.empty()) {
+    end.reason += "; in step " + left.step;
+  }
+  if (end.state == pb::JOB_STATE_FAILED && job.traces_answer && left.untouched)
     end.reason += "; its directory holds no sign that it started";
-  if (job.left.again)
+  if (left.strange) end.reason += "; what stands in place of its end record is no file";
+  if (left.again && end.exit_code == started_again_exit)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
-  if (job.left.no_claim) end.reason += "; it could not make its claim in the job directory";
+  if (!left.fault.empty() && end.exit_code == not_started_exit) {
+    // Its exit code is the wrapper's, not one of the job.
+    end.exit_code = 0;
+    end.reason = "its command was not started: " + whose_fault(left.fault);
+  }
+  if (left.no_claim && end.exit_code == no_claim_exit)
+    end.reason += "; it could not make its claim in the job directory";
+  if (!left.lost_to.empty())
+    end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
   if (end.usage && end.usage->cpu_time_us() == 0 && job.left.cpu_time)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());
   return end;
@@ -134,9 +194,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (job.settling || (job.may_return && now < kept.ended_seen + return_grace))
       return still_ending(job);
     auto end = *kept.ended;
-    if (accounting)
-      end.reason += std::string(end.reason.empty() ? "" : "; ") +
-                    "accounting has no final record: its use is what squeue told";
+    if (accounting) end.reason = "accounting has no final record: its use is what squeue told";
     return end;
   }
   if (job.left.ended && job.left.exit_code) {
@@ -169,8 +227,11 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
       const std::lock_guard lock(mutex_);
       accounted_only_[job.job->token.str()] = kept.runaway_seen;
     }
-    return missing{now >= kept.runaway_seen + options_.runaway_after,
-                   "squeue does not know it, accounting says " + job.accounted->state,
+    // Nobody calls a job gone that any of Slurm's own words calls running.
+    const bool gone = now >= kept.runaway_seen + options_.runaway_after && job.controller_denies;
+    return missing{gone,
+                   "squeue does not know it, accounting says " + job.accounted->state +
+                       (job.controller_shows ? ", and so does scontrol" : ""),
                    only_waits};
   }
   // Accounting hears of every job, also of one that is cancelled while it waits.

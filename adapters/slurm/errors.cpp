@@ -80,7 +80,9 @@ constexpr std::array<std::string_view, 21> never_arrived{
     "Name or service not known"};
 
 /// The site's limits and states, of which each may pass.
-constexpr std::array<std::string_view, 24> policy{
+constexpr std::array<std::string_view, 25> policy{
+    // A filter of the site, before sbatch asks the controller (cli_filter.c).
+    "cli_filter plugin terminated with error",
     // Who may do what is asked of directories and databases that can be away for a while.
     "User's group not permitted to use this partition",
     "Invalid account",
@@ -179,25 +181,46 @@ constexpr std::array<std::string_view, 69> permanent{
     "requires an argument",
     "mutually exclusive"};
 
-/// Lines without what the commands put in front, in order, each once.
-std::vector<std::string_view> lines_of(std::string_view text) {
+/// A line without what the commands put in front.
+std::string_view bare(std::string_view line) {
   constexpr std::string_view commands[] = {
       "sbatch: ", "squeue: ", "sacct: ", "sinfo: ", "scontrol: ", "scancel: ", "sacctmgr: "};
   constexpr std::string_view levels[] = {"error: ", "fatal: ", "warning: "};
-  std::vector<std::string_view> lines;
-  while (!text.empty() && lines.size() < lines_max) {
-    std::string_view line = trim(take_line(text).text);
-    for (const std::string_view command : commands) {
-      if (line.starts_with(command)) line.remove_prefix(command.size());
-    }
-    for (const std::string_view level : levels) {
-      if (line.starts_with(level)) line.remove_prefix(level.size());
-    }
-    line = trim(line);
-    if (line.empty() || std::find(lines.begin(), lines.end(), line) != lines.end()) continue;
-    lines.push_back(line);
-  }
-  return lines;
+  line = trim(line);
+  for (const std::string_view command : commands)
+    if (line.starts_with(command)) line.remove_prefix(command.size());
+  for (const std::string_view level : levels)
+    if (line.starts_with(level)) line.remove_prefix(level.size());
+  return trim(line);
+}
+
+/// Rules, boxes and empty lines.
+bool is_blank(std::string_view line) {
+  return std::none_of(line.begin(), line.end(), [](unsigned char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || c >= 0x80;
+  });
+}
+
+/// A greeting, and a wrapper's steps that went well ("Verifying ...OK").
+bool is_noise(std::string_view line) {
+  return contains(line, "Welcome to") || line.ends_with("...OK") || line.ends_with("... OK");
+}
+
+/// The last line of the text, which is shortened by it.
+std::string_view take_last_line(std::string_view& rest) {
+  const auto end = rest.rfind('\n');
+  const auto line = rest.substr(end == std::string_view::npos ? 0 : end + 1);
+  rest = rest.substr(0, end == std::string_view::npos ? 0 : end);
+  return line;
+}
+
+/// At most so many bytes of the end of a line, on a character's border.
+std::string_view last_bytes(std::string_view line, std::size_t bytes_max) {
+  if (line.size() <= bytes_max) return line;
+  line.remove_prefix(line.size() - bytes_max);
+  while (!line.empty() && (static_cast<unsigned char>(line[0]) & 0xc0) == 0x80)
+    line.remove_prefix(1);
+  return line;
 }
 
 /// The id of "123", "123;cluster" or "Submitted batch job 123 on cluster x".
@@ -242,15 +265,35 @@ std::string reason_of(std::string_view text, int exit_code) {
 }  // namespace
 
 std::string words_of(std::string_view err) {
-  std::string words;
-  for (const std::string_view line : lines_of(err)) {
-    const std::string clean = printable(line, words_bytes_max);
-    if (clean.empty()) continue;
-    if (!words.empty()) words += "; ";
-    words += clean;
-    if (words.size() > words_bytes_max) break;
+  constexpr std::string_view gap = "; ";
+  constexpr std::string_view left_out = "... ";
+  std::vector<std::string> lines;  // the last one first
+  std::size_t room = words_bytes_max;
+  bool all = true;
+  std::string_view noise;
+  for (std::size_t seen = 0; !err.empty(); ++seen) {
+    const auto line = bare(take_last_line(err));
+    if (is_blank(line)) continue;
+    if (is_noise(line)) {
+      noise = line;
+      continue;
+    }
+    auto clean = printable(last_bytes(line, words_bytes_max), words_bytes_max);
+    if (clean.empty() || std::find(lines.begin(), lines.end(), clean) != lines.end()) continue;
+    if (seen >= lines_max || clean.size() + gap.size() + left_out.size() > room) {
+      all = false;
+      if (lines.empty())
+        lines.emplace_back(last_bytes(clean, words_bytes_max - left_out.size()));
+      break;
+    }
+    room -= clean.size() + gap.size();
+    lines.push_back(std::move(clean));
   }
-  return printable(words, words_bytes_max);
+  if (lines.empty()) return printable(noise, words_bytes_max);
+  std::string words = all ? "" : std::string(left_out);
+  for (auto line = lines.rbegin(); line != lines.rend(); ++line)
+    words += (line == lines.rbegin() ? "" : std::string(gap)) + *line;
+  return words;
 }
 
 submit_outcome judge_sbatch(int exit_code, std::string_view text) {

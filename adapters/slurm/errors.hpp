@@ -31,7 +31,8 @@ enum class failure {
 failure judge_failure(int exit_code, std::string_view err);
 
 /// Slurm's own words without the "sbatch: error: " in front, on one line, printable, at most 400
-/// bytes; repeated lines once.
+/// bytes; repeated lines once, rules and boxes not. Of a longer text the end: what a site's wrapper
+/// prints begins with its banner and ends with the reason.
 std::string words_of(std::string_view err);
 
 }  // namespace ved::adapters::slurm

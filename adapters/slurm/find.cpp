@@ -2,6 +2,8 @@
 #include <set>
 
 #include "adapters/slurm/cluster_state.hpp"
+#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/traces.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -13,6 +15,26 @@ constexpr seconds forgotten_after{3'600};
 
 bool by_number(const scheduler_job_id& a, const scheduler_job_id& b) {
   return a.str().size() != b.str().size() ? a.str().size() < b.str().size() : a.str() < b.str();
+}
+
+/// The record is of this submission: by its line, which nobody can change, or where sacct has none
+/// by its name.
+bool names_submission(const account_row& row, const std::string& token) {
+  constexpr std::string_view mark = "ved:";
+  if (row.submit_line.find(mark) != std::string::npos)
+    return row.submit_line.find(std::string(mark) + token) != std::string::npos;
+  return row.name == token;
+}
+
+/// The cluster of a record that is not ours; `here` empty: which one is ours is not known.
+std::string elsewhere_of(const account_row& row, const std::string& here) {
+  return here.empty() || row.cluster == here ? std::string{} : row.cluster;
+}
+
+/// Lines, but not one row among them.
+template <class Row>
+bool is_no_table(const table<Row>& rows) {
+  return rows.damaged > 0 && rows.rows.empty() && rows.damaged_ids.empty() && rows.strays.empty();
 }
 
 }  // namespace
@@ -33,98 +55,114 @@ find_outcome slurm_cluster::judge_waiting(const std::string& token, const schedu
 }
 
 std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call at) {
-  const auto fields = asks_accounting() ? without_allocation(learn_fields(at))
+  const auto fields = asks_accounting() ? without(learn_fields(at), allocation_field)
                                         : std::vector<std::string>{};
   const bool accounting = !fields.empty();
+  lookup_sources all;
   bool renames = false;
   {
     const std::lock_guard lock(mutex_);
     renames = renames_;
+    if (site_) all.here = site_->config.cluster_name;
   }
+  const bool asks_name = accounting && all.here.empty();
   auto made = begin();
-  made.add_section("squeue", squeue_command());
+  const auto separator = made.separator();
+  const auto nonce = made.nonce();
+  made.add_section("squeue", squeue_command({}, separator));
+  made.add("ved_up=$ved_rc\n");
+  // A job that started left its output file, whatever Slurm remembers of it.
+  made.add(seek_function(nonce));
+  std::string seek = "cd \"$ved_jobs\" 2>/dev/null\n";
+  for (std::size_t i = 0; i < what.size(); ++i)
+    seek += "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
+            quote(what[i].token.str()) + "\n";
+  made.add_section("files", seek + "[ -d \"$ved_jobs\" ]");
   if (accounting) {
     std::string names;
     for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();
     // A date is what sacct of every version reads; the zone of the login node hardly matters.
     const auto since = to_rfc3339(options_.clock() - search_back).substr(0, 10);
-    // Where a plugin renames jobs, the whole submission line is what still names the token.
-    made.add_section("sacct", sacct_command(
-                                "-X -S " + since + (renames ? "" : " --name=" + quote(names)),
-                                fields));
+    // Whichever cluster of the site took it. Where a plugin renames jobs, the whole submission line
+    // is what still names the token.
+    made.add_section("sacct", sacct_command("--allclusters -X -S " + since +
+                                                (renames ? "" : " --name=" + quote(names)),
+                                            fields, separator));
   }
-  // A job that started left its output file, whatever Slurm remembers of it.
-  std::string look = "cd \"$ved_jobs\" 2>/dev/null";
-  for (const auto& one : what)
-    look += "\nfor f in " + quote(one.job.str()) + "/" + quote(one.token.str()) +
-            ".*.out; do [ -e \"$f\" ] && echo \"$f\"; done\nreadlink " +
-            quote(one.job.str() + "/claim");
-  made.add_section("files", look + "\n[ -d \"$ved_jobs\" ]");
-  const auto got = run(std::move(made), at, {{"squeue"}, {"sacct", accounting ? 1 : 0}});
+  // Not while the controller is away: it would only be waited for once more.
+  if (asks_name) made.add_section("config", "[ $ved_up -eq 0 ] && scontrol show config");
+  const auto got = run(
+      std::move(made), at,
+      {{"squeue"}, {"sacct", accounting ? 1 : 0}, {"scontrol", asks_name ? 1 : 0}});
 
-  const auto& queue = got.of("squeue");
-  const auto& files = got.of("files");
   const auto failure_of = [](const section& part) {
     return part.complete ? judge_failure(part.exit_code, part.err) : failure::unreachable;
   };
-  const auto queue_says = failure_of(queue);
-  const auto accounts_say = accounting ? failure_of(got.of("sacct")) : failure::no_accounting;
-  if (accounting && got.of("sacct").complete) note_accounting(accounts_say);
-  const auto rows = parse_squeue(queue.out);
-  const auto accounts = parse_sacct(got.of("sacct").out, fields);
-  const bool queue_answers = queue_says == failure::none && rows.damaged == 0;
-  const bool accounts_answer = accounts_say == failure::none && accounts.damaged == 0;
-  const bool files_answer = files.complete && files.exit_code == 0;
-
-  const auto now = options_.clock();
+  const auto& queue = got.of("squeue");
+  const auto& accounts = got.of("sacct");
+  const auto& files = got.of("files");
+  all.accounting = accounting;
+  all.queue = parse_squeue(queue.out, {}, separator);
+  all.accounts = parse_sacct(accounts.out, fields, separator);
+  all.left = split_sought(nonce, files.out, what.size());
+  all.queue_answers = failure_of(queue) == failure::none && !is_no_table(all.queue);
+  const auto accounts_say = accounting ? failure_of(accounts) : failure::no_accounting;
+  if (accounting && accounts.complete) note_accounting(accounts_say);
+  all.accounts_answer = accounts_say == failure::none && !is_no_table(all.accounts);
+  all.files_answer = files.complete && files.exit_code == 0;
+  const auto& silent = !all.queue_answers ? queue : accounting ? accounts : files;
+  all.silence = !got.problem.empty()  ? got.problem
+                : silent.err.empty() ? "a query gave no whole answer"
+                                     : words_of(silent.err);
+  if (const auto told = parse_config(got.of("config").out)) all.here = told->cluster_name;
   std::vector<find_outcome> out;
-  for (const auto& one : what) {
-    const auto& token = one.token.str();
-    std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
-    for (const auto& row : rows.rows)
-      if (is_ours({row.id, one.token, one.job}, row)) ids.insert(row.id);
-    std::map<scheduler_job_id, std::string> states;  // of each id the last record's
-    for (const auto& row : accounts.rows)
-      if (row.step.empty() && (row.name == token ||
-                               row.submit_line.find("ved:" + token) != std::string::npos))
-        states[row.id] = row.state;
-    // A job that waits is in squeue, unless the controller has lost it; had it started, its output
-    // file would be there.
-    scheduler_job_id waits;
-    for (const auto& [id, state] : states) {
-      if (state == "PENDING" && !ids.contains(id)) waits = id;
-      else ids.insert(id);
-    }
-    const std::string prefix = one.job.str() + "/" + token + ".";
-    for (std::size_t hit = files.out.find(prefix); hit != std::string::npos;
-         hit = files.out.find(prefix, hit + 1)) {
-      const auto from = hit + prefix.size();
-      const auto id = files.out.substr(from, files.out.find('.', from) - from);
-      if (parse_count(id)) ids.insert(scheduler_job_id{id});
-    }
-    if (!ids.empty()) {
-      // The copy that holds the claim is the job, whichever number it has.
-      std::vector<scheduler_job_id> sorted(ids.begin(), ids.end());
-      std::stable_partition(sorted.begin(), sorted.end(), [&](const auto& id) {
-        return files.out.find(token + ":" + id.str() + ":") != std::string::npos;
-      });
-      out.emplace_back(found{std::move(sorted)});
-    } else if (!waits.empty()) {
-      out.push_back(judge_waiting(token, waits, queue_answers && files_answer, now));
-    } else if (queue_answers && accounts_answer) {
-      out.emplace_back(absent{"squeue and sacct"});
-    } else if (queue_answers && files_answer) {
-      std::string sources = "squeue and the job directory";
-      if (accounting) sources += "; accounting does not answer";
-      out.emplace_back(absent{std::move(sources)});
-    } else {
-      const auto& silent = !queue_answers ? queue : accounting ? got.of("sacct") : files;
-      out.emplace_back(not_known{!got.problem.empty() ? got.problem
-                              : silent.err.empty() ? "a query gave no whole answer"
-                                                   : words_of(silent.err)});
-    }
-  }
+  for (std::size_t i = 0; i < what.size(); ++i) out.push_back(judge_lookup(what[i], i, all));
   return out;
+}
+
+/// All that the sources say of one submission.
+find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
+                                         const lookup_sources& all) const {
+  const auto& token = one.token.str();
+  std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
+  for (const auto& row : all.queue.rows)
+    if (is_ours({row.id, one.token, one.job}, row)) ids.insert(row.id);
+  std::map<scheduler_job_id, std::string> states;  // of each id the last record's
+  for (const auto& row : all.accounts.rows)
+    if (row.step.empty() && names_submission(row, token))
+      states[id_of({row.id.str(), elsewhere_of(row, all.here)})] = row.state;
+  // A job that waits is in squeue, unless the controller has lost it; had it started, its output
+  // file would be there.
+  scheduler_job_id waits;
+  for (const auto& [id, state] : states) {
+    const bool elsewhere = !number_of(id).cluster.empty();
+    if (state == "PENDING" && !elsewhere && !ids.contains(id)) waits = id;
+    else ids.insert(id);
+  }
+  // The job itself can write files: they tell only of what Slurm does not know any more.
+  if (ids.empty())
+    for (const auto& id : all.left[number].ids) ids.insert(scheduler_job_id{id});
+  if (!ids.empty()) {
+    // The copy that holds the claim is the job, whichever number it has.
+    const auto claim = parse_claim(all.left[number].claim);
+    std::vector<scheduler_job_id> sorted(ids.begin(), ids.end());
+    std::stable_partition(sorted.begin(), sorted.end(), [&](const auto& id) {
+      return claim && !claim->cancelled && claim->token == token &&
+             claim->id == number_of(id).number;
+    });
+    return found{std::move(sorted)};
+  }
+  const bool queue_denies = all.queue_answers && !all.queue.may_name(token);
+  const bool accounts_deny = all.accounts_answer && !all.accounts.may_name(token);
+  if (!waits.empty())
+    return judge_waiting(token, waits, queue_denies && all.files_answer, options_.clock());
+  if (queue_denies && accounts_deny) return absent{"squeue and sacct"};
+  if (queue_denies && all.files_answer) {
+    std::string sources = "squeue and the job directory";
+    if (all.accounting) sources += "; accounting does not answer";
+    return absent{std::move(sources)};
+  }
+  return not_known{all.silence};
 }
 
 }  // namespace ved::adapters::slurm

@@ -1,8 +1,9 @@
 #include <algorithm>
-#include <iterator>
 #include <map>
+#include <set>
 #include <unordered_set>
 
+#include "adapters/slurm/text.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
 
@@ -41,30 +42,85 @@ std::optional<pb::JobUsage> held_of(const queue_row& row) {
   return usage_of(row);
 }
 
-/// Cuts the answers of `look` apart, by Slurm job id; those of one id in the order asked.
-std::multimap<std::string, std::string_view> split_traces(const std::string& mark,
-                                                          std::string_view text) {
-  std::multimap<std::string, std::string_view> out;
-  for (auto at = text.find(mark); at != std::string_view::npos;) {
-    const auto end = text.find('\n', at);
-    if (end == std::string_view::npos) break;
-    const auto next = text.find(mark, end);
-    const auto id = text.substr(at + mark.size(), end - at - mark.size());
-    out.emplace(id, text.substr(end + 1, next == std::string_view::npos ? next : next - end - 1));
-    at = next;
+/// What squeue said of one cluster's jobs.
+struct queue_answer {
+  std::string problem;  ///< not empty: it is no answer
+  table<queue_row> rows;
+  std::unordered_map<std::string, std::vector<const queue_row*>> by_number;  ///< those asked for
+  bool complained = false;
+
+  /// Why a job may be there that is not shown; "" when it surely is not.
+  std::string why_unseen(const std::string& number, const std::string& token) const {
+    if (!problem.empty()) return "squeue: " + problem;
+    if (complained || rows.cut) return "squeue gave only a part of its answer";
+    if (rows.may_be(number, token))
+      return "squeue's row of it cannot be read: '" + rows.first_damaged + "'";
+    return {};
   }
+};
+
+void read_queue(queue_answer& out, const section& from, const std::string& problem,
+                const std::unordered_set<std::string>& numbers, const std::string& separator) {
+  if (!from.complete) {
+    out.problem = problem.empty() ? "no answer" : problem;
+    return;
+  }
+  out.rows = parse_squeue(
+      from.out, [&](std::string_view id) { return numbers.contains(std::string(id)); }, separator);
+  const auto& rows = out.rows;
+  for (const auto& row : rows.rows)
+    if (numbers.contains(row.id.str())) out.by_number[row.id.str()].push_back(&row);
+  const auto says = judge_failure(from.exit_code, from.err);
+  // An account without any job is an empty list, but an error never is one. Rows beside a
+  // complaint, or beside a line that cannot be read, still say what they say.
+  out.complained = says != failure::none;
+  const bool no_table = rows.damaged > 0 && rows.damaged_ids.empty() && rows.strays.empty();
+  if (from.exit_code != 0 || (rows.rows.empty() && (out.complained || no_table)))
+    out.problem = rows.damaged > 0 && !out.complained
+                      ? "cannot read '" + rows.first_damaged + "'"
+                      : words_of(from.err);
+  if (out.problem.empty() && from.exit_code != 0)
+    out.problem = "ended with code " + std::to_string(from.exit_code) + " without a word";
+}
+
+/// A path as ours ends in "/<job id>/<token>.<number or %j>.out"; the token in it, or nothing.
+std::string_view token_in(std::string_view path) {
+  constexpr std::string_view suffix = ".out";
+  if (!path.ends_with(suffix)) return {};
+  path.remove_suffix(suffix.size());
+  path.remove_prefix(path.rfind('/') + 1);
+  const auto dot = path.find('.');
+  if (dot == std::string_view::npos) return {};
+  const auto number = path.substr(dot + 1);
+  const auto token = path.substr(0, dot);
+  const bool ours = token.starts_with("ve") && (number == "%j" || is_job_id(number));
+  return ours ? token : std::string_view{};
+}
+
+/// The clusters of the site that took jobs which this one was asked for; "" is this one.
+std::set<std::string> clusters_of(std::span<const tracked_job> jobs) {
+  std::set<std::string> out{""};
+  for (const auto& job : jobs) out.insert(number_of(job.id).cluster);
   return out;
+}
+
+std::string section_of(const char* what, const std::string& cluster) {
+  return std::string(what) + (cluster.empty() ? "" : "-" + cluster);
 }
 
 }  // namespace
 
-std::string slurm_cluster::squeue_command() const {
-  return "squeue --noheader --noconvert --states=all --user=\"$(id -un)\" -O " +
-         quote(squeue_format());
+std::string slurm_cluster::squeue_command(const std::string& cluster,
+                                          const std::string& separator) {
+  return on_cluster(cluster) +
+         "squeue --all --noheader --noconvert --states=all --user=\"$(id -u)\" -O " +
+         quote(squeue_format(separator));
 }
 
-bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) const {
+/// A job may give itself another's name and comment while it runs, but not another output file.
+bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
   const auto& token = job.token.str();
+  if (const auto named = token_in(row.output_path); !named.empty()) return named == token;
   return row.name == token || row.comment.find("ved:" + token) != std::string::npos ||
          row.output_path.find("/" + token + ".") != std::string::npos;
 }
@@ -90,6 +146,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (began) job.kept->allocated = usage_of(row);
     job.completing = row.state == "COMPLETING";
     if (job.completing) job.held = held_of(row);
+    job.kept->exit = job.completing ? row.exit : std::nullopt;
     status.reason = waiting_reason(row.reason);
     status.never_starts = !began && is_for_ever(row.reason);
     job.kept->waited = !began && !row.reason.starts_with("JobHeld");
@@ -99,10 +156,9 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.ended = true;
   job.may_return = meaning->may_return;
   if (!is_set(job.kept->ended_seen)) job.kept->ended_seen = now;
-  const auto exit = row.exit.value_or(exit_status{});
-  status.exit_code = exit.code;
-  status.exit_signal = exit.signal;
-  status.reason = ending_reason(row.state, row.reason, exit, status.state);
+  job.kept->exit = row.exit;
+  job.kept->ended_word = row.state;
+  job.kept->ended_reason = row.reason;
   if (!row.node_list.empty()) status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   status.usage = usage_of(row);
@@ -117,40 +173,27 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   if (!alone) return fail(errc::unavailable, "squeue: the poll before this one still runs");
   poll_result out;
   auto made = begin();
-  made.add_section("squeue", squeue_command());
-  const auto got = run(std::move(made), at, {{"squeue"}});
-  const auto& queue = got.of("squeue");
-  if (!queue.complete)
-    return fail(errc::unavailable, "squeue: " + (got.problem.empty() ? "no answer" : got.problem));
-  std::unordered_set<std::string_view> ids;
-  for (const auto& job : jobs) ids.insert(job.id.str());
-  const auto wanted = [&](std::string_view id) { return ids.contains(id); };
-  const auto rows = parse_squeue(queue.out, wanted);
-  const auto says = judge_failure(queue.exit_code, queue.err);
-  // An account without any job is an empty list, but an error never is one. Rows beside a
-  // complaint, or beside a line that cannot be read, still say what they say.
-  const bool partial = says != failure::none || rows.damaged > 0;
-  if (queue.exit_code != 0 || (partial && rows.rows.empty()))
-    return fail(errc::unavailable, "squeue: " + (says != failure::none
-                                                     ? words_of(queue.err)
-                                                     : "cannot read '" + rows.first_damaged + "'"));
-
-  std::unordered_map<std::string_view, std::vector<const queue_row*>> by_id;
-  int queued = 0;
-  int running = 0;
-  for (const auto& row : rows.rows) {
-    if (wanted(row.id.str())) by_id[row.id.str()].push_back(&row);
-    if (const auto meaning = parse_state(row.state)) {
-      queued += meaning->state == pb::JOB_STATE_QUEUED;
-      running += meaning->state == pb::JOB_STATE_RUNNING;
-    }
+  const auto separator = made.separator();
+  const auto clusters = clusters_of(jobs);
+  for (const auto& cluster : clusters)
+    made.add_section(section_of("squeue", cluster), squeue_command(cluster, separator));
+  const auto got =
+      run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
+  std::unordered_set<std::string> numbers;
+  for (const auto& job : jobs) numbers.insert(number_of(job.id).number);
+  std::map<std::string, queue_answer> queues;
+  for (const auto& cluster : clusters) {
+    // Filled in place: its rows are pointed at.
+    read_queue(queues[cluster], got.of(section_of("squeue", cluster)), got.problem, numbers,
+               separator);
+    // Another cluster of the site may be away: nothing is known of its jobs alone.
+    if (cluster.empty() && !queues[cluster].problem.empty())
+      return fail(errc::unavailable, "squeue: " + queues[cluster].problem);
   }
   const auto now = options_.clock();
   std::vector<watched> all(jobs.size());
   {
     const std::lock_guard lock(mutex_);
-    queued_ = queued;
-    running_ = running;
     // What is not followed any more is forgotten; nodes of the map stay where they are.
     std::unordered_map<std::string, memory> kept;
     for (const auto& job : jobs) {
@@ -166,9 +209,11 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   }
   std::vector<watched*> unclear;
   for (auto& job : all) {
-    const auto it = by_id.find(job.job->id.str());
-    if (it != by_id.end())
-      for (const auto* row : it->second) {
+    const auto [number, cluster] = number_of(job.job->id);
+    const auto& queue = queues.at(cluster);
+    const auto shown = queue.by_number.find(number);
+    if (shown != queue.by_number.end())
+      for (const auto* row : shown->second) {
         // Another job under the same number: numbers wrap.
         if (!is_ours(*job.job, *row)) continue;
         if (row->name != job.job->token.str()) {
@@ -177,7 +222,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
         }
         see_in_queue(job, *row, now);
       }
-    job.unseen = partial && it == by_id.end();
+    if (shown == queue.by_number.end()) job.unseen = queue.why_unseen(number, job.job->token.str());
     // Accounting knows how a job ended before its nodes are clean again.
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
@@ -193,6 +238,16 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       return one->put_off;
     });
   if (!unclear.empty()) ask_second_source(unclear, at);
+  std::erase_if(unclear, [](const watched* one) {
+    return one->accounted || !one->unnamed_accounts || !number_of(one->job->id).cluster.empty();
+  });
+  if (!unclear.empty() && knows_submissions()) {
+    learn_submissions(unclear, at);
+    // Most of these numbers were another job's before.
+    std::erase_if(unclear,
+                  [](const watched* one) { return !is_set(one->kept->submitted_at); });
+    if (!unclear.empty()) ask_second_source(unclear, at);
+  }
   out.observations.reserve(all.size());
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
@@ -201,90 +256,111 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   return out;
 }
 
+/// One question to sacct for each cluster, and for so many jobs that its argument stays short.
+std::vector<slurm_cluster::accounts_part> slurm_cluster::parts_of(
+    const std::vector<watched*>& jobs) {
+  std::vector<accounts_part> out;
+  for (auto* job : jobs) {
+    const auto [number, cluster] = number_of(job->job->id);
+    // Not a structured binding: clang 14 lets no lambda capture one.
+    const auto& of = cluster;
+    const bool federated = parse_count(number).value_or(0) >= federated_from;
+    auto part = std::find_if(out.rbegin(), out.rend(), [&](const accounts_part& one) {
+      return one.cluster == of && one.federated == federated && one.jobs.size() < ids_max;
+    });
+    if (part == out.rend()) {
+      out.push_back({cluster, federated, {}, {}});
+      part = out.rbegin();
+    }
+    part->ids += (part->ids.empty() ? "" : ",") + number;
+    part->jobs.push_back(job);
+  }
+  return out;
+}
+
+std::string slurm_cluster::accounts_part::selection() const {
+  return clusters_option(cluster) + (federated ? " --federation" : "") + " -j " + quote(ids);
+}
+
 /// Asks accounting, and where that does not tell, the jobs' own directories.
 void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at) {
-  auto fields = asks_accounting() ? learn_fields(at) : std::vector<std::string>{};
+  auto fields = asks_accounting() ? without(without(learn_fields(at), submission_field),
+                                            cluster_field)
+                                  : std::vector<std::string>{};
   const bool accounting = !fields.empty();
   // One question for all: a job that squeue does not show is rare, and costs the others 90 ms.
   if (std::all_of(jobs.begin(), jobs.end(), [](const auto* one) { return one->held.has_value(); }))
-    fields = without_allocation(std::move(fields));
+    fields = without(std::move(fields), allocation_field);
   auto made = begin();
-  int parts = 0;
-  if (accounting)
-    for (std::size_t from = 0; from < jobs.size(); from += ids_max, ++parts) {
-      std::string ids;
-      for (std::size_t i = from; i < std::min(jobs.size(), from + ids_max); ++i)
-        ids += (i == from ? "" : ",") + jobs[i]->job->id.str();
-      made.add_section("sacct" + std::to_string(parts),
-                       sacct_command("-j " + quote(ids), fields));
-    }
+  const auto separator = made.separator();
+  const auto parts = accounting ? parts_of(jobs) : std::vector<accounts_part>{};
+  for (std::size_t i = 0; i < parts.size(); ++i)
+    made.add_section("sacct" + std::to_string(i),
+                     sacct_command(parts[i].selection(), fields, separator));
   std::string look;
-  std::size_t asked_controller = 0;
-  for (auto* job : jobs) {
-    const auto& id = job->job->id.str();
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    auto* job = jobs[i];
     const auto& ended = job->kept->ended;
     // A job that Slurm calls completed held its claim; of the others the directory knows more.
     if (accounting && ended && ended->state == pb::JOB_STATE_COMPLETED) continue;
     if (job->completing) continue;
     job->traces_asked = true;
-    look += "look " + quote(id) + " " + quote(job->job->job.str() + "/") + " " +
-            quote(job->job->token.str()) + "\n";
-    if (!accounting && !job->ended && asked_controller < details_max) ++asked_controller;
+    look += "look " + std::to_string(i) + " " + quote(number_of(job->job->id).number) + " " +
+            quote(job->job->job.str() + "/") + " " + quote(job->job->token.str()) + "\n";
   }
-  const auto mark = made.nonce() + " j ";
+  const auto nonce = made.nonce();
   if (!look.empty()) {
-    made.add("look() { echo '" + mark + "'\"$1\"; "
-             "[ -d \"$2\" ] && printf 'claim %s\\n' \"$(readlink \"$2claim\")\"; "
-             "[ -e \"$2$3.$1.out\" ] && echo began; "
-             "ved_f=$2$3.$1.end; [ -e \"$ved_f\" ] && stat -c 'at %Y' \"$ved_f\" && "
-             "cat \"$ved_f\"; }\n");
+    made.add(look_function(nonce));
     made.add_section("traces", "if cd \"$ved_jobs\"; then\n" + look + "true; else false; fi");
   }
   // Last: each of these may wait for a slow controller, and the directories must answer first.
-  for (std::size_t i = 0, asked = 0; i < jobs.size() && asked < asked_controller; ++i) {
-    if (jobs[i]->ended || jobs[i]->completing) continue;
-    ++asked;
-    const auto& id = jobs[i]->job->id.str();
-    made.add_section("job" + id, "scontrol show job -o " + quote(id));
+  // Asked for by its number a job is shown whatever its partition and its owner.
+  const auto now = options_.clock();
+  std::vector<watched*> asked;
+  for (auto* job : jobs) {
+    if (job->ended || job->completing || asked.size() == details_max) continue;
+    const auto& since = job->kept->runaway_seen;
+    if (accounting && (!is_set(since) || now < since + options_.runaway_after)) continue;
+    asked.push_back(job);
+    const auto [number, cluster] = number_of(job->job->id);
+    made.add_section("job" + job->job->id.str(),
+                     on_cluster(cluster) + "scontrol --all show job -o " + quote(number));
   }
   const auto got = run(std::move(made), at,
-                       {{"sacct", parts}, {"scontrol", static_cast<int>(asked_controller)}});
+                       {{"sacct", static_cast<int>(parts.size())},
+                        {"scontrol", static_cast<int>(asked.size())}});
 
-  for (int part = 0; part < parts; ++part) {
-    const auto& from = got.of("sacct" + std::to_string(part));
+  for (std::size_t i = 0; i < parts.size(); ++i) {
+    const auto& from = got.of("sacct" + std::to_string(i));
     const auto says = from.complete ? judge_failure(from.exit_code, from.err)
                                     : failure::unreachable;
     if (from.complete) note_accounting(says);
     // Rows beside a complaint still say what they say; that a job is not among them says nothing.
     const bool whole = says == failure::none;
     if (!whole && !(says == failure::other && from.exit_code == 0)) continue;
-    const auto begins = static_cast<std::size_t>(part) * ids_max;
-    const auto ends = std::min(jobs.size(), begins + ids_max);
-    const std::vector<watched*> asked(jobs.begin() + static_cast<std::ptrdiff_t>(begins),
-                                      jobs.begin() + static_cast<std::ptrdiff_t>(ends));
-    read_accounts(asked, from, fields, whole);
+    read_accounts(parts[i].jobs, from, fields, separator, whole);
   }
   const auto& traces_text = got.of("traces");
   const bool traces_answer = traces_text.complete && traces_text.exit_code == 0;
-  auto texts = split_traces(mark, traces_text.out);
-  for (auto* job : jobs) {
-    const auto& id = job->job->id.str();
-    job->traces_cut = job->traces_asked && !traces_text.complete;
-    // lower_bound: the first of an id.
-    const auto it = job->traces_asked && traces_answer ? texts.lower_bound(id) : texts.end();
-    if (it != texts.end() && it->first == id) {
-      job->traces_answer = true;
-      job->left = parse_end(it->second);
-      texts.erase(it);
-    }
-    if (const auto& one = got.of("job" + id); one.complete) {
-      const auto says = judge_failure(one.exit_code, one.err);
-      // The number may be another job's by now.
-      job->controller_denies =
-          says == failure::no_such_job ||
-          (says == failure::none && one.out.find(job->job->token.str()) == std::string::npos);
-    }
+  auto all = split_traces(nonce, traces_text.out, jobs.size());
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    jobs[i]->traces_cut = jobs[i]->traces_asked && !traces_text.complete;
+    if (!traces_answer || !all[i]) continue;
+    jobs[i]->traces_answer = true;
+    jobs[i]->left = std::move(*all[i]);
   }
+  for (auto* job : asked) hear_controller(*job, got.of("job" + job->job->id.str()));
+}
+
+/// What the controller says of one job. The number may be another job's by now.
+void slurm_cluster::hear_controller(watched& job, const section& one) {
+  if (!one.complete) return;
+  const auto says = judge_failure(one.exit_code, one.err);
+  const bool named = one.out.find(job.job->token.str()) != std::string::npos;
+  job.controller_shows = says == failure::none && named;
+  // Where scontrol is the administrators' alone, it says nothing for the job and nothing against.
+  job.controller_denies = says == failure::no_such_job || says == failure::denied ||
+                          (says == failure::none && !named);
 }
 
 }  // namespace ved::adapters::slurm

@@ -13,13 +13,19 @@
 /// How one Slurm cluster is used. Values; made from the configuration.
 namespace ved::adapters::slurm {
 
+/// How sbatch is asked for memory; none: it is not, as on sites that give it with the cores.
+enum class memory_option { mem, mem_per_cpu, none };
+
 struct slurm_options {
   std::string cluster;  ///< our cluster id, for messages
+  std::string cluster_name;  ///< Slurm's, as the operator believes; empty: whichever it is
   shell_environment shell;
   submission_defaults defaults;
   std::vector<site_rule> rules;
   std::map<std::string, std::string> gpu_types;  ///< the job's gpu_type → GRES type
   bool gres_for_gpus = false;  ///< --gres=gpu:T:N, for sites whose plugins want it
+  memory_option memory = memory_option::mem;
+  int umask = 022;  ///< of the jobs, whatever that of the daemon or of the login is
   container_options containers;
   /// How long a job that has left squeue may miss in accounting before squeue's word counts.
   milliseconds accounting_grace{15'000};

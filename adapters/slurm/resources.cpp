@@ -106,10 +106,9 @@ std::optional<gpu_kind> parse_gpu_item(std::string_view rest) {
     return std::nullopt;
   }
   if (!parts.empty()) {
-    if (parts.front().empty() ||
-        !std::all_of(parts.front().begin(), parts.front().end(), is_name_char)) {
+    // Slurm takes any word, also one with signs.
+    if (parts.front().empty() || parts.front().find_first_of(" \t") != std::string_view::npos)
       return std::nullopt;
-    }
     kind.type = std::string(parts.front());
   }
   return kind;

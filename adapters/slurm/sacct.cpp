@@ -9,11 +9,10 @@ namespace {
 
 /// The id stands at both ends, so that a cut or spilled row does not pass for a whole one.
 constexpr std::string_view id_field = "JobIDRaw";
-constexpr std::string_view allocation_field = "AllocTRES";
 constexpr std::string_view wanted[] = {
     id_field,     "State",  "ExitCode", "Submit",         "Start",    "End",
     "ElapsedRaw", "NNodes", "NCPUS",    allocation_field, "TotalCPU", "MaxRSS",
-    "Reason",     "NodeList", "JobName", "SubmitLine",    id_field};
+    "Reason",     "NodeList", cluster_field, "JobName", submission_field, id_field};
 
 /// "123", "123.batch", "123.0"; with `step` empty for the job itself.
 struct row_id {
@@ -73,10 +72,11 @@ class row_reader {
       if (!row.exit) return std::nullopt;
     }
     if (!read_usage(row)) return std::nullopt;
-    row.reason = or_empty(cell("Reason"));
+    row.reason = printable(or_empty(cell("Reason")), reason_bytes_max);
     row.node_list = or_empty(cell("NodeList"));
     row.name = cell("JobName");
-    row.submit_line = cell("SubmitLine");
+    row.submit_line = cell(submission_field);
+    row.cluster = cell(cluster_field);
     return row;
   }
 
@@ -147,23 +147,25 @@ std::vector<std::string> sacct_fields(std::string_view helpformat) {
   return fields;
 }
 
-std::vector<std::string> without_allocation(std::vector<std::string> fields) {
-  std::erase(fields, allocation_field);
+std::vector<std::string> without(std::vector<std::string> fields, std::string_view field) {
+  std::erase(fields, field);
   return fields;
 }
 
-table<account_row> parse_sacct(std::string_view text, const std::vector<std::string>& fields) {
+table<account_row> parse_sacct(std::string_view text, const std::vector<std::string>& fields,
+                               std::string_view separator) {
   table<account_row> found;
   // Without the id at both ends no row could be told from a damaged one.
   if (fields.size() < 2 || fields.front() != id_field || fields.back() != id_field) {
-    if (!text.empty()) count_damage(found, text);
+    if (!text.empty()) found.count(text, {}, 0, 0);
     return found;
   }
   const auto free_text = std::find(fields.begin(), fields.end() - 1, "JobName") - fields.begin();
   return read_table<account_row>(
-      text, {fields.size() - 1, static_cast<std::size_t>(free_text), false, is_row_id},
+      text, {fields.size() - 1, static_cast<std::size_t>(free_text), false, is_row_id,
+             separator},
       [&](std::string_view record) {
-        return row_reader(fields, split(record, column_end)).read();
+        return row_reader(fields, split(record, separator)).read();
       });
 }
 

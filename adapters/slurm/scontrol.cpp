@@ -10,7 +10,7 @@ namespace {
 /// with `key`. With -o it is one line (more only by newlines in free text); without, it goes on in
 /// indented lines and ends at an empty one. The newline at its end tells it from a cut one.
 template <class Complete, class Damaged>
-void for_each_shown(std::string_view text, std::string_view key, const Complete& complete,
+bool for_each_shown(std::string_view text, std::string_view key, const Complete& complete,
                     const Damaged& damaged) {
   std::string_view rest = text;
   const char* begin = nullptr;
@@ -49,7 +49,9 @@ void for_each_shown(std::string_view text, std::string_view key, const Complete&
     }
     if (several_lines && rest.empty()) whole = false;
   }
+  const bool cut = begin != nullptr && !whole;
   flush();
+  return !cut;
 }
 
 /// Keys of `scontrol show job`, where values may hold blanks and '='. A value ends where the next
@@ -76,14 +78,30 @@ constexpr std::string_view free_text_keys =
     " JobName Command WorkDir AdminComment SystemComment Comment Extra StdErr StdIn StdOut "
     "Container SubmitLine ";
 
+/// Keys of `scontrol show partition`, 20.11 to 26.05.
+constexpr std::string_view partition_keys =
+    " PartitionName AllowGroups AllowAccounts DenyAccounts AllowQos DenyQos AllocNodes Alternate "
+    "CpuBind Default QoS DefaultTime DisableRootJobs ExclusiveUser ExclusiveTopo GraceTime Hidden "
+    "MaxNodes MaxTime MinNodes LLN MaxCPUsPerNode MaxCPUsPerSocket NodeSets Nodes "
+    "PriorityJobFactor PriorityTier RootOnly ReqResv OverSubscribe OverTimeLimit PreemptMode "
+    "State TotalCPUs TotalNodes SelectTypeParameters JobDefaults DefMemPerCPU DefMemPerNode "
+    "MaxMemPerCPU MaxMemPerNode TRES TRESBillingWeights SuspendTime SuspendTimeout ResumeTimeout "
+    "PowerDownOnIdle Topology ";
+
+/// Those whose names may hold blanks: slurm.conf takes them in quotes, and groups and accounts of a
+/// domain have them.
+constexpr std::string_view partition_names =
+    " PartitionName AllowGroups AllowAccounts DenyAccounts AllowQos DenyQos Alternate QoS NodeSets "
+    "Topology ";
+
 bool is_among(std::string_view key, std::string_view keys) {
   return keys.find(' ' + std::string(key) + ' ') != std::string_view::npos;
 }
 
 class key_values {
  public:
-  /// Without blanks in values every word with '=' is a key; with them, a known job's key.
-  key_values(std::string_view record, bool values_hold_blanks) {
+  /// A word with '=' is a key when `keys` holds it; the value of one of `names` may hold blanks.
+  key_values(std::string_view record, std::string_view keys, std::string_view names) {
     std::size_t at = 0;
     while (at < record.size()) {
       at = record.find_first_not_of(" \t\r\n", at);
@@ -92,11 +110,11 @@ class key_values {
       const std::string_view word = record.substr(at, stop - at);
       const auto equals = word.find('=');
       const std::string_view key = word.substr(0, equals);
-      const bool is_key = equals != std::string_view::npos && equals != 0 &&
-                          (!values_hold_blanks || is_among(key, job_keys));
+      const bool is_key =
+          equals != std::string_view::npos && equals != 0 && is_among(key, keys);
       if (is_key) {
         items_.push_back({key, at + equals + 1, stop});
-      } else if (!items_.empty() && is_among(items_.back().key, free_text_keys)) {
+      } else if (!items_.empty() && is_among(items_.back().key, names)) {
         items_.back().end = stop;
       }
       at = stop;
@@ -136,7 +154,7 @@ std::optional<int> read_limit(std::optional<std::string_view> text) {
 }
 
 std::optional<partition_row> read_partition(std::string_view record) {
-  const key_values values(record, false);
+  const key_values values(record, partition_keys, partition_names);
   const auto name = values.get("PartitionName");
   const auto state = values.get("State");
   const auto time = values.get("MaxTime");
@@ -164,7 +182,7 @@ std::optional<partition_row> read_partition(std::string_view record) {
 }
 
 std::optional<job_record> read_job(std::string_view text) {
-  const key_values values(text, true);
+  const key_values values(text, job_keys, free_text_keys);
   job_record record;
   const auto id = values.get("JobId");
   const auto state = values.get("JobState");
@@ -216,9 +234,12 @@ template <class Row, class Read>
 table<Row> read_records(std::string_view text, std::string_view key, const Read& read) {
   return collect_rows<Row>(
       [&](const auto& complete, const auto& damaged) {
-        for_each_shown(text, key, complete, damaged);
+        return for_each_shown(text, key, complete, damaged);
       },
-      read);
+      read,
+      [&](table<Row>& found, std::string_view record) {
+        found.count(record, {}, record.starts_with(key) ? 1 : 0, 0);
+      });
 }
 
 /// "10 sec"
@@ -236,6 +257,21 @@ table<partition_row> parse_partitions(std::string_view text) {
 
 table<job_record> parse_jobs(std::string_view text) {
   return read_records<job_record>(text, "JobId=", read_job);
+}
+
+job_counts parse_counts(std::string_view text) {
+  job_counts out;
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const text_line line = take_line(rest);
+    const auto colon = line.text.find(':');
+    if (!line.whole || colon == std::string_view::npos) continue;
+    const auto key = trim(line.text.substr(0, colon));
+    const auto count = parse_small_count(trim(line.text.substr(colon + 1)));
+    if (key == "Jobs pending") out.pending = count;
+    if (key == "Jobs running") out.running = count;
+  }
+  return out;
 }
 
 result<site_config> parse_config(std::string_view text) {
@@ -259,15 +295,14 @@ result<site_config> parse_config(std::string_view text) {
       config.version = value;
     } else if (key == "ClusterName") {
       config.cluster_name = value;
+    } else if (key == "SelectTypeParameters") {
+      config.manages_memory = value.find("MEMORY") != std::string_view::npos;
     } else if (key == "AccountingStorageType") {
       config.accounting = !is_nothing(value) && value != "accounting_storage/none";
     } else if (key == "MessageTimeout" || key == "MinJobAge") {
-      const auto time = read_seconds(value);
-      if (!time) {
-        return fail(errc::unavailable, "scontrol show config: " + std::string(key) + " is \"" +
-                                           printable(value, 60) + "\", not a number of seconds");
-      }
-      (key == "MinJobAge" ? config.min_job_age : config.message_timeout) = *time;
+      // Where it says something else, Slurm's default stands.
+      if (const auto time = read_seconds(value))
+        (key == "MinJobAge" ? config.min_job_age : config.message_timeout) = *time;
     }
   }
   // Keys come in the order of the alphabet: with the version all others were there, too.

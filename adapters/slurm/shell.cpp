@@ -1,6 +1,12 @@
 #include "adapters/slurm/shell.hpp"
 
+#include <sodium.h>
+
+#include <algorithm>
 #include <charconv>
+#include <utility>
+
+#include "adapters/slurm/tables.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -14,6 +20,23 @@ void for_each_line(std::string_view text, Each each) {
     each(text.substr(0, whole ? end : text.size()), whole);
     text.remove_prefix(whole ? end + 1 : text.size());
   }
+}
+
+// What the receiving shell says behind the nonce.
+constexpr const char* run_mark = " run";
+constexpr const char* cut_mark = " cut ";
+/// EX_CONFIG of sysexits.h: something stands in the program's way.
+constexpr int cut_exit = 78;
+/// So many questions of start-up files are answered with an empty line.
+constexpr std::size_t empty_lines = 16;
+
+std::string to_base64(const std::string& text) {
+  constexpr int form = sodium_base64_VARIANT_ORIGINAL;
+  std::string out(sodium_base64_encoded_len(text.size(), form), '\0');
+  ::sodium_bin2base64(out.data(), out.size(), reinterpret_cast<const unsigned char*>(text.data()),
+                      text.size(), form);
+  out.pop_back();  // its NUL
+  return out;
 }
 
 bool take_prefix(std::string_view& text, std::string_view prefix) {
@@ -33,17 +56,6 @@ std::string quote(std::string_view text) {
   return out += '\'';
 }
 
-std::string shell_line(int limit_seconds) {
-  // The account's login shell may be any: the text between the single quotes is left alone by
-  // sh, csh and fish alike. Two shells: `env -i` clears what the login shell brought, and
-  // `timeout` ends all that came of it.
-  return "exec /bin/sh -c 'exec env -i HOME=\"$HOME\" USER=\"${USER:-$(id -un)}\" "
-         "LOGNAME=\"${LOGNAME:-$(id -un)}\" SHELL=\"${SHELL:-/bin/sh}\" "
-         "PATH=\"${PATH:-/usr/bin:/bin}\" LC_ALL=C SLURM_TIME_FORMAT=%s "
-         "${SLURM_CONF:+SLURM_CONF=\"$SLURM_CONF\"} timeout -k 2 " +
-         std::to_string(limit_seconds) + " /bin/sh -s'";
-}
-
 program::program(const shell_environment& around, std::string nonce) : nonce_(std::move(nonce)) {
   if (!around.bin_directory.empty())
     text_ += "PATH=" + quote(around.bin_directory) + ":$PATH; export PATH\n";
@@ -51,21 +63,88 @@ program::program(const shell_environment& around, std::string nonce) : nonce_(st
     text_ += "SLURM_CONF=" + quote(around.conf_file) + "; export SLURM_CONF\n";
   if (!around.token.empty())
     text_ += "SLURM_JWT=" + quote(around.token.reveal()) + "; export SLURM_JWT\n";
+  if (!around.clusters.empty())
+    text_ += "SLURM_CLUSTERS=" + quote(around.clusters) + "; export SLURM_CLUSTERS\n";
   text_ += "ved_jobs=" + quote(around.job_directory) + "\n";
   text_ += "case $ved_jobs in /*) ;; *) ved_jobs=$HOME/$ved_jobs ;; esac\n";
+}
+
+std::string program::separator() const {
+  constexpr std::size_t drawn_from = 3;
+  constexpr std::size_t drawn = 8;
+  return column_end + nonce_.substr(drawn_from, drawn);
+}
+
+std::string on_cluster(std::string_view cluster) {
+  return cluster.empty() ? "" : "SLURM_CLUSTERS=" + quote(cluster) + " ";
+}
+
+std::string clusters_option(std::string_view cluster) {
+  return cluster.empty() ? "${SLURM_CLUSTERS:+--clusters=\"$SLURM_CLUSTERS\"}"
+                         : "--clusters=" + quote(cluster);
 }
 
 void program::add(std::string_view text) {
   text_ += text;
 }
 
+std::string program::text() const {
+  return "#" + nonce_ + "\n" + text_ + "exit 0 #" + nonce_;
+}
+
 void program::add_section(std::string_view name, std::string_view command) {
-  // Braces: a program that is cut off in the middle is a syntax error, not half a command.
-  text_ += "{ echo '" + nonce_ + " b " + std::string(name) + "'\n";
+  text_ += "echo '" + nonce_ + " b " + std::string(name) + "'\n";
   text_ += "echo '" + nonce_ + " b " + std::string(name) + "' >&2\n";
   text_ += std::string(command) + "\n";
   text_ += "ved_rc=$?; printf '\\n%s\\n' \"" + nonce_ + " e $ved_rc\" >&2\n";
-  text_ += "printf '\\n%s\\n' \"" + nonce_ + " e $ved_rc\"; }\n";
+  text_ += "printf '\\n%s\\n' \"" + nonce_ + " e $ved_rc\"\n";
+}
+
+remote_command command_of(const program& made, int limit_seconds) {
+  auto text = made.text();
+  const auto& nonce = made.nonce();
+  // The account's login shell may be any: text without quotes, backslashes and '!' between single
+  // quotes is left alone by sh, csh and fish alike. Two shells: `env -i` clears what the login
+  // shell brought, and `timeout` ends all that came of it.
+  const std::string clean =
+      "exec env -i HOME=\"${HOME:-$(getent passwd \"$(id -u)\" | cut -d: -f6)}\" "
+      "USER=\"${USER:-$(id -un)}\" LOGNAME=\"${LOGNAME:-$(id -un)}\" "
+      "SHELL=\"${SHELL:-/bin/sh}\" PATH=\"${PATH:-/usr/bin:/bin}\" LC_ALL=C SLURM_TIME_FORMAT=%s "
+      "${SLURM_CONF:+SLURM_CONF=\"$SLURM_CONF\"} "
+      "${SLURM_CLUSTERS:+SLURM_CLUSTERS=\"$SLURM_CLUSTERS\"} timeout -k 2 " +
+      std::to_string(limit_seconds) + " /bin/sh -c \"$1\"";
+  const std::string receive =
+      "ved_program=$(base64 -d 2>/dev/null); case ${#ved_program}.$ved_program in " +
+      std::to_string(text.size()) + ".\"#" + nonce + "\"*\"#" + nonce + "\") ;; *) echo \"" +
+      nonce + cut_mark + "${#ved_program}\" >&2; exit " + std::to_string(cut_exit) +
+      " ;; esac; exec </dev/null; echo \"" + nonce + run_mark + "\"; echo \"" + nonce + run_mark +
+      "\" >&2; eval \"$ved_program\"";
+  remote_command out;
+  out.line = "exec /bin/sh -c '" + clean + "' sh '" + receive + "'";
+  out.input = std::string(empty_lines, '\n') + to_base64(text) + "\n";
+  wipe(text);
+  return out;
+}
+
+arrival arrival_of(std::string_view nonce, std::string_view out, std::string_view err) {
+  arrival to;
+  const auto began = std::string(nonce) + run_mark + "\n";
+  const auto cut = std::string(nonce) + cut_mark;
+  for (auto [from, own] : {std::pair{out, &to.out}, std::pair{err, &to.err}}) {
+    const auto at = from.find(began);
+    const auto refused = from.find(cut);
+    to.login_words += from.substr(0, std::min(at, refused));
+    if (!to.login_words.empty() && !to.login_words.ends_with('\n')) to.login_words += '\n';
+    if (at != std::string_view::npos) {
+      to.ran = true;
+      *own = from.substr(at + began.size());
+    } else if (refused != std::string_view::npos) {
+      to.cut = true;
+      const auto count = from.substr(refused + cut.size());
+      std::from_chars(count.data(), count.data() + count.size(), to.bytes);
+    }
+  }
+  return to;
 }
 
 std::map<std::string, section> split_sections(std::string_view nonce, std::string_view out,

@@ -9,9 +9,9 @@
 #include "messages/error.hpp"
 #include "messages/secret.hpp"
 
-/// The little programs that run on the login node. Each goes as standard input of `/bin/sh -s`, so
-/// that no value ever stands on a command line that a login shell reads; what they print is
-/// framed, so that one exec can carry many commands. Pure.
+/// The little programs that run on the login node. Each goes to standard input, so that no value
+/// ever stands on a command line that a login shell reads; what they print is framed, so that one
+/// exec can carry many commands. Pure.
 namespace ved::adapters::slurm {
 
 /// The text as one word for a POSIX shell, whatever it holds but NUL.
@@ -21,14 +21,15 @@ std::string quote(std::string_view text);
 struct shell_environment {
   std::string bin_directory;   ///< of Slurm's commands; empty: they are in PATH
   std::string conf_file;       ///< SLURM_CONF; empty: the account's own
+  std::string clusters;        ///< --clusters of every command; empty: the account's SLURM_CLUSTERS
   secret token;                ///< SLURM_JWT; empty: munge
   std::string job_directory = ".ved/jobs";  ///< absolute, or below the account's home
 };
 
-/// The command line of every exec: a clean environment (nothing of SBATCH_*, SQUEUE_*, SLURM_*
-/// but SLURM_CONF), LC_ALL=C, times as epoch seconds; everything is killed after `limit_seconds`,
-/// so that nothing is submitted long after its caller gave up.
-std::string shell_line(int limit_seconds);
+/// In front of a command of Slurm: it speaks to `cluster`; empty: to the one that the program asks.
+std::string on_cluster(std::string_view cluster);
+/// The same as an option, for sacct, which knows no SLURM_CLUSTERS.
+std::string clusters_option(std::string_view cluster);
 
 /// What one framed command printed, and its exit code.
 struct section {
@@ -45,17 +46,43 @@ class program {
   program(const shell_environment& around, std::string nonce);
 
   const std::string& nonce() const { return nonce_; }
+  /// Between the columns of the tables that this program asks for: nothing that a job can name
+  /// itself looks like it.
+  std::string separator() const;
   /// Runs `command` (shell text; values quoted by the caller) as the section `name`, a name of
   /// [A-Za-z0-9_.-].
   void add_section(std::string_view name, std::string_view command);
   /// Shell text as it is.
   void add(std::string_view text);
-  const std::string& text() const { return text_; }
+  /// What runs: all that was added, between the words that prove it whole.
+  std::string text() const;
 
  private:
   std::string nonce_;
   std::string text_;
 };
+
+/// The exec of a program: a clean environment (nothing of SBATCH_*, SQUEUE_*, SLURM_* but
+/// SLURM_CONF and SLURM_CLUSTERS), LC_ALL=C, times as epoch seconds; everything is killed after
+/// `limit_seconds`, so
+/// that nothing is submitted long after its caller gave up.
+///
+/// The program arrives whole or does nothing: it is read to its end and compared with its size and
+/// its first and last words before its first command runs, and its commands read /dev/null. On the
+/// way it is base64, which no other shell that a start-up file puts in its place takes for more
+/// than an unknown command; empty lines in front are for start-up files that ask a question.
+remote_command command_of(const program& made, int limit_seconds);
+
+/// How a program came to its place, from what its exec printed.
+struct arrival {
+  bool ran = false;         ///< it came whole and began: all that it does may have been done
+  bool cut = false;         ///< it did not come whole, and did nothing
+  std::size_t bytes = 0;    ///< `cut`: so many of them came
+  std::string login_words;  ///< what the login and its shell wrote before it, or instead of it
+  std::string_view out;     ///< `ran`: what it printed itself
+  std::string_view err;
+};
+arrival arrival_of(std::string_view nonce, std::string_view out, std::string_view err);
 
 /// Cuts what a program printed into its sections by name; what never began is not in it.
 std::map<std::string, section> split_sections(std::string_view nonce, std::string_view out,

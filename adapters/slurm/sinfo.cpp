@@ -16,11 +16,13 @@ enum column : std::size_t {
   memory,
   allocated_memory,
   gres,
+  gres_used,
   features,
   column_count
 };
 constexpr std::string_view names[column_count] = {
-    "NodeList", "Partition", "StateCompact", "CPUsState", "Memory", "AllocMem", "Gres", "Features"};
+    "NodeList", "Partition", "StateCompact", "CPUsState", "Memory",
+    "AllocMem", "Gres",      "GresUsed",     "Features"};
 
 /// In compact and long form. Sleeping (cloud) nodes wake up for a job, rebooting ones come back.
 constexpr std::array<std::string_view, 16> unusable{
@@ -56,8 +58,8 @@ std::optional<std::int64_t> read_megabytes(std::string_view text) {
   return size->bytes >> 20;
 }
 
-std::optional<node_row> read_row(std::string_view record) {
-  const auto cells = split(record, column_end);
+std::optional<node_row> read_row(std::string_view record, std::string_view separator) {
+  const auto cells = split(record, separator);
   node_row row;
   row.node = cells[node];
   row.partition = cells[partition];
@@ -79,18 +81,24 @@ std::optional<node_row> read_row(std::string_view record) {
   row.memory_mb = *total;
   row.memory_mb_allocated = *allocated;
   row.gpus = std::move(*gpus);
+  if (const auto used = parse_gpus(cells[gres_used])) {
+    row.gpus_allocated = 0;
+    for (const auto& kind : *used) *row.gpus_allocated += kind.count;
+  }
   row.features = or_empty(cells[features]);
   return row;
 }
 
 }  // namespace
 
-std::string sinfo_format() {
-  return columns_of(names);
+std::string sinfo_format(std::string_view separator) {
+  return columns_of(names, separator);
 }
 
-table<node_row> parse_sinfo(std::string_view text) {
-  return read_table<node_row>(text, {column_count, features, true, is_node_name}, read_row);
+table<node_row> parse_sinfo(std::string_view text, std::string_view separator) {
+  return read_table<node_row>(
+      text, {column_count, features, true, is_node_name, separator},
+      [&](std::string_view record) { return read_row(record, separator); });
 }
 
 }  // namespace ved::adapters::slurm

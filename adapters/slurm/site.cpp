@@ -37,6 +37,7 @@ site make_site(site_config config, const std::vector<partition_row>& partitions,
                const std::vector<node_row>& nodes) {
   site out;
   out.config = std::move(config);
+  out.gpus_allocated = 0;
   for (const auto& row : partitions) {
     out.partitions[row.name].limits = row;
     if (row.is_default) out.default_partition = row.name;
@@ -56,6 +57,8 @@ site make_site(site_config config, const std::vector<partition_row>& partitions,
     out.memory_mb_total += node.memory_mb;
     out.memory_mb_allocated += node.memory_mb_allocated;
     out.gpus_total += gpus_of(node.gpus, {});
+    if (!node.gpus_allocated) out.gpus_allocated.reset();
+    else if (out.gpus_allocated) *out.gpus_allocated += *node.gpus_allocated;
   }
   return out;
 }
@@ -66,6 +69,7 @@ std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_option
   // A list of partitions is Slurm's to judge.
   if (wishes.partition.find(',') != std::string::npos) return std::nullopt;
   const auto& name = wishes.partition.empty() ? there.default_partition : wishes.partition;
+  if (name.empty() && !there.all_partitions) return std::nullopt;
   if (name.empty())
     return "no partition is named, and the site has no default partition";
   const auto it = there.partitions.find(name);
@@ -87,16 +91,22 @@ std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_option
            " s";
   if (limits.cpus_per_node_max > 0 && asked.cpu_cores_per_node() > limits.cpus_per_node_max)
     return where + amount(asked.cpu_cores_per_node(), "cores per node", limits.cpus_per_node_max);
-  const auto memory_mb = std::int64_t{asked.memory_gb_per_node()} * 1024;
+  const auto& part = it->second;
+  // Where nobody tells the nodes' memory, slurm.conf says 1 MB.
+  const bool memory_is_told = shapes.empty() || most(part, [](const auto& s) {
+                                return s.memory_mb;
+                              }) > 1;
+  const bool counts = asks_for_memory(wishes, options) && there.config.manages_memory;
+  const auto memory_mb =
+      counts && memory_is_told ? std::int64_t{asked.memory_gb_per_node()} * 1024 : 0;
   if (limits.memory_mb_per_node_max > 0 && memory_mb > limits.memory_mb_per_node_max)
     return where + amount(memory_mb, "MB of memory per node", limits.memory_mb_per_node_max);
-  if (shapes.empty()) return std::nullopt;
+  if (shapes.empty() || !there.all_nodes) return std::nullopt;
 
   std::string type = asked.gpu_type();
   if (const auto known = options.gpu_types.find(type); known != options.gpu_types.end())
     type = known->second;
   if (asked.gpus_per_node() == 0) type.clear();
-  const auto& part = it->second;
   const auto cpus_there = most(part, [](const auto& s) { return s.cpus; });
   if (asked.cpu_cores_per_node() > cpus_there)
     return where + amount(asked.cpu_cores_per_node(), "cores per node", cpus_there);
@@ -120,12 +130,15 @@ std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_option
 
 inventory to_inventory(const site& from) {
   inventory out;
-  out.scheduler = "slurm " + from.config.version;
-  out.cpus_total = from.cpus_total;
-  out.cpus_allocated = from.cpus_allocated;
-  out.memory_mb_total = from.memory_mb_total;
-  out.memory_mb_allocated = from.memory_mb_allocated;
-  out.gpus_total = from.gpus_total;
+  out.scheduler = from.config.version.empty() ? "slurm" : "slurm " + from.config.version;
+  if (from.nodes_told) {
+    out.cpus_total = from.cpus_total;
+    out.cpus_allocated = from.cpus_allocated;
+    out.memory_mb_total = from.memory_mb_total;
+    out.memory_mb_allocated = from.memory_mb_allocated;
+    out.gpus_total = from.gpus_total;
+    out.gpus_allocated = from.gpus_allocated;
+  }
   for (const auto& [name, part] : from.partitions) {
     auto& queue = out.queues.emplace_back();
     queue.name = name;

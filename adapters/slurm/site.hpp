@@ -29,11 +29,15 @@ struct site {
   site_config config;
   std::map<std::string, partition> partitions;
   std::string default_partition;  ///< empty: the site has none
+  bool all_partitions = true;  ///< false: others may be there
+  bool all_nodes = true;       ///< false: some cannot be read: nothing is refused for their sake
+  bool nodes_told = true;      ///< false: sinfo said nothing, and the sums below are none
   int cpus_total = 0;
   int cpus_allocated = 0;
   std::int64_t memory_mb_total = 0;
   std::int64_t memory_mb_allocated = 0;
   int gpus_total = 0;
+  std::optional<int> gpus_allocated;  ///< empty: some node with GPUs does not tell
 };
 
 /// Every node counts once, in whatever many partitions it is.

@@ -34,13 +34,15 @@ std::optional<exit_status> read_exit(std::string_view text) {
   if (text.find(':') != std::string_view::npos) return parse_exit(text);
   const auto status = parse_count(text);
   if (!status || *status > 0xffff) return std::nullopt;
+  if (is_slurmd_error(static_cast<int>(*status)))
+    return exit_status{0, 0, static_cast<int>(*status)};
   // What sacct makes of it: with a signal the upper byte means nothing.
   const int signal = static_cast<int>(*status & 0x7f);
   return make_exit(signal == 0 ? static_cast<int>(*status >> 8) : 0, signal);
 }
 
-std::optional<queue_row> read_row(std::string_view record) {
-  const auto cells = split(record, column_end);
+std::optional<queue_row> read_row(std::string_view record, std::string_view separator) {
+  const auto cells = split(record, separator);
   queue_row row;
   row.id = scheduler_job_id(std::string(cells[raw_id]));
   row.shown_id = std::string(cells[shown_id]);
@@ -65,7 +67,8 @@ std::optional<queue_row> read_row(std::string_view record) {
     row.exit = read_exit(cells[exit_code]);
     if (!row.exit) return std::nullopt;
   }
-  row.reason = or_empty(cells[reason]);
+  if (row.state == "COMPLETING") row.exit = read_exit(cells[exit_code]);
+  row.reason = printable(or_empty(cells[reason]), reason_bytes_max);
   row.partition = cells[partition];
   row.node_list = or_empty(cells[node_list]);
   row.name = cells[job_name];
@@ -74,12 +77,12 @@ std::optional<queue_row> read_row(std::string_view record) {
   return row;
 }
 
-std::optional<queue_row> read_id_and_state(std::string_view record) {
+std::optional<queue_row> read_id_and_state(std::string_view record, std::string_view separator) {
   std::string_view cells[state + 1];
   for (auto& cell : cells) {
-    const auto end = record.find(column_end);
+    const auto end = record.find(separator);
     cell = record.substr(0, end);
-    record.remove_prefix(end + 1);  // a record has all its separators
+    record.remove_prefix(end + separator.size());  // a record has all its separators
   }
   if (!is_state_text(cells[state])) return std::nullopt;
   queue_row row;
@@ -90,18 +93,19 @@ std::optional<queue_row> read_id_and_state(std::string_view record) {
 
 }  // namespace
 
-std::string squeue_format() {
-  return columns_of(names);
+std::string squeue_format(std::string_view separator) {
+  return columns_of(names, separator);
 }
 
 table<queue_row> parse_squeue(std::string_view text,
-                              const std::function<bool(std::string_view id)>& wanted) {
+                              const std::function<bool(std::string_view id)>& wanted,
+                              std::string_view separator) {
   const auto read = [&](std::string_view record) -> std::optional<queue_row> {
-    const auto id = record.substr(0, record.find(column_end));
-    if (!wanted || wanted(id)) return read_row(record);
-    return read_id_and_state(record);
+    const auto id = record.substr(0, record.find(separator));
+    if (!wanted || wanted(id)) return read_row(record, separator);
+    return read_id_and_state(record, separator);
   };
-  return read_table<queue_row>(text, {column_count, job_name, true, is_job_id}, read);
+  return read_table<queue_row>(text, {column_count, job_name, true, is_job_id, separator}, read);
 }
 
 }  // namespace ved::adapters::slurm

@@ -3,8 +3,25 @@
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/submit_program.hpp"
+#include "adapters/slurm/text.hpp"
 
 namespace ved::adapters::slurm {
+
+namespace {
+
+/// "east" of "17;east" and of "Submitted batch job 17 on cluster east"; "" where none is named.
+std::string cluster_named(std::string_view text, const std::string& number) {
+  const std::string parsable = number + ";";
+  const std::string in_words = "Submitted batch job " + number + " on cluster ";
+  while (!text.empty()) {
+    const auto line = trim(take_line(text).text);
+    for (const auto& begin : {parsable, in_words})
+      if (line.starts_with(begin)) return std::string(line.substr(begin.size()));
+  }
+  return {};
+}
+
+}  // namespace
 
 std::optional<refused> slurm_cluster::never_fits(const submission& what) const {
   if (const auto problem = problem_of(what)) return refused{true, *problem};
@@ -28,10 +45,10 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   }
   // Before the first inventory nothing could be refused; a site that cannot tell is no obstacle.
   if (!asked) (void)take_inventory(at);
-  std::string here;
+  std::string here = options_.shell.clusters;
   {
     const std::lock_guard lock(mutex_);
-    if (site_) here = site_->config.cluster_name;
+    if (site_ && !site_->config.cluster_name.empty()) here = site_->config.cluster_name;
   }
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
@@ -72,13 +89,11 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     }
     const auto& text = it->second.text;
     told = judge_sbatch(it->second.exit_code, text);
-    // Of a federation: a number there is no number here.
-    const auto* taken = std::get_if<accepted>(&told);
-    if (taken == nullptr || here.empty()) continue;
-    const auto there = text.find(taken->id.str() + ";");
-    if (there != std::string::npos &&
-        text.compare(there + taken->id.str().size() + 1, here.size() + 1, here + "\n") != 0)
-      told = unknown_outcome{"another cluster took it: " + words_of(text)};
+    // A number belongs to its cluster: another one of the site may have taken the job.
+    auto* taken = std::get_if<accepted>(&told);
+    if (taken == nullptr) continue;
+    const auto there = cluster_named(text, taken->id.str());
+    if (!there.empty() && there != here) taken->id = id_of({taken->id.str(), there});
   }
   count("sbatch", calls);
   return out;

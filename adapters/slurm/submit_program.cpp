@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "adapters/slurm/batch_script.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/values.hpp"
 
@@ -46,8 +47,9 @@ std::string submission_text(const submission& what, const slurm_options& site,
   std::string call = "exec sbatch";
   for (const auto& option : sbatch_options(what, site)) call += " " + quote(option);
   const auto file = what.token.str() + ".%j";
-  call += " --chdir=" + directory + " --output=" + directory + "/" + quote(file + ".out") +
-          " --error=" + directory + "/" + quote(file + ".err") +
+  // Names in the working directory: in a path, '%' and backslashes have a meaning of their own.
+  call += " --chdir=" + directory + " --output=" + quote(file + ".out") + " --error=" +
+          quote(file + ".err") +
           // A later start under the same id must not cut what the first one wrote.
           " --open-mode=append";
   const auto mark = nonce + "_script";
@@ -67,12 +69,16 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
   to.add(text);
   std::string directories;
   for (const auto* one : jobs) directories += " " + directory_of(one->job);
-  to.add("ved_mask=$(umask)\numask 077\nmkdir -p" + directories + "\numask \"$ved_mask\"\n");
+  // sbatch copies its own mask to the job.
+  constexpr int octal_digits = 3;
+  std::string mask;
+  for (int digit = octal_digits - 1; digit >= 0; --digit)
+    mask += static_cast<char>('0' + ((site.umask >> (3 * digit)) & 7));
+  to.add("umask 077\nmkdir -p" + directories + "\numask " + mask + "\n");
   for (std::size_t lane = 0; lane < submissions_at_once; ++lane) {
     std::string lane_text;
     for (auto i = lane; i < jobs.size(); i += submissions_at_once)
       lane_text += submission_text(*jobs[i], site, to.nonce());
-    // Braces: a program that is cut off in the middle is a syntax error, not half a submission.
     if (!lane_text.empty()) to.add("{\n" + lane_text + "} &\n");
   }
   to.add("wait\n");

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -17,23 +18,41 @@
 /// be read is counted, never guessed and never silently part of another row.
 namespace ved::adapters::slurm {
 
-/// Separates the columns of squeue, sacct and sinfo (all take any byte: -O 'Name:<sep>', sacct
-/// --delimiter): control characters are refused in every value that we submit. Other people's free
-/// text may hold anything, so it stands in the last columns.
+/// Separates the columns of squeue, sacct and sinfo (all take any text: -O 'Name:<sep>', sacct
+/// --delimiter). A program draws what follows it anew for each question, so that no free text, not
+/// even one that a job gives itself while it runs, can look like a column or a row.
 inline constexpr char column_end = '\x1f';
+inline constexpr std::string_view plain_separator{&column_end, 1};
 
-/// A table, and how many of its lines were damaged (cut, too few columns, unreadable numbers).
-template <class Row>
-struct table {
-  std::vector<Row> rows;
-  int damaged = 0;
+/// What of an answer cannot be read, and whose it may be: nobody else's row is in doubt.
+struct damage {
+  int damaged = 0;            ///< lines: cut, too few columns, unreadable numbers
   std::string first_damaged;  ///< at most 200 bytes, printable
+  bool cut = false;           ///< the answer ends in the middle of a row: any may be missing
+  std::set<std::string> damaged_ids;  ///< of the rows that begin with one
+  std::vector<std::string> strays;    ///< rows that do not
+  std::vector<std::string> texts;     ///< all of them; more than texts_max: the answer is cut
+  bool unnamed = false;               ///< one of them ends before its name
+
+  static constexpr std::size_t texts_max = 100;
+  /// `id`: empty when the line begins with none; `separators`: none, and the line is no row.
+  void count(std::string_view line, std::string_view id, std::size_t separators,
+             std::size_t separators_before_name);
+  /// A row that cannot be read may be the one of `id`, which names `token`.
+  bool may_be(const std::string& id, const std::string& token) const;
+  /// A row that cannot be read may be one that names `token`, whatever its id.
+  bool may_name(const std::string& token) const;
+};
+
+template <class Row>
+struct table : damage {
+  std::vector<Row> rows;
 };
 
 // --- squeue ------------------------------------------------------------------------------------
 
-/// The argument of `squeue --noheader --noconvert --states=all --array -O`. It holds column_end.
-std::string squeue_format();
+/// The argument of `squeue --noheader --noconvert --states=all --array -O`.
+std::string squeue_format(std::string_view separator = plain_separator);
 
 struct queue_row {
   /// The raw job id, decimal; of a component its own, of an array task its own once it started
@@ -47,7 +66,7 @@ struct queue_row {
   time_point submitted_at;
   time_point started_at;            ///< unset, or the planned start while it is pending
   time_point ended_at;              ///< unset, or the planned end while it runs
-  std::optional<exit_status> exit;  ///< only with an ended state
+  std::optional<exit_status> exit;  ///< only of an ended job, or one whose nodes are cleaned up
   int nodes = 0;
   int cpus = 0;
   tres allocated;
@@ -58,19 +77,24 @@ struct queue_row {
 /// Only the rows whose id `wanted` says yes to are read; of the others only id and state: a busy
 /// account's finished jobs stand in squeue for minutes.
 table<queue_row> parse_squeue(std::string_view text,
-                              const std::function<bool(std::string_view id)>& wanted = {});
+                              const std::function<bool(std::string_view id)>& wanted = {},
+                              std::string_view separator = plain_separator);
 
 // --- sacct -------------------------------------------------------------------------------------
 
-/// The fields for `sacct --parsable2 --noheader --noconvert --delimiter=<column_end> --format`,
+/// The fields for `sacct --parsable2 --noheader --noconvert --delimiter=<separator> --format`,
 /// those that `helpformat` (the text of `sacct --helpformat`) lacks taken out: an unknown field is
 /// a hard error of sacct. Free text comes late, and the id again at the end, by which a cut row
 /// shows.
 std::vector<std::string> sacct_fields(std::string_view helpformat);
-/// Without what was allocated. sacct asks slurmdbd a second time for the names of the TRES in it:
-/// with Slurm 22.05 that doubles the 90 ms that it takes (each question waits for delayed
-/// acknowledgements of TCP, twice).
-std::vector<std::string> without_allocation(std::vector<std::string> fields);
+/// Fields that cost, and that not every question needs.
+/// AllocTRES: sacct asks slurmdbd a second time for the names in it. With Slurm 22.05 that doubles
+/// the 90 ms that it takes (each question waits for delayed acknowledgements of TCP, twice).
+inline constexpr std::string_view allocation_field = "AllocTRES";
+/// SubmitLine: of a step it is the whole line of srun, up to 64 KiB and many lines.
+inline constexpr std::string_view submission_field = "SubmitLine";
+inline constexpr std::string_view cluster_field = "Cluster";
+std::vector<std::string> without(std::vector<std::string> fields, std::string_view field);
 
 /// One row: of a job (`step` empty) or one of its steps ("batch", "extern", "0").
 struct account_row {
@@ -91,15 +115,17 @@ struct account_row {
   std::string node_list;
   std::string name;
   std::string submit_line;  ///< Slurm 21.08 and later
+  std::string cluster;
 };
 /// `fields` as sacct_fields() gave them, in the order that the command was given.
-table<account_row> parse_sacct(std::string_view text, const std::vector<std::string>& fields);
+table<account_row> parse_sacct(std::string_view text, const std::vector<std::string>& fields,
+                               std::string_view separator = plain_separator);
 
 // --- sinfo, scontrol ---------------------------------------------------------------------------
 
 /// The argument of `sinfo --noheader --noconvert --all --Node -O`: one line per node and partition.
 /// (-O, because -o has no letter for the allocated memory.)
-std::string sinfo_format();
+std::string sinfo_format(std::string_view separator = plain_separator);
 
 struct node_row {
   std::string node;
@@ -111,9 +137,10 @@ struct node_row {
   std::int64_t memory_mb = 0;
   std::int64_t memory_mb_allocated = 0;
   std::vector<gpu_kind> gpus;
+  std::optional<int> gpus_allocated;
   std::string features;
 };
-table<node_row> parse_sinfo(std::string_view text);
+table<node_row> parse_sinfo(std::string_view text, std::string_view separator = plain_separator);
 
 /// `scontrol show partition -o`.
 struct partition_row {
@@ -137,9 +164,17 @@ struct site_config {
   seconds message_timeout{10};
   seconds min_job_age{300};
   bool accounting = true;    ///< false: accounting_storage/none
+  bool manages_memory = true;  ///< false: SelectTypeParameters without memory
   bool scheduler_up = true;  ///< of the lines "Slurmctld(primary) at X is UP"
 };
 result<site_config> parse_config(std::string_view text);
+
+/// What `sdiag` counts of all accounts' jobs, at most half a minute ago; absent: it does not tell.
+struct job_counts {
+  std::optional<int> pending;
+  std::optional<int> running;
+};
+job_counts parse_counts(std::string_view text);
 
 /// One `Key=Value` line of `scontrol show job -o` (or a whole record over lines): values may hold
 /// blanks and '=', so it splits at the keys that it knows.

@@ -15,8 +15,15 @@ char lower(char c) {
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
 }
-
 }  // namespace
+
+std::size_t count_of(std::string_view text, std::string_view part) {
+  std::size_t count = 0;
+  for (auto at = text.find(part); at != std::string_view::npos;
+       at = text.find(part, at + part.size()))
+    ++count;
+  return count;
+}
 
 std::string_view trim(std::string_view text) {
   constexpr std::string_view blanks = " \t\r\n";
@@ -32,6 +39,16 @@ std::vector<std::string_view> split(std::string_view text, char separator) {
     parts.push_back(text.substr(0, end));
     if (end == std::string_view::npos) return parts;
     text.remove_prefix(end + 1);
+  }
+}
+
+std::vector<std::string_view> split(std::string_view text, std::string_view separator) {
+  std::vector<std::string_view> parts;
+  for (;;) {
+    const auto end = text.find(separator);
+    parts.push_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + separator.size());
   }
 }
 
@@ -107,13 +124,41 @@ bool is_state_text(std::string_view text) {
   });
 }
 
-void for_each_record(std::string_view text, const record_shape& shape,
+void damage::count(std::string_view line, std::string_view id, std::size_t separators,
+                   std::size_t separators_before_name) {
+  if (damaged++ == 0) first_damaged = printable(line, 200);
+  if (separators == 0) return;
+  unnamed = unnamed || separators <= separators_before_name;
+  if (texts.size() == texts_max) {
+    cut = true;
+    return;
+  }
+  texts.emplace_back(line.substr(0, record_bytes_max));
+  if (!id.empty()) damaged_ids.emplace(id);
+  else strays.emplace_back(texts.back());
+}
+
+bool damage::may_name(const std::string& token) const {
+  return cut || unnamed || std::any_of(texts.begin(), texts.end(), [&](const std::string& row) {
+    return row.find(token) != std::string::npos;
+  });
+}
+
+bool damage::may_be(const std::string& id, const std::string& token) const {
+  return cut || damaged_ids.contains(id) ||
+         std::any_of(strays.begin(), strays.end(), [&](const std::string& row) {
+           return row.find(id) != std::string::npos || row.find(token) != std::string::npos;
+         });
+}
+
+bool for_each_record(std::string_view text, const record_shape& shape,
                      const std::function<void(std::string_view)>& complete,
                      const std::function<void(std::string_view)>& damaged) {
   std::string_view rest = text;
   const char* begin = nullptr;  // of the record under way
   const char* end = nullptr;
   std::size_t separators = 0;
+  bool last_is_whole = true;
   const auto record = [&] {
     return std::string_view(begin, static_cast<std::size_t>(end - begin));
   };
@@ -124,10 +169,10 @@ void for_each_record(std::string_view text, const record_shape& shape,
   };
   while (!rest.empty()) {
     const text_line line = take_line(rest);
-    const auto here =
-        static_cast<std::size_t>(std::count(line.text.begin(), line.text.end(), column_end));
+    last_is_whole = line.whole;
+    const auto here = count_of(line.text, shape.separator);
     const bool begins = here >= shape.separators_before_free_text && here > 0 &&
-                        shape.is_id(line.text.substr(0, line.text.find(column_end)));
+                        shape.is_id(line.text.substr(0, line.text.find(shape.separator)));
     if (begin != nullptr && begins) flush(damaged);
     if (begin == nullptr) {
       if (!begins) {
@@ -143,17 +188,19 @@ void for_each_record(std::string_view text, const record_shape& shape,
       if (record().size() > record_bytes_max) flush(damaged);
       continue;
     }
-    const bool ended = !shape.separator_ends_it || line.text.ends_with(column_end);
+    const bool ended = !shape.separator_ends_it || line.text.ends_with(shape.separator);
     flush(separators == shape.separators && ended ? complete : damaged);
   }
+  const bool whole = begin == nullptr && last_is_whole;
   if (begin != nullptr) flush(damaged);
+  return whole;
 }
 
-std::string columns_of(std::span<const std::string_view> names) {
+std::string columns_of(std::span<const std::string_view> names, std::string_view separator) {
   std::string format;
   for (const std::string_view name : names) {
     if (!format.empty()) format += ',';
-    format += std::string(name) + ':' + column_end;
+    format += std::string(name) + ':' + std::string(separator);
   }
   return format;
 }

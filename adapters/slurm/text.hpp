@@ -12,13 +12,18 @@
 /// How the codecs of this folder take text apart; private to them. Views point into the text given.
 namespace ved::adapters::slurm {
 
-/// A record that spans more bytes is damaged: free text in Slurm is far shorter.
-inline constexpr std::size_t record_bytes_max = 64u << 10;
+/// A record that spans more bytes is damaged: free text in Slurm ends at 64 KiB.
+inline constexpr std::size_t record_bytes_max = 128u << 10;
 
 std::string_view trim(std::string_view text);
 std::vector<std::string_view> split(std::string_view text, char separator);
+std::vector<std::string_view> split(std::string_view text, std::string_view separator);
+std::size_t count_of(std::string_view text, std::string_view part);
 bool starts_with_any_case(std::string_view text, std::string_view prefix);
 bool equal_any_case(std::string_view a, std::string_view b);
+
+/// Of a reason, a name or another text of Slurm's that goes on to people.
+inline constexpr std::size_t reason_bytes_max = 400;
 
 /// One line of valid UTF-8 without control characters, at most `bytes_max` bytes.
 std::string printable(std::string_view text, std::size_t bytes_max);
@@ -46,11 +51,6 @@ bool is_job_id(std::string_view text);
 /// True for the words of a state column: letters, digits, '_', '+', blanks.
 bool is_state_text(std::string_view text);
 
-template <class Row>
-void count_damage(table<Row>& rows, std::string_view line) {
-  if (rows.damaged++ == 0) rows.first_damaged = printable(line, 200);
-}
-
 /// Puts records together: free text may hold newlines, so that a record ends where it has all its
 /// separators. A line that begins like a record always begins one: its first column is an id, and
 /// the columns before the free text are all there.
@@ -59,23 +59,25 @@ struct record_shape {
   std::size_t separators_before_free_text = 0;
   bool separator_ends_it = false;  ///< the last separator is the record's last byte
   bool (*is_id)(std::string_view cell) = nullptr;
+  std::string_view separator = plain_separator;
 };
-/// Calls `complete` for each record, `damaged` for everything else, in order.
-void for_each_record(std::string_view text, const record_shape& shape,
+/// Calls `complete` for each record, `damaged` for everything else, in order. False: the text ends
+/// in the middle of one.
+bool for_each_record(std::string_view text, const record_shape& shape,
                      const std::function<void(std::string_view)>& complete,
                      const std::function<void(std::string_view)>& damaged);
 
 /// The columns as `-O` of squeue and sinfo takes them: a separator behind the colon also takes the
 /// limit of 20 characters off the column.
-std::string columns_of(std::span<const std::string_view> names);
+std::string columns_of(std::span<const std::string_view> names, std::string_view separator);
 
 /// The records that `records(complete, damaged)` gives as rows; what `read` cannot read is counted
 /// as damaged.
-template <class Row, class Records, class Read>
-table<Row> collect_rows(Records records, const Read& read) {
+template <class Row, class Records, class Read, class Count>
+table<Row> collect_rows(Records records, const Read& read, const Count& count) {
   table<Row> found;
-  const auto damage = [&](std::string_view record) { count_damage(found, record); };
-  records(
+  const auto damage = [&](std::string_view record) { count(found, record); };
+  found.cut = !records(
       [&](std::string_view record) {
         if (auto row = read(record)) {
           found.rows.push_back(std::move(*row));
@@ -91,9 +93,14 @@ template <class Row, class Read>
 table<Row> read_table(std::string_view text, const record_shape& shape, const Read& read) {
   return collect_rows<Row>(
       [&](const auto& complete, const auto& damaged) {
-        for_each_record(text, shape, complete, damaged);
+        return for_each_record(text, shape, complete, damaged);
       },
-      read);
+      read,
+      [&](table<Row>& found, std::string_view record) {
+        const auto id = record.substr(0, record.find(shape.separator));
+        found.count(record, shape.is_id(id) ? id : std::string_view{},
+                    count_of(record, shape.separator), shape.separators_before_free_text);
+      });
 }
 
 }  // namespace ved::adapters::slurm

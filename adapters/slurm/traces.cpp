@@ -1,13 +1,123 @@
 #include "adapters/slurm/traces.hpp"
 
+#include <algorithm>
 #include <charconv>
 
+#include "adapters/slurm/batch_script.hpp"
+#include "adapters/slurm/text.hpp"
 #include "adapters/slurm/values.hpp"
 
 namespace ved::adapters::slurm {
+namespace {
+
+constexpr std::size_t label_bytes_max = 200;
+constexpr std::size_t fault_bytes_max = 400;
+constexpr std::string_view claim_key = "claim ";
+
+bool is_word(std::string_view text) {
+  return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') ||
+           c == '-' || c == '_';
+  });
+}
+
+/// Calls `each(number, text)` for what stands behind each "<nonce> j <number>" line.
+template <class Each>
+void for_each_answer(const std::string& nonce, std::string_view text, std::size_t count,
+                     const Each& each) {
+  const std::string mark = nonce + " j ";
+  for (auto at = text.find(mark); at != std::string_view::npos;) {
+    const auto end = text.find('\n', at);
+    if (end == std::string_view::npos) return;
+    const auto next = text.find(mark, end);
+    const auto number = parse_count(text.substr(at + mark.size(), end - at - mark.size()));
+    if (number && static_cast<std::size_t>(*number) < count)
+      each(static_cast<std::size_t>(*number),
+           text.substr(end + 1, next == std::string_view::npos ? next : next - end - 1));
+    at = next;
+  }
+}
+
+/// Prints the claim in "$2claim" as a line; what no claim can be is one without a name.
+constexpr std::string_view print_claim =
+    "ved_c=$(readlink \"$ved_d\"claim 2>/dev/null)\n"
+    "case $ved_c in *[!A-Za-z0-9:_-]*) ved_c='?' ;; esac\n"
+    "printf 'claim %s\\n' \"$ved_c\"\n";
+
+}  // namespace
+
+std::optional<claim_text> parse_claim(std::string_view text) {
+  const auto parts = split(text, ':');
+  if (parts.size() < 2 || !std::all_of(parts.begin(), parts.end(), is_word)) return std::nullopt;
+  claim_text out;
+  if (parts[0] == "cancelled") {
+    out.cancelled = true;
+    out.token = parts[1];
+    return out;
+  }
+  if (!is_job_id(parts[1])) return std::nullopt;
+  out.token = parts[0];
+  out.id = parts[1];
+  constexpr std::size_t hash_part = 4;
+  if (parts.size() > hash_part) out.spec_hash = parts[hash_part];
+  return out;
+}
+
+std::string look_function(const std::string& nonce) {
+  // dd opens without waiting for anybody at the other end of a FIFO, and follows no link: a test
+  // before an open could be outrun.
+  return "look() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$3\n" +
+         "[ -d \"$3\" ] || return 0\n" + std::string(print_claim) +
+         "[ -e \"$3$4.$2.out\" ] && echo began\n"
+         "ved_f=$3$4.$2.end\n"
+         "if [ -f \"$ved_f\" ] && [ ! -L \"$ved_f\" ]; then\n"
+         "stat -c 'at %Y' \"$ved_f\" && dd if=\"$ved_f\" iflag=nonblock,nofollow bs=" +
+         std::to_string(end_record_bytes_max) +
+         " count=1 2>/dev/null\n"
+         "elif [ -e \"$ved_f\" ] || [ -L \"$ved_f\" ]; then echo strange\nfi\nreturn 0\n}\n";
+}
+
+std::vector<std::optional<traces>> split_traces(const std::string& nonce, std::string_view text,
+                                                std::size_t count) {
+  std::vector<std::optional<traces>> out(count);
+  for_each_answer(nonce, text, count, [&](std::size_t number, std::string_view answer) {
+    if (!out[number]) out[number] = parse_end(answer);
+  });
+  return out;
+}
+
+std::string seek_function(const std::string& nonce) {
+  return "seek() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$2\n" +
+         std::string(print_claim) +
+         "ved_n=0\nfor ved_f in \"$2$3\".*.out; do\n"
+         "[ -e \"$ved_f\" ] || [ -L \"$ved_f\" ] || continue\n"
+         "ved_f=${ved_f#\"$2$3.\"}\nved_f=${ved_f%.out}\n"
+         "case $ved_f in ''|*[!0-9]*) continue ;; esac\n"
+         "ved_n=$((ved_n + 1)); [ $ved_n -gt " +
+         std::to_string(output_files_max) +
+         " ] && break\nprintf 'file %s\\n' \"$ved_f\"\ndone\nreturn 0\n}\n";
+}
+
+std::vector<sought> split_sought(const std::string& nonce, std::string_view text,
+                                 std::size_t count) {
+  constexpr std::string_view file_key = "file ";
+  std::vector<sought> out(count);
+  for_each_answer(nonce, text, count, [&](std::size_t number, std::string_view answer) {
+    while (!answer.empty()) {
+      const auto line = take_line(answer);
+      if (!line.whole) return;
+      if (line.text.starts_with(claim_key)) out[number].claim = line.text.substr(claim_key.size());
+      else if (line.text.starts_with(file_key) && is_job_id(line.text.substr(file_key.size())))
+        out[number].ids.emplace_back(line.text.substr(file_key.size()));
+    }
+  });
+  return out;
+}
 
 traces parse_end(std::string_view text) {
   traces out;
+  // From here on the lines are the job's own: they say how it ended, and nothing else.
+  bool in_record = false;
   // Written in one go, so a record without its last line end is one that was cut.
   std::size_t line_number = 0;
   while (!text.empty()) {
@@ -16,22 +126,31 @@ traces parse_end(std::string_view text) {
     const auto line = text.substr(0, end);
     text.remove_prefix(end + 1);
     const auto rest = [&](std::string_view key) { return std::string(line.substr(key.size())); };
-    if (line.starts_with("claim ")) {
-      out.claim = rest("claim ");
-      out.untouched = out.claim.empty();
-    } else if (line == "began") {
-      out.untouched = false;
-    } else if (line.starts_with("at ")) {
-      out.ended_at = parse_moment(rest("at ")).value_or(time_point{});
+    if (!in_record) {
+      if (line.starts_with(claim_key)) {
+        out.claim = rest(claim_key);
+        out.untouched = out.claim.empty();
+      } else if (line == "began") {
+        out.untouched = false;
+      } else if (line == "strange") {
+        out.strange = true;
+      } else if (line.starts_with("at ")) {
+        out.ended_at = parse_moment(rest("at ")).value_or(time_point{});
+        in_record = true;
+      }
     } else if (line.starts_with("exit ")) {
-      if (const auto code = parse_count(rest("exit "))) {
+      if (const auto code = parse_count(rest("exit ")); code && *code <= 255) {
         out.exit_code = static_cast<int>(*code);
         out.ended = true;
       }
     } else if (line.starts_with("step ")) {
-      out.step = rest("step ");
+      out.step = printable(rest("step "), label_bytes_max);
+    } else if (line.starts_with("fault ")) {
+      out.fault = printable(rest("fault "), fault_bytes_max);
+      out.exit_code = not_started_exit;
+      out.ended = true;
     } else if (line.starts_with("lost ")) {
-      out.lost_to = rest("lost ");
+      out.lost_to = printable(rest("lost "), label_bytes_max);
       out.ended = true;
     } else if (line == "again") {
       out.again = out.ended = true;

@@ -66,6 +66,16 @@ std::optional<std::int64_t> unit_of(char letter) {
 
 }  // namespace
 
+job_number number_of(const scheduler_job_id& id) {
+  const auto at = id.str().find('@');
+  if (at == std::string::npos) return {id.str(), {}};
+  return {id.str().substr(0, at), id.str().substr(at + 1)};
+}
+
+scheduler_job_id id_of(const job_number& from) {
+  return scheduler_job_id{from.number + (from.cluster.empty() ? "" : "@" + from.cluster)};
+}
+
 std::optional<std::int64_t> parse_count(std::string_view text) {
   return digits<std::int64_t>(text);
 }
@@ -200,6 +210,11 @@ exit_status make_exit(int code, int signal) {
   // Slurm's own marks (slurm.h: SIG_OOM, SIG_NODE_FAIL and so on) look like signals that no kernel
   // has; the state's word says what they mean.
   return {code, signal > signal_max ? 0 : signal};
+}
+
+bool is_slurmd_error(int status) {
+  // wait(2) never sets both the lower seven bits and the upper byte; 4032 on have none of those.
+  return status >= 4'000 && status < 4'032;
 }
 
 }  // namespace ved::adapters::slurm

@@ -6,12 +6,25 @@
 #include <string_view>
 #include <vector>
 
+#include "messages/ids.hpp"
 #include "messages/time.hpp"
 
 /// The small values in Slurm's text: numbers, durations, sizes, TRES, node lists. Every function
 /// answers nullopt for text that it does not understand, never a guess. Pure.
 /// Sources: squeue(1), sacct(1), sinfo(1), slurm.conf(5) of Slurm 20.11 to 26.05.
 namespace ved::adapters::slurm {
+
+/// A job's number and the cluster whose it is, when another one of the site took the job than the
+/// one that is asked: "17" and "17@east" as a scheduler_job_id.
+struct job_number {
+  std::string number;
+  std::string cluster;
+};
+job_number number_of(const scheduler_job_id& id);
+scheduler_job_id id_of(const job_number& from);
+/// From here on a number is a federation's: its upper bits name the cluster that it came from
+/// (slurm.h, FED_MGR_CLUSTER_ID_BEGIN).
+inline constexpr std::int64_t federated_from = std::int64_t{1} << 26;
 
 /// A count of zero and more; no sign, no blanks.
 std::optional<std::int64_t> parse_count(std::string_view text);
@@ -65,11 +78,15 @@ std::optional<std::vector<std::string>> expand_nodes(std::string_view list, std:
 struct exit_status {
   int code = 0;
   int signal = 0;
+  int slurmd = 0;  ///< not 0: no exit of the job, but why slurmd could not run it (4000 to 4031)
 
   friend bool operator==(const exit_status&, const exit_status&) = default;
 };
 std::optional<exit_status> parse_exit(std::string_view text);
 /// A signal above the kernel's is one of Slurm's own marks and becomes 0.
 exit_status make_exit(int code, int signal);
+
+/// slurmd gives its own error (slurm_errno.h, ESLURMD_*) in place of a wait status.
+bool is_slurmd_error(int status);
 
 }  // namespace ved::adapters::slurm

@@ -17,7 +17,7 @@ struct slurm_cluster::watched {
   bool ended = false;                ///< squeue shows it ended
   bool may_return = false;
   bool strange = false;              ///< a state word that we do not know
-  bool unseen = false;               ///< not in an answer that may lack rows
+  std::string unseen;                ///< why squeue may know it, though it did not show it
   std::string word;                  ///< Slurm's
   /// It ended on its nodes, and squeue shows what it held: accounting is not asked for that.
   std::optional<pb::JobUsage> held;
@@ -30,11 +30,13 @@ struct slurm_cluster::watched {
   bool traces_cut = false;      ///< they were asked for, and the call ended before they came
   traces left;
   bool controller_denies = false;    ///< scontrol does not know the id either
+  bool controller_shows = false;     ///< but scontrol knows it
+  bool unnamed_accounts = false;     ///< accounting has records of its number, of no known name
   bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
 
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,
-                          const exit_status& exit, pb::JobState as);
+                          const exit_status& exit);
 
 }  // namespace ved::adapters::slurm

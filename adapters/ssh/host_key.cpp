@@ -33,12 +33,13 @@ result<host_key_rules> pinned(const ssh_options& options) {
   if (!is_usable(key->type))
     return fail(errc::invalid,
                 "host " + name_of(options) + ": the pinned host key: " + why_unusable(key->type));
-  return host_key_rules{false, {{*key, "the pinned host key", false}}, key->type};
+  return host_key_rules{false, {{*key, "the pinned host key"}}, key->type};
 }
 
 result<host_key_rules> known(const ssh_options& options) {
   host_key_rules rules;
   std::string places;
+  std::string authority;
   for (const auto& file : files_of(options)) {
     places += (places.empty() ? "" : " and ") + file;
     const auto text = local::read_file(file, known_hosts_bytes_max);
@@ -46,8 +47,10 @@ result<host_key_rules> known(const ssh_options& options) {
       places += text.error().code == errc::not_found ? " (no such file)" : " (unreadable)";
       continue;
     }
-    for (auto& one : find_known(*text, file, options.host, options.port))
-      rules.keys.push_back(std::move(one));
+    for (auto& one : find_known(*text, file, options.host, options.port)) {
+      if (one.authority) authority = one.where;
+      else rules.keys.push_back(std::move(one));
+    }
   }
   bool only_others = false;
   for (const auto& one : rules.keys) {
@@ -64,6 +67,11 @@ result<host_key_rules> known(const ssh_options& options) {
     return fail(errc::denied, "host " + name_of(options) + ": " + places +
                                   " hold no ed25519 or ecdsa key of it: " +
                                   why_unusable(rules.keys.front().key.type) + what_to_do);
+  if (!authority.empty())
+    return fail(errc::denied,
+                "host " + name_of(options) + ": " + authority +
+                    " names only an authority for certificates of hosts (@cert-authority), and "
+                    "those are not read here" + what_to_do);
   return fail(errc::denied, "host " + name_of(options) + ": its key is not known: " + places +
                                 " hold none" + what_to_do);
 }

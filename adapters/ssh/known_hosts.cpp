@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <array>
+#include <utility>
 
 namespace ved::adapters::ssh {
 namespace {
@@ -88,12 +89,13 @@ std::vector<known_key> keys_of(std::string_view text, const std::string& file,
     auto line = text.substr(0, text.find('\n'));
     text.remove_prefix(std::min(line.size() + 1, text.size()));
     auto hosts = take_word(line);
-    if (hosts.empty() || hosts.starts_with('#') || hosts == "@cert-authority") continue;
+    if (hosts.empty() || hosts.starts_with('#')) continue;
     const bool revoked = hosts == "@revoked";
-    if (revoked) hosts = take_word(line);
+    const bool authority = hosts == "@cert-authority";
+    if (revoked || authority) hosts = take_word(line);
     if (!names(hosts, name)) continue;
     if (auto key = parse_public_key(line))
-      out.push_back({*std::move(key), file + ":" + std::to_string(number), revoked});
+      out.push_back({*std::move(key), file + ":" + std::to_string(number), revoked, authority});
   }
   return out;
 }
@@ -105,7 +107,11 @@ std::vector<known_key> find_known(std::string_view text, const std::string& file
   const auto plain = lower(host);
   if (port == 22) return keys_of(text, file, plain);
   auto out = keys_of(text, file, "[" + plain + "]:" + std::to_string(port));
-  return out.empty() ? keys_of(text, file, plain) : out;
+  const bool none = std::all_of(out.begin(), out.end(),
+                                [](const known_key& one) { return one.authority; });
+  if (none)
+    for (auto& one : keys_of(text, file, plain)) out.push_back(std::move(one));
+  return out;
 }
 
 }  // namespace ved::adapters::ssh

@@ -119,7 +119,7 @@ class login {
     result<void> last;
     for (const auto& key : who.offered) {
       last = by_agent(who, key);
-      if (last || last.error().code != errc::denied) break;
+      if (last || last.error().code != errc::denied || further_) break;
     }
     return last;
   }
@@ -159,15 +159,52 @@ class login {
     if (!rc) return fail(rc.error());
     if (*rc == 0) return {};
     const auto which = who.from + ": the " + key.type + " key " + fingerprint(key);
-    if (*rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || *rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED)
-      return fail(errc::denied, which + " is refused for user " + user_of(options_) +
-                                    ": is it in ~/.ssh/authorized_keys there?");
+    // libssh2 first asks whether the server would take the key, then signs with it.
+    const bool signed_with = *rc == LIBSSH2_ERROR_PUBLICKEY_UNVERIFIED;
+    if (*rc == LIBSSH2_ERROR_AUTHENTICATION_FAILED || signed_with)
+      return fail(errc::denied, which + why_denied(signed_with));
     if (who.key && who.key->encrypted)
       return fail(errc::invalid,
                   which + " cannot be opened: is the passphrase right? " + with_.last_error());
     return fail(errc::unavailable, which + ": " + with_.last_error());
   }
 
+  /// Of a login that needs more than a key (sshd_config(5), AuthenticationMethods) the server takes
+  /// the key and goes on asking, or takes none before something else.
+  std::string why_denied(bool signed_with) {
+    const auto user = user_of(options_);
+    const auto left = methods_left();
+    const bool takes_keys = ("," + left + ",").find(",publickey,") != std::string::npos;
+    const std::string two_factors =
+        ": this daemon logs in with a key alone: let its key do without more, as by a Match block "
+        "with 'AuthenticationMethods publickey' in sshd_config";
+    if (signed_with && !left.empty()) {
+      further_ = true;
+      return " was accepted for user " + user + ", the server asks for a further method: " + left +
+             two_factors;
+    }
+    if (!left.empty() && !takes_keys)
+      return " was not looked at for user " + user + ", the server asks for another method: " +
+             left + two_factors;
+    return " is refused for user " + user + ": is it in ~/.ssh/authorized_keys there?";
+  }
+
+  /// With which the server would go on, as "password,keyboard-interactive"; empty: it does not say.
+  std::string methods_left() {
+    const auto user = user_of(options_);
+    const char* list = nullptr;
+    const auto rc = step("login", [&] {
+      list = ::libssh2_userauth_list(with_.raw(), user.data(), static_cast<unsigned>(user.size()));
+      return 0;
+    });
+    if (!rc || list == nullptr) return {};
+    constexpr std::size_t methods_bytes_max = 200;
+    std::string out(list, ::strnlen(list, methods_bytes_max));
+    std::erase_if(out, [](unsigned char c) { return c <= 0x20 || c >= 0x7f; });
+    return out;
+  }
+
+  bool further_ = false;  ///< a key was accepted, and is not enough
   session& with_;
   const ssh_options& options_;
   waiter& patience_;

@@ -49,6 +49,8 @@ void settle_cluster(cluster_config& c, const std::string& path, const loading& s
   }
   if (!state.given(path + ".link.poll_interval_min"))
     c.poll_interval_min = std::max(c.poll_interval / 10, poll_interval_min_least);
+  else if (!state.given(path + ".link.early_poll_nodes_max"))
+    c.early_poll_nodes_max = early_poll_nodes_most;
   if (!state.given(path + ".link.connection_timeout")) c.connection_timeout = keys.timeout;
   if (!state.given(path + ".retry.max_retries") && !state.given("hpc.retry.max_retries") &&
       state.given(own + "max_retries")) {
@@ -82,6 +84,10 @@ std::string violation(const key& k, const std::string& detail) {
 }
 
 void check_key(const key& k, const std::string& path, loading& state) {
+  if (auto* const* flag = std::get_if<bool*>(&k.target); flag && !**flag && !k.false_is.empty()) {
+    state.complain(path, "expected true, got false: " + k.false_is);
+    return;
+  }
   if (const auto number = number_of(k); number && (*number < k.least || *number > k.most)) {
     state.complain(path,
                    violation(k, "expected " + expected_text(k) + ", got " + *value_text(k)));
@@ -111,6 +117,13 @@ void check_key(const key& k, const std::string& path, loading& state) {
 
 // --- rules between keys -------------------------------------------------------------------------
 
+void check_retry(const retry_config& retry, const std::string& path, loading& state) {
+  if (retry.initial_backoff > retry.max_backoff)
+    state.complain(path + ".initial_backoff",
+                   "expected at most max_backoff, " + format_duration(retry.max_backoff) +
+                       ", got " + format_duration(retry.initial_backoff));
+}
+
 void check_clusters(loading& state) {
   const auto& value = state.draft.value;
   const auto single = state.lines.find(single_form_path);
@@ -121,6 +134,7 @@ void check_clusters(loading& state) {
                        "move that into an item of hpc.clusters");
   }
   if (!value.hpc.enabled) return;
+  check_retry(value.hpc.retry, "hpc.retry", state);
   std::set<std::string> ids;
   const auto check_one = [&](const cluster_config& c, const std::string& path) {
     if (!c.cluster_id.empty() && !ids.insert(c.cluster_id.str()).second) {
@@ -141,6 +155,10 @@ void check_clusters(loading& state) {
                      "expected at most the poll interval, " + format_duration(c.poll_interval) +
                          ", got " + format_duration(c.poll_interval_min));
     }
+    const auto& general = value.hpc.retry;
+    if (c.retry.initial_backoff != general.initial_backoff ||
+        c.retry.max_backoff != general.max_backoff)
+      check_retry(c.retry, path + ".retry", state);
     std::set<std::string> queues;
     for (std::size_t i = 0; i < c.local.queues.size(); ++i) {
       if (queues.insert(c.local.queues[i].name).second) continue;

@@ -165,6 +165,10 @@ struct ssh_config {
   friend bool operator==(const ssh_config&, const ssh_config&) = default;
 };
 
+/// The path without a "~/", "$HOME/" or "${HOME}/" in front: what is relative lies below the
+/// account's home.
+std::string below_home(const std::string& path);
+
 /// A job's gpu_type, and what slurm.conf calls it.
 struct slurm_gpu_type_config {
   std::string name;
@@ -175,7 +179,8 @@ struct slurm_gpu_type_config {
 
 /// hpc.slurm
 struct slurm_config {
-  std::string cluster_name = "virtengine-hpc";
+  std::string cluster_name;  ///< empty: whichever answers
+  std::string clusters;      ///< --clusters; empty: the account's own
   std::string controller_host = "slurmctld";
   int controller_port = 6817;
   std::string auth_method = "munge";  ///< munge, jwt
@@ -190,6 +195,8 @@ struct slurm_config {
   std::string job_directory = ".ved/jobs";
   adapters::slurm::submission_defaults defaults;  ///< its partition is default_partition
   std::string gpu_option = "gpus-per-node";  ///< gpus-per-node, gres
+  std::string memory_option = "mem";         ///< mem, mem_per_cpu, none
+  std::string umask = "022";                 ///< of the jobs, three octal digits
   milliseconds accounting_grace{15'000};
   milliseconds runaway_after{900'000};
   std::string never_starts = "report";  ///< report, cancel
@@ -262,6 +269,7 @@ struct cluster_config {
   milliseconds poll_interval{10'000};
   /// Effective: link.poll_interval_min, else a tenth of the interval.
   milliseconds poll_interval_min{1'000};
+  int early_poll_nodes_max = 99;  ///< larger clusters are polled at the interval only
   /// Effective: link.connection_timeout, else the scheduler section's.
   milliseconds connection_timeout{30'000};
   int io_workers = 4;
@@ -329,9 +337,13 @@ struct http_config {
   std::vector<std::string> trusted_networks;
   std::int64_t body_bytes_max = 1 << 20;
   std::int64_t header_bytes_max = 16 << 10;
-  int rate_per_second = 2'000;  ///< requests per client address, sustained
-  int rate_burst = 4'000;
+  int rate_per_second = 10'000;  ///< requests per client address and per token, sustained
+  int rate_burst = 20'000;
+  int refusals_per_second = 50;  ///< per client address, of requests without a good token
   int connections_max = 1'024;
+  int connections_per_address = 256;
+  /// Addresses and CIDR blocks whose X-Forwarded-For or Forwarded header names the client.
+  std::vector<std::string> trusted_proxies;
   int streams_max = 256;  ///< live event streams
   int threads = 2;
   milliseconds read_timeout{15'000};   ///< for a whole request

@@ -221,6 +221,11 @@ bool is_authority(std::string_view text) {
 
 }  // namespace
 
+std::optional<std::string> is_address_or_network(const std::string& text) {
+  if (!is_ip_address(text) || !is_network(text)) return std::nullopt;
+  return "an address such as 127.0.0.1, or a network such as 10.0.0.0/8";
+}
+
 std::optional<std::string> is_http_url(const std::string& text) {
   for (const std::string_view scheme : {"https://", "http://"}) {
     if (!text.starts_with(scheme)) continue;

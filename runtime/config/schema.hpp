@@ -18,6 +18,8 @@ namespace ved::runtime {
 
 /// Bound of link.poll_interval_min, which its default keeps to as well.
 inline constexpr milliseconds poll_interval_min_least{50};
+/// Bound of link.early_poll_nodes_max: any cluster.
+inline constexpr int early_poll_nodes_most = 10'000'000;
 
 /// What the loader fills: the configuration, and the cluster of the single form
 /// (hpc.scheduler_type, hpc.slurm, ...) until it is put into config::clusters.
@@ -61,6 +63,7 @@ struct key {
   bool derived = false;              ///< not given: another key's value; see its doc
   bool single_form = false;          ///< see section::single_form
   std::string not_used;  ///< why this version does not act upon it; empty: it does
+  std::string false_is;  ///< why a bool that is false is refused; empty: it is not
 
   key& at_least(double value) { return least = value, *this; }
   key& range(double low, double high) { return least = low, most = high, *this; }
@@ -69,6 +72,7 @@ struct key {
   key& needed(std::string words) { return required = true, rule = std::move(words), *this; }
   key& says(std::string words) { return rule = std::move(words), *this; }
   key& from_another() { return derived = true, *this; }
+  key& only_true(std::string why) { return false_is = std::move(why), *this; }
   key& unused(std::string why) { return not_used = std::move(why), *this; }
 };
 
@@ -123,6 +127,7 @@ list describe_hooks(std::vector<hook_config>& hooks);
 std::optional<std::string> is_absolute_path(const std::string& text);
 std::optional<std::string> is_ip_address(const std::string& text);
 std::optional<std::string> is_network(const std::string& text);
+std::optional<std::string> is_address_or_network(const std::string& text);
 std::optional<std::string> is_http_url(const std::string& text);
 std::optional<std::string> is_name(const std::string& text);
 std::optional<std::string> is_url_path(const std::string& text);

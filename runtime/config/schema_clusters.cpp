@@ -20,6 +20,11 @@ void describe_link(section& into, cluster_config& c) {
         "the interval.")
       .range(poll_interval_min_least.count(), day)
       .from_another();
+  s.add("early_poll_nodes_max", &c.early_poll_nodes_max,
+        "Clusters with more nodes, counted per queue, are never polled sooner than the interval; "
+        "0: none is. Not given: 99, or any number if poll_interval_min is given.")
+      .range(0, early_poll_nodes_most)
+      .from_another();
   s.add("connection_timeout", &c.connection_timeout,
         "For one call. Not given: the scheduler section's.")
       .range(100, hour)
@@ -56,7 +61,8 @@ void describe_local(section& into, local_config& c) {
   s.add("cpus", &c.cpus, "Slots; 0: all cores.").range(0, 65'536);
   s.add("memory_mb", &c.memory_mb, "0: all memory.").range(0, 1LL << 40);
   s.add("gpus", &c.gpus, "GPUs.").range(0, 1'024);
-  s.add("run_as", &c.run_as, "User that jobs run as; needs root. Empty: the daemon's own.")
+  s.add("run_as", &c.run_as,
+        "User that jobs run as; ved as root must be given one. Empty: its own.")
       .formed(is_name);
   s.add("work_directory", &c.work_directory, "Of the jobs. Empty: STATE/local/CLUSTER.")
       .formed(is_absolute_path);

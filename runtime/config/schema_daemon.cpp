@@ -62,11 +62,29 @@ section describe_http(http_config& c) {
       .range(kib, 64 * mib);
   s.add("header_bytes_max", size_target{&c.header_bytes_max}, "Larger headers are refused (431).")
       .range(kib, mib);
-  s.add("rate_per_second", &c.rate_per_second, "Requests per client address, sustained (429).")
+  s.add("rate_per_second", &c.rate_per_second,
+        "Requests per client address and per token, sustained (429).")
       .range(1, 1'000'000);
-  s.add("rate_burst", &c.rate_burst, "Requests per client address at once.").range(1, 1'000'000);
-  s.add("connections_max", &c.connections_max, "Open connections.").range(1, 100'000);
-  s.add("streams_max", &c.streams_max, "Live event streams.").range(0, 100'000);
+  s.add("rate_burst", &c.rate_burst, "Requests per client address and per token at once.")
+      .range(1, 1'000'000);
+  s.add("refusals_per_second", &c.refusals_per_second,
+        "Refused requests without a good token per client address, sustained; ten times as many at "
+        "once (429, and the connection is closed).")
+      .range(1, 100'000);
+  s.add("connections_max", &c.connections_max,
+        "Open connections; beyond, the one that has waited longest for its client is closed. What "
+        "does not fit the limit of open files is cut, with a warning.")
+      .range(1, 100'000);
+  s.add("connections_per_address", &c.connections_per_address,
+        "Open connections of one client address; trusted proxies are not held to it.")
+      .range(1, 100'000);
+  s.add("trusted_proxies", &c.trusted_proxies,
+        "Proxies, such as 127.0.0.1 or 10.0.0.0/8: the rightmost address of their X-Forwarded-For "
+        "or Forwarded header that is no proxy of this list is the client.")
+      .formed(is_address_or_network);
+  s.add("streams_max", &c.streams_max,
+        "Live event streams; a quarter of them, and at least 8, for one client address.")
+      .range(0, 100'000);
   s.add("threads", &c.threads, "Threads of the server.").range(1, 256);
   s.add("read_timeout", &c.read_timeout, "For receiving a whole request.").range(100, hour);
   s.add("idle_timeout", &c.idle_timeout, "Between two requests.").range(100, hour);

@@ -1,5 +1,6 @@
 #include <utility>
 
+#include "messages/job_spec.hpp"
 #include "runtime/config/schema.hpp"
 
 // hpc: the part that concerns all clusters. Names, defaults and rule texts: provider operations
@@ -19,15 +20,15 @@ void describe_job_service(section& into, job_service_config& c) {
       .says("job_poll_interval must be at least 1 second");
   s.add("job_timeout_default", &c.job_timeout_default,
         "Time limit of a job that names none.")
-      .at_least(second)
-      .unused("max_runtime_seconds is a required part of every job");
+      .range(spec_limits::runtime_seconds_min * second, spec_limits::runtime_seconds_max * second);
   s.add("max_concurrent_jobs", &c.max_concurrent_jobs,
         "Jobs that may be live at once; more are refused (429).")
       .range(1, 10'000'000)
       .says("max_concurrent_jobs must be at least 1");
   s.add("enable_state_recovery", &c.enable_state_recovery,
-        "Recover state at start.")
-      .unused("state is always recovered from the event log");
+        "Recover state at start; it always is, so only true is taken.")
+      .only_true("to forget what runs would lose jobs and run them twice; to begin anew, give "
+                 "another state.directory");
   s.add("state_store_path", &c.state_store_path,
         "State directory, when it stands in the file and state.directory does not.")
       .formed(is_absolute_path)

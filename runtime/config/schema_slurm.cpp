@@ -1,5 +1,8 @@
 #include "runtime/config/schema.hpp"
 
+#include <algorithm>
+#include <optional>
+
 // hpc.slurm: how one Slurm cluster is reached, and the site's rules for its jobs.
 namespace ved::runtime {
 namespace {
@@ -12,11 +15,44 @@ constexpr double second = 1'000;
 constexpr double hour = 3'600 * second;
 constexpr double day = 24 * hour;
 
+/// A login name as the host knows it: also a domain's, "DOM\\alice" or "alice@realm".
+std::optional<std::string> is_login(const std::string& text) {
+  constexpr std::size_t bytes_max = 256;
+  if (text.size() <= bytes_max && !text.starts_with('-') &&
+      std::none_of(text.begin(), text.end(),
+                   [](unsigned char c) { return c <= 0x20 || c == 0x7f; }))
+    return std::nullopt;
+  return "a login name without blanks, not starting with '-'";
+}
+
+std::optional<std::string> is_umask(const std::string& text) {
+  constexpr std::size_t digits = 3;
+  if (text.size() == digits && std::all_of(text.begin(), text.end(), [](char c) {
+        return c >= '0' && c <= '7';
+      }))
+    return std::nullopt;
+  return "three octal digits in quotes, as \"022\"";
+}
+
+/// It is written into paths, and no shell ever expands it but the "~/" in front.
+std::optional<std::string> is_job_directory(const std::string& text) {
+  constexpr std::size_t bytes_max = 1'024;
+  const auto path = below_home(text);
+  const bool printable = std::none_of(text.begin(), text.end(), [](unsigned char c) {
+    return c < 0x20 || c == 0x7f;
+  });
+  if (printable && !path.empty() && path.size() <= bytes_max && !path.starts_with('~') &&
+      path.find("$") == std::string::npos)
+    return std::nullopt;
+  return "an absolute path, or one below the account's home (\"jobs\", \"~/jobs\", "
+         "\"$HOME/jobs\"); another '~' or '$' is not expanded";
+}
+
 void describe_ssh(section& into, ssh_config& c) {
   auto& s = into.open("ssh", "Where the commands run; an empty host: on this machine.");
   s.add("host", &c.host, "Login or controller node.");
   s.add("port", &c.port, "Its ssh port.").range(1, 65'535);
-  s.add("user", &c.user, "Empty: the daemon's own.").formed(is_name);
+  s.add("user", &c.user, "Empty: the daemon's own.").formed(is_login);
   s.add("key_file", &c.key_file, "Private key (ed25519 or ecdsa), mode 0600. Empty: an agent's.")
       .formed(is_absolute_path);
   s.add("passphrase_file", &c.passphrase_file, "Of the key's passphrase, mode 0600.")
@@ -100,10 +136,23 @@ list list_of(std::string name, std::string doc, std::vector<Item>& all, section 
 
 }  // namespace
 
+std::string below_home(const std::string& path) {
+  for (const std::string_view home : {"~/", "$HOME/", "${HOME}/"})
+    if (path.starts_with(home)) {
+      const auto rest = path.find_first_not_of('/', home.size());
+      return rest == std::string::npos ? "" : path.substr(rest);
+    }
+  return path;
+}
+
 void describe_slurm(section& into, slurm_config& c) {
   constexpr auto by_conf = "Slurm's commands find it in slurm.conf";
   auto& s = into.open("slurm", "scheduler_type slurm: through its commands, here or by ssh.");
-  s.add("cluster_name", &c.cluster_name, "As in slurm.conf.").unused(by_conf);
+  s.add("cluster_name", &c.cluster_name,
+        "ClusterName in slurm.conf; another one that answers is a problem of the health check.");
+  s.add("clusters", &c.clusters,
+        "--clusters of every command, where one login serves several. Empty: the account's own.")
+      .formed(is_option_value);
   s.add("controller_host", &c.controller_host, "Where slurmctld runs.").unused(by_conf);
   s.add("controller_port", &c.controller_port, "Its port.").range(1, 65'535).unused(by_conf);
   s.add("auth_method", &c.auth_method, "How to prove who we are.").one_of({"munge", "jwt"});
@@ -126,10 +175,19 @@ void describe_slurm(section& into, slurm_config& c) {
       .formed(is_absolute_path);
   s.add("job_directory", &c.job_directory,
         "For output and claims of jobs, on a file system that all nodes share; "
-        "a relative path is below the account's home.");
+        "a relative path is below the account's home.")
+      .needed("job_directory cannot be empty")
+      .formed(is_job_directory);
   describe_defaults(s, c.defaults);
   s.add("gpu_option", &c.gpu_option, "The option of sbatch that asks for GPUs.")
       .one_of({"gpus-per-node", "gres"});
+  s.add("memory_option", &c.memory_option,
+        "The option of sbatch that asks for memory; none where the site manages none, or gives it "
+        "with the cores.")
+      .one_of({"mem", "mem_per_cpu", "none"});
+  s.add("umask", &c.umask, "Of the jobs, as \"022\", whatever that of the login is.")
+      .needed("umask cannot be empty")
+      .formed(is_umask);
   s.add("accounting_grace", &c.accounting_grace,
         "How long the end of a job waits for its accounting record.")
       .range(0, hour);

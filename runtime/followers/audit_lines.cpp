@@ -189,7 +189,8 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
       break;
     }
     case pb::Envelope::kJobReleased:
-      out.change("released", {{"by", what.job_released().by()}});
+      out.change("released",
+                 {{"by", what.job_released().by()}, {"reason", what.job_released().reason()}});
       break;
     case pb::Envelope::kJobCancelRequested: {
       const auto& e = what.job_cancel_requested();
@@ -203,7 +204,8 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
         out.change("control_done", json::object());
         break;
       }
-      out.change("control_requested", {{"control", name_of(e.control())}, {"by", e.by()}});
+      out.change("control_requested",
+                 {{"control", name_of(e.control())}, {"by", e.by()}, {"reason", e.reason()}});
       break;
     }
     case pb::Envelope::kJobControlRefused: {

@@ -23,6 +23,7 @@
 #include "actors/gateway_interface.hpp"
 #include "runtime/gateway/limits.hpp"
 #include "runtime/gateway/system.hpp"
+#include "runtime/gateway/tls.hpp"
 
 namespace ved::runtime::gateway_detail {
 
@@ -104,7 +105,10 @@ bool is_timeout(const error& problem) {
 }  // namespace
 
 struct gateway_client::impl {
+  explicit impl(held_credentials files) : held(std::move(files)) {}
+
   gateway_client_options options;
+  held_credentials held;  // CAF reads them for every connection
   std::unique_ptr<gateway_system> caf;
   std::mutex guard;  // of `connection`
   caf::actor connection;
@@ -154,11 +158,12 @@ gateway_client::gateway_client(std::unique_ptr<impl> inner) : impl_(std::move(in
 
 result<std::unique_ptr<gateway_client>> gateway_client::connect(
     const gateway_client_options& options) {
-  if (auto usable = check_credentials(options.credentials); !usable) return fail(usable.error());
-  auto inner = std::make_unique<impl>();
+  auto held = held_credentials::take(options.credentials);
+  if (!held) return fail(held.error());
+  auto inner = std::make_unique<impl>(std::move(*held));
   inner->options = options;
-  inner->caf = std::make_unique<gateway_system>(options.credentials,
-                                                client_identifiers(options.instance), seconds{1});
+  inner->caf = std::make_unique<gateway_system>(gateway_system_options{
+      inner->held.files(), client_identifiers(options.instance), seconds{1}});
   std::unique_ptr<gateway_client> client{new gateway_client(std::move(inner))};
   auto link_handle = client->impl_->dial(options.timeout);
   if (!link_handle) return fail(link_handle.error());

@@ -104,7 +104,8 @@ result<void> check_credentials(const gateway_credentials& credentials) {
     ERR_clear_error();
     return fail(errc::invalid, "gateway: the private key " + credentials.key_file +
                                    " does not belong to the certificate " +
-                                   credentials.certificate_file + remake_hint);
+                                   credentials.certificate_file +
+                                   "; a renewal was cut off: run `ved init --renew` again");
   }
   store_ptr trusted{X509_STORE_new()};
   store_ctx_ptr context{X509_STORE_CTX_new()};
@@ -116,7 +117,10 @@ result<void> check_credentials(const gateway_credentials& credentials) {
     ERR_clear_error();
     return fail(errc::invalid, "gateway: the certificate " + credentials.certificate_file +
                                    " does not pass under the CA " + credentials.ca_file + ": " +
-                                   X509_verify_cert_error_string(cause) + remake_hint);
+                                   X509_verify_cert_error_string(cause) +
+                                   (cause == X509_V_ERR_CERT_NOT_YET_VALID
+                                        ? "; is the system clock right? See `timedatectl`"
+                                        : remake_hint));
   }
   return {};
 }

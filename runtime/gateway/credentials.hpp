@@ -10,8 +10,8 @@
 
 namespace ved::runtime {
 
-/// PEM files of one side of the gateway's mutual TLS. Both sides trust exactly one private CA;
-/// host names are not compared, so that CA must sign nothing else.
+/// PEM files of one side of the gateway's mutual TLS. Both sides trust one private CA alone, whose
+/// certificates have one role each; host names are not compared: that CA must sign nothing else.
 struct gateway_credentials {
   std::string ca_file;
   std::string certificate_file;

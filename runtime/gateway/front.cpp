@@ -57,7 +57,7 @@ struct window_state {
 constexpr milliseconds tick_interval{500};
 
 window_actor::behavior_type window(window_actor::stateful_pointer<window_state> self, api_port* api,
-                                   front_limits limits) {
+                                   front_limits limits, node_naming source) {
   self->state.door->owner = window_actor{self};
   self->attach_functor([door = self->state.door] {
     const std::lock_guard lock{door->guard};
@@ -73,11 +73,14 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
                          "gateway: " + std::to_string(limits.in_flight_max) +
                              " requests are being worked on already; try again in a moment");
         const auto ticket = ++state.last_ticket;
+        // Before the promise, which takes the sender away.
+        const auto& sender = self->current_sender();
+        std::string from = sender && source ? source(sender->node()) : "gateway";
         auto promise = self->make_response_promise<pb::ApiReply>();
         state.in_flight.emplace(
             ticket, window_state::waiting{promise, self->clock().now() + limits.reply_timeout});
         // What a client says about itself is not evidence.
-        request.set_source("gateway");
+        request.set_source(std::move(from));
         api->handle(std::move(request), [door = state.door, ticket](pb::ApiReply reply) {
           const std::lock_guard lock{door->guard};
           if (door->owner)
@@ -123,8 +126,8 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
 // The published actor offers the public interface alone, so that no peer can answer in the
 // daemon's name; it ends together with the window.
 actors::gateway_actor::behavior_type front(actors::gateway_actor::pointer self, api_port* api,
-                                           front_limits limits) {
-  const auto inner = self->spawn<caf::linked>(window, api, limits);
+                                           front_limits limits, node_naming source) {
+  const auto inner = self->spawn<caf::linked>(window, api, limits, std::move(source));
   return {
       // Answers every operation of the daemon; refusals are replies with `error` set.
       [=](pb::ApiRequest& request) -> caf::result<pb::ApiReply> {
@@ -141,8 +144,8 @@ actors::gateway_actor::behavior_type front(actors::gateway_actor::pointer self, 
 }  // namespace
 
 actors::gateway_actor spawn_gateway_front(caf::actor_system& system, api_port& api,
-                                          front_limits limits) {
-  return system.spawn(front, &api, limits);
+                                          front_limits limits, node_naming source) {
+  return system.spawn(front, &api, limits, std::move(source));
 }
 
 }  // namespace ved::runtime

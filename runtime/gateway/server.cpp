@@ -1,61 +1,44 @@
 #include "runtime/gateway/server.hpp"
 
-#include <netdb.h>
-#include <sys/socket.h>
-#include <unistd.h>
-
 #include <caf/actor_cast.hpp>
 #include <caf/event_based_actor.hpp>
-#include <caf/openssl/manager.hpp>
-#include <caf/openssl/publish.hpp>
-#include <caf/scoped_actor.hpp>
+#include <caf/node_id.hpp>
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
-#include <cerrno>
-#include <cstring>
+#include <functional>
+#include <utility>
 
+#include "runtime/descriptors.hpp"
+#include "runtime/gateway/entrance.hpp"
 #include "runtime/gateway/front.hpp"
+#include "runtime/gateway/handover.hpp"
 #include "runtime/gateway/system.hpp"
 
 namespace ved::runtime {
 namespace {
 
-// CAF says only that it could not open the port; the same call by hand says why.
-std::string why_not_listening(const gateway_address& address) {
-  addrinfo hints{};
-  hints.ai_socktype = SOCK_STREAM;
-  hints.ai_flags = AI_NUMERICSERV | AI_PASSIVE;
-  addrinfo* found = nullptr;
-  if (const int problem =
-          ::getaddrinfo(address.host.c_str(), std::to_string(address.port).c_str(), &hints, &found);
-      problem != 0)
-    return ::gai_strerror(problem);
-  std::string cause = "CAF refused to listen";
-  const int fd = ::socket(found->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  const int yes = 1;
-  if (fd < 0 || ::setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) != 0 ||
-      ::bind(fd, found->ai_addr, found->ai_addrlen) != 0)
-    cause = std::strerror(errno);
-  if (fd >= 0) ::close(fd);
-  ::freeaddrinfo(found);
-  return cause;
-}
-
 using respawn_atom = caf::atom_constant<caf::atom("respawn")>;
 
 // Pause before a new front, so that one that dies at once costs little.
 constexpr milliseconds respawn_delay{100};
-constexpr seconds publish_timeout{5};
+
+using front_maker = std::function<actors::gateway_actor()>;
 
 struct keeper_state {
   static inline const char* name = "gateway-keeper";
   actors::gateway_actor front;
 };
 
-// Supervises the published actor: a peer may kill it, a failing API too. Nobody else must have to
-// notice, so the keeper puts a new one on the same port. It is never published itself.
+result<void> publish(caf::actor_system& system, handover& door,
+                     const actors::gateway_actor& front) {
+  return door.publish(system, caf::actor_cast<caf::strong_actor_ptr>(front),
+                      system.message_types(front));
+}
+
+// Supervises the published actor: a failing API may kill it. Nobody else must have to notice, so
+// the keeper puts a new one in its place. It is never published itself.
 caf::behavior keeper(caf::stateful_actor<keeper_state>* self, actors::gateway_actor front,
-                     gateway_address where, api_port* api, front_limits limits) {
+                     front_maker make, std::shared_ptr<handover> door) {
   self->state.front = std::move(front);
   self->monitor(self->state.front);
   self->set_down_handler([self](caf::down_msg& down) {
@@ -68,74 +51,103 @@ caf::behavior keeper(caf::stateful_actor<keeper_state>* self, actors::gateway_ac
   });
   return {
       [=](respawn_atom) {
-        const auto manager = self->system().openssl_manager().actor_handle();
-        const auto publish = [=] {
-          self->state.front = spawn_gateway_front(self->system(), *api, limits);
-          self->monitor(self->state.front);
-          self->request(manager, publish_timeout, caf::publish_atom::value, where.port,
-                        caf::actor_cast<caf::strong_actor_ptr>(self->state.front),
-                        self->system().message_types(self->state.front), where.host, true)
-              .then([](std::uint16_t) {},
-                    // Ends the new front too, which asks for the next try.
-                    [=](const caf::error&) {
-                      self->send_exit(self->state.front, caf::exit_reason::user_shutdown);
-                    });
-        };
-        // The port still leads to the dead actor.
-        self->request(manager, publish_timeout, caf::close_atom::value, where.port)
-            .then(publish, [=](const caf::error&) { publish(); });
+        self->state.front = make();
+        self->monitor(self->state.front);
+        // Ends the new front too, which asks for the next try.
+        if (!publish(self->system(), *door, self->state.front))
+          self->send_exit(self->state.front, caf::exit_reason::user_shutdown);
       },
   };
+}
+
+result<tls_context> load_context(const gateway_credentials& files) {
+  const auto held = held_credentials::take(files);
+  if (!held) return fail(held.error());
+  return make_server_context(held->files());
+}
+
+// CAF shows a request's sender as an actor of the node that the entrance made up for it.
+std::string source_of(const caf::node_id& node, const entrance& door) {
+  const auto* data =
+      node ? dynamic_cast<const caf::node_id::default_data*>(&*node) : nullptr;
+  const auto who = data ? door.who(data->process_id()) : std::string{};
+  return who.empty() ? "gateway" : "gateway " + who;
 }
 
 }  // namespace
 
 struct gateway_server::impl {
+  gateway_options options;
   gateway_address address;
   std::unique_ptr<gateway_system> caf;
+  std::shared_ptr<handover> inner_door = std::make_shared<handover>();
+  std::shared_ptr<entrance> outer_door;  // shared with actors that may outlive CAF's stop
   caf::actor keeper;
+
+  result<void> open(tls_context context) {
+    entrance::options how;
+    how.address = options.address;
+    how.limits = fit_to_descriptors(options.limits, descriptor_limit());
+    entrance_hooks hooks;
+    hooks.hand_over = [door = inner_door](int socket) { return door->give(socket); };
+    hooks.refused = [tell = options.refused](const std::string& from, const std::string& who,
+                                             const std::string& why) {
+      if (tell) tell({"gateway_refused", who, from.empty() ? "gateway" : "gateway " + from, why,
+                      {}, {}});
+    };
+    auto opened = entrance::open(how, std::move(context), std::move(hooks));
+    if (!opened) return fail(opened.error());
+    outer_door = std::move(*opened);
+    address.port = outer_door->port();
+    return {};
+  }
 };
 
 gateway_server::gateway_server(std::unique_ptr<impl> inner) : impl_(std::move(inner)) {}
 
 result<std::unique_ptr<gateway_server>> gateway_server::start(const gateway_options& options,
                                                               api_port& api) {
-  if (auto usable = check_credentials(options.credentials); !usable) return fail(usable.error());
+  auto context = load_context(options.credentials);
+  if (!context) return fail(context.error());
   if (options.address.host.empty())
     return fail(errc::invalid, "gateway: gateway.address is empty; use 127.0.0.1 or 0.0.0.0");
   auto inner = std::make_unique<impl>();
+  inner->options = options;
   inner->address = options.address;
+  if (auto opened = inner->open(std::move(*context)); !opened) return fail(opened.error());
   const caf_visit visit;
-  inner->caf = std::make_unique<gateway_system>(options.credentials,
-                                                server_identifiers(options.instance), seconds{3});
+  inner->caf = std::make_unique<gateway_system>(
+      gateway_system_options{{}, server_identifiers(options.instance), seconds{3}});
   front_limits limits;
   limits.in_flight_max = options.in_flight_max;
   limits.reply_timeout = options.reply_timeout;
-  auto front = spawn_gateway_front(inner->caf->get(), api, limits);
-  const auto port =
-      caf::openssl::publish(front, options.address.port, options.address.host.c_str(), true);
-  if (!port) {
+  auto& system = inner->caf->get();
+  const auto make = [&system, &api, limits, door = inner->outer_door] {
+    return spawn_gateway_front(system, api, limits, [door](const caf::node_id& node) {
+      return source_of(node, *door);
+    });
+  };
+  auto front = make();
+  if (auto published = publish(system, *inner->inner_door, front); !published) {
     caf::anon_send_exit(front, caf::exit_reason::user_shutdown);
-    return fail(errc::unavailable,
-                "gateway: cannot listen on " + to_string(options.address) + ": " +
-                    why_not_listening(options.address) +
-                    "; change gateway.address or gateway.port, or stop the program that has it");
+    return fail(published.error());
   }
-  inner->address.port = *port;
-  inner->keeper = inner->caf->get().spawn(keeper, std::move(front), inner->address, &api, limits);
+  inner->keeper = system.spawn(keeper, std::move(front), front_maker(make), inner->inner_door);
+  inner->outer_door->begin();
   return std::unique_ptr<gateway_server>{new gateway_server(std::move(inner))};
 }
 
 gateway_server::~gateway_server() {
-  {
-    const caf_visit visit;
-    // By hand: caf::openssl::unpublish of 0.17.6 does not compile. Late is as good as done.
-    caf::scoped_actor self{impl_->caf->get()};
-    self->request(impl_->caf->get().openssl_manager().actor_handle(), seconds{1},
-                  caf::close_atom::value, impl_->address.port)
-        .receive([] {}, [](const caf::error&) {});
-  }
-  caf::anon_send_exit(impl_->keeper, caf::exit_reason::user_shutdown);
+  impl_->outer_door->stop();
+  if (impl_->keeper) caf::anon_send_exit(impl_->keeper, caf::exit_reason::user_shutdown);
+  impl_->keeper = nullptr;
+}
+
+result<void> gateway_server::reload() {
+  auto context = load_context(impl_->options.credentials);
+  if (!context) return fail(context.error());
+  impl_->outer_door->replace(std::move(*context));
+  return {};
 }
 
 const gateway_address& gateway_server::address() const noexcept {

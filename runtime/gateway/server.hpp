@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 
@@ -7,6 +8,7 @@
 #include "runtime/api_port.hpp"
 #include "runtime/gateway/credentials.hpp"
 #include "runtime/gateway/limits.hpp"
+#include "runtime/security/refusal_tally.hpp"
 
 namespace ved::runtime {
 
@@ -18,22 +20,30 @@ struct gateway_options {
   std::string instance;
   std::size_t in_flight_max = gateway_in_flight_max;
   milliseconds reply_timeout = gateway_reply_timeout;
+  entrance_limits limits;  ///< lowered to what the process's descriptors allow
+  /// Hears of every connection that was turned away or ended for its client's fault. Any thread.
+  std::function<void(refusal what)> refused;
 };
 
-/// The daemon's CAF gateway over mutual TLS. It owns an actor system of its own, so that neither
-/// its load nor CAF's TLS threads can touch the job actors. The published actor is supervised: when
-/// it dies, a new one takes its port.
+/// The daemon's gateway over mutual TLS: an `entrance`, whose limits and checks are ours, in front
+/// of a CAF actor. CAF sees no byte of an unknown client and no frame that a client does not need.
+/// It owns an actor system of its own, so that its load cannot touch the job actors. The published
+/// actor is supervised: when it dies, a new one takes its place.
 /// Runs from `start` to destruction; may be used from any thread.
 class gateway_server {
  public:
   /// Listens. `api` must outlive the server. Errors: invalid, not_found, denied (certificates;
-  /// without them CAF would silently be anonymous), unavailable (address in use or not ours).
+  /// one of another role), unavailable (address in use or not ours).
   static result<std::unique_ptr<gateway_server>> start(const gateway_options& options,
                                                        api_port& api);
   /// Closes the port first; takes at most a few seconds even when CAF's shutdown hangs.
   ~gateway_server();
   gateway_server(const gateway_server&) = delete;
   gateway_server& operator=(const gateway_server&) = delete;
+
+  /// Reads the certificates again: connections from now on use the new ones, if they are whole and
+  /// fit together; else the old ones stay. Errors as of `start`.
+  result<void> reload();
 
   /// With the port that was really bound.
   const gateway_address& address() const noexcept;

@@ -8,35 +8,33 @@
 
 namespace ved::runtime {
 
-gateway_system_config::gateway_system_config(const gateway_credentials& credentials,
-                                             std::vector<std::string> identifiers) {
+gateway_system_config::gateway_system_config(const gateway_system_options& options) {
   actors::register_types(*this);
   // Requests from the network wake the workers at once; stealing polls with sleeps.
   set("scheduler.policy", caf::atom("sharing"));
   set("scheduler.max-threads", std::size_t{1});
   set("scheduler.max-throughput", std::size_t{64});
   set("middleman.workers", std::size_t{1});
-  set("middleman.app-identifiers", std::move(identifiers));
-  // Both default to "never": a dead peer would not be noticed.
+  set("middleman.app-identifiers", std::vector<std::string>{options.identifiers});
+  // Default to "never": a dead peer would not be noticed.
   set("middleman.heartbeat-interval", caf::timespan{std::chrono::seconds{2}});
-  set("middleman.connection-timeout", caf::timespan{std::chrono::seconds{10}});
   set("logger.console", caf::atom("none"));
-  openssl_cafile = credentials.ca_file;
-  openssl_certificate = credentials.certificate_file;
-  openssl_key = credentials.key_file;
   load<caf::io::middleman>();
+  if (!options.credentials) return;  // dead clients are the entrance's to notice
+  set("middleman.connection-timeout", caf::timespan{std::chrono::seconds{10}});
+  openssl_cafile = options.credentials->ca_file;
+  openssl_certificate = options.credentials->certificate_file;
+  openssl_key = options.credentials->key_file;
   load<caf::openssl::manager>();
 }
 
-gateway_system::gateway_system(gateway_credentials credentials,
-                               std::vector<std::string> identifiers, milliseconds stop_wait)
-    : stop_wait_(stop_wait) {
+gateway_system::gateway_system(gateway_system_options options)
+    : stop_wait_(options.stop_wait) {
   auto made = signals_->made.get_future();
-  host_ = std::thread{[signals = signals_, credentials = std::move(credentials),
-                       identifiers = std::move(identifiers)]() mutable {
+  host_ = std::thread{[signals = signals_, options = std::move(options)] {
     auto stop = signals->stop.get_future();
     {
-      gateway_system_config config{credentials, std::move(identifiers)};
+      gateway_system_config config{options};
       caf::actor_system system{config};
       signals->made.set_value(&system);
       stop.wait();

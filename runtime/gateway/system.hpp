@@ -5,6 +5,7 @@
 #include <caf/logger.hpp>
 #include <future>
 #include <memory>
+#include <optional>
 #include <string>
 #include <thread>
 #include <vector>
@@ -13,12 +14,17 @@
 
 namespace ved::runtime {
 
-/// CAF settings of both sides of the gateway. Includes CAF: for runtime/gateway/*.cpp only.
+/// What the two sides of the gateway tell CAF. Includes CAF: for runtime/gateway/*.cpp only.
+struct gateway_system_options {
+  /// Of a client, which connects through CAF's TLS module; the server has an entrance of its own.
+  std::optional<gateway_credentials> credentials;
+  std::vector<std::string> identifiers;  ///< the two sides must share one
+  milliseconds stop_wait{};
+};
+
 class gateway_system_config : public caf::actor_system_config {
  public:
-  /// `identifiers`: the two sides must share one.
-  gateway_system_config(const gateway_credentials& credentials,
-                        std::vector<std::string> identifiers);
+  explicit gateway_system_config(const gateway_system_options& options);
 };
 
 /// An actor system on a thread of its own, from its first to its last line. CAF keeps a
@@ -26,8 +32,7 @@ class gateway_system_config : public caf::actor_system_config {
 /// system's end waits until no thread has one: so other threads use it within a `caf_visit`.
 class gateway_system {
  public:
-  gateway_system(gateway_credentials credentials, std::vector<std::string> identifiers,
-                 milliseconds stop_wait);
+  explicit gateway_system(gateway_system_options options);
   /// Waits at most `stop_wait`: CAF's TLS module can hang while it shuts down (actor-framework
   /// #1196). Then the thread is left to the end of the process.
   ~gateway_system();

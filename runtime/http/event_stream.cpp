@@ -28,11 +28,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
       : from_(std::move(from)),
         shared_(*from_.shared),
         deadline_(from_.where.get_executor()),
-        cursor_(from_.call.request.get_job_events().after_version()) {
-    shared_.streams.fetch_add(1, std::memory_order_relaxed);
-  }
-
-  ~event_stream() override { shared_.streams.fetch_sub(1, std::memory_order_relaxed); }
+        cursor_(from_.call.request.get_job_events().after_version()) {}
 
   void start() {
     shared_.replace(from_.slot.key(), weak_from_this());

@@ -11,12 +11,11 @@ namespace ved::runtime::http {
 /// Which socket a request came in by.
 enum class listener : std::uint8_t { api, metrics };
 
-/// One request as the router sees it; the views point into the connection's parser.
+/// The head of one request as the router sees it; the views point into the connection's parser.
 struct http_request {
   listener via = listener::api;
   std::string_view method;
   std::string_view target;  ///< as sent: still percent-encoded
-  std::string_view body;
   std::string_view authorization;
   std::string_view accept;
   std::string_view last_event_id;

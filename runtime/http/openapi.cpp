@@ -7,6 +7,7 @@
 #include "messages/event.pb.h"
 #include "messages/job_spec.hpp"
 #include "messages/json_shape.hpp"
+#include "runtime/http/routes.hpp"
 
 namespace ved::runtime::http {
 
@@ -49,12 +50,17 @@ class schema_maker {
       if (tagged != nullptr && field.containing_oneof() == tagged) continue;
       properties[json_shape::key(field)] = field_schema(field);
     }
+    if (message.full_name() == "ved.pb.JobSpec")
+      properties["max_runtime_seconds"]["description"] =
+          "At least 60. Absent or 0: the limit is hpc.job_service.job_timeout_default, 24 hours "
+          "unless configured otherwise; the accepted job shows it.";
     if (tagged != nullptr) add_tagged(*tagged, properties);
     const bool is_request = input_messages().contains(message.full_name());
     if (!is_request)
       for (const auto& [key, schema] : properties.items()) required.push_back(key);
     else if (message.full_name() == "ved.pb.JobSpec")
       required = required_of_spec();
+    if (message.full_name() == "ved.pb.Status") required = {"status"};  // the rest needs a token
     json schema = {{"type", "object"}, {"properties", properties}, {"additionalProperties", false}};
     if (!required.empty()) schema["required"] = required;
     return schema;
@@ -100,7 +106,9 @@ class schema_maker {
       return {{"type", "object"},
               {"nullable", true},
               {"allOf", json::array({reference(*field.message_type())})}};
-    return value_schema(field);
+    auto schema = value_schema(field);
+    if (field.has_optional_keyword()) schema["nullable"] = true;
+    return schema;
   }
 
   json value_schema(const FieldDescriptor& field) {
@@ -222,6 +230,7 @@ std::map<std::string, std::string> errors_of(const route& from) {
       {"429", "Too many requests: wait for Retry-After seconds."},
       {"500", "A defect of the daemon."},
       {"503", "Not now; nothing happened. Retry-After says when to try again."}};
+  if (from.token_optional) all["401"] = "The bearer token is not known.";
   if (!from.scope.empty()) {
     all["401"] = "The bearer token is missing or not known.";
     all["403"] = "The token lacks the scope '" + std::string(from.scope) + "'.";
@@ -284,19 +293,21 @@ json operation_of(const route& from, schema_maker& schemas) {
   if (!from.scope.empty()) {
     operation["security"].push_back({{"token", json::array()}});
     operation["x-scope"] = from.scope;
+  } else if (from.token_optional) {
+    operation["security"] = {json::object(), {{"token", json::array()}}};
   }
   return operation;
 }
 
 }  // namespace
 
-std::string openapi_document(std::string_view version, const router_options& options) {
+std::string openapi_document(std::string_view version) {
   schema_maker schemas;
   json paths = json::object();
   for (const auto& each : routes()) {
     const bool metrics = each.answer == answer_kind::metrics;
-    if (metrics && !options.metrics_on_api) continue;
-    const auto path = metrics ? options.metrics_path : std::string(each.path);
+    if (metrics) continue;  // on a listener of their own
+    const std::string path(each.path);
     const std::string method = each.method == "POST" ? "post" : "get";
     paths[path][method] = operation_of(each, schemas);
   }

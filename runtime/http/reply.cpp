@@ -32,6 +32,7 @@ std::string_view reason_phrase(unsigned status) {
     case 429: return "Too Many Requests";
     case 431: return "Request Header Fields Too Large";
     case 500: return "Internal Server Error";
+    case 501: return "Not Implemented";
     case 503: return "Service Unavailable";
     case 504: return "Gateway Timeout";
     case 505: return "HTTP Version Not Supported";
@@ -66,6 +67,8 @@ http_reply accepted_reply(const pb::JobAcceptedReply& accepted) {
 http_reply status_reply(const pb::Status& status) {
   const bool accepts_jobs = status.status() == "ok" || status.status() == "degraded";
   auto reply = json_reply(accepts_jobs ? 200 : 503, status);
+  // Who has no token is shown no more than the word, and the API port told us no more.
+  if (status.boot_id().empty()) reply.body = "{\"status\": \"" + status.status() + "\"}\n";
   if (!accepts_jobs) reply.headers.emplace_back("Retry-After", retry_after_seconds_unavailable);
   return reply;
 }

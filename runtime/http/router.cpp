@@ -81,8 +81,8 @@ std::vector<const compiled_route*> candidates(const std::vector<std::string>& se
   for (const auto& each : compiled_routes()) {
     const auto& source = *each.source;
     if (source.answer == answer_kind::metrics) {
-      const bool here = via == listener::metrics || options.metrics_on_api;
-      if (here && joined_path(segments) == options.metrics_path) found.push_back(&each);
+      if (via == listener::metrics && joined_path(segments) == options.metrics_path)
+        found.push_back(&each);
       continue;
     }
     if (via == listener::metrics && source.operation_id != "getHealth") continue;
@@ -184,32 +184,6 @@ http_reply body_reply(problems found) {
   return problems_reply(422, "body", std::move(found));
 }
 
-std::optional<http_reply> read_body(const http_request& request, const route& matched,
-                                    arguments& out, pb::ApiRequest& call) {
-  switch (matched.body) {
-    case body_kind::none: return std::nullopt;
-    case body_kind::job_spec: {
-      auto& spec = *call.mutable_submit_job()->mutable_spec();
-      auto found = from_json(request.body, spec);
-      if (!found.empty()) return body_reply(std::move(found));
-      out.id = spec.job_id();
-      return std::nullopt;
-    }
-    case body_kind::reason: {
-      if (request.body.empty()) return std::nullopt;
-      pb::CancelJob body;
-      auto found = from_json(request.body, body);
-      if (!body.job_id().empty()) add(found, "job_id", "is not a known field");
-      if (body.reason().size() > reason_bytes_max)
-        add(found, "reason", "must be at most " + std::to_string(reason_bytes_max) + " bytes");
-      if (!found.empty()) return body_reply(std::move(found));
-      out.reason = body.reason();
-      return std::nullopt;
-    }
-  }
-  return std::nullopt;
-}
-
 bool is_printable(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) { return c >= 0x20 && c < 0x7f; });
 }
@@ -235,7 +209,8 @@ std::optional<http_reply> read_identity(const http_request& request, const route
                        "Idempotency-Key must be at most 128 printable characters");
   // Queries have no effect to repeat: their ids stay out of the table of known requests.
   if (matched.method == "POST") call.set_request_id(std::string(request.request_id));
-  if (matched.scope.empty()) return std::nullopt;
+  const bool asks_for_more = matched.token_optional && !request.authorization.empty();
+  if (matched.scope.empty() && !asks_for_more) return std::nullopt;
   // Whether a token is needed and good is decided behind the API port, for all ingresses alike.
   const auto token = bearer_token(request.authorization);
   if (token.size() > token_bytes_max || !is_printable(token))
@@ -249,7 +224,7 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
   api_call call;
   call.matched = &source;
   if (auto refused = read_identity(request, source, call.request)) return std::move(*refused);
-  arguments parts;
+  auto& parts = call.parts;
   problems found;
   parts.id = path_parameter(matched, from.segments);
   const bool has_id = source.path.find('{') != std::string_view::npos;
@@ -258,7 +233,6 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
         "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
   read_query(source, from, parts, found);
   if (!found.empty()) return problems_reply(400, "request", std::move(found));
-  if (auto refused = read_body(request, source, parts, call.request)) return std::move(*refused);
   source.build(parts, call.request);
   if (source.operation_id == "getJobEvents" && request.method == "GET" &&
       request.accept.find("text/event-stream") != std::string_view::npos) {
@@ -271,7 +245,7 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
           static_cast<std::uint64_t>(*version));
     }
   }
-  call.id = std::move(parts.id);
+  call.id = parts.id;
   return call;
 }
 
@@ -282,6 +256,32 @@ http_reply options_reply(std::string methods) {
 }
 
 }  // namespace
+
+std::optional<http_reply> read_body(std::string_view body, api_call& call) {
+  switch (call.matched->body) {
+    case body_kind::none: return std::nullopt;
+    case body_kind::job_spec: {
+      auto& spec = *call.request.mutable_submit_job()->mutable_spec();
+      auto found = from_json(body, spec);
+      if (!found.empty()) return body_reply(std::move(found));
+      call.id = spec.job_id();
+      return std::nullopt;
+    }
+    case body_kind::reason: {
+      if (body.empty()) return std::nullopt;
+      pb::CancelJob told;
+      auto found = from_json(body, told);
+      if (!told.job_id().empty()) add(found, "job_id", "is not a known field");
+      if (told.reason().size() > reason_bytes_max)
+        add(found, "reason", "must be at most " + std::to_string(reason_bytes_max) + " bytes");
+      if (!found.empty()) return body_reply(std::move(found));
+      call.parts.reason = told.reason();
+      call.matched->build(call.parts, call.request);
+      return std::nullopt;
+    }
+  }
+  return std::nullopt;
+}
 
 routed route_request(const http_request& request, const router_options& options) {
   if (request.method == "OPTIONS" && request.target == "*")

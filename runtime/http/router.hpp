@@ -1,6 +1,8 @@
 #pragma once
 
+#include <optional>
 #include <string>
+#include <string_view>
 #include <variant>
 #include <vector>
 
@@ -12,8 +14,7 @@
 namespace ved::runtime::http {
 
 struct router_options {
-  std::string metrics_path = "/metrics";
-  bool metrics_on_api = true;  ///< false: only the metrics listener serves them
+  std::string metrics_path = "/metrics";  ///< on the metrics listener
 };
 
 /// An operation for the API port.
@@ -21,6 +22,7 @@ struct api_call {
   const route* matched = nullptr;
   std::string id;     ///< of the path, or the job_id of a submitted spec
   bool live = false;  ///< the client wants the events as a live stream
+  arguments parts;
   pb::ApiRequest request;
 };
 
@@ -31,7 +33,12 @@ struct local_call {
 
 using routed = std::variant<http_reply, api_call, local_call>;
 
-/// Anything wrong with the request comes back as its error reply, with all reasons.
+/// By the request's head alone. Anything wrong with it comes back as its error reply, with all
+/// reasons.
 routed route_request(const http_request& request, const router_options& options);
+
+/// Takes the body into the call that the head made; the error reply when it is not what the route
+/// takes.
+std::optional<http_reply> read_body(std::string_view body, api_call& call);
 
 }  // namespace ved::runtime::http

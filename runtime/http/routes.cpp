@@ -18,7 +18,8 @@ std::vector<route> make_routes() {
       .scope = "submit",
       .body = body_kind::job_spec,
       .result = pb::Job::descriptor(),
-      .build = [](const arguments&, pb::ApiRequest&) {},  // the spec is read in place
+      // The spec is read in place.
+      .build = [](const arguments&, pb::ApiRequest& request) { request.mutable_submit_job(); },
   });
   all.push_back({
       .method = "GET",
@@ -86,12 +87,15 @@ std::vector<route> make_routes() {
       .method = "POST",
       .path = "/api/v1/hpc/jobs/{job_id}/release",
       .operation_id = "releaseJob",
-      .summary = "Undo a hold. The event records who asked; a reason is not kept.",
+      .summary = "Undo a hold.",
       .scope = "submit",
       .body = body_kind::reason,
       .result = pb::Job::descriptor(),
-      .build = [](const arguments& from,
-                  pb::ApiRequest& request) { request.mutable_release_job()->set_job_id(from.id); },
+      .build =
+          [](const arguments& from, pb::ApiRequest& request) {
+            request.mutable_release_job()->set_job_id(from.id);
+            request.mutable_release_job()->set_reason(from.reason);
+          },
   });
   all.push_back({
       .method = "GET",
@@ -171,7 +175,9 @@ std::vector<route> make_routes() {
       .method = "GET",
       .path = "/health",
       .operation_id = "getHealth",
-      .summary = "200 while jobs are accepted (status ok or degraded), 503 when stopping or full.",
+      .summary = "200 while jobs are accepted (status ok or degraded), 503 when stopping or full. "
+                 "Without a token only the status is shown.",
+      .token_optional = true,
       .result = pb::Status::descriptor(),
       .build = [](const arguments&, pb::ApiRequest& request) { request.mutable_get_status(); },
   });

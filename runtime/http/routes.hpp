@@ -56,6 +56,7 @@ struct route {
   std::string_view operation_id{};
   std::string_view summary{};
   std::string_view scope{};  ///< that the token must have; empty: no token needed
+  bool token_optional = false;  ///< without a scope: a token shows more
   answer_kind answer = answer_kind::api;
   body_kind body = body_kind::none;
   std::vector<query_parameter> query{};

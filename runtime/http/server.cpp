@@ -22,8 +22,7 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr int backlog = 1024;
-constexpr std::size_t rejections_max = 64;  // connections over the limit that still get a 503
-constexpr milliseconds accept_pause{100};   // after an error like "too many open files"
+constexpr milliseconds accept_pause{100};  // after an error like "too many open files"
 constexpr milliseconds abort_time{1'000};
 
 /// A listening socket and its accept loop; connections go round the contexts it was given.
@@ -80,6 +79,7 @@ class door : public std::enable_shared_from_this<door> {
   void on_accept(const error_code& error, tcp::socket socket, asio::io_context& where) {
     if (!acceptor_.is_open()) return;
     if (error) {
+      if (error == asio::error::no_descriptors) shared_->evict(via_);
       pause_.expires_after(accept_pause);
       pause_.async_wait([self = shared_from_this()](const error_code& cancelled) {
         if (!cancelled) self->accept();
@@ -94,10 +94,7 @@ class door : public std::enable_shared_from_this<door> {
     error_code ignored;
     socket.set_option(tcp::no_delay(true), ignored);
     socket.set_option(asio::socket_base::keep_alive(true), ignored);
-    const auto open = shared_->connections();
-    const auto open_max = static_cast<std::size_t>(shared_->options.connections_max);
-    if (open >= open_max + rejections_max) return;  // the socket closes here
-    http::serve(shared_, std::move(socket), where, via_, open >= open_max);
+    http::serve(shared_, std::move(socket), where, via_);
   } catch (const std::exception&) {
     // Out of memory or descriptors: this connection is lost, the next one may do better.
   }
@@ -151,6 +148,7 @@ class http_server::implementation {
   result<std::uint16_t> start() {
     const std::lock_guard lock(mutex_);
     if (started_) return fail(errc::conflict, "HTTP server: it was started before");
+    if (!shared_->proxies) return fail_in("http.trusted_proxies", shared_->proxies.error());
     const auto& options = shared_->options;
     const auto contexts = shared_->contexts.size();
     const std::size_t api_contexts = options.metrics_port ? contexts - 1 : contexts;
@@ -213,7 +211,7 @@ class http_server::implementation {
 
   http_counts counts() const {
     return {.connections = shared_->connections(),
-            .streams = static_cast<std::uint64_t>(std::max(0, shared_->streams.load())),
+            .streams = static_cast<std::uint64_t>(shared_->streams()),
             .requests_total = shared_->requests_total,
             .connections_rejected = shared_->connections_rejected,
             .requests_limited = shared_->requests_limited};

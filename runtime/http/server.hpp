@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "actors/shell/commit_feed.hpp"
 #include "messages/error.hpp"
@@ -30,19 +31,27 @@ struct http_options {
   std::string address = "127.0.0.1";
   std::uint16_t port = 0;  ///< 0: any free port
   std::string metrics_path = "/metrics";
-  /// A second listener for metrics and health; without it the API's listener serves the metrics.
+  /// A second listener for metrics and health; without it no metrics are served.
   std::optional<std::uint16_t> metrics_port;
   std::string metrics_address = "127.0.0.1";
   int threads = 2;
   std::string version = "0";  ///< shown in the OpenAPI document
 
-  std::size_t body_bytes_max = 1 << 20;       ///< 413
-  std::uint32_t header_bytes_max = 16 << 10;  ///< request line and headers; 431
-  int connections_max = 1'024;                ///< 503 and close
-  int streams_max = 256;                      ///< live event streams; 503
-  int rate_per_second = 2'000;                ///< requests per client address, 0 for any; 429
-  int rate_burst = 4'000;
-  bool rate_exempts_loopback = true;         ///< local clients and reverse proxies share an address
+  std::size_t body_bytes_max = 1 << 20;        ///< 413
+  std::size_t bodies_bytes_max = 64 << 20;     ///< of all requests being read or answered; 503
+  std::uint32_t header_bytes_max = 16 << 10;   ///< request line and headers; 431
+  int connections_max = 1'024;                 ///< beyond, who waited longest for its client goes
+  int connections_per_address = 256;           ///< the same, among those of one client address
+  int health_connections_max = 16;             ///< beyond both bounds, for /health alone
+  int metrics_connections_max = 64;            ///< of the metrics listener
+  int streams_max = 256;                       ///< live event streams; 503
+  int streams_per_address = 64;                ///< the same, of one client address
+  int rate_per_second = 10'000;                ///< requests per client address, 0 for any; 429
+  int rate_burst = 20'000;
+  int refusals_per_second = 50;                ///< requests refused without a good token, per
+  int refusals_burst = 500;                    ///< client address; 429 and close, 0 for any
+  /// Addresses and networks of proxies whose X-Forwarded-For or Forwarded header names the client.
+  std::vector<std::string> trusted_proxies;
   milliseconds header_timeout{10'000};       ///< from a request's first byte to its empty line; 408
   milliseconds body_timeout{15'000};         ///< from the empty line to the last byte; 408
   milliseconds idle_timeout{60'000};         ///< between requests; then closed
@@ -59,7 +68,7 @@ struct http_counts {
   std::uint64_t connections = 0;           ///< open now
   std::uint64_t streams = 0;               ///< live event streams now
   std::uint64_t requests_total = 0;        ///< answered
-  std::uint64_t connections_rejected = 0;  ///< over connections_max
+  std::uint64_t connections_rejected = 0;  ///< refused or evicted: over their bound
   std::uint64_t requests_limited = 0;      ///< over the rate
 };
 

@@ -8,42 +8,83 @@ namespace ved::runtime::http {
 
 namespace {
 
-router_options routing_of(const http_options& options) {
-  return {.metrics_path = options.metrics_path,
-          .metrics_on_api = !options.metrics_port.has_value()};
+/// Every listener keeps at least one place.
+std::size_t places_at_least_one(int count) {
+  return static_cast<std::size_t>(std::max(1, count));
 }
 
-/// The bytes by which an address is held to its rate: an IPv6 customer owns a whole /64.
-std::string rate_key(const asio::ip::address& client) {
-  if (client.is_v6() && !client.to_v6().is_v4_mapped()) {
-    const auto bytes = client.to_v6().to_bytes();
-    return {bytes.begin(), bytes.begin() + 8};
-  }
-  const auto plain = client.is_v6() ? asio::ip::make_address_v4(asio::ip::v4_mapped, client.to_v6())
-                                    : client.to_v4();
-  const auto bytes = plain.to_bytes();
-  return {bytes.begin(), bytes.end()};
+connection_limits api_limits(const http_options& options) {
+  return {.open_max = places_at_least_one(options.connections_max),
+          .per_address_max = places_at_least_one(options.connections_per_address),
+          .reserve_max = places_at_least_one(options.health_connections_max)};
+}
+
+connection_limits metrics_limits(const http_options& options) {
+  const auto all = places_at_least_one(options.metrics_connections_max);
+  return {.open_max = all, .per_address_max = all, .reserve_max = 0};
 }
 
 }  // namespace
 
 service::service(http_options options_in, api_port& api_in, std::function<std::string()> metrics_in)
     : options(std::move(options_in)),
-      routing(routing_of(options)),
+      routing{.metrics_path = options.metrics_path},
       api(api_in),
       metrics(std::move(metrics_in)),
-      openapi(openapi_document(options.version, routing)),
-      rate(options.rate_per_second, options.rate_burst) {
+      openapi(openapi_document(options.version)),
+      proxies(network_list::parse(options.trusted_proxies)),
+      api_places_(api_limits(options)),
+      metrics_places_(metrics_limits(options)),
+      rate_(options.rate_per_second, options.rate_burst),
+      refusals_(options.refusals_per_second, options.refusals_burst) {
   // The metrics listener has a thread of its own: a long scrape never delays a job.
   const int count = std::max(1, options.threads) + (options.metrics_port ? 1 : 0);
   for (int i = 0; i < count; ++i) contexts.push_back(std::make_unique<asio::io_context>(1));
 }
 
-bool service::admit(const asio::ip::address& client) {
-  if (options.rate_exempts_loopback && client.is_loopback()) return true;
-  if (rate.admit(rate_key(client), std::chrono::steady_clock::now())) return true;
+bool service::admit(const address& client, bool open_to_all) {
+  const auto key = (open_to_all ? "open/" : "") + limit_key(client);
+  if (rate_.admit(key, std::chrono::steady_clock::now())) return true;
   requests_limited.fetch_add(1, std::memory_order_relaxed);
   return false;
+}
+
+bool service::may_refuse(const address& client) {
+  if (refusals_.admit(limit_key(client), std::chrono::steady_clock::now())) return true;
+  requests_limited.fetch_add(1, std::memory_order_relaxed);
+  return false;
+}
+
+bool service::take_body_bytes(std::size_t bytes) {
+  if (body_bytes_.fetch_add(bytes) + bytes <= options.bodies_bytes_max) return true;
+  body_bytes_.fetch_sub(bytes);
+  return false;
+}
+
+void service::return_body_bytes(std::size_t bytes) {
+  body_bytes_.fetch_sub(bytes);
+}
+
+bool service::take_stream(const address& client) {
+  const std::lock_guard lock(mutex_);
+  if (streams_open_ >= options.streams_max) return false;
+  auto& own = streams_[limit_key(client)];
+  if (own >= options.streams_per_address) return false;
+  ++own;
+  ++streams_open_;
+  return true;
+}
+
+void service::return_stream(const address& client) {
+  const std::lock_guard lock(mutex_);
+  const auto own = streams_.find(limit_key(client));
+  if (--own->second == 0) streams_.erase(own);
+  --streams_open_;
+}
+
+int service::streams() const {
+  const std::lock_guard lock(mutex_);
+  return streams_open_;
 }
 
 void service::call(asio::io_context& where, pb::ApiRequest request,
@@ -79,41 +120,77 @@ void service::report(std::string_view method, const route* matched, unsigned sta
                       .source = source});
 }
 
-std::uint64_t service::enter(std::weak_ptr<connection> who, asio::io_context& where) {
+service::entrance service::enter(listener via, const address& peer,
+                                 std::weak_ptr<connection> who, asio::io_context& where) {
+  const bool proxy = proxies && proxies->contains(peer);
   const std::lock_guard lock(mutex_);
-  const auto key = next_key_++;
-  connections_.emplace(key, entry{std::move(who), &where});
-  return key;
+  auto& among = places_of(via);
+  const auto admitted = among.table.enter(limit_key(peer), proxy);
+  close_evicted(among, admitted.evicted);
+  if (admitted.got == connection_table::place::none)
+    connections_rejected.fetch_add(1, std::memory_order_relaxed);
+  else
+    among.entries.emplace(admitted.key, entry{std::move(who), &where});
+  return {admitted.got, {via, admitted.key}};
 }
 
-void service::replace(std::uint64_t key, std::weak_ptr<connection> who) {
+void service::close_evicted(places& among, std::optional<connection_table::id> evicted) {
+  if (!evicted) return;
+  connections_rejected.fetch_add(1, std::memory_order_relaxed);
+  const auto& one = among.entries.at(*evicted);
+  asio::post(*one.where, [who = one.who] {
+    if (const auto alive = who.lock()) alive->abort();
+  });
+}
+
+void service::replace(const connection_key& key, std::weak_ptr<connection> who) {
   const std::lock_guard lock(mutex_);
-  if (const auto found = connections_.find(key); found != connections_.end())
+  auto& entries = places_of(key.via).entries;
+  if (const auto found = entries.find(key.id); found != entries.end())
     found->second.who = std::move(who);
 }
 
-void service::leave(std::uint64_t key) {
+bool service::works(const connection_key& key) {
   const std::lock_guard lock(mutex_);
-  connections_.erase(key);
-  if (connections_.empty()) emptied_.notify_all();
+  return places_of(key.via).table.works(key.id);
+}
+
+void service::waits(const connection_key& key) {
+  const std::lock_guard lock(mutex_);
+  places_of(key.via).table.waits(key.id);
+}
+
+void service::leave(const connection_key& key) {
+  const std::lock_guard lock(mutex_);
+  auto& from = places_of(key.via);
+  from.table.leave(key.id);
+  from.entries.erase(key.id);
+  if (empty()) emptied_.notify_all();
+}
+
+void service::evict(listener via) {
+  const std::lock_guard lock(mutex_);
+  auto& among = places_of(via);
+  close_evicted(among, among.table.evict());
 }
 
 std::size_t service::connections() const {
   const std::lock_guard lock(mutex_);
-  return connections_.size();
+  return api_places_.table.size() + metrics_places_.table.size();
 }
 
 void service::tell_all(void (connection::*what)()) {
   const std::lock_guard lock(mutex_);
-  for (const auto& [key, each] : connections_)
-    asio::post(*each.where, [who = each.who, what] {
-      if (const auto alive = who.lock()) ((*alive).*what)();
-    });
+  for (const auto* among : {&api_places_, &metrics_places_})
+    for (const auto& [id, each] : among->entries)
+      asio::post(*each.where, [who = each.who, what] {
+        if (const auto alive = who.lock()) ((*alive).*what)();
+      });
 }
 
 bool service::wait_until_empty(milliseconds time) {
   std::unique_lock lock(mutex_);
-  return emptied_.wait_for(lock, time, [&] { return connections_.empty(); });
+  return emptied_.wait_for(lock, time, [&] { return empty(); });
 }
 
 }  // namespace ved::runtime::http

@@ -2,10 +2,7 @@
 
 #include <array>
 #include <boost/asio/write.hpp>
-#include <boost/beast/core/flat_buffer.hpp>
 #include <boost/beast/core/string.hpp>
-#include <boost/beast/http/parser.hpp>
-#include <boost/beast/http/string_body.hpp>
 #include <exception>
 #include <optional>
 #include <string>
@@ -13,6 +10,7 @@
 #include "runtime/http/deadline.hpp"
 #include "runtime/http/event_stream.hpp"
 #include "runtime/http/reply.hpp"
+#include "runtime/http/request_reader.hpp"
 
 namespace ved::runtime::http {
 
@@ -22,9 +20,8 @@ namespace beast = boost::beast;
 using asio::ip::tcp;
 using beast::http::field;
 using boost::system::error_code;
-using parser = beast::http::request_parser<beast::http::string_body>;
+using place = connection_table::place;
 
-constexpr std::size_t read_bytes = 16 << 10;  // at a time
 constexpr std::chrono::seconds linger_time{1};
 constexpr std::size_t linger_bytes_max = 4 << 20;
 
@@ -32,9 +29,18 @@ std::string_view view(beast::string_view text) {
   return {text.data(), text.size()};
 }
 
-/// One connection: reads a request, has it answered, writes the answer, and starts again.
-/// Beast's parser is fed by hand: a request that arrives in one piece costs one read and no extra
-/// turn through the event loop, and the wait for its first byte has a timeout of its own.
+/// All values of a header that is a list, in their order.
+std::string list_of(const request_head& head, std::string_view name) {
+  std::string all;
+  const auto [first, last] = head.equal_range({name.data(), name.size()});
+  for (auto each = first; each != last; ++each)
+    all += (all.empty() ? "" : ", ") + std::string(view(each->value()));
+  return all;
+}
+
+/// One connection: reads a request, judges its head, reads its body, has it answered, writes the
+/// answer, and starts again. A request that arrives in one piece costs one read and no extra turn
+/// through the event loop, and the wait for its first byte has a timeout of its own.
 class session final : public connection, public std::enable_shared_from_this<session> {
  public:
   session(std::shared_ptr<service> shared, tcp::socket socket, asio::io_context& where,
@@ -43,21 +49,27 @@ class session final : public connection, public std::enable_shared_from_this<ses
         where_(where),
         socket_(std::move(socket)),
         deadline_(where.get_executor()),
-        via_(via) {
+        via_(via),
+        reader_(shared_->options.header_bytes_max) {
     error_code unknown;
-    client_ = socket_.remote_endpoint(unknown).address();
-    source_ = "http " + client_.to_string();
+    peer_ = plain(socket_.remote_endpoint(unknown).address());
+    is_proxied_ = shared_->proxies && shared_->proxies->contains(peer_);
+    client_ = peer_;
   }
 
-  /// Takes the place in the count at once, so that the next connection sees it.
-  void enter() { slot_.emplace(*shared_, shared_->enter(weak_from_this(), where_)); }
+  ~session() override { return_body(); }
 
-  void start(bool rejected) {
-    guarded([&] {
-      if (!rejected) return wait_for_request();
-      shared_->connections_rejected.fetch_add(1, std::memory_order_relaxed);
-      refuse(503, "overloaded", "the server has all the connections that it may have");
-    });
+  /// Takes a place at once, so that the next connection sees it. False: there is none.
+  bool enter() {
+    const auto entered = shared_->enter(via_, peer_, weak_from_this(), where_);
+    if (entered.got == place::none) return false;
+    slot_.emplace(*shared_, entered.key);
+    health_only_ = entered.got == place::reserve;
+    return true;
+  }
+
+  void start() {
+    guarded([&] { wait_for_request(); });
   }
 
   void drain() override {
@@ -91,38 +103,30 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   void wait_for_request() {
     if (draining_ || shared_->stopping) return close();
-    parser_.emplace();
-    parser_->header_limit(options().header_bytes_max);
-    parser_->body_limit(options().body_bytes_max);
-    header_seen_ = false;
+    reader_.begin();
     call_.reset();
-    skip_line_ends();
-    if (buffer_.size() > 0) return begin_reading();
+    local_ = matched_ = nullptr;
+    if (reader_.has_input()) return begin_reading();
     phase_ = phase::idle;
-    deadline_.set(shared_from_this(), options().idle_timeout);
+    deadline_.set(shared_from_this(), served_ ? options().idle_timeout : first_byte_timeout());
     read_more();
   }
 
-  /// Old clients send a line end after a body; RFC 9112 2.2 lets servers skip it.
-  void skip_line_ends() {
-    while (buffer_.size() > 0) {
-      const char first = *static_cast<const char*>(buffer_.data().data());
-      if (first != '\r' && first != '\n') return;
-      buffer_.consume(1);
-    }
+  /// Who has not asked anything yet is not waited for as long as a client between two requests.
+  milliseconds first_byte_timeout() const {
+    return std::min(options().idle_timeout, options().header_timeout);
   }
 
   void begin_reading() {
     phase_ = phase::reading;
     received_at_ = std::chrono::steady_clock::now();
     deadline_.set(shared_from_this(), options().header_timeout);
-    parse();
+    advance();
   }
 
   void read_more() {
     socket_.async_read_some(
-        buffer_.prepare(read_bytes),
-        [self = shared_from_this()](const error_code& error, std::size_t bytes) {
+        reader_.space(), [self = shared_from_this()](const error_code& error, std::size_t bytes) {
           self->guarded([&] { self->on_read(error, bytes); });
         });
   }
@@ -131,57 +135,124 @@ class session final : public connection, public std::enable_shared_from_this<ses
     if (phase_ == phase::closed) return;
     if (timed_out_) return refuse(408, "invalid", "the request did not arrive in time");
     if (error) return close();  // gone, maybe in the middle of a request: nothing was started
-    buffer_.commit(bytes);
-    if (phase_ == phase::reading) return parse();
-    skip_line_ends();
-    if (buffer_.size() == 0) return read_more();
+    reader_.commit(bytes);
+    if (phase_ == phase::reading) return advance();
+    if (!reader_.has_input()) return read_more();
     begin_reading();
   }
 
-  void parse() {
-    for (;;) {
-      error_code error;
-      buffer_.consume(parser_->put(buffer_.data(), error));
-      if (error == beast::http::error::need_more) return read_more();
-      if (error) return on_bad_request(error);
-      if (!header_seen_ && parser_->is_header_done()) {
-        header_seen_ = true;
-        if (!parser_->is_done()) {
-          parser_->eager(true);
-          deadline_.set(shared_from_this(), options().body_timeout);
-          if (const auto expected = view(parser_->get()[field::expect]); !expected.empty())
-            return on_expectation(expected);
-        }
-      }
-      if (parser_->is_done()) return handle();
-      if (buffer_.size() == 0) return read_more();
+  void advance() {
+    const auto seen = reader_.advance();
+    if (!charge_body()) return;
+    switch (seen) {
+      case request_reader::progress::more: return read_more();
+      case request_reader::progress::head: return on_head();
+      case request_reader::progress::complete: return handle();
+      case request_reader::progress::refused: return on_unreadable();
     }
   }
 
-  void on_bad_request(const error_code& cause) {
-    using beast::http::error;
-    if (cause == error::header_limit)
-      return refuse(431, "invalid",
-                    "request line and headers must fit " +
-                        std::to_string(options().header_bytes_max) + " bytes");
-    if (cause == error::body_limit)
-      return refuse(413, "invalid",
-                    "the body must fit " + std::to_string(options().body_bytes_max) + " bytes");
-    if (cause == error::bad_version)
-      return refuse(505, "invalid", "only HTTP/1.0 and HTTP/1.1 are spoken here");
-    refuse(400, "invalid", "this is not HTTP: " + cause.message());
+  void on_unreadable() {
+    const auto& problem = reader_.problem();
+    // Whoever sends what cannot be read, and no good token before it, is held to the refusals.
+    if (!call_ && !shared_->may_refuse(client_)) return refuse_often();
+    refuse(problem.status, "invalid", problem.message);
   }
 
-  void on_expectation(std::string_view expected) {
-    if (!beast::iequals({expected.data(), expected.size()}, "100-continue"))
-      return refuse(417, "invalid", "only 100-continue can be expected here");
+  /// Bodies that are being read or answered share one bound. False: this one was refused.
+  bool charge_body() {
+    const auto size = reader_.body().size();
+    if (size <= body_charged_) return true;
+    if (shared_->take_body_bytes(size - body_charged_)) {
+      body_charged_ = size;
+      return true;
+    }
+    refuse(503, "overloaded", "the server is reading all the request bodies that it may hold");
+    return false;
+  }
+
+  void return_body() { shared_->return_body_bytes(std::exchange(body_charged_, 0)); }
+
+  // --- judging ---------------------------------------------------------------------------------
+
+  /// Everything that can refuse the request is asked before its body is read.
+  void on_head() {
+    keep_alive_ = reader_.keep_alive();
+    identify();
+    auto next = route_request(describe_head(), shared_->routing);
+    if (health_only_ && !asks_health(next))
+      return refuse(503, "overloaded", "the server has all the connections that it may have");
+    if (auto* reply = std::get_if<http_reply>(&next)) return refuse_early(std::move(*reply));
+    if (auto* call = std::get_if<api_call>(&next)) return judge(std::move(*call));
+    local_ = matched_ = std::get<local_call>(next).matched;
+    if (!shared_->admit(client_, true)) return refuse_often();
+    read_the_body(false);
+  }
+
+  void identify() {
+    if (is_proxied_) {
+      const auto x_forwarded_for = list_of(reader_.head(), "X-Forwarded-For");
+      const auto forwarded = list_of(reader_.head(), "Forwarded");
+      client_ = client_of(peer_, {x_forwarded_for, forwarded}, *shared_->proxies);
+    }
+    if (source_.empty() || is_proxied_) source_ = "http " + client_.to_string();
+  }
+
+  static bool asks_health(const routed& next) {
+    const auto* call = std::get_if<api_call>(&next);
+    return call != nullptr && call->request.has_get_status();
+  }
+
+  void judge(api_call call) {
+    matched_ = call.matched;
+    if (reader_.framing().length > options().body_bytes_max)
+      return refuse_early(error_reply(
+          413, "invalid",
+          "the body must fit " + std::to_string(options().body_bytes_max) + " bytes"));
+    const bool anonymous = call.request.token().empty() && call.matched->scope.empty();
+    if (const auto refused = anonymous ? std::nullopt : shared_->api.refuse(call.request))
+      return refuse_early(render(*call.matched, call.id, *refused));
+    if (!shared_->admit(client_, anonymous)) return refuse_often();
+    call_.emplace(std::move(call));
+    // Its client is known from here: it keeps its place while the body comes.
+    if (!anonymous && !shared_->works(slot_->key())) return close();
+    read_the_body(call_->matched->body != body_kind::none);
+  }
+
+  void read_the_body(bool keep) {
+    reader_.expect_body(options().body_bytes_max, keep);
+    if (!reader_.framing().empty()) {
+      deadline_.set(shared_from_this(), options().body_timeout);
+      const bool expects = !view(reader_.head()[field::expect]).empty();
+      if (expects && reader_.head().version() >= 11 && reader_.input_bytes() == 0)
+        return say_continue();
+    }
+    advance();
+  }
+
+  /// An answer by the head alone, mostly a refusal; with a body behind it the connection cannot go
+  /// on.
+  void refuse_early(http_reply reply) {
+    const bool refused = reply.status >= 400;  // else it tells the methods of a path
+    if (!(refused ? shared_->may_refuse(client_) : shared_->admit(client_, true)))
+      return refuse_often();
+    if (!reader_.framing().empty()) keep_alive_ = false;
+    respond(std::move(reply));
+  }
+
+  /// To who asks too often; closing makes asking again cost more.
+  void refuse_often() {
+    refuse(429, "overloaded", "too many requests from " + client_.to_string());
+  }
+
+  void say_continue() {
     static constexpr std::string_view go_on = "HTTP/1.1 100 Continue\r\n\r\n";
     asio::async_write(socket_, asio::buffer(go_on),
                       [self = shared_from_this()](const error_code& error, std::size_t) {
                         self->guarded([&] {
                           if (self->phase_ == phase::closed) return;
                           if (error) return self->close();
-                          self->buffer_.size() > 0 ? self->parse() : self->read_more();
+                          self->advance();
                         });
                       });
   }
@@ -191,40 +262,29 @@ class session final : public connection, public std::enable_shared_from_this<ses
   void handle() {
     received_at_ = std::chrono::steady_clock::now();
     phase_ = phase::handling;
-    const auto& message = parser_->get();
-    keep_alive_ = message.keep_alive();
-    if (message.version() == 11 && message.count(field::host) != 1)
-      return refuse(400, "invalid", "exactly one Host header is needed");
-    if (message.count(field::authorization) > 1)
-      return refuse(400, "invalid", "at most one Authorization header is taken");
-    if (message.count(field::content_encoding) != 0)
-      return refuse(415, "invalid", "bodies are taken as they are, without Content-Encoding");
-    if (!shared_->admit(client_))
-      return respond(error_reply(429, "overloaded", "too many requests from this address"));
-    auto next = route_request(read_request(message), shared_->routing);
-    if (auto* reply = std::get_if<http_reply>(&next)) return respond(std::move(*reply));
-    if (auto* call = std::get_if<api_call>(&next)) return ask(std::move(*call));
-    answer_locally(std::get<local_call>(next));
+    if (!shared_->works(slot_->key())) return close();
+    if (local_ != nullptr) return answer_locally();
+    if (auto refused = read_body(reader_.body(), *call_)) return respond(std::move(*refused));
+    ask();
   }
 
-  http_request read_request(const parser::value_type& message) {
+  http_request describe_head() {
+    const auto& head = reader_.head();
     http_request request;
     request.via = via_;
-    request.method = view(message.method_string());
-    request.target = view(message.target());
-    request.body = message.body();
-    request.authorization = view(message[field::authorization]);
-    request.accept = view(message[field::accept]);
-    request.last_event_id = view(message["Last-Event-ID"]);
-    request.request_id = view(message["Idempotency-Key"]);
+    request.method = view(head.method_string());
+    request.target = view(head.target());
+    request.authorization = view(head[field::authorization]);
+    request.accept = view(head[field::accept]);
+    request.last_event_id = view(head["Last-Event-ID"]);
+    request.request_id = view(head["Idempotency-Key"]);
     request.source = source_;
     return request;
   }
 
-  void ask(api_call call) {
-    if (call.live) return hand_to_stream(std::move(call));
-    auto request = std::move(call.request);
-    call_.emplace(std::move(call));
+  void ask() {
+    if (call_->live) return hand_to_stream();
+    auto request = std::move(call_->request);
     deadline_.set(shared_from_this(), options().reply_timeout);
     shared_->call(where_, std::move(request),
                   [weak = weak_from_this(), round = ++round_](const pb::ApiReply& reply) {
@@ -247,29 +307,30 @@ class session final : public connection, public std::enable_shared_from_this<ses
     respond(error_reply(503, "unavailable", "no answer within " + waited));
   }
 
-  void answer_locally(const local_call& call) {
+  void answer_locally() {
     http_reply reply;
-    if (call.matched->answer == answer_kind::metrics) {
+    if (local_->answer == answer_kind::metrics) {
       reply.content_type = "text/plain; version=0.0.4; charset=utf-8";
       reply.body = shared_->metrics ? shared_->metrics() : std::string();
     } else {
       reply.body = shared_->openapi;
     }
-    call_.emplace().matched = call.matched;
     respond(std::move(reply));
   }
 
-  void hand_to_stream(api_call call) {
-    if (shared_->streams >= options().streams_max)
+  void hand_to_stream() {
+    if (!shared_->take_stream(client_))
       return respond(error_reply(503, "overloaded", "there are too many live event streams"));
+    stream_slot stream(shared_, client_);
     phase_ = phase::closed;
     deadline_.clear();
     stream_events({.shared = shared_,
                    .where = where_,
                    .socket = std::move(socket_),
                    .slot = std::move(*slot_),
-                   .call = std::move(call),
-                   .http_1_0 = parser_->get().version() == 10,
+                   .stream = std::move(stream),
+                   .call = std::move(*call_),
+                   .http_1_0 = reader_.head().version() == 10,
                    .source = source_});
   }
 
@@ -281,11 +342,14 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   void respond(http_reply reply) {
     phase_ = phase::writing;
+    return_body();
+    // From here it waits for its client: one that takes no answers keeps no place from others.
+    shared_->waits(slot_->key());
     deadline_.set(shared_from_this(), options().write_timeout);
-    const bool parsed = parser_ && header_seen_;
+    const bool parsed = reader_.has_head();
     const bool head_only =
-        reply.status == 204 || (parsed && parser_->get().method() == beast::http::verb::head);
-    const bool http_1_0 = parsed && parser_->get().version() == 10;
+        reply.status == 204 || (parsed && reader_.head().method() == beast::http::verb::head);
+    const bool http_1_0 = parsed && reader_.head().version() == 10;
     keep_alive_ = keep_alive_ && !draining_ && !shared_->stopping;
     status_ = reply.status;
     head_ = render_head(reply, {.http_1_0 = http_1_0, .keep_alive = keep_alive_});
@@ -299,10 +363,11 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   void on_written(const error_code& error) {
     if (phase_ == phase::closed) return;
-    const auto method = parser_ && header_seen_ ? view(parser_->get().method_string()) : "";
-    shared_->report(method, call_ ? call_->matched : nullptr, status_, body_.size(), received_at_,
+    const auto method = reader_.has_head() ? view(reader_.head().method_string()) : "";
+    shared_->report(method, matched_, status_, body_.size(), received_at_,
                     source_);
     if (error) return close();
+    served_ = true;
     if (keep_alive_) return wait_for_request();
     linger();
   }
@@ -316,14 +381,14 @@ class session final : public connection, public std::enable_shared_from_this<ses
     socket_.shutdown(tcp::socket::shutdown_send, error);
     if (error || draining_) return close();
     phase_ = phase::lingering;
-    buffer_.clear();
+    reader_.drop_input();
     deadline_.set(shared_from_this(), linger_time);
     drop_input(0);
   }
 
   void drop_input(std::size_t dropped) {
     socket_.async_read_some(
-        buffer_.prepare(read_bytes),
+        reader_.space(),
         [self = shared_from_this(), dropped](const error_code& error, std::size_t bytes) {
           if (self->phase_ == phase::closed) return;
           if (error || dropped + bytes > linger_bytes_max) return self->close();
@@ -361,19 +426,24 @@ class session final : public connection, public std::enable_shared_from_this<ses
   tcp::socket socket_;
   moving_deadline<session> deadline_;
   const listener via_;
-  asio::ip::address client_;
+  address peer_;
+  bool is_proxied_ = false;  // the peer speaks for others
+  address client_;           // of the request that was read last
   std::string source_;
   std::optional<connection_slot> slot_;
+  bool health_only_ = false;
 
   phase phase_ = phase::idle;
-  beast::flat_buffer buffer_;
-  std::optional<parser> parser_;
-  bool header_seen_ = false;
+  request_reader reader_;
+  std::size_t body_charged_ = 0;
+  bool served_ = false;  // a request has been answered
   bool timed_out_ = false;
   bool draining_ = false;
   bool keep_alive_ = true;
   std::chrono::steady_clock::time_point received_at_ = std::chrono::steady_clock::now();
-  std::optional<api_call> call_;  // being answered
+  std::optional<api_call> call_;    // being read or answered; its head was accepted
+  const route* local_ = nullptr;    // or what the server answers itself
+  const route* matched_ = nullptr;  // of the request, also when it is refused
   unsigned round_ = 0;            // tells its answer from late ones
   unsigned status_ = 0;
   std::string head_;
@@ -383,10 +453,9 @@ class session final : public connection, public std::enable_shared_from_this<ses
 }  // namespace
 
 void serve(const std::shared_ptr<service>& shared, tcp::socket socket, asio::io_context& where,
-           listener via, bool rejected) {
+           listener via) {
   const auto one = std::make_shared<session>(shared, std::move(socket), where, via);
-  one->enter();
-  asio::post(where, [one, rejected] { one->start(rejected); });
+  if (one->enter()) asio::post(where, [one] { one->start(); });
 }
 
 }  // namespace ved::runtime::http

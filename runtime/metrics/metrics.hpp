@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -32,6 +33,8 @@ class metrics {
     std::function<time_point()> now;
     /// Name and end of each certificate that the daemon uses.
     std::function<std::vector<std::pair<std::string, time_point>>()> certificates;
+    std::function<microseconds()> clock_offset;  ///< of the system's clock from the daemon's
+    std::function<std::map<std::string, std::uint64_t>()> damaged_reads;  ///< by table of the log
   };
 
   explicit metrics(sources from);

@@ -35,6 +35,13 @@ class families {
       add(static_cast<double>(read(c)), {{"cluster", c.cluster_id()}});
     return *this;
   }
+  /// One series per cluster that tells this figure, times `unit`.
+  template <class Has, class Read>
+  families& each_told(const pb::Status& now, Has has, Read read, double unit = 1) {
+    for (const auto& c : now.clusters())
+      if ((c.*has)()) add(static_cast<double>((c.*read)()) * unit, {{"cluster", c.cluster_id()}});
+    return *this;
+  }
   std::vector<MetricFamily> take() {
     std::erase_if(all_, [](const MetricFamily& f) { return f.metric.empty(); });
     return std::move(all_);
@@ -69,28 +76,25 @@ void add_connections(families& out, const pb::Status& now) {
 }
 
 void add_capacity(families& out, const pb::Status& now) {
-  out.begin("hpc_cluster_cpus", "Cores of the cluster.").each(now, [](const auto& c) {
-    return c.cpus_total();
-  });
-  out.begin("hpc_cluster_cpus_allocated", "Cores in use.").each(now, [](const auto& c) {
-    return c.cpus_allocated();
-  });
-  out.begin("hpc_cluster_memory_bytes", "Memory of the cluster.").each(now, [](const auto& c) {
-    return static_cast<double>(c.memory_mb_total()) * mib;
-  });
-  out.begin("hpc_cluster_memory_allocated_bytes", "Memory in use.").each(now, [](const auto& c) {
-    return static_cast<double>(c.memory_mb_allocated()) * mib;
-  });
-  out.begin("hpc_cluster_gpus", "GPUs of the cluster.").each(now, [](const auto& c) {
-    return c.gpus_total();
-  });
-  out.begin("hpc_cluster_gpus_allocated", "GPUs in use.").each(now, [](const auto& c) {
-    return c.gpus_allocated();
-  });
+  using cluster = pb::Cluster;
+  out.begin("hpc_cluster_cpus", "Cores of the cluster.")
+      .each_told(now, &cluster::has_cpus_total, &cluster::cpus_total);
+  out.begin("hpc_cluster_cpus_allocated", "Cores in use.")
+      .each_told(now, &cluster::has_cpus_allocated, &cluster::cpus_allocated);
+  out.begin("hpc_cluster_memory_bytes", "Memory of the cluster.")
+      .each_told(now, &cluster::has_memory_mb_total, &cluster::memory_mb_total, mib);
+  out.begin("hpc_cluster_memory_allocated_bytes", "Memory in use.")
+      .each_told(now, &cluster::has_memory_mb_allocated, &cluster::memory_mb_allocated, mib);
+  out.begin("hpc_cluster_gpus", "GPUs of the cluster.")
+      .each_told(now, &cluster::has_gpus_total, &cluster::gpus_total);
+  out.begin("hpc_cluster_gpus_allocated", "GPUs in use.")
+      .each_told(now, &cluster::has_gpus_allocated, &cluster::gpus_allocated);
   out.begin("hpc_cluster_jobs", "All jobs of the cluster, also those of others.");
   for (const auto& c : now.clusters()) {
-    out.add(c.jobs_queued(), {{"cluster", c.cluster_id()}, {"state", "queued"}});
-    out.add(c.jobs_running(), {{"cluster", c.cluster_id()}, {"state", "running"}});
+    if (c.has_jobs_queued())
+      out.add(c.jobs_queued(), {{"cluster", c.cluster_id()}, {"state", "queued"}});
+    if (c.has_jobs_running())
+      out.add(c.jobs_running(), {{"cluster", c.cluster_id()}, {"state", "running"}});
   }
 }
 
@@ -148,6 +152,16 @@ void add_daemon(families& out, const metrics::sources& from) {
   if (from.disk_free_bytes)
     out.begin("ved_state_disk_free_bytes", "Free space of the state directory's disk.")
         .add(static_cast<double>(from.disk_free_bytes()));
+  if (from.clock_offset)
+    out.begin("ved_clock_offset_seconds",
+              "How far the system's clock is ahead of the time that the daemon keeps.")
+        .add(static_cast<double>(from.clock_offset().count()) / 1e6);
+  if (from.damaged_reads) {
+    out.begin("ved_log_damaged_reads_total", "Reads of the event log that met damage, by table.",
+              MetricType::Counter);
+    for (const auto& [table, reads] : from.damaged_reads())
+      out.add(static_cast<double>(reads), {{"table", table}});
+  }
 }
 
 void add_http(families& out, const http_counts& counts) {

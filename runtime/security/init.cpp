@@ -9,6 +9,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "adapters/system/owned_directory.hpp"
 #include "runtime/security/pki.hpp"
 #include "runtime/security/private_file.hpp"
 #include "runtime/security/signing_key.hpp"
@@ -66,15 +67,16 @@ class initialiser {
     if (auto loaded = load_authority(); !loaded) return loaded;
     if (auto valid = verify_certificate(authority_, authority_.certificate, options_.now); !valid)
       return fail_in("authority " + layout_.ca_certificate.string(), valid.error());
-    if (auto done = leaf("ved", layout_.server_certificate, layout_.server_key, if_exists::replace);
-        !done) {
-      return done;
-    }
-    return leaf("vectl", layout_.client_certificate, layout_.client_key, if_exists::replace);
+    if (auto done = leaf(leaf_role::server, if_exists::replace); !done) return done;
+    return leaf(leaf_role::client, if_exists::replace);
   }
 
  private:
   result<void> directories() {
+    if (!is_there(layout_.marker)) {
+      const auto ours = adapters::take_directory(layout_.directory, {"state", "ved"}, 0711);
+      if (!ours) return fail_in("state directory", ours.error());
+    }
     // Jobs that run as other users must pass through the state directory, never list it.
     if (auto made = make_private_directory(layout_.directory, 0711); !made) return made;
     for (const auto& one : {layout_.pki, layout_.keys, layout_.client}) {
@@ -115,8 +117,12 @@ class initialiser {
     return write(layout_.ca_certificate, authority_.certificate, if_exists::refuse, public_mode);
   }
 
-  result<void> leaf(const std::string& common_name, const std::filesystem::path& certificate,
-                    const std::filesystem::path& key, if_exists what) {
+  // Two files, one after the other: who reads them meanwhile finds that they do not fit, and reads
+  // again (held_credentials).
+  result<void> leaf(leaf_role role, if_exists what) {
+    const bool server = role == leaf_role::server;
+    const auto& certificate = server ? layout_.server_certificate : layout_.client_certificate;
+    const auto& key = server ? layout_.server_key : layout_.client_key;
     if (what == if_exists::refuse && is_there(certificate) && is_there(key)) {
       auto known_key = read_secret_file(key);
       auto known = read_certificate(certificate);
@@ -129,7 +135,8 @@ class initialiser {
     auto names = options_.names;
     for (const auto* name : {"localhost", "127.0.0.1", "::1"}) names.emplace_back(name);
     if (const auto host = host_name(); host != "localhost") names.push_back(host);
-    auto fresh = issue_leaf(authority_, {common_name, std::move(names), options_.now});
+    auto fresh = issue_leaf(authority_, {server ? "ved" : "vectl", std::move(names), options_.now,
+                                         role});
     if (!fresh) return fail(fresh.error());
     // The key goes first: a lone key is what a crash left, a lone certificate is not ours.
     if (auto done = write(key, fresh->key.reveal(), if_exists::replace); !done) return done;
@@ -137,11 +144,11 @@ class initialiser {
   }
 
   result<void> server() {
-    return leaf("ved", layout_.server_certificate, layout_.server_key, if_exists::refuse);
+    return leaf(leaf_role::server, if_exists::refuse);
   }
 
   result<void> client() {
-    auto done = leaf("vectl", layout_.client_certificate, layout_.client_key, if_exists::refuse);
+    auto done = leaf(leaf_role::client, if_exists::refuse);
     if (!done) return done;
     done = write(layout_.client_ca, authority_.certificate, if_exists::replace, public_mode);
     if (!done) return done;

@@ -184,7 +184,8 @@ result<issued_certificate> issue_leaf(const issued_certificate& authority,
   if (X509_set_issuer_name(x, X509_get_subject_name(issuer.get())) != 1 ||
       !add_extension(x, issuer.get(), NID_basic_constraints, "critical,CA:FALSE") ||
       !add_extension(x, issuer.get(), NID_key_usage, "critical,digitalSignature") ||
-      !add_extension(x, issuer.get(), NID_ext_key_usage, "serverAuth,clientAuth") ||
+      !add_extension(x, issuer.get(), NID_ext_key_usage,
+                     request.role == leaf_role::server ? "serverAuth" : "clientAuth") ||
       !add_extension(x, issuer.get(), NID_subject_key_identifier, "hash") ||
       !add_extension(x, issuer.get(), NID_authority_key_identifier, "keyid:always") ||
       (!request.names.empty() &&

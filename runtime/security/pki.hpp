@@ -23,13 +23,18 @@ struct issued_certificate {
 /// A new authority; it signs leaves only (path length 0).
 result<issued_certificate> make_authority(const std::string& common_name, time_point now);
 
+/// Which side of mutual TLS a leaf may be: the extended key usage of RFC 5280, 4.2.1.12. One each:
+/// what a client holds cannot play the daemon, and the daemon's cannot log in.
+enum class leaf_role { server, client };
+
 struct leaf_request {
   std::string common_name;
   std::vector<std::string> names;  ///< DNS names and IP addresses
   time_point now;
+  leaf_role role;
 };
 
-/// A leaf for both sides of mutual TLS: each daemon is a server to some and a client to others.
+/// A leaf for one side of mutual TLS.
 /// Error: invalid, when certificate and key of the authority are not PEM or not a pair.
 result<issued_certificate> issue_leaf(const issued_certificate& authority,
                                       const leaf_request& request);

@@ -5,7 +5,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, program, run, site_case  # noqa: E402
+from site_of_test import lines_of, main, program, run, site_case  # noqa: E402
 
 
 class backup(site_case):
@@ -39,9 +39,15 @@ class backup(site_case):
         self.assertEqual(code, 0, text + errors)
         self.assertEqual(s.stop()[0], 0)
 
-        shutil.rmtree(os.path.join(s.state, "log"))
+        log = os.path.join(s.state, "log")
+        mode = os.stat(log).st_mode
+        for command in ("verify", "stats"):
+            code, text, errors = run(program("vectl"), "--state", place, "log", command)
+            self.assertEqual(code, 0, f"the backup itself: {text}{errors}")
+        shutil.rmtree(log)
         code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", place)
         self.assertEqual(code, 0, text + errors)
+        self.assertEqual(os.stat(log).st_mode, mode)
         self.verify_log()
         s.start()
         self.assertEqual(s.get("before")["exit_code"], 3)
@@ -53,6 +59,22 @@ class backup(site_case):
         s.wait_state("after-restore", "completed")
         self.assertEqual(s.stop()[0], 0)
         self.verify_log()
+
+    def test_a_job_that_the_restored_log_does_not_know_runs_once_and_its_run_is_found(self):
+        s = self.site
+        s.start()
+        place, ran = os.path.join(s.place, "backup"), os.path.join(s.place, "ran")
+        self.assertEqual(s.vectl("log", "backup", place)[0], 0)
+        script = f"echo x >> {ran}"
+        s.submit("again", script)
+        s.wait_state("again", "completed")
+        self.assertEqual(s.stop()[0], 0)
+        shutil.rmtree(os.path.join(s.state, "log"))
+        self.assertEqual(run(program("vectl"), "--state", s.state, "log", "restore", place)[0], 0)
+        s.start()
+        self.assertEqual(s.submit("again", script)[0], 201)
+        s.wait_state("again", "completed")
+        self.assertEqual(lines_of(ran), ["x"])
 
     def test_offline_commands_keep_away_from_a_running_daemon(self):
         s = self.site

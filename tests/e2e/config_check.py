@@ -1,5 +1,6 @@
 """ved --check-config names file and line of every problem."""
 import os
+import pwd
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -73,14 +74,21 @@ hpc:
             self.assertRegex(errors, words)
         code, _, said = run(program("ved"), "-c", path, "--state", self.site.state)
         self.assertEqual((code, said), (1, errors), "the daemon itself says the same, only that")
+        secret = os.path.join(self.site.place, "moab.secret")
+        with open(secret, "w") as out:
+            out.write("x\n")
+        os.chmod(secret, 0o600)
         _, (code, _, errors) = self.check(
-            text + "    - {cluster_id: no-adapter, scheduler_type: moab}\n")
+            text + "    - {cluster_id: no-adapter, scheduler_type: moab, "
+                   f"moab: {{username: ved, password_file: {secret}}}}}\n")
         self.assertEqual(code, 1, errors)
         self.assertRegex(errors, "cluster no-adapter: .*no adapter for scheduler type 'moab'")
 
     def test_what_the_daemon_will_open_is_opened(self):
         s, place = self.site, self.site.place
+        user = "root" if os.geteuid() == 0 else ""
         plain = ("hpc: {enabled: true, scheduler_type: local, cluster_id: here, "
+                 f'local: {{run_as: "{user}"}}, '
                  f"audit: {{log_path: {place}/audit.log}}}}\n"
                  f"state: {{directory: {s.state}}}\n"
                  "gateway: {port: 0}\nhttp: {port: 0}\n")
@@ -109,8 +117,8 @@ hpc:
                 (f"{place}/audit.log", place, f"{place}: is a directory"),
                 ("http: {port: 0}", "http: {address: 192.0.2.1, port: 8080}",
                  "192.0.2.1, port 8080: "),
-                ("cluster_id: here", "cluster_id: here, local: {run_as: nobody-at-all}",
-                 "no user 'nobody-at-all'")]:
+                (f'run_as: "{user}"', "run_as: nobody-at-all",
+                 "user nobody-at-all: no such user")]:
             code, _, errors = self.check(plain.replace(old, new))[1]
             self.assertEqual(code, 1, new)
             self.assertRegex(errors, words)
@@ -130,10 +138,46 @@ hpc:
 
     def test_the_shipped_configurations_are_fine(self):
         conf = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "conf")
+        me = pwd.getpwuid(os.geteuid()).pw_name
         for name in ("ved.yaml", "ved-local.yaml"):
-            code, text, errors = run(program("ved"), "-c", os.path.join(conf, name),
-                                     "--check-config")
+            with open(os.path.join(conf, name)) as shipped:
+                text = shipped.read().replace("run_as: ved\n", f"run_as: {me}\n")
+            _, (code, text, errors) = self.check(text)
             self.assertEqual(code, 0, errors)
+
+    def test_who_jobs_run_as_is_judged(self):
+        text = "hpc:\n  enabled: true\n  scheduler_type: local\n  cluster_id: here\n  local: "
+        _, (code, said, errors) = self.check(text + "{run_as: no-such-user}\n")
+        self.assertEqual(code, 1, said)
+        self.assertIn("user no-such-user: no such user", errors)
+        root = os.geteuid() == 0
+        _, (code, said, errors) = self.check(text + ("{run_as: root}\n" if root else "{}\n"))
+        self.assertEqual(code, 0, errors)
+        self.assertIn("warning: cluster here: jobs run as", said)
+        self.assertIn("scopes do not bind", said)
+        if not root:
+            return
+        path, (code, said, errors) = self.check(text + "{}\n")
+        self.assertEqual(code, 1, said)
+        self.assertIn("cluster here: local.run_as is not given and ved runs as root", errors)
+        _, (code, said, errors) = self.check(text + "{run_as: nobody}\n")
+        self.assertEqual((code, errors), (0, ""))
+        self.assertNotIn("scopes do not bind", said)
+
+    def test_the_daemon_judges_as_the_check_does_and_health_shows_the_warning(self):
+        self.site.initialise()
+        self.site.start()
+        _, _, status = self.site.call("GET", "/health")
+        self.assertIn("scopes do not bind on this cluster", " ".join(status["problems"]))
+        self.assertIn("scopes do not bind on this cluster", self.site.said())
+        self.assertEqual(status["status"], "ok")
+        self.site.stop()
+        if os.geteuid() != 0:
+            return
+        self.site.configure(run_as="")
+        code, said = self.site.fails_to_start()
+        self.assertEqual(code, 1)
+        self.assertIn("local.run_as is not given", said)
 
 
 if __name__ == "__main__":

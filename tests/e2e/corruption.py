@@ -118,6 +118,39 @@ class corruption(site_case):
             os.rename(hidden, path)
         s.start()
 
+    def test_a_log_that_is_gone_or_older_is_refused_with_what_to_do(self):
+        s = self.site
+        log = os.path.join(s.state, "log")
+        s.start()
+        self.assertEqual(s.stop()[0], 0)
+        older = os.path.join(s.place, "older")
+        shutil.copytree(log, older)
+        self.fill()
+        self.assertEqual(s.stop()[0], 0)
+        good = os.path.join(s.place, "good")
+        shutil.copytree(s.state, good)
+
+        def without_tail():
+            for path in self.files(".log") + [os.path.join(log, "HEAD.check")]:
+                os.remove(path)
+
+        def put_older():
+            shutil.rmtree(log)
+            shutil.copytree(older, log)
+
+        def empty():
+            shutil.rmtree(log)
+            os.mkdir(log)
+        for change in (lambda: shutil.rmtree(log), empty, put_older, without_tail):
+            change()
+            code, said = s.fails_to_start()
+            self.assertEqual(code, 1, said)
+            self.assertIn(log, said)
+            self.assertIn("vectl log restore", said)
+            shutil.rmtree(s.state)
+            shutil.copytree(good, s.state, symlinks=True)
+        s.start()
+
 
 if __name__ == "__main__":
     main()

@@ -137,7 +137,9 @@ class edges(site_case):
         with socket.create_server(("127.0.0.1", 0)) as taken:
             port = taken.getsockname()[1]
             for change in (good.replace("gateway: {port: 0}", f"gateway: {{port: {port}}}"),
-                           good + f"metrics: {{enabled: true, port: {port}}}\n"):
+                           good.replace("metrics: {enabled: true, port: 0}",
+                                        f"metrics: {{enabled: true, port: {port}}}")):
+                self.assertNotEqual(change, good)
                 with open(s.config, "w") as out:
                     out.write(change)
                 code, said = s.fails_to_start()

@@ -37,8 +37,7 @@ TEST_CASE("job spec: a plain command is acceptable without an image", "[messages
 
 TEST_CASE("job spec: an empty spec names every reason in VirtEngine's order", "[messages]") {
   REQUIRE(fields({}) == names{"job_id", "offering_id", "cluster_id", "provider_address",
-                              "customer_address", "queue_name", "workload_spec.container_image",
-                              "max_runtime_seconds"});
+                              "customer_address", "queue_name", "workload_spec.container_image"});
 }
 
 TEST_CASE("job spec: ids that could leave their place are refused", "[messages]") {

@@ -149,6 +149,13 @@ TEST_CASE("json: nesting is bounded", "[messages]") {
   REQUIRE(read_spec(std::string(100000, '['))[0].message() == "is nested deeper than 16 levels");
 }
 
+TEST_CASE("json: a figure that nobody told is null, one that is zero is zero", "[messages]") {
+  pb::Cluster cluster;
+  REQUIRE(to_json(cluster)["gpus_allocated"].is_null());
+  cluster.set_gpus_allocated(0);
+  REQUIRE(to_json(cluster)["gpus_allocated"] == 0);
+}
+
 TEST_CASE("json: length and number of problems are bounded", "[messages]") {
   REQUIRE(read_spec(std::string(json_bytes_max + 1, ' '))[0].message().starts_with("is longer"));
   std::string many = "{";

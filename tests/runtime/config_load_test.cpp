@@ -6,6 +6,7 @@
 #include <fstream>
 #include <set>
 
+#include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/config/quantity.hpp"
 #include "runtime/config/yaml.hpp"
@@ -73,6 +74,40 @@ TEST_CASE("config: one wrong value is one problem, told of the key that was give
         "1s to 24h, got 10ms\n");
   CHECK(slurm("  link: {poll_interval: 2s, poll_interval_min: 3s}\n") ==
         "ved.yaml:5: hpc.link.poll_interval_min: expected at most the poll interval, 2s, got 3s\n");
+}
+
+TEST_CASE("config: the first wait of a retry is no longer than the longest", "[runtime][config]") {
+  const std::string id = "hpc:\n  enabled: true\n  cluster_id: c1\n  scheduler_type: local\n";
+  CHECK(problems(id + "  retry: {initial_backoff: 31s}\n") ==
+        "ved.yaml:5: hpc.retry.initial_backoff: expected at most max_backoff, 30s, got 31s\n");
+  CHECK(load(id + "  retry: {initial_backoff: 30s}\n").ok());
+  const std::string clusters = "hpc:\n  enabled: true\n  clusters:\n    - cluster_id: c1\n"
+                               "      scheduler_type: local\n";
+  CHECK(problems(clusters + "      retry: {max_backoff: 500ms}\n")
+            .find("hpc.clusters[0].retry.initial_backoff: expected at most max_backoff, 500ms, "
+                  "got 1s") != std::string::npos);
+}
+
+TEST_CASE("config: a state that would be forgotten is refused", "[runtime][config]") {
+  const std::string id = "hpc:\n  enabled: true\n  cluster_id: c1\n  scheduler_type: local\n";
+  CHECK(problems(id + "  job_service: {enable_state_recovery: false}\n")
+            .starts_with("ved.yaml:5: hpc.job_service.enable_state_recovery: expected true, got "
+                         "false: "));
+  CHECK(load(id + "  job_service: {enable_state_recovery: true}\n").ok());
+}
+
+TEST_CASE("config: who gives the pause of early polls asks for them on clusters of any size",
+          "[runtime][config]") {
+  const auto nodes = [](const std::string& below) {
+    const auto out = load("hpc:\n  enabled: true\n  cluster_id: c1\n  scheduler_type: slurm\n" +
+                          below);
+    return limits_of(out.value.clusters.empty() ? active_clusters(out.value).at(0)
+                                                : out.value.clusters[0])
+        .early_poll_nodes_max;
+  };
+  CHECK(nodes("") == 99);
+  CHECK(nodes("  link: {poll_interval_min: 2s}\n") == 10'000'000);
+  CHECK(nodes("  link: {poll_interval_min: 2s, early_poll_nodes_max: 0}\n") == 0);
 }
 
 TEST_CASE("config: the provider daemon's rules are quoted word for word", "[runtime][config]") {
@@ -316,10 +351,9 @@ TEST_CASE("config: lists, texts and problems are bounded", "[runtime][config]") 
 
 TEST_CASE("config: what this version does not act upon is said", "[runtime][config]") {
   const auto out = load("hpc:\n  routing: {enabled: true}\n  job_service:\n"
-                        "    enable_state_recovery: true\n    max_concurrent_jobs: 5\n");
-  REQUIRE(out.notices.size() == 2);
+                        "    job_timeout_default: 2h\n    max_concurrent_jobs: 5\n");
+  REQUIRE(out.notices.size() == 1);
   CHECK(out.notices[0].starts_with("ved.yaml:2: accepted, not yet used: hpc.routing.enabled"));
-  CHECK(out.notices[1].find("enable_state_recovery") != std::string::npos);
 }
 
 TEST_CASE("config: a file that cannot be read is a problem", "[runtime][config]") {
@@ -407,4 +441,44 @@ TEST_CASE("config: sizes have binary units", "[runtime][config]") {
   }
   CHECK(format_size(256LL << 20) == "256MiB");
   CHECK(format_size(1'000) == "1000B");
+}
+
+TEST_CASE("config: where jobs lie is below the home or absolute, and no variable is expanded",
+          "[runtime][config]") {
+  const auto problem = [](const std::string& directory) {
+    return problems("hpc:\n  enabled: true\n  scheduler_type: slurm\n  cluster_id: c\n"
+                    "  slurm:\n    job_directory: '" + directory + "'\n");
+  };
+  for (const std::string good : {"jobs", "~/jobs", "$HOME/jobs", "${HOME}/a b", "/a%j/b\\c",
+                                 "/it,s#", ".ved/jobs"})
+    CHECK(problem(good) == "");
+  CHECK(problem("").find("job_directory cannot be empty") != std::string::npos);
+  for (const std::string bad : {"~", "~/", "~bob/jobs", "$SCRATCH/jobs", "/a/$USER/x",
+                                "$HOME"}) {
+    INFO(bad);
+    CHECK(problem(bad).find("job_directory") != std::string::npos);
+    CHECK(problem(bad).find("is not expanded") != std::string::npos);
+  }
+  CHECK(below_home("~/jobs") == "jobs");
+  CHECK(below_home("$HOME//jobs") == "jobs");
+  CHECK(below_home("${HOME}/jobs/a") == "jobs/a");
+  CHECK(below_home("/x/~/y") == "/x/~/y");
+}
+
+TEST_CASE("config: logins of a domain, masks and memory options are what the sites have",
+          "[runtime][config]") {
+  const auto problem = [](const std::string& line) {
+    return problems("hpc:\n  enabled: true\n  scheduler_type: slurm\n  cluster_id: c\n"
+                    "  slurm:\n" + line + "\n");
+  };
+  for (const std::string user : {"DOM\\alice", "alice@example.org", "alice+hpc", "a.b-c_d", "al$"})
+    CHECK(problem("    ssh: {user: '" + user + "'}") == "");
+  for (const std::string user : {"-oProxyCommand=x", "al ice"})
+    CHECK(problem("    ssh: {user: '" + user + "'}").find("login name") != std::string::npos);
+  for (const std::string mask : {"022", "077", "002"})
+    CHECK(problem("    umask: " + mask) == "");
+  for (const std::string mask : {"'22'", "'0222'", "'088'", "rwx"})
+    CHECK(problem("    umask: " + mask).find("octal") != std::string::npos);
+  CHECK(problem("    memory_option: mem_per_cpu") == "");
+  CHECK(problem("    memory_option: some") != "");
 }

@@ -1,7 +1,6 @@
-#include "runtime/http/limits.hpp"
-
 #include <catch2/catch.hpp>
 
+#include "actors/api/shell/rate_limiter.hpp"
 #include "runtime/http/target.hpp"
 #include "tests/runtime/http_support.hpp"
 
@@ -140,31 +139,6 @@ TEST_CASE("http limits: a client that ends its input still gets its answer", "[r
   REQUIRE(client.closed_by_server());
 }
 
-TEST_CASE("http limits: connections over the bound get 503 and are closed", "[runtime][http]") {
-  runtime::http_options options;
-  options.connections_max = 2;
-  running_server up(options);
-  const auto request = running_server::request("GET", "/health");
-  {
-    raw_client one(up.port);
-    raw_client two(up.port);
-    one.send(request);
-    two.send(request);
-    REQUIRE(one.read_response().status == 200);
-    REQUIRE(two.read_response().status == 200);
-    raw_client three(up.port);
-    three.send(request);
-    const auto reply = three.read_response();
-    REQUIRE(reply.status == 503);
-    REQUIRE(reply.headers.contains("retry-after"));
-    three.end_input();
-    REQUIRE(three.closed_by_server());
-    REQUIRE(up.server.counts().connections_rejected == 1);
-    one.send(request);
-    REQUIRE(one.read_response().status == 200);
-  }
-}
-
 TEST_CASE("http limits: pipelined requests are answered in order", "[runtime][http]") {
   running_server up;
   raw_client client(up.port);
@@ -178,26 +152,8 @@ TEST_CASE("http limits: pipelined requests are answered in order", "[runtime][ht
   REQUIRE(client.read_response().json()["job_id"] == "last");
 }
 
-TEST_CASE("http limits: requests over an address's rate are 429, the connection lives",
-          "[runtime][http]") {
-  runtime::http_options options;
-  options.rate_exempts_loopback = false;
-  options.rate_per_second = 1;
-  options.rate_burst = 3;
-  running_server up(options);
-  raw_client client(up.port);
-  std::map<int, int> seen;
-  for (int i = 0; i < 10; ++i) {
-    client.send(running_server::request("GET", "/health"));
-    ++seen[client.read_response().status];
-  }
-  REQUIRE(seen[429] >= 5);
-  REQUIRE(seen[200] >= 3);
-  REQUIRE(up.server.counts().requests_limited == static_cast<std::uint64_t>(seen[429]));
-}
-
 TEST_CASE("http limits: a bucket refills with time and the table is bounded", "[runtime][http]") {
-  using runtime::http::rate_limiter;
+  using actors::rate_limiter;
   rate_limiter rate(10, 2);
   rate_limiter::moment now{std::chrono::hours(1)};
   REQUIRE(rate.admit("a", now));
@@ -206,11 +162,11 @@ TEST_CASE("http limits: a bucket refills with time and the table is bounded", "[
   REQUIRE(rate.admit("b", now));
   REQUIRE_FALSE(rate.admit("a", now + milliseconds(99)));
   REQUIRE(rate.admit("a", now + milliseconds(201)));
-  for (std::size_t i = 0; i < rate_limiter::addresses_max + 100; ++i)
+  for (std::size_t i = 0; i < rate_limiter::clients_max + 100; ++i)
     rate.admit(std::to_string(i), now);
-  REQUIRE(rate.addresses() == rate_limiter::addresses_max);
+  REQUIRE(rate.clients() == rate_limiter::clients_max);
   rate.admit("late", now + std::chrono::seconds(1));  // by now all buckets are full again
-  REQUIRE(rate.addresses() == 1);
+  REQUIRE(rate.clients() == 1);
   REQUIRE(rate_limiter(0, 0).admit("a", now));
 }
 

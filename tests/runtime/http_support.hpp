@@ -14,6 +14,7 @@
 #include <memory>
 #include <mutex>
 #include <nlohmann/json.hpp>
+#include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
@@ -35,7 +36,8 @@ class raw_client {
     nlohmann::json json() const { return nlohmann::json::parse(body); }
   };
 
-  explicit raw_client(std::uint16_t port, int receive_buffer = 0)
+  /// `from`: the client's address, of this machine.
+  explicit raw_client(std::uint16_t port, int receive_buffer = 0, const char* from = nullptr)
       : socket_(::socket(AF_INET, SOCK_STREAM, 0)) {
     timeval limit{5, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
@@ -44,6 +46,10 @@ class raw_client {
       ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
     sockaddr_in address{};
     address.sin_family = AF_INET;
+    if (from != nullptr) {
+      ::inet_pton(AF_INET, from, &address.sin_addr);
+      ::bind(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address);
+    }
     address.sin_port = htons(port);
     address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     if (::connect(socket_, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
@@ -137,13 +143,24 @@ class fake_api : public runtime::api_port {
     std::unique_lock lock(mutex_);
     requests_.push_back(request);
     arrived_.notify_all();
-    if (holding_) {
+    if (holding_ && !request.has_get_status()) {
       held_.push_back(std::move(done));
       return;
     }
     auto reply = answer_ ? answer_(request) : default_answer(request);
     lock.unlock();
     done(std::move(reply));
+  }
+
+  /// What the head of a request is refused with; nothing lets it pass.
+  void set_refusal(std::function<std::optional<pb::ApiReply>(const pb::ApiRequest&)> with) {
+    const std::lock_guard lock(mutex_);
+    refusal_ = std::move(with);
+  }
+
+  std::optional<pb::ApiReply> refuse(const pb::ApiRequest& head) override {
+    const std::lock_guard lock(mutex_);
+    return refusal_ ? refusal_(head) : std::nullopt;
   }
 
   void set_answer(answer with) {
@@ -155,7 +172,7 @@ class fake_api : public runtime::api_port {
     set_answer([=](const auto&) { return error(code, message, field); });
   }
 
-  /// Keeps answers back until they are released.
+  /// Keeps answers back until they are released, but for the status.
   void hold() {
     const std::lock_guard lock(mutex_);
     holding_ = true;
@@ -280,6 +297,7 @@ class fake_api : public runtime::api_port {
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   answer answer_;
+  std::function<std::optional<pb::ApiReply>(const pb::ApiRequest&)> refusal_;
   bool holding_ = false;
   std::vector<callback> held_;
   std::vector<pb::ApiRequest> requests_;

@@ -112,6 +112,19 @@ TEST_CASE("metrics: what nothing counts yet is absent, not zero", "[runtime][met
   CHECK_THAT(text, !Catch::Contains("hpc_pending_usage_reports"));
 }
 
+TEST_CASE("metrics: a figure that the scheduler does not tell has no series",
+          "[runtime][metrics]") {
+  const metrics numbers(sources());
+  auto now = status();
+  now.mutable_clusters(0)->set_gpus_total(4);
+  now.mutable_clusters(0)->set_jobs_running(0);
+  const auto text = numbers.text(now);
+  CHECK(value(text, R"(hpc_cluster_gpus{cluster="hpc-1"})") == 4);
+  CHECK(value(text, R"(hpc_cluster_jobs{cluster="hpc-1",state="running"})") == 0);
+  CHECK(value(text, R"(hpc_cluster_gpus_allocated{cluster="hpc-1"})") == -1);
+  CHECK(value(text, R"(hpc_cluster_jobs{cluster="hpc-1",state="queued"})") == -1);
+}
+
 TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][metrics]") {
   test_log world;
   world.begin();

@@ -15,7 +15,7 @@ constexpr time_point t0{seconds{1'700'000'000}};
 
 std::shared_ptr<store::event_log> log_on(const std::shared_ptr<store::memory_disk>& disk) {
   store::event_log::options how;
-  how.fold = {core::fold, core::index_keys};
+  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
   return std::move(store::event_log::open(store::open_memory(disk), how).value());
 }
 

@@ -10,6 +10,7 @@
 #include <set>
 #include <sstream>
 
+#include "runtime/gateway/tls.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/pki.hpp"
 #include "runtime/security/private_file.hpp"
@@ -56,7 +57,8 @@ TEST_CASE("pki: a leaf passes under its own authority only, within its time",
   const auto other = make_authority("ved private CA test", now);
   REQUIRE(authority);
   REQUIRE(other);
-  const auto leaf = issue_leaf(*authority, {"ved", {"localhost", "127.0.0.1", "::1"}, now});
+  const auto leaf = issue_leaf(*authority, {"ved", {"localhost", "127.0.0.1", "::1"}, now,
+                                            leaf_role::server});
   REQUIRE(leaf);
   CHECK(verify_certificate(*leaf, authority->certificate, now));
   CHECK(verify_certificate(*authority, authority->certificate, now));
@@ -69,11 +71,12 @@ TEST_CASE("pki: a leaf passes under its own authority only, within its time",
   CHECK(certificate_fingerprint(leaf->certificate)->size() == 64);
   CHECK_FALSE(certificate_expiry("nonsense"));
   // A leaf is no authority.
-  const auto forged = issue_leaf(*leaf, {"forged", {}, now});
+  const auto forged = issue_leaf(*leaf, {"forged", {}, now, leaf_role::client});
   REQUIRE(forged);
   CHECK_FALSE(verify_certificate(*forged, leaf->certificate, now));
-  CHECK_FALSE(issue_leaf({authority->certificate, other->key}, {"x", {}, now}));
-  CHECK_FALSE(issue_leaf(*authority, {"x", {"bad name,IP:1.2.3.4\n"}, now}));
+  CHECK_FALSE(issue_leaf({authority->certificate, other->key}, {"x", {}, now, leaf_role::client}));
+  CHECK_FALSE(issue_leaf(*authority, {"x", {"bad name,IP:1.2.3.4\n"}, now,
+                                       leaf_role::client}));
 }
 
 TEST_CASE("signing key: the file has the node agents' form and both halves must fit",
@@ -385,6 +388,24 @@ TEST_CASE("init: two at once do not mix", "[runtime][security]") {
   const auto refused = initialise_state(options_for(dir.path()));
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == errc::conflict);
+}
+
+TEST_CASE("init: the daemon's certificate and vectl's have one role each, also renewed",
+          "[runtime][security]") {
+  const ved::tests::temp_dir dir;
+  auto options = options_for(dir.path() / "state");
+  const auto report = initialise_state(options);
+  REQUIRE(report);
+  const auto& at = report->layout;
+  const gateway_credentials daemon{at.ca_certificate, at.server_certificate, at.server_key};
+  const gateway_credentials vectl{at.client_ca, at.client_certificate, at.client_key};
+  for (int round = 0; round < 2; ++round) {
+    CHECK(check_role(daemon, certificate_role::server));
+    CHECK_FALSE(check_role(daemon, certificate_role::client));
+    CHECK(check_role(vectl, certificate_role::client));
+    CHECK_FALSE(check_role(vectl, certificate_role::server));
+    REQUIRE(renew_certificates(options));
+  }
 }
 
 TEST_CASE("init: certificates can be renewed under the same authority", "[runtime][security]") {

@@ -79,7 +79,8 @@ TEST_CASE("event log: a deleted event is named", "[store][tamper]") {
   auto disk = written_disk();
   disk->erase(table::log, keys::log_key(4));
   CHECK(first_problem(disk) == "event 4: is missing from the log");
-  const auto log = value_of(try_open(disk));
+  CHECK(try_open(disk).error().code == errc::corrupt);
+  const auto log = value_of(try_open(disk, true));
   CHECK(log->read(0, 10).error().code == errc::corrupt);
   CHECK(log->read(0, 10).error().message == "event 4: is missing from the log");
   CHECK(log->read_stream("job/b", 0, 10).error().message ==
@@ -92,7 +93,9 @@ TEST_CASE("event log: a lost tail is refused at start and named", "[store][tampe
   const auto log = try_open(disk);
   REQUIRE_FALSE(log);
   CHECK(log.error().code == errc::corrupt);
-  CHECK(log.error().message == "event log: ends at position 9, but meta says that its head is 10");
+  CHECK_THAT(log.error().message,
+             Catch::StartsWith(
+                 "event log: ends at position 9, but meta says that its head is 10. The table"));
   CHECK(first_problem(disk) == "event 10: is missing from the log, whose head was at position 10");
 }
 
@@ -103,7 +106,7 @@ TEST_CASE("event log: an event that reads as another is named", "[store][tamper]
   CHECK(first_problem(disk) == "event 4: says that its position is 5");
   disk->put(table::log, keys::log_key(4), "garbage");
   CHECK(first_problem(disk) == "event 4: cannot be decoded");
-  CHECK(value_of(try_open(disk))->read(3, 1).error().code == errc::corrupt);
+  CHECK(value_of(try_open(disk, true))->read(3, 1).error().code == errc::corrupt);
 }
 
 TEST_CASE("event log: a changed stored state is named", "[store][tamper]") {
@@ -124,7 +127,7 @@ TEST_CASE("event log: a changed stored state is named", "[store][tamper]") {
         "stream job/b: its stored state is at version 5, but its events end at version 4");
   disk->put(table::state, "job/b", "\xff");
   CHECK(first_problem(disk) == "stream job/b: its stored state cannot be decoded");
-  CHECK(value_of(try_open(disk))->state("job/b").error().code == errc::corrupt);
+  CHECK(value_of(try_open(disk, true))->state("job/b").error().code == errc::corrupt);
   disk->erase(table::state, "job/b");
   CHECK(first_problem(disk) == "event 4, stream job/b: the stream has no stored state");
 }
@@ -158,7 +161,8 @@ TEST_CASE("event log: wrong stream rows are named", "[store][tamper]") {
   disk->erase(table::stream, key);
   CHECK(first_problem(disk) ==
         "event 5, stream job/b: the stream table does not list it as version 2");
-  CHECK(value_of(try_open(disk))->read_stream("job/b", 0, 10).error().code == errc::corrupt);
+  CHECK(value_of(try_open(disk, true))->read_stream("job/b", 0, 10).error().code ==
+        errc::corrupt);
   disk->put(table::stream, key, value);
   disk->put(table::stream, keys::stream_key("job/ghost", 1), keys::be64(3));
   CHECK_THAT(first_problem(disk), Catch::Contains("job/ghost"));
@@ -174,14 +178,17 @@ TEST_CASE("event log: wrong meta rows are named", "[store][tamper]") {
   const std::string head_key(keys::meta_head);
   auto head = stored(disk, table::meta, head_key);
   disk->erase(table::meta, head_key);
-  CHECK(problem_at_open(disk) == "event log: ends at position 10, but meta has no head");
+  CHECK_THAT(problem_at_open(disk),
+             Catch::StartsWith("event log: ends at position 10, but meta has no head"));
   CHECK(first_problem(disk) == "meta: the head is missing");
   head.back() = static_cast<char>(head.back() ^ 1);
   disk->put(table::meta, head_key, head);
-  CHECK(problem_at_open(disk) == "event 10: its hash is not the one of the head in meta");
+  CHECK_THAT(problem_at_open(disk),
+             Catch::StartsWith("event 10: its hash is not the one of the head in meta"));
   CHECK(first_problem(disk) == "event 10: its hash is not the one of the head in meta");
   disk->put(table::meta, head_key, "x");
-  CHECK(problem_at_open(disk) == "event log: the head in meta cannot be decoded");
+  CHECK_THAT(problem_at_open(disk),
+             Catch::StartsWith("event log: the head in meta cannot be decoded"));
 
   disk = written_disk();
   disk->put(table::meta, std::string(keys::meta_format), keys::be64(2));
@@ -239,5 +246,5 @@ TEST_CASE("event log: rebuild refuses a log whose chain is broken and leaves the
   const auto done = value_of(try_open(disk, true))->rebuild();
   REQUIRE_FALSE(done);
   CHECK(done.error().code == errc::corrupt);
-  CHECK(value_of(try_open(disk))->state("job/a"));
+  CHECK(value_of(value_of(try_open(disk, true))->state("job/a")));
 }

@@ -131,16 +131,18 @@ TEST_CASE("event log: a group in which every request fails writes nothing", "[st
   CHECK(disk->syncs() == 0);
 }
 
-TEST_CASE("event log: recorded time never runs backwards, also over a restart", "[store][log]") {
+TEST_CASE("event log: every event is recorded later than the one before, whatever the clock does",
+          "[store][log]") {
   reopenable_log log(false);
   commit_one(*log, append_to("job/a", 0, {"queued"}), at(2000));
   commit_one(*log, append_to("job/a", 1, {"running"}), at(1500));
   log.reopen();
-  commit_one(*log, append_to("job/a", 2, {"done"}), at(10));
+  CHECK(log->last_recorded_at() == at(2001));
+  commit_one(*log, append_to("job/a", 2, {"done", "seen"}), at(10));
   commit_one(*log, append_to("job/b", 0, {"queued"}), at(3000));
   std::vector<std::int64_t> times;
   for (const auto& event : value_of(log->read(0, 10))) times.push_back(event.recorded_at_us());
-  CHECK(times == std::vector<std::int64_t>{2000, 2000, 2000, 3000});
+  CHECK(times == std::vector<std::int64_t>{2000, 2001, 2002, 2003, 3000});
 }
 
 TEST_CASE("event log: an append that breaks a bound is refused and changes nothing",
@@ -277,6 +279,37 @@ TEST_CASE("event log: after a failed sync nothing more is taken", "[store][log]"
   log = value_of(try_open(disk));
   CHECK(log->last_position() == (keep ? 2 : 1));
   CHECK(value_of(log->verify()).ok);
+}
+
+TEST_CASE("event log: whoever's write fails, the end is told once and nothing more is taken",
+          "[store][log]") {
+  const auto disk = std::make_shared<memory_disk>();
+  std::vector<std::string> told;
+  auto how = toy_options();
+  how.on_write_failure = [&](const error& why) { told.push_back(why.message); };
+  auto log = value_of(event_log::open(open_memory(disk), how));
+  commit_one(*log, append_to("job/a", 0, {"queued"}));
+  const auto request = append_to("job/a", 1, {"running"});
+  disk->fail_next_sync(false);
+  SECTION("a follower's cursor") {
+    CHECK(log->set_cursor("hooks", 1).error().code == errc::unknown_outcome);
+  }
+  SECTION("the writer's batch") {
+    CHECK(log->commit({&request, 1}, at(1)).error().code == errc::unknown_outcome);
+  }
+  CHECK(told == std::vector<std::string>{"memory disk: sync failed"});
+  CHECK(log->set_cursor("hooks", 1).error().code == errc::unavailable);
+  CHECK(log->commit({&request, 1}, at(1)).error().code == errc::unavailable);
+  CHECK(told.size() == 1);
+}
+
+TEST_CASE("event log: a verification ends when it is asked to, without a verdict", "[store][log]") {
+  reopenable_log log(false);
+  for (std::uint64_t i = 0; i < 50; ++i) commit_one(*log, append_to("job/a", i, {"running"}));
+  std::stop_source stop;
+  CHECK(value_of(log->verify(stop.get_token())).ok);
+  stop.request_stop();
+  CHECK(log->verify(stop.get_token()).error().code == errc::unavailable);
 }
 
 TEST_CASE("event log: verify runs beside the writer and finds nothing wrong", "[store][log]") {

@@ -61,6 +61,7 @@ inline projection toy_projection() {
     return std::vector<std::string>{"all/" + std::string(stream),
                                     "phase/" + phase_of(state) + "/" + std::string(stream)};
   };
+  how.counted_prefix = "phase/running/";
   return how;
 }
 

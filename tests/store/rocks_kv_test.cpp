@@ -146,20 +146,14 @@ TEST_CASE("rocks: a truncated write-ahead log that loses acknowledged events is 
     const auto log = value_of(try_open(directory.log()));
     append_jobs(*log, 0, 20);
   }
-  const auto noted = read_head_check(directory.log());
-  REQUIRE(noted);
-  CHECK(noted->position == 40);
+  for (const auto& note : {inner_note(directory.log()), outer_note(directory.log())})
+    CHECK(value_of(read_head_note(note)).value().head.position == 40);
   const auto wal = file_with(directory.log(), ".log");
   fs::resize_file(wal, fs::file_size(wal) * 2 / 3);
   const auto why = open_error(directory.log());
   CHECK(why.code == errc::corrupt);
   CHECK_THAT(why.message, Catch::Contains("up to position 40 were acknowledged"));
   CHECK(open_rocks_read_only(directory.log()).error().code == errc::corrupt);
-  // The operator may accept the loss.
-  fs::remove(fs::path(directory.log()) / head_check_file);
-  const auto log = value_of(try_open(directory.log()));
-  CHECK(log->last_position() < 40);
-  CHECK(value_of(log->verify()).ok);
 }
 
 TEST_CASE("rocks: a missing write-ahead log is refused", "[store][rocks]") {
@@ -318,6 +312,12 @@ TEST_CASE("rocks: a backup is a log of its own, made while writing goes on", "[s
   append_jobs(*log, 10, 12);
   CHECK(log->backup(copy).error().code == errc::conflict);
   CHECK_FALSE(log->backup((directory.path() / "no" / "such").string()));
+  CHECK(value_of(read_head_note(inner_note(copy))).value().head.position == 20);
+  CHECK(value_of(event_log::open(value_of(open_rocks_copy(copy)), toy_options()))
+            ->last_position() == 20);
+  // By hand it is nobody's log: only a restoration makes it one.
+  CHECK(try_open(copy).error().code == errc::corrupt);
+  REQUIRE(note_log(copy, value_of(read_head_note(inner_note(copy))).value().head));
   auto restored = value_of(try_open(copy));
   CHECK(restored->last_position() == 20);
   CHECK(value_of(restored->verify()).ok);
@@ -341,20 +341,20 @@ TEST_CASE("rocks: rebuild on disk gives the same projections", "[store][rocks]")
   append_jobs(*log, 3000, 3001);
 }
 
-TEST_CASE("rocks: the note of the head survives only as a whole", "[store][rocks]") {
+TEST_CASE("rocks: a note of the head is as it was written, or damaged", "[store][rocks]") {
   temporary_directory directory;
-  const auto where = directory.path().string();
-  const keys::head head{12, std::string(32, 'h')};
-  REQUIRE(write_head_check(where, head));
-  CHECK(read_head_check(where) == head);
-  const auto file = directory.path() / head_check_file;
+  const auto file = inner_note(directory.path().string());
+  CHECK_FALSE(value_of(read_head_note(file)));
+  const head_note note{{12, std::string(32, 'h')}, {"MANIFEST-000005", 77}};
+  REQUIRE(write_head_note(file, note));
+  CHECK(value_of(read_head_note(file)) == note);
   const auto bytes = read_file(file);
-  for (std::size_t size = 0; size + 1 < bytes.size(); ++size) {
+  for (std::size_t size = 0; size < bytes.size(); ++size) {
     write_file(file, bytes.substr(0, size));
-    CHECK_FALSE(read_head_check(where));
+    CHECK(read_head_note(file).error().code == errc::corrupt);
+    auto changed = bytes;
+    changed[size] = static_cast<char>(changed[size] ^ 1);
+    write_file(file, changed);
+    CHECK(read_head_note(file).error().code == errc::corrupt);
   }
-  CHECK(check_head(where, head, keys::head{13, "x"}));
-  CHECK(check_head(where, head, keys::head{12, "x"}).error().code == errc::corrupt);
-  CHECK(check_head(where, head, std::nullopt).error().code == errc::corrupt);
-  CHECK(check_head(where, std::nullopt, std::nullopt));
 }

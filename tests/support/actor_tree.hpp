@@ -42,7 +42,7 @@ bool eventually(F holds) {
 
 inline std::unique_ptr<store::event_log> open_log(const std::shared_ptr<store::memory_disk>& disk) {
   store::event_log::options how;
-  how.fold = {core::fold, core::index_keys};
+  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
   auto opened = store::event_log::open(store::open_memory(disk), std::move(how));
   if (!opened) throw std::runtime_error(opened.error().message);
   return std::move(*opened);

@@ -98,9 +98,9 @@ inline std::map<std::string, driver> golden_streams() {
       d.submission(sub::refused_policy, "QOSMaxJobs");
       d.pass(seconds{40}).run(job::advance{});
     }
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", "mended"});
     d.run(job::hold_job{"bob", "quota"});
-    d.run(job::release_job{"bob"});
+    d.run(job::release_job{"bob", ""});
     d.pass(seconds{1}).run(job::advance{});
     d.submission(sub::accepted, "21");
     d.run(job::hold_job{"bob", "maintenance"});
@@ -109,7 +109,7 @@ inline std::map<std::string, driver> golden_streams() {
     d.status(pb::JOB_STATE_RUNNING);
     d.run(job::hold_job{"bob", "maintenance"});
     d.status(pb::JOB_STATE_SUSPENDED);
-    d.run(job::release_job{"bob"});
+    d.run(job::release_job{"bob", ""});
     d.status(pb::JOB_STATE_RUNNING);
     d.pass(seconds{4000}).run(job::advance{});
     d.status(pb::JOB_STATE_CANCELLED);

@@ -47,7 +47,8 @@ inline std::string kinds_of(const job::events& list) {
   return out;
 }
 
-/// One live job: decides, applies, and keeps its events as a log would.
+/// One live job: decides, applies, and keeps its events as a log would. It has had its turn: the
+/// first submission is on its way.
 struct driver {
   job::job state;
   job::context ctx{t0, 1, {}};
@@ -55,6 +56,7 @@ struct driver {
 
   explicit driver(const pb::JobSpec& spec = sample_spec()) {
     take(job::accept(spec, "hash", ctx));
+    run(job::advance{});
   }
 
   /// The kinds of the new events, or "refused: ..." .

@@ -40,7 +40,8 @@ std::unique_ptr<store::event_log> open_log(const fs::path& state) {
   auto storage = store::open_rocks((state / "log").string(), true);
   if (!storage) FAIL(storage.error().message);
   store::event_log::options how;
-  how.fold = {ved::core::fold, ved::core::index_keys};
+  how.fold = {ved::core::fold, ved::core::index_keys,
+              std::string(ved::core::live_prefix)};
   auto log = store::event_log::open(std::move(*storage), std::move(how));
   if (!log) FAIL(log.error().message);
   return std::move(*log);

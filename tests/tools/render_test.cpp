@@ -67,6 +67,42 @@ TEST_CASE("vectl health: several clusters are told apart, and one problem is not
   CHECK_FALSE(healthy(report));
 }
 
+TEST_CASE("vectl health: a repeated answer has its age, and an idle cluster needs no poll",
+          "[tools][vectl]") {
+  pb::HealthReport report;
+  *report.add_clusters() = well("hpc");
+  auto& cluster = *report.mutable_clusters(0);
+  cluster.set_checked_at_us(60'000'000);
+  const auto now = ved::from_us(69'000'000);
+  CHECK_THAT(render_health(report, {}, now), Catch::Contains("Checked: 9s ago\n"));
+  cluster.set_last_poll_at_us(0);
+  CHECK_THAT(render_health(report, {}, now), Catch::Contains("Last Job Poll: never\n"));
+  cluster.set_active_jobs(0);
+  CHECK_THAT(render_health(report, {}, now),
+             Catch::Contains("Last Job Poll: none, no job is followed\n"));
+}
+
+TEST_CASE("vectl health: what is missing, but no job needs, is named and is no failure",
+          "[tools][vectl]") {
+  pb::HealthReport report;
+  *report.add_clusters() = well("hpc");
+  report.mutable_clusters(0)->add_notes("sinfo: Access/permission denied");
+  CHECK_THAT(render_health(report, {}),
+             Catch::Contains("\nMissing, no job needs it: sinfo: Access/permission denied\n"));
+  CHECK(healthy(report));
+}
+
+TEST_CASE("vectl cluster: a figure that the scheduler does not tell is no zero",
+          "[tools][vectl]") {
+  pb::Cluster cluster;
+  CHECK_THAT(render_cluster(cluster, now, {}), !Catch::Contains("0 running"));
+  cluster.set_gpus_total(4);
+  cluster.add_notes("sinfo: no answer");
+  const auto text = render_cluster(cluster, now, {});
+  CHECK_THAT(text, Catch::Contains("?/4"));
+  CHECK_THAT(text, Catch::Contains("sinfo: no answer"));
+}
+
 TEST_CASE("vectl jobs: the table shows state, phase and reason", "[tools][vectl]") {
   pb::JobList jobs;
   CHECK(render_jobs(jobs, now, {}) == "no jobs\n");

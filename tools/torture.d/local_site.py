@@ -1,4 +1,6 @@
 """The embedded local scheduler: part of the daemon, so its faults are injected into it."""
+import os
+
 from faults import fault_plan, patient_plan
 from jobs import job_maker
 from verdict import verdict
@@ -22,6 +24,7 @@ hpc:
     cpus: 48
     memory_mb: 100000
     kill_wait: 1s
+    run_as: "{user}"
   retry:
     max_retries: 5
     initial_backoff: 50ms
@@ -44,7 +47,8 @@ class local_site:
         """Nothing to start: the scheduler is part of the daemon."""
 
     def configuration(self):
-        return configuration.format(place=self.place)
+        return configuration.format(place=self.place,
+                                    user="root" if os.geteuid() == 0 else "")
 
     def faults(self, draw, patient, share):
         """The environment of one life."""

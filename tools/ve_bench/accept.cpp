@@ -1,3 +1,5 @@
+#include <unistd.h>
+
 #include <algorithm>
 #include <chrono>
 #include <cstdio>
@@ -113,7 +115,8 @@ int run_accept(const bench_options& options) {
     floor = measure_sync(home);
     const running_ved server(
         {home,
-         "  clusters:\n    - {cluster_id: bench, scheduler_type: local, local: {cpus: 1}}\n"});
+         "  clusters:\n    - {cluster_id: bench, scheduler_type: local, local: {cpus: 1" +
+             std::string(::geteuid() == 0 ? ", run_as: root" : "") + "}}\n"});
     alone = measure(server, 1, requests_alone, "a");
     many = measure(server, clients_many, requests_many, "m");
   } catch (const std::exception& broken) {

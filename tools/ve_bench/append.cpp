@@ -47,6 +47,9 @@ class recorder final : public store::kv {
       store::table where, std::string_view prefix) const override {
     return below_->last(where, prefix);
   }
+  result<std::uint64_t> rows_at_most(store::table where) const override {
+    return below_->rows_at_most(where);
+  }
   result<void> clear(store::table where) override { return below_->clear(where); }
   result<void> checkpoint(const std::string& directory) override {
     return below_->checkpoint(directory);

@@ -9,6 +9,7 @@
 #include <stdexcept>
 #include <thread>
 
+#include "adapters/slurm/batch_script.hpp"
 #include "adapters/slurm/cluster.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/ssh/transport.hpp"

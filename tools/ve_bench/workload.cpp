@@ -105,6 +105,7 @@ store::event_log::options job_log_options() {
   store::event_log::options how;
   how.fold.fold = core::fold;
   how.fold.index = core::index_keys;
+  how.fold.counted_prefix = core::live_prefix;
   return how;
 }
 

@@ -74,7 +74,20 @@ class checker {
     bool sure = true;
     std::set<std::string> tokens;
     int ends = 0;
+    int failures = 0;  // in a row, without an operator
+    bool by_restart = false;
     for (const auto& e : events) {
+      if (e.has_job_claim_lost()) by_restart = false;
+      if (e.has_job_submission_unresolved())
+        by_restart = e.job_submission_unresolved().by_restart();
+      if (e.has_job_submission_refused() ||
+          (e.has_job_lookup_absent() && e.job_lookup_absent().settled() && !by_restart))
+        ++failures;
+      if (e.has_job_submitted() || e.has_job_released()) failures = 0;
+      if (failures > all_.max_retries + 1)
+        broken(name + ": its submissions fail for ever and it is not held");
+      // An operator has found out what became of the copy that a stranger's token hides.
+      if (e.has_job_released()) sure = true;
       if (ends > 0) broken(name + ": an event follows its end");
       if (e.has_job_finished()) ++ends;
       if (e.has_job_submission_refused()) sure = true;
@@ -108,7 +121,8 @@ class checker {
       executions += truth->executions(id);
       for (const auto& [number, one] : truth->copies()) {
         if (one.job != id) continue;
-        lost_record = lost_record || one.lost;
+        // One that names a stranger is as good as lost to its job.
+        lost_record = lost_record || one.lost || one.names_stranger;
         if (!one.lost) tokens.insert(one.token.str());
         if (one.claimed) ran = &one;
         if (job::is_terminal(state) && !one.lost &&

@@ -25,6 +25,7 @@ struct evidence {
   const std::map<std::string, std::unique_ptr<cluster>>& clusters;
   const std::map<job_id, client_wish>& wishes;
   bool wild = false;  ///< the schedulers were later than the settling time allows for
+  int max_retries = 0;
 };
 
 /// The invariants; every violation as one sentence. Empty: all held.

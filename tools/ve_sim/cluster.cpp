@@ -7,6 +7,13 @@
 
 namespace ved::sim {
 
+namespace {
+
+constexpr auto unknown_words = "sbatch: error: the moon is full";
+constexpr auto stranger = "vezzzzzzzzzzzz";
+
+}  // namespace
+
 /// The honest port; the daemon sees it through a decorator that lies.
 class cluster_port final : public adapters::scheduler {
  public:
@@ -18,6 +25,10 @@ class cluster_port final : public adapters::scheduler {
     for (const auto& one : jobs) {
       if (truth_.down()) {
         out.emplace_back(adapters::not_sent{"connection refused"});
+        continue;
+      }
+      if (truth_.faults_.unknown_words) {
+        out.emplace_back(adapters::unknown_outcome{truth_.garbage(unknown_words)});
         continue;
       }
       out.emplace_back(adapters::accepted{scheduler_job_id{std::to_string(truth_.accept(one))}});
@@ -38,7 +49,7 @@ class cluster_port final : public adapters::scheduler {
       for (const auto& [id, one] : truth_.copies())
         if (one.token == asked.token && !one.lost) hits.ids.emplace_back(std::to_string(id));
       if (hits.ids.empty())
-        out.emplace_back(adapters::absent{"queue, accounting"});
+        out.emplace_back(adapters::absent{truth_.garbage("queue, accounting")});
       else
         out.emplace_back(std::move(hits));
     }
@@ -113,14 +124,15 @@ class cluster_port final : public adapters::scheduler {
     return out;
   }
 
-  static adapters::job_status status_of(const copy& one) {
+  adapters::job_status status_of(const copy& one) const {
     adapters::job_status out;
     out.state = one.state;
-    out.reason = one.reason;
+    out.reason = truth_.garbage(one.reason);
     out.started_at = one.started_at;
     out.finished_at = one.finished_at;
     out.exit_code = one.exit_code;
     out.lost_claim_to = one.lost_claim_to;
+    if (one.names_stranger) out.lost_claim_to = submission_token{stranger};
     if (is_terminal(one.state)) out.usage = pb::JobUsage{};
     return out;
   }
@@ -155,6 +167,13 @@ bool cluster::is_live(const copy& one) {
 void cluster::set_down(bool down) {
   if (down_ != down) story_.add(time_.now(), name_ + (down ? ": down" : ": up again"));
   down_ = down;
+}
+
+std::string cluster::garbage(const std::string& text) {
+  if (!luck_.chance(faults_.garbage)) return text;
+  std::string bytes(luck_.below(2'000), '\0');
+  for (char& byte : bytes) byte = static_cast<char>(luck_.below(256));
+  return bytes;
 }
 
 copy& cluster::make_copy(const adapters::submission& what, bool doubled) {
@@ -221,6 +240,7 @@ void cluster::run(std::uint64_t id, unsigned plan) {
     one.claimed_at = time_.now();
   }
   tell(one, "runs");
+  one.names_stranger = luck_.chance(faults_.foreign_winner);
   one.state = pb::JOB_STATE_RUNNING;
   one.ends_at = time_.now() + one.run_for;
   const bool over = one.limit > microseconds{0} && one.run_for > one.limit;

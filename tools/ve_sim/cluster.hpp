@@ -17,6 +17,9 @@ struct cluster_faults {
   double loses_record = 0;   ///< per submission: some time later nobody knows the copy any more
   double requeues = 0;       ///< per start: the node fails and the copy goes back to the queue
   double ignores_limit = 0;  ///< per start: the time limit is not enforced
+  bool unknown_words = false;  ///< every submission is refused in words that mean nothing to us
+  double foreign_winner = 0;   ///< per copy that runs: its end record names a stranger's token
+  double garbage = 0;          ///< per answer about a copy: its reason is random bytes
 };
 
 /// One copy of a job as the scheduler truly has it.
@@ -37,6 +40,7 @@ struct copy {
   bool claimed = false;  ///< it passed the claim: the user's work ran
   time_point claimed_at;
   bool doubled = false;  ///< one of two copies of one submission
+  bool names_stranger = false;  ///< it says that it gave way to a token of no job
   bool lost = false;     ///< its record is gone, and so is its process
   unsigned plan = 0;     ///< planned transitions of an older plan are void
 };
@@ -67,6 +71,8 @@ class cluster {
     submission_token token;
   };
 
+  /// The text, or what a broken or hostile part of the site puts in its place.
+  std::string garbage(const std::string& text);
   copy& make_copy(const adapters::submission& what, bool doubled);
   void plan_start(copy& one, microseconds pause);
   void plan_end(copy& one);

@@ -27,6 +27,7 @@ store::event_log::options log_options() {
   store::event_log::options out;
   out.fold.fold = core::fold;
   out.fold.index = core::index_keys;
+  out.fold.counted_prefix = core::live_prefix;
   return out;
 }
 
@@ -133,6 +134,9 @@ class world {
       own.loses_record = rate(0.1);
       own.requeues = rate(0.2);
       own.ignores_limit = rate(0.5);
+      own.unknown_words = luck_.chance(0.1);
+      own.foreign_winner = luck_.chance(0.2) ? luck_.fraction() : 0;
+      own.garbage = luck_.chance(0.2) ? luck_.fraction() : 0;
       clusters_[name]->set_faults(own);
     }
     auto& f = site_->faults;
@@ -180,7 +184,8 @@ class world {
   // --------------------------------------------------------------------------------
 
   void plan_jobs() {
-    const auto count = 1 + luck_.below(6);
+    // Now and then a backlog, which a restart must not look up one by one.
+    const auto count = luck_.chance(0.01) ? std::uint64_t{200} : 1 + luck_.below(6);
     for (std::uint64_t i = 0; i < count; ++i) {
       pb::JobSpec spec;
       spec.set_job_id("j" + std::to_string(i + 1));
@@ -205,7 +210,7 @@ class world {
     if (luck_.chance(0.2))
       time_.in(some_time(), [this, id] { ask(id, job::hold_job{"alice", ""}, false); });
     if (luck_.chance(0.2))
-      time_.in(some_time(), [this, id] { ask(id, job::release_job{"alice"}, false); });
+      time_.in(some_time(), [this, id] { ask(id, job::release_job{"alice", ""}, false); });
     if (luck_.chance(0.3)) time_.in(some_time(), [this, id] { submit(id); });
     if (luck_.chance(0.1)) time_.in(some_time(), [this, id] { submit_other(id); });
   }
@@ -304,7 +309,7 @@ class world {
         if (by_us && wish.released) continue;
         if (held == nullptr && job::public_state(*state) != pb::JOB_STATE_SUSPENDED) continue;
         wish.released = wish.released || by_us;
-        ask(id, job::release_job{"operator"}, false);
+        ask(id, job::release_job{"operator", ""}, false);
       }
     }
     time_.in(seconds{20}, [this] { operate(); });
@@ -326,7 +331,7 @@ class world {
   run_report finish() {
     run_report out;
     if (violations_.empty() && daemon_) {
-      evidence all{*daemon_, clusters_, wishes_, wild_};
+      evidence all{*daemon_, clusters_, wishes_, wild_, site_->job_limits.max_retries};
       violations_ = check(all);
       for (const auto& [id, wish] : wishes_)
         for (const auto& [name, truth] : clusters_)

@@ -149,6 +149,7 @@ void add_job_commands(CLI::App& app, parse_target& into) {
   {
     auto [sub, v] = add_command<job_release>(*job, into, "release", "let a held job go on");
     add_id(*sub, v->id);
+    sub->add_option("--reason", v->reason, "why, for the record")->type_name("TEXT");
   }
 }
 

@@ -74,6 +74,7 @@ struct job_hold {
 };
 struct job_release {
   std::string id;
+  std::string reason;
 };
 struct cluster_list {};
 struct cluster_show {

@@ -9,6 +9,7 @@
 #include "actors/job/explain.hpp"
 #include "actors/job/projection.hpp"
 #include "store/event_log.hpp"
+#include "store/head_check.hpp"
 #include "tools/vectl/channel.hpp"
 
 namespace vectl {
@@ -27,9 +28,16 @@ std::string log_directory(const std::string& state) {
   return (fs::path(state) / "log").string();
 }
 
+/// A backup is a log without a state directory around it.
+bool is_backup(const std::string& directory) {
+  std::error_code ignored;
+  return fs::exists(fs::path(directory) / "CURRENT", ignored) &&
+         !fs::exists(log_directory(directory), ignored);
+}
+
 store::event_log::options reading(bool for_repair) {
   store::event_log::options how;
-  how.fold = {ved::core::fold, ved::core::index_keys};
+  how.fold = {ved::core::fold, ved::core::index_keys, std::string(ved::core::live_prefix)};
   how.for_repair = for_repair;
   return how;
 }
@@ -81,12 +89,8 @@ class offline_channel final : public channel {
             [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
       case pb::ApiRequest::kExplainJob:
         return fill(
-            ved::actors::read_history(*log_, request.explain_job().job_id()),
-            [&](auto& found) {
-              *reply.mutable_explanation() = ved::core::job::explain(
-                  found, ved::from_us(request.explain_job().at_us()), nullptr);
-            },
-            reply);
+            ved::actors::fold_history(*log_, request.explain_job()),
+            [&](auto& found) { *reply.mutable_explanation() = found->finish(nullptr); }, reply);
       case pb::ApiRequest::kVerifyLog:
         return fill(
             verify(*log_), [&](auto& found) { *reply.mutable_verification() = std::move(found); },
@@ -143,6 +147,7 @@ result<void> sync_path(const fs::path& path) {
 result<void> copy_log(const fs::path& from, const fs::path& to) {
   std::error_code problem;
   fs::create_directories(to, problem);
+  if (!problem) fs::permissions(to, fs::perms::owner_all, problem);  // as the daemon made it
   for (fs::directory_iterator next(from, problem), end; !problem && next != end;
        next.increment(problem)) {
     if (!next->is_regular_file(problem)) continue;
@@ -172,7 +177,8 @@ bool log_is_held(const std::string& state) {
 }
 
 result<std::unique_ptr<channel>> make_offline_channel(const std::string& state) {
-  auto storage = store::open_rocks_read_only(log_directory(state));
+  auto storage = is_backup(state) ? store::open_rocks_copy(state)
+                                  : store::open_rocks_read_only(log_directory(state));
   if (!storage) return fail(storage.error());
   auto log = store::event_log::open(std::move(*storage), reading(true));
   if (!log) return fail(log.error());
@@ -224,7 +230,7 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
   };
   pb::LogVerification seen;
   {
-    auto storage = store::open_rocks_read_only(fresh);
+    auto storage = store::open_rocks_copy(fresh);
     if (!storage) return give_up(storage.error());
     auto log = store::event_log::open(std::move(*storage), reading(true));
     if (!log) return give_up(log.error());
@@ -233,6 +239,7 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
     seen = std::move(*verified);
   }
   if (!seen.ok()) return give_up({errc::corrupt, seen.first_problem()});
+  const store::keys::head head{seen.events(), seen.head_hash()};
   std::error_code problem;
   if (exists) {
     const auto stamp =
@@ -243,6 +250,8 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
   if (problem)
     return fail(errc::unavailable, "cannot put " + fresh + " in the place of " + target.string() +
                                        ": " + problem.message());
+  // From here on this log, and no older one, is the state directory's.
+  if (auto noted = store::note_log(target.string(), head); !noted) return fail(noted.error());
   if (auto synced = sync_path(target.parent_path()); !synced) return fail(synced.error());
   return seen;
 }

@@ -23,7 +23,9 @@ std::string render_clusters(const ved::pb::ClusterList& clusters, ved::time_poin
                             const style& look);
 std::string render_cluster(const ved::pb::Cluster& cluster, ved::time_point now, const style& look);
 /// In the form of the operations guide; blocks of several clusters start with "Cluster: ID".
-std::string render_health(const ved::pb::HealthReport& report, const style& look);
+/// `now`, when set, tells the age of an answer that others got before.
+std::string render_health(const ved::pb::HealthReport& report, const style& look,
+                          ved::time_point now = {});
 bool healthy(const ved::pb::HealthReport& report);
 std::string render_status(const ved::pb::Status& status, ved::time_point now, const style& look);
 

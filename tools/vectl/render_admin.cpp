@@ -17,8 +17,17 @@ std::string ago(std::int64_t us, ved::time_point now) {
   return human_duration(microseconds{std::max<std::int64_t>(0, ved::to_us(now) - us)}) + " ago";
 }
 
-std::string share(std::int64_t used, std::int64_t total) {
-  return total == 0 && used == 0 ? "-" : std::to_string(used) + "/" + std::to_string(total);
+/// "4/32"; "?" for what the scheduler does not tell.
+std::string share(bool has_used, std::int64_t used, bool has_total, std::int64_t total) {
+  if (!has_used && !has_total) return "-";
+  if (has_used && has_total && total == 0 && used == 0) return "-";
+  return (has_used ? std::to_string(used) : "?") + "/" + (has_total ? std::to_string(total) : "?");
+}
+std::string cpu_share(const pb::Cluster& of) {
+  return share(of.has_cpus_allocated(), of.cpus_allocated(), of.has_cpus_total(), of.cpus_total());
+}
+std::string gpu_share(const pb::Cluster& of) {
+  return share(of.has_gpus_allocated(), of.gpus_allocated(), of.has_gpus_total(), of.gpus_total());
 }
 
 std::string connection_word(const pb::Cluster& cluster) {
@@ -41,6 +50,13 @@ std::string guide_time(std::int64_t us) {
   return ved::to_rfc3339(ved::from_us(us)).substr(0, 19) + "Z";
 }
 
+/// Where no job is followed, none is polled, and that is no fault.
+std::string last_poll(const pb::ClusterHealth& cluster) {
+  if (cluster.last_poll_at_us() == 0 && cluster.active_jobs() == 0)
+    return "none, no job is followed";
+  return guide_time(cluster.last_poll_at_us());
+}
+
 bool healthy(const pb::ClusterHealth& cluster) {
   return cluster.connection().empty() && cluster.authentication().empty() &&
          cluster.queue_access().empty();
@@ -51,15 +67,15 @@ bool healthy(const pb::ClusterHealth& cluster) {
 std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now,
                             const style& look) {
   if (clusters.clusters().empty()) return "no clusters are configured\n";
-  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST POLL", "JOBS", "CPUS", "GPUS", "DETAIL"});
+  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST ANSWER", "JOBS", "CPUS", "GPUS", "DETAIL"});
   for (const auto& cluster : clusters.clusters())
     rows.add({{printable(cluster.cluster_id())},
               {printable(cluster.scheduler_type())},
               {connection_word(cluster), connection_tone(cluster)},
-              {ago(cluster.last_poll_at_us(), now)},
+              {ago(std::max(cluster.last_answer_at_us(), cluster.last_poll_at_us()), now)},
               {std::to_string(cluster.jobs_tracked())},
-              {share(cluster.cpus_allocated(), cluster.cpus_total())},
-              {share(cluster.gpus_allocated(), cluster.gpus_total())},
+              {cpu_share(cluster)},
+              {gpu_share(cluster)},
               {cluster.connected() ? "" : printable(cluster.reason())}});
   return rows.text(look);
 }
@@ -80,20 +96,25 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   std::string poll = ago(cluster.last_poll_at_us(), now);
   if (cluster.last_poll_us() != 0)
     poll += ", took " + human_duration(microseconds{cluster.last_poll_us()});
-  lines.add("Last poll", poll);
+  lines.add("Last poll", cluster.last_poll_at_us() == 0 && cluster.jobs_tracked() == 0
+                             ? "none: no job is followed"
+                             : poll);
+  lines.add("Last answer", ago(cluster.last_answer_at_us(), now));
   lines.add("Poll interval", human_duration(ved::milliseconds{cluster.poll_interval_ms()}));
   lines.add("Queries", std::to_string(cluster.queries()) + " since start");
   lines.add("Jobs tracked", std::to_string(cluster.jobs_tracked()));
   lines.add("Submissions waiting", std::to_string(cluster.submissions_waiting()));
-  lines.add("Scheduler's jobs", std::to_string(cluster.jobs_running()) + " running, " +
-                                    std::to_string(cluster.jobs_queued()) + " queued");
-  lines.add("CPUs", share(cluster.cpus_allocated(), cluster.cpus_total()));
+  if (cluster.has_jobs_running() && cluster.has_jobs_queued())
+    lines.add("Scheduler's jobs", std::to_string(cluster.jobs_running()) + " running, " +
+                                      std::to_string(cluster.jobs_queued()) + " queued");
+  lines.add("CPUs", cpu_share(cluster));
   if (cluster.memory_mb_total() > 0)
     lines.add("Memory",
               human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_allocated()) << 20) +
                   " of " +
                   human_bytes(static_cast<std::uint64_t>(cluster.memory_mb_total()) << 20));
-  lines.add("GPUs", share(cluster.gpus_allocated(), cluster.gpus_total()));
+  lines.add("GPUs", gpu_share(cluster));
+  for (const auto& note : cluster.notes()) lines.add("Not known", printable(note), tone::warn);
   std::string text = lines.text(look);
   if (cluster.queues().empty()) return text;
   table rows({"QUEUE", "OPEN", "NODES", "CPUS/NODE", "MEMORY/NODE", "GPUS/NODE", "TIME LIMIT"});
@@ -110,7 +131,8 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   return text + "\n" + rows.text(look);
 }
 
-std::string render_health(const pb::HealthReport& report, const style& look) {
+std::string render_health(const pb::HealthReport& report, const style& look,
+                          ved::time_point now) {
   if (report.clusters().empty()) return "no clusters are configured\n";
   const auto verdict = [&](const std::string& problem) {
     return problem.empty() ? paint("OK", tone::good, look)
@@ -125,9 +147,13 @@ std::string render_health(const pb::HealthReport& report, const style& look) {
     text += "Scheduler Type: " + upper(printable(cluster.scheduler_type())) + "\n" +
             "Connection: " + verdict(cluster.connection()) + "\n" +
             "Authentication: " + verdict(cluster.authentication()) + "\n" +
-            "Queue Access: " + verdict(cluster.queue_access()) + "\n" +
-            "Last Job Poll: " + guide_time(cluster.last_poll_at_us()) + "\n" +
+            "Queue Access: " + verdict(cluster.queue_access()) + "\n";
+    for (const auto& note : cluster.notes())
+      text += "Missing, no job needs it: " + printable(note) + "\n";
+    text += "Last Job Poll: " + last_poll(cluster) + "\n" +
             "Active Jobs: " + std::to_string(cluster.active_jobs()) + "\n";
+    if (ved::is_set(now) && cluster.checked_at_us() != 0)
+      text += "Checked: " + ago(cluster.checked_at_us(), now) + "\n";
   }
   return text;
 }

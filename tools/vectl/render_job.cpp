@@ -68,8 +68,16 @@ std::string state_text(const pb::Job& job) {
              : state + " (" + printable(job.phase()) + ")";
 }
 
-/// The reason; for an end without one, what the processes returned.
+/// "held by admin: maintenance at 10", where the scheduler holds it for somebody.
+std::string held_by(const pb::Job& job) {
+  return "held by " + printable(job.hold_by()) + because(printable(job.hold_reason()));
+}
+
+/// Who holds it; else the reason; for an end without one, what the processes returned.
 std::string why(const pb::Job& job) {
+  const bool stands =
+      job.state() == pb::JOB_STATE_QUEUED || job.state() == pb::JOB_STATE_SUSPENDED;
+  if (!job.hold_by().empty() && stands) return held_by(job);
   return job.reason().empty() && is_terminal(job.state()) ? exit_text(job)
                                                           : printable(job.reason());
 }
@@ -131,6 +139,10 @@ std::string render_job(const pb::Job& job, ved::time_point now, const style& loo
   lines.add("Job", printable(job.job_id()), tone::bold);
   lines.add("State", state_text(job), tone_of(job.state()));
   lines.add_if("Reason", printable(job.reason()));
+  if (!job.hold_by().empty()) {
+    lines.add("Held by", printable(job.hold_by()) + because(printable(job.hold_reason())));
+    add_time(lines, "Held since", job.hold_at_us(), now);
+  }
   lines.add_if("Released by", printable(job.release()));
   if (job.cancel_requested() && !is_terminal(job.state()))
     lines.add("Cancel", "requested", tone::warn);
@@ -185,6 +197,10 @@ std::string render_explanation(const pb::Explanation& why, const style& look) {
   }
   if (!why.steps().empty()) {
     text += "\n" + paint("How it came here", tone::bold, look) + "\n";
+    if (why.steps_left_out() != 0)
+      text += paint("  (" + std::to_string(why.steps_left_out()) + " earlier events left out)",
+                    tone::dim, look) +
+              "\n";
     for (const auto& step : why.steps()) {
       text +=
           "  " + paint(local_time(step.at_us()), tone::dim, look) + "  " + printable(step.text());

@@ -44,7 +44,7 @@ exit_code run(const health_check& what, context& with) {
   if (with.global.json)
     with.print_json(reply->health());
   else
-    *with.out << render_health(reply->health(), with.look);
+    *with.out << render_health(reply->health(), with.look, with.now());
   return healthy(reply->health()) ? exit_code::ok : exit_code::failed;
 }
 

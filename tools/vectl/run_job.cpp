@@ -131,6 +131,7 @@ exit_code run(const job_hold& what, context& with) {
 exit_code run(const job_release& what, context& with) {
   pb::ApiRequest request;
   request.mutable_release_job()->set_job_id(what.id);
+  request.mutable_release_job()->set_reason(what.reason);
   return steer(std::move(request), "release requested", with);
 }
 

@@ -9,14 +9,16 @@
 namespace ved::actors {
 namespace {
 
-constexpr std::size_t history_max = 100'000;
+/// Events of one stream read at once.
+constexpr std::size_t history_page = 10'000;
 /// Index entries looked at for one page of a filtered list; the cursor goes on from there.
-constexpr std::size_t scan_max = 20'000;
+constexpr std::size_t scan_max = 2'000;
 
-result<pb::JobRecord> parse(const std::string& job_id, const store::stream_state& stored) {
+result<pb::JobRecord> parse(const store::event_log& log, const std::string& job_id,
+                            const store::stream_state& stored) {
   pb::JobRecord record;
   if (!record.ParseFromString(stored.state))
-    return fail(errc::corrupt, "job " + job_id + ": stored state does not parse");
+    return log.damaged(store::table::state, "job " + job_id + ": stored state does not parse");
   return record;
 }
 
@@ -43,18 +45,27 @@ pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version) {
   return folded ? core::job::to_api_job(*folded, version) : pb::Job{};
 }
 
+result<pb::JobRecord> read_record(const store::event_log& log, const std::string& job_id) {
+  auto stored = log.state(core::job_stream(job_id));
+  if (!stored) return fail(stored.error());
+  if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
+  return parse(log, job_id, **stored);
+}
+
 result<pb::Job> read_job(const store::event_log& log, const std::string& job_id, bool with_spec) {
   const auto stream = core::job_stream(job_id);
   auto stored = log.state(stream);
   if (!stored) return fail(stored.error());
   if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
-  auto record = parse(job_id, **stored);
+  auto record = parse(log, job_id, **stored);
   if (!record) return fail(record.error());
   auto job = to_api_job(*record, (*stored)->version);
   if (!with_spec) return job;
   auto first = log.read_stream(stream, 0, 1);
   if (!first) return fail(first.error());
-  if (!first->empty() && first->front().has_job_accepted()) {
+  if (first->empty())
+    return log.damaged(store::table::stream, "job " + job_id + ": its events are not listed");
+  if (first->front().has_job_accepted()) {
     *job.mutable_spec() = first->front().job_accepted().spec();
     job.set_submitted_by(first->front().principal());
   }
@@ -85,8 +96,12 @@ result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& w
       const std::string id{core::job_of_index_key(key)};
       auto stored = log.state(core::job_stream(id));
       if (!stored) return fail(stored.error());
-      if (!*stored) continue;
-      auto record = parse(id, **stored);
+      // A stream's state and its index keys are written together, and a state stays for ever.
+      if (!*stored)
+        return log.damaged(store::table::state, "job " + id +
+                                                    ": the index has it, but it has no stored "
+                                                    "state");
+      auto record = parse(log, id, **stored);
       if (!record) return fail(record.error());
       if (matches(*record, what)) *out.add_jobs() = to_api_job(*record, (*stored)->version);
     }
@@ -116,10 +131,25 @@ result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobE
 
 result<std::vector<pb::Envelope>> read_history(const store::event_log& log,
                                                const std::string& job_id) {
-  auto events = log.read_stream(core::job_stream(job_id), 0, history_max);
+  auto events = log.read_stream(core::job_stream(job_id), 0, 100'000);
   if (!events) return fail(events.error());
   if (events->empty()) return fail(errc::not_found, "job " + job_id + ": not known");
   return events;
+}
+
+result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_log& log,
+                                                             const pb::ExplainJob& what) {
+  auto out = std::make_shared<core::job::explanation>(from_us(what.at_us()));
+  for (std::uint64_t after = 0;;) {
+    auto events = log.read_stream(core::job_stream(what.job_id()), after, history_page);
+    if (!events) return fail(events.error());
+    if (events->empty() && after == 0)
+      return fail(errc::not_found, "job " + what.job_id() + ": not known");
+    for (const auto& event : *events)
+      if (!out->add(event)) return out;
+    if (events->size() < history_page) return out;
+    after = events->back().version();
+  }
 }
 
 result<pb::LogStats> read_stats(const store::event_log& log) {
@@ -127,6 +157,7 @@ result<pb::LogStats> read_stats(const store::event_log& log) {
   out.set_last_position(log.last_position());
   out.set_head_hash(log.head_hash());
   out.set_disk_bytes(log.bytes_on_disk());
+  out.set_streams(log.stream_count());
   constexpr std::size_t page_size = 10'000;
   for (int state = pb::JOB_STATE_PENDING; state <= pb::JOB_STATE_TIMEOUT; ++state) {
     std::uint64_t count = 0;
@@ -143,7 +174,6 @@ result<pb::LogStats> read_stats(const store::event_log& log) {
     auto& entry = *out.add_jobs();
     entry.set_state(static_cast<pb::JobState>(state));
     entry.set_count(count);
-    out.set_streams(out.streams() + count);
     if (!is_terminal(entry.state())) out.set_live_jobs(out.live_jobs() + count);
   }
   return out;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <memory>
 #include <string>
 
 #include "actors/job/core.hpp"
+#include "actors/job/explain.hpp"
 #include "messages/api.pb.h"
 #include "store/event_log.hpp"
 
@@ -12,12 +14,18 @@ namespace ved::actors {
 inline constexpr int list_limit_max = 1000;
 inline constexpr int events_limit_max = 1000;
 
+/// The stored job as it is kept; errc::not_found.
+result<pb::JobRecord> read_record(const store::event_log& log, const std::string& job_id);
 /// The stored job with its spec; errc::not_found.
 result<pb::Job> read_job(const store::event_log& log, const std::string& job_id, bool with_spec);
-/// One page, newest first. errc::invalid for a bad cursor or limit.
+/// One page, newest first; short, with a cursor to go on, when few of many match. errc::invalid for
+/// a bad cursor or limit.
 result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& what);
 /// Events of one job; errc::not_found when there is no such job.
 result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobEvents& what);
+/// The job's events as far as the question goes, folded; errc::not_found.
+result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_log& log,
+                                                             const pb::ExplainJob& what);
 /// All events of one job, bounded.
 result<std::vector<pb::Envelope>> read_history(const store::event_log& log,
                                                const std::string& job_id);

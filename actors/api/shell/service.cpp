@@ -33,6 +33,11 @@ bool allows(const principal& who, scope what) {
   return what == scope::read && (who.read || who.submit);
 }
 
+/// Needs no token, and tells no more than a word.
+bool is_public(const pb::ApiRequest& request) {
+  return request.token().empty() && request.has_get_status();
+}
+
 std::string_view to_text(scope what) {
   return what == scope::admin ? "admin" : what == scope::submit ? "submit" : "read";
 }
@@ -46,9 +51,18 @@ pb::ApiReply to_reply(const error& what) {
   return reply;
 }
 
-service::service(service_deps deps) : deps_(std::move(deps)) {}
+service::service(service_deps deps)
+    : deps_(std::move(deps)),
+      requests_(deps_.limits.requests_per_second, deps_.limits.requests_burst),
+      controls_(deps_.limits.controls_per_second, deps_.limits.controls_burst),
+      queries_({}) {
+  for (const auto& [id, cluster] : deps_.clusters)
+    outputs_[id] = std::make_shared<output_reads>(
+        cluster.pool, output_reads::options{.per_second = cluster.output_reads_per_second});
+}
 
 service::~service() {
+  stop_.request_stop();
   while (background_.load() > 0) std::this_thread::sleep_for(milliseconds{10});
 }
 
@@ -57,7 +71,10 @@ void service::set_ingress(ingress_actor current) {
   ingress_ = std::move(current);
 }
 
-void service::set_stopping() { stopping_ = true; }
+void service::set_stopping() {
+  stopping_ = true;
+  stop_.request_stop();
+}
 
 bool service::to_ingress(const std::function<void(const ingress_actor&)>& send) {
   ingress_actor to;
@@ -70,31 +87,75 @@ bool service::to_ingress(const std::function<void(const ingress_actor&)>& send) 
   return true;
 }
 
+service::judgement service::judge(const pb::ApiRequest& request) {
+  auto who = deps_.authenticate(request.token());
+  if (!who) {
+    deps_.refused({"authentication_failed", {}, request.source(), who.error().message, {}, {}});
+    return to_reply(who.error());
+  }
+  const auto scope = needed(request);
+  if (allows(*who, scope)) return std::move(*who);
+  const auto why = who->name + " lacks the scope '" + std::string(to_text(scope)) + "'";
+  deps_.refused({"unauthorized_access", who->name, request.source(), why, {}, {}});
+  // The detail tells a missing right from a missing identity (HTTP 403 from 401).
+  auto reply = to_reply({errc::denied, why});
+  auto& detail = *reply.mutable_error()->add_details();
+  detail.set_field("scope");
+  detail.set_message("needs " + std::string(to_text(scope)));
+  return reply;
+}
+
+std::optional<pb::ApiReply> service::refuse(const pb::ApiRequest& head) {
+  if (is_public(head)) return std::nullopt;
+  auto judged = judge(head);
+  if (auto* refused = std::get_if<pb::ApiReply>(&judged)) return std::move(*refused);
+  return std::nullopt;
+}
+
+std::optional<error> service::over_its_rate(const call& c) {
+  const auto now = std::chrono::steady_clock::now();
+  if (!requests_.admit(c.who.name, now))
+    return error{errc::overloaded,
+                 "too many requests of " + c.who.name + ": more than " +
+                     std::to_string(deps_.limits.requests_per_second) + " a second"};
+  const auto& r = c.request;
+  if ((r.has_hold_job() || r.has_release_job()) && !controls_.admit(c.who.name, now))
+    return error{errc::overloaded,
+                 "too many holds and releases of " + c.who.name + ": more than " +
+                     std::to_string(deps_.limits.controls_per_second) +
+                     " a second; each one is kept on record"};
+  return std::nullopt;
+}
+
+void service::query(const std::shared_ptr<call>& c, std::function<void()> work) {
+  auto guarded = [c, work = std::move(work)] {
+    try {
+      work();
+    } catch (const std::exception& broken) {
+      c->done(to_reply({errc::internal, std::string("the query failed: ") + broken.what()}));
+    }
+  };
+  if (!queries_.post(c->who.name, std::move(guarded)))
+    c->done(to_reply({errc::overloaded, "too many queries are waiting"}));
+}
+
 void service::handle(pb::ApiRequest request, reply_to done) {
+  // Health is what load balancers and service managers ask for; they have no token.
+  if (is_public(request)) return answer_public_status(std::move(done));
+  auto judged = judge(request);
+  if (!request.token().empty())
+    sodium_memzero(request.mutable_token()->data(), request.token().size());
+  request.clear_token();
+  if (auto* refused = std::get_if<pb::ApiReply>(&judged)) return done(std::move(*refused));
   auto c = std::make_shared<call>();
   c->request = std::move(request);
   c->done = std::move(done);
-  // Health is what load balancers and service managers ask for; they have no token.
-  if (c->request.token().empty() && c->request.has_get_status()) return answer_status(c);
-  auto who = deps_.authenticate(c->request.token());
-  if (!c->request.token().empty())
-    sodium_memzero(c->request.mutable_token()->data(), c->request.token().size());
-  c->request.clear_token();
-  if (!who) {
-    deps_.refused({"authentication_failed", {}, c->request.source(), who.error().message, {}, {}});
-    return c->done(to_reply(who.error()));
-  }
-  c->who = std::move(*who);
-  if (const auto scope = needed(c->request); !allows(c->who, scope)) {
-    const auto why = c->who.name + " lacks the scope '" + std::string(to_text(scope)) + "'";
-    deps_.refused({"unauthorized_access", c->who.name, c->request.source(), why, {}, {}});
-    // The detail tells a missing right from a missing identity (HTTP 403 from 401).
-    auto reply = to_reply({errc::denied, why});
-    auto& detail = *reply.mutable_error()->add_details();
-    detail.set_field("scope");
-    detail.set_message("needs " + std::string(to_text(scope)));
-    return c->done(std::move(reply));
-  }
+  c->who = std::move(std::get<principal>(judged));
+  if (const auto refused = over_its_rate(*c)) return c->done(to_reply(*refused));
+  answer(c);
+}
+
+void service::answer(const std::shared_ptr<call>& c) {
   const auto& r = c->request;
   switch (r.operation_case()) {
     case pb::ApiRequest::kSubmitJob: return submit(c);
@@ -105,11 +166,12 @@ void service::handle(pb::ApiRequest request, reply_to done) {
       return ask(c, r.hold_job().job_id(),
                  core::job::hold_job{c->who.name, r.hold_job().reason()});
     case pb::ApiRequest::kReleaseJob:
-      return ask(c, r.release_job().job_id(), core::job::release_job{c->who.name});
+      return ask(c, r.release_job().job_id(),
+                 core::job::release_job{c->who.name, r.release_job().reason()});
     case pb::ApiRequest::kGetJob: return get_job(*c);
-    case pb::ApiRequest::kListJobs: return list_jobs(*c);
-    case pb::ApiRequest::kGetJobEvents: return job_events(*c);
-    case pb::ApiRequest::kExplainJob: return explain(c);
+    case pb::ApiRequest::kListJobs: return query(c, [this, c] { list_jobs(*c); });
+    case pb::ApiRequest::kGetJobEvents: return query(c, [this, c] { job_events(*c); });
+    case pb::ApiRequest::kExplainJob: return query(c, [this, c] { explain(c); });
     case pb::ApiRequest::kGetJobOutput: return output(c);
     case pb::ApiRequest::kListClusters: return clusters(c, {});
     case pb::ApiRequest::kGetCluster: return clusters(c, r.get_cluster().cluster_id());
@@ -121,8 +183,8 @@ void service::handle(pb::ApiRequest request, reply_to done) {
       return c->done(std::move(reply));
     }
     case pb::ApiRequest::kVerifyLog: return verify(c);
-    case pb::ApiRequest::kGetLogStats: return log_stats(*c);
-    case pb::ApiRequest::kDumpLog: return dump(*c);
+    case pb::ApiRequest::kGetLogStats: return query(c, [this, c] { log_stats(*c); });
+    case pb::ApiRequest::kDumpLog: return query(c, [this, c] { dump(*c); });
     case pb::ApiRequest::kBackupLog: return backup(c);
     case pb::ApiRequest::OPERATION_NOT_SET: break;
   }

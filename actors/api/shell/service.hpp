@@ -1,14 +1,21 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <set>
+#include <stop_token>
 #include <string>
+#include <variant>
 #include <vector>
 
+#include "actors/api/shell/output_reads.hpp"
+#include "actors/api/shell/query_pool.hpp"
+#include "actors/api/shell/rate_limiter.hpp"
 #include "actors/interfaces.hpp"
 #include "actors/shell/io_pool.hpp"
 #include "actors/shell/problem_board.hpp"
@@ -40,11 +47,23 @@ struct api_cluster {
   std::string scheduler_type;
   core::job::policy policy;
   std::shared_ptr<io_pool> pool;
+  int output_reads_per_second = 0;  ///< each is a command on a login node; 0: as many as asked
+};
+
+/// What one principal may ask, over all ingresses together; `overloaded` beyond.
+struct principal_limits {
+  int requests_per_second = 0;  ///< 0: any
+  int requests_burst = 0;
+  /// Holds and releases: each one is an event that is kept for ever.
+  int controls_per_second = 5;
+  int controls_burst = 300;
 };
 
 struct service_deps {
   std::shared_ptr<store::event_log> log;
+  std::int64_t max_runtime_seconds_default = 24 * 3'600;  ///< limit of jobs that name none
   std::map<cluster_id, api_cluster> clusters;
+  principal_limits limits;
   std::function<result<principal>(const std::string& token)> authenticate;
   /// Refuses new work: the disk is nearly full, the daemon stops.
   std::function<result<void>()> may_accept;
@@ -63,19 +82,22 @@ struct service_deps {
 };
 
 /// Every operation of the daemon, once; HTTP and the gateway only carry it.
-/// Thread-safe. Queries are answered on the caller's thread from the log; commands go through the
-/// ingress actor, whose current handle the supervisor sets.
+/// Thread-safe. One job is shown on the caller's thread; queries that read more are answered on
+/// threads of their own; commands go through the ingress actor, whose current handle the supervisor
+/// sets.
 class service {
  public:
   using reply_to = std::function<void(pb::ApiReply)>;
 
   explicit service(service_deps deps);
-  /// Waits for verifications and backups that are still running.
+  /// Ends verifications, and waits for backups that are still running.
   ~service();
   service(const service&) = delete;
   service& operator=(const service&) = delete;
 
   void handle(pb::ApiRequest request, reply_to done);
+  /// What handle() would refuse for want of a token or a right, before the request is whole.
+  std::optional<pb::ApiReply> refuse(const pb::ApiRequest& head);
 
   void set_ingress(ingress_actor current);
   void set_stopping();
@@ -85,7 +107,14 @@ class service {
  private:
   struct call;  // one request under way
 
+  using judgement = std::variant<principal, pb::ApiReply>;
+  judgement judge(const pb::ApiRequest& request);
+  std::optional<error> over_its_rate(const call& c);
+  void answer(const std::shared_ptr<call>& c);
+  void query(const std::shared_ptr<call>& c, std::function<void()> work);
+
   void submit(const std::shared_ptr<call>& c);
+  std::int64_t limit_of(const pb::JobSpec& spec) const;
   void ask(const std::shared_ptr<call>& c, const std::string& job, core::job::command what);
   void get_job(call& c);
   void list_jobs(call& c);
@@ -97,6 +126,7 @@ class service {
   void verify(const std::shared_ptr<call>& c);
   void backup(const std::shared_ptr<call>& c);
   void answer_status(const std::shared_ptr<call>& c);
+  void answer_public_status(reply_to done);
   void log_stats(call& c);
   void dump(call& c);
 
@@ -105,10 +135,19 @@ class service {
   bool to_ingress(const std::function<void(const ingress_actor&)>& send);
 
   service_deps deps_;
+  rate_limiter requests_;
+  rate_limiter controls_;
+  std::map<cluster_id, std::shared_ptr<output_reads>> outputs_;
   std::mutex mutex_;
   ingress_actor ingress_;
   std::atomic<bool> stopping_{false};
+  std::stop_source stop_;  ///< of what runs in the background
   std::atomic<int> background_{0};
+  std::mutex status_mutex_;
+  std::vector<reply_to> status_askers_;  ///< without a token; they share one answer
+  std::string status_word_;              ///< the last one
+  std::chrono::steady_clock::time_point status_at_;
+  query_pool queries_;  ///< last: its threads use all of the above
 };
 
 /// The error reply of a failure.

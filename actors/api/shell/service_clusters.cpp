@@ -7,6 +7,10 @@
 namespace ved::actors {
 namespace {
 
+/// What is asked without a token costs the actors one question in this time.
+constexpr milliseconds public_status_age{250};
+constexpr std::size_t public_askers_max = 1'024;
+
 /// "2026-01-15T10:00:00Z": people read it, and nothing was measured to the microsecond.
 std::string to_whole_second(time_point at) {
   return to_rfc3339(at).substr(0, 19) + "Z";
@@ -73,14 +77,17 @@ void service::health(const std::shared_ptr<call>& c) {
       c->done(std::move(reply));
     };
     for (int i = 0; i < got->report.clusters_size(); ++i) {
-      const answer_once<adapters::health> note(
-          "health", [got, i, finish_one](const result<adapters::health>& seen) {
+      const answer_once<checked_health> note(
+          "health", [got, i, finish_one](const result<checked_health>& seen) {
             {
               const std::lock_guard lock(got->mutex);
               auto& health = *got->report.mutable_clusters(i);
               health.set_connection(seen ? seen->connection : seen.error().message);
               health.set_authentication(seen ? seen->authentication : "not checked");
               health.set_queue_access(seen ? seen->queue_access : "not checked");
+              if (seen) health.set_checked_at_us(to_us(seen->at));
+              if (seen)
+                for (const auto& one : seen->notes) health.add_notes(one);
             }
             finish_one();
           });
@@ -98,6 +105,39 @@ void service::answer_status(const std::shared_ptr<call>& c) {
     pb::ApiReply reply;
     *reply.mutable_status() = std::move(now);
     c->done(std::move(reply));
+  });
+}
+
+void service::answer_public_status(reply_to done) {
+  const auto reply_of_word = [](const std::string& word) {
+    pb::ApiReply reply;
+    reply.mutable_status()->set_status(word);
+    return reply;
+  };
+  {
+    std::unique_lock lock(status_mutex_);
+    const auto now = std::chrono::steady_clock::now();
+    if (!stopping_ && !status_word_.empty() && now - status_at_ < public_status_age) {
+      const auto word = status_word_;
+      lock.unlock();
+      return done(reply_of_word(word));
+    }
+    if (status_askers_.size() >= public_askers_max) {
+      lock.unlock();
+      return done(to_reply({errc::overloaded, "too many questions after the status are waiting"}));
+    }
+    status_askers_.push_back(std::move(done));
+    if (status_askers_.size() > 1) return;
+  }
+  status([this, reply_of_word](const pb::Status& now) {
+    std::vector<reply_to> askers;
+    {
+      const std::lock_guard lock(status_mutex_);
+      askers.swap(status_askers_);
+      status_word_ = now.status();
+      status_at_ = std::chrono::steady_clock::now();
+    }
+    for (const auto& asker : askers) asker(reply_of_word(now.status()));
   });
 }
 

@@ -20,6 +20,13 @@ constexpr auto output_timeout = seconds{15};
 
 }  // namespace
 
+/// The limit of a job that names none. A repeat means what was accepted, whatever the default is
+/// now.
+std::int64_t service::limit_of(const pb::JobSpec& spec) const {
+  const auto known = read_job(*deps_.log, spec.job_id(), false);
+  return known ? known->max_runtime_seconds() : deps_.max_runtime_seconds_default;
+}
+
 void service::submit(const std::shared_ptr<call>& c) {
   auto& spec = *c->request.mutable_submit_job()->mutable_spec();
   auto problems = validate(spec);
@@ -44,6 +51,7 @@ void service::submit(const std::shared_ptr<call>& c) {
     const auto known = deps_.log->state(core::job_stream(spec.job_id()));
     if (!known || !*known) return c->done(to_reply(may.error()));
   }
+  if (spec.max_runtime_seconds() == 0) spec.set_max_runtime_seconds(limit_of(spec));
   auto hash = spec_hash(spec);
   auto shared = std::make_shared<const pb::JobSpec>(canonical(std::move(spec)));
   // The job id already makes a submission repeatable; a request id would only add a second way.
@@ -96,14 +104,13 @@ void service::job_events(call& c) {
 
 void service::explain(const std::shared_ptr<call>& c) {
   const auto& what = c->request.explain_job();
-  auto history = std::make_shared<result<std::vector<pb::Envelope>>>(
-      read_history(*deps_.log, what.job_id()));
-  if (!*history) return c->done(to_reply(history->error()));
+  auto folded = fold_history(*deps_.log, what);
+  if (!folded) return c->done(to_reply(folded.error()));
   const auto at = from_us(what.at_us());
-  describe([this, c, history, at](const std::vector<pb::Cluster>& all, const registry_view&) {
-    const auto& events = **history;
-    const auto& spec = events.front().job_accepted().spec();
-    const auto cluster = spec.cluster_id();
+  describe([this, c, story = *folded, at](const std::vector<pb::Cluster>& all,
+                                          const registry_view&) {
+    const auto job = story->state().id;
+    const auto cluster = story->state().cluster.str();
     pb::ApiReply reply;
     for (const auto& one : all) {
       if (one.cluster_id() != cluster || is_set(at)) continue;
@@ -115,23 +122,24 @@ void service::explain(const std::shared_ptr<call>& c) {
       view.down_since = from_us(one.down_since_us());
       view.limits = deps_.clusters.at(view.id).policy;
       const answer_once<core::link::job_note> answer(
-          "job " + spec.job_id(), [c, history, at, view](const result<core::link::job_note>& seen) {
+          "job " + job.str(), [c, story, view](const result<core::link::job_note>& seen) {
             auto known = view;
             if (seen) {
               known.waits = seen->waits;
               known.lookup_problem = seen->lookup_problem;
+              known.waits_for_turn = seen->waits_for_turn;
             }
             pb::ApiReply told;
-            *told.mutable_explanation() = core::job::explain(**history, at, &known);
+            *told.mutable_explanation() = story->finish(&known);
             c->done(std::move(told));
           });
-      const ingress_ask_about question{view.id, job_id{spec.job_id()}, answer};
+      const ingress_ask_about question{view.id, job, answer};
       if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
         answer(fail(errc::unavailable, "the daemon is starting or stopping"));
       return;
     }
     auto& explanation = *reply.mutable_explanation();
-    explanation = core::job::explain(events, at, nullptr);
+    explanation = story->finish(nullptr);
     if (!is_set(at) && !deps_.clusters.contains(cluster_id{cluster}) &&
         !is_terminal(explanation.job().state())) {
       explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
@@ -146,7 +154,7 @@ void service::explain(const std::shared_ptr<call>& c) {
 
 void service::output(const std::shared_ptr<call>& c) {
   const auto& what = c->request.get_job_output();
-  auto job = read_job(*deps_.log, what.job_id(), false);
+  auto job = read_record(*deps_.log, what.job_id());
   if (!job) return c->done(to_reply(job.error()));
   const bool finished = is_terminal(job->state());
   if (what.bytes_max() > output_most)
@@ -165,33 +173,28 @@ void service::output(const std::shared_ptr<call>& c) {
     c->done(std::move(reply));
   };
   if (job->scheduler_job_id().empty()) return none();
-  auto history = read_history(*deps_.log, what.job_id());
-  if (!history) return c->done(to_reply(history.error()));
   adapters::output_request request;
-  request.job = {scheduler_job_id{job->scheduler_job_id()}, {}, job_id{job->job_id()}};
-  for (const auto& event : *history)
-    if (event.has_job_submitted())
-      request.job.token = submission_token{event.job_submitted().token()};
+  request.job = {scheduler_job_id{job->scheduler_job_id()}, submission_token{job->token()},
+                 job_id{job->job_id()}};
   request.stream = what.standard_error() ? adapters::output_stream::standard_error
                                          : adapters::output_stream::standard_output;
   request.offset = what.offset();
   request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
-  const bool taken = cluster->second.pool->post(
-      [c, request, finished, none](result<adapters::scheduler*> port) {
-        if (!port) return c->done(to_reply(port.error()));
-        auto chunk =
-            (*port)->read_output(request, std::chrono::steady_clock::now() + output_timeout);
+  output_reads::question question{request, finished,
+                                  std::chrono::steady_clock::now() + output_timeout};
+  outputs_.at(cluster->first)
+      ->ask(std::move(question), [c, offset = request.offset, finished,
+                                  none](const result<adapters::output_chunk>& chunk) {
         if (!chunk && chunk.error().code == errc::not_found && !finished) return none();
         if (!chunk) return c->done(to_reply(chunk.error()));
         pb::ApiReply reply;
         auto& out = *reply.mutable_output();
-        out.set_data(std::move(chunk->bytes));
-        out.set_offset(request.offset);
+        out.set_data(chunk->bytes);
+        out.set_offset(offset);
         out.set_size(chunk->size);
         out.set_job_finished(finished);
         c->done(std::move(reply));
       });
-  if (!taken) c->done(to_reply({errc::overloaded, "too many calls to the cluster are waiting"}));
 }
 
 }  // namespace ved::actors

@@ -49,7 +49,7 @@ void service::in_background(const std::shared_ptr<call>& c, std::function<pb::Ap
 void service::verify(const std::shared_ptr<call>& c) {
   in_background(c, [this] {
     const auto begin = std::chrono::steady_clock::now();
-    auto seen = deps_.log->verify();
+    auto seen = deps_.log->verify(stop_.get_token());
     if (!seen) return to_reply(seen.error());
     pb::ApiReply reply;
     auto& out = *reply.mutable_verification();

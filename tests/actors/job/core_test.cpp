@@ -23,7 +23,7 @@ std::shared_ptr<const T> find(const std::vector<job::action>& actions) {
 
 }  // namespace
 
-TEST_CASE("job core: a job is accepted together with the intent of its first submission",
+TEST_CASE("job core: a job is accepted, and the intent of its first submission follows at its turn",
           "[actors][job]") {
   driver d;
   CHECK(tests::kinds_of(d.log) == "accepted submission_intended");
@@ -149,7 +149,11 @@ TEST_CASE("job core: a lost outcome sends nothing until two late lookups found n
   CHECK(d.pass(seconds{19}).lookup(look::absent).empty());
   CHECK(d.pass(seconds{1}).lookup(look::absent) == "lookup_absent");
   CHECK(d.pass(seconds{600}).lookup(look::unknown).empty());
-  CHECK(d.lookup(look::absent) == "lookup_absent:settled submission_intended");
+  CHECK(d.lookup(look::absent) == "lookup_absent:settled");
+  CHECK(d.phase() == "waiting");
+  CHECK(d.state.failures == 1);
+  CHECK(d.run(job::advance{}).empty());  // it backs off
+  CHECK(d.pass(d.ctx.limits.max_backoff).run(job::advance{}) == "submission_intended");
   CHECK(d.state.attempt == 2);
   CHECK(d.state.token != first);
 }
@@ -179,7 +183,7 @@ TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason"
     CHECK(pause > before);
     before = pause;
     CHECK(d.run(job::advance{}).empty());
-    CHECK(find<job::wake>(job::react(d.state, d.ctx.limits))->at == d.ctx.now + pause);
+    CHECK(find<job::await_turn>(job::react(d.state, d.ctx.limits))->at == d.ctx.now + pause);
     CHECK(d.pass(pause).run(job::advance{}) == "submission_intended");
   }
   CHECK(before == seconds{4});
@@ -187,7 +191,7 @@ TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason"
   CHECK(d.state.reason == "gave up after 4 submissions; the last: QOSMaxJobs");
   CHECK(std::get<job::held>(d.state.now).release.find("vectl job release j-1") !=
         std::string::npos);
-  CHECK(d.run(job::release_job{"alice"}) == "released");
+  CHECK(d.run(job::release_job{"alice", ""}) == "released");
   CHECK(d.run(job::advance{}) == "submission_intended");
   CHECK(d.submission(sub::refused_policy, "QOSMaxJobs") == "submission_refused");
 }
@@ -202,8 +206,8 @@ TEST_CASE("job core: the backoff is capped and its jitter stays within a quarter
       d.submission(sub::not_sent, "refused");
       const auto pause = std::get<job::waiting>(d.state.now).retry_at - d.ctx.now;
       if (i > 6) {
-        CHECK(pause >= d.ctx.limits.max_backoff * 3 / 4);
-        CHECK(pause <= d.ctx.limits.max_backoff * 5 / 4);
+        CHECK(pause >= d.ctx.limits.max_backoff / 2);
+        CHECK(pause <= d.ctx.limits.max_backoff);
       }
       d.ctx.now += pause;
       d.run(job::advance{});
@@ -212,14 +216,20 @@ TEST_CASE("job core: the backoff is capped and its jitter stays within a quarter
 }
 
 TEST_CASE("job core: a lost claim makes the winner the job", "[actors][job]") {
-  driver d = tests::in_phase("queued");
+  driver d;
+  const auto first = d.state.token;
+  d.run(job::recover{"restart"});
+  d.pass(seconds{20}).lookup(look::absent);
+  d.lookup(look::absent);
+  d.run(job::advance{});
+  d.submission(sub::accepted, "17");
   job::report_status lost;
   lost.id = d.state.scheduler_id;
   lost.state = pb::JOB_STATE_COMPLETED;
-  lost.lost_claim_to = submission_token{"vewinner"};
+  lost.lost_claim_to = first;
   CHECK(d.run(lost) == "claim_lost");
   CHECK(d.shown() == pb::JOB_STATE_PENDING);
-  CHECK(find<job::run_lookup>(job::react(d.state, d.ctx.limits))->token.str() == "vewinner");
+  CHECK(find<job::run_lookup>(job::react(d.state, d.ctx.limits))->token == first);
 
   SECTION("found: it is followed") {
     CHECK(d.lookup(look::found, {scheduler_job_id{"12"}}) == "submitted");
@@ -303,7 +313,8 @@ TEST_CASE("job core: a queued job that the scheduler lost is sent again under a 
     CHECK(d.lookup(look::absent).empty());  // before the settle time
     d.pass(seconds{100});
     CHECK(d.lookup(look::absent) == "lookup_absent");
-    CHECK(d.lookup(look::absent) == "lookup_absent:settled submission_intended");
+    CHECK(d.lookup(look::absent) == "lookup_absent:settled");
+    CHECK(d.pass(d.ctx.limits.max_backoff).run(job::advance{}) == "submission_intended");
     CHECK(d.state.token != first);
   }
   SECTION("unless it comes back") {
@@ -357,16 +368,16 @@ TEST_CASE("job core: a job over its limit that the scheduler lets run is cancell
 }
 
 TEST_CASE(
-    "job core: a retry that a clock set back has put far off is made when the job is recovered",
+    "job core: a retry that a clock set back has put far off is made at its next turn",
     "[actors][job]") {
   driver d;
   const auto not_sent = [&] {
     return job::report_submission{d.state.token, job::submission_result::not_sent, {}, "no route"};
   };
   CHECK(d.run(not_sent()) == "submission_refused");
-  CHECK(d.run(job::recover{"restart"}).empty());
+  CHECK(d.run(job::advance{}).empty());
   d.ctx.now -= seconds{86'400};
-  CHECK(d.run(job::recover{"restart"}) == "submission_intended");
+  CHECK(d.run(job::advance{}) == "submission_intended");
 }
 
 TEST_CASE("job core: a requeued job starts anew", "[actors][job]") {
@@ -387,7 +398,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_HOLD);
     CHECK(d.status(pb::JOB_STATE_SUSPENDED, "held by user") == "observed");
     CHECK(find<job::run_control>(job::react(d.state, {})) == nullptr);
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_RELEASE);
     CHECK(d.status(pb::JOB_STATE_QUEUED) == "observed");
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
@@ -400,7 +411,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
   }
   SECTION("a release of a queued job is over with the scheduler's answer, not with a poll") {
     driver d = tests::in_phase("queued");
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     CHECK(d.status(pb::JOB_STATE_QUEUED).empty());
     CHECK(d.state.wanted == pb::JOB_CONTROL_RELEASE);
     CHECK(d.run(job::report_control{pb::JOB_CONTROL_RELEASE, false, ""}) == "control_requested");
@@ -410,7 +421,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
   SECTION("a release takes back a suspend that does not show yet") {
     driver d = tests::in_phase("running");
     d.run(job::hold_job{"alice", ""});
-    CHECK(d.run(job::release_job{"alice"}) == "control_requested");
+    CHECK(d.run(job::release_job{"alice", ""}) == "control_requested");
     CHECK(d.state.wanted == pb::JOB_CONTROL_RESUME);
     // The late answer to the suspend, polls older than either, and the suspend's own effect.
     CHECK(d.run(job::report_control{pb::JOB_CONTROL_SUSPEND, false, ""}).empty());
@@ -424,7 +435,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
   }
   SECTION("a hold takes back a resume that does not show yet") {
     driver d = tests::in_phase("suspended");
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     CHECK(d.run(job::hold_job{"alice", ""}) == "control_requested");
     CHECK(d.state.wanted == pb::JOB_CONTROL_SUSPEND);
     CHECK(d.run(job::report_control{pb::JOB_CONTROL_SUSPEND, false, ""}) == "control_requested");
@@ -433,7 +444,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
   SECTION("a refusal of what is so already is no refusal") {
     driver d = tests::in_phase("running");
     d.run(job::hold_job{"alice", ""});
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     CHECK(d.run(job::report_control{pb::JOB_CONTROL_RESUME, true, "not suspended"}) ==
           "control_requested");
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
@@ -443,7 +454,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     d.run(job::hold_job{"alice", ""});
     CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_SUSPEND);
     d.status(pb::JOB_STATE_SUSPENDED);
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_RESUME);
     d.status(pb::JOB_STATE_RUNNING);
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
@@ -466,7 +477,7 @@ TEST_CASE("job core: tokens have 14 characters and differ", "[actors][job]") {
 TEST_CASE("job core: a release that the scheduler refuses is on record, also of a job that waits",
           "[actors][job]") {
   driver d = tests::in_phase("queued");
-  d.run(job::release_job{"alice"});
+  d.run(job::release_job{"alice", ""});
   REQUIRE(d.state.wanted == pb::JOB_CONTROL_RELEASE);
   d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
   CHECK(d.log.back().job_control_refused().reason() == "permission denied");
@@ -475,7 +486,7 @@ TEST_CASE("job core: a release that the scheduler refuses is on record, also of 
 
 TEST_CASE("job core: what cannot be resumed is released, and then left", "[actors][job]") {
   driver d = tests::in_phase("suspended");
-  d.run(job::release_job{"alice"});
+  d.run(job::release_job{"alice", ""});
   REQUIRE(d.state.wanted == pb::JOB_CONTROL_RESUME);
   d.run(job::report_control{pb::JOB_CONTROL_RESUME, true, "not in a state for that"});
   CHECK(d.state.wanted == pb::JOB_CONTROL_RELEASE);

@@ -64,7 +64,7 @@ TEST_CASE("explain: a held job says why, and the command that releases it", "[ac
   const auto e = job::explain(d.log, {}, nullptr);
   CHECK(e.summary().starts_with("pending: held: gave up after 4 submissions"));
   CHECK(says(e, "vectl job release j-1"));
-  d.run(job::release_job{"alice"});
+  d.run(job::release_job{"alice", ""});
   CHECK(summary(d).starts_with("pending: released by alice; submission 5 follows"));
 }
 
@@ -162,11 +162,11 @@ TEST_CASE("explain: a job held in the scheduler's queue waits for its release", 
   d.status(pb::JOB_STATE_QUEUED, "JobHeldUser");
   CHECK(says(job::explain(d.log, {}, nullptr), release));
   SECTION("released here") {
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));
   }
   SECTION("not released") {
-    d.run(job::release_job{"alice"});
+    d.run(job::release_job{"alice", ""});
     d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
     CHECK(says(job::explain(d.log, {}, nullptr), release));
   }
@@ -199,4 +199,20 @@ TEST_CASE("view: the API's job shows phase, times, reason and release", "[actors
   CHECK(shown.version() == 7);
   CHECK(job::to_api_job(tests::in_phase("waiting").state, 1).retry_at_us() > 0);
   CHECK(job::to_api_job(tests::in_phase("finished").state, 1).finished_at_us() > 0);
+}
+
+TEST_CASE("explain: an answer is bounded in bytes, however much the reasons say", "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  const std::string much(100'000, 'x');
+  for (int i = 0; i < 40; ++i) {
+    d.run(job::hold_job{"alice", much});
+    d.run(job::report_control{pb::JOB_CONTROL_HOLD, false, ""});
+    d.run(job::release_job{"alice", ""});
+    d.run(job::report_control{pb::JOB_CONTROL_RELEASE, false, ""});
+  }
+  const auto e = job::explain(d.log, {}, nullptr);
+  CHECK(e.ByteSizeLong() < 2 * job::explained_bytes_max);
+  CHECK(e.steps_left_out() + static_cast<std::uint64_t>(e.steps_size()) == d.log.size());
+  CHECK(e.steps_left_out() > 0);
+  CHECK(e.steps(e.steps_size() - 1).position() == d.log.size());
 }

@@ -28,7 +28,7 @@ job::command command_of(const job::job& state, std::uint32_t code) {
   switch (kind) {
     case 0: return job::cancel_job{"alice", "random"};
     case 1: return job::hold_job{"alice", "random"};
-    case 2: return job::release_job{"alice"};
+    case 2: return job::release_job{"alice", ""};
     case 3: return job::recover{"restarted"};
     case 4:
     case 5:

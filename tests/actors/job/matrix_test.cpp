@@ -35,7 +35,7 @@ const std::vector<row>& table() {
         "cancel_requested", "cancel_requested", no}},
       {"hold", [](driver& d) { return d.run(job::hold_job{"alice", "quota"}); },
        {"held", no, no, "held", "control_requested", no, "control_requested", none, no}},
-      {"release", [](driver& d) { return d.run(job::release_job{"alice"}); },
+      {"release", [](driver& d) { return d.run(job::release_job{"alice", ""}); },
        {none, none, none, "released", "control_requested", none, none, "control_requested", no}},
       {"advance", [](driver& d) { return d.run(job::advance{}); },
        {"submission_intended", none, none, none, none, none, none, none, none}},
@@ -64,8 +64,7 @@ const std::vector<row>& table() {
        },
        {none, none, "duplicate_found submitted", none, none, none, none, none, none}},
       {"lookup absent", [](driver& d) { return d.lookup(l::absent); },
-       {none, none, "lookup_absent:settled submission_intended", none, none, none, none, none,
-        none}},
+       {none, none, "lookup_absent:settled", none, none, none, none, none, none}},
       {"lookup unknown", [](driver& d) { return d.lookup(l::unknown); },
        {none, none, none, none, none, none, none, none, none}},
       {"seen queued", [](driver& d) { return d.status(pb::JOB_STATE_QUEUED); },
@@ -87,12 +86,21 @@ const std::vector<row>& table() {
         "finished:timeout", none}},
       {"seen in no usable state", [](driver& d) { return d.status(pb::JOB_STATE_UNSPECIFIED); },
        {none, none, none, none, no, no, no, no, none}},
-      {"claim lost",
+      {"claim lost to a submission of another job",
+       [](driver& d) {
+         job::report_status seen;
+         seen.id = d.state.scheduler_id;
+         seen.state = pb::JOB_STATE_FAILED;
+         seen.lost_claim_to = submission_token{"veother"};
+         return d.run(seen);
+       },
+       {none, none, none, none, "held", "held", "held", "held", none}},
+      {"claim lost to another copy",
        [](driver& d) {
          job::report_status seen;
          seen.id = d.state.scheduler_id;
          seen.state = pb::JOB_STATE_COMPLETED;
-         seen.lost_claim_to = submission_token{"veother"};
+         seen.lost_claim_to = d.state.token;
          return d.run(seen);
        },
        {none, none, none, none, "claim_lost", "claim_lost", "claim_lost", "claim_lost", none}},

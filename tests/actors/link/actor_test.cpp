@@ -80,7 +80,7 @@ struct lone_link {
 TEST_CASE("link: news of its cluster is recorded after what the link before it had under way",
           "[actors][link]") {
   core::link::limits limits;
-  limits.breaker_failures = 1;  // the first call, an inventory, opens it
+  limits.breaker_failures = 1;  // the first poll opens it
   lone_link made(limits, 0);
   // Log and link begin: the stream is still empty.
   made.scheduler.run_once();
@@ -89,6 +89,10 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
   earlier.stream = "cluster/hpc-1";
   earlier.events.emplace_back().mutable_cluster_up()->set_cluster_id("hpc-1");
   REQUIRE(made.log->commit(std::vector{earlier}, t0)->front());
+  core::link::desired wanted;
+  wanted.follow = core::job::follow{scheduler_job_id{"1"}, submission_token{"t"},
+                                    pb::JOB_STATE_QUEUED};
+  caf::anon_send(made.link, actors::link_want{job_id{"j-1"}, wanted});
   made.run();
   const auto events = made.log->read_stream("cluster/hpc-1", 0, 10);
   REQUIRE(events);

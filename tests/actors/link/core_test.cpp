@@ -107,7 +107,7 @@ TEST_CASE("link core: a call that never returns is given up, and its late answer
   REQUIRE(given_up.reports.size() == 1);
   const auto late = made.complete(
       sent.id,
-      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}}, 0,
+      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}, {}}, 0,
       start + seconds{60});
   REQUIRE(late.reports.size() == 1);
   REQUIRE(std::get<job::report_submission>(late.reports[0].second).id == at(7));
@@ -193,8 +193,10 @@ TEST_CASE("link core: it can tell what has not left, and why a lookup told nothi
   CHECK(made.about(id(2)).lookup_problem == "the database is away");
   answer(job::lookup_result::absent, start + seconds{5});
   CHECK(made.about(id(2)).lookup_problem.empty());
-  answer(job::lookup_result::unknown, start + seconds{10});
-  made.want(id(2), {}, start + seconds{11});
+  // The pause doubles.
+  REQUIRE(orders<link::find_order>(made.tick(start + seconds{14})).empty());
+  answer(job::lookup_result::unknown, start + seconds{15});
+  made.want(id(2), {}, start + seconds{16});
   CHECK(made.about(id(2)).lookup_problem.empty());
   CHECK(made.about(id(3)).waits.empty());
 }

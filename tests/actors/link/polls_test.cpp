@@ -99,6 +99,25 @@ TEST_CASE("link polls: what a quick poll leaves out is asked for when the interv
   poll(start + seconds{20}, 1, 0, false);
 }
 
+TEST_CASE("link polls: a cluster that is large, or may be, is polled at its interval only",
+          "[actors][link]") {
+  auto limits = early_limits();
+  limits.early_poll_nodes_max = 99;
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 4; ++n) made.want(id(n), follows(n), start);
+  const auto next_after = [&](time_point now) {
+    const auto order = orders<link::poll_order>(made.tick(now)).at(0);
+    made.complete(order.id, seen(4, 2), 1, now);
+    return *made.next_poll_at() - now;
+  };
+  next_after(start);
+  CHECK(next_after(start + seconds{10}) == seconds{10});  // no inventory yet
+  made.knows_nodes(100);
+  CHECK(next_after(start + seconds{20}) == seconds{10});
+  made.knows_nodes(99);
+  CHECK(next_after(start + seconds{30}) < seconds{10});
+}
+
 TEST_CASE("link polls: a queue that still fills is polled at the usual pace", "[actors][link]") {
   auto limits = early_limits();
   auto made = quiet_link(limits);
@@ -116,7 +135,8 @@ TEST_CASE("link polls: a queue that still fills is polled at the usual pace", "[
   CHECK(made.next_poll_at() == start + seconds{20});
   REQUIRE_FALSE(poll(start + seconds{16}));
   made.complete(submission.id,
-                link::submit_done{{{token(5), job::submission_result::accepted, at(5), {}}}, {}}, 0,
+                link::submit_done{
+                    {{token(5), job::submission_result::accepted, at(5), {}}}, {}, {}}, 0,
                 start + seconds{17});
   CHECK(made.next_poll_at() == start + seconds{15});
   REQUIRE(poll(start + seconds{17}));
@@ -130,7 +150,8 @@ TEST_CASE("link polls: submissions that wait their turn keep the usual pace", "[
   for (int n = 5; n < 7; ++n) made.want(id(n), submits(n), start);
   const auto first = made.tick(start);
   made.complete(orders<link::submit_order>(first).at(0).id,
-                link::submit_done{{{token(5), job::submission_result::accepted, at(5), {}}}, {}}, 0,
+                link::submit_done{
+                    {{token(5), job::submission_result::accepted, at(5), {}}}, {}, {}}, 0,
                 start);
   made.complete(orders<link::poll_order>(first).at(0).id, seen(2, 1), 1, start);
   CHECK(made.next_poll_at() == start + seconds{10});
@@ -195,6 +216,7 @@ TEST_CASE("link polls: it tells when the next poll is due", "[actors][link]") {
 TEST_CASE("link polls: early polls leave half of the queries to others", "[actors][link]") {
   auto limits = early_limits();
   limits.queries_per_minute_max = 60;
+  limits.lookup_interval_max = limits.lookup_interval;
   auto made = quiet_link(limits);
   for (int n = 0; n < 2; ++n) made.want(id(n), follows(n), start);
   made.want(id(9), looks_up(9), start);

@@ -122,7 +122,7 @@ TEST_CASE("link core: what is asked of the scheduler is counted, bounded and dea
   auto limits = test_limits();
   limits.queries_per_minute_max = most;
   limits.poll_interval = limits.poll_interval_min = seconds{1};
-  limits.lookup_interval = limits.control_interval = seconds{1};
+  limits.lookup_interval = limits.control_interval = limits.lookup_interval_max = seconds{1};
   limits.inventory_interval = seconds{60};
   ten_minutes here(limits);
   here.core.want(id(1), follows(1), start);

@@ -39,7 +39,7 @@ inline link::desired submits(int n, bool withdraw = false) {
 }
 inline link::desired looks_up(int n) {
   link::desired out;
-  out.lookup = job::run_lookup{token(n)};
+  out.lookup = job::run_lookup{token(n), {}};
   return out;
 }
 inline link::desired follows(int n, pb::JobState state = pb::JOB_STATE_QUEUED) {

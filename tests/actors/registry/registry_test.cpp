@@ -39,7 +39,7 @@ actors::link_actor::behavior_type counting_link(actors::link_actor::pointer,
       [](actors::pump_atom) {},
       [](actors::describe_atom) { return actors::cluster_reply{}; },
       [](const actors::ask_about&) { return actors::about_reply{}; },
-      [](actors::check_health_atom) { return actors::health_reply{adapters::health{}}; },
+      [](actors::check_health_atom) { return actors::health_reply{actors::checked_health{}}; },
   };
 }
 
@@ -48,7 +48,7 @@ class jobs_fixture {
  public:
   explicit jobs_fixture(std::size_t live_jobs_max = 100) : live_jobs_max_(live_jobs_max) {
     store::event_log::options how;
-    how.fold = {core::fold, core::index_keys};
+    how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
     log = std::move(store::event_log::open(store::open_memory(disk_), std::move(how)).value());
     scheduler_.clock().current_time += std::chrono::hours(1);
   }
@@ -192,7 +192,7 @@ TEST_CASE("registry: a request id answers for the one request that it was used f
   const auto other_job = f.command("j-2", cancel, "tester/r-1");
   REQUIRE_FALSE(other_job);
   CHECK(other_job.error().code == errc::conflict);
-  const auto other_operation = f.command("j-1", core::job::release_job{"tester"}, "tester/r-1");
+  const auto other_operation = f.command("j-1", core::job::release_job{"tester", ""}, "tester/r-1");
   REQUIRE_FALSE(other_operation);
   CHECK(other_operation.error().code == errc::conflict);
   CHECK(f.command("j-2", cancel, "tester/r-2"));

@@ -23,10 +23,10 @@ class plain_scheduler final : public scheduler {
   }
   std::vector<find_outcome> find(std::span<const lookup> what, deadline) override {
     std::vector<find_outcome> outcomes;
-    for (const auto& [job, token] : what) {
+    for (const lookup& one : what) {
       found hits;
       for (std::size_t i = 0; i < tokens_.size(); ++i) {
-        if (tokens_[i] == token.str()) hits.ids.emplace_back(std::to_string(i + 1));
+        if (tokens_[i] == one.token.str()) hits.ids.emplace_back(std::to_string(i + 1));
       }
       if (hits.ids.empty()) {
         outcomes.push_back(absent{"list"});

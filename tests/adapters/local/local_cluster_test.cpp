@@ -147,7 +147,7 @@ TEST_CASE("local scheduler: a cancel that a crash cut short still ends the job a
   const auto waits = talk.start(what);
   const spool files = fixture.files();
   std::ofstream(files.job_file(waits.token, "cancel")) << "cancelled on request";
-  REQUIRE(files.claim(what.job, waits.token) == waits.token);
+  REQUIRE(files.claim(what.job, {waits.token, {}})->token == waits.token);
   talk.restart();
   CHECK(talk.wait_for_end(waits).state == pb::JOB_STATE_CANCELLED);
   std::ofstream{go} << "x";
@@ -332,32 +332,46 @@ TEST_CASE("local scheduler: bad options are named", "[adapters][local]") {
   CHECK_FALSE(open_local_cluster(options));
 }
 
-TEST_CASE("local scheduler: a supervisor that never comes up fails the job, not the cluster",
+TEST_CASE("local scheduler: a broken supervisor pauses the cluster and fails no job",
           "[adapters][local]") {
-  local_options options;
-  options.supervisor_path = "/bin/false";
-  local_fixture fixture(options);
-  conversation talk(fixture);
-  const job_status end = talk.wait_for_end(talk.start(talk.shell_job("exit 0")));
-  CHECK(end.state == pb::JOB_STATE_FAILED);
-  CHECK(end.reason.find("could not be started") != std::string::npos);
-}
-
-TEST_CASE("local scheduler: a supervisor that cannot be run leaves the job queued",
-          "[adapters][local]") {
+  const auto [text, words] = GENERATE(table<std::string, std::string>(
+      {{"#!/no/such/interpreter\n", "No such file"},
+       {"#!/bin/sh\necho 'error while loading shared libraries: libx.so' >&2; exit 127\n",
+        "error while loading shared libraries"},
+       {"#!/bin/sh\nexit 0\n", "ended without a word"},
+       {"#!/bin/sh\nexit 3\n", "exited with code 3"},
+       {"#!/bin/sh\nkill -KILL $$\n", "ended by signal 9"},
+       {"\x7f" "ELF, of another machine", "start"}}));
   local_options options;
   temp_dir directory;
-  options.supervisor_path = directory.path() / "not-a-program";
-  std::ofstream(options.supervisor_path) << "#!/no/such/interpreter\n";
-  ::chmod(options.supervisor_path.c_str(), 0755);
+  options.supervisor_path = directory.path() / "supervisor";
+  const auto put = [&](const std::string& program) {
+    std::ofstream(options.supervisor_path + ".new") << program;
+    ::chmod((options.supervisor_path + ".new").c_str(), 0755);
+    std::filesystem::rename(options.supervisor_path + ".new", options.supervisor_path);
+  };
+  put(text);
   local_fixture fixture(options);
   conversation talk(fixture);
-  const auto job = talk.start(talk.shell_job("exit 0"));
-  talk.wait_until("health names the supervisor", [&] {
-    return talk.port().check_health(talk.until()).connection.find("not-a-program") !=
-           std::string::npos;
+  std::vector<tracked_job> jobs;
+  for (int i = 0; i < 5; ++i) jobs.push_back(talk.start(talk.shell_job("exit 0")));
+  INFO(text);
+  talk.wait_until("health says why", [&] {
+    const auto said = talk.port().check_health(talk.until()).connection;
+    return said.find("no job is started") != std::string::npos &&
+           said.find(words) != std::string::npos;
   });
-  CHECK(std::get<job_status>(talk.look(job)).state == pb::JOB_STATE_QUEUED);
+  for (const tracked_job& job : jobs)
+    CHECK(std::get<job_status>(talk.look(job)).state == pb::JOB_STATE_QUEUED);
+  const auto cancelled = jobs.back();
+  jobs.pop_back();
+  talk.control(cancelled, pb::JOB_CONTROL_CANCEL);
+  CHECK(talk.wait_for_end(cancelled).state == pb::JOB_STATE_CANCELLED);
+
+  put("#!/bin/sh\nexec '" + supervisor_path() + "' \"$@\"\n");
+  for (const tracked_job& job : jobs)
+    CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
+  CHECK(talk.port().check_health(talk.until()).connection.empty());
 }
 
 TEST_CASE("local scheduler: a second supervisor for the same job does nothing",

@@ -34,13 +34,14 @@ TEST_CASE("spool: tokens are checked at the border of the file system", "[adapte
 TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
   temp_dir directory;
   const spool files(directory.path());
-  REQUIRE(files.create(false));
+  REQUIRE(files.create("here", false));
   const job_id job("../j 1");
-  CHECK(files.read_claim(job)->empty());
-  CHECK(*files.claim(job, submission_token("vea")) == submission_token("vea"));
-  CHECK(*files.claim(job, submission_token("veb")) == submission_token("vea"));
-  CHECK(*files.claim(job, submission_token("vea")) == submission_token("vea"));
-  CHECK(*files.read_claim(job) == submission_token("vea"));
+  CHECK(files.read_claim(job)->token.empty());
+  CHECK(files.claim(job, {submission_token("vea"), "hvea"})->token == submission_token("vea"));
+  CHECK(files.claim(job, {submission_token("veb"), "hveb"})->token == submission_token("vea"));
+  CHECK(files.claim(job, {submission_token("vea"), "hvea"})->token == submission_token("vea"));
+  CHECK(files.read_claim(job)->token == submission_token("vea"));
+  CHECK(files.read_claim(job)->spec_hash == "hvea");
   CHECK(files.list(files.claims_directory())->size() == 1);
 
   INFO("what a crash left behind goes away, claims stay");
@@ -50,15 +51,15 @@ TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
 
   INFO("removing a loser keeps the winner's claim");
   files.remove_job(submission_token("veb"), job);
-  CHECK(*files.read_claim(job) == submission_token("vea"));
+  CHECK(files.read_claim(job)->token == submission_token("vea"));
   files.remove_job(submission_token("vea"), job);
-  CHECK(files.read_claim(job)->empty());
+  CHECK(files.read_claim(job)->token.empty());
 }
 
 TEST_CASE("spool: damaged files are named, missing ones are not found", "[adapters][local]") {
   temp_dir directory;
   const spool files(directory.path());
-  REQUIRE(files.create(false));
+  REQUIRE(files.create("here", false));
   const submission_token token("vea");
   CHECK(files.read_exit(token).error().code == errc::not_found);
   std::filesystem::create_directory(files.job_directory(token));

@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "adapters/process/transport.hpp"
+#include "adapters/slurm/batch_script.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "tests/adapters/slurm/scripted_site.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -256,7 +257,7 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
   SECTION("the output file, with both of them down") {
     site.fails("squeue", no_controller);
     site.fails("sacct", no_database);
-    site.reply("files", "j-0/" + tokens[0] + ".41.out\n");
+    site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
     CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
   }
   SECTION("several copies, lowest id first, each once") {
@@ -268,8 +269,11 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
     account_line same;
     same.id = "100";
     site.reply("sacct", older.text() + same.text());
-    site.reply("files", "j-0/" + tokens[0] + ".7.out\nj-0/" + tokens[0] + ".99.out\n");
-    CHECK(ids_of(find(site)) == std::vector<std::string>{"7", "99", "100"});
+    // The job can write files itself: they tell only of what Slurm does not know.
+    site.reply("files", "{nonce} j 0\nclaim \nfile 7\nfile 99\n");
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"99", "100"});
+    site.reply("files", "{nonce} j 0\nclaim " + tokens[0] + ":100:0:x\n");
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"100", "99"});
   }
 }
 
@@ -306,7 +310,7 @@ TEST_CASE("slurm find: a job that only accounting goes on calling waiting is los
     site.reply("sacct", waiting.text() + last.text());
   }
   SECTION("not when it left its output file") {
-    site.reply("files", "j-0/" + tokens[0] + ".41.out\n");
+    site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
   }
   SECTION("not when squeue shows it") { site.reply("squeue", queue_line{}.text()); }
   CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});

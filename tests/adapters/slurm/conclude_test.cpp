@@ -390,7 +390,11 @@ TEST_CASE("slurm poll: a damaged line does not hide the good ones", "[adapters][
   CHECK(std::get<job_status>(seen[0]).state == pb::JOB_STATE_SUSPENDED);
   CHECK(std::get<job_status>(seen[1]).state == pb::JOB_STATE_RUNNING);
 
+  // It is nobody else's row, and no news of the cluster either.
   site.reply("squeue", cut);
+  seen = poll();
+  CHECK(std::get<job_status>(seen[1]).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", "squeue: unrecognized option '--all'\n");
   failed_poll(site);
 }
 
@@ -414,4 +418,24 @@ TEST_CASE("slurm poll: a job that could make no claim says so", "[adapters][slur
   const auto seen = status(site);
   CHECK(seen.state == pb::JOB_STATE_FAILED);
   CHECK(contains(seen.reason, "could not make its claim"));
+}
+
+TEST_CASE("slurm poll: a command that could not be started is the site's or the request's fault",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 76).text());
+  site.reply("sacct0", account("FAILED", "76:0").text());
+  const auto with = [&](const std::string& record) {
+    site.reply("traces", left(token + ":41:0:x", record));
+    return status(site);
+  };
+  const auto home = with("fault site: the home directory /h does not exist on n1\n");
+  CHECK(home.state == pb::JOB_STATE_FAILED);
+  CHECK(home.exit_code == 0);
+  CHECK(home.reason == "its command was not started: the site's fault: the home directory /h does "
+                       "not exist on n1");
+  CHECK(contains(with("fault request: the working directory /w cannot be entered on n1\n").reason,
+                 "the request's fault: the working directory /w"));
+  // The job's own.
+  CHECK(with("exit 76\n").exit_code == 76);
 }

@@ -20,9 +20,10 @@ class made_up_slurm {
  public:
   made_up_slurm() {
     std::filesystem::create_directories(jobs());
-    command("squeue", "cat \"${0%/*}/queue\"");
-    command("sacct",
-            "case $1 in --helpformat) echo " + fields + ";; *) cat \"${0%/*}/accounts\" ;; esac");
+    command("squeue", show_function + "show \"${0%/*}/queue\" \"$@\"");
+    command("sacct", show_function + "case $1 in --helpformat) echo " + fields +
+                         ";; *) show \"${0%/*}/accounts\" \"$@\" ;; esac");
+    command("scontrol", "echo 'slurm_load_jobs error: Invalid job id specified' >&2; exit 1");
     queue("");
     accounts("");
     slurm::slurm_options options;
@@ -60,13 +61,13 @@ class made_up_slurm {
   static std::string accounted(const std::string& state, const std::string& exit,
                                const std::string& end, const std::string& token = "vetoken") {
     return "23|" + state + "|" + exit + "|1795182048|1795182048|" + end +
-           "|1|1|1|00:00.010||None|node1|" + token + "||23\n";
+           "|1|1|1|00:00.010||None|node1|" + token + "|23\n";
   }
 
  private:
   static inline const std::string fields =
       "JobIDRaw State ExitCode Submit Start End ElapsedRaw NNodes NCPUS TotalCPU "
-      "MaxRSS Reason NodeList JobName SubmitLine";
+      "MaxRSS Reason NodeList JobName";
 
   void write(const std::string& name, const std::string& text) {
     std::ofstream(place_.path() / name) << text;

@@ -176,11 +176,51 @@ TEST_CASE("slurm words: without prefixes, on one line, each once", "[adapters][s
   CHECK(words_of("a\x1b[31mred\x07\r\n") == "a [31mred");
 }
 
+TEST_CASE("slurm words: of a long text the end is kept, where the reason stands",
+          "[adapters][slurm]") {
+  std::string wrapper = "-----------------------\n     Welcome to the Example Supercomputer\n"
+                        "-----------------------\n\n";
+  for (int i = 0; i < 300; ++i) wrapper += "--> Verifying thing " + std::to_string(i) + "...OK\n";
+  for (int i = 0; i < 300; ++i) wrapper += "notice number " + std::to_string(i) + "\n";
+  wrapper += "--> Checking available allocation (PROJ-1)...FAILED\n"
+             " [*] Your allocation PROJ-1 has expired.\n\n***********\n";
+  const auto words = words_of(wrapper);
+  CHECK(words.starts_with("... notice number "));
+  CHECK(words.ends_with("notice number 299; --> Checking available allocation (PROJ-1)...FAILED; "
+                        "[*] Your allocation PROJ-1 has expired."));
+  CHECK(words.size() <= 400);
+
+  CHECK(words_of("Welcome to Slurm\n======\n--> Verifying a...OK\nsbatch: error: no\n") == "no");
+  CHECK(words_of("Welcome to the cluster\n-----\n") == "Welcome to the cluster");
+  CHECK(words_of("sbatch: error: Jobs need a project. See https://docs.example.org\n"
+                 "sbatch: error: Batch job submission failed: Unspecified error\n") ==
+        "Jobs need a project. See https://docs.example.org; "
+        "Batch job submission failed: Unspecified error");
+  // One line that is too long: its end.
+  CHECK(words_of(std::string(1'000, 'x') + " no such thing\n").ends_with(" no such thing"));
+}
+
+TEST_CASE("slurm errors: words that are not known may hide a job, a filter's own end does not",
+          "[adapters][slurm]") {
+  CHECK(std::holds_alternative<unknown_outcome>(
+      judge_sbatch(1, "sbatch: error: Batch job submission failed: Unspecified error\n")));
+  CHECK(std::holds_alternative<unknown_outcome>(
+      judge_sbatch(1, "[*] Your allocation has expired\n")));
+  const auto filtered = judge_sbatch(
+      1, "sbatch: error: no --mem here\nsbatch: error: cli_filter plugin terminated with error\n");
+  REQUIRE(std::holds_alternative<refused>(filtered));
+  CHECK_FALSE(std::get<refused>(filtered).permanent);
+  CHECK(std::get<refused>(filtered).reason ==
+        "no --mem here; cli_filter plugin terminated with error");
+}
+
 TEST_CASE("slurm words: bounded and printable whatever comes", "[adapters][slurm]") {
   CHECK(words_of(std::string(100'000, 'x')).size() == 400);
   std::string split(399, 'x');
   split.append("\u00e4");
-  CHECK(words_of(split).size() == 399);
+  CHECK(words_of(split).size() <= 400);
+  CHECK(words_of(split).ends_with("x\u00e4"));
+  CHECK(words_of(std::string(399, '\xc3') + "\nend").ends_with("end"));
   REQUIRE(rc::check([](const std::string& bytes) {
     const std::string words = words_of(bytes);
     RC_ASSERT(words.size() <= 400u);

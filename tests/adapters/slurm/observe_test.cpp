@@ -114,7 +114,7 @@ TEST_CASE("slurm poll: a missing job may have run, or may not come back, when no
   }
   SECTION("it had begun to write") { site.reply("traces", left("") + "began\n"); }
   SECTION("its claim is taken") { site.reply("traces", left(token + ":41")); }
-  SECTION("its directory is gone") { site.reply("traces", "{nonce} j 41\n"); }
+  SECTION("its directory is gone") { site.reply("traces", "{nonce} j 0\n"); }
   SECTION("the directories cannot be read") { site.fails("traces", "cd: no such directory"); }
   CHECK(absence(site).confirmed);
   CHECK_FALSE(absence(site).never_ran);
@@ -128,6 +128,12 @@ TEST_CASE("slurm poll: one that accounting calls alive is missing only after lon
   site.now += seconds{899};
   CHECK_FALSE(absence(site).confirmed);
   site.now += seconds{1};
+  // Nor then while the controller, asked for that number, does not answer, or shows it.
+  CHECK_FALSE(absence(site).confirmed);
+  site.reply("job41", "JobId=41 JobName=" + token + " JobState=RUNNING\n");
+  CHECK_FALSE(absence(site).confirmed);
+  CHECK(contains(absence(site).reason, "so does scontrol"));
+  site.fails("job41", no_such_job);
   const auto gone = absence(site);
   CHECK(gone.confirmed);
   CHECK(contains(gone.reason, "accounting says RUNNING"));

@@ -48,7 +48,7 @@ inline std::string failed_poll(scripted_site& site) {
 
 /// What a job left in its directory.
 inline std::string left(const std::string& claim, const std::string& record = "") {
-  return "{nonce} j 41\nclaim " + claim + "\n" + (record.empty() ? "" : "at 1799999600\n" + record);
+  return "{nonce} j 0\nclaim " + claim + "\n" + (record.empty() ? "" : "at 1799999600\n" + record);
 }
 
 inline queue_line row(const std::string& state, const std::string& reason = "None") {

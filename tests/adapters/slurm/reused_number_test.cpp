@@ -20,7 +20,8 @@ class stand_in {
  public:
   stand_in() {
     std::filesystem::create_directory(path("bin"));
-    program("squeue", "cat '" + path("rows") + "'; cat '" + path("errors") + "' >&2; exit $(cat '" +
+    program("squeue", show_function + "show '" + path("rows") + "' \"$@\"; cat '" +
+                          path("errors") + "' >&2; exit $(cat '" +
                           path("code") + "')\n");
     for (const auto* name : {"scancel", "scontrol"})
       program(name, std::string("echo ") + name + " \"$@\" >> '" + path("calls") + "'\n");
@@ -114,7 +115,7 @@ TEST_CASE("slurm poll: without accounting another job under our number shows tha
     return std::get<missing>(seen->observations.at(0));
   };
   (void)look();  // learns that nothing is accounted
-  site.reply("traces", "{nonce} j 41\nclaim veone:41\n");
+  site.reply("traces", "{nonce} j 0\nclaim veone:41\n");
   site.reply("job41", "JobId=41 JobName=site-7 UserId=x(1) Comment=ved:veone StdOut=/j/a.out\n");
   CHECK_FALSE(look().confirmed);
   site.reply("job41", "JobId=41 JobName=somebodys UserId=x(1) StdOut=/home/x/slurm-41.out\n");

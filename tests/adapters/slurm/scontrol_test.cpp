@@ -179,6 +179,12 @@ TEST_CASE("scontrol config: no accounting, a controller that is down", "[adapter
   CHECK_FALSE(with("accounting_storage/slurmdbd", "accounting_storage/none")->accounting);
   CHECK_FALSE(with("accounting_storage/slurmdbd", "(null)")->accounting);
   CHECK_FALSE(with("is UP", "is DOWN")->scheduler_up);
+  const auto with_line = [](const std::string& line) {
+    return parse_config(captured_config + line + "\n");
+  };
+  CHECK_FALSE(with_line("SelectTypeParameters    = CR_CORE")->manages_memory);
+  CHECK_FALSE(with_line("SelectTypeParameters    = CR_CPU,CR_ONE_TASK_PER_CORE")->manages_memory);
+  CHECK(with_line("SelectTypeParameters    = CR_CORE_MEMORY")->manages_memory);
   CHECK(with("is UP", "is DOWN\nSlurmctld(backup) at vm2 is UP")->scheduler_up);
 }
 

@@ -4,16 +4,27 @@
 #include <chrono>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "adapters/slurm/cluster.hpp"
+#include "adapters/ssh/keys.hpp"
 #include "tests/adapters/slurm/text.hpp"
 
 namespace ved::tests {
 
+/// The program that a command carries, as the receiving shell runs it.
+inline std::string program_in(const adapters::remote_command& what) {
+  const auto begin = what.input.find_first_not_of('\n');
+  return adapters::ssh::from_base64(what.input.substr(begin, what.input.size() - begin - 1))
+      .value_or("");
+}
+
 /// Begins a cell of `scripted_reply::out` that is left out when the program does not ask for it.
-inline const std::string allocation_mark = "{AllocTRES}";
+inline std::string mark_of(std::string_view field) {
+  return "{" + std::string(field) + "}";
+}
 
 /// What one command of a program prints. "{nonce}" in `out` is the program's own.
 struct scripted_reply {
@@ -31,29 +42,32 @@ class scripted_transport : public adapters::transport {
   std::map<std::string, scripted_reply> table;
   std::string refuses;  ///< not empty: no command can be started
   bool denies = false;  ///< and that is because of who we are
+  /// Set: the login's shell prints and ends so, and runs nothing.
+  std::optional<scripted_reply> instead;
   std::vector<std::string> programs;
   std::vector<std::string> asked;  ///< the names of all sections so far
 
   adapters::command_outcome run(const adapters::remote_command& what, deadline) override {
-    programs.push_back(what.input);
+    programs.push_back(program_in(what));
+    const auto& text = programs.back();
     if (!refuses.empty()) return adapters::command_not_started{refuses, denies};
-    nonce_ = find_nonce(what.input);
-    const bool submits = what.input.find(send_mark) != std::string::npos;
-    std::string out = "Welcome to the cluster\n";
-    std::string err;
-    for (const auto& name : names(what.input)) {
+    nonce_ = text.substr(1, text.find('\n') - 1);
+    if (instead)
+      return adapters::command_finished{instead->exit_code, 0, with_nonce(instead->out),
+                                        with_nonce(instead->err)};
+    const bool submits = text.find(send_mark) != std::string::npos;
+    std::string out = "Welcome to the cluster\n" + nonce_ + " run\n";
+    std::string err = nonce_ + " run\n";
+    for (const auto& name : names(text)) {
       asked.push_back(name);
       const auto it = table.find(name);
       if (it == table.end()) continue;
       auto reply = it->second;
-      for (auto at = reply.out.find("{nonce}"); at != std::string::npos;
-           at = reply.out.find("{nonce}"))
-        reply.out.replace(at, 7, nonce_);
-      const bool allocations = what.input.find("AllocTRES") != std::string::npos;
-      for (auto at = reply.out.find(allocation_mark); at != std::string::npos;
-           at = reply.out.find(allocation_mark))
-        reply.out.erase(at, allocations ? allocation_mark.size()
-                                        : reply.out.find(adapters::slurm::column_end, at) + 1 - at);
+      reply.out = with_nonce(std::move(reply.out));
+      for (const auto field : {adapters::slurm::allocation_field, adapters::slurm::cluster_field,
+                               adapters::slurm::submission_field})
+        leave_out(reply.out, mark_of(field), text.find(field) == std::string::npos);
+      separate(reply.out);
       if (reply.skipped) {
         out += nonce_ + " s " + name + "\n";
         continue;
@@ -81,14 +95,24 @@ class scripted_transport : public adapters::transport {
  private:
   static constexpr const char* send_mark = "\nved_send '";
 
-  /// "'ved", 20 random characters, a blank: no other quoted word looks like that.
-  static std::string find_nonce(const std::string& program) {
-    constexpr std::size_t size = 23;
-    for (auto at = program.find("'ved"); at != std::string::npos; at = program.find("'ved", at + 1))
-      if (program.find_first_not_of("abcdefghijklmnopqrstuvwxyz234567", at + 1) == at + 1 + size &&
-          program[at + 1 + size] == ' ')
-        return program.substr(at + 1, size);
-    return {};
+  std::string with_nonce(std::string text) const {
+    for (auto at = text.find("{nonce}"); at != std::string::npos; at = text.find("{nonce}"))
+      text.replace(at, 7, nonce_);
+    return text;
+  }
+  static void leave_out(std::string& text, const std::string& mark, bool all_of_it) {
+    for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark))
+      text.erase(at, all_of_it ? text.find(adapters::slurm::column_end, at) + 1 - at
+                               : mark.size());
+  }
+  /// Columns are told apart by what this program asked for.
+  void separate(std::string& text) const {
+    std::string out;
+    for (const char c : text) {
+      out += c;
+      if (c == adapters::slurm::column_end) out += nonce_.substr(3, 8);
+    }
+    text = std::move(out);
   }
   std::string each_line(char kind, const std::string& name, std::string_view text) const {
     std::string out;
@@ -150,12 +174,14 @@ struct account_line {
   std::string name = "veaaaaaaaaaaaa";
   std::string submit_line = "sbatch --parsable";
   std::string allocated = "billing=8,cpu=8,gres/gpu=2,mem=16G,node=2";
+  std::string cluster = "";
 
   std::string text() const {
     return columns(id + "|" + state + "|" + exit + "|1799998000|" + started + "|" + ended + "|" +
                    std::to_string(elapsed_seconds) +
-                   "|2|8|" + allocation_mark + allocated + "|" + cpu_time + "|" + memory +
-                   "|None|n[1-2]|" + name + "|" + submit_line + "|" + id + "\n");
+                   "|2|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
+                   "|None|n[1-2]|" + mark_of("Cluster") + cluster + "|" + name + "|" +
+                   mark_of("SubmitLine") + submit_line + "|" + id + "\n");
   }
 };
 
@@ -181,8 +207,8 @@ struct scripted_site {
     reply("sacct", "");
     reply("traces", "");
     reply("fields",
-          "AllocTRES ElapsedRaw End ExitCode JobID JobIDRaw JobName MaxRSS NCPUS NNodes NodeList "
-          "Reason Start State Submit SubmitLine Suspended TotalCPU\n");
+          "AllocTRES Cluster ElapsedRaw End ExitCode JobID JobIDRaw JobName MaxRSS NCPUS NNodes "
+          "NodeList Reason Start State Submit SubmitLine Suspended TotalCPU\n");
   }
 
   void reply(const std::string& section, const std::string& out) { way->table[section] = {0, out}; }

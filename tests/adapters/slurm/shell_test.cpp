@@ -96,16 +96,19 @@ TEST_CASE("slurm shell: a program runs with what it was given and nothing else",
   made.add_section("inherited", "printf %s \"${SBATCH_ACCOUNT-none} ${SLURM_CLUSTERS-none}\"");
   made.add_section("zone", "printf %s \"$LC_ALL $SLURM_TIME_FORMAT\"");
   made.add_section("fails", "echo out; echo err >&2; (exit 7)");
+  const auto sent = command_of(made, 50);
   const auto ended =
-      run_shell(made.text(), "export SBATCH_ACCOUNT=no SLURM_CLUSTERS=no; " + shell_line(50));
+      run_shell(sent.input, "export SBATCH_ACCOUNT=no SLURM_CLUSTERS=no; " + sent.line);
   CHECK(ended.exit_code == 0);
-  const auto got = split_sections(nonce, ended.out, ended.err);
+  const auto came = arrival_of(nonce, ended.out, ended.err);
+  CHECK(came.ran);
+  const auto got = split_sections(nonce, came.out, came.err);
   REQUIRE(got.size() == 7);
   CHECK(got.at("path").out.starts_with(around.bin_directory + ":"));
   CHECK(got.at("conf").out == around.conf_file);
   CHECK(got.at("jobs").out == around.job_directory);
   CHECK(got.at("token").out == "none");
-  CHECK(got.at("inherited").out == "none none");
+  CHECK(got.at("inherited").out == "none no");
   CHECK(got.at("zone").out == "C %s");
   const auto& fails = got.at("fails");
   CHECK(fails.complete);
@@ -114,24 +117,147 @@ TEST_CASE("slurm shell: a program runs with what it was given and nothing else",
   CHECK(fails.err == "err\n");
 }
 
-TEST_CASE("slurm shell: of a program that was cut nothing runs by half", "[adapters][slurm]") {
-  const tests::temp_dir directory;
-  const auto first = directory.path() / "first";
-  const auto second = directory.path() / "second";
-  program made({}, nonce);
-  made.add_section("a", "touch " + quote(first.string()));
-  const auto whole = made.text().size();
-  made.add_section("b", "touch " + quote(second.string()) + "\nfalse");
-  const auto touch = made.text().find("touch", whole);
-  for (const auto length :
-       {whole + 1, touch + 6, made.text().find('\n', touch) + 1, made.text().size() - 3}) {
-    const auto ended = run_shell(made.text().substr(0, length));
-    const auto got = split_sections(nonce, ended.out, ended.err);
-    CHECK(got.size() == 1);
-    CHECK(got.at("a").complete);
-    CHECK(std::filesystem::exists(first));
-    CHECK_FALSE(std::filesystem::exists(second));
-    std::filesystem::remove(first);
+namespace {
+
+/// The shells that a login node may have as /bin/sh.
+const std::vector<std::string> shells{"dash", "bash"};
+
+/// A login node: an account whose /bin/sh is the named shell, and whose start-up file runs first.
+class login_node {
+ public:
+  explicit login_node(const std::string& shell) {
+    std::filesystem::create_symlink("/bin/" + shell, place_.path() / "sh");
+  }
+
+  command_finished run(const program& made, const std::string& startup = {}) const {
+    auto sent = command_of(made, 50);
+    return run_shell(sent.input, (startup.empty() ? "" : startup + "\n") + here(sent.line));
+  }
+  command_finished run_input(const program& made, const std::string& input) const {
+    return run_shell(input, here(command_of(made, 50).line));
+  }
+  std::filesystem::path mark() const { return place_.path() / "mark"; }
+  /// A program with one effect, which a lost piece of it must not have.
+  program marking() const {
+    program made({}, nonce);
+    made.add_section("a", "echo x >> " + quote(mark().string()));
+    return made;
+  }
+
+ private:
+  std::string here(std::string line) const {
+    const std::string sh = "/bin/sh -c";
+    for (auto at = line.find(sh); at != std::string::npos; at = line.find(sh, at + 1))
+      line.replace(at, 7, (place_.path() / "sh").string());
+    return line;
+  }
+
+  tests::temp_dir place_;
+};
+
+}  // namespace
+
+TEST_CASE("slurm shell: a program that is cut at any byte does nothing", "[adapters][slurm]") {
+  for (const auto& shell : shells) {
+    const login_node node(shell);
+    const auto made = node.marking();
+    const auto input = command_of(made, 50).input;
+    const auto begin = input.find_first_not_of('\n');
+    // Through all places in a group of four letters; the last bytes are padding and a line end.
+    for (std::size_t length = begin; length + 3 < input.size(); length += 7) {
+      const auto ended = node.run_input(made, input.substr(0, length));
+      CAPTURE(shell, length);
+      REQUIRE_FALSE(std::filesystem::exists(node.mark()));
+      REQUIRE(ended.exit_code == 78);
+      REQUIRE(arrival_of(nonce, ended.out, ended.err).cut);
+    }
+    CHECK(node.run_input(made, input).exit_code == 0);
+    CHECK(std::filesystem::exists(node.mark()));
+  }
+}
+
+TEST_CASE("slurm shell: a program that lost bytes at its beginning or inside does nothing",
+          "[adapters][slurm]") {
+  for (const auto& shell : shells) {
+    const login_node node(shell);
+    const auto made = node.marking();
+    const auto input = command_of(made, 50).input;
+    const auto begin = input.find_first_not_of('\n');
+    for (const std::size_t lost : {1, 3, 4, 5, 64}) {
+      auto headless = input.substr(begin + lost);
+      auto holed = input;
+      holed.erase(begin + 100, lost);
+      for (const auto& text : {headless, holed}) {
+        const auto ended = node.run_input(made, text);
+        CAPTURE(shell, lost);
+        CHECK_FALSE(std::filesystem::exists(node.mark()));
+        CHECK(arrival_of(nonce, ended.out, ended.err).cut);
+      }
+    }
+  }
+}
+
+TEST_CASE("slurm shell: start-up files that print, ask or set what they like change nothing",
+          "[adapters][slurm]") {
+  for (const auto& shell : shells)
+    for (const std::string startup :
+         {"echo 'Welcome!'; echo 'It is late' >&2", "printf 'Project: '; read project",
+          "read a; read b; read c", "set -e -u; IFS=abe; CDPATH=/tmp; trap 'echo bye' EXIT TERM",
+          "alias echo=false eval=false case=false", "echo() { command echo no; }; umask 077",
+          "export LC_ALL=de_DE.UTF-8 POSIXLY_CORRECT=1 ENV=/dev/null BASH_ENV=/dev/null PS4=x",
+          "export SBATCH_PARTITION=no SLURM_CLUSTERS=no SQUEUE_STATES=no", "unset HOME USER SHELL",
+          "printf '\\033[2J\\033[H'", "set -x"}) {
+      const login_node node(shell);
+      auto made = node.marking();
+      made.add_section("reads", "cat; read -r line; cat <<'x'\nits own\nx");
+      made.add_section("after", "echo \"still here ${SBATCH_PARTITION-} ${HOME:+home}\"; umask");
+      const auto ended = node.run(made, startup);
+      CAPTURE(shell, startup, ended.out, ended.err);
+      const auto came = arrival_of(nonce, ended.out, ended.err);
+      REQUIRE(came.ran);
+      const auto got = split_sections(nonce, came.out, came.err);
+      CHECK(std::filesystem::exists(node.mark()));
+      CHECK(got.at("reads").out == "its own\n");
+      CHECK(got.at("after").out.starts_with("still here  home\n"));
+    }
+}
+
+TEST_CASE("slurm shell: a start-up file that takes the program away is told, and nothing runs",
+          "[adapters][slurm]") {
+  for (const auto& shell : shells)
+    for (const std::string startup :
+         {"cat > /dev/null", "head -c 40 > /dev/null", "echo 'Choose:'; head -n 17 > /dev/null",
+          "exec bash", "exec dash", "echo hello; exec /bin/false", "exec bash -r",
+          "echo 'This account is currently not available.'; exit 1"}) {
+      const login_node node(shell);
+      const auto ended = node.run(node.marking(), startup);
+      CAPTURE(shell, startup, ended.out, ended.err);
+      CHECK_FALSE(std::filesystem::exists(node.mark()));
+      const auto came = arrival_of(nonce, ended.out, ended.err);
+      CHECK_FALSE(came.ran);
+      CHECK(ended.exit_code != 0);
+      CHECK((came.cut || !came.login_words.empty() || startup.ends_with("false")));
+      if (startup.starts_with("echo 'C")) CHECK(came.login_words == "Choose:\n");
+    }
+}
+
+TEST_CASE("slurm shell: every byte of a program arrives in every shell", "[adapters][slurm]") {
+  std::string every_byte;
+  for (int byte = 1; byte < 256; ++byte) every_byte += static_cast<char>(byte);
+  every_byte += std::string(1 << 20, '\xc3') + "\n\n\n";
+  for (const auto& shell : shells) {
+    const login_node node(shell);
+    program made({}, nonce);
+    made.add("ved_x=" + quote(every_byte) + "\n");
+    made.add_section("word", "printf %s \"$ved_x\"");
+    made.add_section("here", "cat <<'end'\n" + every_byte + "end");
+    const auto ended = node.run(made);
+    const auto came = arrival_of(nonce, ended.out, ended.err);
+    const auto got = split_sections(nonce, came.out, came.err);
+    CAPTURE(shell);
+    REQUIRE(got.size() == 2);
+    CHECK((got.at("word").out == every_byte));
+    CHECK((got.at("here").out == every_byte));
   }
 }
 

@@ -10,12 +10,13 @@ namespace {
 
 // Captured from Slurm 22.05.8 with sinfo_format().
 const std::string captured = columns(
-    "node1|batch*|mix|1/3/0/4|4000|10|gpu:a100:2|(null)|\n"
-    "node1|gpu|mix|1/3/0/4|4000|10|gpu:a100:2|(null)|\n"
-    "node2|batch*|drain*|0/0/4/4|4000|0|gpu:a100:1,gpu:v100:1|ib,big|\n");
+    "node1|batch*|mix|1/3/0/4|4000|10|gpu:a100:2|gpu:a100:1(IDX:0)|(null)|\n"
+    "node1|gpu|mix|1/3/0/4|4000|10|gpu:a100:2|gpu:a100:1(IDX:0)|(null)|\n"
+    "node2|batch*|drain*|0/0/4/4|4000|0|gpu:a100:1,gpu:v100:1|gpu:a100:0(IDX:N/A)|ib,big|\n");
 
 node_row with_state(const std::string& state) {
-  const auto read = parse_sinfo(columns("n1|p|" + state + "|0/4/0/4|4000|0|(null)|(null)|\n"));
+  const auto read =
+      parse_sinfo(columns("n1|p|" + state + "|0/4/0/4|4000|0|(null)|(null)|(null)|\n"));
   REQUIRE(read.rows.size() == 1);
   return read.rows[0];
 }
@@ -49,7 +50,8 @@ TEST_CASE("sinfo: reads what Slurm 22.05 printed", "[adapters][slurm]") {
 }
 
 TEST_CASE("sinfo: a cut answer gives no wrong row", "[adapters][slurm]") {
-  CHECK(survives_every_cut(captured, parse_sinfo, same));
+  CHECK(survives_every_cut(
+      captured, [](std::string_view text) { return parse_sinfo(text); }, same));
 }
 
 TEST_CASE("sinfo: which nodes can run a job sooner or later", "[adapters][slurm]") {
@@ -68,23 +70,27 @@ TEST_CASE("sinfo: which nodes can run a job sooner or later", "[adapters][slurm]
 
 TEST_CASE("sinfo: big nodes and shortened numbers", "[adapters][slurm]") {
   const auto read =
-      parse_sinfo(columns("n1|p|idle|0/1K/0/1K|4194304|1.5T|gpu:h200:8(S:0-1)|a&b|\n"
-                          "n2|p|idle|0/4/0/4|4000+|N/A|N/A||\n"));
+      parse_sinfo(columns("n1|p|idle|0/1K/0/1K|4194304|1.5T|gpu:h200:8(S:0-1)|"
+                          "gpu:h200:3(IDX:0-2)|a&b|\n"
+                          "n2|p|idle|0/4/0/4|4000+|N/A|N/A|?(||\n"));
   CHECK(read.damaged == 0);
   REQUIRE(read.rows.size() == 2);
   CHECK(read.rows[0].cpus == 1024);
   CHECK(read.rows[0].memory_mb == 4194304);
   CHECK(read.rows[0].memory_mb_allocated == 1536 * 1024);
   CHECK(read.rows[1].memory_mb == 4000);
+  CHECK(read.rows[0].gpus_allocated == 3);
+  CHECK_FALSE(read.rows[1].gpus_allocated);  // what is in use cannot be read: it is not known
   CHECK(read.rows[1].memory_mb_allocated == 0);
 }
 
 TEST_CASE("sinfo: unreadable lines are counted", "[adapters][slurm]") {
   for (const auto* line :
-       {"n1|p|idle|0/4/4|4000|0|||\n", "n1|p|idle|0/4/0/4|4000|0||\n", "n1|p||0/4/0/4|4000|0|||\n",
-        "n1||idle|0/4/0/4|4000|0|||\n", "n1|p|idle|0/4/0/4|x|0|||\n",
-        "n1|p|idle|0/4/0/4|4000|0|gpu:|f|\n", "|p|idle|0/4/0/4|4000|0|||\n",
-        "slurm_load_partitions: Unable to contact\n", "n1|p|idle|0/4/0/4|4000|0|||x\n"}) {
+       {"n1|p|idle|0/4/4|4000|0||||\n", "n1|p|idle|0/4/0/4|4000|0|||\n",
+        "n1|p||0/4/0/4|4000|0||||\n", "n1||idle|0/4/0/4|4000|0||||\n",
+        "n1|p|idle|0/4/0/4|x|0||||\n", "n1|p|idle|0/4/0/4|4000|0|gpu:||f|\n",
+        "|p|idle|0/4/0/4|4000|0||||\n", "slurm_load_partitions: Unable to contact\n",
+        "n1|p|idle|0/4/0/4|4000|0||||x\n"}) {
     INFO(line);
     CHECK(parse_sinfo(columns(line)).rows.empty());
     CHECK(parse_sinfo(columns(line)).damaged >= 1);

@@ -224,3 +224,30 @@ TEST_CASE("slurm site: a rule's partition is the one that is judged", "[adapters
   CHECK(why({.queue = "big", .cpus = 65}, there, options) ==
         "partition large: 65 cores per node asked, 64 there");
 }
+
+TEST_CASE("slurm site: memory that Slurm does not manage or is not asked for is no obstacle",
+          "[adapters][slurm]") {
+  const auto spec = spec_of({.memory_gb = 1'000});
+  auto there = small_site();
+  CHECK(why_never(spec, {}, there));
+  there.config.manages_memory = false;
+  CHECK_FALSE(why_never(spec, {}, there));
+  // RealMemory's default: nobody wrote what the nodes have.
+  auto untold = make_site({}, {part("batch", true)}, {node("n1", "batch", 32, 1)});
+  CHECK_FALSE(why_never(spec, {}, untold));
+  CHECK(why_never(spec_of({.nodes = 2, .memory_gb = 1'000}), {}, untold));
+
+  slurm_options options;
+  options.memory = memory_option::none;
+  CHECK_FALSE(why_never(spec, options, small_site()));
+  options.memory = memory_option::mem_per_cpu;
+  CHECK(why_never(spec, options, small_site()));
+  options.defaults.options = {"--mem=0"};
+  CHECK_FALSE(why_never(spec, options, small_site()));
+  options.defaults.options = {"--mem-bind=local"};
+  CHECK(why_never(spec, options, small_site()));
+  auto limited = part("batch", true);
+  limited.memory_mb_per_node_max = 1'000;
+  options.defaults.options = {"--mem-per-cpu=10"};
+  CHECK_FALSE(why_never(spec, options, small_site(limited)));
+}

@@ -4,7 +4,7 @@
 #include <sstream>
 
 #include "adapters/process/transport.hpp"
-#include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/batch_script.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;

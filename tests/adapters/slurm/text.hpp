@@ -13,6 +13,13 @@ inline std::string columns(std::string text) {
   return text;
 }
 
+/// Shell functions for a stand-in of squeue, sacct or sinfo: `show FILE "$@"` prints a table
+/// written with `columns`, with the separator that the command was asked for.
+inline const std::string show_function =
+    "sep() { for a; do case $a in --delimiter=*) printf %s \"${a#*=}\"; return ;; "
+    "JobID:*|NodeList:*) a=${a#*:}; printf %s \"${a%%,*}\"; return ;; esac; done; }\n"
+    "show() { f=$1; shift; s=$(sep \"$@\"); sed \"s/\\x1f/$s/g\" \"$f\"; }\n";
+
 /// However a text is cut, the rows that are still read are the first of the whole one's, the same
 /// in every field (`same`), and nothing is lost without being counted.
 template <class Parse, class Same>

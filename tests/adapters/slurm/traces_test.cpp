@@ -27,3 +27,22 @@ TEST_CASE("slurm traces: a record that was cut says only what its whole lines sa
   CHECK_FALSE(parse_end("exit \n").ended);
   CHECK_FALSE(parse_end("").ended);
 }
+
+TEST_CASE("slurm traces: a command that could not be started says whose fault that is",
+          "[adapters][slurm]") {
+  const auto left = parse_end("claim veaaaaaaaaaaaa:41:0:x\nat 1799999600\n"
+                              "fault site: the home directory /h does not exist on n1\n");
+  CHECK(left.ended);
+  CHECK(left.exit_code == 76);
+  CHECK(left.fault == "site: the home directory /h does not exist on n1");
+  CHECK(parse_end("at 1799999600\nfault " + std::string(100'000, 'x') + "\n").fault.size() == 400);
+}
+
+TEST_CASE("slurm traces: a claim may name the spec", "[adapters][slurm]") {
+  using adapters::slurm::parse_claim;
+  CHECK(parse_claim("veaaaaaaaaaaaa:41:0:x")->spec_hash.empty());
+  const auto claim = parse_claim("veaaaaaaaaaaaa:41:0:x:0123abcd");
+  REQUIRE(claim);
+  CHECK(claim->id == "41");
+  CHECK(claim->spec_hash == "0123abcd");
+}

@@ -206,6 +206,46 @@ TEST_CASE("ssh host keys: insecure accepts any key and says so loudly", "[adapte
   CHECK(finished(login->run({"echo in", ""}, patiently())).out == "in\n");
 }
 
+TEST_CASE("ssh keys: a login that asks for more than a key says so, and which key was taken",
+          "[adapters][ssh]") {
+  const auto refusal_with = [](const std::string& methods) {
+    ssh_server server(
+        "Match all\nPasswordAuthentication yes\nKbdInteractiveAuthentication yes\n"
+        "AuthenticationMethods " + methods + "\n");
+    return refusal(options_for(server));
+  };
+  for (const std::string further : {"password", "keyboard-interactive", "publickey"}) {
+    const auto words = refusal_with("publickey," + further);
+    INFO(words);
+    CHECK(has(words, "id_ed25519: the ssh-ed25519 key"));
+    CHECK(has(words, "was accepted for user"));
+    CHECK(has(words, "asks for a further method: " + further));
+    CHECK_FALSE(has(words, "refused"));
+  }
+  const auto either = refusal_with("publickey,password publickey,keyboard-interactive");
+  CHECK(has(either, "asks for a further method: password,keyboard-interactive"));
+  for (const std::string first : {"password", "keyboard-interactive"}) {
+    const auto words = refusal_with(first + ",publickey");
+    INFO(words);
+    CHECK(has(words, "asks for another method: " + first));
+    CHECK_FALSE(has(words, "refused"));
+  }
+}
+
+TEST_CASE("ssh host keys: a host that only a certificate authority vouches for is told as such",
+          "[adapters][ssh]") {
+  ssh_server server;
+  const auto line = server.host_name() + " " + server.host_key() + "\n";
+  for (const auto& names : {server.host_name(), std::string("127.0.0.1"), std::string("*")}) {
+    const auto words =
+        refusal(with_known_hosts(server, "@cert-authority " + names + " " + server.host_key()));
+    INFO(words);
+    CHECK(has(words, "known_hosts:1 names only an authority for certificates of hosts"));
+    CHECK(has(words, "ssh-keyscan"));
+  }
+  CHECK(logs_in(with_known_hosts(server, "@cert-authority * " + server.host_key() + "\n" + line)));
+}
+
 TEST_CASE("known_hosts: lists, wildcards, negation, ports and case", "[adapters][ssh]") {
   const std::string key =
       "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl";
@@ -222,7 +262,8 @@ TEST_CASE("known_hosts: lists, wildcards, negation, ports and case", "[adapters]
   CHECK(count("[login1]:2222", "login1", 2222) == 1);
   CHECK(count("[login1]:2222", "login1") == 0);
   CHECK(count("login1", "login1", 2222) == 1);
-  CHECK(count("@cert-authority *", "login1") == 0);
+  CHECK(ssh::find_known("@cert-authority * " + key, "file", "login1", 22).at(0).authority);
+  CHECK_FALSE(ssh::find_known("login1 " + key, "file", "login1", 22).at(0).authority);
   CHECK(count("|1|nonsense", "login1") == 0);
   CHECK(count("|1|", "login1") == 0);
   CHECK(ssh::find_known("login1 ssh-ed25519\nlogin1\n\n@revoked\n", "file", "login1", 22).empty());

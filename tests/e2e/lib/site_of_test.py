@@ -27,7 +27,7 @@ hpc:
     vanish_grace: 500ms
     queries_per_minute_max: 60000
     breaker_open_for: 300ms
-  local: {{cpus: {cpus}, memory_mb: 4096, kill_wait: 1s}}
+  local: {{cpus: {cpus}, memory_mb: 4096, kill_wait: 1s, run_as: "{run_as}"}}
   retry: {{initial_backoff: 100ms, max_backoff: 400ms}}
   audit: {{log_path: {place}/audit.log}}
 state:
@@ -35,6 +35,7 @@ state:
   min_free_bytes: {min_free_bytes}
 http: {{port: {port}, read_timeout: {read_timeout}, rate_per_second: 100000, rate_burst: 100000}}
 gateway: {{port: 0}}
+metrics: {{enabled: true, port: 0}}
 logging: {{level: {level}, file: "{log_file}"}}
 """
 
@@ -55,13 +56,15 @@ class site:
         os.chmod(self.place, 0o755)  # other users must come through to what is theirs
         self.settings = {"jobs_max": 1000, "cpus": 4, "min_free_bytes": 0, "port": 0,
                          "read_timeout": "15s", "level": "info", "log_file": "",
+                         "run_as": "root" if os.geteuid() == 0 else "",
                          "place": self.place, "state": os.path.join(self.place, "state"),
                          **settings}
         self.state = self.settings["state"]
         self.config = os.path.join(self.place, "ved.yaml")
         self.port_file = os.path.join(self.place, "port")
         self.errors = os.path.join(self.place, "ved.log")
-        self.process = self.port = self.gateway_port = self.token = self.read_token = None
+        self.process = self.port = self.gateway_port = self.metrics_port = None
+        self.token = self.read_token = None
         self.ended = False
         self.configure()
 
@@ -99,6 +102,7 @@ class site:
         with open(self.port_file) as text:
             ports = dict(line.strip().split("=") for line in text)
         self.port, self.gateway_port = int(ports["http"]), int(ports["gateway"])
+        self.metrics_port = int(ports.get("metrics", 0))
         return self
 
     def fails_to_start(self, environment=None, wrapper=()):
@@ -163,14 +167,14 @@ class site:
 
     # --- the API -------------------------------------------------------------------------------
 
-    def call(self, method, path, body=None, token=None, headers=None, most=answer_max):
+    def call(self, method, path, body=None, token=None, headers=None, most=answer_max, port=None):
         """(status, headers, body as JSON or bytes)."""
         all_headers = dict(headers or {})
         if token != "":
             all_headers["Authorization"] = "Bearer " + (token or self.token)
         if body is not None and not isinstance(body, (bytes, str)):
             body = json.dumps(body)
-        connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=most)
+        connection = http.client.HTTPConnection("127.0.0.1", port or self.port, timeout=most)
         try:
             connection.request(method, path, body, all_headers)
             answer = connection.getresponse()
@@ -180,6 +184,10 @@ class site:
         if (answer.getheader("Content-Type") or "").startswith("application/json"):
             data = json.loads(data)
         return answer.status, answer.headers, data
+
+    def metrics(self):
+        """(status, headers, text) of the metrics listener."""
+        return self.call("GET", "/metrics", token="", port=self.metrics_port)
 
     def job(self, name, script="true", **more):
         spec = {"job_id": name, "offering_id": "e2e", "cluster_id": "here",

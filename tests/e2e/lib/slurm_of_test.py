@@ -77,7 +77,8 @@ class slurm_site(site):
                                      for name, how in self.clusters.items()]},
                 "state": {"directory": self.state, "min_free_bytes": 0},
                 "http": {"port": 0, "rate_per_second": 100000, "rate_burst": 100000},
-                "gateway": {"port": 0}, "logging": {"level": "info", "file": ""}}, out, indent=1)
+                "gateway": {"port": 0},
+                "metrics": {"enabled": True, "port": 0}, "logging": {"level": "info", "file": ""}}, out, indent=1)
 
     def cluster(self, name, how):
         one = {"cluster_id": name, "scheduler_type": how.get("type", "slurm"),
@@ -194,7 +195,16 @@ class slurm_case(unittest.TestCase):
                         **cls.bed_options)
         cls.slurm.up()
         cls.site = slurm_site(cls.slurm, cls.clusters)
+        cls.prepare()
         cls.site.initialise()
+        cls.start_site()
+
+    @classmethod
+    def prepare(cls):
+        """What a class does to its site before the daemon starts."""
+
+    @classmethod
+    def start_site(cls):
         cls.site.start()
 
     @classmethod

@@ -34,7 +34,7 @@ void extend(X509* certificate, X509* issuer, int nid, const char* value) {
 }
 
 X509* make_certificate(EVP_PKEY* key, const std::string& name, long serial, int hours, X509* issuer,
-                       EVP_PKEY* issuer_key) {
+                       EVP_PKEY* issuer_key, const std::string& uses) {
   X509* made = X509_new();
   require(made != nullptr);
   X509_set_version(made, 2);
@@ -48,7 +48,7 @@ X509* make_certificate(EVP_PKEY* key, const std::string& name, long serial, int 
   X509_set_pubkey(made, key);
   extend(made, issuer ? issuer : made, NID_basic_constraints,
          issuer ? "CA:FALSE" : "critical,CA:TRUE");
-  if (issuer) extend(made, issuer, NID_ext_key_usage, "serverAuth,clientAuth");
+  if (issuer && uses != "none") extend(made, issuer, NID_ext_key_usage, uses.c_str());
   require(X509_sign(made, issuer ? issuer_key : key, EVP_sha256()) > 0);
   return made;
 }
@@ -71,7 +71,7 @@ private_ca::private_ca() : ca_(new keys) {
   require(::mkdtemp(pattern.data()) != nullptr);
   directory_ = pattern;
   ca_->key = EVP_EC_gen("P-256");
-  ca_->certificate = make_certificate(ca_->key, "ved test CA", 1, 48, nullptr, nullptr);
+  ca_->certificate = make_certificate(ca_->key, "ved test CA", 1, 48, nullptr, nullptr, "none");
   write_pem(directory_ / "ca.pem",
             [&](FILE* file) { return PEM_write_X509(file, ca_->certificate); });
 }
@@ -84,9 +84,11 @@ private_ca::~private_ca() {
   std::filesystem::remove_all(directory_, ignored);
 }
 
-runtime::gateway_credentials private_ca::issue(const std::string& name, int hours) {
+runtime::gateway_credentials private_ca::issue(const std::string& name, int hours,
+                                               std::string uses) {
+  if (uses.empty()) uses = name.find("server") != std::string::npos ? "serverAuth" : "clientAuth";
   EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* made = make_certificate(key, name, ++ca_->serial, hours, ca_->certificate, ca_->key);
+  X509* made = make_certificate(key, name, ++ca_->serial, hours, ca_->certificate, ca_->key, uses);
   runtime::gateway_credentials credentials;
   credentials.ca_file = (directory_ / "ca.pem").string();
   credentials.certificate_file = write_pem(directory_ / (name + ".pem"),

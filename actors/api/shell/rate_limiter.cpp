@@ -1,8 +1,8 @@
-#include "runtime/http/limits.hpp"
+#include "actors/api/shell/rate_limiter.hpp"
 
 #include <algorithm>
 
-namespace ved::runtime::http {
+namespace ved::actors {
 
 double rate_limiter::filled(const bucket& at, moment now) const {
   const std::chrono::duration<double> passed = now - at.filled_at;
@@ -12,17 +12,17 @@ double rate_limiter::filled(const bucket& at, moment now) const {
 void rate_limiter::make_room(moment now) {
   // A full bucket says nothing that a new one would not say.
   std::erase_if(buckets_, [&](const auto& entry) { return filled(entry.second, now) >= burst_; });
-  // Under an attack from more addresses than the table holds, forgetting any one is fair.
-  if (buckets_.size() >= addresses_max) buckets_.erase(buckets_.begin());
+  // Under an attack from more clients than the table holds, forgetting any one is fair.
+  if (buckets_.size() >= clients_max) buckets_.erase(buckets_.begin());
 }
 
-bool rate_limiter::admit(const std::string& address, moment now) {
+bool rate_limiter::admit(const std::string& client, moment now) {
   if (rate_ <= 0) return true;
   const std::lock_guard lock(mutex_);
-  auto found = buckets_.find(address);
+  auto found = buckets_.find(client);
   if (found == buckets_.end()) {
-    if (buckets_.size() >= addresses_max) make_room(now);
-    found = buckets_.emplace(address, bucket{burst_, now}).first;
+    if (buckets_.size() >= clients_max) make_room(now);
+    found = buckets_.emplace(client, bucket{burst_, now}).first;
   }
   auto& at = found->second;
   at.tokens = filled(at, now);
@@ -32,9 +32,9 @@ bool rate_limiter::admit(const std::string& address, moment now) {
   return true;
 }
 
-std::size_t rate_limiter::addresses() const {
+std::size_t rate_limiter::clients() const {
   const std::lock_guard lock(mutex_);
   return buckets_.size();
 }
 
-}  // namespace ved::runtime::http
+}  // namespace ved::actors

@@ -6,22 +6,23 @@
 #include <string>
 #include <unordered_map>
 
-namespace ved::runtime::http {
+namespace ved::actors {
 
-/// A token bucket per client address; safe from any thread. The caller gives the time.
+/// A token bucket per client (an address, a principal); safe from any thread. The caller gives the
+/// time.
 class rate_limiter {
  public:
   using moment = std::chrono::steady_clock::time_point;
 
-  static constexpr std::size_t addresses_max = 65536;
+  static constexpr std::size_t clients_max = 65536;
 
   /// Sustained requests per second and how many may come at once; a rate of 0 admits all.
   rate_limiter(int rate_per_second, int burst) : rate_(rate_per_second), burst_(burst) {}
 
-  /// Takes one token of the address; false when it has none left.
-  bool admit(const std::string& address, moment now);
+  /// Takes one token of the client; false when it has none left.
+  bool admit(const std::string& client, moment now);
 
-  std::size_t addresses() const;
+  std::size_t clients() const;
 
  private:
   struct bucket {
@@ -38,4 +39,4 @@ class rate_limiter {
   std::unordered_map<std::string, bucket> buckets_;
 };
 
-}  // namespace ved::runtime::http
+}  // namespace ved::actors

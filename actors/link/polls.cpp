@@ -1,0 +1,127 @@
+#include <algorithm>
+#include <functional>
+#include <utility>
+
+#include "actors/link/core.hpp"
+#include "messages/job_state.hpp"
+
+// When a link polls, and what of the answer is news to a job.
+namespace ved::core::link {
+namespace {
+
+/// Jobs that ended in polls long ago, as they still count for the pace.
+constexpr double forgotten = 0.5;
+
+}  // namespace
+
+microseconds poll_pace::next(const limits& bounds, std::size_t ended, std::size_t left,
+                             microseconds since) {
+  const auto longest = static_cast<double>(bounds.poll_interval.count());
+  const auto passed = std::min(static_cast<double>(since.count()), longest);
+  // While none has ended, the time that passed tells nothing of how long the others take.
+  if (ended_ < forgotten) ended_ = time_ = 0;
+  ended_ = ended_ / 2 + static_cast<double>(ended);
+  time_ = time_ / 2 + passed;
+  double expected = left == 0 ? 0 : longest;
+  if (ended_ > 0) expected = time_ / ended_ * static_cast<double>(left) / 2;
+  if (ended == 0) expected = std::max(expected, passed * 1.5);
+  const microseconds wait{static_cast<std::int64_t>(std::min(expected, longest))};
+  return std::clamp(wait, std::min(bounds.poll_interval_min, bounds.poll_interval),
+                    bounds.poll_interval);
+}
+
+time_point link::poll_due() const {
+  const bool fills = submitting_ || !to_submit_.empty();
+  return fills || !early_poll_ ? next_poll_ : std::min(next_poll_, *early_poll_);
+}
+
+void link::start_poll(outputs& out, time_point now) {
+  if (polling_) return;
+  if (!probe_wanted_ && (now < poll_due() || followed_.empty())) return;
+  poll_order all;
+  all.quick = !probe_wanted_ && now < full_poll_at_ + bounds_.poll_interval;
+  // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
+  if (all.quick && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
+  if (!all.quick) full_poll_at_ = now;
+  all.jobs.reserve(followed_.size());
+  for (const auto* job : followed_) {
+    const auto& f = *jobs_.at(*job).wanted.follow;
+    all.jobs.push_back({*job, f.id, f.token});
+  }
+  polling_ = true;
+  probe_wanted_ = false;
+  early_poll_.reset();
+  next_poll_ = full_poll_at_ + bounds_.poll_interval;  // quick ones do not put off a full one
+  poll_started_before_ = std::exchange(poll_started_, now);
+  start(question::poll, out, now).what = std::move(all);
+}
+
+void link::on_poll(outputs& out, const poll_order& asked, const completion& answer,
+                   time_point now) {
+  // A slow answer is not followed by the next question at once.
+  const auto soonest = now + (now - poll_started_) / 4;
+  next_poll_ = std::max(next_poll_, soonest);
+  const auto* done = std::get_if<poll_done>(&answer);
+  if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
+  plan_poll(*done, soonest);
+  for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
+    const auto& asked_job = asked.jobs[i];
+    const auto it = jobs_.find(asked_job.job);
+    if (it == jobs_.end() || !it->second.wanted.follow ||
+        it->second.wanted.follow->id != asked_job.id)
+      continue;
+    entry& e = it->second;
+    if (const auto* seen = std::get_if<job::report_status>(&done->answers[i])) {
+      if (!is_news(e, *seen, now)) continue;
+      note_shown(e, *seen, now);
+      out.reports.emplace_back(asked_job.job, *seen);
+    } else if (now >= e.followed_since + bounds_.fresh_grace) {
+      e.last.reset();
+      out.reports.emplace_back(asked_job.job,
+                               std::get<job::report_missing>(done->answers[i]));
+    }
+  }
+}
+
+bool link::is_news(const entry& e, const job::report_status& seen, time_point now) const {
+  if (!e.last || !e.last->same_but_reason(seen)) return true;
+  if (e.last->reason == seen.reason) return false;
+  const auto hash = std::hash<std::string>{}(seen.reason);
+  std::size_t lately = 0;
+  for (const auto& [reason, at] : e.last->told) {
+    if (!is_set(at) || now >= at + bounds_.reasons_every) continue;
+    if (reason == hash) return false;
+    ++lately;
+  }
+  return lately < reasons_max;
+}
+
+void link::note_shown(entry& e, const job::report_status& seen, time_point now) {
+  auto told = e.last && e.last->state == seen.state ? e.last->told : decltype(shown::told){};
+  const auto oldest = std::min_element(
+      told.begin(), told.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
+  *oldest = {std::hash<std::string>{}(seen.reason), now};
+  if (!e.last) e.last = std::make_unique<shown>();
+  *e.last = {seen.state,      seen.never_starts,  seen.reason,
+             seen.started_at, seen.lost_claim_to, told};
+}
+
+void link::plan_poll(const poll_done& done, time_point soonest) {
+  std::size_t ended = 0;
+  for (const auto& answer : done.answers) {
+    const auto* seen = std::get_if<job::report_status>(&answer);
+    ended += seen != nullptr && is_terminal(seen->state);
+  }
+  const auto left = done.answers.size() - ended;
+  const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);
+  const auto settling_before = std::exchange(settling_, settling);
+  if (left == 0) return;  // what came meanwhile has its time
+  const auto& largest = bounds_.early_poll_nodes_max;
+  if (largest && (!nodes_ || *nodes_ > *largest)) return;
+  const auto over = ended + settling;
+  const auto pause = pace_.next(bounds_, over - std::min(over, settling_before), left - settling,
+                                poll_started_ - poll_started_before_);
+  early_poll_ = std::max(poll_started_ + pause, soonest);
+}
+
+}  // namespace ved::core::link

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+
+#include "adapters/scheduler.hpp"
+#include "adapters/slurm/options.hpp"
+
+/// What Slurm runs for a job: the wrapper around its command. Pure.
+namespace ved::adapters::slurm {
+
+/// Exit code of a copy that lost the claim, of a second start whose first one left no end, of a
+/// copy that could not find out, and of one whose command could not be started there.
+inline constexpr int lost_claim_exit = 73;
+inline constexpr int started_again_exit = 74;
+inline constexpr int no_claim_exit = 75;
+inline constexpr int not_started_exit = 76;
+
+/// The batch script. Its first act is to claim the job: a symbolic link whose target names token
+/// and Slurm job, made atomically in the job's directory; whoever does not hold it ends at once.
+///
+///     JOBS/<job id>/claim     -> <token>:<Slurm job id>:<restart>:<start>[:<hash of the spec>],
+///                             or cancelled:<token>
+///     JOBS/<job id>/<token>.<id>.out, .err  its output
+///     JOBS/<job id>/<token>.<id>.end        how it ended: "exit <code>", "step <name>", and the
+///                                           shell's `times`; or "lost <claim>", "noclaim",
+///                                           "again": started twice, the first run left no end;
+///                                           or "fault <whose>: <words>": the job's command was
+///                                           not started, by the site's or the request's fault
+///
+/// The job's command is a child of its own with the job's environment, which the wrapper never
+/// has. Every signal that the batch shell alone receives (sbatch(1), --signal=B:) is passed on to
+/// it, but those that say that the shell itself is broken (ILL, BUS, FPE, SEGV).
+///
+/// No line of it ends with CR LF, which sbatch refuses.
+std::string batch_script(const submission& what, const slurm_options& site);
+
+}  // namespace ved::adapters::slurm

@@ -1,0 +1,247 @@
+#include "adapters/system/owned_directory.hpp"
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <utility>
+
+#include "adapters/local/files.hpp"
+
+namespace ved::adapters {
+
+namespace {
+
+using local::errno_error;
+using local::unique_fd;
+
+constexpr std::size_t mark_bytes_max = 512;
+/// Deeper than this a directory is moved up before it is emptied: a job may nest without end.
+constexpr int depth_max = 32;
+constexpr int passes_max = 100'000;
+
+using listing = std::unique_ptr<DIR, int (*)(DIR*)>;
+
+listing list(int directory) {
+  const int again = ::openat(directory, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  if (again < 0) return {nullptr, ::closedir};
+  listing open(::fdopendir(again), ::closedir);
+  if (!open) ::close(again);
+  return open;
+}
+
+/// A name in the directory beside the mark; empty: none. Unset: it cannot be read.
+std::optional<std::string> some_entry(int directory) {
+  const listing open = list(directory);
+  if (!open) return std::nullopt;
+  while (const dirent* entry = ::readdir(open.get())) {
+    const std::string name = entry->d_name;
+    // An empty file system of its own has that directory of fsck(8).
+    if (name != "." && name != ".." && name != "lost+found") return name;
+  }
+  return std::string();
+}
+
+std::string mark_of(const directory_owner& owner) {
+  return "ved " + owner.kind + " " + owner.id + "\n";
+}
+
+/// The mark's text; empty: there is none.
+result<std::string> read_mark(int directory, const std::string& path) {
+  const unique_fd file(::openat(directory, owner_mark_name,
+                                O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC));
+  if (!file && errno == ENOENT) return std::string();
+  const std::string name = path + "/" + owner_mark_name;
+  if (!file) return fail(errno_error("open", name));
+  struct stat info {};
+  if (::fstat(file.get(), &info) != 0) return fail(errno_error("stat", name));
+  if (!S_ISREG(info.st_mode)) return fail(errc::conflict, name + ": is no file");
+  char buffer[mark_bytes_max];
+  const ssize_t got = ::read(file.get(), buffer, sizeof buffer);
+  if (got < 0) return fail(errno_error("read", name));
+  return std::string(buffer, static_cast<std::size_t>(got));
+}
+
+struct judged {
+  bool marked = false;
+  bool made = false;
+};
+
+result<judged> judge(int directory, const std::string& path, const directory_owner& owner) {
+  struct stat info {};
+  if (::fstat(directory, &info) != 0) return fail(errno_error("stat", path));
+  const auto mark = read_mark(directory, path);
+  if (!mark) return fail(mark.error());
+  if (mark->empty()) {
+    const auto entry = some_entry(directory);
+    if (!entry) return fail(errno_error("read directory", path));
+    if (!entry->empty())
+      return fail(errc::conflict, path + ": is not empty and ved did not make it (it holds '" +
+                                      *entry + "'); name a directory that is empty or not there");
+  } else if (!mark->starts_with(mark_of(owner))) {
+    return fail(errc::conflict, path + ": belongs to '" + mark->substr(0, mark->find('\n')) +
+                                    "', not to " + owner.kind + " '" + owner.id +
+                                    "'; name another directory");
+  }
+  if (info.st_uid != ::geteuid() && info.st_uid != 0)
+    return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
+                                  ", who could replace what ved keeps there; chown it");
+  if ((info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0)
+    return fail(errc::denied, path + ": everybody may write into it; chmod o-w " + path);
+  return judged{!mark->empty(), mark->ends_with("\nmade\n")};
+}
+
+result<unique_fd> open_directory(const std::string& path) {
+  unique_fd directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  if (directory) return directory;
+  if (errno == ENOTDIR) return fail(errc::invalid, path + ": is not a directory");
+  return fail(errno_error("open directory", path));
+}
+
+result<void> write_mark(int directory, const std::string& path, const std::string& text) {
+  const std::string name = path + "/" + owner_mark_name;
+  const unique_fd file(::openat(directory, owner_mark_name,
+                                O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
+  if (!file) return fail(errno_error("create", name));
+  if (auto written = local::write_all(file.get(), text, name); !written) {
+    ::unlinkat(directory, owner_mark_name, 0);
+    return written;
+  }
+  if (::fsync(file.get()) != 0 || ::fsync(directory) != 0) return fail(errno_error("sync", name));
+  return {};
+}
+
+class tree_remover {
+ public:
+  tree_remover(int top, dev_t device) : top_(top), device_(device) {}
+
+  /// Whether anything was removed or moved since the last call.
+  bool took_progress() { return std::exchange(progress_, false); }
+
+  void empty(int directory, int depth) {
+    const listing open = list(directory);
+    if (!open) return;
+    while (const dirent* entry = ::readdir(open.get())) {
+      const std::string name = entry->d_name;
+      if (name != "." && name != "..") remove(directory, name, depth);
+    }
+  }
+
+ private:
+  void remove(int directory, const std::string& name, int depth) {
+    if (::unlinkat(directory, name.c_str(), 0) == 0) {
+      progress_ = true;
+      return;
+    }
+    if (depth >= depth_max) {
+      const std::string up = ".ved-deep-" + std::to_string(++moved_);
+      if (::renameat(directory, name.c_str(), top_, up.c_str()) == 0) progress_ = true;
+      return;
+    }
+    const unique_fd inner(
+        ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    struct stat info {};
+    if (!inner || ::fstat(inner.get(), &info) != 0 || info.st_dev != device_) return;
+    ::fchmod(inner.get(), 0700);  // below a directory of ours whatever is there is the job's
+    empty(inner.get(), depth + 1);
+    if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0) progress_ = true;
+  }
+
+  const int top_;
+  const dev_t device_;
+  std::uint64_t moved_ = 0;
+  bool progress_ = false;
+};
+
+bool is_inside(const std::string& inner, const std::string& outer) {
+  if (inner == outer) return true;
+  const std::string prefix = outer.ends_with('/') ? outer : outer + "/";
+  return inner.starts_with(prefix);
+}
+
+}  // namespace
+
+result<void> judge_directory(const std::string& path, const directory_owner& owner) {
+  const auto directory = open_directory(path);
+  if (directory) {
+    if (auto fine = judge(directory->get(), path, owner); !fine) return fail(fine.error());
+    return {};
+  }
+  if (directory.error().code != errc::not_found) return fail(directory.error());
+  // "x" lies in "."; "a/x/" in "a".
+  auto above = std::filesystem::absolute(path).lexically_normal();
+  if (!above.has_filename()) above = above.parent_path();
+  above = above.parent_path();
+  std::error_code problem;
+  if (std::filesystem::is_symlink(path, problem))
+    return fail(errc::invalid, path + ": is a link to nothing");
+  if (!std::filesystem::is_directory(above, problem))
+    return fail(errc::invalid,
+                path + ": the directory above it is not there; make " + above.string() + " first");
+  return {};
+}
+
+result<taken_directory> take_directory(const std::string& path, const directory_owner& owner,
+                                       unsigned mode) {
+  if (auto fine = judge_directory(path, owner); !fine) return fail(fine.error());
+  const bool made = ::mkdir(path.c_str(), mode) == 0;
+  if (!made && errno != EEXIST) return fail(errno_error("create directory", path));
+  const auto directory = open_directory(path);
+  if (!directory) return fail(directory.error());
+  // The mode must not depend on the umask.
+  if (made && ::fchmod(directory->get(), mode) != 0) return fail(errno_error("chmod", path));
+  const auto fine = judge(directory->get(), path, owner);
+  if (!fine) return fail(fine.error());
+  if (fine->marked) return taken_directory{fine->made};
+  const std::string text = mark_of(owner) + (made ? "made\n" : "");
+  if (auto marked = write_mark(directory->get(), path, text); !marked) return fail(marked.error());
+  return taken_directory{made};
+}
+
+std::string resolved_path(const std::string& path) {
+  std::error_code problem;
+  auto real = std::filesystem::weakly_canonical(path, problem);
+  if (problem) real = std::filesystem::path(path).lexically_normal();
+  std::string text = real.string();
+  while (text.size() > 1 && text.back() == '/') text.pop_back();
+  return text;
+}
+
+std::vector<error> shared_directories(const std::vector<directory_use>& uses) {
+  std::vector<error> out;
+  for (std::size_t i = 0; i < uses.size(); ++i) {
+    for (std::size_t j = i + 1; j < uses.size(); ++j) {
+      const auto one = resolved_path(uses[i].path);
+      const auto other = resolved_path(uses[j].path);
+      if (!is_inside(one, other) && !is_inside(other, one)) continue;
+      out.push_back({errc::conflict, uses[j].what + " (" + other + ") and " + uses[i].what + " (" +
+                                         one + ") are one directory or one inside of the other; "
+                                               "each needs one of its own"});
+    }
+  }
+  return out;
+}
+
+bool remove_tree_at(int directory, const std::string& name) {
+  if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
+  if (errno == ENOTDIR) return ::unlinkat(directory, name.c_str(), 0) == 0;
+  const unique_fd top(
+      ::openat(directory, name.c_str(), O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+  struct stat info {};
+  if (!top || ::fstat(top.get(), &info) != 0) return false;
+  ::fchmod(top.get(), 0700);
+  tree_remover remover(top.get(), info.st_dev);
+  for (int pass = 0; pass < passes_max; ++pass) {
+    remover.empty(top.get(), 0);
+    if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0) return true;
+    if (!remover.took_progress()) return false;
+  }
+  return false;
+}
+
+}  // namespace ved::adapters

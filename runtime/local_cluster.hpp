@@ -1,0 +1,33 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "adapters/local/cluster.hpp"
+#include "messages/error.hpp"
+#include "runtime/config/config.hpp"
+
+/// All that the daemon knows of clusters of scheduler_type local.
+namespace ved::runtime {
+
+/// The adapter's options of the cluster. `work_directory` empty: STATE/local/CLUSTER.
+adapters::local::local_options local_options_of(const cluster_config& cluster,
+                                                const std::string& state_directory,
+                                                const std::string& supervisor_path);
+
+/// Whether jobs of the cluster run as a user that somebody chose: `denied` as root without
+/// `run_as`, since every job would be root; `invalid` when there is no such user.
+result<void> check_local_user(const cluster_config& cluster);
+
+/// Whether `work_directory` may be taken: empty, not there yet, or this cluster's own already.
+result<void> check_local_directory(const cluster_config& cluster);
+
+/// `conflict` for work directories that are one, or inside of another or of the state directory.
+std::vector<error> shared_local_directories(const config& settings);
+
+/// A sentence when jobs run as the user of this process: they reach its keys, tokens and log, so
+/// scopes of tokens do not bind who may submit there.
+std::optional<std::string> local_user_warning(const cluster_config& cluster);
+
+}  // namespace ved::runtime

@@ -1,0 +1,42 @@
+#include "runtime/log_damage.hpp"
+
+#include <utility>
+
+namespace ved::runtime {
+
+log_damage::log_damage(std::string state_directory, std::shared_ptr<actors::log_sink> logs,
+                       std::shared_ptr<actors::problem_board> problems)
+    : state_directory_(std::move(state_directory)),
+      logs_(std::move(logs)),
+      problems_(std::move(problems)) {}
+
+void log_damage::found(store::table where, const std::string& what, clock::time_point now) {
+  const std::string name(store::name_of(where));
+  const auto text = "event log " + state_directory_ + "/log: table " + name +
+                    " is damaged: " + what + ". To mend it, stop ved and " +
+                    store::remedy_of(where, state_directory_);
+  {
+    const std::lock_guard lock(mutex_);
+    auto& seen = tables_[where];
+    if (first_.empty()) first_ = text;
+    if (++seen.reads > 1 && now - seen.told_at < tell_interval) return;
+    seen.told_at = now;
+  }
+  logs_->write(actors::log_severity::critical, "event_log", "log_damaged",
+               {{"table", name}, {"problem", text}});
+  problems_->raise("store." + name, text);
+}
+
+std::map<std::string, std::uint64_t> log_damage::reads() const {
+  const std::lock_guard lock(mutex_);
+  std::map<std::string, std::uint64_t> out;
+  for (const auto& [where, seen] : tables_) out[std::string(store::name_of(where))] = seen.reads;
+  return out;
+}
+
+std::string log_damage::first() const {
+  const std::lock_guard lock(mutex_);
+  return first_;
+}
+
+}  // namespace ved::runtime

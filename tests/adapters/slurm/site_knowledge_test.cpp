@@ -1,0 +1,168 @@
+#include "tests/adapters/slurm/poll.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::tests::poll;
+using namespace ved::adapters;
+
+// What a site does not tell, or tells of others, decides nothing about a job.
+namespace {
+
+const std::string config = "ClusterName             = east\nSLURM_VERSION           = 22.05.8\n";
+const std::string partitions =
+    "PartitionName=gpu nodes (amd) AllowGroups=domain users,DOM\\users AllowAccounts=ALL "
+    "Default=NO MaxNodes=UNLIMITED MaxTime=00:01:00 MinNodes=0 MaxCPUsPerNode=UNLIMITED "
+    "State=UP TotalCPUs=8 TotalNodes=2 MaxMemPerNode=UNLIMITED\n"
+    "PartitionName=gpu AllowGroups=ALL AllowAccounts=ALL Default=YES MaxNodes=UNLIMITED "
+    "MaxTime=00:30:00 MinNodes=0 MaxCPUsPerNode=UNLIMITED State=UP TotalCPUs=8 TotalNodes=2 "
+    "MaxMemPerNode=UNLIMITED\n";
+const std::string nodes = "n1|gpu*|mix|1/3/0/4|4000|10|gpu:a100:2|gpu:a100:1(IDX:0)|(null)|\n";
+const std::string denied = "slurm_load_node: Access/permission denied\n";
+
+void tells_all(scripted_site& site) {
+  site.reply("config", config);
+  site.reply("partitions", partitions);
+  site.reply("nodes", columns(nodes));
+  site.reply("counts", "Jobs submitted: 9\nJobs pending:   3\nJobs running:   2\n");
+}
+
+result<inventory> take(scripted_site& site) {
+  return site.port->take_inventory(scripted_site::until());
+}
+
+}  // namespace
+
+TEST_CASE("slurm inventory: figures of the whole cluster, the GPUs in use too",
+          "[adapters][slurm]") {
+  scripted_site site;
+  tells_all(site);
+  const auto all = take(site);
+  REQUIRE(all);
+  CHECK(all->notes.empty());
+  CHECK(all->gpus_total == 2);
+  CHECK(all->gpus_allocated == 1);
+  CHECK(all->jobs_queued == 3);
+  CHECK(all->jobs_running == 2);
+  REQUIRE(all->queues.size() == 2);
+  CHECK(all->queues[0].name == "gpu");
+  CHECK(all->queues[0].time_limit_seconds == 1'800);
+  CHECK(all->queues[1].name == "gpu nodes (amd)");
+  CHECK(all->queues[1].time_limit_seconds == 60);
+}
+
+TEST_CASE("slurm inventory: what is denied is absent, and no failure of the cluster",
+          "[adapters][slurm]") {
+  scripted_site site;
+  tells_all(site);
+  SECTION("the nodes") { site.fails("nodes", denied); }
+  SECTION("the configuration") { site.fails("config", denied); }
+  SECTION("the partitions") { site.fails("partitions", denied); }
+  SECTION("all of them") {
+    for (const auto* name : {"nodes", "config", "partitions", "counts"}) site.fails(name, denied);
+    const auto none = take(site);
+    REQUIRE(none);
+    CHECK_FALSE(none->cpus_total);
+    CHECK_FALSE(none->jobs_running);
+    CHECK(none->notes.size() == 4);
+    return;
+  }
+  SECTION("a row of a node that cannot be read") {
+    site.reply("nodes", columns("n0|gpu|mix|?|4000|10||||\n" + nodes));
+    CHECK(take(site)->cpus_total == 4);
+  }
+  SECTION("a partition that cannot be read") {
+    site.reply("partitions", "PartitionName=x MaxTime=5 MaxTime=00:01:00 State=UP TotalNodes=1\n" +
+                                 partitions);
+    CHECK(take(site)->queues.size() == 2);
+  }
+  const auto some = take(site);
+  REQUIRE(some);
+  CHECK(some->notes.size() == 1);
+}
+
+TEST_CASE("slurm inventory: a controller that is away is a failure", "[adapters][slurm]") {
+  scripted_site site;
+  for (const auto* name : {"nodes", "config", "partitions", "counts"})
+    site.fails(name, no_controller);
+  CHECK_FALSE(take(site));
+  site.way->refuses = "no route to login1";
+  CHECK_FALSE(take(site));
+}
+
+TEST_CASE("slurm poll: one record that cannot be read takes no other job's accounting away",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const std::vector<tracked_job> both{job(), job("42", "vebbbbbbbbbbbb")};
+  auto damaged = account("FAILED", "?");
+  damaged.id = "42";
+  damaged.name = "vebbbbbbbbbbbb";
+  const auto good = account("COMPLETED").text();
+  SECTION("of another job") { site.reply("sacct0", damaged.text() + good); }
+  SECTION("of its step") {
+    damaged.id = "42.0";
+    site.reply("sacct0", damaged.text() + good);
+  }
+  SECTION("of lines without end") {
+    damaged.name = std::string(200'000, '\n');
+    site.reply("sacct0", damaged.text() + good);
+  }
+  const auto seen = site.port->observe(both, poll_kind::full, scripted_site::until());
+  REQUIRE(seen);
+  const auto& end = std::get<job_status>(seen->observations[0]);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  CHECK(end.usage->wall_clock_seconds() == 500);
+  CHECK_FALSE(contains(site.way->programs.back(), "SubmitLine"));
+}
+
+TEST_CASE("slurm: a job that another cluster took is followed there", "[adapters][slurm]") {
+  scripted_site site;
+  tells_all(site);
+  site.reply(token, "3;west\n");
+  submission what{job_id{"j-41"}, submission_token{token}, 1, {}};
+  what.spec.mutable_workload_spec()->set_command("true");
+  const auto sent = site.port->submit({&what, 1}, scripted_site::until());
+  REQUIRE(std::holds_alternative<accepted>(sent[0]));
+  const auto id = std::get<accepted>(sent[0]).id;
+  CHECK(id.str() == "3@west");
+  const tracked_job there{id, submission_token{token}, job_id{"j-41"}};
+  auto line = row("RUNNING");
+  line.id = "3";
+  site.reply("squeue-west", line.text());
+  CHECK(status(site, there).state == pb::JOB_STATE_RUNNING);
+  CHECK(contains(site.way->programs.back(), "SLURM_CLUSTERS='west' squeue --all"));
+  // One that is away says nothing of its jobs, and nothing of ours.
+  site.fails("squeue-west", no_controller);
+  CHECK(status(site, there).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue-west", "");
+  line.id = "3";
+  auto end = account("COMPLETED");
+  end.id = "3";
+  site.reply("sacct0", end.text());
+  CHECK(status(site, there).state == pb::JOB_STATE_COMPLETED);
+  CHECK(contains(site.way->programs.back(), "--clusters='west' -j '3'"));
+  site.reply("0", "asked\n");
+  const control_request cancel{there, pb::JOB_CONTROL_CANCEL};
+  (void)site.port->control({&cancel, 1}, scripted_site::until());
+  CHECK(contains(site.way->programs.back(), "SLURM_CLUSTERS='west' scancel '3'"));
+}
+
+TEST_CASE("slurm: a reply that names our own cluster is no other one's", "[adapters][slurm]") {
+  scripted_site site;
+  tells_all(site);
+  for (const std::string reply : {"3\n", "3;east\n", "Submitted batch job 3 on cluster east\n"}) {
+    site.reply(token, reply);
+    submission what{job_id{"j-41"}, submission_token{token}, 1, {}};
+    what.spec.mutable_workload_spec()->set_command("true");
+    CHECK(std::get<accepted>(site.port->submit({&what, 1}, scripted_site::until())[0]).id.str() ==
+          "3");
+  }
+}
+
+TEST_CASE("slurm: one step out of memory is told of a job that failed for it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto step = account("OUT_OF_MEMORY", "0:125");
+  step.id = "41.0";
+  site.reply("sacct0", account("FAILED", "1:0").text() + step.text());
+  CHECK(contains(status(site).reason, "its step 0 ran out of memory"));
+}

@@ -1,0 +1,149 @@
+#include "adapters/system/owned_directory.hpp"
+
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+
+#include "adapters/local/files.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::adapters;
+using namespace ved::tests;
+namespace fs = std::filesystem;
+
+namespace {
+
+const directory_owner here{"local-cluster", "here"};
+
+unsigned mode_of(const fs::path& path) {
+  struct stat info {};
+  REQUIRE(::stat(path.c_str(), &info) == 0);
+  return info.st_mode & 07777;
+}
+
+void make(const fs::path& path, unsigned mode) {
+  fs::create_directory(path);
+  REQUIRE(::chmod(path.c_str(), mode) == 0);
+}
+
+}  // namespace
+
+TEST_CASE("owned directory: what others have is refused and left as it is", "[adapters][system]") {
+  temp_dir root;
+  const fs::path theirs = root.path() / "scratch";
+  make(theirs, GENERATE(0755U, 01777U, 02775U));
+  const auto mode = mode_of(theirs);
+  SECTION("a directory") { make(theirs / "jobs", 0755); }
+  SECTION("a hidden file") { std::ofstream{theirs / ".profile"} << "x"; }
+  SECTION("a link to nothing") { fs::create_symlink("/nowhere", theirs / "x"); }
+  SECTION("a mark that is a directory") { make(theirs / owner_mark_name, 0755); }
+  SECTION("a mark of another cluster") {
+    std::ofstream{theirs / owner_mark_name} << "ved local-cluster hereabouts\n";
+  }
+  SECTION("a mark of another kind") {
+    std::ofstream{theirs / owner_mark_name} << "ved state here\n";
+  }
+  const fs::path link = root.path() / "link";
+  fs::create_directory_symlink(theirs, link);
+  for (const auto& path : {theirs, link}) {
+    CHECK(judge_directory(path, here).error().code == errc::conflict);
+    CHECK(take_directory(path, here, 0700).error().code == errc::conflict);
+  }
+  CHECK(mode_of(theirs) == mode);
+}
+
+TEST_CASE("owned directory: the machine's own directories are refused", "[adapters][system]") {
+  for (const auto* path : {"/", "/etc", "/usr/bin", "/proc", "/dev"}) {
+    INFO(path);
+    CHECK_FALSE(judge_directory(path, here));
+  }
+  CHECK(judge_directory("/dev/null", here).error().code == errc::invalid);
+}
+
+TEST_CASE("owned directory: an empty one is taken as it is", "[adapters][system]") {
+  temp_dir root;
+  const fs::path empty = root.path() / "empty";
+  const unsigned mode = GENERATE(0700U, 02775U, 01777U, 0750U);
+  make(empty, mode);
+  REQUIRE(judge_directory(empty, here));
+  CHECK(fs::is_empty(empty));
+  const auto taken = take_directory(empty, here, 0711);
+  REQUIRE(taken);
+  CHECK_FALSE(taken->made);
+  CHECK(mode_of(empty) == mode);
+  std::ofstream{empty / "work"} << "x";
+  CHECK(take_directory(empty, here, 0711));
+  CHECK_FALSE(take_directory(empty, {"local-cluster", "there"}, 0711));
+}
+
+TEST_CASE("owned directory: everybody's directory is not taken", "[adapters][system]") {
+  temp_dir root;
+  make(root.path() / "open", 0777);
+  CHECK(judge_directory(root.path() / "open", here).error().code == errc::denied);
+}
+
+TEST_CASE("owned directory: only the last component is made", "[adapters][system]") {
+  temp_dir root;
+  const fs::path fresh = root.path() / "fresh";
+  const auto deep = judge_directory(root.path() / "a" / "b", here);
+  REQUIRE_FALSE(deep);
+  CHECK(deep.error().message.find("make " + (root.path() / "a").string()) != std::string::npos);
+  CHECK_FALSE(take_directory(root.path() / "a" / "b", here, 0700));
+  CHECK_FALSE(fs::exists(root.path() / "a"));
+  const auto taken = take_directory(fresh, here, 0711);
+  REQUIRE(taken);
+  CHECK(taken->made);
+  CHECK(mode_of(fresh) == 0711);
+  CHECK(take_directory(fresh, here, 0711)->made);
+}
+
+TEST_CASE("owned directory: two purposes never share one, however it is written",
+          "[adapters][system]") {
+  temp_dir root;
+  const std::string top = root.path();
+  fs::create_directory(root.path() / "a");
+  fs::create_directory_symlink(root.path() / "a", root.path() / "link");
+  const auto other = GENERATE(as<std::string>{}, "/a", "/a/", "/link", "/link/", "/x/../a",
+                              "/a/inside", "/link/new/x", "");
+  INFO(other);
+  CHECK(shared_directories({{"one", top + "/a"}, {"two", top + other}}).size() == 1);
+  CHECK(shared_directories({{"one", top + "/a"}, {"two", top + "/ab"}}).empty());
+}
+
+TEST_CASE("owned directory: a tree is removed without leaving it", "[adapters][system]") {
+  temp_dir root;
+  std::ofstream{root.path() / "precious"} << "x";
+  const fs::path tree = root.path() / "tree";
+  fs::create_directory(tree);
+  fs::create_directory_symlink(root.path(), tree / "out");
+  fs::create_hard_link(root.path() / "precious", tree / "hard");
+  REQUIRE(::mkfifo((tree / "fifo").c_str(), 0600) == 0);
+  make(tree / "closed", 0700);
+  std::ofstream{tree / "closed" / "x"} << "x";
+  ::chmod((tree / "closed").c_str(), 0);
+  const int top = ::open(root.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  SECTION("wide") {}
+  SECTION("deeper than any path") {
+    int at = ::openat(top, "tree", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    for (int depth = 0; depth < 3000; ++depth) {
+      REQUIRE(::mkdirat(at, "deeper", 0700) == 0);
+      const int inner = ::openat(at, "deeper", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+      ::close(at);
+      at = inner;
+    }
+    ::close(at);
+  }
+  CHECK(remove_tree_at(top, "tree"));
+  CHECK_FALSE(fs::exists(tree));
+  CHECK(fs::exists(root.path() / "precious"));
+  CHECK(remove_tree_at(top, "tree"));
+  fs::create_directory_symlink(root.path(), root.path() / "link");
+  CHECK(remove_tree_at(top, "link"));
+  CHECK(fs::exists(root.path() / "precious"));
+  ::close(top);
+}

@@ -1,0 +1,181 @@
+"""Jobs that do what they like with everything within their reach, as the daemon's own user and as
+another one: the daemon serves, others run, cancels arrive, and the end is the true one."""
+import os
+import shutil
+import sys
+import unittest
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from site_of_test import main, run, program, site_case, wait_for  # noqa: E402
+
+replacements = ["mkfifo $f", "mkdir -p $f/x", "ln -s /etc/shadow $f", "truncate -s 20G $f",
+                "ln /etc/shadow $f || mkfifo $f"]
+files = "stdout stderr status exit exit.tmp status.tmp cancel.tmp steps supervisor.log"
+
+
+class as_the_daemon(site_case):
+    settings = {"cpus": 8}
+
+    def test_files_in_the_place_of_its_own_block_nobody(self):
+        s = self.site
+        s.start()
+        for n, how in enumerate(replacements):
+            script = (f"for n in {files}; do f=../$n; rm -rf $f; {how}; done; cd ..; "
+                      "while ! [ -e work/go ]; do sleep 0.05; done; exit 7")
+            s.submit(f"bad-{n}", script)
+        for n in range(len(replacements)):
+            s.wait_state(f"bad-{n}", "running")
+        s.submit("good", "echo fine")
+        s.wait_state("good", "completed")
+        for n in range(len(replacements)):
+            for stream in ("stdout", "stderr"):
+                code, _, body = s.call("GET", f"/api/v1/hpc/jobs/bad-{n}/output?stream={stream}")
+                self.assertNotIn(b"root:", body if isinstance(body, bytes) else b"")
+        self.assertEqual(s.call("GET", "/health")[0], 200)
+        jobs = os.path.join(s.state, "local", "here", "jobs")
+        for name in os.listdir(jobs):
+            work = os.path.join(jobs, name, "work")
+            if os.path.isdir(work):
+                open(os.path.join(work, "go"), "w").close()
+        for n in range(len(replacements)):
+            end = s.wait_state(f"bad-{n}", "failed", "completed")
+            self.assertEqual((end["state"], end.get("exit_code")), ("failed", 7), end)
+        self.assertEqual(s.stop()[0], 0)
+        self.verify_log()
+
+    def test_output_that_is_no_file_is_told_at_once(self):
+        s = self.site
+        s.start()
+        s.submit("linked", "rm ../stdout; ln -s /etc/passwd ../stdout; exit 0")
+        s.wait_state("linked", "completed")
+        code, text, errors = s.vectl("job", "output", "linked")
+        self.assertNotEqual(code, 0)
+        self.assertIn("no plain file", errors)
+        self.assertNotIn("root:", text)
+
+    def test_a_supervisor_that_is_stopped_or_killed_keeps_nothing_alive(self):
+        s = self.site
+        s.start()
+        s.submit("stopper", "trap '' TERM; (while :; do kill -STOP $PPID; done) & "
+                            "while :; do sleep 0.1; done")
+        s.wait_state("stopper", "running")
+        s.submit("killer", "trap '' TERM; sleep 1000 & kill -KILL $PPID; wait")
+        end = s.wait_state("killer", "failed")
+        self.assertIn("supervisor", end["reason"])
+        s.post("stopper", "cancel")
+        s.wait_state("stopper", "cancelled")
+
+    def test_a_broken_supervisor_fails_no_job_and_jobs_start_after_its_repair(self):
+        s = self.site
+        own = os.path.join(s.place, "bin")
+        os.mkdir(own)
+        shutil.copy(program("ved"), own)
+        supervisor = os.path.join(own, "ved-job-supervisor")
+        with open(supervisor, "w") as out:
+            out.write("#!/bin/sh\necho 'error while loading shared libraries: libx' >&2; exit 127\n")
+        os.chmod(supervisor, 0o755)
+        kept, self_program = s.start, os.path.join(own, "ved")
+        import site_of_test
+        before = site_of_test.program
+        site_of_test.program = lambda name: self_program if name == "ved" else before(name)
+        try:
+            kept()
+        finally:
+            site_of_test.program = before
+        for n in range(6):
+            s.submit(f"waits-{n}")
+        wait_for(lambda: "loading shared libraries" in s.vectl("hpc", "health-check")[1],
+                 "the health check names the supervisor")
+        self.assertEqual({s.get(f"waits-{n}")["state"] for n in range(6)}, {"queued"})
+        shutil.copy(program("ved-job-supervisor"), supervisor + ".new")
+        os.rename(supervisor + ".new", supervisor)
+        for n in range(6):
+            s.wait_state(f"waits-{n}", "completed")
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class as_another_user(site_case):
+    settings = {"cpus": 4, "run_as": "nobody"}
+
+    def test_nothing_of_the_daemon_is_within_reach(self):
+        s = self.site
+        s.start()
+        s.submit("thief", f"id -un; for f in {files} spec; do rm -r ../$f && echo removed $f; "
+                          "echo x > ../$f && echo written $f; done; mkdir ../new && echo made; "
+                          f"cat {s.state}/client/token {s.state}/keys/* && echo read; "
+                          "kill -STOP $PPID && echo stopped; exit 4")
+        end = s.wait_state("thief", "failed")
+        self.assertEqual(end.get("exit_code"), 4)
+        _, _, text = s.call("GET", "/api/v1/hpc/jobs/thief/output")
+        self.assertIn("nobody", str(text))
+        for word in ("removed", "written", "made", "read", "stopped"):
+            self.assertNotIn(word, str(text))
+
+    def test_processes_that_leave_it_or_fork_and_exit_end_with_its_cancel(self):
+        s = self.site
+        s.start()
+        mark = f"{s.place}/beat"
+        open(mark, "w").close()
+        os.chmod(mark, 0o666)
+        s.submit("storm", "trap '' TERM; cat > storm <<'E'\ntrap '' TERM\n"
+                          f"echo x >> {mark}\n(sh ./storm &)\nE\n"
+                          "for i in 1 2 3 4 5 6 7 8; do sh ./storm & done; "
+                          "(env -i setsid setsid sleep 1000 &); while :; do sleep 0.1; done")
+        wait_for(lambda: os.path.getsize(mark) > 0, "the storm rages")
+        s.post("storm", "cancel")
+        s.wait_state("storm", "cancelled")
+        size = os.path.getsize(mark)
+        s.submit("later", "sleep 0.3")
+        s.wait_state("later", "completed")
+        self.assertEqual(os.path.getsize(mark), size)
+
+
+@unittest.skipUnless(os.geteuid() == 0, "needs root")
+class directories(site_case):
+    def check(self, local, more=""):
+        path = os.path.join(self.site.place, "checked.yaml")
+        with open(path, "w") as out:
+            out.write(f"hpc:\n  enabled: true\n  clusters:\n{local}\n"
+                      f"state: {{directory: {self.site.state}}}\n{more}")
+        return run(program("ved"), "-c", path, "--check-config")
+
+    def cluster(self, name, directory):
+        return (f"    - {{cluster_id: {name}, scheduler_type: local, "
+                f"local: {{run_as: nobody, work_directory: {directory}}}}}\n")
+
+    def test_what_is_not_its_own_is_refused_at_check_and_start_and_left_alone(self):
+        s = self.site
+        theirs = os.path.join(s.place, "scratch")
+        os.makedirs(os.path.join(theirs, "jobs", "someones_data", "precious"))
+        os.chmod(theirs, 0o1777)
+        link = os.path.join(s.place, "link")
+        os.symlink(theirs, link)
+        for path in (theirs, link, "/", "/etc", s.place, s.state):
+            code, _, errors = self.check(self.cluster("a", path))
+            self.assertEqual(code, 1, path)
+            self.assertIn("local.work_directory", errors)
+        s.configure(run_as='nobody", work_directory: "' + theirs)
+        code, said = s.fails_to_start()
+        self.assertEqual(code, 1)
+        self.assertIn("is not empty and ved did not make it", said)
+        self.assertTrue(os.path.isdir(os.path.join(theirs, "jobs", "someones_data", "precious")))
+        self.assertEqual(os.stat(theirs).st_mode & 0o7777, 0o1777)
+
+    def test_two_clusters_never_share_a_directory(self):
+        s = self.site
+        one = os.path.join(s.place, "one")
+        os.mkdir(one)
+        link = os.path.join(s.place, "link")
+        os.symlink(one, link)
+        for other in (one, one + "/", link, os.path.join(one, "inside"), s.state + "/x"):
+            code, _, errors = self.check(self.cluster("a", one) + self.cluster("b", other))
+            self.assertEqual(code, 1, other)
+            self.assertIn("each needs one of its own", errors)
+        code, _, errors = self.check(self.cluster("a", one) +
+                                     self.cluster("b", os.path.join(s.place, "two")))
+        self.assertEqual((code, errors), (0, ""))
+        self.assertEqual(os.listdir(one), [], "the check changes nothing")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,68 @@
+#include "runtime/local_cluster.hpp"
+
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+
+#include "runtime/clusters.hpp"
+#include "runtime/config/load.hpp"
+
+using namespace ved;
+using namespace ved::runtime;
+
+namespace {
+
+cluster_config cluster_with(const std::string& run_as) {
+  cluster_config out;
+  out.cluster_id = cluster_id{"here"};
+  out.type = scheduler_type::local;
+  out.local.run_as = run_as;
+  return out;
+}
+
+}  // namespace
+
+TEST_CASE("local cluster: as root nobody's jobs are root because nobody said who they are",
+          "[runtime][local]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  const auto silent = check_local_user(cluster_with(""));
+  REQUIRE_FALSE(silent);
+  CHECK(silent.error().code == errc::denied);
+  CHECK(silent.error().message.find("cluster here: local.run_as is not given") == 0);
+  CHECK(silent.error().message.find("run_as: root") != std::string::npos);
+
+  REQUIRE(check_local_user(cluster_with("root")));
+  const auto warned = local_user_warning(cluster_with("root"));
+  REQUIRE(warned);
+  CHECK(warned->find("scopes do not bind on this cluster") != std::string::npos);
+
+  REQUIRE(check_local_user(cluster_with("nobody")));
+  CHECK_FALSE(local_user_warning(cluster_with("nobody")));
+}
+
+TEST_CASE("local cluster: an account that does not exist is named", "[runtime][local]") {
+  const auto unknown = check_local_user(cluster_with("no-such-user-here"));
+  REQUIRE_FALSE(unknown);
+  CHECK(unknown.error().message.find("cluster here: local.run_as: user no-such-user-here") == 0);
+}
+
+TEST_CASE("local cluster: the check and the opening judge alike", "[runtime][local]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  config settings;
+  settings.hpc.enabled = true;
+  settings.clusters = {cluster_with(""), cluster_with("root"), cluster_with("nobody")};
+  const auto problems = check_clusters(settings);
+  REQUIRE(problems.size() == 1);
+  REQUIRE(cluster_warnings(settings).size() == 1);
+  cluster_environment environment;
+  environment.state_directory = "/nonexistent";
+  const auto opened = open_cluster(settings.clusters[0], environment);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().message == problems[0].message);
+}
