@@ -28,6 +28,12 @@ job_status as_submitted() {
   return out;
 }
 
+/// A code that only the wrapper uses, beside a record that says which of its ways it went.
+bool is_wrappers(int code) {
+  return code == lost_claim_exit || code == started_again_exit || code == no_claim_exit ||
+         code == not_started_exit;
+}
+
 }  // namespace
 
 std::string ending_reason(const std::string& state, const std::string& reason,
@@ -155,6 +161,14 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   if (end.state == pb::JOB_STATE_FAILED && job.traces_answer && left.untouched)
     end.reason += "; its directory holds no sign that it started";
+  // Read before the script wrote it, or not shown by the file system yet: what the wrapper's code
+  // means must not be told as the job's.
+  if (end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code) && !left.ended &&
+      !left.strange && is_set(kept.accounts_due) &&
+      now < kept.accounts_due + options_.accounting_grace) {
+    job.settling = true;
+    return still_ending(job);
+  }
   if (left.strange) end.reason += "; what stands in place of its end record is no file";
   if (left.again && end.exit_code == started_again_exit)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";

@@ -46,10 +46,8 @@ std::string submission_text(const submission& what, const slurm_options& site,
   const auto directory = directory_of(what.job);
   std::string call = "exec sbatch";
   for (const auto& option : sbatch_options(what, site)) call += " " + quote(option);
-  const auto file = what.token.str() + ".%j";
-  // Names in the working directory: in a path, '%' and backslashes have a meaning of their own.
-  call += " --chdir=" + directory + " --output=" + quote(file + ".out") + " --error=" +
-          quote(file + ".err") +
+  const auto file = "\"$ved_output\"/" + quote(what.job.str() + "/" + what.token.str() + ".%j");
+  call += " --chdir=" + directory + " --output=" + file + ".out --error=" + file + ".err" +
           // A later start under the same id must not cut what the first one wrote.
           " --open-mode=append";
   const auto mark = nonce + "_script";
@@ -67,6 +65,9 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
     else text += c;
   }
   to.add(text);
+  // slurmstepd expands "%j" and its like in the whole path, also in what stands before the name.
+  to.add("ved_output=$ved_jobs\ncase $ved_output in *%*)\n"
+         "ved_output=$(printf '%s\\n' \"$ved_output\" | sed 's/%/%%/g') ;; esac\n");
   std::string directories;
   for (const auto* one : jobs) directories += " " + directory_of(one->job);
   // sbatch copies its own mask to the job.

@@ -34,7 +34,8 @@ std::optional<std::string> is_umask(const std::string& text) {
   return "three octal digits in quotes, as \"022\"";
 }
 
-/// It is written into paths, and no shell ever expands it but the "~/" in front.
+/// It is written into paths, and no shell ever expands it but the "~/" in front. A backslash in the
+/// path of an output file keeps Slurm from expanding "%j" in its name (sbatch(1), filename pattern).
 std::optional<std::string> is_job_directory(const std::string& text) {
   constexpr std::size_t bytes_max = 1'024;
   const auto path = below_home(text);
@@ -42,10 +43,10 @@ std::optional<std::string> is_job_directory(const std::string& text) {
     return c < 0x20 || c == 0x7f;
   });
   if (printable && !path.empty() && path.size() <= bytes_max && !path.starts_with('~') &&
-      path.find("$") == std::string::npos)
+      path.find_first_of("$\\") == std::string::npos)
     return std::nullopt;
   return "an absolute path, or one below the account's home (\"jobs\", \"~/jobs\", "
-         "\"$HOME/jobs\"); another '~' or '$' is not expanded";
+         "\"$HOME/jobs\"), without backslashes; another '~' or '$' is not expanded";
 }
 
 void describe_ssh(section& into, ssh_config& c) {

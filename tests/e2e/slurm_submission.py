@@ -36,7 +36,7 @@ class slurm_submission(slurm_case):
         "eaten": {"way": "ssh", "wrapped": "[ \"${0##*/}\" = sbatch ] || cat > /dev/null"},
         "worded": {"wrapped": filter_of_a_site, "retry": {"max_retries": 1}},
         "homeless": {"wrapped": "export HOME=/nowhere/at/all"},
-        "signs": {"slurm": {"job_directory": "a%j b\\c#'d"}},
+        "signs": {"slurm": {"job_directory": "a%j 100%% b#,'d"}},
         "stated": {"slurm": {"umask": "027"}}, "no-memory": {"slurm": {"memory_option": "none"}}}
 
     @classmethod
@@ -353,8 +353,8 @@ class slurm_submission(slurm_case):
         def same():
             calls = s.lanes["tallied"].calls()
             by_name = {name: sum(call["command"] == name for call in calls)
-                       for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo")}
-            asks = sum(call["command"] in ("squeue", "sacct", "sinfo") or
+                       for name in ("sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "sdiag")}
+            asks = sum(call["command"] in ("squeue", "sacct", "sinfo", "sdiag") or
                        call["command"] == "scontrol" and call["argv"][0] == "show" or
                        call["command"] == "sbatch" and call["argv"][0] == "--test-only"
                        for call in calls)

@@ -449,12 +449,12 @@ TEST_CASE("config: where jobs lie is below the home or absolute, and no variable
     return problems("hpc:\n  enabled: true\n  scheduler_type: slurm\n  cluster_id: c\n"
                     "  slurm:\n    job_directory: '" + directory + "'\n");
   };
-  for (const std::string good : {"jobs", "~/jobs", "$HOME/jobs", "${HOME}/a b", "/a%j/b\\c",
+  for (const std::string good : {"jobs", "~/jobs", "$HOME/jobs", "${HOME}/a b", "/a%j/b c",
                                  "/it,s#", ".ved/jobs"})
     CHECK(problem(good) == "");
   CHECK(problem("").find("job_directory cannot be empty") != std::string::npos);
   for (const std::string bad : {"~", "~/", "~bob/jobs", "$SCRATCH/jobs", "/a/$USER/x",
-                                "$HOME"}) {
+                                "$HOME", "/a/b\\c"}) {
     INFO(bad);
     CHECK(problem(bad).find("job_directory") != std::string::npos);
     CHECK(problem(bad).find("is not expanded") != std::string::npos);

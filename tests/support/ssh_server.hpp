@@ -141,13 +141,13 @@ class ssh_server {
   void start() {
     // The account's own ~/.bashrc may take longer than all of the test.
     write_text(path("config"),
-               "Port " + std::to_string(port_) + "\nListenAddress 127.0.0.1\n" + host_key_lines_ +
+               // What stands first counts: sshd_config(5).
+               extra_config_ + "Port " + std::to_string(port_) + "\nListenAddress 127.0.0.1\n" + host_key_lines_ +
                    "PidFile none\nAuthorizedKeysFile " + path("authorized_keys") +
                    "\nUsePAM no\nPasswordAuthentication no\n"
                    "KbdInteractiveAuthentication no\nStrictModes no\n"
                    "SetEnv HOME=" +
-                   path("") + "\nPermitRootLogin yes\nPrintMotd no\nLogLevel VERBOSE\n" +
-                   extra_config_);
+                   path("") + "\nPermitRootLogin yes\nPrintMotd no\nLogLevel VERBOSE\n");
     ::unlink(path("log").c_str());
     sshd_ = child_process({"/usr/sbin/sshd", "-D", "-e", "-f", path("config"), "-E", path("log")});
     eventually([&] { return !running() || log().find("Server listening") != std::string::npos; });

@@ -207,7 +207,7 @@ TEST_CASE("vectl job submit: a quick job goes to the only cluster and its own qu
   CHECK(spec.workload_spec().arguments_size() == 2);
   CHECK(spec.workload_spec().environment(0).value() == "1=2");
   CHECK(spec.resources().cpu_cores_per_node() == 4);
-  CHECK(spec.max_runtime_seconds() == 0);  // the daemon knows its default
+  CHECK(spec.max_runtime_seconds() == 3600);  // the daemon knows its default
 }
 
 TEST_CASE("vectl job submit: among several clusters one must be chosen", "[tools][vectl]") {

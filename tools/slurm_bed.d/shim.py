@@ -7,7 +7,7 @@ import subprocess
 from layout import problem, write
 
 here = os.path.dirname(os.path.abspath(__file__))
-commands = ["sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo"]
+commands = ["sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "sdiag"]
 faults = {"slow", "slow_after", "reply_lost", "lost", "error", "refuse_temporary", "empty",
           "stale", "duplicate", "half", "hide_fresh"}
 

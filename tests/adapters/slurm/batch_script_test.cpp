@@ -377,7 +377,7 @@ TEST_CASE("slurm job script: a signal for all processes of the job reaches it on
     const auto ended = here.run_and(
         script_of("n=0; trap 'n=$((n + 1))' TERM; : > ready\nuntil [ $n -gt 0 ]; do sleep 0.02; "
                   "done; i=0; while [ $i -lt 15 ]; do sleep 0.1; i=$((i + 1)); done; echo $n"),
-        "kill -CONT -- -$w; kill -TERM -- -$w");
+        "kill -CONT -$w; kill -TERM -$w");
     CAPTURE(shell, ended.err);
     CHECK(ended.exit_code == 0);
     CHECK(ended.out == "1\n");

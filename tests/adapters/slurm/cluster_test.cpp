@@ -69,7 +69,7 @@ const std::string config =
     "Slurmctld(primary) at vm is UP\n";
 const std::string partitions =
     "PartitionName=batch Default=YES MaxNodes=UNLIMITED MaxTime=01:00:00 State=UP TotalNodes=1\n";
-const std::string nodes = columns("n1|batch*|idle|0/4/0/4|4000|0|(null)|(null)|\n");
+const std::string nodes = columns("n1|batch*|idle|0/4/0/4|4000|0|(null)|(null)|(null)|\n");
 
 /// A Slurm whose commands are programs of a test.
 adapters::slurm::slurm_options local_options(const fs::path& bin, const fs::path& job_directory) {
@@ -94,6 +94,7 @@ void write_program(const fs::path& file, const std::string& text) {
 TEST_CASE("slurm submit: an accepted job has its id, whatever a plugin prints",
           "[adapters][slurm]") {
   scripted_site site;
+  site.reply("config", config);
   site.reply(tokens[0], "123\n");
   site.way->table[tokens[1]] = {0, "lua: welcome\nsee https://help\n124;testbed\n",
                                 "sbatch: lua: your account is almost empty\n"};

@@ -64,7 +64,7 @@ TEST_CASE("squeue: reads what Slurm 22.05 printed", "[adapters][slurm]") {
   CHECK(read.rows[4].allocated.memory_bytes == 10 << 20);
   CHECK(read.rows[4].comment == "ved: a job");
   CHECK(read.rows[5].shown_id == "9+1");
-  CHECK_FALSE(read.rows[5].exit);
+  CHECK(read.rows[5].exit == exit_status{0, 0});
 }
 
 TEST_CASE("squeue: the exit code means something only of a job whose processes have ended",

@@ -210,7 +210,7 @@ TEST_CASE("ssh keys: a login that asks for more than a key says so, and which ke
           "[adapters][ssh]") {
   const auto refusal_with = [](const std::string& methods) {
     ssh_server server(
-        "Match all\nPasswordAuthentication yes\nKbdInteractiveAuthentication yes\n"
+        "PasswordAuthentication yes\nKbdInteractiveAuthentication yes\n"
         "AuthenticationMethods " + methods + "\n");
     return refusal(options_for(server));
   };
