@@ -73,12 +73,12 @@ TEST_CASE("vectl health: a repeated answer has its age, and an idle cluster need
   *report.add_clusters() = well("hpc");
   auto& cluster = *report.mutable_clusters(0);
   cluster.set_checked_at_us(60'000'000);
-  const auto now = ved::from_us(69'000'000);
-  CHECK_THAT(render_health(report, {}, now), Catch::Contains("Checked: 9s ago\n"));
+  const auto then = ved::from_us(69'000'000);
+  CHECK_THAT(render_health(report, {}, then), Catch::Contains("Checked: 9s ago\n"));
   cluster.set_last_poll_at_us(0);
-  CHECK_THAT(render_health(report, {}, now), Catch::Contains("Last Job Poll: never\n"));
+  CHECK_THAT(render_health(report, {}, then), Catch::Contains("Last Job Poll: never\n"));
   cluster.set_active_jobs(0);
-  CHECK_THAT(render_health(report, {}, now),
+  CHECK_THAT(render_health(report, {}, then),
              Catch::Contains("Last Job Poll: none, no job is followed\n"));
 }
 

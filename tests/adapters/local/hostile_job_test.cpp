@@ -29,8 +29,8 @@ const char* const replacements[] = {
     "mknod $f c 1 5 2>/dev/null || mkfifo $f",
     "head -c 3000 /dev/urandom > $f",
     "truncate -s 10G $f",
-    "python3 -c 'import socket,os; s=socket.socket(socket.AF_UNIX); s.bind(\"s\"); "
-    "os.rename(\"s\", os.environ[\"f\"])' || mkfifo $f",
+    ("python3 -c 'import socket,os; s=socket.socket(socket.AF_UNIX); s.bind(\"s\"); "
+     "os.rename(\"s\", os.environ[\"f\"])' || mkfifo $f"),
 };
 
 std::string replace(const std::string& file, const std::string& how) {
