@@ -95,7 +95,9 @@ struct missing {
   std::string reason;
   bool never_ran = false;
 };
-using observation = std::variant<job_status, missing>;
+/// It was asked, and nothing was learned: what was known before stands.
+struct no_news {};
+using observation = std::variant<job_status, missing, no_news>;
 
 /// A job that the caller follows.
 struct tracked_job {

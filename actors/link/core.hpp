@@ -142,7 +142,9 @@ struct find_done {
   std::vector<job::report_lookup> answers;
 };
 struct poll_done {
-  std::vector<std::variant<job::report_status, job::report_missing>> answers;
+  /// nullopt: nothing was learned of this job.
+  using answer = std::optional<std::variant<job::report_status, job::report_missing>>;
+  std::vector<answer> answers;
   int settling = 0;  ///< jobs that have ended, but whose accounts the scheduler has not told yet
 };
 struct control_done {

@@ -70,15 +70,16 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
     if (it == jobs_.end() || !it->second.wanted.follow ||
         it->second.wanted.follow->id != asked_job.id)
       continue;
+    if (!done->answers[i]) continue;
     entry& e = it->second;
-    if (const auto* seen = std::get_if<job::report_status>(&done->answers[i])) {
+    if (const auto* seen = std::get_if<job::report_status>(&*done->answers[i])) {
       if (!is_news(e, *seen, now)) continue;
       note_shown(e, *seen, now);
       out.reports.emplace_back(asked_job.job, *seen);
     } else if (now >= e.followed_since + bounds_.fresh_grace) {
       e.last.reset();
       out.reports.emplace_back(asked_job.job,
-                               std::get<job::report_missing>(done->answers[i]));
+                               std::get<job::report_missing>(*done->answers[i]));
     }
   }
 }
@@ -109,7 +110,7 @@ void link::note_shown(entry& e, const job::report_status& seen, time_point now) 
 void link::plan_poll(const poll_done& done, time_point soonest) {
   std::size_t ended = 0;
   for (const auto& answer : done.answers) {
-    const auto* seen = std::get_if<job::report_status>(&answer);
+    const auto* seen = answer ? std::get_if<job::report_status>(&*answer) : nullptr;
     ended += seen != nullptr && is_terminal(seen->state);
   }
   const auto left = done.answers.size() - ended;

@@ -78,8 +78,8 @@ job::report_lookup translate(const submission_token& token, const adapters::find
   return out;
 }
 
-std::variant<job::report_status, job::report_missing> translate(const scheduler_job_id& id,
-                                                                const adapters::observation& seen) {
+link::poll_done::answer translate(const scheduler_job_id& id, const adapters::observation& seen) {
+  if (std::holds_alternative<adapters::no_news>(seen)) return std::nullopt;
   if (const auto* gone = std::get_if<adapters::missing>(&seen))
     return job::report_missing{id, gone->confirmed, plain(gone->reason), gone->never_ran};
   const auto& s = std::get<adapters::job_status>(seen);

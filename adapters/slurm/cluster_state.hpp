@@ -59,6 +59,7 @@ class slurm_cluster {
     time_point submitted_at;     ///< as squeue showed it; unset: it never did
     /// Squeue's last word: it waits, and nobody holds it. A control makes it void, in any thread.
     std::atomic<bool> waited{false};
+    time_point unseen_since;     ///< squeue's answers were broken where its row may be
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     /// Squeue's last word of its end, which may age out there.

@@ -13,6 +13,8 @@ namespace {
 constexpr seconds return_grace{5};
 /// A copy that loses the claim does nothing else; a file system of the nodes may be slow.
 constexpr seconds loses_within{600};
+/// So long a job's row may be missing from broken answers before that is told.
+constexpr seconds unseen_grace{60};
 
 /// The end record's "site: words" or "request: words", told.
 std::string whose_fault(const std::string& fault) {
@@ -119,9 +121,14 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     return kept.last ? *kept.last : still_ending(job);
   }
   const bool told = (job.accounted && job.accounted->final) || job.left.ended;
-  if (!job.unseen.empty() && !told) {
+  if (job.unseen.empty()) {
+    kept.unseen_since = {};
+  } else if (!told) {
+    if (!is_set(kept.unseen_since)) kept.unseen_since = now;
+    // One broken answer is none. If they all are, somebody has to look.
+    if (now >= kept.unseen_since + unseen_grace) return missing{false, job.unseen};
     if (kept.last) return *kept.last;
-    return missing{false, job.unseen};
+    return no_news{};
   }
   // A completed job that is still being cleaned up does not return; one that failed may, requeued.
   // Its use is whole when all its steps have ended.

@@ -34,8 +34,8 @@ std::optional<std::string> is_umask(const std::string& text) {
   return "three octal digits in quotes, as \"022\"";
 }
 
-/// It is written into paths, and no shell ever expands it but the "~/" in front. A backslash in the
-/// path of an output file keeps Slurm from expanding "%j" in its name (sbatch(1), filename pattern).
+/// It is written into paths, and no shell ever expands it but the "~/" in front. A backslash in an
+/// output file's path keeps Slurm from expanding "%j" in its name (sbatch(1), filename pattern).
 std::optional<std::string> is_job_directory(const std::string& text) {
   constexpr std::size_t bytes_max = 1'024;
   const auto path = below_home(text);

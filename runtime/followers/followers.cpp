@@ -66,10 +66,9 @@ result<void> followers::impl::start_audit() {
   how.name = audit_follower;
   how.pace = audit_pace;
   how.report = add_report(how.name);
-  all.push_back(make(std::move(how), *cursor,
-                     std::make_unique<audit_consumer>(audit_parts{settings, std::move(schedulers),
-                                                                  deps.log, file, inbox, deps.logs,
-                                                                  how.report})));
+  auto consumer = std::make_unique<audit_consumer>(audit_parts{
+      settings, std::move(schedulers), deps.log, file, inbox, deps.logs, how.report});
+  all.push_back(make(std::move(how), *cursor, std::move(consumer)));
   audit_reader = all.back().get();
   return {};
 }

@@ -86,7 +86,9 @@ class as_the_daemon(site_case):
             s.submit(f"waits-{n}")
         wait_for(lambda: "loading shared libraries" in s.vectl("hpc", "health-check")[1],
                  "the health check names the supervisor")
-        self.assertEqual({s.get(f"waits-{n}")["state"] for n in range(6)}, {"queued"})
+        # The one that is tried again now and then may just be starting.
+        self.assertLessEqual({s.get(f"waits-{n}")["state"] for n in range(6)},
+                             {"queued", "starting"})
         shutil.copy(program("ved-job-supervisor"), supervisor + ".new")
         os.rename(supervisor + ".new", supervisor)
         for n in range(6):

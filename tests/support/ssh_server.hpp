@@ -142,7 +142,8 @@ class ssh_server {
     // The account's own ~/.bashrc may take longer than all of the test.
     write_text(path("config"),
                // What stands first counts: sshd_config(5).
-               extra_config_ + "Port " + std::to_string(port_) + "\nListenAddress 127.0.0.1\n" + host_key_lines_ +
+               extra_config_ + "Port " + std::to_string(port_) +
+                   "\nListenAddress 127.0.0.1\n" + host_key_lines_ +
                    "PidFile none\nAuthorizedKeysFile " + path("authorized_keys") +
                    "\nUsePAM no\nPasswordAuthentication no\n"
                    "KbdInteractiveAuthentication no\nStrictModes no\n"

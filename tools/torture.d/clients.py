@@ -114,22 +114,32 @@ class clients:
         with self.lock:
             self.later(self.draw.uniform(0.05, 0.4), action, job)
 
-    def learn(self, job, body, what):
-        """What was once told must stay: versions grow, an end stays the end."""
+    def told(self, job):
+        """What an answer must not fall behind: what was known when its request was sent, for two
+        answers may overtake each other."""
         with self.lock:
-            if body.get("version", 0) < job.version:
+            return job.version, job.terminal
+
+    def learn(self, job, body, what, told):
+        """What was once told must stay: versions grow, an end stays the end."""
+        version, end = told
+        with self.lock:
+            if body.get("version", 0) < version:
                 self.violation(f"{job.id}: {what} showed version {body.get('version')} after "
-                               f"version {job.version}: a told change was lost")
+                               f"version {version}: a told change was lost")
             job.version = max(job.version, body.get("version", 0))
             seen = (body.get("state"), body.get("exit_code", 0), body.get("exit_signal", 0))
-            if job.terminal is not None and seen != job.terminal:
-                self.violation(f"{job.id}: {what} showed {seen} after the end {job.terminal}")
+            if end is not None and seen != end:
+                self.violation(f"{job.id}: {what} showed {seen} after the end {end}")
             if seen[0] in terminal_states:
+                if job.terminal not in (None, seen):
+                    self.violation(f"{job.id}: {what} showed the end {seen} beside {job.terminal}")
                 job.terminal = seen
 
     def submit(self, job):
         known = job.acknowledged
         job.asked += 1
+        told = self.told(job)
         status, body = self.call("POST", "/api/v1/hpc/jobs", job.spec)
         if status in (None, 429, 503, 504):
             self.again("submit", job)
@@ -143,7 +153,7 @@ class clients:
             self.violation(f"{job.id}: 'already known' at its first submission")
         with self.lock:
             job.acknowledged = True
-        self.learn(job, body, "submit")
+        self.learn(job, body, "submit", told)
         if not known:
             self.plan(job)
 
@@ -163,11 +173,12 @@ class clients:
             self.later(draw.uniform(0.5, 4), "look", job)
 
     def look(self, job):
+        told = self.told(job)
         status, body = self.call("GET", "/api/v1/hpc/jobs/" + job.id)
         if status == 404:
             self.violation(f"{job.id}: lost: acknowledged, now not found")
         elif status == 200:
-            self.learn(job, body, "get")
+            self.learn(job, body, "get", told)
         elif status in (None, 503):
             with self.lock:
                 if not self.closed:
@@ -183,13 +194,14 @@ class clients:
         """Asks with a request id of its own until the answer is clear; the status."""
         with self.lock:
             key = f"{job.id}-{verb}-{job.request}"
+        told = self.told(job)
         status, body = self.call("POST", f"/api/v1/hpc/jobs/{job.id}/{verb}",
                                  {"reason": "torture"}, key)
         if status in (None, 429, 503, 504):
             self.again(verb, job)
             return None
         if status == 200:
-            self.learn(job, body, verb)
+            self.learn(job, body, verb, told)
         elif status != 409:
             self.violation(f"{job.id}: {verb} answered {status}: {body}")
         with self.lock:

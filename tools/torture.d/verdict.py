@@ -147,7 +147,7 @@ class verdict:
                 self.lost.append(f"{job.id}: get answered {status}, "
                                  f"{'listed' if job.id in listed else 'not listed'}")
                 continue
-            self.load.learn(job, body, "the last look")
+            self.load.learn(job, body, "the last look", self.load.told(job))
             self.judge_job(job, body, *ran.get(job.id, (0, 0)))
             self.judge_events(job, body)
 

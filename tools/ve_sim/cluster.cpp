@@ -10,6 +10,7 @@ namespace ved::sim {
 namespace {
 
 constexpr auto unknown_words = "sbatch: error: the moon is full";
+constexpr int lost_claim_exit = 73;
 constexpr auto stranger = "vezzzzzzzzzzzz";
 
 }  // namespace
@@ -227,11 +228,15 @@ void cluster::run(std::uint64_t id, unsigned plan) {
   if (one.plan != plan || one.lost) return;
   one.started_at = time_.now();
   const auto [winner, first] = claims_.try_emplace(one.job, claim{one.id, one.token});
+  if (winner->second.id == 0) {
+    finish(one, pb::JOB_STATE_CANCELLED, "it was cancelled before it could start");
+    return;
+  }
   if (winner->second.id != one.id) {
     one.lost_claim_to = winner->second.token;
     tell(one, "lost the claim to " + winner->second.token.str());
-    one.exit_code = 0;
-    finish(one, pb::JOB_STATE_COMPLETED, "");
+    one.exit_code = lost_claim_exit;
+    finish(one, pb::JOB_STATE_FAILED, "");
     return;
   }
   if (first) {

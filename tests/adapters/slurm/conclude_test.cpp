@@ -377,10 +377,16 @@ TEST_CASE("slurm poll: a damaged line does not hide the good ones", "[adapters][
   site.reply("squeue", cut + row("RUNNING").text());
   auto seen = poll();
   REQUIRE(std::holds_alternative<job_status>(seen[0]));
-  REQUIRE(std::holds_alternative<missing>(seen[1]));
-  CHECK_FALSE(std::get<missing>(seen[1]).confirmed);
+  CHECK(std::holds_alternative<no_news>(seen[1]));
   // Accounting may tell its end, but that neither knows it is no absence.
   CHECK(site.was_asked("sacct0"));
+  // Where it goes on, somebody has to look.
+  site.now += seconds{61};
+  seen = poll();
+  REQUIRE(std::holds_alternative<job_status>(seen[0]));
+  REQUIRE(std::holds_alternative<missing>(seen[1]));
+  CHECK_FALSE(std::get<missing>(seen[1]).confirmed);
+  CHECK(std::get<missing>(seen[1]).reason.find("cannot be read") != std::string::npos);
 
   site.reply("squeue", row("RUNNING").text() + other.text());
   seen = poll();

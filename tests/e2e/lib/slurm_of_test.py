@@ -88,7 +88,8 @@ class slurm_site(site):
                         **how.get("link", {})},
                "retry": {"initial_backoff": "200ms", "max_backoff": "1s", **how.get("retry", {})}}
         if one["scheduler_type"] == "local":
-            one["local"] = {"cpus": 2, "memory_mb": 4096}
+            one["local"] = {"cpus": 2, "memory_mb": 4096,
+                            "run_as": "root" if os.geteuid() == 0 else ""}
             return one
         if name not in self.lanes:
             self.lanes[name] = lane(self.slurm, os.path.join(self.place, "lanes", name))
