@@ -13,6 +13,8 @@ namespace {
 constexpr seconds return_grace{5};
 /// A copy that loses the claim does nothing else; a file system of the nodes may be slow.
 constexpr seconds loses_within{600};
+/// So long the directory of a job that ended with a code of the wrapper's may be out of reach.
+constexpr seconds unread_grace{600};
 /// So long a job's row may be missing from broken answers before that is told.
 constexpr seconds unseen_grace{60};
 
@@ -169,13 +171,18 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (end.state == pb::JOB_STATE_FAILED && job.traces_answer && left.untouched)
     end.reason += "; its directory holds no sign that it started";
   // Read before the script wrote it, or not shown by the file system yet: what the wrapper's code
-  // means must not be told as the job's.
+  // means must not be told as the job's. As long as nobody could read it, another copy may run.
+  const microseconds record_grace =
+      job.traces_answer ? options_.accounting_grace
+                        : std::max<microseconds>(options_.accounting_grace, unread_grace);
   if (end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code) && !left.ended &&
-      !left.strange && is_set(kept.accounts_due) &&
-      now < kept.accounts_due + options_.accounting_grace) {
+      !left.strange && is_set(kept.accounts_due) && now < kept.accounts_due + record_grace) {
     job.settling = true;
     return still_ending(job);
   }
+  if (end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code) && !job.traces_answer)
+    end.reason += "; its directory could not be read, and exit code " +
+                  std::to_string(end.exit_code) + " may be the wrapper's";
   if (left.strange) end.reason += "; what stands in place of its end record is no file";
   if (left.again && end.exit_code == started_again_exit)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";

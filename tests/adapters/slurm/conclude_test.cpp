@@ -234,11 +234,28 @@ TEST_CASE("slurm poll: a connection that is cut before the directories answer en
     CHECK(end.lost_claim_to->str() == "vebbbbbbbbbbbb");
   }
   SECTION("but not for ever") {
-    site.now += milliseconds{14'999};
+    site.now += milliseconds{599'999};
     CHECK(status(site).state == pb::JOB_STATE_RUNNING);
     site.now += milliseconds{1};
-    CHECK(status(site).state == pb::JOB_STATE_FAILED);
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_FAILED);
+    CHECK(contains(end.reason, "its directory could not be read, and exit code 73 may be"));
   }
+}
+
+TEST_CASE("slurm poll: a directory that shows nothing yet is waited for as long as accounting",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const int code = GENERATE(73, 74, 75, 76);
+  const auto exit = std::to_string(code) + ":0";
+  site.reply("squeue", ended_row("FAILED", code).text());
+  site.reply("sacct0", account("FAILED", exit.c_str()).text());
+  site.reply("traces", left(""));
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.now += milliseconds{14'999};
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.now += milliseconds{1};
+  CHECK(status(site).state == pb::JOB_STATE_FAILED);
 }
 
 TEST_CASE("slurm poll: a job may end with the code of a lost claim", "[adapters][slurm]") {
