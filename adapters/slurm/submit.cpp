@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <chrono>
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
@@ -8,6 +9,9 @@
 namespace ved::adapters::slurm {
 
 namespace {
+
+/// This part of a submission's time may pass with the inventory before it.
+constexpr int inventory_share = 3;
 
 /// "east" of "17;east" and of "Submitted batch job 17 on cluster east"; "" where none is named.
 std::string cluster_named(std::string_view text, const std::string& number) {
@@ -43,8 +47,12 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     std::swap(asked, site_asked_);
     asked = asked || site_ != nullptr;
   }
-  // Before the first inventory nothing could be refused; a site that cannot tell is no obstacle.
-  if (!asked) (void)take_inventory(at);
+  // Before the first inventory nothing could be refused; a site that cannot tell, or not soon, is no
+  // obstacle.
+  if (!asked) {
+    const auto now = std::chrono::steady_clock::now();
+    (void)take_inventory({now + (at.until - now) / inventory_share, at.queries});
+  }
   std::string here = options_.shell.clusters;
   {
     const std::lock_guard lock(mutex_);

@@ -47,8 +47,11 @@ class scripted_transport : public adapters::transport {
   std::vector<std::string> programs;
   std::vector<std::string> asked;  ///< the names of all sections so far
 
-  adapters::command_outcome run(const adapters::remote_command& what, deadline) override {
+  std::vector<deadline> deadlines;  ///< of all programs so far
+
+  adapters::command_outcome run(const adapters::remote_command& what, deadline until) override {
     programs.push_back(program_in(what));
+    deadlines.push_back(until);
     const auto& text = programs.back();
     if (!refuses.empty()) return adapters::command_not_started{refuses, denies};
     nonce_ = text.substr(1, text.find('\n') - 1);
