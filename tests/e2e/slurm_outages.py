@@ -7,6 +7,8 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from site_of_test import wait_for  # noqa: E402
 from slurm_of_test import main_in_order, slurm_case, wait_for_all  # noqa: E402
 
+backlog = 100  # jobs
+
 
 class slurm_outages(slurm_case):
     bed_options = {"ssh": True, "min_job_age": 5}
@@ -159,6 +161,23 @@ class slurm_outages(slurm_case):
             self.ends(f"{cluster}-sent", "failed", 6)
             self.assertEqual(len(s.copies(f"{cluster}-sent")), 1)
             self.assertIn("job_submission_unresolved", s.event_types(f"{cluster}-sent"))
+
+    def test_8_a_backlog_flows_after_a_restart_without_a_lookup_for_each(self):
+        s = self.site
+        names = [f"backlog-{n}" for n in range(backlog)]
+        self.slurm.stop("slurmctld")
+        for name in names:
+            s.counted(name, cluster="far")
+        s.kill()
+        self.slurm.start("slurmctld")
+        before = len(s.lanes["far"].calls())
+        s.start()
+        wait_for_all(s, names, 120.0)
+        for name in names:
+            self.ends(name, "completed")
+        calls = s.lanes["far"].calls()[before:]
+        first = [call["command"] for call in calls].index("sbatch")
+        self.assertLess(sum(call["command"] == "sacct" for call in calls[:first]), 10)
 
 
 if __name__ == "__main__":
