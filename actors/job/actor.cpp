@@ -47,7 +47,7 @@ class runner : public std::enable_shared_from_this<runner> {
     }
     const auto ctx = context_of(*world_, cluster_id{what.spec->cluster_id()});
     auto promise = self_->make_response_promise<job_reply>();
-    commit(job::accept(*what.spec, what.spec_hash, ctx), what.who,
+    commit(job::accept(*what.spec, what.spec_hash, ctx, what.limit_is_default), what.who,
            [promise](result<job_snapshot> done) mutable {
              promise.deliver(job_reply{std::move(done)});
            });

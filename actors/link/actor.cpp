@@ -215,7 +215,7 @@ class runner : public std::enable_shared_from_this<runner> {
           if (!port) return ended(failed_call(*what, port.error()));
           const bool submits = std::holds_alternative<link::submit_order>(what->what);
           if (submits) crash("before_submit");
-          auto done = run_order(**port, *what, spec_reader_of(reading), clock());
+          auto done = run_order(**port, *what, accepted_reader_of(reading), clock());
           if (submits) crash("after_submit");
           ended(std::move(done));
         });
@@ -234,14 +234,14 @@ class runner : public std::enable_shared_from_this<runner> {
                 {"problem", told.problem}});
   }
 
-  static spec_reader spec_reader_of(const std::shared_ptr<store::event_log>& log) {
-    return [log](const job_id& job) -> result<pb::JobSpec> {
+  static accepted_reader accepted_reader_of(const std::shared_ptr<store::event_log>& log) {
+    return [log](const job_id& job) -> result<pb::JobAccepted> {
       const auto stream = "job/" + job.str();
       auto first = log->read_stream(stream, 0, 1);
       if (!first) return fail(first.error());
       if (first->empty() || !first->front().has_job_accepted())
         return fail(errc::corrupt, stream + ": its first event is not job_accepted");
-      return first->front().job_accepted().spec();
+      return std::move(*first->front().mutable_job_accepted());
     };
   }
 

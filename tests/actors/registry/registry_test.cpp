@@ -176,6 +176,19 @@ TEST_CASE("registry: jobs not recovered yet count for the limit", "[actors][regi
 }
 
 TEST_CASE("registry: a request id answers for the one request that it was used for",
+TEST_CASE("registry: whose the limit of time is stands in the log", "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  REQUIRE(f.ask(actors::submit_job{
+      {"tester", {}}, std::make_shared<const pb::JobSpec>(sample_spec("j-2")), "hash", true}));
+  const auto first = [&](const std::string& id) {
+    return f.log->read_stream(core::job_stream(id), 0, 1).value().at(0).job_accepted();
+  };
+  CHECK_FALSE(first("j-1").limit_is_default());
+  CHECK(first("j-2").limit_is_default());
+}
+
           "[actors][registry]") {
   jobs_fixture f;
   f.start();
