@@ -194,6 +194,44 @@ TEST_CASE("slurm submit: what can never run is not sent", "[adapters][slurm]") {
   CHECK_FALSE(site.was_asked(tokens[2]));
 }
 
+TEST_CASE("slurm submit: what the configuration causes is refused for now, by its name",
+          "[adapters][slurm]") {
+  adapters::slurm::slurm_options options;
+  options.defaults.qos = "nosuch";
+  scripted_site site(options);
+  site.fails(tokens[0], "sbatch: error: Batch job submission failed: Invalid qos specification\n");
+  const auto out = submit(site, jobs(1));
+  CHECK_FALSE(as<refused>(out[0]).permanent);
+  CHECK(as<refused>(out[0]).reason ==
+        "Batch job submission failed: Invalid qos specification; the cause is qos 'nosuch' of the "
+        "configuration");
+}
+
+TEST_CASE("slurm submit: a limit that the job does not name is its partition's, if that is shorter",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("config", config);
+  site.reply("partitions", partitions);
+  site.reply("nodes", nodes);
+  for (const auto& token : tokens) site.reply(token, "124\n");
+  auto all = jobs(3);
+  for (auto& one : all) one.spec.set_max_runtime_seconds(86'400);
+  all[0].limit_is_default = true;
+  all[2].limit_is_default = true;
+  all[2].spec.set_max_runtime_seconds(600);
+  const auto out = submit(site, all);
+  CHECK(std::holds_alternative<accepted>(out[0]));
+  // One that is stated is meant.
+  CHECK(as<refused>(out[1]).permanent);
+  CHECK(as<refused>(out[1]).reason ==
+        "it can never run: partition batch: a time limit of 86400 s is asked, the partition allows "
+        "3600 s");
+  CHECK(std::holds_alternative<accepted>(out[2]));
+  const auto& program = site.way->programs.back();
+  CHECK(program.find("--time=60") != std::string::npos);
+  CHECK(program.find("--time=10") != std::string::npos);
+}
+
 TEST_CASE("slurm submit: a real shell hands sbatch the script byte by byte",
           "[adapters][slurm]") {
   const temp_dir root;
