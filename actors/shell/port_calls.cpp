@@ -235,7 +235,7 @@ order_result run_order(adapters::scheduler& port, const link::order& what,
 
 order_result failed_call(const link::order& what, const error& why) {
   auto out = not_called(what, why.message);
-  if (why.code == errc::unknown_outcome) out.what = link::call_failed{why.message};
+  if (why.code == errc::unknown_outcome) out.what = link::call_failed{plain(why.message)};
   return out;
 }
 
@@ -280,7 +280,8 @@ call_summary summarise(const link::order& what, const order_result& done) {
   return out;
 }
 
-order_result not_called(const link::order& what, const std::string& reason) {
+order_result not_called(const link::order& what, const std::string& words) {
+  const auto reason = plain(words);
   order_result out{link::call_failed{reason}, 0, nullptr, {}};
   if (std::holds_alternative<link::health_order>(what.what))
     out.health = adapters::health{reason, "not checked", "not checked"};
