@@ -101,6 +101,7 @@ struct submit_job {
   requester who;
   std::shared_ptr<const pb::JobSpec> spec;  ///< canonical
   std::string spec_hash;
+  bool limit_is_default = false;  ///< of its time: the request named none
 };
 struct ask_job {
   requester who;

@@ -28,6 +28,8 @@ struct submission {
   int attempt = 1;
   pb::JobSpec spec;
   std::string spec_hash = {};  ///< of the spec as accepted, BLAKE2b in hex; empty: not known
+  /// The spec's time limit is the daemon's default: the queue's own, if shorter, counts instead.
+  bool limit_is_default = false;
 };
 
 /// The scheduler has the job under this id.

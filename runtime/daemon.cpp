@@ -289,6 +289,7 @@ class daemon::implementation {
     world->links = links_;
     for (const auto& cluster : clusters_) world->policies[cluster.cluster_id] = policy_of(cluster);
     world->logs = options_.log;
+    world->problems = problems_;
     world->clock = clock();
     world->crash_point = actors::make_crash_points(options_.crash_plan);
     world_ = std::move(world);

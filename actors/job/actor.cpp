@@ -6,6 +6,8 @@
 #include <caf/typed_event_based_actor.hpp>
 
 #include "actors/job/projection.hpp"
+#include "messages/job_state.hpp"
+#include "messages/plain_text.hpp"
 
 namespace ved::actors {
 namespace {
@@ -31,6 +33,22 @@ job::context context_of(const job_environment& world, const cluster_id& cluster)
   return ctx;
 }
 
+/// Of words that the log did not take with the rest.
+constexpr std::size_t words_in_part_bytes_max = 256;
+
+/// The same news in words that the log surely takes, with its reason for not taking them all.
+job::command in_part(job::command what, const error& why) {
+  std::visit(
+      [&](auto& news) {
+        if constexpr (requires { news.reason; })
+          news.reason = plain_text(news.reason, words_in_part_bytes_max) +
+                        "; told in part, for the event log refuses the whole: " +
+                        plain_text(why.message, words_in_part_bytes_max);
+      },
+      what);
+  return what;
+}
+
 /// The behavior's helper: decide, append, apply, reply, react.
 class runner : public std::enable_shared_from_this<runner> {
  public:
@@ -47,7 +65,7 @@ class runner : public std::enable_shared_from_this<runner> {
     }
     const auto ctx = context_of(*world_, cluster_id{what.spec->cluster_id()});
     auto promise = self_->make_response_promise<job_reply>();
-    commit(job::accept(*what.spec, what.spec_hash, ctx), what.who,
+    commit(job::accept(*what.spec, what.spec_hash, ctx, what.limit_is_default), what.who,
            [promise](result<job_snapshot> done) mutable {
              promise.deliver(job_reply{std::move(done)});
            });
@@ -93,8 +111,10 @@ class runner : public std::enable_shared_from_this<runner> {
     return job::decide(state.job, what, context_of(*world_, state.job.cluster));
   }
 
+  enum class telling { whole, in_part };
+
   /// True: events are on their way to the log.
-  bool tell(const job::command& what) {
+  bool tell(const job::command& what, telling how = telling::whole) {
     auto made = decide(what);
     if (!made) {
       world_->logs->write(log_severity::warn, "hpc_job", "report_refused",
@@ -103,8 +123,38 @@ class runner : public std::enable_shared_from_this<runner> {
       return false;
     }
     if (made->empty()) return false;
-    commit(std::move(*made), {own_principal, {}}, [](const result<job_snapshot>&) {});
+    commit(std::move(*made), {own_principal, {}},
+           [this, keep = shared_from_this(), what, how](const result<job_snapshot>& done) {
+             if (!done && done.error().code == errc::invalid)
+               not_storable(what, how, done.error());
+           });
     return true;
+  }
+
+  std::string problem_key() const { return "job." + self_->state.job.id.str(); }
+
+  /// The log refuses this news and would refuse it again and again. Its words may be the cause:
+  /// once it is told with fewer. After that it is dropped, for all to see, and the job goes on from
+  /// what is stored; an outcome that is lost so is looked up.
+  void not_storable(const job::command& what, telling how, const error& why) {
+    const auto& job = self_->state.job;
+    if (how == telling::whole) {
+      if (!tell(in_part(what, why), telling::in_part)) settle();
+      return;
+    }
+    world_->logs->write(log_severity::error, "hpc_job", "news_not_storable",
+                        {{"job_id", job.id.str()}, {"reason", why.message}});
+    const bool lost = std::holds_alternative<job::submitting>(job.now) &&
+                      std::holds_alternative<job::report_submission>(what);
+    if (lost && tell(job::recover{"its outcome could not be stored: " + why.message},
+                     telling::in_part))
+      return;
+    world_->problems->raise(
+        problem_key(), "job " + job.id.str() + ": the event log refuses what cluster " +
+                           job.cluster.str() + " reports of it (" + why.message +
+                           "): it stays " + std::string(state_name(job::public_state(job))) +
+                           " here, as it was stored last, until the cluster has other news; "
+                           "vectl job cancel " + job.id.str() + " ends it");
   }
 
   job_snapshot snapshot(bool known) const {
@@ -152,6 +202,8 @@ class runner : public std::enable_shared_from_this<runner> {
               world_->crash_point(intends ? "after_intent" : "after_append");
               self_->state.job = std::move(*after);
               self_->state.version = reply.outcome->version;
+              if (news || job::is_terminal(self_->state.job))
+                world_->problems->clear(problem_key());
               done(snapshot(false));
               settle();
             },
@@ -164,7 +216,8 @@ class runner : public std::enable_shared_from_this<runner> {
 
   /// The log took nothing. A job that is not stored goes; one whose stored state has moved on is
   /// a zombie and must not act again. News from the cluster comes only once, so a job that could
-  /// not note it must find out anew; a command's asker knows and may ask again.
+  /// not note it must find out anew, unless the same would be refused again; a command's asker
+  /// knows and may ask again.
   /// Returns what to tell the asker.
   error refused(const error& why, bool news, const std::string& stream) {
     const auto& state = self_->state;
@@ -172,7 +225,7 @@ class runner : public std::enable_shared_from_this<runner> {
     const auto stored = head && *head ? (*head)->version : 0;
     if (head && stored == state.version) {
       if (stored == 0) self_->quit();
-      if (stored == 0 || !news) return why;
+      if (stored == 0 || !news || why.code == errc::invalid) return why;
     }
     world_->logs->write(log_severity::error, "hpc_job", "append_refused",
                         {{"stream", stream}, {"reason", why.message}});

@@ -8,6 +8,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/shell/link_directory.hpp"
 #include "actors/shell/log_sink.hpp"
+#include "actors/shell/problem_board.hpp"
 
 namespace ved::actors {
 
@@ -18,6 +19,7 @@ struct job_environment {
   std::shared_ptr<link_directory> links;
   std::unordered_map<cluster_id, core::job::policy> policies;
   std::shared_ptr<log_sink> logs;
+  std::shared_ptr<problem_board> problems;
   std::function<time_point()> clock;
   /// Named places where tests and torture runs kill the process; does nothing otherwise.
   std::function<void(const char* point)> crash_point;

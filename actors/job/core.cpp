@@ -482,11 +482,13 @@ result<events> on(const job& state, const report_control& what, const context& c
 
 }  // namespace
 
-events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx) {
+events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx,
+              bool limit_is_default) {
   events out;
   auto& accepted = add(out, &pb::Envelope::mutable_job_accepted, ctx);
   *accepted.mutable_spec() = spec;
   accepted.set_spec_hash(spec_hash);
+  accepted.set_limit_is_default(limit_is_default);
   return out;
 }
 

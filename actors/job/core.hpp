@@ -206,8 +206,9 @@ using events = std::vector<event>;
 
 // --- the three functions -------------------------------------------------------------------------
 
-/// Accepts a new job.
-events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx);
+/// Accepts a new job. `limit_is_default`: its time limit is ours, the request named none.
+events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx,
+              bool limit_is_default = false);
 
 /// May refuse (errc::conflict with the reason); changes nothing. No events: nothing to do.
 result<events> decide(const job& state, const command& what, const context& ctx);

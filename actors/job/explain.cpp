@@ -26,7 +26,7 @@ struct explanation::history {
   bool releasing = false;
   std::string hold_shows_as;  ///< the scheduler's reason first seen with it
   std::string problem;  ///< why the fold stopped
-
+  bool limit_is_default = false;  ///< the job's request names no limit of time
 
   void remember(const pb::Envelope& entry);
 };
@@ -35,6 +35,7 @@ struct explanation::history {
 /// phase decides which one is asked for.
 void explanation::history::remember(const pb::Envelope& entry) {
   auto& h = *this;
+  if (entry.has_job_accepted()) h.limit_is_default = entry.job_accepted().limit_is_default();
   if (entry.has_job_submission_intended()) {
     h.refused.reset();
     h.absent.reset();
@@ -316,15 +317,23 @@ class narrator {
   void add_next(std::vector<std::string>& out, const starting&) const {
     add_followed(out, "it runs once the scheduler has set it up");
   }
+  /// Whose the limit is that the job's request does not name.
+  std::string by_default() const {
+    return h_.limit_is_default ? ", which is the daemon's default: it named none, and a shorter "
+                                 "one of its queue counts instead"
+                               : "";
+  }
   void add_next(std::vector<std::string>& out, const running&) const {
     add_followed(out, "it ends by itself" +
                           (state_.max_runtime_seconds > 0
                                ? ", or at its limit of " +
-                                     std::to_string(state_.max_runtime_seconds) + " s"
+                                     std::to_string(state_.max_runtime_seconds) + " s" +
+                                     by_default()
                                : std::string()));
     if (state_.cancel || state_.max_runtime_seconds <= 0 || !is_set(state_.started_at)) return;
     const auto limit = state_.started_at + seconds{state_.max_runtime_seconds};
     out.push_back("the limit is reached " + at(limit) +
+                  (h_.limit_is_default ? " at the latest" : "") +
                   (cluster_ == nullptr
                        ? ""
                        : "; if the scheduler lets it run on, we cancel it " +

@@ -48,7 +48,11 @@ std::string tell(const pb::Envelope& what) {
     case pb::Envelope::kJobAccepted: {
       const auto& spec = what.job_accepted().spec();
       return "accepted for cluster " + spec.cluster_id() +
-             (spec.queue_name().empty() ? "" : ", queue " + spec.queue_name());
+             (spec.queue_name().empty() ? "" : ", queue " + spec.queue_name()) +
+             (what.job_accepted().limit_is_default()
+                  ? "; its limit is the default of " + std::to_string(spec.max_runtime_seconds()) +
+                        " s, or its queue's own if that is shorter"
+                  : "");
     }
     case pb::Envelope::kJobSubmissionIntended: {
       const auto& e = what.job_submission_intended();

@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <caf/typed_event_based_actor.hpp>
 
+#include "messages/plain_text.hpp"
+
 namespace ved::actors {
 namespace {
 
@@ -13,6 +15,9 @@ constexpr auto tick_interval = milliseconds{100};
 constexpr auto append_timeout = seconds{30};
 constexpr std::size_t changes_max = 64;
 constexpr std::size_t asking_health_max = 256;
+/// Stands in place of a reason that the log does not take.
+const std::string not_recordable = "the event log refuses its reason: ";
+constexpr std::size_t reason_in_part_bytes_max = 256;
 
 /// The behavior's helper: one per actor, shared by its handlers.
 class runner : public std::enable_shared_from_this<runner> {
@@ -122,6 +127,8 @@ class runner : public std::enable_shared_from_this<runner> {
               after.appending = false;
               const auto known = deps_.reading->deduplicated(name);
               if (reply.outcome || (known && *known)) after.to_record.pop_front();
+              else if (reply.outcome.error().code == errc::invalid)
+                shorten_first(reply.outcome.error());
               if (reply.outcome) {
                 after.stream_version = reply.outcome->version;
                 append_next();
@@ -138,6 +145,18 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
  private:
+  /// What the log refuses for its form it refuses again and again: once it is told without its
+  /// words, and then dropped, so that nothing waits behind it for ever.
+  void shorten_first(const error& why) {
+    auto& waiting = self_->state.to_record;
+    auto& reason = waiting.front().first.reason;
+    const bool again = reason.starts_with(not_recordable);
+    deps_.logs->write(log_severity::error, "hpc_scheduler", "change_not_storable",
+                      {{"cluster_id", deps_.cluster.str()}, {"reason", why.message}});
+    if (again) waiting.pop_front();
+    else reason = not_recordable + plain_text(why.message, reason_in_part_bytes_max);
+  }
+
   /// A poll that is planned for before the next tick does not wait for it. The tick makes up for a
   /// message that comes too early, as when our clock runs slower than the system's.
   void wake_for_poll() {
@@ -215,7 +234,7 @@ class runner : public std::enable_shared_from_this<runner> {
           if (!port) return ended(failed_call(*what, port.error()));
           const bool submits = std::holds_alternative<link::submit_order>(what->what);
           if (submits) crash("before_submit");
-          auto done = run_order(**port, *what, spec_reader_of(reading), clock());
+          auto done = run_order(**port, *what, accepted_reader_of(reading), clock());
           if (submits) crash("after_submit");
           ended(std::move(done));
         });
@@ -234,14 +253,14 @@ class runner : public std::enable_shared_from_this<runner> {
                 {"problem", told.problem}});
   }
 
-  static spec_reader spec_reader_of(const std::shared_ptr<store::event_log>& log) {
-    return [log](const job_id& job) -> result<pb::JobSpec> {
+  static accepted_reader accepted_reader_of(const std::shared_ptr<store::event_log>& log) {
+    return [log](const job_id& job) -> result<pb::JobAccepted> {
       const auto stream = "job/" + job.str();
       auto first = log->read_stream(stream, 0, 1);
       if (!first) return fail(first.error());
       if (first->empty() || !first->front().has_job_accepted())
         return fail(errc::corrupt, stream + ": its first event is not job_accepted");
-      return first->front().job_accepted().spec();
+      return std::move(*first->front().mutable_job_accepted());
     };
   }
 

@@ -56,8 +56,9 @@ std::vector<job_id> next_round(const std::set<job_id>& all, const job_id& from, 
 
 std::string reason_of(const completion& what) {
   if (const auto* failed = std::get_if<call_failed>(&what)) return failed->reason;
-  if (const auto* s = std::get_if<submit_done>(&what); s && !s->answers.empty())
-    return s->answers.front().reason;
+  if (const auto* s = std::get_if<submit_done>(&what))
+    for (std::size_t i = 0; i < s->answers.size(); ++i)
+      if (!s->own_faults.contains(i)) return s->answers[i].reason;
   if (const auto* f = std::get_if<find_done>(&what); f && !f->answers.empty())
     return f->answers.front().reason;
   if (const auto* c = std::get_if<control_done>(&what); c && !c->answers.empty())

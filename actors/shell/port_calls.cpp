@@ -6,6 +6,7 @@
 
 #include "messages/overloaded.hpp"
 #include "messages/plain_text.hpp"
+#include "store/hash.hpp"
 
 namespace ved::actors {
 namespace {
@@ -118,20 +119,21 @@ adapters::tracked_job translate(const link::tracked& what) {
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,
-                        const spec_reader& spec_of, adapters::scheduler::deadline until) {
+                        const accepted_reader& accepted_of, adapters::scheduler::deadline until) {
   link::submit_done done;
   std::vector<adapters::submission> jobs;
   std::vector<std::size_t> place;  // of jobs[i] in the order
   for (std::size_t i = 0; i < order.items.size(); ++i) {
     const auto& item = order.items[i];
     done.answers.push_back({item.token, job::submission_result::not_sent, {}, {}});
-    auto spec = spec_of(item.job);
-    if (!spec) {
-      done.answers.back().reason = spec.error().message;
+    auto accepted = accepted_of(item.job);
+    if (!accepted) {
+      done.answers.back().reason = plain(accepted.error().message);
       done.own_faults.insert(i);
       continue;
     }
-    jobs.push_back({item.job, item.token, item.attempt, std::move(*spec)});
+    jobs.push_back({item.job, item.token, item.attempt, std::move(*accepted->mutable_spec()),
+                    store::to_hex(accepted->spec_hash()), accepted->limit_is_default()});
     place.push_back(i);
   }
   const auto outcomes = port.submit(jobs, until);
@@ -168,15 +170,19 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
   return done;
 }
 
-order_result call(adapters::scheduler& port, const link::order& what, const spec_reader& spec_of,
-                  adapters::scheduler::deadline until) {
+order_result call(adapters::scheduler& port, const link::order& what,
+                  const accepted_reader& accepted_of, adapters::scheduler::deadline until) {
   order_result out;
   std::visit(
       overloaded{
-          [&](const link::submit_order& o) { out.what = submit(port, o, spec_of, until); },
+          [&](const link::submit_order& o) { out.what = submit(port, o, accepted_of, until); },
           [&](const link::find_order& o) {
             std::vector<adapters::lookup> lookups;
-            for (const auto& [id, token] : o.items) lookups.push_back({id, token});
+            for (const auto& [id, token] : o.items) {
+              auto& one = lookups.emplace_back(adapters::lookup{id, token, {}});
+              if (const auto accepted = accepted_of(id))
+                one.spec_hash = store::to_hex(accepted->spec_hash());
+            }
             const auto found = port.find(lookups, until);
             link::find_done done;
             for (std::size_t i = 0; i < lookups.size() && i < found.size(); ++i)
@@ -218,18 +224,18 @@ order_result call(adapters::scheduler& port, const link::order& what, const spec
 }  // namespace
 
 order_result run_order(adapters::scheduler& port, const link::order& what,
-                       const spec_reader& spec_of, time_point now) {
+                       const accepted_reader& accepted_of, time_point now) {
   const auto left = what.deadline - now;
   if (left <= microseconds{0}) return not_called(what, "it waited too long for a worker");
   const auto before = port.queries();
-  auto out = call(port, what, spec_of, std::chrono::steady_clock::now() + left);
+  auto out = call(port, what, accepted_of, std::chrono::steady_clock::now() + left);
   out.queries = port.queries() - before;
   return out;
 }
 
 order_result failed_call(const link::order& what, const error& why) {
   auto out = not_called(what, why.message);
-  if (why.code == errc::unknown_outcome) out.what = link::call_failed{why.message};
+  if (why.code == errc::unknown_outcome) out.what = link::call_failed{plain(why.message)};
   return out;
 }
 
@@ -274,7 +280,8 @@ call_summary summarise(const link::order& what, const order_result& done) {
   return out;
 }
 
-order_result not_called(const link::order& what, const std::string& reason) {
+order_result not_called(const link::order& what, const std::string& words) {
+  const auto reason = plain(words);
   order_result out{link::call_failed{reason}, 0, nullptr, {}};
   if (std::holds_alternative<link::health_order>(what.what))
     out.health = adapters::health{reason, "not checked", "not checked"};

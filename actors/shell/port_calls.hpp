@@ -12,8 +12,8 @@
 /// Runs a link's orders through the scheduler port: core values in, core values out.
 namespace ved::actors {
 
-/// The spec of an accepted job, read from the log.
-using spec_reader = std::function<result<pb::JobSpec>(const job_id&)>;
+/// How a job was accepted, read from the log.
+using accepted_reader = std::function<result<pb::JobAccepted>(const job_id&)>;
 
 struct order_result {
   core::link::completion what;
@@ -25,7 +25,7 @@ struct order_result {
 /// Makes the call. `now` is compared with the order's deadline before a submission begins: one
 /// that waited too long in the queue is answered `not_sent`.
 order_result run_order(adapters::scheduler& port, const core::link::order& what,
-                       const spec_reader& spec_of, time_point now);
+                       const accepted_reader& accepted_of, time_point now);
 
 /// The result of an order whose worker failed. errc::unknown_outcome: in the middle of the call, so
 /// a submission may have taken effect; anything else: before it.

@@ -15,18 +15,10 @@ constexpr std::size_t words_bytes_max = 400;
 /// Texts beyond this are a broken command's, not Slurm's.
 constexpr std::size_t lines_max = 200;
 
-bool contains(std::string_view text, std::string_view part) {
-  const auto at =
-      std::search(text.begin(), text.end(), part.begin(), part.end(), [](char a, char b) {
-        return equal_any_case({&a, 1}, {&b, 1});
-      });
-  return at != text.end();
-}
-
 template <std::size_t Count>
 bool contains_any(std::string_view text, const std::array<std::string_view, Count>& parts) {
   return std::any_of(parts.begin(), parts.end(),
-                     [&](std::string_view part) { return contains(text, part); });
+                     [&](std::string_view part) { return contains_any_case(text, part); });
 }
 
 /// The request went out and no readable answer came back.
@@ -203,7 +195,8 @@ bool is_blank(std::string_view line) {
 
 /// A greeting, and a wrapper's steps that went well ("Verifying ...OK").
 bool is_noise(std::string_view line) {
-  return contains(line, "Welcome to") || line.ends_with("...OK") || line.ends_with("... OK");
+  return contains_any_case(line, "Welcome to") || line.ends_with("...OK") ||
+         line.ends_with("... OK");
 }
 
 /// The last line of the text, which is shortened by it.
@@ -309,8 +302,9 @@ submit_outcome judge_sbatch(int exit_code, std::string_view text) {
   }
   if (contains_any(text, answer_lost)) return unknown_outcome{std::move(reason)};
   // The shell's words: there is no sbatch to speak to anybody.
-  if (exit_code == 127 && contains(text, "not found")) return not_sent{std::move(reason)};
-  if (exit_code == 126 && contains(text, "Permission denied")) return not_sent{std::move(reason)};
+  const bool no_sbatch = (exit_code == 127 && contains_any_case(text, "not found")) ||
+                         (exit_code == 126 && contains_any_case(text, "Permission denied"));
+  if (no_sbatch) return not_sent{std::move(reason)};
   if (contains_any(text, never_arrived)) return not_sent{std::move(reason)};
   if (contains_any(text, policy)) return refused{false, std::move(reason)};
   if (contains_any(text, permanent)) return refused{true, std::move(reason)};
@@ -335,23 +329,24 @@ failure judge_failure(int exit_code, std::string_view err) {
   constexpr std::array<std::string_view, 5> not_known_to_us{
       "Protocol authentication error", "Munge encode failed", "Munge decode failed",
       "Invalid authentication", "authentication credential"};
-  if (contains(err, "Slurm accounting storage is disabled")) return failure::no_accounting;
+  if (contains_any_case(err, "Slurm accounting storage is disabled")) return failure::no_accounting;
   if (contains_any(err, not_known_to_us)) return failure::authentication;
   if (contains_any(err, silent) || contains_any(err, answer_lost) ||
       contains_any(err, never_arrived)) {
     return failure::unreachable;
   }
-  if (contains(err, "Invalid job id specified")) return failure::no_such_job;
-  if (contains(err, "already completing or completed") ||
-      contains(err, "Job has already finished")) {
+  if (contains_any_case(err, "Invalid job id specified")) return failure::no_such_job;
+  if (contains_any_case(err, "already completing or completed") ||
+      contains_any_case(err, "Job has already finished")) {
     return failure::already_ended;
   }
-  if (contains(err, "Access/permission denied") || contains(err, "not owner") ||
-      contains(err, "Permission denied")) {
+  if (contains_any_case(err, "Access/permission denied") || contains_any_case(err, "not owner") ||
+      contains_any_case(err, "Permission denied")) {
     return failure::denied;
   }
   if (exit_code == 0) {
-    return contains(err, "error:") || contains(err, "fatal:") ? failure::other : failure::none;
+    return contains_any_case(err, "error:") || contains_any_case(err, "fatal:") ? failure::other
+                                                                                : failure::none;
   }
   // Killed or cut off (128 + signal, 255 of ssh) without a word: no answer.
   const bool ended_itself = exit_code > 0 && exit_code < 128;

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "adapters/slurm/cluster_state.hpp"
+#include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/text.hpp"
 #include "adapters/slurm/traces.hpp"
 
@@ -120,17 +121,29 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   return out;
 }
 
-/// All that the sources say of one submission.
+/// All that the sources say of one submission. What bears its token and tells of another spec is
+/// another daemon's, or this one's from before its log was lost: never this job.
 find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
                                          const lookup_sources& all) const {
   const auto& token = one.token.str();
   std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
+  std::set<scheduler_job_id, decltype(&by_number)> foreign(&by_number);
+  std::set<scheduler_job_id, decltype(&by_number)> vouched(&by_number);  // of our spec, Slurm says
+  const auto judge = [&](const scheduler_job_id& id, const std::string& hash) {
+    if (hash.empty() || one.spec_hash.empty()) return true;
+    (hash == one.spec_hash ? vouched : foreign).insert(id);
+    return hash == one.spec_hash;
+  };
   for (const auto& row : all.queue.rows)
-    if (is_ours({row.id, one.token, one.job}, row)) ids.insert(row.id);
+    if (is_ours({row.id, one.token, one.job}, row) &&
+        judge(row.id, spec_hash_in(row.comment, one.token)))
+      ids.insert(row.id);
   std::map<scheduler_job_id, std::string> states;  // of each id the last record's
-  for (const auto& row : all.accounts.rows)
-    if (row.step.empty() && names_submission(row, token))
-      states[id_of({row.id.str(), elsewhere_of(row, all.here)})] = row.state;
+  for (const auto& row : all.accounts.rows) {
+    if (!row.step.empty() || !names_submission(row, token)) continue;
+    const auto id = id_of({row.id.str(), elsewhere_of(row, all.here)});
+    if (judge(id, spec_hash_in(row.submit_line, one.token))) states[id] = row.state;
+  }
   // A job that waits is in squeue, unless the controller has lost it; had it started, its output
   // file would be there.
   scheduler_job_id waits;
@@ -139,19 +152,27 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
     if (state == "PENDING" && !elsewhere && !ids.contains(id)) waits = id;
     else ids.insert(id);
   }
+  const auto claim = parse_claim(all.left[number].claim);
+  const bool is_claimed = claim && !claim->cancelled && claim->token == token;
   // The job itself can write files: they tell only of what Slurm does not know any more.
   if (ids.empty())
     for (const auto& id : all.left[number].ids) ids.insert(scheduler_job_id{id});
+  if (is_claimed)
+    for (const auto& id : ids)
+      if (number_of(id).number == claim->id && !vouched.contains(id)) judge(id, claim->spec_hash);
+  for (const auto& id : foreign)
+    if (!vouched.contains(id)) ids.erase(id);
   if (!ids.empty()) {
     // The copy that holds the claim is the job, whichever number it has.
-    const auto claim = parse_claim(all.left[number].claim);
     std::vector<scheduler_job_id> sorted(ids.begin(), ids.end());
     std::stable_partition(sorted.begin(), sorted.end(), [&](const auto& id) {
-      return claim && !claim->cancelled && claim->token == token &&
-             claim->id == number_of(id).number;
+      return is_claimed && claim->id == number_of(id).number;
     });
     return found{std::move(sorted)};
   }
+  if (!foreign.empty())
+    return not_known{"scheduler job " + foreign.begin()->str() + " bears the token " + token +
+                     ", but was submitted with another spec: it is not job " + one.job.str()};
   const bool queue_denies = all.queue_answers && !all.queue.may_name(token);
   const bool accounts_deny = all.accounts_answer && !all.accounts.may_name(token);
   if (!waits.empty())

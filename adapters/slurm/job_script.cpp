@@ -31,6 +31,18 @@ bool is_variable(const std::string& name) {
 
 }  // namespace
 
+std::string mark_of(const submission_token& token, const std::string& spec_hash) {
+  return "ved:" + token.str() + (spec_hash.empty() ? "" : ":" + spec_hash);
+}
+
+std::string spec_hash_in(std::string_view text, const submission_token& token) {
+  const auto begin = mark_of(token, "") + ":";
+  const auto at = text.find(begin);
+  if (at == std::string_view::npos) return {};
+  const auto rest = text.substr(at + begin.size());
+  return std::string(rest.substr(0, rest.find_first_not_of("0123456789abcdef")));
+}
+
 submission_defaults wishes_of(const pb::JobSpec& spec, const slurm_options& site) {
   submission_defaults out = site.defaults;
   // "default" is the scheduler's own choice, unless the operator maps it.
@@ -113,7 +125,7 @@ std::vector<std::string> sbatch_options(const submission& what, const slurm_opti
   const auto& asked = spec.resources();
   const auto wishes = wishes_of(spec, site);
   std::vector<std::string> out{"--parsable", "--job-name=" + what.token.str(),
-                               "--comment=ved:" + what.token.str()};
+                               "--comment=" + mark_of(what.token, what.spec_hash)};
   const auto put = [&](const char* name, const std::string& value) {
     if (!value.empty()) out.push_back("--" + std::string(name) + "=" + value);
   };

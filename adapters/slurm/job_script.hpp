@@ -2,6 +2,7 @@
 
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapters/scheduler.hpp"
@@ -13,6 +14,11 @@ namespace ved::adapters::slurm {
 /// The options of sbatch, not quoted; output and working directory are left to the program, which
 /// knows where the job directory is.
 std::vector<std::string> sbatch_options(const submission& what, const slurm_options& site);
+
+/// What a submission says of itself in Slurm: "ved:<token>[:<hash of the spec>]".
+std::string mark_of(const submission_token& token, const std::string& spec_hash);
+/// The hash that such a mark of the token in the text tells; empty: none.
+std::string spec_hash_in(std::string_view text, const submission_token& token);
 
 /// The effective wishes: the defaults, then every matching rule.
 submission_defaults wishes_of(const pb::JobSpec& spec, const slurm_options& site);

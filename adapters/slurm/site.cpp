@@ -4,6 +4,8 @@
 #include <set>
 
 #include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/settings.hpp"
+#include "adapters/slurm/text.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -31,47 +33,43 @@ std::int64_t most(const partition& in, Of of) {
   return out;
 }
 
-}  // namespace
+constexpr const char* no_partition =
+    "no partition is named, and the site has no default partition";
 
-site make_site(site_config config, const std::vector<partition_row>& partitions,
-               const std::vector<node_row>& nodes) {
-  site out;
-  out.config = std::move(config);
-  out.gpus_allocated = 0;
-  for (const auto& row : partitions) {
-    out.partitions[row.name].limits = row;
-    if (row.is_default) out.default_partition = row.name;
-  }
-  std::set<std::string> counted;
-  for (const auto& node : nodes) {
-    if (const auto it = out.partitions.find(node.partition); it != out.partitions.end()) {
-      auto& shapes = it->second.shapes;
-      const auto same = std::find_if(shapes.begin(), shapes.end(),
-                                     [&](const auto& shape) { return same_shape(shape, node); });
-      if (same != shapes.end()) ++same->nodes;
-      else shapes.push_back({1, node.cpus, node.memory_mb, node.gpus});
-    }
-    if (!counted.insert(node.node).second) continue;
-    out.cpus_total += node.cpus;
-    out.cpus_allocated += node.cpus_allocated;
-    out.memory_mb_total += node.memory_mb;
-    out.memory_mb_allocated += node.memory_mb_allocated;
-    out.gpus_total += gpus_of(node.gpus, {});
-    if (!node.gpus_allocated) out.gpus_allocated.reset();
-    else if (out.gpus_allocated) *out.gpus_allocated += *node.gpus_allocated;
-  }
-  return out;
+bool has_option(const std::vector<std::string>& all, std::string_view name) {
+  return std::any_of(all.begin(), all.end(), [&](const auto& one) {
+    return std::string_view(one).substr(0, one.find('=')) == name;
+  });
 }
 
-std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_options& options,
-                                     const site& there) {
+/// The operator's own options change what is judged here.
+bool is_changed(const std::vector<std::string>& all) {
+  for (const auto* name : {"--partition", "--nodes", "--time", "--qos", "--cpus-per-task", "--gres",
+                           "--gpus", "--gpus-per-node", "--ntasks-per-node"})
+    if (has_option(all, name)) return true;
+  return false;
+}
+
+bool has_gpus(const site& there, const std::string& type) {
+  if (!there.all_nodes) return true;
+  for (const auto& [name, part] : there.partitions)
+    for (const auto& shape : part.shapes)
+      if (gpus_of(shape.gpus, type) > 0) return true;
+  return false;
+}
+
+/// "default_partition 'small' of the configuration".
+std::string partition_setting(const pb::JobSpec& spec, const slurm_options& options) {
+  submission what;
+  what.spec = spec;
+  for (const auto& one : settings_of(what, options))
+    if (one.option == "partition") return one.words;
+  return "the configuration";
+}
+
+std::optional<std::string> why_never_in(const std::string& name, const pb::JobSpec& spec,
+                                        const slurm_options& options, const site& there) {
   const auto wishes = wishes_of(spec, options);
-  // A list of partitions is Slurm's to judge.
-  if (wishes.partition.find(',') != std::string::npos) return std::nullopt;
-  const auto& name = wishes.partition.empty() ? there.default_partition : wishes.partition;
-  if (name.empty() && !there.all_partitions) return std::nullopt;
-  if (name.empty())
-    return "no partition is named, and the site has no default partition";
   const auto it = there.partitions.find(name);
   // A partition may be hidden from this account's view and still take its jobs.
   if (it == there.partitions.end()) return std::nullopt;
@@ -126,6 +124,91 @@ std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_option
   if (nodes > fitting)
     return where + amount(nodes, "nodes with that many cores, memory and GPUs each", fitting);
   return std::nullopt;
+}
+
+}  // namespace
+
+site make_site(site_config config, const std::vector<partition_row>& partitions,
+               const std::vector<node_row>& nodes) {
+  site out;
+  out.config = std::move(config);
+  out.gpus_allocated = 0;
+  for (const auto& row : partitions) {
+    out.partitions[row.name].limits = row;
+    if (row.is_default) out.default_partition = row.name;
+  }
+  std::set<std::string> counted;
+  for (const auto& node : nodes) {
+    if (const auto it = out.partitions.find(node.partition); it != out.partitions.end()) {
+      auto& shapes = it->second.shapes;
+      const auto same = std::find_if(shapes.begin(), shapes.end(),
+                                     [&](const auto& shape) { return same_shape(shape, node); });
+      if (same != shapes.end()) ++same->nodes;
+      else shapes.push_back({1, node.cpus, node.memory_mb, node.gpus});
+    }
+    if (!counted.insert(node.node).second) continue;
+    out.cpus_total += node.cpus;
+    out.cpus_allocated += node.cpus_allocated;
+    out.memory_mb_total += node.memory_mb;
+    out.memory_mb_allocated += node.memory_mb_allocated;
+    out.gpus_total += gpus_of(node.gpus, {});
+    if (!node.gpus_allocated) out.gpus_allocated.reset();
+    else if (out.gpus_allocated) *out.gpus_allocated += *node.gpus_allocated;
+  }
+  return out;
+}
+
+std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_options& options,
+                                     const site& there) {
+  const auto wishes = wishes_of(spec, options);
+  // A list of partitions is Slurm's to judge, and so is what the operator's own options change.
+  if (wishes.partition.find(',') != std::string::npos || is_changed(wishes.options))
+    return std::nullopt;
+  const auto& name = wishes.partition.empty() ? there.default_partition : wishes.partition;
+  if (name.empty() && !there.all_partitions) return std::nullopt;
+  if (name.empty()) return no_partition;
+  return why_never_in(name, spec, options, there);
+}
+
+std::optional<refused> refusal_of(const pb::JobSpec& spec, const slurm_options& options,
+                                  const site& there) {
+  const auto never = why_never(spec, options, there);
+  if (!never) return std::nullopt;
+  const auto words = "it can never run: " + *never;
+  if (*never == no_partition)
+    return refused{false, words + "; default_partition of the configuration names none"};
+  const auto& type = spec.resources().gpu_type();
+  const auto named = options.gpu_types.find(type);
+  if (spec.resources().gpus_per_node() > 0 && named != options.gpu_types.end() &&
+      !named->second.empty() && !has_gpus(there, named->second))
+    return refused{false, words + "; the cause is gpu_types '" + type + "' = '" + named->second +
+                              "' of the configuration"};
+  if (!partition_is_ours(spec, options)) return refused{true, words};
+  for (const auto& [other, part] : there.partitions)
+    if (!part.shapes.empty() && !why_never_in(other, spec, options, there))
+      return refused{false, words + "; partition " + other + " could run it, but " +
+                                partition_setting(spec, options) + " sends it there"};
+  return refused{true, words};
+}
+
+std::optional<std::int64_t> shorter_limit(const pb::JobSpec& spec, const slurm_options& options,
+                                          const site& there) {
+  const auto wishes = wishes_of(spec, options);
+  // A time that the operator gives in so many words is his.
+  if (has_option(wishes.options, "--time") || has_option(wishes.options, "--partition"))
+    return std::nullopt;
+  const auto& names = wishes.partition.empty() ? there.default_partition : wishes.partition;
+  std::int64_t most = 0;
+  for (const auto name : split(names, ',')) {
+    const auto it = there.partitions.find(std::string(name));
+    if (it == there.partitions.end()) return std::nullopt;
+    const auto& limit = it->second.limits.time_limit;
+    if (limit.unlimited || limit.length <= microseconds{0}) return std::nullopt;
+    most = std::max<std::int64_t>(
+        most, std::chrono::duration_cast<std::chrono::minutes>(limit.length).count() * 60);
+  }
+  if (most <= 0 || most >= spec.max_runtime_seconds()) return std::nullopt;
+  return most;
 }
 
 inventory to_inventory(const site& from) {

@@ -51,6 +51,16 @@ site make_site(site_config config, const std::vector<partition_row>& partitions,
 std::optional<std::string> why_never(const pb::JobSpec& spec, const slurm_options& options,
                                      const site& there);
 
+/// The same as a refusal: for good, unless the partition or the name of the GPUs is the operator's
+/// choice and another one would do.
+std::optional<refused> refusal_of(const pb::JobSpec& spec, const slurm_options& options,
+                                  const site& there);
+
+/// The longest time that the job's partitions allow, in whole minutes, where that is less than the
+/// spec's limit; nullopt: it is not, or not known.
+std::optional<std::int64_t> shorter_limit(const pb::JobSpec& spec, const slurm_options& options,
+                                          const site& there);
+
 inventory to_inventory(const site& from);
 
 }  // namespace ved::adapters::slurm

@@ -1,8 +1,11 @@
 #include <algorithm>
 #include <chrono>
+#include <deque>
+#include <map>
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/settings.hpp"
 #include "adapters/slurm/submit_program.hpp"
 #include "adapters/slurm/text.hpp"
 
@@ -35,9 +38,23 @@ std::optional<refused> slurm_cluster::never_fits(const submission& what) const {
     there = site_;
   }
   if (!there) return std::nullopt;
-  if (const auto never = why_never(what.spec, options_, *there))
-    return refused{true, "it can never run: " + *never};
-  return std::nullopt;
+  return refusal_of(what.spec, options_, *there);
+}
+
+/// A limit that the job's request does not name must not keep it out of its partition.
+std::optional<submission> slurm_cluster::within_limit(const submission& what) const {
+  if (!what.limit_is_default) return std::nullopt;
+  std::shared_ptr<const site> there;
+  {
+    const std::lock_guard lock(mutex_);
+    there = site_;
+  }
+  if (!there) return std::nullopt;
+  const auto limit = shorter_limit(what.spec, options_, *there);
+  if (!limit) return std::nullopt;
+  auto out = what;
+  out.spec.set_max_runtime_seconds(*limit);
+  return out;
 }
 
 std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jobs, call at) {
@@ -61,13 +78,18 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
   std::vector<const submission*> sent;
-  const auto outcome_of = [&](const submission* one) -> submit_outcome& {
-    return out[static_cast<std::size_t>(one - jobs.data())];
-  };
-  for (const auto& one : jobs) {
-    if (auto no = never_fits(one)) outcome_of(&one) = *no;
-    else sent.push_back(&one);
+  std::map<const submission*, std::size_t> places;
+  std::deque<submission> shortened;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const auto* one = &jobs[i];
+    if (auto shorter = within_limit(*one)) one = &shortened.emplace_back(std::move(*shorter));
+    places[one] = i;
+    if (auto no = never_fits(*one)) out[i] = *no;
+    else sent.push_back(one);
   }
+  const auto outcome_of = [&](const submission* one) -> submit_outcome& {
+    return out[places.at(one)];
+  };
   if (sent.empty()) return out;
   auto made = begin();
   const auto nonce = made.nonce();
@@ -97,6 +119,8 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     }
     const auto& text = it->second.text;
     told = judge_sbatch(it->second.exit_code, text);
+    if (const auto* no = std::get_if<refused>(&told))
+      told = with_settings(*no, text, *one, options_);
     // A number belongs to its cluster: another one of the site may have taken the job.
     auto* taken = std::get_if<accepted>(&told);
     if (taken == nullptr) continue;

@@ -61,6 +61,12 @@ bool equal_any_case(std::string_view a, std::string_view b) {
                     [](char x, char y) { return lower(x) == lower(y); });
 }
 
+bool contains_any_case(std::string_view text, std::string_view part) {
+  return std::search(text.begin(), text.end(), part.begin(), part.end(), [](char a, char b) {
+           return lower(a) == lower(b);
+         }) != text.end();
+}
+
 std::string printable(std::string_view text, std::size_t bytes_max) {
   // Escape sequences and half characters would reach an operator's terminal and the journal.
   std::string line = to_valid_utf8(text.substr(0, 4 * bytes_max + 4));

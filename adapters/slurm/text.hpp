@@ -21,6 +21,7 @@ std::vector<std::string_view> split(std::string_view text, std::string_view sepa
 std::size_t count_of(std::string_view text, std::string_view part);
 bool starts_with_any_case(std::string_view text, std::string_view prefix);
 bool equal_any_case(std::string_view a, std::string_view b);
+bool contains_any_case(std::string_view text, std::string_view part);
 
 /// Of a reason, a name or another text of Slurm's that goes on to people.
 inline constexpr std::size_t reason_bytes_max = 400;

@@ -111,6 +111,7 @@ class actor_tree {
     world->reading = log;
     world->links = watched_;
     world->logs = std::make_shared<actors::log_sink>();
+    world->problems = std::make_shared<actors::problem_board>(world->logs, clock());
     world->clock = clock();
     world->crash_point = [](const char*) {};
     for (const auto& name : how.clusters) {

@@ -109,6 +109,7 @@ class actors_on_log {
     world->reading = log;
     world->links = std::make_shared<actors::link_directory>();
     world->logs = logs;
+    world->problems = std::make_shared<actors::problem_board>(logs, clock);
     world->clock = clock;
     world->crash_point = [](const char*) {};
     for (const auto* name : {"cluster-a", "cluster-b"}) {

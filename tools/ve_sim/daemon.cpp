@@ -354,13 +354,17 @@ void daemon::call(const std::string& cluster, link::order what) {
   site_.time.in(effect_after, [this, alive = alive_, &port = *site_.ports.at(cluster),
                                &specs = site_.specs, order, answer, answer_lost, outlives, begun] {
     if (!*alive && !outlives) return;
-    const auto spec_of = [&](const job_id& id) -> result<pb::JobSpec> {
-      if (!*alive) return specs.at(id);
+    const auto accepted_of = [&](const job_id& id) -> result<pb::JobAccepted> {
+      if (!*alive) {
+        pb::JobAccepted out;
+        *out.mutable_spec() = specs.at(id);
+        return out;
+      }
       auto first = log_->read_stream(core::job_stream(id.str()), 0, 1);
       if (!first || first->empty()) return fail(errc::corrupt, "no first event");
-      return first->front().job_accepted().spec();
+      return first->front().job_accepted();
     };
-    auto done = actors::run_order(port, *order, spec_of, begun);
+    auto done = actors::run_order(port, *order, accepted_of, begun);
     if (!answer_lost) *answer = std::move(done);
   });
   later(returns_after, [this, cluster, order, answer, me = links_.at(cluster).incarnation] {

@@ -51,7 +51,8 @@ void service::submit(const std::shared_ptr<call>& c) {
     const auto known = deps_.log->state(core::job_stream(spec.job_id()));
     if (!known || !*known) return c->done(to_reply(may.error()));
   }
-  if (spec.max_runtime_seconds() == 0) spec.set_max_runtime_seconds(limit_of(spec));
+  const bool names_limit = spec.max_runtime_seconds() != 0;
+  if (!names_limit) spec.set_max_runtime_seconds(limit_of(spec));
   auto hash = spec_hash(spec);
   auto shared = std::make_shared<const pb::JobSpec>(canonical(std::move(spec)));
   // The job id already makes a submission repeatable; a request id would only add a second way.
@@ -64,7 +65,7 @@ void service::submit(const std::shared_ptr<call>& c) {
         accepted.set_already_known(done->already_known);
         c->done(std::move(reply));
       });
-  ingress_submit in{{{c->who.name, {}}, shared, std::move(hash)}, answer};
+  ingress_submit in{{{c->who.name, {}}, shared, std::move(hash), !names_limit}, answer};
   if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
     answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }

@@ -115,6 +115,20 @@ TEST_CASE("explain: a missing job tells since when and what would end it", "[act
   CHECK(says(e, "not before 11:01:00 UTC"));
 }
 
+TEST_CASE("explain: a limit that the job did not name is told as the daemon's", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  CHECK(says(job::explain(d.log, {}, nullptr), "or at its limit of 3600 s"));
+  CHECK_FALSE(says(job::explain(d.log, {}, nullptr), "default"));
+  REQUIRE(d.log.front().has_job_accepted());
+  d.log.front().mutable_job_accepted()->set_limit_is_default(true);
+  const auto e = job::explain(d.log, {}, nullptr);
+  CHECK(says(e, "or at its limit of 3600 s, which is the daemon's default: it named none, and a "
+                "shorter one of its queue counts instead"));
+  CHECK(says(e, "at the latest"));
+  CHECK(job::tell(d.log.front()) == "accepted for cluster hpc-1, queue batch; its limit is the "
+                                    "default of 3600 s, or its queue's own if that is shorter");
+}
+
 TEST_CASE("explain: a cluster that is down is the first thing that would change it",
           "[actors][job]") {
   driver d = tests::in_phase("submitting");

@@ -100,6 +100,38 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
   CHECK(events->back().has_cluster_down());
 }
 
+TEST_CASE("link: a reason that the log refuses holds no later news back", "[actors][link]") {
+  core::link::limits limits;
+  limits.breaker_failures = 1;
+  limits.queries_per_minute_max = 0;
+  lone_link made(limits, 8);
+  made.run();
+  made.complete(1, {core::link::inventory_done{}, 3, nullptr, {}});
+  core::link::desired follows;
+  follows.follow = core::job::follow{scheduler_job_id{"7"}, submission_token{"ve7"},
+                                     pb::JOB_STATE_RUNNING};
+  caf::anon_send(made.link, actors::link_want{job_id{"j-7"}, follows});
+  made.run();
+  made.complete(2, {core::link::call_failed{"banner \xff"}, 1, nullptr, {}});
+  const auto pass = [&](seconds span) {
+    made.now += span;
+    made.scheduler.advance_time(span);
+    made.run();
+  };
+  pass(seconds{1});
+  auto events = made.log->read_stream("cluster/hpc-1", 0, 10).value();
+  REQUIRE(events.size() == 1);
+  CHECK(events[0].cluster_down().reason() ==
+        "the event log refuses its reason: stream cluster/hpc-1: an event is too large or has text "
+        "that is not UTF-8");
+  pass(seconds{31});  // the breaker's probe
+  made.complete(3, {core::link::poll_done{{core::job::report_missing{}}}, 1, nullptr, {}});
+  pass(seconds{1});
+  events = made.log->read_stream("cluster/hpc-1", 0, 10).value();
+  REQUIRE(events.size() == 2);
+  CHECK(events[1].has_cluster_up());
+}
+
 TEST_CASE("link: a poll begins when it is planned, not at the next tick", "[actors][link]") {
   core::link::limits limits;
   limits.poll_interval = limits.poll_interval_min = milliseconds{60};

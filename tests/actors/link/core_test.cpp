@@ -174,6 +174,34 @@ TEST_CASE("link core: the breaker opens after failures, probes alone, and closes
   REQUIRE(orders<link::submit_order>(made.tick(now + seconds{1})).size() == 1);
 }
 
+TEST_CASE("link core: what never left the house is no failure of the cluster", "[actors][link]") {
+  const job::report_submission unsent{{}, job::submission_result::not_sent, {}, "damaged"};
+  const job::report_submission cut{{}, job::submission_result::not_sent, {}, "no route"};
+  auto made = quiet_link();
+  auto now = start;
+  int n = 0;
+  const auto submit_two = [&](const link::submit_done& answer) {
+    made.want(id(n), submits(n), now);
+    made.want(id(n + 1), submits(n + 1), now);
+    n += 2;
+    const auto order = orders<link::submit_order>(made.tick(now)).at(0);
+    return made.complete(order.id, answer, 0, now);
+  };
+  for (int times = 0; times < 5; ++times) {
+    const auto told = submit_two({{unsent, unsent}, {}, {0, 1}});
+    REQUIRE_FALSE(told.change.has_value());
+    REQUIRE(told.reports.size() == 2);
+  }
+  CHECK(made.view().state == link::breaker::closed);
+  CHECK(made.view().reason.empty());
+  // Beside one that could not be sent it hides nothing, and is not told as the reason.
+  link::outputs told;
+  for (int times = 0; times < 3; ++times) told = submit_two({{unsent, cut}, {}, {0}});
+  REQUIRE(told.change.has_value());
+  CHECK_FALSE(told.change->up);
+  CHECK(told.change->reason == "no route");
+}
+
 TEST_CASE("link core: it can tell what has not left, and why a lookup told nothing",
           "[actors][link]") {
   auto made = quiet_link();

@@ -43,6 +43,16 @@ actors::link_actor::behavior_type counting_link(actors::link_actor::pointer,
   };
 }
 
+/// Counts the lines of each event.
+struct counting_logs : actors::log_sink {
+  std::map<std::string, int, std::less<>> lines;
+
+  void write(actors::log_severity, std::string_view, std::string_view event,
+             std::initializer_list<actors::log_field>) override {
+    ++lines[std::string(event)];
+  }
+};
+
 /// A registry with its jobs and a log, under virtual time and a deterministic schedule.
 class jobs_fixture {
  public:
@@ -73,7 +83,8 @@ class jobs_fixture {
     world->log = log_actor;
     world->reading = log;
     world->links = links;
-    world->logs = std::make_shared<actors::log_sink>();
+    world->logs = logs;
+    world->problems = problems;
     world->clock = [this] { return now; };
     world->crash_point = [](const char*) {};
     registry = system_.spawn(actors::job_registry,
@@ -111,6 +122,26 @@ class jobs_fixture {
     return ask(actors::ask_job{{"tester", request_id}, job_id{id}, std::move(what)});
   }
 
+  void tell(const std::string& id, core::job::command what) {
+    caf::anon_send(registry, actors::job_report{job_id{id}, std::move(what)});
+    run();
+  }
+
+  pb::JobRecord stored(const std::string& id) const {
+    pb::JobRecord out;
+    REQUIRE(out.ParseFromString(log->state(core::job_stream(id)).value().value().state));
+    return out;
+  }
+
+  /// Its submission has its turn, and the scheduler takes it under that number.
+  void run_on_cluster(const std::string& id, const std::string& number) {
+    tell(id, core::job::advance{});
+    tell(id, core::job::report_submission{submission_token{stored(id).token()},
+                                          core::job::submission_result::accepted,
+                                          scheduler_job_id{number},
+                                          {}});
+  }
+
   /// As an append that nobody waits for any more.
   void store_behind_the_registry(const std::string& id) {
     driver made(sample_spec(id));
@@ -128,6 +159,9 @@ class jobs_fixture {
   actors::event_log_actor log_actor;
   actors::registry_actor registry;
   int fatals = 0;
+  std::shared_ptr<counting_logs> logs = std::make_shared<counting_logs>();
+  std::shared_ptr<actors::problem_board> problems =
+      std::make_shared<actors::problem_board>(logs, [this] { return now; });
 
  private:
   const std::size_t live_jobs_max_;
@@ -141,6 +175,19 @@ class jobs_fixture {
 };
 
 }  // namespace
+
+TEST_CASE("registry: whose the limit of time is stands in the log", "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  REQUIRE(f.ask(actors::submit_job{
+      {"tester", {}}, std::make_shared<const pb::JobSpec>(sample_spec("j-2")), "hash", true}));
+  const auto first = [&](const std::string& id) {
+    return f.log->read_stream(core::job_stream(id), 0, 1).value().at(0).job_accepted();
+  };
+  CHECK_FALSE(first("j-1").limit_is_default());
+  CHECK(first("j-2").limit_is_default());
+}
 
 TEST_CASE("registry: a live job in the log that has no actor gets one", "[actors][registry]") {
   jobs_fixture f;
@@ -251,4 +298,72 @@ TEST_CASE("event log: the end of its actor ends the process", "[actors][event_lo
     f.run();
     CHECK(f.fatals == 0);
   }
+}
+
+TEST_CASE("registry: news that the log refuses for its words is told in part, and others go on",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  REQUIRE(f.submit("j-2"));
+  f.run_on_cluster("j-1", "17");
+  f.run_on_cluster("j-2", "18");
+  core::job::report_status running;
+  running.id = scheduler_job_id{"17"};
+  running.state = pb::JOB_STATE_RUNNING;
+  running.reason = "node \xff went away";
+  f.tell("j-1", running);
+  auto stored = f.stored("j-1");
+  CHECK(stored.state() == pb::JOB_STATE_RUNNING);
+  CHECK(stored.reason().find("went away; told in part, for the event log refuses the whole: "
+                             "stream job/j-1: an event is too large or has text that is not "
+                             "UTF-8") != std::string::npos);
+  running.id = scheduler_job_id{"18"};
+  running.reason.clear();
+  f.tell("j-2", running);
+  CHECK(f.stored("j-2").state() == pb::JOB_STATE_RUNNING);
+  CHECK(f.logs->lines["job_actor_failed"] == 0);
+  CHECK(f.problems->all().empty());
+}
+
+TEST_CASE("registry: news that the log never takes is dropped, shown, and not tried again",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  f.run_on_cluster("j-1", "17");
+  core::job::report_status lost;
+  lost.id = scheduler_job_id{"17"};
+  lost.state = pb::JOB_STATE_FAILED;
+  lost.lost_claim_to = submission_token{"\xff"};
+  lost.lost_to_same_job = true;
+  f.tell("j-1", lost);
+  CHECK(f.stored("j-1").state() == pb::JOB_STATE_QUEUED);
+  const auto shown = f.problems->all();
+  REQUIRE(shown.size() == 1);
+  CHECK(shown[0].text.starts_with(
+      "job j-1: the event log refuses what cluster hpc-1 reports of it (stream job/j-1: an event "
+      "is too large or has text that is not UTF-8): it stays queued here"));
+  f.pass(seconds{600});
+  CHECK(f.logs->lines["news_not_storable"] == 1);
+  CHECK(f.logs->lines["job_actor_failed"] == 0);
+  // Other news is heard, and mends it.
+  core::job::report_status running;
+  running.id = scheduler_job_id{"17"};
+  running.state = pb::JOB_STATE_RUNNING;
+  f.tell("j-1", running);
+  CHECK(f.stored("j-1").state() == pb::JOB_STATE_RUNNING);
+  CHECK(f.problems->all().empty());
+}
+
+TEST_CASE("registry: a submission whose outcome cannot be stored is looked up",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  REQUIRE(f.submit("j-1"));
+  f.run_on_cluster("j-1", "\xff");
+  const auto stored = f.stored("j-1");
+  CHECK(stored.phase() == pb::JOB_PHASE_UNRESOLVED);
+  CHECK(stored.reason().starts_with("its outcome could not be stored: stream job/j-1: an event"));
+  CHECK(f.logs->lines["job_actor_failed"] == 0);
 }

@@ -16,7 +16,98 @@ core::link::order submission() {
   return order;
 }
 
+/// Keeps what it is asked for; takes every submission and finds nothing.
+struct noting_port final : adapters::scheduler {
+  std::vector<adapters::submission> submitted;
+  std::vector<adapters::lookup> looked_up;
+
+  std::vector<adapters::submit_outcome> submit(std::span<const adapters::submission> jobs,
+                                               deadline) override {
+    submitted.assign(jobs.begin(), jobs.end());
+    return std::vector<adapters::submit_outcome>(jobs.size(),
+                                                 adapters::accepted{scheduler_job_id{"7"}});
+  }
+  std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
+                                           deadline) override {
+    looked_up.assign(what.begin(), what.end());
+    return std::vector<adapters::find_outcome>(what.size(), adapters::absent{"two sources"});
+  }
+  result<adapters::poll_result> observe(std::span<const adapters::tracked_job>,
+                                        adapters::poll_kind, deadline) override {
+    return adapters::poll_result{};
+  }
+  std::vector<adapters::control_outcome> control(std::span<const adapters::control_request>,
+                                                 deadline) override {
+    return {};
+  }
+  result<adapters::inventory> take_inventory(deadline) override { return adapters::inventory{}; }
+  adapters::health check_health(deadline) override { return {}; }
+  std::int64_t queries() const override { return 0; }
+  result<adapters::output_chunk> read_output(const adapters::output_request&, deadline) override {
+    return adapters::output_chunk{};
+  }
+};
+
+/// As accepted: jobs named "bad-..." cannot be read.
+result<pb::JobAccepted> read_accepted(const job_id& job) {
+  if (job.str().starts_with("bad")) return fail(errc::corrupt, "job " + job.str() + ": \xff");
+  pb::JobAccepted out;
+  out.mutable_spec()->set_job_id(job.str());
+  out.set_spec_hash("\x01\xab");
+  out.set_limit_is_default(true);
+  return out;
+}
+
+order_result made(noting_port& port, decltype(core::link::order::what) what) {
+  core::link::order order;
+  order.deadline = from_us(60'000'000);
+  order.what = std::move(what);
+  return run_order(port, order, read_accepted, from_us(0));
+}
+
 }  // namespace
+
+TEST_CASE("port calls: a job that cannot be read is our own fault, and the others are submitted",
+          "[actors][shell]") {
+  noting_port port;
+  const auto seen = made(port, core::link::submit_order{{{job_id{"bad-1"}, submission_token{"ve1"}},
+                                                         {job_id{"j-2"}, submission_token{"ve2"}},
+                                                         {job_id{"bad-3"}, submission_token{"ve3"}}}});
+  const auto* done = std::get_if<core::link::submit_done>(&seen.what);
+  REQUIRE(done != nullptr);
+  CHECK(done->own_faults == std::set<std::size_t>{0, 2});
+  REQUIRE(done->answers.size() == 3);
+  CHECK(done->answers[0].what == core::job::submission_result::not_sent);
+  CHECK(done->answers[0].reason == "job bad-1: \uFFFD");
+  CHECK(done->answers[1].what == core::job::submission_result::accepted);
+  CHECK(done->answers[2].what == core::job::submission_result::not_sent);
+  REQUIRE(port.submitted.size() == 1);
+  CHECK(port.submitted[0].job.str() == "j-2");
+}
+
+TEST_CASE("port calls: submissions and lookups carry what was accepted", "[actors][shell]") {
+  noting_port port;
+  made(port, core::link::submit_order{{{job_id{"j-1"}, submission_token{"ve1"}, 1}}});
+  REQUIRE(port.submitted.size() == 1);
+  CHECK(port.submitted[0].spec.job_id() == "j-1");
+  CHECK(port.submitted[0].spec_hash == "01ab");
+  CHECK(port.submitted[0].limit_is_default);
+  made(port, core::link::find_order{{{job_id{"j-1"}, submission_token{"ve1"}},
+                                     {job_id{"bad-2"}, submission_token{"ve2"}}}});
+  REQUIRE(port.looked_up.size() == 2);
+  CHECK(port.looked_up[0].spec_hash == "01ab");
+  CHECK(port.looked_up[1].spec_hash.empty());
+}
+
+TEST_CASE("port calls: why no call could be made is told in words that the log takes",
+          "[actors][shell]") {
+  for (const auto code : {errc::unavailable, errc::unknown_outcome}) {
+    const auto seen = failed_call(submission(), {code, "banner \xff"});
+    const auto* done = std::get_if<core::link::submit_done>(&seen.what);
+    const auto* failed = std::get_if<core::link::call_failed>(&seen.what);
+    CHECK((done != nullptr ? done->answers.at(0).reason : failed->reason) == "banner \uFFFD");
+  }
+}
 
 TEST_CASE("port calls: an adapter that fails inside a submission leaves its outcome unknown",
           "[actors][shell]") {

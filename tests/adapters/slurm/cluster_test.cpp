@@ -40,8 +40,8 @@ As as(const auto& outcome) {
   return std::get<As>(outcome);
 }
 
-find_outcome find(scripted_site& site) {
-  const lookup what{job_id{"j-0"}, submission_token{tokens[0]}};
+find_outcome find(scripted_site& site, const std::string& spec_hash = {}) {
+  const lookup what{job_id{"j-0"}, submission_token{tokens[0]}, spec_hash};
   auto out = site.port->find({&what, 1}, scripted_site::until());
   REQUIRE(out.size() == 1);
   return out[0];
@@ -207,6 +207,44 @@ TEST_CASE("slurm submit: what can never run is not sent", "[adapters][slurm]") {
   CHECK_FALSE(site.was_asked(tokens[2]));
 }
 
+TEST_CASE("slurm submit: what the configuration causes is refused for now, by its name",
+          "[adapters][slurm]") {
+  adapters::slurm::slurm_options options;
+  options.defaults.qos = "nosuch";
+  scripted_site site(options);
+  site.fails(tokens[0], "sbatch: error: Batch job submission failed: Invalid qos specification\n");
+  const auto out = submit(site, jobs(1));
+  CHECK_FALSE(as<refused>(out[0]).permanent);
+  CHECK(as<refused>(out[0]).reason ==
+        "Batch job submission failed: Invalid qos specification; the cause is qos 'nosuch' of the "
+        "configuration");
+}
+
+TEST_CASE("slurm submit: a limit that the job does not name is its partition's, if that is shorter",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("config", config);
+  site.reply("partitions", partitions);
+  site.reply("nodes", nodes);
+  for (const auto& token : tokens) site.reply(token, "124\n");
+  auto all = jobs(3);
+  for (auto& one : all) one.spec.set_max_runtime_seconds(86'400);
+  all[0].limit_is_default = true;
+  all[2].limit_is_default = true;
+  all[2].spec.set_max_runtime_seconds(600);
+  const auto out = submit(site, all);
+  CHECK(std::holds_alternative<accepted>(out[0]));
+  // One that is stated is meant.
+  CHECK(as<refused>(out[1]).permanent);
+  CHECK(as<refused>(out[1]).reason ==
+        "it can never run: partition batch: a time limit of 86400 s is asked, the partition allows "
+        "3600 s");
+  CHECK(std::holds_alternative<accepted>(out[2]));
+  const auto& program = site.way->programs.back();
+  CHECK(program.find("--time=60") != std::string::npos);
+  CHECK(program.find("--time=10") != std::string::npos);
+}
+
 TEST_CASE("slurm submit: a real shell hands sbatch the script byte by byte",
           "[adapters][slurm]") {
   const temp_dir root;
@@ -288,6 +326,65 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
     CHECK(ids_of(find(site)) == std::vector<std::string>{"99", "100"});
     site.reply("files", "{nonce} j 0\nclaim " + tokens[0] + ":100:0:x\n");
     CHECK(ids_of(find(site)) == std::vector<std::string>{"100", "99"});
+  }
+}
+
+TEST_CASE("slurm find: what bears our token and tells of another spec is not this job",
+          "[adapters][slurm]") {
+  const std::string ours(64, 'a');
+  const std::string other(64, 'b');
+  scripted_site site;
+  site.reply("files", "{nonce} j 0\nclaim \n");
+  const auto mark = [](const std::string& hash) { return "ved:" + tokens[0] + ":" + hash; };
+  const auto found_as = [&] { return find(site, ours); };
+  queue_line queued;
+  account_line accounted;
+  SECTION("squeue tells by its comment") {
+    queued.comment = mark(other);
+    site.reply("squeue", queued.text());
+    CHECK(as<not_known>(found_as()).reason ==
+          "scheduler job 41 bears the token " + tokens[0] +
+              ", but was submitted with another spec: it is not job j-0");
+    // Who does not know his own hash cannot tell.
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+    queued.comment = mark(ours);
+    site.reply("squeue", queued.text());
+    CHECK(ids_of(found_as()) == std::vector<std::string>{"41"});
+  }
+  SECTION("accounting tells by the submission line, which outweighs what a job can change") {
+    accounted.submit_line = "sbatch --parsable --comment=" + mark(other) + " --nodes=1";
+    site.reply("sacct", accounted.text());
+    CHECK(std::holds_alternative<not_known>(found_as()));
+    accounted.submit_line = "sbatch --parsable --comment=" + mark(ours) + " --nodes=1";
+    site.reply("sacct", accounted.text());
+    CHECK(ids_of(found_as()) == std::vector<std::string>{"41"});
+    queued.comment = mark(other);
+    site.reply("squeue", queued.text());
+    CHECK(ids_of(found_as()) == std::vector<std::string>{"41"});
+  }
+  SECTION("the claim tells of what Slurm does not") {
+    site.reply("squeue", queued.text());
+    site.reply("files", "{nonce} j 0\nclaim " + tokens[0] + ":41:0:x:" + other + "\n");
+    CHECK(std::holds_alternative<not_known>(found_as()));
+    site.reply("files", "{nonce} j 0\nclaim " + tokens[0] + ":41:0:x:" + ours + "\n");
+    CHECK(ids_of(found_as()) == std::vector<std::string>{"41"});
+    // A job can write its own claim: it is no word against Slurm's.
+    queued.comment = mark(ours);
+    site.reply("squeue", queued.text());
+    site.reply("files", "{nonce} j 0\nclaim " + tokens[0] + ":41:0:x:" + other + "\n");
+    CHECK(ids_of(found_as()) == std::vector<std::string>{"41"});
+  }
+  SECTION("the claim beside an output file that nobody else knows") {
+    site.reply("files", "{nonce} j 0\nclaim " + tokens[0] + ":41:0:x:" + other + "\nfile 41\n");
+    CHECK(std::holds_alternative<not_known>(found_as()));
+  }
+  SECTION("another one of our own spec is taken") {
+    queued.comment = mark(other);
+    auto mine = queued;
+    mine.id = "42";
+    mine.comment = mark(ours);
+    site.reply("squeue", queued.text() + mine.text());
+    CHECK(ids_of(found_as()) == std::vector<std::string>{"42"});
   }
 }
 

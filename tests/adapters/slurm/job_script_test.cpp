@@ -29,6 +29,17 @@ TEST_CASE("slurm job script: the options name the job, its size and its limit",
                                  "--partition=gpu", "--no-requeue", "--propagate=NONE"});
 }
 
+TEST_CASE("slurm job script: the comment tells token and spec", "[adapters][slurm]") {
+  auto what = job_of();
+  CHECK(has(options_of(what), "--comment=ved:" + token));
+  what.spec_hash = "0123abcd";
+  CHECK(has(options_of(what), "--comment=ved:" + token + ":0123abcd"));
+  CHECK(spec_hash_in("sbatch --comment=ved:" + token + ":0123abcd --nodes=1", what.token) ==
+        "0123abcd");
+  CHECK(spec_hash_in("ved:" + token, what.token) == "");
+  CHECK(spec_hash_in("ved:vebbbbbbbbbbbb:0123abcd", what.token) == "");
+}
+
 TEST_CASE("slurm job script: what a job does not ask for is Slurm's choice", "[adapters][slurm]") {
   CHECK(options_of(job_of()) ==
         std::vector<std::string>{"--parsable", "--job-name=" + token, "--comment=ved:" + token,

@@ -195,8 +195,7 @@ struct scripted_site {
   std::map<std::string, int> commands;  ///< of Slurm, how often each
   std::unique_ptr<adapters::scheduler> port;
 
-  scripted_site() {
-    adapters::slurm::slurm_options options;
+  explicit scripted_site(adapters::slurm::slurm_options options = {}) {
     options.cluster = "hpc";
     options.shell.job_directory = "/jobs";
     options.clock = [this] { return now; };

@@ -251,3 +251,79 @@ TEST_CASE("slurm site: memory that Slurm does not manage or is not asked for is 
   options.defaults.options = {"--mem-per-cpu=10"};
   CHECK_FALSE(why_never(spec, options, small_site(limited)));
 }
+
+namespace {
+
+/// "for good: ...", "for now: ..." or "" when it may run.
+std::string refusal(const ask& what, const site& there, const slurm_options& options) {
+  const auto no = refusal_of(spec_of(what), options, there);
+  if (!no) return {};
+  return (no->permanent ? "for good: " : "for now: ") + no->reason;
+}
+
+}  // namespace
+
+TEST_CASE("slurm site: a partition of the operator's choice fails no job that another one could run",
+          "[adapters][slurm]") {
+  const auto there =
+      make_site({}, {part("small", true), part("large")},
+                {node("n1", "small", 4, 1'000), node("n2", "large", 64, 1'000, {{"a100", 2}})});
+  slurm_options options;
+  options.defaults.partition = "small";
+  CHECK(refusal({.queue = "", .cpus = 5}, there, options) ==
+        "for now: it can never run: partition small: 5 cores per node asked, 4 there; partition "
+        "large could run it, but default_partition 'small' of the configuration sends it there");
+  CHECK(refusal({.queue = "", .cpus = 65}, there, options) ==
+        "for good: it can never run: partition small: 65 cores per node asked, 4 there");
+  // The customer's own choice, and Slurm's.
+  CHECK(refusal({.queue = "small", .cpus = 5}, there, {}) ==
+        "for good: it can never run: partition small: 5 cores per node asked, 4 there");
+  CHECK(refusal({.queue = "", .cpus = 5}, there, {}) ==
+        "for good: it can never run: partition small: 5 cores per node asked, 4 there");
+
+  const auto without = make_site({}, {part("batch")}, {node("n1", "batch", 32, 65'536)});
+  CHECK(refusal({.queue = ""}, without, {}) ==
+        "for now: it can never run: no partition is named, and the site has no default partition; "
+        "default_partition of the configuration names none");
+
+  slurm_options named;
+  named.gpu_types["A100"] = "nvidia_a100";
+  CHECK(refusal({.queue = "large", .gpus = 1, .gpu_type = "A100"}, there, named) ==
+        "for now: it can never run: partition large: 1 GPUs of type nvidia_a100 per node asked, "
+        "0 there; the cause is gpu_types 'A100' = 'nvidia_a100' of the configuration");
+}
+
+TEST_CASE("slurm site: what the operator's own options change is left to Slurm",
+          "[adapters][slurm]") {
+  slurm_options options;
+  for (const std::string one : {"--partition=other", "--qos=long", "--time=10", "--nodes=1"}) {
+    options.defaults.options = {one};
+    INFO(one);
+    CHECK(refusal({.cpus = 33}, small_site(), options) == "");
+  }
+  options.defaults.options = {"--nodelist=n1"};
+  CHECK(refusal({.cpus = 33}, small_site(), options) != "");
+}
+
+TEST_CASE("slurm site: the longest limit of the job's partitions, where that is shorter",
+          "[adapters][slurm]") {
+  auto hour = part("hour", true);
+  hour.time_limit = {microseconds{seconds{3'630}}, false};
+  auto day = part("day");
+  day.time_limit = {microseconds{seconds{86'400}}, false};
+  const auto there = make_site({}, {hour, day, part("ever")}, {node("n1", "hour", 4, 1'000)});
+  const auto limit = [&](const std::string& queue, std::int64_t asked,
+                         const slurm_options& options = {}) {
+    return shorter_limit(spec_of({.queue = queue, .runtime_seconds = asked}), options, there)
+        .value_or(0);
+  };
+  CHECK(limit("", 86'400) == 3'600);  // Slurm counts whole minutes
+  CHECK(limit("hour", 3'600) == 0);
+  CHECK(limit("hour,day", 100'000) == 86'400);
+  CHECK(limit("ever", 100'000) == 0);
+  CHECK(limit("hour,ever", 100'000) == 0);
+  CHECK(limit("hidden", 100'000) == 0);
+  slurm_options options;
+  options.defaults.options = {"--time=10"};
+  CHECK(limit("hour", 86'400, options) == 0);
+}
