@@ -70,9 +70,10 @@ order_result made(noting_port& port, decltype(core::link::order::what) what) {
 TEST_CASE("port calls: a job that cannot be read is our own fault, and the others are submitted",
           "[actors][shell]") {
   noting_port port;
-  const auto seen = made(port, core::link::submit_order{{{job_id{"bad-1"}, submission_token{"ve1"}},
-                                                         {job_id{"j-2"}, submission_token{"ve2"}},
-                                                         {job_id{"bad-3"}, submission_token{"ve3"}}}});
+  core::link::submit_order asked;
+  for (const auto* name : {"bad-1", "j-2", "bad-3"})
+    asked.items.push_back({job_id{name}, submission_token{std::string("ve-") + name}});
+  const auto seen = made(port, asked);
   const auto* done = std::get_if<core::link::submit_done>(&seen.what);
   REQUIRE(done != nullptr);
   CHECK(done->own_faults == std::set<std::size_t>{0, 2});

@@ -131,7 +131,8 @@ TEST_CASE("slurm settings: what no job can ask for is never its fault", "[adapte
   const slurm_options site;
   const auto job = job_of("batch");
   const std::string of_account =
-      "; the job asked for nothing of the kind: the cause lies in the site's settings of the account";
+      "; the job asked for nothing of the kind: the cause lies in the site's settings of the "
+      "account";
   for (const auto* text : {"Invalid qos specification", "Access/permission denied",
                            "Invalid wckey specification"}) {
     INFO(text);

@@ -263,7 +263,7 @@ std::string refusal(const ask& what, const site& there, const slurm_options& opt
 
 }  // namespace
 
-TEST_CASE("slurm site: a partition of the operator's choice fails no job that another one could run",
+TEST_CASE("slurm site: a partition of the operator's choice fails no job that another could run",
           "[adapters][slurm]") {
   const auto there =
       make_site({}, {part("small", true), part("large")},
