@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -40,6 +41,8 @@ struct local_options {
   /// Ended jobs stay at least so long after this process noticed their end.
   seconds retention_min{600};
   milliseconds check_interval{1000};  ///< safety net behind the notification by pidfd
+  /// What all times of jobs are told by; unset: the system's clock. Any thread.
+  std::function<time_point()> clock;
 };
 
 class local_cluster;

@@ -120,10 +120,6 @@ bool has_room(const std::string& directory) {
   return static_cast<std::uint64_t>(seen.f_bavail) * seen.f_frsize >= start_bytes_min;
 }
 
-std::int64_t now_us() {
-  return to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now()));
-}
-
 }  // namespace
 
 void local_cluster::wake() const {
@@ -209,6 +205,7 @@ bool local_cluster::dispatch() {
       next.options.gpus = job.gpu_ids;
       next.options.run_as = options_.run_as;
       next.options.kill_wait = options_.kill_wait;
+      next.options.clock = now();
       starts.push_back(std::move(next));
     }
   }
@@ -270,7 +267,7 @@ void local_cluster::not_started(const submission_token& token) {
 /// Watches the supervisor of an active job, if there is one, or settles what became of it.
 void local_cluster::announce(const submission_token& token) {
   const auto known = spool_.read_supervisor(token);
-  if (!known || known->pid() <= 0 || known->boot_id() != boot_id() ||
+  if (!known || known->pid() <= 0 || known->boot_id() != boot_id_ ||
       !is_locked(spool_.supervisor_path(token))) {
     settle(token);
     return;
@@ -290,6 +287,7 @@ void local_cluster::announce(const submission_token& token) {
   event.data.u64 = job->id;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.get(), &event) != 0) return;
   job->supervisor = std::move(process);
+  job->began = now().at(since_boot(info->start_ticks));
   job->announced = true;
   start_pause_ = milliseconds{0};
   start_problem_.clear();
@@ -331,6 +329,7 @@ void local_cluster::settle(const submission_token& token) {
     }
     status = bury(token);
   }
+  correct_times(*status);
   const guard lock(mutex_);
   entry* job = find_entry(token);
   if (job == nullptr || job->where != place::active) return;
@@ -347,8 +346,11 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   status.set_state(pb::JOB_STATE_FAILED);
   const auto supervisor = spool_.read_supervisor(token);
   const auto last = spool_.read_status(token);
-  const bool same_boot = supervisor && supervisor->boot_id() == boot_id();
-  if (last) status.set_started_at_us(last->started_at_us());
+  const bool same_boot = supervisor && supervisor->boot_id() == boot_id_;
+  if (last) {
+    status.set_started_at_us(last->started_at_us());
+    if (last->boot_id() == boot_id_) status.set_started_boot_us(last->started_boot_us());
+  }
   const bool never_began = !supervisor || supervisor->pid() == 0;
   bool cancel_asked = false;
   {
@@ -384,7 +386,10 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
     status.set_state(pb::JOB_STATE_CANCELLED);
     status.set_reason("cancelled on request; " + status.reason());
   }
-  status.set_finished_at_us(now_us());
+  const auto moment = now();
+  status.set_finished_at_us(to_us(moment.time));
+  status.set_finished_boot_us(moment.boot.count());
+  status.set_boot_id(boot_id_);
   // A failed write leaves the job as it is on disk, and the next start buries it again.
   (void)spool_.write_exit(token, status);
   return status;
@@ -443,7 +448,7 @@ void local_cluster::press(const submission_token& token) {
 
 void local_cluster::remove_old() {
   std::vector<std::pair<submission_token, job_id>> old;
-  const std::int64_t oldest_kept = now_us() - microseconds(options_.retention).count();
+  const std::int64_t oldest_kept = to_us(options_.clock()) - microseconds(options_.retention).count();
   {
     const guard lock(mutex_);
     const auto noticed_before = steady::now() - options_.retention_min;

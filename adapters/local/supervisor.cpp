@@ -49,10 +49,10 @@ result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
 }
 
 /// The end of a copy that is too late.
-pb::LocalJobStatus lost_claim(const claim_record& winner, const std::string& spec_hash) {
+pb::LocalJobStatus lost_claim(const claim_record& winner, const std::string& spec_hash,
+                              time_point now) {
   pb::LocalJobStatus lost;
-  lost.set_finished_at_us(
-      to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+  lost.set_finished_at_us(to_us(now));
   if (winner.is_of_other_spec(spec_hash)) {
     lost.set_state(pb::JOB_STATE_FAILED);
     lost.set_reason("did not start: its id was used before for a job with another spec (" +
@@ -71,12 +71,26 @@ bool parse_number(const std::string& text, Number& out) {
   return problem == std::errc{} && end == text.data() + text.size() && out >= 0;
 }
 
+/// "TIME@BOOT", both in microseconds.
+bool parse_anchor(const std::string& text, clock_anchor& out) {
+  const auto at = text.find('@');
+  std::int64_t time = 0;
+  std::int64_t boot = 0;
+  if (at == std::string::npos || !parse_number(text.substr(0, at), time) ||
+      !parse_number(text.substr(at + 1), boot))
+    return false;
+  out = {from_us(time), microseconds{boot}};
+  return true;
+}
+
 }  // namespace
 
 std::vector<std::string> to_arguments(const supervisor_options& options) {
   std::vector<std::string> words{"--directory", options.directory,
                                  "--token",     options.token.str(),
-                                 "--kill-wait", std::to_string(options.kill_wait.count())};
+                                 "--kill-wait", std::to_string(options.kill_wait.count()),
+                                 "--clock",     std::to_string(to_us(options.clock.time)) + "@" +
+                                                    std::to_string(options.clock.boot.count())};
   if (!options.run_as.empty()) words.insert(words.end(), {"--run-as", options.run_as});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
@@ -97,6 +111,8 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
       options.run_as = value;
     } else if (name == "--kill-wait" && parse_number(value, number)) {
       options.kill_wait = seconds(number);
+    } else if (name == "--clock" && parse_anchor(value, options.clock)) {
+      continue;
     } else if (name == "--gpu" && parse_number(value, number)) {
       options.gpus.push_back(static_cast<int>(number));
     } else {
@@ -142,7 +158,7 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   const auto winner = files.claim(id, {token, job->spec_hash()});
   if (!winner) return fail(winner.error());
   if (winner->token != token)
-    return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash()));
+    return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash(), options.now()));
   return write_exit_stubbornly(files, token, run.run());
 }
 

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/local/moments.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -16,6 +17,9 @@ struct supervisor_options {
   std::vector<int> gpus;  ///< handed out to this job
   std::string run_as;     ///< user; empty: the own one
   seconds kill_wait{30};  ///< from TERM to KILL
+  clock_anchor clock = system_anchor();  ///< what the times of the job are told by
+
+  time_point now() const { return clock.at(since_boot()); }
 };
 
 /// The command line that `parse_supervisor_options` reads.
