@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "adapters/local/cluster_state.hpp"
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor.hpp"
 
@@ -204,6 +205,7 @@ bool local_cluster::dispatch() {
       next.options.token = job.token;
       next.options.gpus = job.gpu_ids;
       next.options.run_as = options_.run_as;
+      next.options.cgroup = options_.cgroup;
       next.options.kill_wait = options_.kill_wait;
       next.options.clock = now();
       starts.push_back(std::move(next));
@@ -373,13 +375,16 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
     if (last && last->leader_pid() > 0) {
       leader = process_info{.pid = last->leader_pid(), .start_ticks = last->leader_start_ticks()};
     }
+    const job_cgroup cgroup(supervisor->cgroup(), token);
     for (int pass = 0; pass < kill_passes_max; ++pass) {
+      cgroup.kill();
       const auto rest = processes_of_job(token.str(), leader);
-      if (rest.empty()) break;
+      if (rest.empty() && !cgroup.populated()) break;
       signal_all(rest, SIGKILL);
       std::this_thread::sleep_for(milliseconds{10});
     }
-    if (!processes_of_job(token.str(), leader).empty())
+    cgroup.remove();
+    if (!processes_of_job(token.str(), leader).empty() || cgroup.populated())
       status.set_reason(status.reason() + "; processes of the job could not be ended");
   }
   if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
@@ -435,6 +440,7 @@ void local_cluster::press(const submission_token& token) {
   const auto info = known ? read_process(known->pid()) : std::nullopt;
   // The supervisor still has its job's exit to write while it waits for processes to end.
   if (info && info->start_ticks == known->start_ticks()) {
+    job_cgroup(known->cgroup(), token).kill();
     if (const auto rest = descendants(known->pid()); !rest.empty()) {
       signal_all(rest, SIGKILL);
       return;

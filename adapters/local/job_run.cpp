@@ -79,6 +79,8 @@ result<void> job_run::prepare() {
   launch.user = user_;
   launch.stdout_fd = stdout_.get();
   launch.stderr_fd = stderr_.get();
+  entrance_ = cgroup_.entrance();
+  launch.cgroup_fd = entrance_.get();
   return {};
 }
 
@@ -139,7 +141,7 @@ void job_run::drain() {
   draining_ = true;
   for (;;) {
     reap();
-    if (!children_) return;
+    if (!children_ && !cgroup_.populated()) return;
     if (ending_ == ending::none) {
       kill_tree();
     } else {
@@ -258,6 +260,7 @@ void job_run::signal_tree(int number) {
 }
 
 void job_run::kill_tree() {
+  cgroup_.kill();
   std::vector<pid_t> before;
   for (int pass = 0; pass < kill_passes_max; ++pass) {
     const auto all = descendants(::getpid());

@@ -7,6 +7,7 @@
 #include <csignal>
 #include <thread>
 
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/job_run.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/spool.hpp"
@@ -35,13 +36,14 @@ result<void> write_exit_stubbornly(const spool& files, const submission_token& t
 }
 
 result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
-                      const std::vector<int>& gpus) {
+                      const std::vector<int>& gpus, const job_cgroup& cgroup) {
   const auto self = read_process(::getpid());
   if (!self) return fail(errc::unavailable, "/proc: cannot read the own process");
   std::string text = "id: " + std::to_string(job.id()) + "\ntoken: \"" + job.token() +
                      "\"\npid: " + std::to_string(self->pid) +
                      "\nstart_ticks: " + std::to_string(self->start_ticks) + "\nboot_id: \"" +
                      boot_id() + "\"\n";
+  if (cgroup) text += "cgroup: \"" + cgroup.path() + "\"\n";
   for (const int gpu : gpus) text += "gpus: " + std::to_string(gpu) + "\n";
   const std::string path = files.supervisor_path(submission_token(job.token()));
   if (::ftruncate(lock_fd, 0) != 0) return fail(errno_error("truncate", path));
@@ -91,6 +93,7 @@ std::vector<std::string> to_arguments(const supervisor_options& options) {
                                  "--kill-wait", std::to_string(options.kill_wait.count()),
                                  "--clock",     std::to_string(to_us(options.clock.time)) + "@" +
                                                     std::to_string(options.clock.boot.count())};
+  if (!options.cgroup.empty()) words.insert(words.end(), {"--cgroup", options.cgroup});
   if (!options.run_as.empty()) words.insert(words.end(), {"--run-as", options.run_as});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
@@ -107,6 +110,8 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
       options.directory = value;
     } else if (name == "--token") {
       options.token = submission_token(value);
+    } else if (name == "--cgroup") {
+      options.cgroup = value;
     } else if (name == "--run-as") {
       options.run_as = value;
     } else if (name == "--kill-wait" && parse_number(value, number)) {
@@ -147,19 +152,23 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   sigset_t all;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
-  if (auto announced = announce(files, lock->get(), *job, options.gpus); !announced) {
+  const auto cgroup = job_cgroup::make(options.cgroup, token);
+  if (auto announced = announce(files, lock->get(), *job, options.gpus, cgroup);
+      !announced) {
     return announced;
   }
   ready.reset();
 
-  job_run run(options, files, *job, *user);
+  job_run run(options, files, *job, *user, cgroup);
   // Before the claim: what fails here is no fault of the job, which stays queued.
   if (auto prepared = run.prepare(); !prepared) return fail(prepared.error());
   const auto winner = files.claim(id, {token, job->spec_hash()});
   if (!winner) return fail(winner.error());
   if (winner->token != token)
     return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash(), options.now()));
-  return write_exit_stubbornly(files, token, run.run());
+  const auto end = run.run();
+  cgroup.remove();
+  return write_exit_stubbornly(files, token, end);
 }
 
 }  // namespace ved::adapters::local

@@ -16,6 +16,7 @@ struct supervisor_options {
   submission_token token;
   std::vector<int> gpus;  ///< handed out to this job
   std::string run_as;     ///< user; empty: the own one
+  std::string cgroup;     ///< directory to make the job's cgroup in; empty: it gets none
   seconds kill_wait{30};  ///< from TERM to KILL
   clock_anchor clock = system_anchor();  ///< what the times of the job are told by
 
