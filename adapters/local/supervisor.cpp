@@ -153,19 +153,25 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
   const auto cgroup = job_cgroup::make(options.cgroup, token);
+  const auto nothing_ran = [&](const error& why) {
+    cgroup.remove();
+    return fail(why);
+  };
   if (auto announced = announce(files, lock->get(), *job, options.gpus, cgroup);
       !announced) {
-    return announced;
+    return nothing_ran(announced.error());
   }
   ready.reset();
 
   job_run run(options, files, *job, *user, cgroup);
   // Before the claim: what fails here is no fault of the job, which stays queued.
-  if (auto prepared = run.prepare(); !prepared) return fail(prepared.error());
+  if (auto prepared = run.prepare(); !prepared) return nothing_ran(prepared.error());
   const auto winner = files.claim(id, {token, job->spec_hash()});
-  if (!winner) return fail(winner.error());
-  if (winner->token != token)
+  if (!winner) return nothing_ran(winner.error());
+  if (winner->token != token) {
+    cgroup.remove();
     return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash(), options.now()));
+  }
   const auto end = run.run();
   cgroup.remove();
   return write_exit_stubbornly(files, token, end);
