@@ -33,7 +33,7 @@ struct local_options {
   int gpus = 0;
   std::string gpu_type;             ///< empty: any type asked for is taken
   std::vector<std::string> queues;  ///< names beside "default" and "local"
-  std::string cgroup;  ///< directory below which each job gets a cgroup (job_cgroup.hpp); empty: none
+  std::string cgroup;  ///< directory to make the jobs' cgroups in (job_cgroup.hpp); empty: none
   std::string run_as;               ///< user; empty: the own one. Only root can name another
   seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
   std::size_t queued_max = 100'000;

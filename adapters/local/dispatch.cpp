@@ -454,7 +454,7 @@ void local_cluster::press(const submission_token& token) {
 
 void local_cluster::remove_old() {
   std::vector<std::pair<submission_token, job_id>> old;
-  const std::int64_t oldest_kept = to_us(options_.clock()) - microseconds(options_.retention).count();
+  const std::int64_t oldest_kept = to_us(options_.clock() - options_.retention);
   {
     const guard lock(mutex_);
     const auto noticed_before = steady::now() - options_.retention_min;

@@ -170,7 +170,8 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   if (!winner) return nothing_ran(winner.error());
   if (winner->token != token) {
     cgroup.remove();
-    return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash(), options.now()));
+    return write_exit_stubbornly(files, token,
+                                 lost_claim(*winner, job->spec_hash(), options.now()));
   }
   const auto end = run.run();
   cgroup.remove();

@@ -386,8 +386,9 @@ TEST_CASE("init: where keys are and the log is not, only asked to it begins a ne
   const auto started = open_event_log(state);
   REQUIRE_FALSE(started);
   CHECK(started.error().code == errc::not_found);
-  CHECK_THAT(started.error().message, Catch::Contains("vectl log restore BACKUP --state " + state) &&
-                                          Catch::Contains("ved init --new-log --state " + state));
+  CHECK_THAT(started.error().message,
+             Catch::Contains("vectl log restore BACKUP --state " + state) &&
+                 Catch::Contains("ved init --new-log --state " + state));
   CHECK_FALSE(std::filesystem::exists(at.log));
   SECTION("also when it does not know any more that it was initialised") {
     std::filesystem::remove(at.marker);
