@@ -66,6 +66,7 @@ result<opened_cluster> open_local(const cluster_config& cluster,
   if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
   auto options =
       local_options_of(cluster, environment.state_directory, environment.supervisor_path);
+  options.clock = environment.clock;
   // Below the state directory the folder of all clusters is ours; jobs pass through it.
   if (cluster.local.work_directory.empty()) {
     const auto above = environment.state_directory + "/local";

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <thread>
 
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/spool.hpp"
 #include "adapters/local/step.hpp"
 #include "adapters/system/owned_directory.hpp"
@@ -27,6 +28,7 @@ adapters::local::local_options local_options_of(const cluster_config& cluster,
                                     : static_cast<std::int64_t>(sysconf(_SC_PHYS_PAGES)) *
                                           (sysconf(_SC_PAGESIZE) / 1024) / 1024;
   to.gpus = from.gpus;
+  to.cgroup = adapters::local::own_cgroup();
   to.run_as = from.run_as;
   for (const auto& queue : from.queues) to.queues.push_back(queue.name);
   to.kill_wait = std::chrono::duration_cast<seconds>(from.kill_wait);

@@ -266,9 +266,15 @@ int run(const arguments& given) {
 }
 
 int init(const arguments& given, const std::string& gateway, const std::vector<std::string>& names,
-         bool renew) {
+         bool renew, bool new_log) {
   init_options options;
   options.directory = given.state.empty() ? "/var/lib/ved" : given.state;
+  options.new_log = new_log;
+  if (new_log && is_initialised(options.directory)) {
+    if (auto done = begin_new_log(options.directory); !done) return complain(done.error());
+    std::cout << "made " << state_layout(options.directory).log.string() << "\n";
+    return 0;
+  }
   options.gateway = gateway;
   options.names = names;
   options.now = wall_now();
@@ -341,12 +347,16 @@ int main(int argc, char** argv) {
   std::string gateway = "127.0.0.1:8443";
   std::vector<std::string> names;
   bool renew = false;
+  bool new_log = false;
   init_command->add_option("--state", given.state, "state directory")
       ->default_str("/var/lib/ved");
   init_command->add_option("--gateway", gateway, "where vectl will find the daemon")
       ->capture_default_str();
   init_command->add_option("--name", names, "another host name of the daemon's certificate");
   init_command->add_flag("--renew", renew, "issue the certificates anew under the same CA");
+
+  init_command->add_flag("--new-log", new_log,
+                         "where the event log is gone for good: begin anew, without its jobs");
 
   auto* token = app.add_subcommand("token", "manage bearer tokens")->require_subcommand(1);
   std::string token_name;
@@ -369,7 +379,7 @@ int main(int argc, char** argv) {
     const int code = app.exit(bad);
     return code == 0 ? 0 : exit_usage;
   }
-  if (*init_command) return init(given, gateway, names, renew);
+  if (*init_command) return init(given, gateway, names, renew, new_log);
   if (*add) return add_one_token(given, token_name, scopes, days);
   if (*list) return show_tokens(given);
   if (*revoke) {

@@ -6,11 +6,15 @@
 #include <unistd.h>
 
 #include <array>
+#include <cerrno>
+#include <cstring>
+#include <filesystem>
 #include <span>
 #include <utility>
 
 #include "actors/job/projection.hpp"
 #include "runtime/version.hpp"
+#include "store/head_check.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -33,6 +37,10 @@ result<std::uint64_t> live_jobs(const store::event_log& log) {
   return count;
 }
 
+std::string log_directory(const std::string& state_directory) {
+  return state_directory + "/log";
+}
+
 std::string hex_of(const unsigned char* bytes) {
   std::string hex(2 * name_bytes + 1, '\0');
   sodium_bin2hex(hex.data(), hex.size(), bytes, name_bytes);
@@ -42,10 +50,40 @@ std::string hex_of(const unsigned char* bytes) {
 
 }  // namespace
 
+bool has_event_log(const std::string& state_directory) {
+  std::error_code ignored;
+  return std::filesystem::exists(log_directory(state_directory) + "/CURRENT", ignored);
+}
+
+result<void> make_event_log(const std::string& state_directory) {
+  if (has_event_log(state_directory)) return {};
+  const auto made = store::open_rocks(log_directory(state_directory), true);
+  return made ? result<void>{} : fail(made.error());
+}
+
+result<void> begin_new_event_log(const std::string& state_directory) {
+  const auto directory = log_directory(state_directory);
+  if (has_event_log(state_directory))
+    return fail(errc::conflict, "event log " + directory +
+                                    ": there is one, with all that ved knows of its jobs; nothing "
+                                    "was changed. Only to give it up, move it away first");
+  const auto note = store::outer_note(directory);
+  if (::unlink(note.c_str()) != 0 && errno != ENOENT)
+    return fail(errc::unavailable, note + ": cannot be removed: " + std::strerror(errno));
+  return make_event_log(state_directory);
+}
+
 result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
                                                          store::event_log::options how) {
-  const auto directory = state_directory + "/log";
-  auto storage = store::open_rocks(directory, true);
+  const auto directory = log_directory(state_directory);
+  auto storage = store::open_rocks(directory, false);
+  if (!storage && storage.error().code == errc::not_found)
+    return fail(errc::not_found,
+                "event log " + directory + ": there is none, but `ved init` made one with the "
+                    "keys that are here: it was removed or its disk is not mounted. Restore a "
+                    "backup with `vectl log restore BACKUP --state " + state_directory +
+                    "`; only to give up all its jobs and begin anew, run `ved init --new-log "
+                    "--state " + state_directory + "`");
   if (!storage) return fail(storage.error());
   how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
   auto opened = store::event_log::open(std::move(*storage), std::move(how));

@@ -10,8 +10,18 @@
 /// The daemon's log and what the daemon writes there of itself: the stream "daemon".
 namespace ved::runtime {
 
-/// Opens or makes the event log below a state directory; the writer of the process. Of `how` only
-/// whom to tell counts.
+/// Makes an empty event log below a state directory, for `ved init` alone: a daemon that finds none
+/// has lost it, and would run every job once more that it is sent again. One that is there is kept.
+result<void> make_event_log(const std::string& state_directory);
+
+/// Makes one in the place of a log that is gone for good, together with what is noted of it.
+/// errc::conflict while there is one.
+result<void> begin_new_event_log(const std::string& state_directory);
+
+bool has_event_log(const std::string& state_directory);
+
+/// Opens the event log below a state directory; the writer of the process. Of `how` only whom to
+/// tell counts. errc::not_found says what to do where there is none.
 result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
                                                          store::event_log::options how = {});
 

@@ -1,5 +1,7 @@
 #include "store/event_log.hpp"
 
+#include <limits>
+
 #include "store/envelope_codec.hpp"
 #include "store/event_log_impl.hpp"
 #include "store/head_check.hpp"
@@ -154,7 +156,8 @@ result<std::vector<pb::Envelope>> event_log::read_stream(std::string_view stream
                                                          std::uint64_t after_version,
                                                          std::size_t limit) const {
   std::vector<pb::Envelope> events;
-  if (limit == 0 || !keys::is_stream_id(stream)) return events;
+  constexpr auto last_version = std::numeric_limits<std::uint64_t>::max();
+  if (limit == 0 || after_version == last_version || !keys::is_stream_id(stream)) return events;
   std::vector<std::uint64_t> positions;
   const auto name = "stream " + printable(stream);
   auto expected = after_version + 1;

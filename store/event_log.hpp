@@ -142,7 +142,7 @@ class event_log {
   /// Offline only; may be interrupted and run again.
   result<void> rebuild();
   /// Copies the log into the new `directory` while writing goes on, then opens the copy to check
-  /// it, and notes there what it holds. errc::conflict when `directory` exists.
+  /// it, and notes there what it holds. errc::conflict when anything is at `directory`.
   result<void> backup(const std::string& directory);
   std::uint64_t bytes_on_disk() const;
 

@@ -15,8 +15,9 @@
 /// DIR/HEAD.check travels with the database's files, also into a backup; DIR.check beside the
 /// directory stays when the directory is removed, emptied, or replaced by another. Both are synced
 /// and replaced by rename, and written only after what they say was synced, so they are never ahead
-/// of a healthy log. A log with events that lacks one of them is not opened; `vectl log restore`,
-/// which verifies all of a log, writes them anew.
+/// of a healthy log. Where both a log and its note are gone, only who keeps other things of the
+/// same state directory can tell: runtime/own_stream.hpp. A log with events that lacks one of them
+/// is not opened; `vectl log restore`, which verifies all of a log, writes them anew.
 ///
 /// Format: one line "position hash-hex manifest-name manifest-bytes check-hex\n", check being
 /// BLAKE2b-256 of what stands before it.

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <rocksdb/db.h>
 #include <rocksdb/utilities/checkpoint.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -142,6 +143,37 @@ result<void> make_directory(const std::string& directory) {
   return {};
 }
 
+/// A backup goes only into a directory that this very call makes: nothing of anybody can be in it.
+result<void> make_backup_directory(const std::string& directory) {
+  if (::mkdir(directory.c_str(), 0700) == 0) return {};
+  const int cause = errno;
+  const std::string where = "backup " + directory + ": ";
+  if (cause == EEXIST)
+    return fail(errc::conflict, where + "exists already; name a directory that is not there yet");
+  return fail(cause == ENOSPC ? errc::unavailable : errc::denied,
+              where + "cannot be made: " + std::strerror(cause));
+}
+
+/// What is in `inner` goes into `outer`, around it. CURRENT, without which it is no log, goes last.
+result<void> move_up(const fs::path& inner, const fs::path& outer) {
+  std::vector<fs::path> names;
+  std::error_code failed;
+  for (fs::directory_iterator next(inner, failed), end; !failed && next != end;
+       next.increment(failed))
+    names.push_back(next->path().filename());
+  std::stable_partition(names.begin(), names.end(),
+                        [](const fs::path& name) { return name != "CURRENT"; });
+  for (const auto& name : names)
+    if (!failed) fs::rename(inner / name, outer / name, failed);
+  if (!failed) fs::remove(inner, failed);
+  const int file = failed ? -1 : ::open(outer.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+  const bool synced = file >= 0 && ::fsync(file) == 0;
+  if (file >= 0) ::close(file);
+  if (synced) return {};
+  return fail(errc::unavailable,
+              "backup " + outer.string() + ": " + (failed ? failed.message() : "cannot be synced"));
+}
+
 /// Whose log a directory is: a state directory's has both notes, a backup at most the inner one.
 enum class place { state, copy };
 
@@ -173,7 +205,8 @@ result<void> check_lost(const std::string& directory, const notes& noted) {
                       "held " + std::to_string(note.head.position) +
                       " events: it was removed or its disk "
                       "is not mounted. Restore a backup with `vectl log restore BACKUP --state "
-                      "DIR`; only to give up all its jobs and begin anew, remove " + file);
+                      "DIR`; only to give up all its jobs and begin anew, run `ved init "
+                      "--new-log --state DIR`");
   return {};
 }
 
@@ -299,17 +332,20 @@ class rocks_kv final : public kv {
   }
 
   result<void> checkpoint(const std::string& directory) override {
-    std::error_code failed;
-    if (fs::exists(directory, failed))
-      return fail(errc::conflict, "backup " + directory + ": exists already");
     rocksdb::Checkpoint* raw = nullptr;
     if (const auto status = rocksdb::Checkpoint::Create(database_.get(), &raw); !status.ok())
       return failure(directory_, status);
     const std::unique_ptr<rocksdb::Checkpoint> maker(raw);
-    if (const auto status = maker->CreateCheckpoint(directory); !status.ok())
-      return fail(code_of(status), "backup " + directory + ": " + status.ToString());
-    fs::permissions(directory, fs::perms::owner_all, failed);
-    return {};
+    if (auto made = make_backup_directory(directory); !made) return made;
+    // RocksDB empties and removes DIR.tmp, whoever made it: in a directory of our own nobody did.
+    const auto inner = directory + "/copy";
+    const auto status = maker->CreateCheckpoint(inner);
+    auto moved = status.ok() ? move_up(inner, directory)
+                             : fail(code_of(status), "backup " + directory + ": " +
+                                                         status.ToString());
+    std::error_code ignored;
+    if (!moved) fs::remove_all(directory, ignored);
+    return moved;
   }
 
   std::uint64_t bytes_on_disk() const override {

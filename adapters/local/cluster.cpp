@@ -9,6 +9,7 @@
 #include <filesystem>
 
 #include "adapters/local/cluster_state.hpp"
+#include "adapters/local/processes.hpp"
 #include "adapters/local/step.hpp"
 
 namespace ved::adapters::local {
@@ -25,11 +26,17 @@ std::optional<std::uint64_t> parse_id(const std::string& text) {
   return value;
 }
 
+local_options with_clock(local_options options) {
+  if (!options.clock) options.clock = [] { return system_anchor().time; };
+  return options;
+}
+
 }  // namespace
 
 local_cluster::local_cluster(local_options options)
-    : options_(std::move(options)),
+    : options_(with_clock(std::move(options))),
       spool_(options_.directory),
+      boot_id_(boot_id()),
       gpu_used_(static_cast<std::size_t>(std::max(0, options_.gpus)), false) {}
 
 local_cluster::~local_cluster() {
@@ -114,9 +121,10 @@ result<void> local_cluster::load(const submission_token& token) {
   entry& added = insert(*job);
   // Its supervisor writes the end as its last act; what is there before a job wrote itself.
   const bool alive = is_locked(spool_.supervisor_path(token));
-  const auto ended = alive ? result<pb::LocalJobStatus>(fail(errc::not_found, "it lives"))
-                           : spool_.read_exit(token);
+  auto ended = alive ? result<pb::LocalJobStatus>(fail(errc::not_found, "it lives"))
+                     : spool_.read_exit(token);
   if (ended) {
+    correct_times(*ended);
     end(added, *ended);
     return {};
   }
@@ -183,6 +191,8 @@ void local_cluster::enqueue(entry& job) {
 void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {
   job.where = place::active;
   job.announced = false;
+  job.began = options_.clock();
+  job.correction.reset();
   active_.insert(job.id);
   cpus_used_ += job.cpus;
   memory_mb_used_ += job.memory_mb;
@@ -218,6 +228,24 @@ void local_cluster::end(entry& job, const pb::LocalJobStatus& status) {
   job.end = status;
   job.noticed_at = std::chrono::steady_clock::now();
   ended_[{status.finished_at_us(), job.id}] = &job;
+}
+
+/// What a supervisor wrote by a clock that is not ours any more (a `ved` started anew takes the
+/// system's over) becomes what it was by ours, as long as the boot clock is the same.
+void local_cluster::correct_times(pb::LocalJobStatus& end) const {
+  const auto moment = now();
+  const microseconds started{end.started_boot_us()};
+  const microseconds finished{end.finished_boot_us()};
+  if (end.boot_id() == boot_id_ && finished > microseconds{0} && finished <= moment.boot) {
+    const auto told = from_us(end.finished_at_us());
+    const auto ended = told + correction(told, finished, moment);
+    end.set_finished_at_us(to_us(ended));
+    if (const auto began = from_us(end.started_at_us());
+        started > microseconds{0} && started <= finished)
+      end.set_started_at_us(to_us(began + correction(began, started, {ended, finished})));
+  }
+  // Of two boots only the clock can tell, and it may have been set between them.
+  if (end.started_at_us() > end.finished_at_us()) end.set_started_at_us(end.finished_at_us());
 }
 
 entry* local_cluster::find_entry(const submission_token& token) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,6 +33,7 @@ struct local_options {
   int gpus = 0;
   std::string gpu_type;             ///< empty: any type asked for is taken
   std::vector<std::string> queues;  ///< names beside "default" and "local"
+  std::string cgroup;  ///< directory to make the jobs' cgroups in (job_cgroup.hpp); empty: none
   std::string run_as;               ///< user; empty: the own one. Only root can name another
   seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
   std::size_t queued_max = 100'000;
@@ -40,6 +42,8 @@ struct local_options {
   /// Ended jobs stay at least so long after this process noticed their end.
   seconds retention_min{600};
   milliseconds check_interval{1000};  ///< safety net behind the notification by pidfd
+  /// What all times of jobs are told by; unset: the system's clock. Any thread.
+  std::function<time_point()> clock;
 };
 
 class local_cluster;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "adapters/local/cluster.hpp"
+#include "adapters/local/moments.hpp"
 #include "adapters/local/spool.hpp"
 
 /// Inside of the local scheduler; only adapters/local/ includes this.
@@ -44,6 +45,10 @@ struct entry {
   std::vector<int> gpu_ids;  ///< active: handed out
   bool announced = false;    ///< active: `supervisor` below is known and watched
   unique_fd supervisor;      ///< active: pidfd
+  time_point began;          ///< active: its supervisor did, as far as is known
+  /// Active: what the start that its supervisor tells is off by; looked at once, so that a start
+  /// that was told stays the same.
+  std::optional<microseconds> correction;
   /// Active, and cancel was asked: when the supervisor's own time for it is over.
   std::optional<std::chrono::steady_clock::time_point> cancel_due;
 
@@ -93,6 +98,7 @@ class local_cluster {
   find_outcome find_one(const lookup& what);
   /// Whether the job gave way to a copy of itself; under the mutex.
   bool lost_to_same_job(const entry& job);
+  void correct_start(entry& job, pb::LocalJobStatus& status) const;
 
   // control.cpp
   control_outcome bar(const tracked_job& job);
@@ -115,6 +121,10 @@ class local_cluster {
   void remove_old();
   pb::LocalJobStatus bury(const submission_token& token);
 
+  /// Now, on both clocks.
+  clock_anchor now() const { return {options_.clock(), since_boot()}; }
+  void correct_times(pb::LocalJobStatus& end) const;
+
   // cluster.cpp: all with the mutex held
   result<void> load(const submission_token& token);
   entry& insert(const pb::LocalJob& job);
@@ -130,6 +140,7 @@ class local_cluster {
 
   const local_options options_;
   const spool spool_;
+  const std::string boot_id_;
   unique_fd lock_;
   unique_fd wake_;
   unique_fd epoll_;

@@ -61,8 +61,7 @@ control_outcome local_cluster::cancel(entry& job) {
         pb::LocalJobStatus status;
         status.set_state(pb::JOB_STATE_CANCELLED);
         status.set_reason(cancelled_before_start);
-        status.set_finished_at_us(
-            to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+        status.set_finished_at_us(to_us(options_.clock()));
         // Another copy runs, or ran: that one is the job.
         if (claim->token != job.token && !claim->is_of_other_spec(job.spec_hash))
           status.set_lost_claim_to(claim->token.str());

@@ -13,6 +13,7 @@
 #include <thread>
 
 #include "adapters/local/cluster_state.hpp"
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor.hpp"
 
@@ -120,10 +121,6 @@ bool has_room(const std::string& directory) {
   return static_cast<std::uint64_t>(seen.f_bavail) * seen.f_frsize >= start_bytes_min;
 }
 
-std::int64_t now_us() {
-  return to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now()));
-}
-
 }  // namespace
 
 void local_cluster::wake() const {
@@ -208,7 +205,9 @@ bool local_cluster::dispatch() {
       next.options.token = job.token;
       next.options.gpus = job.gpu_ids;
       next.options.run_as = options_.run_as;
+      next.options.cgroup = options_.cgroup;
       next.options.kill_wait = options_.kill_wait;
+      next.options.clock = now();
       starts.push_back(std::move(next));
     }
   }
@@ -270,7 +269,7 @@ void local_cluster::not_started(const submission_token& token) {
 /// Watches the supervisor of an active job, if there is one, or settles what became of it.
 void local_cluster::announce(const submission_token& token) {
   const auto known = spool_.read_supervisor(token);
-  if (!known || known->pid() <= 0 || known->boot_id() != boot_id() ||
+  if (!known || known->pid() <= 0 || known->boot_id() != boot_id_ ||
       !is_locked(spool_.supervisor_path(token))) {
     settle(token);
     return;
@@ -290,6 +289,7 @@ void local_cluster::announce(const submission_token& token) {
   event.data.u64 = job->id;
   if (::epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, process.get(), &event) != 0) return;
   job->supervisor = std::move(process);
+  job->began = now().at(since_boot(info->start_ticks));
   job->announced = true;
   start_pause_ = milliseconds{0};
   start_problem_.clear();
@@ -331,6 +331,7 @@ void local_cluster::settle(const submission_token& token) {
     }
     status = bury(token);
   }
+  correct_times(*status);
   const guard lock(mutex_);
   entry* job = find_entry(token);
   if (job == nullptr || job->where != place::active) return;
@@ -347,8 +348,11 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   status.set_state(pb::JOB_STATE_FAILED);
   const auto supervisor = spool_.read_supervisor(token);
   const auto last = spool_.read_status(token);
-  const bool same_boot = supervisor && supervisor->boot_id() == boot_id();
-  if (last) status.set_started_at_us(last->started_at_us());
+  const bool same_boot = supervisor && supervisor->boot_id() == boot_id_;
+  if (last) {
+    status.set_started_at_us(last->started_at_us());
+    if (last->boot_id() == boot_id_) status.set_started_boot_us(last->started_boot_us());
+  }
   const bool never_began = !supervisor || supervisor->pid() == 0;
   bool cancel_asked = false;
   {
@@ -371,20 +375,26 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
     if (last && last->leader_pid() > 0) {
       leader = process_info{.pid = last->leader_pid(), .start_ticks = last->leader_start_ticks()};
     }
+    const job_cgroup cgroup(supervisor->cgroup(), token);
     for (int pass = 0; pass < kill_passes_max; ++pass) {
+      cgroup.kill();
       const auto rest = processes_of_job(token.str(), leader);
-      if (rest.empty()) break;
+      if (rest.empty() && !cgroup.populated()) break;
       signal_all(rest, SIGKILL);
       std::this_thread::sleep_for(milliseconds{10});
     }
-    if (!processes_of_job(token.str(), leader).empty())
+    cgroup.remove();
+    if (!processes_of_job(token.str(), leader).empty() || cgroup.populated())
       status.set_reason(status.reason() + "; processes of the job could not be ended");
   }
   if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
     status.set_state(pb::JOB_STATE_CANCELLED);
     status.set_reason("cancelled on request; " + status.reason());
   }
-  status.set_finished_at_us(now_us());
+  const auto moment = now();
+  status.set_finished_at_us(to_us(moment.time));
+  status.set_finished_boot_us(moment.boot.count());
+  status.set_boot_id(boot_id_);
   // A failed write leaves the job as it is on disk, and the next start buries it again.
   (void)spool_.write_exit(token, status);
   return status;
@@ -430,6 +440,7 @@ void local_cluster::press(const submission_token& token) {
   const auto info = known ? read_process(known->pid()) : std::nullopt;
   // The supervisor still has its job's exit to write while it waits for processes to end.
   if (info && info->start_ticks == known->start_ticks()) {
+    job_cgroup(known->cgroup(), token).kill();
     if (const auto rest = descendants(known->pid()); !rest.empty()) {
       signal_all(rest, SIGKILL);
       return;
@@ -443,7 +454,7 @@ void local_cluster::press(const submission_token& token) {
 
 void local_cluster::remove_old() {
   std::vector<std::pair<submission_token, job_id>> old;
-  const std::int64_t oldest_kept = now_us() - microseconds(options_.retention).count();
+  const std::int64_t oldest_kept = to_us(options_.clock() - options_.retention);
   {
     const guard lock(mutex_);
     const auto noticed_before = steady::now() - options_.retention_min;

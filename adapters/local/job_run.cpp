@@ -31,10 +31,6 @@ constexpr int stop_passes_max = 20;
 constexpr int kill_passes_max = 50;
 constexpr auto cancel_unreadable = "cancelled: something was put in the place of its cancel file";
 
-time_point now_utc() {
-  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
-}
-
 std::int64_t to_us(const timeval& time) {
   return time.tv_sec * 1'000'000LL + time.tv_usec;
 }
@@ -44,7 +40,10 @@ std::int64_t to_us(const timeval& time) {
 pb::LocalJobStatus job_run::run() {
   started_ = steady::now();
   status_.set_state(pb::JOB_STATE_RUNNING);
-  status_.set_started_at_us(ved::to_us(now_utc()));
+  const auto begun = since_boot();
+  status_.set_started_at_us(ved::to_us(options_.clock.at(begun)));
+  status_.set_started_boot_us(begun.count());
+  status_.set_boot_id(boot_id());
   look_at_controls();
   if (ending_ != ending::none) return finish();
   run_steps();
@@ -80,6 +79,8 @@ result<void> job_run::prepare() {
   launch.user = user_;
   launch.stdout_fd = stdout_.get();
   launch.stderr_fd = stderr_.get();
+  entrance_ = cgroup_.entrance();
+  launch.cgroup_fd = entrance_.get();
   return {};
 }
 
@@ -140,7 +141,7 @@ void job_run::drain() {
   draining_ = true;
   for (;;) {
     reap();
-    if (!children_) return;
+    if (!children_ && !cgroup_.populated()) return;
     if (ending_ == ending::none) {
       kill_tree();
     } else {
@@ -153,7 +154,7 @@ void job_run::drain() {
 void job_run::note(const std::string& line) {
   if (!notes_) return;
   // The file is for people: a full disk must not end the job because of it.
-  (void)write_all(notes_.get(), to_rfc3339(now_utc()) + " " + line + "\n", "steps");
+  (void)write_all(notes_.get(), to_rfc3339(options_.now()) + " " + line + "\n", "steps");
 }
 
 void job_run::sleep_until_event(milliseconds at_most) {
@@ -259,6 +260,7 @@ void job_run::signal_tree(int number) {
 }
 
 void job_run::kill_tree() {
+  cgroup_.kill();
   std::vector<pid_t> before;
   for (int pass = 0; pass < kill_passes_max; ++pass) {
     const auto all = descendants(::getpid());
@@ -303,8 +305,9 @@ void job_run::judge_step(const step& what, int number, int count) {
 }
 
 pb::LocalJobStatus job_run::finish() {
-  status_.set_finished_at_us(
-      std::max(ved::to_us(now_utc()), static_cast<std::int64_t>(status_.started_at_us())));
+  const auto ended = since_boot();
+  status_.set_finished_at_us(ved::to_us(options_.clock.at(ended)));
+  status_.set_finished_boot_us(ended.count());
   status_.clear_leader_pid();
   status_.clear_leader_start_ticks();
   switch (ending_) {

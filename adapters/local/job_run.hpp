@@ -6,6 +6,7 @@
 #include <optional>
 #include <string>
 
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/spool.hpp"
 #include "adapters/local/step.hpp"
 #include "adapters/local/supervisor.hpp"
@@ -19,8 +20,13 @@ enum class ending { none, cancel, time_limit, stopped };
 /// with all signals blocked; it waits for them and for every process of the job.
 class job_run {
  public:
-  job_run(const supervisor_options& options, const spool& files, pb::LocalJob job, job_user user)
-      : options_(options), spool_(files), job_(std::move(job)), user_(std::move(user)) {}
+  job_run(const supervisor_options& options, const spool& files, pb::LocalJob job, job_user user,
+          const job_cgroup& cgroup)
+      : options_(options),
+        spool_(files),
+        job_(std::move(job)),
+        user_(std::move(user)),
+        cgroup_(cgroup) {}
 
   /// Opens the job's files and makes its directory; nothing of the job runs yet.
   result<void> prepare();
@@ -53,11 +59,13 @@ class job_run {
   const spool& spool_;
   const pb::LocalJob job_;
   const job_user user_;
+  const job_cgroup& cgroup_;
 
   step_launch launch_;
   unique_fd stdout_;
   unique_fd stderr_;
   unique_fd notes_;
+  unique_fd entrance_;  ///< to the job's cgroup
 
   pb::LocalJobStatus status_;
   std::chrono::steady_clock::time_point started_;

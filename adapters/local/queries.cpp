@@ -15,10 +15,6 @@ constexpr std::uint32_t output_bytes_max = 1u << 20;
 /// A supervisor writes the first status at once after the claim.
 constexpr seconds status_wait{1};
 
-time_point now_of_files() {
-  return std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
-}
-
 enum class presence { there, not_there, no_answer };
 
 presence look(const std::string& path) {
@@ -85,6 +81,19 @@ bool local_cluster::lost_to_same_job(const entry& job) {
          !job.spec_hash.empty() && claim->spec_hash == job.spec_hash;
 }
 
+/// As `correct_times`, of a job that runs; under the mutex.
+void local_cluster::correct_start(entry& job, pb::LocalJobStatus& status) const {
+  const microseconds started{status.started_boot_us()};
+  const auto told = from_us(status.started_at_us());
+  const auto moment = now();
+  if (!job.correction)
+    job.correction = status.boot_id() == boot_id_ && started > microseconds{0} &&
+                             started <= moment.boot
+                         ? correction(told, started, moment)
+                         : microseconds{0};
+  status.set_started_at_us(to_us(told + *job.correction));
+}
+
 poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
   poll_result result;
   result.observations.reserve(jobs.size());
@@ -124,21 +133,25 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
   }
   // As many as there are slots, however many jobs are asked for.
   for (const auto& [i, name] : active) {
-    const auto status = spool_.read_status(jobs[i].token);
+    auto status = spool_.read_status(jobs[i].token);
     // While it lives a job that wrote this file itself must not end by it.
     const bool lives = status && (status->state() == pb::JOB_STATE_RUNNING ||
                                   status->state() == pb::JOB_STATE_SUSPENDED);
+    const auto claim = lives ? claim_record{} : spool_.read_claim(name).value_or(claim_record{});
+    const guard lock(mutex_);
+    entry* job = find_entry(jobs[i].id);
+    if (job == nullptr || job->where != place::active) continue;
     if (lives) {
+      correct_start(*job, *status);
       result.observations[i] = to_status(*status);
       continue;
     }
     // Nor does it seem to wait by that: from its claim on it runs.
-    const time_point claimed = spool_.claimed_at(name, jobs[i].token);
-    if (!is_set(claimed) || now_of_files() - claimed < status_wait) continue;
+    if (claim.token != job->token || options_.clock() - job->began < status_wait) continue;
     job_status running;
     running.state = pb::JOB_STATE_RUNNING;
     running.reason = "its status file cannot be read";
-    running.started_at = claimed;
+    running.started_at = job->began;
     result.observations[i] = std::move(running);
   }
   return result;

@@ -224,13 +224,6 @@ result<claim_record> spool::claim(const job_id& job, const claim_record& who) co
   return read_claim(job);
 }
 
-time_point spool::claimed_at(const job_id& job, const submission_token& token) const {
-  const auto holder = read_claim(job);
-  struct stat info {};
-  if (!holder || holder->token != token || ::lstat(claim_path(job).c_str(), &info) != 0) return {};
-  return from_us(info.st_mtim.tv_sec * 1'000'000LL + info.st_mtim.tv_nsec / 1000);
-}
-
 void spool::reopen_job(const submission_token& token) const {
   const std::string path = job_directory(token);
   const unique_fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));

@@ -94,8 +94,6 @@ class spool {
   /// Gives the owner of a job's directory back its way in.
   void reopen_job(const submission_token& token) const;
 
-  /// When `token` claimed the job id; unset when it did not.
-  time_point claimed_at(const job_id& job, const submission_token& token) const;
   /// Removes what claims left behind that a crash cut short.
   void remove_half_claims() const;
 

@@ -35,6 +35,8 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
 /// The part between fork and exec: returns only when something failed.
 child_problem become(const std::vector<std::string>& words, const step_launch& how, pid_t parent) {
   ::setsid();
+  // Where this fails the process tree still holds the job together.
+  if (how.cgroup_fd >= 0 && ::write(how.cgroup_fd, "0", 1) != 1) errno = 0;
   const int null = ::open("/dev/null", O_RDONLY);
   if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(how.stdout_fd, 1) < 0 ||
       ::dup2(how.stderr_fd, 2) < 0) {

@@ -46,6 +46,7 @@ struct step_launch {
   job_user user;
   int stdout_fd = -1;
   int stderr_fd = -1;
+  int cgroup_fd = -1;  ///< of `cgroup.procs` of the job's cgroup; -1: it has none
   mode_t umask = 022;
 };
 

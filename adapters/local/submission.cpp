@@ -199,8 +199,7 @@ std::vector<submit_outcome> local_cluster::submit(std::span<const submission> jo
     next.set_token(what.token.str());
     next.set_job_id(what.job.str());
     next.set_attempt(what.attempt);
-    next.set_submitted_at_us(
-        to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+    next.set_submitted_at_us(to_us(options_.clock()));
     *next.mutable_spec() = what.spec;
     next.set_spec_hash(spec_hash_hex(what.spec));
   }

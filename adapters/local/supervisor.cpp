@@ -7,6 +7,7 @@
 #include <csignal>
 #include <thread>
 
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/job_run.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/spool.hpp"
@@ -35,13 +36,14 @@ result<void> write_exit_stubbornly(const spool& files, const submission_token& t
 }
 
 result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
-                      const std::vector<int>& gpus) {
+                      const std::vector<int>& gpus, const job_cgroup& cgroup) {
   const auto self = read_process(::getpid());
   if (!self) return fail(errc::unavailable, "/proc: cannot read the own process");
   std::string text = "id: " + std::to_string(job.id()) + "\ntoken: \"" + job.token() +
                      "\"\npid: " + std::to_string(self->pid) +
                      "\nstart_ticks: " + std::to_string(self->start_ticks) + "\nboot_id: \"" +
                      boot_id() + "\"\n";
+  if (cgroup) text += "cgroup: \"" + cgroup.path() + "\"\n";
   for (const int gpu : gpus) text += "gpus: " + std::to_string(gpu) + "\n";
   const std::string path = files.supervisor_path(submission_token(job.token()));
   if (::ftruncate(lock_fd, 0) != 0) return fail(errno_error("truncate", path));
@@ -49,10 +51,10 @@ result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
 }
 
 /// The end of a copy that is too late.
-pb::LocalJobStatus lost_claim(const claim_record& winner, const std::string& spec_hash) {
+pb::LocalJobStatus lost_claim(const claim_record& winner, const std::string& spec_hash,
+                              time_point now) {
   pb::LocalJobStatus lost;
-  lost.set_finished_at_us(
-      to_us(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())));
+  lost.set_finished_at_us(to_us(now));
   if (winner.is_of_other_spec(spec_hash)) {
     lost.set_state(pb::JOB_STATE_FAILED);
     lost.set_reason("did not start: its id was used before for a job with another spec (" +
@@ -71,12 +73,27 @@ bool parse_number(const std::string& text, Number& out) {
   return problem == std::errc{} && end == text.data() + text.size() && out >= 0;
 }
 
+/// "TIME@BOOT", both in microseconds.
+bool parse_anchor(const std::string& text, clock_anchor& out) {
+  const auto at = text.find('@');
+  std::int64_t time = 0;
+  std::int64_t boot = 0;
+  if (at == std::string::npos || !parse_number(text.substr(0, at), time) ||
+      !parse_number(text.substr(at + 1), boot))
+    return false;
+  out = {from_us(time), microseconds{boot}};
+  return true;
+}
+
 }  // namespace
 
 std::vector<std::string> to_arguments(const supervisor_options& options) {
   std::vector<std::string> words{"--directory", options.directory,
                                  "--token",     options.token.str(),
-                                 "--kill-wait", std::to_string(options.kill_wait.count())};
+                                 "--kill-wait", std::to_string(options.kill_wait.count()),
+                                 "--clock",     std::to_string(to_us(options.clock.time)) + "@" +
+                                                    std::to_string(options.clock.boot.count())};
+  if (!options.cgroup.empty()) words.insert(words.end(), {"--cgroup", options.cgroup});
   if (!options.run_as.empty()) words.insert(words.end(), {"--run-as", options.run_as});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
@@ -93,10 +110,14 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
       options.directory = value;
     } else if (name == "--token") {
       options.token = submission_token(value);
+    } else if (name == "--cgroup") {
+      options.cgroup = value;
     } else if (name == "--run-as") {
       options.run_as = value;
     } else if (name == "--kill-wait" && parse_number(value, number)) {
       options.kill_wait = seconds(number);
+    } else if (name == "--clock" && parse_anchor(value, options.clock)) {
+      continue;
     } else if (name == "--gpu" && parse_number(value, number)) {
       options.gpus.push_back(static_cast<int>(number));
     } else {
@@ -131,19 +152,30 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   sigset_t all;
   ::sigfillset(&all);
   ::sigprocmask(SIG_SETMASK, &all, nullptr);
-  if (auto announced = announce(files, lock->get(), *job, options.gpus); !announced) {
-    return announced;
+  const auto cgroup = job_cgroup::make(options.cgroup, token);
+  const auto nothing_ran = [&](const error& why) {
+    cgroup.remove();
+    return fail(why);
+  };
+  if (auto announced = announce(files, lock->get(), *job, options.gpus, cgroup);
+      !announced) {
+    return nothing_ran(announced.error());
   }
   ready.reset();
 
-  job_run run(options, files, *job, *user);
+  job_run run(options, files, *job, *user, cgroup);
   // Before the claim: what fails here is no fault of the job, which stays queued.
-  if (auto prepared = run.prepare(); !prepared) return fail(prepared.error());
+  if (auto prepared = run.prepare(); !prepared) return nothing_ran(prepared.error());
   const auto winner = files.claim(id, {token, job->spec_hash()});
-  if (!winner) return fail(winner.error());
-  if (winner->token != token)
-    return write_exit_stubbornly(files, token, lost_claim(*winner, job->spec_hash()));
-  return write_exit_stubbornly(files, token, run.run());
+  if (!winner) return nothing_ran(winner.error());
+  if (winner->token != token) {
+    cgroup.remove();
+    return write_exit_stubbornly(files, token,
+                                 lost_claim(*winner, job->spec_hash(), options.now()));
+  }
+  const auto end = run.run();
+  cgroup.remove();
+  return write_exit_stubbornly(files, token, end);
 }
 
 }  // namespace ved::adapters::local

@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/local/moments.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -15,7 +16,11 @@ struct supervisor_options {
   submission_token token;
   std::vector<int> gpus;  ///< handed out to this job
   std::string run_as;     ///< user; empty: the own one
+  std::string cgroup;     ///< directory to make the job's cgroup in; empty: it gets none
   seconds kill_wait{30};  ///< from TERM to KILL
+  clock_anchor clock = system_anchor();  ///< what the times of the job are told by
+
+  time_point now() const { return clock.at(since_boot()); }
 };
 
 /// The command line that `parse_supervisor_options` reads.

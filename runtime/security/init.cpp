@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "adapters/system/owned_directory.hpp"
+#include "runtime/own_stream.hpp"
 #include "runtime/security/pki.hpp"
 #include "runtime/security/private_file.hpp"
 #include "runtime/security/signing_key.hpp"
@@ -51,8 +52,8 @@ class initialiser {
       return fail(errc::conflict, options_.directory.string() +
                                       ": is initialised already; nothing was changed");
     }
-    for (const auto step : {&initialiser::authority, &initialiser::server, &initialiser::client,
-                            &initialiser::signing}) {
+    for (const auto step : {&initialiser::log, &initialiser::authority, &initialiser::server,
+                            &initialiser::client, &initialiser::signing}) {
       if (auto done = (this->*step)(); !done) return fail(done.error());
     }
     return finish();
@@ -90,6 +91,26 @@ class initialiser {
     auto written = write_private_file(path, bytes, what, mode);
     if (written && options_.on_made) options_.on_made(path);
     return written;
+  }
+
+  // First of all, so that whoever finds a key and no log knows that there was one.
+  result<void> log() {
+    const auto state = layout_.directory.string();
+    if (!has_event_log(state)) {
+      for (const auto& key : {layout_.ca_key, layout_.signing_key, layout_.tokens}) {
+        if (is_there(key) && !options_.new_log)
+          return fail(errc::conflict,
+                      key.string() + ": is there, but the event log that was made before it is "
+                                     "not: restore a backup with `vectl log restore BACKUP "
+                                     "--state " + state + "` first; only to give up all its jobs "
+                                     "and begin anew, add --new-log");
+      }
+    }
+    const bool made_before = has_event_log(state);
+    auto made = options_.new_log && !made_before ? begin_new_event_log(state)
+                                                 : make_event_log(state);
+    if (made && !made_before && options_.on_made) options_.on_made(layout_.log);
+    return made;
   }
 
   result<void> load_authority() {
@@ -219,6 +240,14 @@ result<init_report> initialise_state(const init_options& options) {
 
 bool is_initialised(const std::filesystem::path& directory) {
   return is_there(state_layout(directory).marker);
+}
+
+result<void> begin_new_log(const std::filesystem::path& directory) {
+  if (!is_initialised(directory))
+    return fail(errc::not_found, directory.string() + ": is not initialised");
+  const auto lock = file_lock::take(state_layout(directory).lock);
+  if (!lock) return fail(lock.error());
+  return begin_new_event_log(directory.string());
 }
 
 result<void> renew_certificates(const init_options& options) {

@@ -17,6 +17,7 @@ struct init_options {
   std::filesystem::path directory;               ///< the state directory
   std::string gateway = "127.0.0.1:8443";        ///< where vectl will find the daemon
   std::vector<std::string> names;                ///< more names of the server's certificate
+  bool new_log = false;  ///< begin anew where the event log is gone; else that is refused
   time_point now;
   /// Hears of each thing that was made, once it is on disk.
   std::function<void(const std::filesystem::path& made)> on_made;
@@ -30,12 +31,18 @@ struct init_report {
   std::string ca_fingerprint;
 };
 
-/// Makes what a daemon needs in its state directory: a private CA, certificates of the daemon and
-/// of vectl, the signing key, tokens "admin" and "read", and a directory for vectl. After a crash
+/// Makes what a daemon needs in its state directory: an empty event log, a private CA, certificates
+/// of the daemon and of vectl, the signing key, tokens "admin" and "read", and a directory for
+/// vectl. After a crash
 /// half-way the next call finishes the work; what is whole is kept. Nothing is overwritten.
-/// Errors: conflict (is initialised already; is being initialised), denied, unavailable, and
-/// invalid (a file that is not ours stands in the way).
+/// Errors: conflict (is initialised already; is being initialised; has keys, but the event log that
+/// was made before them is gone), denied, unavailable, and invalid (a file that is not ours stands
+/// in the way).
 result<init_report> initialise_state(const init_options& options);
+
+/// An empty event log for a state directory whose own is gone for good. Errors: not_found (not
+/// initialised), conflict (there is one; is being initialised), unavailable.
+result<void> begin_new_log(const std::filesystem::path& directory);
 
 /// Whether initialise_state has finished here.
 bool is_initialised(const std::filesystem::path& directory);

@@ -151,6 +151,52 @@ class corruption(site_case):
             shutil.copytree(good, s.state, symlinks=True)
         s.start()
 
+    def test_a_start_never_makes_a_log_in_the_place_of_one_that_is_gone(self):
+        s = self.site
+        log = os.path.join(s.state, "log")
+        self.fill()
+        backup = os.path.join(s.place, "backup")
+        self.assertEqual(s.vectl("log", "backup", backup)[0], 0)
+        self.assertEqual(s.stop()[0], 0)
+
+        def lose():
+            shutil.rmtree(log)
+            os.remove(log + ".check")
+        for mountpoint in (False, True):
+            if os.path.isdir(log):
+                lose()
+            if mountpoint:
+                os.mkdir(log)
+            code, said = s.fails_to_start()
+            self.assertEqual(code, 1, said)
+            self.assertIn("vectl log restore", said)
+            self.assertIn(f"ved init --new-log --state {s.state}", said)
+            self.assertEqual(os.path.isdir(log), mountpoint, "nothing was made")
+        os.rmdir(log)
+        marker = os.path.join(s.state, "init.json")
+        os.rename(marker, marker + ".away")
+        code, _, said = run(program("ved"), "init", "--state", s.state)
+        self.assertEqual(code, 1, said)
+        self.assertIn("--new-log", said)
+        os.rename(marker + ".away", marker)
+
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup)
+        self.assertEqual(code, 0, text + errors)
+        s.start()
+        self.assertEqual(s.get("d-1")["state"], "failed")
+        self.assertEqual(s.stop()[0], 0)
+
+        code, _, said = run(program("ved"), "init", "--new-log", "--state", s.state)
+        self.assertEqual(code, 1, "not over a log that is there")
+        self.assertIn("there is one", said)
+        lose()
+        code, text, said = run(program("ved"), "init", "--new-log", "--state", s.state)
+        self.assertEqual(code, 0, text + said)
+        s.start()
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs")[2].get("jobs", []), [])
+        self.assertEqual(s.submit("anew")[0], 201)
+        s.wait_state("anew", "completed")
+
 
 if __name__ == "__main__":
     main()

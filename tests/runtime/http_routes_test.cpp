@@ -87,6 +87,24 @@ TEST_CASE("http: wrong parameters are 400, all of them at once", "[runtime][http
   REQUIRE(up.ask("GET", "/api/v1/hpc/jobs/j-1?x=1").status == 400);
 }
 
+TEST_CASE("http: a list's limit is held to its bound before anybody is asked", "[runtime][http]") {
+  running_server up;
+  for (const auto* limit : {"1", "1000"}) {
+    REQUIRE(up.ask("GET", "/api/v1/hpc/jobs?limit=" + std::string(limit)).status == 200);
+    CHECK(std::to_string(up.api.last().list_jobs().limit()) == limit);
+  }
+  for (const auto* limit : {"0", "1001", "4294967297", "18446744073709551617", "-1", "+5", "1e3",
+                            "0x10", "", "%31%30%30%31", "5%00", "1000.0", "٣"}) {
+    INFO(limit);
+    for (const auto* list : {"/api/v1/hpc/jobs", "/api/v1/hpc/jobs/j-1/events"}) {
+      const auto reply = up.ask("GET", list + std::string("?limit=") + limit);
+      CHECK(reply.status == 400);
+      CHECK(up.api.last().has_list_jobs());
+      CHECK(up.api.last().list_jobs().limit() == 1000);
+    }
+  }
+}
+
 TEST_CASE("http: one job, its actions, explanation and clusters are reached by their paths",
           "[runtime][http]") {
   running_server up;

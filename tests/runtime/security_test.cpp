@@ -11,6 +11,7 @@
 #include <sstream>
 
 #include "runtime/gateway/tls.hpp"
+#include "runtime/own_stream.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/pki.hpp"
 #include "runtime/security/private_file.hpp"
@@ -366,7 +367,38 @@ TEST_CASE("init: a crash after any step is finished by the next call", "[runtime
   }
   CHECK(steps == std::set<std::string>{"ca.key", "ca.pem", "server.key", "server.pem", "key.pem",
                                        "cert.pem", "gateway", "signing.key", "tokens.json",
-                                       "token", "init.json"});
+                                       "token", "init.json", "log"});
+}
+
+TEST_CASE("init: where keys are and the log is not, only asked to it begins a new one",
+          "[runtime][security]") {
+  const ved::tests::temp_dir dir;
+  auto options = options_for(dir.path() / "state");
+  const auto report = initialise_state(options);
+  REQUIRE(report);
+  const auto& at = report->layout;
+  const auto state = at.directory.string();
+  REQUIRE(open_event_log(state));
+  CHECK(begin_new_log(state).error().code == errc::conflict);
+  std::filesystem::remove_all(at.log);
+  std::filesystem::remove(state + "/log.check");
+
+  const auto started = open_event_log(state);
+  REQUIRE_FALSE(started);
+  CHECK(started.error().code == errc::not_found);
+  CHECK_THAT(started.error().message,
+             Catch::Contains("vectl log restore BACKUP --state " + state) &&
+                 Catch::Contains("ved init --new-log --state " + state));
+  CHECK_FALSE(std::filesystem::exists(at.log));
+  SECTION("also when it does not know any more that it was initialised") {
+    std::filesystem::remove(at.marker);
+    CHECK(initialise_state(options).error().code == errc::conflict);
+    CHECK_FALSE(std::filesystem::exists(at.log));
+    options.new_log = true;
+    REQUIRE(initialise_state(options));
+  }
+  SECTION("else") { REQUIRE(begin_new_log(state)); }
+  CHECK(open_event_log(state));
 }
 
 TEST_CASE("init: files that are not ours are not overwritten", "[runtime][security]") {

@@ -303,6 +303,37 @@ TEST_CASE("rocks: when the disk refuses a write nothing more is taken", "[store]
   CHECK(value_of(log->verify()).ok);
 }
 
+TEST_CASE("rocks: a backup goes into a directory of its own making and touches no other",
+          "[store][rocks]") {
+  temporary_directory directory;
+  const auto log = value_of(try_open(directory.log()));
+  const auto target = directory.path() / "backup";
+  const auto theirs = directory.path() / "theirs";
+  fs::create_directory(theirs);
+  SECTION("not even an empty one") {
+    fs::create_directory(target);
+    fs::permissions(target, fs::perms(01777));
+    CHECK(log->backup(target.string()).error().code == errc::conflict);
+    CHECK(fs::status(target).permissions() == fs::perms(01777));
+    CHECK(fs::is_empty(target));
+  }
+  SECTION("nor through a link, to something or to nothing") {
+    fs::create_symlink(GENERATE(true, false) ? theirs : directory.path() / "nowhere", target);
+    CHECK(log->backup(target.string()).error().code == errc::conflict);
+    CHECK(fs::is_symlink(target));
+    CHECK(fs::is_empty(theirs));
+  }
+  SECTION("nor one that RocksDB would take for its own remains") {
+    const auto precious = directory.path() / "backup.tmp" / "precious";
+    fs::create_directory(precious.parent_path());
+    std::ofstream(precious) << "x";
+    REQUIRE(log->backup(target.string()));
+    CHECK(fs::exists(precious));
+    CHECK_FALSE(fs::exists(target / "copy"));
+    CHECK(fs::status(target).permissions() == fs::perms::owner_all);
+  }
+}
+
 TEST_CASE("rocks: a backup is a log of its own, made while writing goes on", "[store][rocks]") {
   temporary_directory directory;
   const auto copy = (directory.path() / "copy").string();

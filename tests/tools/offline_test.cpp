@@ -5,6 +5,7 @@
 #include <fstream>
 
 #include "actors/job/projection.hpp"
+#include "adapters/system/owned_directory.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
 
@@ -37,6 +38,7 @@ class temporary_directory {
 const ved::time_point at = ved::from_us(1'768'478'400'000'000);
 
 std::unique_ptr<store::event_log> open_log(const fs::path& state) {
+  REQUIRE(ved::adapters::take_directory(state.string(), {"state", "ved"}, 0711));
   auto storage = store::open_rocks((state / "log").string(), true);
   if (!storage) FAIL(storage.error().message);
   store::event_log::options how;
@@ -173,6 +175,56 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
     const auto missing = restore_offline(state.path().string(), backup + "x", true);
     REQUIRE_FALSE(missing);
     CHECK(missing.error().code == ved::errc::not_found);
+  }
+}
+
+TEST_CASE("vectl offline: a restoration touches no directory that is not ved's",
+          "[tools][vectl]") {
+  temporary_directory state;
+  temporary_directory elsewhere;
+  const auto backup = (elsewhere.path() / "backup").string();
+  accept_job(*open_log(state.path()), "j-1");
+  REQUIRE(backup_offline(state.path().string(), backup));
+  const auto refused = [&](const fs::path& where) {
+    const auto said = restore_offline(where.string(), backup, true);
+    return !said && said.error().code == ved::errc::conflict;
+  };
+  const auto put = [](const fs::path& file) {
+    fs::create_directories(file.parent_path());
+    std::ofstream(file) << "precious";
+    return file;
+  };
+  SECTION("as /var, with its log, is not") {
+    const auto kept = put(elsewhere.path() / "var" / "log" / "syslog");
+    fs::permissions(elsewhere.path() / "var", fs::perms(01777));
+    CHECK(refused(elsewhere.path() / "var"));
+    fs::create_directory_symlink(elsewhere.path() / "var", elsewhere.path() / "link");
+    CHECK(refused(elsewhere.path() / "link"));
+    CHECK(fs::exists(kept));
+    CHECK(fs::status(elsewhere.path() / "var").permissions() == fs::perms(01777));
+  }
+  SECTION("nor what somebody keeps where it works") {
+    const auto kept = put(state.path() / "log.restoring" / "thesis.tex");
+    CHECK(refused(state.path()));
+    CHECK(fs::exists(kept));
+  }
+  SECTION("nor where a link there leads") {
+    const auto kept = put(elsewhere.path() / "theirs" / "CURRENT");
+    fs::create_directory_symlink(kept.parent_path(), state.path() / "log.restoring");
+    CHECK(refused(state.path()));
+    CHECK(fs::exists(kept));
+  }
+  SECTION("what one that was cut short left goes") {
+    put(state.path() / "log.restoring" / "MANIFEST-000001");
+    put(state.path() / "log.restoring" / "000007.sst");
+    CHECK(restore_offline(state.path().string(), backup, true));
+  }
+  SECTION("an empty directory becomes one of ved's") {
+    const auto fresh = elsewhere.path() / "fresh";
+    fs::create_directory(fresh);
+    REQUIRE(restore_offline(fresh.string(), backup, false));
+    REQUIRE(restore_offline(fresh.string(), backup, true));
+    accept_job(*open_log(fresh), "j-2");
   }
 }
 

@@ -1,13 +1,18 @@
 #include <fcntl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
 #include <chrono>
+#include <cstring>
 #include <filesystem>
 #include <vector>
 
 #include "actors/api/shell/queries.hpp"
 #include "actors/job/explain.hpp"
 #include "actors/job/projection.hpp"
+#include "adapters/system/owned_directory.hpp"
+#include "runtime/security/init.hpp"
 #include "store/event_log.hpp"
 #include "store/head_check.hpp"
 #include "tools/vectl/channel.hpp"
@@ -26,6 +31,48 @@ namespace {
 
 std::string log_directory(const std::string& state) {
   return (fs::path(state) / "log").string();
+}
+
+const ved::adapters::directory_owner state_owner{"state", "ved"};
+
+/// Files of a log, by their names.
+bool is_log_file(const fs::path& path) {
+  const auto name = path.filename().string();
+  for (const char* whole : {"CURRENT", "IDENTITY", "LOCK", "LOG", store::head_check_file,
+                            ved::adapters::owner_mark_name})
+    if (name == whole) return true;
+  for (const char* begin : {"LOG.old.", "MANIFEST-", "OPTIONS-"})
+    if (name.starts_with(begin)) return true;
+  const auto extension = path.extension();
+  return extension == ".sst" || extension == ".log" || extension == ".dbtmp";
+}
+
+/// What a restoration that was cut short left behind; nothing else is removed in its place.
+result<void> remove_half_restored(const fs::path& directory) {
+  std::error_code problem;
+  const auto kind = fs::symlink_status(directory, problem);
+  if (!fs::exists(kind)) return {};
+  const auto refuse = [&](const fs::path& what) {
+    return fail(errc::conflict, what.string() + ": was not left by `vectl log restore`; it is in "
+                                                "the way, move it away");
+  };
+  if (!fs::is_directory(kind)) return refuse(directory);
+  for (fs::directory_iterator next(directory, problem), end; !problem && next != end;
+       next.increment(problem))
+    if (!fs::is_regular_file(next->symlink_status()) || !is_log_file(next->path()))
+      return refuse(next->path());
+  if (!problem) fs::remove_all(directory, problem);
+  if (problem)
+    return fail(errc::unavailable, directory.string() + ": cannot be removed: " +
+                                       problem.message());
+  return {};
+}
+
+/// Only in a state directory, or an empty one that becomes it, is a "log" ours to move.
+result<void> take_state(const std::string& state) {
+  if (ved::runtime::is_initialised(state)) return {};
+  const auto taken = ved::adapters::take_directory(state, state_owner, 0711);
+  return taken ? result<void>{} : ved::fail_in("state directory", taken.error());
 }
 
 /// A backup is a log without a state directory around it.
@@ -145,12 +192,12 @@ result<void> sync_path(const fs::path& path) {
 }
 
 result<void> copy_log(const fs::path& from, const fs::path& to) {
+  if (::mkdir(to.c_str(), 0700) != 0)  // as the daemon made it
+    return fail(errc::unavailable, "cannot make " + to.string() + ": " + std::strerror(errno));
   std::error_code problem;
-  fs::create_directories(to, problem);
-  if (!problem) fs::permissions(to, fs::perms::owner_all, problem);  // as the daemon made it
   for (fs::directory_iterator next(from, problem), end; !problem && next != end;
        next.increment(problem)) {
-    if (!next->is_regular_file(problem)) continue;
+    if (!fs::is_regular_file(next->symlink_status(problem))) continue;
     const auto target = to / next->path().filename();
     fs::copy_file(next->path(), target, problem);
     if (problem) break;
@@ -214,15 +261,16 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
   if (log_is_held(state)) return fail(in_use(state));
   const fs::path target = log_directory(state);
   std::error_code ignored;
-  const bool exists = fs::exists(target, ignored);
+  const bool exists = fs::exists(fs::symlink_status(target, ignored));
   if (exists && !force)
     return fail(errc::conflict, target.string() + " exists; --force moves it aside");
 
   // Only a whole backup may take the place of the log, and only all at once.
   const auto fresh = target.string() + ".restoring";
-  fs::remove_all(fresh, ignored);
   if (!fs::is_directory(backup, ignored))
     return fail(errc::not_found, "backup " + backup + ": there is no such directory");
+  if (auto ours = take_state(state); !ours) return fail(ours.error());
+  if (auto removed = remove_half_restored(fresh); !removed) return fail(removed.error());
   if (auto copied = copy_log(backup, fresh); !copied) return fail(copied.error());
   const auto give_up = [&](error cause) {
     fs::remove_all(fresh, ignored);

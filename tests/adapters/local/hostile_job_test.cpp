@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/processes.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
@@ -74,7 +75,10 @@ TEST_CASE("hostile job: whatever it puts in the place of its files, the cluster 
 
 TEST_CASE("hostile job: its cancel arrives whatever stands in the way",
           "[adapters][local][hostile]") {
-  local_fixture fixture;
+  // With a cgroup of its own, where this machine has that, and without.
+  local_options options;
+  if (GENERATE(false, true)) options.cgroup = own_cgroup();
+  local_fixture fixture(options);
   conversation talk(fixture);
   const std::string ready = fresh_path(fixture, "ready");
   const std::string begin = "trap '' TERM HUP INT; ";
@@ -103,6 +107,52 @@ TEST_CASE("hostile job: its cancel arrives whatever stands in the way",
   talk.control(job, pb::JOB_CONTROL_CANCEL);
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_CANCELLED);
   CHECK(processes_of_job(job.token.str(), std::nullopt).empty());
+}
+
+TEST_CASE("hostile job: in a cgroup nothing of it outlives its supervisor",
+          "[adapters][local][hostile][cgroup]") {
+  local_options options;
+  options.cgroup = own_cgroup();
+  if (options.cgroup.empty()) {
+    WARN("left out: needs a cgroup v2 that may be written to");
+    return;
+  }
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const std::string pids = fresh_path(fixture, "pids");
+  const std::string ready = fresh_path(fixture, "ready");
+  // Another session, no environment, an ended parent: nothing but the cgroup says whose they are.
+  std::ofstream(pids) << "";
+  std::ofstream(pids + ".sh") << "trap '' TERM HUP; echo $$ >> '" << pids << "'\n"
+                              << "(env -i setsid sleep 1000 &)\n"
+                              << "while :; do kill -CONT $$; sleep 0.1; done\n";
+  const std::string script = "for i in 1 2 3; do (env -i setsid setsid sh '" + pids +
+                             ".sh' &); done; while [ $(wc -l < '" + pids +
+                             "') -lt 3 ]; do sleep 0.02; done; echo x > '" + ready + "'; ";
+  const auto left = [&] {
+    std::ifstream in(pids);
+    int alive = 0;
+    for (pid_t pid = 0; in >> pid;) {
+      const auto info = read_process(pid);
+      alive += info && info->state != 'Z';
+    }
+    return alive;
+  };
+  const bool killed = GENERATE(true, false);
+  const auto job = talk.start(talk.shell_job(
+      script + (killed ? "kill -KILL $PPID; " : "") + "while :; do sleep 0.1; done"));
+  talk.wait_until("it is ready", [&] { return std::filesystem::exists(ready); });
+  const auto mine = std::filesystem::path(options.cgroup) / ("ved-" + job.token.str());
+  if (!killed) {
+    CHECK(left() == 3);
+    CHECK(std::filesystem::exists(mine));
+    talk.control(job, pb::JOB_CONTROL_CANCEL);
+  }
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.state == (killed ? pb::JOB_STATE_FAILED : pb::JOB_STATE_CANCELLED));
+  CHECK(end.reason.find("could not be ended") == std::string::npos);
+  CHECK(left() == 0);
+  CHECK_FALSE(std::filesystem::exists(mine));
 }
 
 TEST_CASE("hostile job: suspended it stands, also while its processes fork and exit",

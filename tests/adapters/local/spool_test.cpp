@@ -94,14 +94,18 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   options.token = submission_token("vea");
   options.gpus = {0, 3};
   options.run_as = "user";
+  options.cgroup = "/sys/fs/cgroup/system.slice/ved.service";
   options.kill_wait = seconds{7};
+  options.clock = {from_us(1'768'471'200'000'000), microseconds{12}};
   const auto read = parse_supervisor_options(to_arguments(options));
   REQUIRE(read);
   CHECK(read->directory == options.directory);
   CHECK(read->token == options.token);
   CHECK(read->gpus == options.gpus);
   CHECK(read->run_as == options.run_as);
+  CHECK(read->cgroup == options.cgroup);
   CHECK(read->kill_wait == options.kill_wait);
+  CHECK(read->clock == options.clock);
   for (const std::vector<std::string>& bad :
        {std::vector<std::string>{},
         {"--directory"},
@@ -109,6 +113,7 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
         {"--directory", "/x", "--token", "a/b"},
         {"--directory", "/x", "--token", "a", "--gpu", "-1"},
         {"--directory", "/x", "--token", "a", "--kill-wait", "soon"},
+        {"--directory", "/x", "--token", "a", "--clock", "12"},
         {"--what", "x"}}) {
     CHECK_FALSE(parse_supervisor_options(bad));
   }

@@ -1,7 +1,9 @@
 """A site of one test: a private directory, a configuration and the real daemon in it."""
+import glob
 import http.client
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -163,7 +165,19 @@ class site:
                 except OSError:
                     pass
             time.sleep(0.02)
+        self.remove_cgroups()
         shutil.rmtree(self.place, ignore_errors=True)
+
+    def remove_cgroups(self):
+        """Of local jobs whose supervisors were killed here: no daemon will bury them any more."""
+        for told in glob.glob(os.path.join(self.state, "local", "*", "supervisors", "*")):
+            with open(told, errors="replace") as text:
+                found = re.search(r'^cgroup: "(/.*/ved-[\w-]+)"$', text.read(), re.M)
+            if found and os.path.isdir(found.group(1)):
+                try:
+                    os.rmdir(found.group(1))
+                except OSError:
+                    pass  # something is still in it: not ours to end
 
     # --- the API -------------------------------------------------------------------------------
 

@@ -1,0 +1,50 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "adapters/local/files.hpp"
+#include "messages/ids.hpp"
+
+/// A cgroup (v2) for each local job, see cgroups(7) and the kernel's cgroup-v2.rst: no process
+/// leaves it by forking, by another session or by another environment, and `cgroup.kill` (Linux
+/// 5.14) ends all that is in it at once. A means beside the process tree, not in its place: jobs
+/// that run as the user of `ved` may move themselves out of it.
+///
+///     <cgroup of ved>/ved-<token>/     what the job's steps start in; the supervisor stays above
+namespace ved::adapters::local {
+
+/// The directory of the calling process's cgroup if it may make cgroups in it: writable, and where
+/// systemd runs the machine, delegated (Delegate=yes). Empty: there is none.
+std::string own_cgroup();
+
+/// Where that directory is, from the texts of /proc/self/cgroup and /proc/self/mountinfo; empty:
+/// no hierarchy of version 2 shows it.
+std::string cgroup_directory(std::string_view cgroups, std::string_view mounts);
+
+/// The cgroup of one job. Default constructed: there is none, and nothing happens.
+class job_cgroup {
+ public:
+  job_cgroup() = default;
+  /// One that exists, as its supervisor told; none when the path is not of this token.
+  job_cgroup(std::string path, const submission_token& token);
+  /// Makes the job's cgroup below `parent`; none when that is empty, or cannot be.
+  static job_cgroup make(const std::string& parent, const submission_token& token);
+
+  explicit operator bool() const noexcept { return !path_.empty(); }
+  /// Empty: none.
+  const std::string& path() const noexcept { return path_; }
+  /// For a process that enters by writing "0" into it; no file when there is no cgroup.
+  unique_fd entrance() const;
+  /// Kills all that is in it.
+  void kill() const;
+  /// Whether live processes are in it.
+  bool populated() const;
+  /// Once nothing is in it; what the job made in it goes too.
+  void remove() const;
+
+ private:
+  std::string path_;
+};
+
+}  // namespace ved::adapters::local

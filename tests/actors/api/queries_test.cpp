@@ -1,0 +1,172 @@
+#include "actors/api/shell/queries.hpp"
+
+#include <catch2/catch.hpp>
+#include <limits>
+#include <set>
+
+#include "actors/job/projection.hpp"
+#include "store/memory_kv.hpp"
+#include "tests/support/job_fixture.hpp"
+
+using namespace ved;
+using namespace ved::actors;
+
+namespace {
+
+/// A log of accepted jobs, j-0 the oldest, a second apart.
+class job_list {
+ public:
+  job_list() {
+    store::event_log::options how;
+    how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
+    auto opened = store::event_log::open(
+        store::open_memory(std::make_shared<store::memory_disk>()), std::move(how));
+    if (!opened) FAIL(opened.error().message);
+    log_ = std::move(*opened);
+  }
+
+  void add(int jobs, const std::string& customer, const std::string& cluster = "c") {
+    std::vector<store::append_request> group;
+    for (int i = 0; i < jobs; ++i, ++count_) {
+      pb::Envelope event;
+      auto& accepted = *event.mutable_job_accepted();
+      accepted.set_at_us(to_us(tests::t0 + seconds{count_}));
+      auto spec = tests::sample_spec("j-" + std::to_string(count_));
+      spec.set_customer_address(customer);
+      spec.set_cluster_id(cluster);
+      *accepted.mutable_spec() = spec;
+      store::append_request request;
+      request.stream = core::job_stream(spec.job_id());
+      auto state = core::fold(request.stream, "", event);
+      if (!state) FAIL(state.error().message);
+      request.state = std::move(*state);
+      request.events.push_back(std::move(event));
+      group.push_back(std::move(request));
+    }
+    const auto done = log_->commit(group, tests::t0);
+    if (!done) FAIL(done.error().message);
+    for (const auto& one : *done)
+      if (!one) FAIL(one.error().message);
+  }
+
+  result<pb::JobList> ask(int limit, const std::string& cursor = "",
+                          const std::string& customer = "", const std::string& cluster = "") const {
+    pb::ListJobs what;
+    what.set_limit(limit);
+    what.set_cursor(cursor);
+    what.set_customer_address(customer);
+    what.set_cluster_id(cluster);
+    return list_jobs(*log_, what);
+  }
+
+  const store::event_log& log() const { return *log_; }
+
+ private:
+  std::unique_ptr<store::event_log> log_;
+  int count_ = 0;
+};
+
+bool invalid(const result<pb::JobList>& said, const std::string& word) {
+  return !said && said.error().code == errc::invalid &&
+         said.error().message.find(word) != std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("job list: a page has as many rows as asked for, and never more than the bound",
+          "[actors][api][bounds]") {
+  job_list jobs;
+  jobs.add(list_limit_max + 1, "alice");
+  for (const int limit : {list_limit_max + 1, 1'000'000, std::numeric_limits<int>::max(), -1,
+                          std::numeric_limits<int>::min()})
+    CHECK(invalid(jobs.ask(limit), "limit: must be 1 to 1000, not " + std::to_string(limit)));
+  CHECK(jobs.ask(0)->jobs_size() == 100);
+  CHECK(jobs.ask(1)->jobs_size() == 1);
+  const auto first = jobs.ask(list_limit_max);
+  REQUIRE(first);
+  CHECK(first->jobs_size() == list_limit_max);
+  CHECK(first->jobs(0).job_id() == "j-1000");
+  const auto rest = jobs.ask(list_limit_max, first->next_cursor());
+  REQUIRE(rest->jobs_size() == 1);
+  CHECK(rest->jobs(0).job_id() == "j-0");
+  CHECK(rest->next_cursor().empty());
+}
+
+TEST_CASE("job list: a filter that few of many rows pass makes short pages, not long searches",
+          "[actors][api][bounds]") {
+  job_list jobs;
+  jobs.add(1, "alice", "rare");
+  jobs.add(5'000, "alice", "c");
+  const auto first = jobs.ask(10, "", "alice", "rare");
+  REQUIRE(first);
+  CHECK(first->jobs_size() == 0);
+  CHECK_FALSE(first->next_cursor().empty());
+  int pages = 1;
+  int found = 0;
+  for (auto cursor = first->next_cursor(); !cursor.empty(); ++pages) {
+    REQUIRE(pages < 10);
+    const auto page = jobs.ask(10, cursor, "alice", "rare");
+    REQUIRE(page);
+    found += page->jobs_size();
+    cursor = page->next_cursor();
+  }
+  CHECK(found == 1);
+  CHECK(pages == 3);  // 2,000 rows are looked at for each
+}
+
+TEST_CASE("job list: a cursor that nobody was given finds nothing that its list has not",
+          "[actors][api][bounds]") {
+  job_list jobs;
+  jobs.add(20, "alice");
+  jobs.add(20, "bob");
+  const auto given = jobs.ask(5, "", "alice")->next_cursor();
+  REQUIRE(given.starts_with("u/alice/"));
+  for (const auto& cursor :
+       {std::string("nonsense"), std::string("a"), std::string("u/alice"), std::string("u/bob/"),
+        std::string("U/alice/"), std::string("\0u/alice/", 9), std::string("\xff\xfe"),
+        std::string("a/"), std::string("s/1/"), std::string("../u/alice/"),
+        jobs.ask(5, "", "bob")->next_cursor(), jobs.ask(5)->next_cursor()})
+    CHECK(invalid(jobs.ask(5, cursor, "alice"), "cursor: it belongs to another list"));
+  CHECK(invalid(jobs.ask(5, given), "cursor"));
+  CHECK(invalid(jobs.ask(5, given, "ali"), "cursor"));
+  std::set<std::string> hers;
+  for (int i = 0; i < 20; ++i) hers.insert("j-" + std::to_string(i));
+  const std::string own = "u/alice/";
+  for (const auto& cursor :
+       {own, own + "\xff", own + std::string(100'000, '\xff'), own + std::string(1, '\0'),
+        own + "/../../bob/", own + "00000000000000000000", given + "x",
+        given.substr(0, given.size() - 3), given + std::string(70'000, '0')}) {
+    const auto page = jobs.ask(list_limit_max, cursor, "alice");
+    REQUIRE(page);
+    std::set<std::string> seen;
+    for (const auto& job : page->jobs()) {
+      CHECK(job.customer_address() == "alice");
+      CHECK(seen.insert(job.job_id()).second);
+      CHECK(hers.contains(job.job_id()));
+    }
+    CHECK(page->next_cursor().empty());
+  }
+}
+
+TEST_CASE("job events: an answer has at most the bound of them, from wherever it is asked",
+          "[actors][api][bounds]") {
+  job_list jobs;
+  jobs.add(1, "alice");
+  const auto ask = [&](int limit, std::uint64_t after) {
+    pb::GetJobEvents what;
+    what.set_job_id("j-0");
+    what.set_limit(limit);
+    what.set_after_version(after);
+    return read_events(jobs.log(), what);
+  };
+  for (const int limit : {events_limit_max + 1, std::numeric_limits<int>::max(), -1})
+    CHECK(ask(limit, 0).error().code == errc::invalid);
+  CHECK(ask(events_limit_max, 0)->events_size() == 1);
+  for (const auto after : {std::uint64_t{1}, std::uint64_t{1} << 63,
+                           std::numeric_limits<std::uint64_t>::max()}) {
+    const auto page = ask(1, after);
+    REQUIRE(page);
+    CHECK(page->events_size() == 0);
+    CHECK_FALSE(page->more());
+  }
+}
