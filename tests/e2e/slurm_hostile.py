@@ -90,7 +90,7 @@ class slurm_hostile(slurm_case):
         for signal in (4, 7, 8, 9, 11):
             s.counted(f"parent-{signal}", f"kill -{signal} $PPID; sleep 600", cluster="shells")
         for signal in (9, 11):
-            s.runs(f"shell-{signal}")
+            s.runs(f"shell-{signal}", most=90.0)
             done = self.slurm.run("scancel", "--batch", "-s", str(signal),
                                   s.slurm_id(f"shell-{signal}"))
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -108,9 +108,9 @@ class slurm_hostile(slurm_case):
     def test_what_a_job_forges_in_its_directory_is_nobodys_end(self):
         s = self.site
         s.gated("beside", "exit 3", cluster="hostile")
-        s.runs("beside")
+        s.runs("beside", most=90.0)
         beside = s.slurm_id("beside")
-        s.wait_state("beside", "running")
+        s.wait_state("beside", "running", most=90.0)
         dies, nine = "kill -9 $PPID; sleep 600", ("failed", 0, 9)
         fifos = "for f in $me.out $me.err $me.end $d/claim; do rm -f $f; mkfifo $f; done"
         devices = ("for f in $me.out $me.err $me.end; do rm -f $f\n"
