@@ -49,11 +49,21 @@ bool less_128(int shown, int whole) {
   return whole >= shell_signal_base && whole - shell_signal_base == shown;
 }
 
+/// sacct shows the wait status of a death by HUP, a plain 1, as exit code 1. So does it with what
+/// slurmctld itself sets to 1: the job's own record must say it, too.
+bool is_hup(const exit_sources& all) {
+  constexpr exit_status as_code{1, 0};
+  constexpr exit_status as_signal{0, 1};
+  return all.own == shell_signal_base + as_signal.signal && all.accounts == as_code &&
+         (!all.queue || *all.queue == as_signal);
+}
+
 }  // namespace
 
 exit_verdict judge_exit(const exit_sources& all) {
   if (const int error = slurmd_error(all); error != 0)
     return {{0, 0, error}, ": " + words_of_slurmd(error)};
+  if (is_hup(all)) return {{0, 1}, {}};
   exit_verdict out;
   out.exit = all.accounts ? *all.accounts : all.queue.value_or(exit_status{});
   auto& code = out.exit.code;

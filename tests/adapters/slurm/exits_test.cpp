@@ -19,7 +19,7 @@ TEST_CASE("slurm exits: what sacct takes off a code is put back by squeue or the
     const exit_status shown{code >= 128 ? code - 128 : code, 0};
     INFO(code);
     CHECK(judge_exit(failed(exit_status{code, 0}, shown, std::nullopt)).exit.code == code);
-    CHECK(judge_exit(failed(std::nullopt, shown, code)).exit.code == code);
+    if (code != 129) CHECK(judge_exit(failed(std::nullopt, shown, code)).exit.code == code);
     CHECK(judge_exit(failed(exit_status{code, 0}, std::nullopt, std::nullopt)).exit.code == code);
     CHECK(judge_exit(failed(exit_status{code, 0}, shown, code)).remarks.empty());
   }
@@ -32,6 +32,19 @@ TEST_CASE("slurm exits: a signal stays one, and the shell's way to say it is no 
     CHECK(seen.exit == exit_status{0, signal});
     CHECK(seen.remarks.empty());
   }
+}
+
+TEST_CASE("slurm exits: a death by HUP, which sacct shows as exit code 1, is one",
+          "[adapters][slurm]") {
+  const std::optional<exit_status> shown{{1, 0}};
+  for (const auto& queue : {std::optional<exit_status>{}, std::optional<exit_status>{{0, 1}}}) {
+    const auto seen = judge_exit(failed(queue, shown, 129));
+    CHECK(seen.exit == exit_status{0, 1});
+    CHECK(seen.remarks.empty());
+  }
+  CHECK(judge_exit(failed({}, shown, 1)).exit == exit_status{1, 0});
+  // Without the job's own word the controller itself may have set it so.
+  CHECK(judge_exit(failed(exit_status{0, 1}, shown, {})).exit == exit_status{1, 0});
 }
 
 TEST_CASE("slurm exits: an error of slurmd is no signal of the job", "[adapters][slurm]") {

@@ -192,6 +192,8 @@ class slurm_case(unittest.TestCase):
     @classmethod
     def begin(cls):
         cls.folder = tempfile.mkdtemp(prefix="ved-slurm-")
+        if cls.bed_options.get("users"):
+            os.chmod(cls.folder, 0o755)  # they come through to what is theirs
         cls.slurm = bed(os.path.join(cls.folder, "bed"), owner=os.getpid(), shim=True,
                         **cls.bed_options)
         cls.slurm.up()
