@@ -2,11 +2,12 @@
 quietly."""
 import os
 import random
+import re
 import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, program, run, site_case  # noqa: E402
+from site_of_test import main, program, run, site_case, wait_for  # noqa: E402
 
 jobs = 25
 
@@ -94,6 +95,13 @@ class corruption(site_case):
 
     def test_a_torn_end_as_a_power_cut_leaves_it_is_taken_back(self):
         self.fill()
+
+        def followed():
+            behind = re.findall(r"(?m)^ved_follower_behind_events{.*} (\S+)$",
+                                self.site.metrics()[2].decode())
+            return behind and not any(map(float, behind))
+        # The last that was written is a follower's cursor then: nothing that was synced.
+        wait_for(followed, "the followers are where the log ends")
         self.site.kill()
 
         def tear(out):

@@ -70,7 +70,8 @@ TEST_CASE("ssh keys: an agent signs, with all of its keys or with the named one"
   child_process agent({"/usr/bin/ssh-agent", "-D", "-a", socket});
   REQUIRE(eventually([&] { return std::filesystem::exists(socket); }));
   options.identity_agent = socket;
-  CHECK(has(refusal(options), "holds no such ed25519 or ecdsa key"));
+  // Its socket is there before it listens.
+  CHECK(eventually([&] { return has(refusal(options), "holds no such ed25519 or ecdsa key"); }));
   server.make_key("stranger", "ed25519");
   const auto ecdsa = server.make_key("id_ecdsa", "ecdsa");
   for (const std::string name : {"stranger", "id_ed25519", "id_ecdsa"})
