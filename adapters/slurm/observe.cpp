@@ -42,11 +42,27 @@ std::optional<pb::JobUsage> held_of(const queue_row& row) {
   return usage_of(row);
 }
 
+/// A path as ours ends in "/<job id>/<token>.<number or %j>.out"; the token in it, or nothing.
+std::string_view token_in(std::string_view path) {
+  constexpr std::string_view suffix = ".out";
+  if (!path.ends_with(suffix)) return {};
+  path.remove_suffix(suffix.size());
+  path.remove_prefix(path.rfind('/') + 1);
+  const auto dot = path.find('.');
+  if (dot == std::string_view::npos) return {};
+  const auto number = path.substr(dot + 1);
+  const auto token = path.substr(0, dot);
+  const bool ours = token.starts_with("ve") && (number == "%j" || is_job_id(number));
+  return ours ? token : std::string_view{};
+}
+
 /// What squeue said of one cluster's jobs.
 struct queue_answer {
   std::string problem;  ///< not empty: it is no answer
   table<queue_row> rows;
   std::unordered_map<std::string, std::vector<const queue_row*>> by_number;  ///< those asked for
+  /// Live jobs that nobody asked for: the token that they bear → their number.
+  std::unordered_map<std::string, std::string> others;
   bool complained = false;
 
   /// Why a job may be there that is not shown; "" when it surely is not.
@@ -55,6 +71,8 @@ struct queue_answer {
     if (complained || rows.cut) return "squeue gave only a part of its answer";
     if (rows.may_be(number, token))
       return "squeue's row of it cannot be read: '" + rows.first_damaged + "'";
+    if (const auto it = others.find(token); it != others.end())
+      return "squeue shows its token with job " + it->second + ", which sbatch did not name";
     return {};
   }
 };
@@ -68,8 +86,16 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
   out.rows = parse_squeue(
       from.out, [&](std::string_view id) { return numbers.contains(std::string(id)); }, separator);
   const auto& rows = out.rows;
-  for (const auto& row : rows.rows)
-    if (numbers.contains(row.id.str())) out.by_number[row.id.str()].push_back(&row);
+  for (const auto& row : rows.rows) {
+    if (numbers.contains(row.id.str())) {
+      out.by_number[row.id.str()].push_back(&row);
+      continue;
+    }
+    const auto meaning = parse_state(row.state);
+    if (meaning && is_terminal(meaning->state)) continue;
+    const auto named = token_in(row.output_path);
+    out.others.emplace(named.empty() ? row.name : std::string(named), row.id.str());
+  }
   const auto says = judge_failure(from.exit_code, from.err);
   // An account without any job is an empty list, but an error never is one. Rows beside a
   // complaint, or beside a line that cannot be read, still say what they say.
@@ -81,20 +107,6 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
                       : words_of(from.err);
   if (out.problem.empty() && from.exit_code != 0)
     out.problem = "ended with code " + std::to_string(from.exit_code) + " without a word";
-}
-
-/// A path as ours ends in "/<job id>/<token>.<number or %j>.out"; the token in it, or nothing.
-std::string_view token_in(std::string_view path) {
-  constexpr std::string_view suffix = ".out";
-  if (!path.ends_with(suffix)) return {};
-  path.remove_suffix(suffix.size());
-  path.remove_prefix(path.rfind('/') + 1);
-  const auto dot = path.find('.');
-  if (dot == std::string_view::npos) return {};
-  const auto number = path.substr(dot + 1);
-  const auto token = path.substr(0, dot);
-  const bool ours = token.starts_with("ve") && (number == "%j" || is_job_id(number));
-  return ours ? token : std::string_view{};
 }
 
 /// The clusters of the site that took jobs which this one was asked for; "" is this one.
@@ -359,8 +371,9 @@ void slurm_cluster::hear_controller(watched& job, const section& one) {
   const bool named = one.out.find(job.job->token.str()) != std::string::npos;
   job.controller_shows = says == failure::none && named;
   // Where scontrol is the administrators' alone, it says nothing for the job and nothing against.
-  job.controller_denies = says == failure::no_such_job || says == failure::denied ||
-                          (says == failure::none && !named);
+  job.controller_denies = says == failure::no_such_job ||
+                          (says == failure::none && !named &&
+                           one.out.find("JobId=") != std::string::npos);
 }
 
 }  // namespace ved::adapters::slurm

@@ -67,6 +67,17 @@ std::string partition_setting(const pb::JobSpec& spec, const slurm_options& opti
   return "the configuration";
 }
 
+/// sinfo showed as many nodes as scontrol counts, and each with cores: a short answer of the one
+/// refuses no job.
+bool is_whole(const partition& part) {
+  int nodes = 0;
+  for (const auto& shape : part.shapes) {
+    if (shape.cpus <= 0) return false;
+    nodes += shape.nodes;
+  }
+  return nodes >= part.limits.nodes;
+}
+
 std::optional<std::string> why_never_in(const std::string& name, const pb::JobSpec& spec,
                                         const slurm_options& options, const site& there) {
   const auto wishes = wishes_of(spec, options);
@@ -99,7 +110,7 @@ std::optional<std::string> why_never_in(const std::string& name, const pb::JobSp
       counts && memory_is_told ? std::int64_t{asked.memory_gb_per_node()} * 1024 : 0;
   if (limits.memory_mb_per_node_max > 0 && memory_mb > limits.memory_mb_per_node_max)
     return where + amount(memory_mb, "MB of memory per node", limits.memory_mb_per_node_max);
-  if (shapes.empty() || !there.all_nodes) return std::nullopt;
+  if (shapes.empty() || !there.all_nodes || !is_whole(part)) return std::nullopt;
 
   std::string type = asked.gpu_type();
   if (const auto known = options.gpu_types.find(type); known != options.gpu_types.end())

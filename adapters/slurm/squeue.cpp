@@ -77,7 +77,16 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
   return row;
 }
 
-std::optional<queue_row> read_id_and_state(std::string_view record, std::string_view separator) {
+/// Of a job that nobody asked for: its number, its state, and whose it says that it is.
+std::optional<queue_row> read_outline(std::string_view record, std::string_view separator) {
+  std::string_view ends[column_count - job_name];
+  auto rest = record;
+  if (rest.ends_with(separator)) rest.remove_suffix(separator.size());
+  for (auto cell = std::rbegin(ends); cell != std::rend(ends); ++cell) {
+    const auto begin = rest.rfind(separator);
+    *cell = rest.substr(begin + separator.size());
+    rest.remove_suffix(rest.size() - begin);
+  }
   std::string_view cells[state + 1];
   for (auto& cell : cells) {
     const auto end = record.find(separator);
@@ -88,6 +97,8 @@ std::optional<queue_row> read_id_and_state(std::string_view record, std::string_
   queue_row row;
   row.id = scheduler_job_id(std::string(cells[raw_id]));
   row.state = std::string(cells[state]);
+  row.name = ends[0];
+  row.output_path = or_empty(ends[standard_output - job_name]);
   return row;
 }
 
@@ -103,7 +114,7 @@ table<queue_row> parse_squeue(std::string_view text,
   const auto read = [&](std::string_view record) -> std::optional<queue_row> {
     const auto id = record.substr(0, record.find(separator));
     if (!wanted || wanted(id)) return read_row(record, separator);
-    return read_id_and_state(record, separator);
+    return read_outline(record, separator);
   };
   return read_table<queue_row>(text, {column_count, job_name, true, is_job_id, separator}, read);
 }

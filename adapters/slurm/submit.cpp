@@ -64,8 +64,8 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     std::swap(asked, site_asked_);
     asked = asked || site_ != nullptr;
   }
-  // Before the first inventory nothing could be refused; a site that cannot tell, or not soon, is no
-  // obstacle.
+  // Before the first inventory nothing could be refused; a site that cannot tell, or not soon, is
+  // no obstacle.
   if (!asked) {
     const auto now = std::chrono::steady_clock::now();
     (void)take_inventory({now + (at.until - now) / inventory_share, at.queries});

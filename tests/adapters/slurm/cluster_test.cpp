@@ -106,19 +106,6 @@ TEST_CASE("slurm submit: an accepted job has its id, whatever a plugin prints",
   CHECK(site.commands["sbatch"] == 3);
 }
 
-TEST_CASE("slurm submit: the inventory before it takes a part of its time only",
-          "[adapters][slurm]") {
-  scripted_site site;
-  site.reply(tokens[0], "123\n");
-  const auto before = std::chrono::steady_clock::now();
-  const auto until = before + seconds{60};
-  const auto out = site.port->submit(jobs(1), until);
-  CHECK(std::holds_alternative<accepted>(out.at(0)));
-  REQUIRE(site.way->deadlines.size() == 2);
-  CHECK(site.way->deadlines[0] < before + seconds{30});
-  CHECK(site.way->deadlines[1] == until);
-}
-
 TEST_CASE("slurm submit: success without a job's id may be a job", "[adapters][slurm]") {
   scripted_site site;
   site.reply(tokens[0], "lua: welcome\n");

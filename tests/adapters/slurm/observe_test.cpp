@@ -133,6 +133,16 @@ TEST_CASE("slurm poll: one that accounting calls alive is missing only after lon
   site.reply("job41", "JobId=41 JobName=" + token + " JobState=RUNNING\n");
   CHECK_FALSE(absence(site).confirmed);
   CHECK(contains(absence(site).reason, "so does scontrol"));
+  // One that may not be asked, or says nothing, denies nothing.
+  for (const auto* words : {"scontrol: error: Access/permission denied\n",
+                            "sh: scontrol: Permission denied\n", "the moon is full\n"}) {
+    site.fails("job41", words);
+    CHECK_FALSE(absence(site).confirmed);
+  }
+  site.reply("job41", "");
+  CHECK_FALSE(absence(site).confirmed);
+  site.reply("job41", "JobId=41 JobName=another JobState=RUNNING\n");
+  CHECK(absence(site).confirmed);
   site.fails("job41", no_such_job);
   const auto gone = absence(site);
   CHECK(gone.confirmed);
@@ -173,6 +183,29 @@ TEST_CASE("slurm poll: without an answer of accounting nothing is surely missing
   SECTION("it was killed") { site.fails("sacct0", "", 137); }
   site.reply("traces", left(""));
   CHECK_FALSE(absence(site).confirmed);
+}
+
+TEST_CASE("slurm poll: a job that squeue shows under a number that sbatch did not name is there",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = row("RUNNING");
+  shown.id = "1001";
+  shown.path = "/jobs/j-41/" + token + ".1001.out";
+  site.reply("squeue", shown.text());
+  site.reply("traces", left(""));
+  CHECK(std::holds_alternative<no_news>(observe(site)));
+  site.now += seconds{61};
+  const auto seen = absence(site);
+  CHECK_FALSE(seen.confirmed);
+  CHECK(contains(seen.reason, "squeue shows its token with job 1001"));
+  // Neither an ended copy of it, nor one that only calls itself so, is alive.
+  shown.state = "COMPLETED";
+  site.reply("squeue", shown.text());
+  CHECK(absence(site).confirmed);
+  shown.state = "RUNNING";
+  shown.path = "/jobs/j-9/vebbbbbbbbbbbb.1001.out";
+  site.reply("squeue", shown.text());
+  CHECK(absence(site).confirmed);
 }
 
 TEST_CASE("slurm poll: another job under the same number is not ours", "[adapters][slurm]") {

@@ -166,3 +166,18 @@ TEST_CASE("slurm: one step out of memory is told of a job that failed for it",
   site.reply("sacct0", account("FAILED", "1:0").text() + step.text());
   CHECK(contains(status(site).reason, "its step 0 ran out of memory"));
 }
+
+TEST_CASE("slurm submit: the inventory before it takes a part of its time only",
+          "[adapters][slurm]") {
+  scripted_site site;
+  submission what{job_id{"j-41"}, submission_token{token}, 1, {}};
+  what.spec.mutable_workload_spec()->set_command("true");
+  site.reply(token, "123\n");
+  const auto before = std::chrono::steady_clock::now();
+  const auto until = before + seconds{60};
+  const auto out = site.port->submit({&what, 1}, until);
+  CHECK(std::holds_alternative<accepted>(out.at(0)));
+  REQUIRE(site.way->deadlines.size() == 2);
+  CHECK(site.way->deadlines[0] < before + seconds{30});
+  CHECK(site.way->deadlines[1] == until);
+}

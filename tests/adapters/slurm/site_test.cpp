@@ -164,6 +164,18 @@ TEST_CASE("slurm site: what no node or limit allows is refused with both numbers
         "partition batch: a time limit of 3601 s is asked, the partition allows 3600 s");
 }
 
+TEST_CASE("slurm site: nodes that are not all shown, or without cores, refuse nothing",
+          "[adapters][slurm]") {
+  auto batch = part("batch", true);
+  batch.nodes = 2;
+  const auto never = [&](const std::vector<node_row>& nodes) {
+    return why_never(spec_of({.cpus = 8}), {}, make_site({}, {batch}, nodes));
+  };
+  CHECK(never({node("n1", "batch", 2, 4'096), node("n2", "batch", 2, 4'096)}));
+  CHECK_FALSE(never({node("n1", "batch", 2, 4'096)}));
+  CHECK_FALSE(never({node("n1", "batch", 2, 4'096), node("n2", "batch", 0, 4'096)}));
+}
+
 TEST_CASE("slurm site: what different nodes have fits only if one node has it all",
           "[adapters][slurm]") {
   const auto there = small_site();

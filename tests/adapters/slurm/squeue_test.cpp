@@ -81,7 +81,8 @@ TEST_CASE("squeue: Slurm's own marks are no signals of the job", "[adapters][slu
   CHECK(read.rows[0].exit == exit_status{0, 0});
 }
 
-TEST_CASE("squeue: of rows that nobody wants only id and state are read", "[adapters][slurm]") {
+TEST_CASE("squeue: of rows that nobody wants only id, state and whose they are is read",
+          "[adapters][slurm]") {
   const auto all = parse_squeue(captured);
   const auto some = parse_squeue(captured, [](std::string_view id) { return id == "26"; });
   REQUIRE(some.rows.size() == all.rows.size());
@@ -91,7 +92,8 @@ TEST_CASE("squeue: of rows that nobody wants only id and state are read", "[adap
     CHECK(row.id == all.rows[i].id);
     CHECK(row.state == all.rows[i].state);
     if (row.id.str() == "26") CHECK(same(row, all.rows[i]));
-    else CHECK(row.name.empty());
+    else CHECK((row.name == all.rows[i].name && row.output_path == all.rows[i].output_path &&
+                row.reason.empty()));
   }
 }
 
