@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <cmath>
+#include <filesystem>
 #include <set>
 #include <utility>
 
@@ -227,6 +228,29 @@ void check_listeners(loading& state) {
   }
 }
 
+/// What is appended to must be nothing that `ved` itself reads: also through links.
+void check_appended_files(loading& state) {
+  const auto& value = state.draft.value;
+  const auto real = [](const std::string& path) {
+    std::error_code unknown;
+    auto out = std::filesystem::weakly_canonical(path, unknown);
+    return unknown ? std::filesystem::path(path).lexically_normal() : out;
+  };
+  const auto& audit = value.hpc.audit.enabled ? value.hpc.audit.log_path : std::string();
+  const auto home = real(value.state.directory);
+  for (const auto& [key, file] :
+       {std::pair{"hpc.audit.log_path", audit}, std::pair{"logging.file", value.logging.file}}) {
+    if (file.empty() || home.empty()) continue;
+    const auto below = real(file).lexically_relative(home);
+    if (!below.empty() && *below.begin() != "..")
+      state.complain(key, "expected a file outside of the state directory " + home.string() +
+                              ", got " + shown(file));
+  }
+  if (!audit.empty() && !value.logging.file.empty() && real(audit) == real(value.logging.file))
+    state.complain("logging.file", "expected another file than hpc.audit.log_path, got " +
+                                       shown(value.logging.file));
+}
+
 }  // namespace
 
 void settle(loading& state) {
@@ -261,6 +285,7 @@ void check(loading& state) {
   check_clusters(state);
   check_hooks(state);
   check_listeners(state);
+  check_appended_files(state);
 }
 
 }  // namespace ved::runtime

@@ -204,7 +204,8 @@ class slurm_sites(slurm_case):
         s.counted("spaced-long", cluster="spaced", queue_name="amd", max_runtime_seconds=300)
         # The rule sent it there, so it is not the job's fault.
         self.says("spaced-long", "held: gave up", "of a rule of the configuration",
-                  "it can never run: partition gpu nodes .amd.: .*300 s", "the partition allows 60 s")
+                  "it can never run: partition gpu nodes .amd.: .*300 s",
+                  "the partition allows 60 s")
         self.assertEqual(s.post("spaced-long", "cancel")[0], 200)
         self.ends("spaced-long", "cancelled", executions=0)
         self.ends("spaced-gpu", "completed")

@@ -76,6 +76,22 @@ TEST_CASE("config: no message and no dump shows what URLs keep secret", "[runtim
   CHECK(to_yaml(good.value).find("https://h/x?***") != std::string::npos);
 }
 
+TEST_CASE("config: what is appended to lies outside of the state directory", "[runtime][config]") {
+  const std::string state = "state: {directory: /nowhere/state}\n";
+  const auto audit = [&](const std::string& path) {
+    return problems(state + "hpc: {audit: {enabled: true, log_path: " + path + "}}\n");
+  };
+  for (const auto* path : {"/nowhere/state/log/CURRENT", "/nowhere/x/../state/tokens.json",
+                           "/nowhere/state"})
+    CHECK(audit(path).find("expected a file outside of the state directory") != std::string::npos);
+  CHECK(audit("/nowhere/state.log").empty());
+  CHECK(problems(state + "logging: {file: /nowhere/state/pki/ca.pem}\n")
+            .find("logging.file") != std::string::npos);
+  CHECK(problems(state + "logging: {file: /nowhere/a}\nhpc: {audit: {enabled: true, log_path: "
+                         "/nowhere/a}}\n")
+            .find("expected another file") != std::string::npos);
+}
+
 TEST_CASE("config: addresses that nobody can be reached at are refused", "[runtime][config]") {
   const auto accepted = [](const std::string& url) {
     return load("hooks: [{name: a, url: '" + url + "'}]\n").ok();
