@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "actors/job/projection.hpp"
+#include "runtime/security/layout.hpp"
 #include "runtime/version.hpp"
 #include "store/head_check.hpp"
 
@@ -38,7 +39,7 @@ result<std::uint64_t> live_jobs(const store::event_log& log) {
 }
 
 std::string log_directory(const std::string& state_directory) {
-  return state_directory + "/log";
+  return state_layout(state_directory).log.string();
 }
 
 std::string hex_of(const unsigned char* bytes) {

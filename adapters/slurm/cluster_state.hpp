@@ -106,8 +106,6 @@ class slurm_cluster {
   void note_accounting(failure what);
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
   std::vector<std::string> learn_fields(call at);
-  std::optional<submission> within_limit(const submission& what) const;
-  std::optional<refused> never_fits(const submission& what) const;
   static std::string identity_format(const std::string& separator);
   static std::string guard(const std::string& index, const std::string& cluster,
                            const std::string& ids, const std::string& separator);

@@ -172,15 +172,16 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     end.reason += "; its directory holds no sign that it started";
   // Read before the script wrote it, or not shown by the file system yet: what the wrapper's code
   // means must not be told as the job's. As long as nobody could read it, another copy may run.
+  const bool by_wrapper = end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code);
   const microseconds record_grace =
       job.traces_answer ? options_.accounting_grace
                         : std::max<microseconds>(options_.accounting_grace, unread_grace);
-  if (end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code) && !left.ended &&
-      !left.strange && is_set(kept.accounts_due) && now < kept.accounts_due + record_grace) {
+  if (by_wrapper && !left.ended && !left.strange && is_set(kept.accounts_due) &&
+      now < kept.accounts_due + record_grace) {
     job.settling = true;
     return still_ending(job);
   }
-  if (end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code) && !job.traces_answer)
+  if (by_wrapper && !job.traces_answer)
     end.reason += "; its directory could not be read, and exit code " +
                   std::to_string(end.exit_code) + " may be the wrapper's";
   if (left.strange) end.reason += "; what stands in place of its end record is no file";

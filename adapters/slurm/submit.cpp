@@ -28,34 +28,18 @@ std::string cluster_named(std::string_view text, const std::string& number) {
   return {};
 }
 
-}  // namespace
-
-std::optional<refused> slurm_cluster::never_fits(const submission& what) const {
-  if (const auto problem = problem_of(what)) return refused{true, *problem};
-  std::shared_ptr<const site> there;
-  {
-    const std::lock_guard lock(mutex_);
-    there = site_;
-  }
-  if (!there) return std::nullopt;
-  return refusal_of(what.spec, options_, *there);
-}
-
 /// A limit that the job's request does not name must not keep it out of its partition.
-std::optional<submission> slurm_cluster::within_limit(const submission& what) const {
+std::optional<submission> within_limit(const submission& what, const slurm_options& options,
+                                       const site& there) {
   if (!what.limit_is_default) return std::nullopt;
-  std::shared_ptr<const site> there;
-  {
-    const std::lock_guard lock(mutex_);
-    there = site_;
-  }
-  if (!there) return std::nullopt;
-  const auto limit = shorter_limit(what.spec, options_, *there);
+  const auto limit = shorter_limit(what.spec, options, there);
   if (!limit) return std::nullopt;
   auto out = what;
   out.spec.set_max_runtime_seconds(*limit);
   return out;
 }
+
+}  // namespace
 
 std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jobs, call at) {
   bool asked = true;
@@ -70,11 +54,13 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     const auto now = std::chrono::steady_clock::now();
     (void)take_inventory({now + (at.until - now) / inventory_share, at.queries});
   }
-  std::string here = options_.shell.clusters;
+  std::shared_ptr<const site> there;
   {
     const std::lock_guard lock(mutex_);
-    if (site_ && !site_->config.cluster_name.empty()) here = site_->config.cluster_name;
+    there = site_;
   }
+  const bool named = there && !there->config.cluster_name.empty();
+  const auto& here = named ? there->config.cluster_name : options_.shell.clusters;
 
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
   std::vector<const submission*> sent;
@@ -82,9 +68,13 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   std::deque<submission> shortened;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const auto* one = &jobs[i];
-    if (auto shorter = within_limit(*one)) one = &shortened.emplace_back(std::move(*shorter));
+    if (auto shorter = there ? within_limit(*one, options_, *there) : std::nullopt)
+      one = &shortened.emplace_back(std::move(*shorter));
     places[one] = i;
-    if (auto no = never_fits(*one)) out[i] = *no;
+    std::optional<refused> no;
+    if (const auto problem = problem_of(*one)) no = refused{true, *problem};
+    else if (there) no = refusal_of(one->spec, options_, *there);
+    if (no) out[i] = std::move(*no);
     else sent.push_back(one);
   }
   const auto outcome_of = [&](const submission* one) -> submit_outcome& {
@@ -124,8 +114,8 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     // A number belongs to its cluster: another one of the site may have taken the job.
     auto* taken = std::get_if<accepted>(&told);
     if (taken == nullptr) continue;
-    const auto there = cluster_named(text, taken->id.str());
-    if (!there.empty() && there != here) taken->id = id_of({taken->id.str(), there});
+    const auto taker = cluster_named(text, taken->id.str());
+    if (!taker.empty() && taker != here) taken->id = id_of({taken->id.str(), taker});
   }
   count("sbatch", calls);
   return out;

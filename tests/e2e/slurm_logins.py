@@ -195,9 +195,7 @@ class slurm_logins(slurm_case):
 
     def test_a_job_that_can_never_run_is_not_even_sent(self):
         s = self.site
-        wait_for(lambda: [one for one in s.call("GET", "/api/v1/hpc/clusters")[2]["clusters"]
-                          if one["cluster_id"] == "too-big" and one.get("queues")],
-                 "the cluster's inventory is taken")
+        wait_for(lambda: self.cluster("too-big").get("queues"), "its inventory is taken")
         for name, more, words in (
                 ("cores", {"resources": {"nodes": 1, "cpu_cores_per_node": 9}},
                  "9 cores per node asked, 8 there"),

@@ -148,10 +148,6 @@ class slurm_sites(slurm_case):
     def ends(self, name, state, exit_code=0, executions=1, most=long):
         return super().ends(name, state, exit_code, executions, most)
 
-    def cluster(self, name):
-        listed = self.site.call("GET", "/api/v1/hpc/clusters")[2]["clusters"]
-        return next(one for one in listed if one["cluster_id"] == name)
-
     # --- what a site hides -----------------------------------------------------------------------
 
     def test_a_job_of_a_hidden_partition_is_followed_to_its_end(self):

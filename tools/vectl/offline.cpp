@@ -13,6 +13,7 @@
 #include "actors/job/projection.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "runtime/security/init.hpp"
+#include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
 #include "store/head_check.hpp"
 #include "tools/vectl/channel.hpp"
@@ -30,7 +31,7 @@ namespace store = ved::store;
 namespace {
 
 std::string log_directory(const std::string& state) {
-  return (fs::path(state) / "log").string();
+  return ved::runtime::state_layout(state).log.string();
 }
 
 const ved::adapters::directory_owner state_owner{"state", "ved"};

@@ -240,6 +240,11 @@ class slurm_case(unittest.TestCase):
             cls.site.close()
         shutil.rmtree(cls.folder, ignore_errors=True)
 
+    def cluster(self, name):
+        """What the API shows of it."""
+        listed = self.site.call("GET", "/api/v1/hpc/clusters")[2]["clusters"]
+        return next(one for one in listed if one["cluster_id"] == name)
+
     def ends(self, name, state, exit_code=0, executions=1, most=resolved_max):
         """Waits for the final state, then holds the job against what it counted itself."""
         s = self.site
