@@ -152,19 +152,25 @@ class slurm_cluster {
                             const lookup_sources& all) const;
   find_outcome judge_waiting(const std::string& token, const scheduler_job_id& id,
                              bool others_deny, time_point now) const;
+  /// By token: since when a source is the only one that names it. Needs `mutex_`.
+  using named_alone = std::map<std::string, time_point>;
+  time_point since(named_alone& all, const std::string& token, time_point now) const;
 
   const slurm_options options_;
   const std::shared_ptr<transport> way_;
 
   std::timed_mutex observing_;  ///< one poll at a time; guards what `seen_` holds
+  std::timed_mutex inventorying_;  ///< one inventory at a time: who waited for it has it, too
   mutable std::mutex mutex_;    ///< guards the rest
   std::shared_ptr<const site> site_;  ///< of the last inventory; empty before the first
   bool site_asked_ = false;           ///< a submission has waited for the first inventory
+  inventory inventory_;               ///< the last one
+  std::chrono::steady_clock::time_point inventory_at_;  ///< when it was there; unset: never
   std::optional<bool> accounting_;    ///< empty: not known yet
   std::vector<std::string> fields_;   ///< of sacct
   bool renames_ = false;              ///< a plugin of the site rewrites job names
-  /// By token: since when only accounting has called a job waiting.
-  mutable std::map<std::string, time_point> accounted_only_;
+  mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
+  mutable named_alone filed_only_;      ///< an output file, where accounting answers
   /// By `key`; followed jobs only.
   std::unordered_map<std::string, memory> seen_;
 };

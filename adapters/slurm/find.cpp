@@ -11,7 +11,7 @@ namespace {
 
 /// How far back accounting is searched for a token: longer than any daemon stays away.
 constexpr seconds search_back{30 * 86'400};
-/// What is remembered of jobs that only accounting knows, beyond the time that decides.
+/// What is remembered of jobs that one source alone names, beyond the time that decides.
 constexpr seconds forgotten_after{3'600};
 
 bool by_number(const scheduler_job_id& a, const scheduler_job_id& b) {
@@ -40,18 +40,23 @@ bool is_no_table(const table<Row>& rows) {
 
 }  // namespace
 
+time_point slurm_cluster::since(named_alone& all, const std::string& token, time_point now) const {
+  const auto longest = std::max(options_.runaway_after, options_.accounting_grace);
+  std::erase_if(all, [&](const auto& one) {
+    return one.second + longest + forgotten_after < now;
+  });
+  return all.try_emplace(token, now).first->second;
+}
+
 /// Of a job that only accounting calls waiting: it is lost once that has lasted.
 find_outcome slurm_cluster::judge_waiting(const std::string& token, const scheduler_job_id& id,
                                           bool others_deny, time_point now) const {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(accounted_only_, [&](const auto& one) {
-    return one.second + options_.runaway_after + forgotten_after < now;
-  });
   const auto said = "accounting calls " + id.str() + " PENDING";
   if (!others_deny) return not_known{said + ", and no whole answer contradicts it"};
-  const auto since = accounted_only_.try_emplace(token, now).first->second;
-  if (now < since + options_.runaway_after)
-    return not_known{said + ", squeue does not know it since " + to_rfc3339(since)};
+  const std::lock_guard lock(mutex_);
+  const auto began = since(accounted_only_, token, now);
+  if (now < began + options_.runaway_after)
+    return not_known{said + ", squeue does not know it since " + to_rfc3339(began)};
   return absent{"squeue and the job directory; " + said + " since long"};
 }
 
@@ -154,9 +159,19 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   }
   const auto claim = parse_claim(all.left[number].claim);
   const bool is_claimed = claim && !claim->cancelled && claim->token == token;
-  // The job itself can write files: they tell only of what Slurm does not know any more.
-  if (ids.empty())
-    for (const auto& id : all.left[number].ids) ids.insert(scheduler_job_id{id});
+  // The job itself can write files: they tell only of what Slurm does not know any more. Nor do
+  // they tell of which cluster the number is: accounting does, a little later than the job starts.
+  if (const auto& files = all.left[number].ids; ids.empty() && !files.empty()) {
+    if (all.accounts_answer && waits.empty()) {
+      const auto now = options_.clock();
+      const std::lock_guard lock(mutex_);
+      const auto began = since(filed_only_, token, now);
+      if (now < began + options_.accounting_grace)
+        return not_known{"its output file names scheduler job " + files.front() +
+                         ", which neither squeue nor accounting lists since " + to_rfc3339(began)};
+    }
+    for (const auto& id : files) ids.insert(scheduler_job_id{id});
+  }
   if (is_claimed)
     for (const auto& id : ids)
       if (number_of(id).number == claim->id && !vouched.contains(id)) judge(id, claim->spec_hash);

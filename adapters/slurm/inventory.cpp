@@ -54,6 +54,14 @@ std::string slurm_cluster::cluster_mismatch(const std::string& config) const {
 /// Best effort: what a site does not tell is absent, and said so. Only a cluster of which nothing
 /// at all can be heard is an error.
 result<inventory> slurm_cluster::take_inventory(call at) {
+  const auto asked_at = std::chrono::steady_clock::now();
+  const std::unique_lock alone(inventorying_, at.until);
+  if (!alone)
+    return fail(errc::unavailable, "cluster " + options_.cluster + ": an inventory is still under way");
+  {
+    const std::lock_guard lock(mutex_);
+    if (inventory_at_ > asked_at) return inventory_;
+  }
   auto made = begin();
   const auto separator = made.separator();
   made.add_section("config", "scontrol show config");
@@ -115,6 +123,8 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   const std::lock_guard lock(mutex_);
   if (!made_site.config.version.empty()) accounting_ = made_site.config.accounting;
   site_ = std::make_shared<const site>(std::move(made_site));
+  inventory_ = out;
+  inventory_at_ = std::chrono::steady_clock::now();
   return out;
 }
 

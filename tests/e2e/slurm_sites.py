@@ -76,6 +76,9 @@ class slurm_sites(slurm_case):
         "misnamed": {"slurm": {"cluster_name": "elsewhere"}, "link": patient},
         "second": {"slurm": {"clusters": "bed2", "cluster_name": "bed2"}, "link": patient},
         "taken": {"slurm": soon, "wrapped": "--clusters=bed2", "link": patient},
+        # slurmctld tells slurmdbd of a job when it gets to it.
+        "taken-lost": {"slurm": {"runaway_after": "1s", "accounting_grace": "60s"},
+                       "wrapped": "--clusters=bed2", "link": patient},
         # Three times this passes until it is sure that no job was made.
         "filtered": {"retry": {"max_retries": submissions_max - 1},
                      "link": {"connection_timeout": "12s"}}}
@@ -252,6 +255,18 @@ class slurm_sites(slurm_case):
         for name in ("taken", "taken-cancelled"):
             self.assertNotIn("job_went_missing", s.event_types(name))
         self.untouched()
+
+    def test_a_lost_reply_of_another_cluster_is_found_there(self):
+        s = self.site
+        s.lanes["taken-lost"].order("sbatch reply_lost next 1")
+        s.gated("taken-lost", "exit 9")
+        self.assertRegex(s.slurm_id("taken-lost"), r"^[0-9]+@bed2$")
+        s.wait_state("taken-lost", "running", most=long)
+        self.goes_on_for(polls, "taken-lost")
+        self.assertEqual(s.get("taken-lost")["state"], "running")
+        s.let_go("taken-lost")
+        self.ends("taken-lost", "failed", 9)
+        self.assertEqual(len(s.lanes["taken-lost"].calls("sbatch")), 1)
 
     def untouched(self):
         """The jobs of the same numbers here are as they were."""

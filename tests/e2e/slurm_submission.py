@@ -8,16 +8,19 @@ from site_of_test import wait_for  # noqa: E402
 from slurm_of_test import main_together, slurm_case, wait_for_all  # noqa: E402
 
 crowd = 24  # jobs of the test with faults of every kind
+# Where what the busy machine cuts off would be counted as what the test cuts off.
+patient = {"connection_timeout": "20s"}
 
 
 class slurm_submission(slurm_case):
     bed_options = {"ssh": True, "relay": True}
     clusters = {
         "lost": {"way": "ssh"}, "lost-direct": {}, "late": {"way": "ssh"}, "never": {},
-        "twice": {}, "cut-after": {"way": "ssh"}, "cut-before": {"way": "ssh"}, "busy": {},
+        "twice": {}, "cut-after": {"way": "ssh", "link": patient},
+        "cut-before": {"way": "ssh", "link": patient}, "busy": {},
         "given-up": {"retry": {"max_retries": 1}},
         "unseen": {"slurm": {"options": ["--begin=now+1hour"]}}, "unseen-runs": {},
-        "crowd": {"way": "ssh"}, "tallied": {}}
+        "crowd": {"way": "ssh"}, "tallied": {"link": patient}}
 
     def test_a_reply_lost_after_acceptance_makes_no_second_job(self):
         s = self.site
@@ -137,7 +140,7 @@ class slurm_submission(slurm_case):
         s.gated(held, cluster="tallied")
         s.runs(held)
         s.wait_state(held, "running")
-        s.lanes["tallied"].order("sbatch slow 30 next 1")
+        s.lanes["tallied"].order("sbatch slow 40 next 1")
         s.counted(runs, cluster="tallied")  # looked up, and sent again
         for verb, state in (("hold", "suspended"), ("release", "running"), ("cancel", "cancelled")):
             self.assertEqual(s.post(held, verb)[0], 200)

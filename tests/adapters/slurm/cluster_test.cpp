@@ -3,6 +3,8 @@
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <future>
+#include <thread>
 
 #include "adapters/process/transport.hpp"
 #include "adapters/slurm/batch_script.hpp"
@@ -299,6 +301,24 @@ TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file"
     site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
     CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
   }
+  SECTION("the output file alone: accounting, which answers, tells soon whose number it is") {
+    site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
+    CHECK(as<not_known>(find(site)).reason.find("its output file names scheduler job 41, which "
+                                                "neither squeue nor accounting lists") == 0);
+    SECTION("another cluster of the site took it") {
+      account_line taken;
+      taken.cluster = "east";
+      site.reply("sacct", taken.text());
+      site.reply("config", "ClusterName = west\nSLURM_VERSION = 22.05.8\n");
+      CHECK(ids_of(find(site)) == std::vector<std::string>{"41@east"});
+    }
+    SECTION("accounting never lists it") {
+      site.now += seconds{14};
+      CHECK(std::holds_alternative<not_known>(find(site)));
+      site.now += seconds{1};
+      CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
+    }
+  }
   SECTION("several copies, lowest id first, each once") {
     queue_line live;
     live.id = "100";
@@ -593,4 +613,39 @@ TEST_CASE("slurm: a command that hangs is told with what it had said", "[adapter
   REQUIRE_FALSE(seen);
   CHECK(seen.error().message == "squeue: this machine: no answer within 1 s; squeue said: cannot "
                                 "stat file /nowhere, retrying in 1sec");
+}
+
+TEST_CASE("slurm inventory: who asks while one is taken waits for it and has it, too",
+          "[adapters][slurm]") {
+  const temp_dir dir;
+  const fs::path bin = dir.path() / "bin";
+  fs::create_directories(bin);
+  const auto at = [&](const char* name) { return (dir.path() / name).string(); };
+  write_program(bin / "sinfo", "echo x >> " + at("asked") + "\nwhile [ ! -e " + at("go") +
+                                   " ]; do sleep 0.02; done\nexit 1\n");
+  write_program(bin / "scontrol", "echo 'ClusterName = testbed'; echo 'SLURM_VERSION = 22.05.8'\n");
+  write_program(bin / "sdiag", "exit 1\n");
+  const auto cluster = adapters::slurm::open_slurm_cluster(local_options(bin, at("jobs")),
+                                                           make_process_transport());
+  const auto take = [&](std::int64_t& queries) {
+    auto port = std::move(*adapters::slurm::make_slurm_factory(cluster)());
+    const bool well = port->take_inventory(scripted_site::until()).has_value();
+    queries = port->queries();
+    return well;
+  };
+  std::int64_t queries[2] = {};
+  auto first = std::async(std::launch::async, [&] { return take(queries[0]); });
+  for (int i = 0; i < 3'000 && !fs::exists(at("asked")); ++i)
+    std::this_thread::sleep_for(milliseconds{10});
+  REQUIRE(fs::exists(at("asked")));
+  auto second = std::async(std::launch::async, [&] { return take(queries[1]); });
+  std::this_thread::sleep_for(milliseconds{300});  // it has to come before the first one's end
+  write_program(at("go"), "");
+  CHECK(first.get());
+  CHECK(second.get());
+  CHECK(queries[0] == 4);
+  CHECK(queries[1] == 0);
+  CHECK(fs::file_size(at("asked")) == 2);
+  CHECK(take(queries[1]));
+  CHECK(queries[1] == 4);
 }
