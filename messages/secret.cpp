@@ -52,7 +52,12 @@ bool operator==(const secret& a, const secret& b) noexcept {
          sodium_memcmp(a.value_.data(), b.value_.data(), a.value_.size()) == 0;
 }
 
-result<std::string> read_private_file(const std::filesystem::path& path, std::size_t bytes_max) {
+namespace {
+
+enum class allowed { owner, all };
+
+result<std::string> read_regular_file(const std::filesystem::path& path, std::size_t bytes_max,
+                                      allowed readers) {
   const auto where = "file " + path.string();
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
@@ -69,12 +74,12 @@ result<std::string> read_private_file(const std::filesystem::path& path, std::si
   if (::fstat(file, &about) != 0 || !S_ISREG(about.st_mode)) {
     return fail(errc::invalid, where + ": is not a regular file");
   }
-  if (about.st_uid != ::geteuid() && about.st_uid != 0) {
+  if (readers == allowed::owner && about.st_uid != ::geteuid() && about.st_uid != 0) {
     return fail(errc::denied, where + ": belongs to another user (uid " +
                                   std::to_string(about.st_uid) + "), expected uid " +
                                   std::to_string(::geteuid()));
   }
-  if ((about.st_mode & 0077) != 0) {
+  if (readers == allowed::owner && (about.st_mode & 0077) != 0) {
     return fail(errc::denied,
                 where + ": others may read it; run: chmod 600 '" + path.string() + "'");
   }
@@ -102,6 +107,16 @@ result<std::string> read_private_file(const std::filesystem::path& path, std::si
   }
   text.resize(size);
   return text;
+}
+
+}  // namespace
+
+result<std::string> read_private_file(const std::filesystem::path& path, std::size_t bytes_max) {
+  return read_regular_file(path, bytes_max, allowed::owner);
+}
+
+result<std::string> read_public_file(const std::filesystem::path& path, std::size_t bytes_max) {
+  return read_regular_file(path, bytes_max, allowed::all);
 }
 
 result<secret> read_secret_file(const std::filesystem::path& path) {

@@ -44,6 +44,10 @@ void wipe(std::string& buffer) noexcept;
 /// helps), invalid (not a regular file, larger than `bytes_max`), unavailable.
 result<std::string> read_private_file(const std::filesystem::path& path, std::size_t bytes_max);
 
+/// The same of a file that belongs to anybody and that others may read, too. A FIFO or a device is
+/// refused here as well: nothing waits for one.
+result<std::string> read_public_file(const std::filesystem::path& path, std::size_t bytes_max);
+
 /// The same for a secret: one trailing line end is not part of it. Errors: also invalid when empty.
 result<secret> read_secret_file(const std::filesystem::path& path);
 

@@ -11,7 +11,10 @@
 #include <set>
 
 #include "runtime/clusters.hpp"
+#include "runtime/gateway/credentials.hpp"
 #include "runtime/security/init.hpp"
+#include "runtime/security/layout.hpp"
+#include "runtime/security/token_store.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -37,12 +40,19 @@ class checker {
            file.string() + "'");
   }
 
+  void readable(const std::string& what, const fs::path& file) {
+    if (::access(file.c_str(), R_OK) != 0)
+      refuse(what + " " + file.string() + ": cannot be read: " + cause());
+  }
+
   /// Where `makes_directory`, the last directory is made when it is missing.
   void appendable(const std::string& what, const fs::path& file, bool makes_directory) {
     if (file.empty()) return;
     struct stat about {};
     if (::stat(file.c_str(), &about) == 0) {
       if (S_ISDIR(about.st_mode)) return refuse(what + " " + file.string() + ": is a directory");
+      if (!S_ISREG(about.st_mode) && (makes_directory || !S_ISCHR(about.st_mode)))
+        return refuse(what + " " + file.string() + ": is no regular file");
       if (::access(file.c_str(), W_OK) != 0)
         refuse(what + " " + file.string() + ": cannot be written: " + cause());
       return;
@@ -96,6 +106,19 @@ class checker {
   std::vector<finding> found_;
 };
 
+/// What a start opens there, but for the log, which a running daemon holds.
+void check_state(checker& check, const config& settings) {
+  const state_layout layout(settings.state.directory);
+  if (const auto tokens = list_tokens(layout.tokens);
+      !tokens && tokens.error().code != errc::not_found)
+    check.refuse(tokens.error().message);
+  if (!settings.gateway.enabled) return;
+  if (const auto usable = check_credentials({layout.ca_certificate.string(),
+                                             layout.server_certificate.string(),
+                                             layout.server_key.string()}); !usable)
+    check.refuse(usable.error().message);
+}
+
 bool is_loopback(const std::string& address) {
   return address == "::1" || address.starts_with("127.");
 }
@@ -110,8 +133,17 @@ std::vector<finding> check_machine(const config& settings, const std::string& su
     check.appendable("hpc.audit.log_path:", settings.hpc.audit.log_path, true);
   check.appendable("logging.file:", settings.logging.file, false);
   bool local = false;
-  for (const auto& cluster : active_clusters(settings))
+  for (const auto& cluster : active_clusters(settings)) {
     local = local || cluster.type == scheduler_type::local;
+    // What lies behind a login, the health check asks for.
+    const auto& slurm = cluster.slurm;
+    const bool is_here = cluster.type == scheduler_type::slurm && slurm.ssh.host.empty();
+    const auto name = "cluster " + cluster.cluster_id.str() + ": slurm.";
+    if (is_here && !slurm.bin_directory.empty())
+      check.program(name + "bin_directory:", slurm.bin_directory + "/sbatch");
+    if (is_here && !slurm.conf_file.empty())
+      check.readable(name + "conf_file:", slurm.conf_file);
+  }
   if (local) check.program("local scheduler: supervisor", supervisor_path);
   check.listener("http:", settings.http.address, settings.http.port);
   if (settings.gateway.enabled)
@@ -125,6 +157,8 @@ std::vector<finding> check_machine(const config& settings, const std::string& su
   if (!is_initialised(settings.state.directory))
     check.tell("state directory " + settings.state.directory +
                ": is not initialised; run `ved init --state " + settings.state.directory + "`");
+  else
+    check_state(check, settings);
   return check.take();
 }
 

@@ -8,15 +8,18 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <fstream>
 #include <sstream>
 
+#include "messages/secret.hpp"
 #include "store/hash.hpp"
 
 namespace ved::store {
 namespace {
 
 namespace fs = std::filesystem;
+
+/// A note and RocksDB's CURRENT are one line each.
+constexpr std::size_t note_bytes_max = 4'096;
 
 std::optional<std::string> from_hex(std::string_view text) {
   if (text.size() != hash_bytes * 2) return std::nullopt;
@@ -96,10 +99,8 @@ std::string outer_note(const std::string& directory) {
 result<std::optional<head_note>> read_head_note(const std::string& file) {
   std::error_code failed;
   if (!fs::exists(fs::symlink_status(file, failed))) return std::optional<head_note>{};
-  std::ifstream in(file, std::ios::binary);
-  std::ostringstream text;
-  text << in.rdbuf();
-  auto note = parse(text.str());
+  const auto text = read_public_file(file, note_bytes_max);
+  auto note = text ? parse(*text) : std::nullopt;
   if (!note)
     return fail(errc::corrupt, file + ": is damaged: it should say what the event log holds. "
                                       "Restore a backup with `vectl log restore`; or move the "
@@ -119,9 +120,9 @@ result<void> write_head_note(const std::string& file, const head_note& note) {
 }
 
 manifest_size manifest_on_disk(const std::string& directory) {
-  std::ifstream current(directory + "/CURRENT", std::ios::binary);
   manifest_size seen;
-  current >> seen.name;
+  if (const auto current = read_public_file(directory + "/CURRENT", note_bytes_max))
+    std::istringstream(*current) >> seen.name;
   std::error_code failed;
   const auto bytes = fs::file_size(fs::path(directory) / seen.name, failed);
   if (!failed) seen.bytes = bytes;

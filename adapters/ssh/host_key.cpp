@@ -2,7 +2,6 @@
 
 #include <algorithm>
 
-#include "adapters/local/files.hpp"
 
 namespace ved::adapters::ssh {
 namespace {
@@ -42,7 +41,7 @@ result<host_key_rules> known(const ssh_options& options) {
   std::string authority;
   for (const auto& file : files_of(options)) {
     places += (places.empty() ? "" : " and ") + file;
-    const auto text = local::read_file(file, known_hosts_bytes_max);
+    const auto text = read_public_file(file, known_hosts_bytes_max);
     if (!text) {
       places += text.error().code == errc::not_found ? " (no such file)" : " (unreadable)";
       continue;

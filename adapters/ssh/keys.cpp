@@ -7,7 +7,6 @@
 #include <array>
 #include <cstdlib>
 
-#include "adapters/local/files.hpp"
 #include "adapters/ssh/wire.hpp"
 
 namespace ved::adapters::ssh {
@@ -136,10 +135,10 @@ result<private_key> read_private_key(const std::string& path) {
 }
 
 result<public_key> read_public_half(const std::string& path) {
-  if (const auto beside = local::read_file(path + ".pub", public_file_bytes_max); beside) {
+  if (const auto beside = read_public_file(path + ".pub", public_file_bytes_max); beside) {
     if (auto key = parse_public_key(*beside)) return *std::move(key);
   }
-  if (const auto itself = local::read_file(path, public_file_bytes_max); itself) {
+  if (const auto itself = read_public_file(path, public_file_bytes_max); itself) {
     if (auto key = parse_public_key(*itself)) return *std::move(key);
   }
   auto key = read_private_key(path);

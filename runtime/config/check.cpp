@@ -160,6 +160,12 @@ void check_clusters(loading& state) {
     if (c.retry.initial_backoff != general.initial_backoff ||
         c.retry.max_backoff != general.max_backoff)
       check_retry(c.retry, path + ".retry", state);
+    std::set<std::string> types;
+    for (std::size_t i = 0; i < c.slurm.gpu_types.size(); ++i) {
+      if (types.insert(c.slurm.gpu_types[i].name).second) continue;
+      state.complain(path + ".slurm.gpu_types[" + std::to_string(i) + "].name",
+                     "expected a unique name, got " + shown(c.slurm.gpu_types[i].name) + " again");
+    }
     std::set<std::string> queues;
     for (std::size_t i = 0; i < c.local.queues.size(); ++i) {
       if (queues.insert(c.local.queues[i].name).second) continue;

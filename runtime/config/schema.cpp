@@ -260,7 +260,9 @@ std::optional<std::string> is_option_value(const std::string& text) {
 std::optional<std::string> is_sbatch_option(const std::string& text) {
   constexpr std::string_view ours[] = {
       "--parsable", "--job-name", "--comment", "--output",   "--error",   "--chdir", "--wrap",
-      "--array",    "--wait",     "--export",  "--test-only", "--clusters"};
+      "--array",    "--wait",     "--export",  "--test-only", "--clusters",
+      // What they print is no answer; or it is another user's job, or another environment.
+      "--help",     "--usage",    "--version", "--uid",       "--gid",     "--export-file"};
   const auto name = std::string_view(text).substr(0, text.find('='));
   const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; };
   // getopt takes any beginning of a name that is not ambiguous.

@@ -1,6 +1,7 @@
 #include "runtime/config/schema.hpp"
 
 #include <algorithm>
+#include <filesystem>
 #include <optional>
 
 // hpc.slurm: how one Slurm cluster is reached, and the site's rules for its jobs.
@@ -27,11 +28,10 @@ std::optional<std::string> is_login(const std::string& text) {
 
 std::optional<std::string> is_umask(const std::string& text) {
   constexpr std::size_t digits = 3;
-  if (text.size() == digits && std::all_of(text.begin(), text.end(), [](char c) {
-        return c >= '0' && c <= '7';
-      }))
+  if (text.size() == digits && text.front() == '0' &&
+      std::all_of(text.begin(), text.end(), [](char c) { return c >= '0' && c <= '7'; }))
     return std::nullopt;
-  return "three octal digits in quotes, as \"022\"";
+  return "three octal digits in quotes that leave the owner all rights, as \"022\"";
 }
 
 /// It is written into paths, and no shell ever expands it but the "~/" in front. A backslash in an
@@ -42,11 +42,14 @@ std::optional<std::string> is_job_directory(const std::string& text) {
   const bool printable = std::none_of(text.begin(), text.end(), [](unsigned char c) {
     return c < 0x20 || c == 0x7f;
   });
-  if (printable && !path.empty() && path.size() <= bytes_max && !path.starts_with('~') &&
+  const std::filesystem::path parts(path);
+  const bool stays = std::find(parts.begin(), parts.end(), "..") == parts.end() &&
+                     path.find_first_not_of('/') != std::string::npos;
+  if (printable && stays && path.size() <= bytes_max && !path.starts_with('~') &&
       path.find_first_of("$\\") == std::string::npos)
     return std::nullopt;
   return "an absolute path, or one below the account's home (\"jobs\", \"~/jobs\", "
-         "\"$HOME/jobs\"), without backslashes; another '~' or '$' is not expanded";
+         "\"$HOME/jobs\"), without \"..\" and backslashes; another '~' or '$' is not expanded";
 }
 
 void describe_ssh(section& into, ssh_config& c) {

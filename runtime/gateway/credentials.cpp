@@ -5,11 +5,10 @@
 #include <openssl/x509.h>
 #include <openssl/x509_vfy.h>
 
-#include <cerrno>
 #include <charconv>
-#include <cstdio>
-#include <cstring>
 #include <memory>
+
+#include "messages/secret.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -21,7 +20,7 @@ struct freer {
     Free(p);
   }
 };
-using file_ptr = std::unique_ptr<FILE, freer<&std::fclose>>;
+using bio_ptr = std::unique_ptr<BIO, freer<&BIO_free_all>>;
 using x509_ptr = std::unique_ptr<X509, freer<&X509_free>>;
 using key_ptr = std::unique_ptr<EVP_PKEY, freer<&EVP_PKEY_free>>;
 using store_ptr = std::unique_ptr<X509_STORE, freer<&X509_STORE_free>>;
@@ -29,26 +28,29 @@ using store_ctx_ptr = std::unique_ptr<X509_STORE_CTX, freer<&X509_STORE_CTX_free
 
 constexpr const char* remake_hint = "; `ved init` makes a new set";
 
-result<file_ptr> open_file(const char* what, const std::string& path) {
+/// Larger files are none of certificates.
+constexpr std::size_t pem_bytes_max = 256 * 1024;
+
+result<std::string> read_pem(const char* what, const std::string& path) {
   if (path.empty())
     return fail(errc::invalid, std::string("gateway: no ") + what +
                                    " is set; without it TLS would be anonymous" + remake_hint);
-  file_ptr file{std::fopen(path.c_str(), "re")};
-  if (!file) {
-    const int cause = errno;
-    const auto code = cause == ENOENT                     ? errc::not_found
-                      : cause == EACCES || cause == EPERM ? errc::denied
-                                                          : errc::invalid;
-    return fail(code, std::string("gateway: cannot read the ") + what + " " + path + ": " +
-                          std::strerror(cause) + (cause == ENOENT ? remake_hint : ""));
-  }
-  return file;
+  auto text = read_public_file(path, pem_bytes_max);
+  if (!text)
+    return fail(text.error().code, std::string("gateway: the ") + what + ": " +
+                                       text.error().message +
+                                       (text.error().code == errc::not_found ? remake_hint : ""));
+  return text;
+}
+
+bio_ptr over(const std::string& text) {
+  return bio_ptr{BIO_new_mem_buf(text.data(), static_cast<int>(text.size()))};
 }
 
 result<x509_ptr> read_certificate(const char* what, const std::string& path) {
-  auto file = open_file(what, path);
-  if (!file) return fail(file.error());
-  x509_ptr certificate{PEM_read_X509(file->get(), nullptr, nullptr, nullptr)};
+  const auto text = read_pem(what, path);
+  if (!text) return fail(text.error());
+  x509_ptr certificate{PEM_read_bio_X509(over(*text).get(), nullptr, nullptr, nullptr)};
   ERR_clear_error();
   if (!certificate)
     return fail(errc::invalid, std::string("gateway: ") + path + " is not a PEM certificate");
@@ -93,9 +95,10 @@ result<void> check_credentials(const gateway_credentials& credentials) {
   if (!ca) return fail(ca.error());
   auto certificate = read_certificate("certificate", credentials.certificate_file);
   if (!certificate) return fail(certificate.error());
-  auto key_file = open_file("private key", credentials.key_file);
-  if (!key_file) return fail(key_file.error());
-  key_ptr key{PEM_read_PrivateKey(key_file->get(), nullptr, &no_passphrase, nullptr)};
+  auto key_text = read_pem("private key", credentials.key_file);
+  if (!key_text) return fail(key_text.error());
+  key_ptr key{PEM_read_bio_PrivateKey(over(*key_text).get(), nullptr, &no_passphrase, nullptr)};
+  wipe(*key_text);
   ERR_clear_error();
   if (!key)
     return fail(errc::invalid, "gateway: " + credentials.key_file +

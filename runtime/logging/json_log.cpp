@@ -5,6 +5,7 @@
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/stdout_sinks.h>
+#include <sys/stat.h>
 
 #include <array>
 #include <atomic>
@@ -50,11 +51,21 @@ bool is_fixed(std::string_view name) {
   return name == "time" || name == "level" || name == "component" || name == "event";
 }
 
+/// An open of a FIFO would wait for its reader.
+std::string problem_of_log_file(const std::string& file) {
+  struct stat about {};
+  if (::stat(file.c_str(), &about) != 0 || S_ISREG(about.st_mode) || S_ISCHR(about.st_mode))
+    return {};
+  return "is neither a file nor a terminal";
+}
+
 spdlog::sink_ptr open_sink(const std::string& file) {
   spdlog::sink_ptr sink;
   if (file.empty()) {
     sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
   } else {
+    if (const auto problem = problem_of_log_file(file); !problem.empty())
+      throw spdlog::spdlog_ex(problem);
     sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, false);
   }
   sink->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));

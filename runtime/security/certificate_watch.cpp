@@ -1,24 +1,12 @@
 #include "runtime/security/certificate_watch.hpp"
 
-#include <fstream>
-#include <optional>
-
+#include "messages/secret.hpp"
 #include "runtime/security/pki.hpp"
 
 namespace ved::runtime {
 namespace {
 
 constexpr std::size_t certificate_bytes_max = 64U << 10;
-
-std::optional<std::string> read_text(const std::filesystem::path& file) {
-  std::ifstream in(file, std::ios::binary);
-  if (!in) return std::nullopt;
-  std::string text(certificate_bytes_max, '\0');
-  in.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (in.bad()) return std::nullopt;
-  text.resize(static_cast<std::size_t>(in.gcount()));
-  return text;
-}
 
 std::string what_helps(const std::string& name, const std::filesystem::path& state) {
   if (name == "ca")
@@ -45,7 +33,7 @@ std::vector<certificate_watch::certificate> certificate_watch::look() {
   for (auto& one : all_) {
     one.expiry = {};
     one.failure.clear();
-    const auto text = read_text(one.file);
+    const auto text = read_public_file(one.file, certificate_bytes_max);
     if (!text) {
       one.failure = "cannot be read";
     } else if (const auto expiry = certificate_expiry(*text)) {

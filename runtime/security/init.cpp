@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <array>
 #include <cctype>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -29,13 +28,8 @@ bool is_there(const std::filesystem::path& path) {
 
 // Certificates are no secrets; the directory around them is private.
 result<std::string> read_certificate(const std::filesystem::path& path) {
-  std::ifstream input(path, std::ios::binary);
-  std::string text(pem_bytes_max, '\0');
-  input.read(text.data(), static_cast<std::streamsize>(text.size()));
-  if (input.gcount() == 0) {
-    return fail(errc::unavailable, path.string() + ": is empty or cannot be read");
-  }
-  text.resize(static_cast<std::size_t>(input.gcount()));
+  auto text = read_public_file(path, pem_bytes_max);
+  if (text && text->empty()) return fail(errc::unavailable, path.string() + ": is empty");
   return text;
 }
 

@@ -67,7 +67,9 @@ std::string read_token(const nlohmann::json& json, token_info& out) {
   if (expires != json.end() && !expires->is_null()) {
     const auto* text = expires->get_ptr<const std::string*>();
     const auto expires_at = from_rfc3339(text == nullptr ? "" : *text);
-    if (!expires_at) return "expires_at: expected an RFC 3339 time or null";
+    // The epoch itself stands for "never" in memory, and nothing was made before it.
+    if (!expires_at || *expires_at <= from_us(0))
+      return "expires_at: expected an RFC 3339 time after 1970 or null";
     out.expires_at = *expires_at;
   }
   return "";

@@ -100,6 +100,7 @@ hpc:
             with open(name, "w") as out:
                 out.write("#!/bin/sh\n")
             os.chmod(name, mode)
+        os.mkfifo(os.path.join(place, "fifo"))
         web = "hooks: [{name: w, url: http://h.example/, secret_file: %s}]\n"
         command = "hooks: [{name: c, command: [%s]}]\n"
         for more, words in [
@@ -117,6 +118,10 @@ hpc:
                 (f"{place}/audit.log", place, f"{place}: is a directory"),
                 ("http: {port: 0}", "http: {address: 192.0.2.1, port: 8080}",
                  "192.0.2.1, port 8080: "),
+                (f"{place}/audit.log", f"{place}/fifo", f"{place}/fifo: is no regular file"),
+                (f"{place}/audit.log", "/dev/null", "/dev/null: is no regular file"),
+                ("http: {port: 0}", f"http: {{port: 0}}\nlogging: {{file: {place}/fifo}}",
+                 f"{place}/fifo: is no regular file"),
                 (f'run_as: "{user}"', "run_as: nobody-at-all",
                  "user nobody-at-all: no such user")]:
             code, _, errors = self.check(plain.replace(old, new))[1]
@@ -126,6 +131,53 @@ hpc:
                                                  "http: {address: 0.0.0.0, port: 0}"))[1]
         self.assertEqual(code, 0)
         self.assertIn("clear text", text)
+        for here, words in [(f"bin_directory: {place}/none", f"{place}/none/sbatch: No such file"),
+                            (f"conf_file: {place}/none", f"{place}/none: cannot be read")]:
+            slurm = ("hpc: {enabled: true, scheduler_type: slurm, cluster_id: here, "
+                     f"slurm: {{{here}}}, audit: {{log_path: {place}/audit.log}}}}\n"
+                     f"state: {{directory: {s.state}}}\nhttp: {{port: 0}}\n")
+            code, _, errors = self.check(slurm)[1]
+            self.assertEqual(code, 1, here)
+            self.assertIn(words, errors)
+
+    def test_what_a_state_directory_holds_is_opened(self):
+        s = self.site
+        state = os.path.join(s.place, "opened")
+        text = f"state: {{directory: {state}}}\ngateway: {{port: 0}}\nhttp: {{port: 0}}\n"
+        self.assertEqual(run(program("ved"), "init", "--state", state)[0], 0)
+        self.assertEqual(self.check(text)[1][0], 0)
+
+        def garbage(path):
+            with open(path, "w") as out:
+                out.write("{")
+
+        def fifo(path):
+            os.remove(path)
+            os.mkfifo(path, 0o600)
+        for name, words in [("tokens.json", "tokens.json"), ("pki/server.pem", "server.pem"),
+                            ("pki/server.key", "server.key"), ("pki/ca.pem", "ca.pem")]:
+            path = os.path.join(state, name)
+            with open(path, "rb") as file:
+                good = file.read()
+            for spoil in (garbage, fifo):
+                spoil(path)
+                code, _, errors = self.check(text)[1]
+                self.assertEqual(code, 1, name)
+                self.assertIn(words, errors)
+                # As the start itself would say.
+                code, _, said = run(program("ved"), "-c", self.check(text)[0])
+                self.assertEqual(code, 1, said)
+                self.assertIn(words, said)
+            os.remove(path)
+            with open(path, "wb") as out:
+                out.write(good)
+            os.chmod(path, 0o600)
+        self.assertEqual(self.check(text)[1][0], 0)
+        os.mkfifo(os.path.join(s.place, "fifo"))
+        path = self.check(text + f"logging: {{file: {s.place}/fifo}}\n")[0]
+        code, _, said = run(program("ved"), "-c", path)
+        self.assertEqual(code, 1)
+        self.assertIn("neither a file nor a terminal", said)
 
     def test_the_program_that_runs_as_it_says_may_be_changed_by_nobody_else(self):
         path, (code, _, errors) = self.check("http: {port: 0}\n")

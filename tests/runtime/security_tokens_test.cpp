@@ -67,6 +67,26 @@ TEST_CASE("tokens: what could not be read back is not written", "[runtime][secur
   CHECK(list_tokens(file)->size() == 1);
 }
 
+TEST_CASE("tokens: an end that would mean none is refused where it is read",
+          "[runtime][security]") {
+  tests::temp_dir dir;
+  const auto file = dir.path() / "tokens.json";
+  REQUIRE(add_token(file, named("t", now + std::chrono::days{1})));
+  const auto good = *read_private_file(file, 1 << 20);
+  const std::string end = "2026-01-16T10:00:00Z";
+  const auto at = good.find(end);
+  REQUIRE(at != std::string::npos);
+  for (const char* bad : {"1970-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"}) {
+    INFO(bad);
+    auto text = good;
+    write(file, text.replace(at, end.size(), bad));
+    CHECK_THAT(list_tokens(file).error().message, Catch::Contains("expires_at"));
+  }
+  auto text = good;
+  write(file, text.replace(at, end.size(), "1970-01-01T00:00:01Z"));
+  CHECK(list_tokens(file)->size() == 1);
+}
+
 TEST_CASE("tokens: many at once are all there", "[runtime][security]") {
   tests::temp_dir dir;
   const auto file = dir.path() / "tokens.json";

@@ -1,3 +1,5 @@
+#include <sys/stat.h>
+
 #include <algorithm>
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -272,6 +274,13 @@ TEST_CASE("store damage: a log that is gone, or not the one that was there, is r
       if (entry.path().extension() == ".log") fs::remove(entry.path());
     fs::remove(inner_note(directory.log()));
     words = "log";
+  }
+  SECTION("a FIFO instead of a note: nobody waits for its writer") {
+    const bool inner = GENERATE(true, false);
+    const auto note = inner ? inner_note(directory.log()) : outer_note(directory.log());
+    REQUIRE(fs::remove(note));
+    REQUIRE(::mkfifo(note.c_str(), 0600) == 0);
+    words = "is damaged: it should say what the event log holds";
   }
   SECTION("a note alone") {
     const bool inner = GENERATE(true, false);

@@ -143,7 +143,13 @@ TEST_CASE("ssh host keys: plain and hashed known_hosts are accepted, of each typ
     CHECK(has(read_text(options.known_hosts_path), "|1|"));
     CHECK(logs_in(options));
   }
-  CHECK(logs_in(with_known_hosts(server, "127.0.0.1 " + server.host_key() + "\n")));
+  auto options = with_known_hosts(server, "127.0.0.1 " + server.host_key() + "\n");
+  CHECK(logs_in(options));
+  // A site's own may be a link.
+  const auto link = server.path("link");
+  std::filesystem::create_symlink(options.known_hosts_path, link);
+  options.known_hosts_path = link;
+  CHECK(logs_in(options));
 }
 
 TEST_CASE("ssh host keys: a missing, a different and a revoked key are refused",
