@@ -64,8 +64,7 @@ result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
 result<opened_cluster> open_local(const cluster_config& cluster,
                                                const cluster_environment& environment) {
   if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
-  auto options =
-      local_options_of(cluster, environment.state_directory, environment.supervisor_path);
+  auto options = local_options_of(cluster, environment);
   options.clock = environment.clock;
   // Below the state directory the folder of all clusters is ours; jobs pass through it.
   if (cluster.local.work_directory.empty()) {

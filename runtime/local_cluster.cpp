@@ -13,15 +13,16 @@
 namespace ved::runtime {
 
 adapters::local::local_options local_options_of(const cluster_config& cluster,
-                                                const std::string& state_directory,
-                                                const std::string& supervisor_path) {
+                                                const cluster_environment& around) {
   const auto& from = cluster.local;
   adapters::local::local_options to;
   to.directory = from.work_directory.empty()
-                     ? state_directory + "/local/" + cluster.cluster_id.str()
+                     ? around.state_directory + "/local/" + cluster.cluster_id.str()
                      : from.work_directory;
   to.cluster = cluster.cluster_id.str();
-  to.supervisor_path = supervisor_path;
+  // Nobody else's daemon finds its way into our state directory.
+  if (!from.work_directory.empty()) to.log = around.instance;
+  to.supervisor_path = around.supervisor_path;
   to.cpus = from.cpus > 0 ? from.cpus
                           : static_cast<int>(std::max(1U, std::thread::hardware_concurrency()));
   to.memory_mb = from.memory_mb > 0 ? from.memory_mb

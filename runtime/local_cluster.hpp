@@ -6,6 +6,7 @@
 
 #include "adapters/local/cluster.hpp"
 #include "messages/error.hpp"
+#include "runtime/clusters.hpp"
 #include "runtime/config/config.hpp"
 
 /// All that the daemon knows of clusters of scheduler_type local.
@@ -13,8 +14,7 @@ namespace ved::runtime {
 
 /// The adapter's options of the cluster. `work_directory` empty: STATE/local/CLUSTER.
 adapters::local::local_options local_options_of(const cluster_config& cluster,
-                                                const std::string& state_directory,
-                                                const std::string& supervisor_path);
+                                                const cluster_environment& around);
 
 /// Whether jobs of the cluster run as a user that somebody chose: `denied` as root without
 /// `run_as`, since every job would be root; `invalid` when there is no such user.

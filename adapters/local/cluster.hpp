@@ -27,6 +27,7 @@ namespace ved::adapters::local {
 struct local_options {
   std::string directory;        ///< private spool, on a local file system
   std::string cluster;          ///< whose spool it is: its mark says so
+  std::string log;              ///< and of which event log; empty: of any
   std::string supervisor_path;  ///< the ved-job-supervisor binary
   int cpus = 1;
   std::int64_t memory_mb = 1024;

@@ -105,9 +105,9 @@ std::string spool::claim_path(const job_id& job) const {
   return claims_directory() + "/" + escaped_name(job.str());
 }
 
-result<void> spool::create(const std::string& cluster, bool traversable) const {
+result<void> spool::create(const directory_owner& owner, bool traversable) const {
   const unsigned open_mode = traversable ? 0711 : 0700;
-  const auto taken = take_directory(directory_, {spool_kind, cluster}, open_mode);
+  const auto taken = take_directory(directory_, owner, open_mode);
   if (!taken) return fail(taken.error());
   // Only what ved made follows a change of run_as.
   if (taken->made && ::chmod(directory_.c_str(), open_mode) != 0)

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "adapters/local/files.hpp"
+#include "adapters/system/owned_directory.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/local_job.pb.h"
@@ -64,7 +65,7 @@ class spool {
   /// Takes the directory for the cluster and creates those in it. `traversable`: jobs of other
   /// users may reach their own work directory through it (search permission only). `conflict` when
   /// it is somebody else's: see adapters/system/owned_directory.hpp.
-  result<void> create(const std::string& cluster, bool traversable) const;
+  result<void> create(const directory_owner& owner, bool traversable) const;
 
   /// Removes a job's directory that holds nothing but what a submission that was cut short or an
   /// interrupted removal leaves. `conflict`, and nothing is touched, when there is more in it.

@@ -51,6 +51,19 @@ std::string mark_of(const directory_owner& owner) {
   return "ved " + owner.kind + " " + owner.id + "\n";
 }
 
+constexpr std::string_view log_word = "log ";
+
+std::string line_of_log(const directory_owner& owner) {
+  return owner.log.empty() ? "" : std::string(log_word) + owner.log + "\n";
+}
+
+/// The mark names another log than the owner.
+bool is_of_other_log(const std::string& mark, const directory_owner& owner) {
+  const auto rest = std::string_view(mark).substr(mark_of(owner).size());
+  return !owner.log.empty() && rest.starts_with(log_word) &&
+         !rest.starts_with(line_of_log(owner));
+}
+
 /// The mark's text; empty: there is none.
 result<std::string> read_mark(int directory, const std::string& path) {
   const unique_fd file(::openat(directory, owner_mark_name,
@@ -87,6 +100,11 @@ result<judged> judge(int directory, const std::string& path, const directory_own
     return fail(errc::conflict, path + ": belongs to '" + mark->substr(0, mark->find('\n')) +
                                     "', not to " + owner.kind + " '" + owner.id +
                                     "'; name another directory");
+  } else if (is_of_other_log(*mark, owner)) {
+    return fail(errc::conflict,
+                path + ": holds the jobs of another event log of ved; name another directory. If "
+                       "that log is gone for good and its jobs have ended, take the line \"log\" "
+                       "out of " + path + "/" + owner_mark_name);
   }
   if (info.st_uid != ::geteuid() && info.st_uid != 0)
     return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
@@ -198,7 +216,7 @@ result<taken_directory> take_directory(const std::string& path, const directory_
   const auto fine = judge(directory->get(), path, owner);
   if (!fine) return fail(fine.error());
   if (fine->marked) return taken_directory{fine->made};
-  const std::string text = mark_of(owner) + (made ? "made\n" : "");
+  const std::string text = mark_of(owner) + line_of_log(owner) + (made ? "made\n" : "");
   if (auto marked = write_mark(directory->get(), path, text); !marked) return fail(marked.error());
   return taken_directory{made};
 }

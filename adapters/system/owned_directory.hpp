@@ -8,7 +8,8 @@
 /// Directories that ved uses for itself: it takes one only when it is not there yet, is empty, or
 /// carries the mark that ved left in it, and changes the mode of none that it did not make.
 ///
-///     <directory>/.ved-owner    "ved KIND ID\n", and "made\n" when ved made the directory
+///     <directory>/.ved-owner    "ved KIND ID\n", "log INSTANCE\n" when it belongs to one log,
+///                               and "made\n" when ved made the directory
 ///
 /// So `/`, `/etc` or a home directory are refused for what they are: not empty and not ours.
 namespace ved::adapters {
@@ -17,6 +18,8 @@ namespace ved::adapters {
 struct directory_owner {
   std::string kind;  ///< "local-cluster"
   std::string id;
+  /// Of the event log whose jobs are in it; empty: not asked for.
+  std::string log = {};
 };
 
 inline constexpr auto owner_mark_name = ".ved-owner";

@@ -337,8 +337,8 @@ struct http_config {
   std::vector<std::string> trusted_networks;
   std::int64_t body_bytes_max = 1 << 20;
   std::int64_t header_bytes_max = 16 << 10;
-  int rate_per_second = 10'000;  ///< requests per client address and per token, sustained
-  int rate_burst = 20'000;
+  int rate_per_second = 2'000;  ///< requests per client address and per token, sustained
+  int rate_burst = 4'000;
   int refusals_per_second = 50;  ///< per client address, of requests without a good token
   int connections_max = 1'024;
   int connections_per_address = 256;

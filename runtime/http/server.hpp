@@ -46,8 +46,8 @@ struct http_options {
   int metrics_connections_max = 64;            ///< of the metrics listener
   int streams_max = 256;                       ///< live event streams; 503
   int streams_per_address = 64;                ///< the same, of one client address
-  int rate_per_second = 10'000;                ///< requests per client address, 0 for any; 429
-  int rate_burst = 20'000;
+  int rate_per_second = 2'000;                ///< requests per client address, 0 for any; 429
+  int rate_burst = 4'000;
   int refusals_per_second = 50;                ///< requests refused without a good token, per
   int refusals_burst = 500;                    ///< client address; 429 and close, 0 for any
   /// Addresses and networks of proxies whose X-Forwarded-For or Forwarded header names the client.

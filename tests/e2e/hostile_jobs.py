@@ -163,6 +163,26 @@ class directories(site_case):
         self.assertTrue(os.path.isdir(os.path.join(theirs, "jobs", "someones_data", "precious")))
         self.assertEqual(os.stat(theirs).st_mode & 0o7777, 0o1777)
 
+    def test_the_jobs_of_another_daemon_are_not_taken_up(self):
+        s = self.site
+        shared = os.path.join(s.place, "shared")
+        s.configure(run_as=f'root", work_directory: "{shared}')
+        s.start()
+        self.assertEqual(s.submit("j", "exit 3")[0], 201)
+        s.wait_state("j", "failed")
+        self.assertEqual(s.stop()[0], 0)
+        for state, code in (("other", 1), ("state", 0)):
+            s.state = os.path.join(s.place, state)
+            s.configure(state=s.state)
+            if code == 0:
+                s.start()
+                self.assertEqual(s.get("j")["state"], "failed")
+                continue
+            self.assertEqual(run(program("ved"), "init", "--state", s.state)[0], 0)
+            ended, said = s.fails_to_start()
+            self.assertEqual(ended, code)
+            self.assertIn(f"{shared}: holds the jobs of another event log of ved", said)
+
     def test_two_clusters_never_share_a_directory(self):
         s = self.site
         one = os.path.join(s.place, "one")

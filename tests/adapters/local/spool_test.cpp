@@ -34,7 +34,7 @@ TEST_CASE("spool: tokens are checked at the border of the file system", "[adapte
 TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
   temp_dir directory;
   const spool files(directory.path());
-  REQUIRE(files.create("here", false));
+  REQUIRE(files.create({spool_kind, "here"}, false));
   const job_id job("../j 1");
   CHECK(files.read_claim(job)->token.empty());
   CHECK(files.claim(job, {submission_token("vea"), "hvea"})->token == submission_token("vea"));
@@ -59,7 +59,7 @@ TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
 TEST_CASE("spool: damaged files are named, missing ones are not found", "[adapters][local]") {
   temp_dir directory;
   const spool files(directory.path());
-  REQUIRE(files.create("here", false));
+  REQUIRE(files.create({spool_kind, "here"}, false));
   const submission_token token("vea");
   CHECK(files.read_exit(token).error().code == errc::not_found);
   std::filesystem::create_directory(files.job_directory(token));

@@ -81,6 +81,28 @@ TEST_CASE("owned directory: an empty one is taken as it is", "[adapters][system]
   CHECK_FALSE(take_directory(empty, {"local-cluster", "there"}, 0711));
 }
 
+TEST_CASE("owned directory: one log's jobs are not taken up by another one", "[adapters][system]") {
+  temp_dir root;
+  const fs::path fresh = root.path() / "fresh";
+  directory_owner ours = here;
+  ours.log = "aa";
+  directory_owner theirs = here;
+  theirs.log = "aabb";
+  if (GENERATE(true, false)) make(fresh, 0700);
+  REQUIRE(take_directory(fresh, ours, 0700));
+  CHECK(take_directory(fresh, ours, 0700));
+  CHECK(judge_directory(fresh, here));  // who cannot tell yet
+  theirs.log = GENERATE("aabb", "a", "bb");
+  for (const auto& said : {judge_directory(fresh, theirs).error(),
+                           take_directory(fresh, theirs, 0700).error()}) {
+    CHECK(said.code == errc::conflict);
+    CHECK(said.message.find("another event log") != std::string::npos);
+  }
+  // As it advises; and one of before logs were told.
+  std::ofstream{fresh / owner_mark_name} << "ved local-cluster here\n";
+  CHECK(take_directory(fresh, theirs, 0700));
+}
+
 TEST_CASE("owned directory: everybody's directory is not taken", "[adapters][system]") {
   temp_dir root;
   make(root.path() / "open", 0777);
