@@ -62,7 +62,8 @@ result<void> local_cluster::open() {
   if (::access(options_.supervisor_path.c_str(), X_OK) != 0) {
     return fail_in("local scheduler", errno_error("use supervisor", options_.supervisor_path));
   }
-  if (auto made = spool_.create({spool_kind, options_.cluster, options_.log}, user->switch_user); !made) return made;
+  const directory_owner owner{spool_kind, options_.cluster, options_.log};
+  if (auto made = spool_.create(owner, user->switch_user); !made) return made;
   auto lock = lock_file(spool_.lock_path());
   // What the `ved` before us was just starting when it was killed holds its lock until the exec.
   for (const auto until = std::chrono::steady_clock::now() + lock_wait;

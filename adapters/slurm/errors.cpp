@@ -344,10 +344,8 @@ failure judge_failure(int exit_code, std::string_view err) {
       contains_any_case(err, "Permission denied")) {
     return failure::denied;
   }
-  if (exit_code == 0) {
-    return contains_any_case(err, "error:") || contains_any_case(err, "fatal:") ? failure::other
-                                                                                : failure::none;
-  }
+  constexpr std::array<std::string_view, 3> not_whole{"error:", "fatal:", "incomplete"};
+  if (exit_code == 0) return contains_any(err, not_whole) ? failure::other : failure::none;
   // Killed or cut off (128 + signal, 255 of ssh) without a word: no answer.
   const bool ended_itself = exit_code > 0 && exit_code < 128;
   return ended_itself || !trim(err).empty() ? failure::other : failure::unreachable;

@@ -57,7 +57,8 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   const auto asked_at = std::chrono::steady_clock::now();
   const std::unique_lock alone(inventorying_, at.until);
   if (!alone)
-    return fail(errc::unavailable, "cluster " + options_.cluster + ": an inventory is still under way");
+    return fail(errc::unavailable,
+                "cluster " + options_.cluster + ": an inventory is still under way");
   {
     const std::lock_guard lock(mutex_);
     if (inventory_at_ > asked_at) return inventory_;

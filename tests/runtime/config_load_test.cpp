@@ -454,7 +454,8 @@ TEST_CASE("config: where jobs lie is below the home or absolute, and no variable
     CHECK(problem(good) == "");
   CHECK(problem("").find("job_directory cannot be empty") != std::string::npos);
   for (const std::string bad : {"~", "~/", "~bob/jobs", "$SCRATCH/jobs", "/a/$USER/x",
-                                "$HOME", "/a/b\\c", "/", "//", "..", "../..", "~/../x", "/a/../b", "/a/.."}) {
+                                "$HOME", "/a/b\\c", "/", "//", "..", "../..", "~/../x", "/a/../b",
+                                "/a/.."}) {
     INFO(bad);
     CHECK(problem(bad).find("job_directory") != std::string::npos);
     CHECK(problem(bad).find("is not expanded") != std::string::npos);
@@ -481,8 +482,8 @@ TEST_CASE("config: logins of a domain, masks and memory options are what the sit
     CHECK(problem("    umask: " + mask).find("octal") != std::string::npos);
   CHECK(problem("    memory_option: mem_per_cpu") == "");
   CHECK(problem("    memory_option: some") != "");
-  for (const std::string option : {"--exclusive=user", "--hint=nomultithread", "--hold", "--verbose",
-                                   "--get-user-env=10", "--time-min=10"})
+  for (const std::string option : {"--exclusive=user", "--hint=nomultithread", "--hold",
+                                   "--verbose", "--get-user-env=10", "--time-min=10"})
     CHECK(problem("    options: ['" + option + "']") == "");
   for (const std::string option : {"--help", "--he", "--usage", "--version", "--ver", "--wrap=x",
                                    "--uid=0", "--gid=0", "--export-file=x", "-n", "n", "--"}) {

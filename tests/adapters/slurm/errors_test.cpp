@@ -232,6 +232,8 @@ TEST_CASE("slurm words: bounded and printable whatever comes", "[adapters][slurm
 TEST_CASE("slurm failures: why a query or control failed", "[adapters][slurm]") {
   CHECK(judge_failure(0, "") == failure::none);
   CHECK(judge_failure(0, "sacct: warning: something\n") == failure::none);
+  CHECK(judge_failure(0, "sacct: slurmdbd is busy, results may be incomplete\n") == failure::other);
+  CHECK(judge_failure(0, "sacct: warning: Incomplete results\n") == failure::other);
   CHECK(judge_failure(0, "scancel: Terminating job 5\n") == failure::none);
   CHECK(judge_failure(0, "slurm_load_jobs error: Unexpected message received\n") ==
         failure::unreachable);

@@ -230,6 +230,13 @@ struct scripted_site {
   }
 };
 
+/// The outcome, which must be of that kind.
+template <class As>
+As as(const auto& outcome) {
+  REQUIRE(std::holds_alternative<As>(outcome));
+  return std::get<As>(outcome);
+}
+
 // What the commands say, from slurm_errno.c and captured from Slurm 22.05.8.
 inline const std::string no_controller =
     "slurm_load_jobs error: Unable to contact slurm controller (connect failure)\n";
