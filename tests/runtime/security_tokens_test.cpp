@@ -73,7 +73,7 @@ TEST_CASE("tokens: an end that would mean none is refused where it is read",
   const auto file = dir.path() / "tokens.json";
   REQUIRE(add_token(file, named("t", now + std::chrono::days{1})));
   const auto good = *read_private_file(file, 1 << 20);
-  const std::string end = "2026-01-16T10:00:00Z";
+  const std::string end = to_rfc3339(now + std::chrono::days{1});
   const auto at = good.find(end);
   REQUIRE(at != std::string::npos);
   for (const char* bad : {"1970-01-01T00:00:00Z", "1969-12-31T23:59:59Z", "0001-01-01T00:00:00Z"}) {
