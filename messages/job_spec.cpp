@@ -2,11 +2,11 @@
 
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
-#include <sodium.h>
 
 #include <algorithm>
 #include <set>
 
+#include "messages/hash.hpp"
 #include "messages/utf8.hpp"
 
 namespace ved {
@@ -280,11 +280,7 @@ std::string spec_hash(const pb::JobSpec& spec) {
     out.SetSerializationDeterministic(true);
     canonical(spec).SerializeToCodedStream(&out);
   }
-  std::string hash(crypto_generichash_BYTES, '\0');
-  crypto_generichash(reinterpret_cast<unsigned char*>(hash.data()), hash.size(),
-                     reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(), nullptr,
-                     0);
-  return hash;
+  return hash256(bytes);
 }
 
 }  // namespace ved

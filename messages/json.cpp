@@ -2,6 +2,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include "messages/hash.hpp"
 #include "messages/json_shape.hpp"
 #include "messages/time.hpp"
 #include "messages/utf8.hpp"
@@ -13,18 +14,6 @@ namespace {
 using google::protobuf::FieldDescriptor;
 using google::protobuf::Message;
 using nlohmann::json;
-
-std::string to_hex(std::string_view bytes) {
-  constexpr std::string_view digits = "0123456789abcdef";
-  std::string text;
-  text.reserve(bytes.size() * 2);
-  for (const char c : bytes) {
-    const auto byte = static_cast<unsigned char>(c);
-    text += digits[byte >> 4U];
-    text += digits[byte & 15U];
-  }
-  return text;
-}
 
 json text_value(const FieldDescriptor& field, const std::string& value) {
   if (field.type() == FieldDescriptor::TYPE_BYTES && !json_shape::is_text_bytes(field))

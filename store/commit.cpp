@@ -180,7 +180,7 @@ class commit_group {
         return fail(errc::invalid,
                     name_of(request) + ": an event is too large or has text that is not UTF-8");
       }
-      head.hash = chain_hash(bytes);
+      head.hash = hash256(bytes);
       batch_.push_back({table::log, keys::log_key(head.position), std::move(bytes)});
       batch_.push_back(
           {table::stream, keys::stream_key(request.stream, version), keys::be64(head.position)});

@@ -7,8 +7,8 @@
 #include <unordered_map>
 #include <vector>
 
+#include "messages/hash.hpp"
 #include "store/event_log.hpp"
-#include "store/hash.hpp"
 #include "store/keys.hpp"
 
 /// The inside of event_log, shared by its source files only.
@@ -56,7 +56,7 @@ struct event_log::impl {
   std::atomic<std::uint64_t> last_position = 0;
 
   mutable std::mutex head_guard;  // guards `head`; position and hash belong together
-  keys::head head{0, genesis_hash()};
+  keys::head head{0, keys::genesis_hash()};
 
   keys::head current_head() const;
   void publish(keys::head fresh);

@@ -10,8 +10,8 @@
 #include <filesystem>
 #include <sstream>
 
+#include "messages/hash.hpp"
 #include "messages/secret.hpp"
-#include "store/hash.hpp"
 
 namespace ved::store {
 namespace {
@@ -20,18 +20,6 @@ namespace fs = std::filesystem;
 
 /// A note and RocksDB's CURRENT are one line each.
 constexpr std::size_t note_bytes_max = 4'096;
-
-std::optional<std::string> from_hex(std::string_view text) {
-  if (text.size() != hash_bytes * 2) return std::nullopt;
-  std::string out;
-  for (std::size_t i = 0; i < text.size(); i += 2) {
-    unsigned char byte = 0;
-    const auto* end = text.data() + i + 2;
-    if (std::from_chars(text.data() + i, end, byte, 16).ptr != end) return std::nullopt;
-    out.push_back(static_cast<char>(byte));
-  }
-  return out;
-}
 
 std::optional<std::uint64_t> from_decimal(std::string_view text) {
   std::uint64_t number = 0;
@@ -59,10 +47,10 @@ std::optional<head_note> parse(const std::string& text) {
   auto raw = from_hex(hash);
   const auto at = from_decimal(position);
   const auto size = from_decimal(bytes);
-  if (!raw || !at || !size) return std::nullopt;
+  if (!raw || raw->size() != hash_bytes || !at || !size) return std::nullopt;
   note.head = {*at, std::move(*raw)};
   note.manifest = {name == "-" ? "" : name, *size};
-  if (text != body_of(note) + " " + to_hex(chain_hash(body_of(note))) + "\n") return std::nullopt;
+  if (text != body_of(note) + " " + to_hex(hash256(body_of(note))) + "\n") return std::nullopt;
   return note;
 }
 
@@ -112,7 +100,7 @@ result<std::optional<head_note>> read_head_note(const std::string& file) {
 result<void> write_head_note(const std::string& file, const head_note& note) {
   const auto fresh = file + ".new";
   const auto body = body_of(note);
-  if (auto done = write_synced(fresh, body + " " + to_hex(chain_hash(body)) + "\n"); !done)
+  if (auto done = write_synced(fresh, body + " " + to_hex(hash256(body)) + "\n"); !done)
     return done;
   if (std::rename(fresh.c_str(), file.c_str()) != 0)
     return fail(errc::unavailable, file + ": cannot be replaced: " + std::strerror(errno));

@@ -1,6 +1,6 @@
 #include "store/keys.hpp"
 
-#include "store/hash.hpp"
+#include "messages/hash.hpp"
 
 namespace ved::store::keys {
 namespace {
@@ -64,6 +64,10 @@ std::optional<std::string> prefix_end(std::string_view prefix) {
 
 std::string cursor_key(std::string_view follower) {
   return "cursor/" + std::string(follower);
+}
+
+std::string genesis_hash() {
+  return std::string(hash_bytes, '\0');
 }
 
 std::string encode_head(const head& value) {

@@ -60,6 +60,9 @@ std::optional<std::string> prefix_end(std::string_view prefix);
 
 std::string cursor_key(std::string_view follower);
 
+/// What the first event of a log carries as prev_hash: 32 zero bytes.
+std::string genesis_hash();
+
 /// Value of "head": the last event of the log.
 struct head {
   std::uint64_t position = 0;

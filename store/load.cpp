@@ -40,7 +40,7 @@ result<void> event_log::impl::check_tail() const {
     if (!bytes) return fail(bytes.error());
     if (!*bytes)
       return corrupt("event " + number(position) + ": is missing from the log", table::log);
-    if (position < last && chain_hash(**bytes) != next_prev_hash)
+    if (position < last && hash256(**bytes) != next_prev_hash)
       return corrupt("event " + number(position + 1) + ": its prev_hash is not the hash of event " +
                          number(position),
                      table::log);
@@ -59,7 +59,7 @@ result<void> event_log::impl::check_tail() const {
     if (!seen.insert(event->stream()).second) continue;
     if (auto known = check_projections_of(*event); !known) return known;
   }
-  if (first == 1 && last > 0 && next_prev_hash != genesis_hash())
+  if (first == 1 && last > 0 && next_prev_hash != keys::genesis_hash())
     return corrupt("event 1: its prev_hash is not that of a first event", table::log);
   return {};
 }
@@ -161,7 +161,7 @@ result<void> event_log::impl::load() {
     return corrupt("event log: ends at position " + number(*position) +
                        ", but meta says that its head is " + number(expected->position),
                    table::log);
-  if (expected->hash != chain_hash((*last)->second))
+  if (expected->hash != hash256((*last)->second))
     return corrupt("event " + number(*position) + ": its hash is not the one of the head in meta",
                    table::log);
   const auto event = decode_envelope(*position, (*last)->second);
@@ -191,7 +191,7 @@ result<void> event_log::impl::load_leniently() {
   if (!*last) return {};
   const auto position = keys::parse_be64((*last)->first);
   if (!position) return corrupt("event log: its last key is not a position", table::log);
-  publish({*position, chain_hash((*last)->second)});
+  publish({*position, hash256((*last)->second)});
   if (const auto counted = load_rows(); !counted) rows = {};  // verify and rebuild look themselves
   return {};
 }

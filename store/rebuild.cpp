@@ -117,7 +117,7 @@ class rebuilder {
     batch_.push_back(
         {table::stream, keys::stream_key(event->stream(), event->version()), keys::be64(position)});
     recorded_at_us_ = event->recorded_at_us();
-    head_ = {position, chain_hash(bytes)};
+    head_ = {position, hash256(bytes)};
     return {};
   }
 
@@ -152,7 +152,7 @@ class rebuilder {
   }
 
   event_log::impl& log_;
-  keys::head head_{0, genesis_hash()};
+  keys::head head_{0, keys::genesis_hash()};
   std::int64_t recorded_at_us_ = 0;
   std::unordered_map<std::string, folded> streams_;
   std::vector<kv_write> batch_;

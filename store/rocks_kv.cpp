@@ -14,8 +14,8 @@
 #include <filesystem>
 #include <mutex>
 
+#include "messages/hash.hpp"
 #include "store/event_log.hpp"
-#include "store/hash.hpp"
 #include "store/head_check.hpp"
 #include "store/keys.hpp"
 #include "store/rocks_options.hpp"
@@ -381,7 +381,7 @@ class rocks_kv final : public kv {
                       " is missing, without which nobody can tell whether the log is whole. "
                       "Restore the file or a backup; or move the directory away and give it to "
                       "`vectl log restore`, which verifies it first");
-    head_ = head ? std::move(*head) : keys::head{0, genesis_hash()};
+    head_ = head ? std::move(*head) : keys::head{0, keys::genesis_hash()};
     return {};
   }
 
@@ -422,7 +422,7 @@ class rocks_kv final : public kv {
     if (note.head.position == 0) return {};
     const auto event = get(table::log, keys::log_key(note.head.position));
     if (!event) return fail(event.error());
-    if (*event && chain_hash(**event) == note.head.hash) return {};
+    if (*event && hash256(**event) == note.head.hash) return {};
     return fail(errc::corrupt, "event log " + directory_ + ": its event " +
                                    std::to_string(note.head.position) + " is not the one that " +
                                    file + " noted: the files belong to another log, which only "
@@ -464,7 +464,7 @@ class rocks_kv final : public kv {
   std::atomic<bool> poisoned_ = false;
 
   std::mutex head_guard_;  // commits and cursors come from different threads
-  keys::head head_{0, genesis_hash()};
+  keys::head head_{0, keys::genesis_hash()};
   bool head_is_noted_ = true;
   std::chrono::steady_clock::time_point head_noted_at_{};
 };

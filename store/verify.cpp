@@ -110,7 +110,7 @@ class verifier {
       return problem(position, event->stream(),
                      "the stream table does not list it as version " + number(event->version()));
     if (auto folded = fold(position, *event); !folded) return folded;
-    hash_ = chain_hash(bytes);
+    hash_ = hash256(bytes);
     recorded_at_us_ = event->recorded_at_us();
     walked_ = position;
     return {};
@@ -355,7 +355,7 @@ class verifier {
   const keys::head head_;
   std::uint64_t requests_ = 0;
   std::uint64_t walked_ = 0;
-  std::string hash_ = genesis_hash();
+  std::string hash_ = keys::genesis_hash();
   std::int64_t recorded_at_us_ = 0;
   std::unordered_map<std::string, unfinished> open_;
   std::uint64_t streams_ = 0;
@@ -379,7 +379,7 @@ result<log_verification> event_log::verify(const std::stop_token& stop) const {
 /// Only positions, decoding and hashes; nothing that `rebuild` is about to recreate.
 result<void> event_log::impl::check_chain() const {
   std::uint64_t walked = 0;
-  auto hash = genesis_hash();
+  auto hash = keys::genesis_hash();
   result<void> found;
   auto scanned =
       storage->scan(table::log, "", "", [&](std::string_view key, std::string_view bytes) {
@@ -394,7 +394,7 @@ result<void> event_log::impl::check_chain() const {
         else if (event->prev_hash() != hash)
           found = problem(position, event->stream(),
                           "its prev_hash is not the hash of event " + number(walked));
-        hash = chain_hash(bytes);
+        hash = hash256(bytes);
         walked = position;
         return found.has_value();
       });

@@ -4,9 +4,9 @@
 #include <iterator>
 #include <utility>
 
+#include "messages/hash.hpp"
 #include "messages/overloaded.hpp"
 #include "messages/plain_text.hpp"
-#include "store/hash.hpp"
 
 namespace ved::actors {
 namespace {
@@ -133,7 +133,7 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
       continue;
     }
     jobs.push_back({item.job, item.token, item.attempt, std::move(*accepted->mutable_spec()),
-                    store::to_hex(accepted->spec_hash()), accepted->limit_is_default()});
+                    to_hex(accepted->spec_hash()), accepted->limit_is_default()});
     place.push_back(i);
   }
   const auto outcomes = port.submit(jobs, until);
@@ -181,7 +181,7 @@ order_result call(adapters::scheduler& port, const link::order& what,
             for (const auto& [id, token] : o.items) {
               auto& one = lookups.emplace_back(adapters::lookup{id, token, {}});
               if (const auto accepted = accepted_of(id))
-                one.spec_hash = store::to_hex(accepted->spec_hash());
+                one.spec_hash = to_hex(accepted->spec_hash());
             }
             const auto found = port.find(lookups, until);
             link::find_done done;

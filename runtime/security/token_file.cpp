@@ -8,32 +8,15 @@
 #include <stdexcept>
 #include <utility>
 
+#include "messages/hash.hpp"
 #include "runtime/config/schema.hpp"
 #include "runtime/security/private_file.hpp"
 
 namespace ved::runtime {
 namespace {
 
-constexpr std::size_t hash_bytes = 32;
 constexpr std::size_t token_file_bytes_max = 1 << 20;
 constexpr std::string_view token_prefix = "ved_";
-
-std::string to_hex(const std::string& bytes) {
-  std::string out(bytes.size() * 2 + 1, '\0');
-  sodium_bin2hex(out.data(), out.size(), reinterpret_cast<const unsigned char*>(bytes.data()),
-                 bytes.size());
-  out.pop_back();
-  return out;
-}
-
-bool from_hex(const std::string& text, std::string& out) {
-  out.resize(hash_bytes);
-  std::size_t written = 0;
-  return text.size() == hash_bytes * 2 &&
-         sodium_hex2bin(reinterpret_cast<unsigned char*>(out.data()), out.size(), text.data(),
-                        text.size(), nullptr, &written, nullptr) == 0 &&
-         written == hash_bytes;
-}
 
 const std::string* text_of(const nlohmann::json& object, const char* name) {
   const auto found = object.find(name);
@@ -58,7 +41,9 @@ std::string read_token(const nlohmann::json& json, token_info& out) {
   if (!parsed) return "scopes: " + parsed.error().message;
   out.scopes = *parsed;
   const auto* hash = text_of(json, "hash");
-  if (hash == nullptr || !from_hex(*hash, out.hash)) return "hash: expected 64 hex digits";
+  const auto bytes = from_hex(hash == nullptr ? "" : *hash);
+  if (!bytes || bytes->size() != hash_bytes) return "hash: expected 64 hex digits";
+  out.hash = *bytes;
   const auto* created = text_of(json, "created_at");
   const auto created_at = from_rfc3339(created == nullptr ? "" : *created);
   if (!created_at) return "created_at: expected an RFC 3339 time";
@@ -94,14 +79,6 @@ result<void> store(const std::filesystem::path& file, const std::vector<token_in
 }
 
 }  // namespace
-
-std::string token_hash(std::string_view token) {
-  std::string out(hash_bytes, '\0');
-  crypto_generichash(reinterpret_cast<unsigned char*>(out.data()), out.size(),
-                     reinterpret_cast<const unsigned char*>(token.data()), token.size(), nullptr,
-                     0);
-  return out;
-}
 
 secret make_token() {
   if (sodium_init() < 0) throw std::runtime_error("libsodium cannot be initialised");
@@ -217,7 +194,7 @@ result<secret> add_token(const std::filesystem::path& file, const token_request&
                 where + ": there are " + std::to_string(tokens_max) + " tokens; revoke some");
   }
   auto token = make_token();
-  tokens.push_back({request.name, request.scopes, token_hash(token.reveal()), request.now,
+  tokens.push_back({request.name, request.scopes, hash256(token.reveal()), request.now,
                     request.expires_at});
   if (auto stored = store(file, tokens); !stored) return fail(stored.error());
   return token;

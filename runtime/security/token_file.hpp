@@ -11,9 +11,6 @@
 /// "created_at": RFC 3339, "expires_at": RFC 3339 or null}]}, mode 0600.
 namespace ved::runtime {
 
-/// BLAKE2b-256 of the token's text, 32 bytes.
-std::string token_hash(std::string_view token);
-
 /// A fresh token.
 secret make_token();
 

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "messages/hash.hpp"
 #include "runtime/security/token_file.hpp"
 
 namespace ved::runtime {
@@ -117,7 +118,7 @@ result<token_principal> token_store::authenticate(std::string_view token, time_p
     const std::lock_guard lock(mutex_);
     tokens = tokens_;
   }
-  const auto hash = token_hash(token);
+  const auto hash = hash256(token);
   // No early end: the time says nothing about which token was nearly right.
   const token_info* match = nullptr;
   for (const auto& one : *tokens) {

@@ -7,8 +7,9 @@
 #include <atomic>
 #include <thread>
 
+#include "messages/hash.hpp"
 #include "store/envelope_codec.hpp"
-#include "store/hash.hpp"
+#include "store/keys.hpp"
 #include "tests/store/fixture.hpp"
 
 using namespace ved;
@@ -46,16 +47,16 @@ TEST_CASE("event log: an append is there after a restart, with all that follows 
   CHECK(events[0].request_id() == "r-1");
   CHECK(events[0].principal() == "alice");
   CHECK(events[0].schema() == 1);
-  CHECK(events[0].prev_hash() == genesis_hash());
+  CHECK(events[0].prev_hash() == keys::genesis_hash());
   CHECK(events[0].job_observed().reason() == "queued");
   CHECK(events[1].version() == 2);
   CHECK(events[1].causation_id() == 1);
   std::string bytes;
   encode(events[0], bytes);
-  CHECK(events[1].prev_hash() == chain_hash(bytes));
+  CHECK(events[1].prev_hash() == hash256(bytes));
   bytes.clear();
   encode(events[1], bytes);
-  CHECK(log->head_hash() == chain_hash(bytes));
+  CHECK(log->head_hash() == hash256(bytes));
 
   const auto state = value_of(log->state("job/a"));
   REQUIRE(state);
@@ -78,7 +79,7 @@ TEST_CASE("event log: an empty log opens, reads as empty and verifies", "[store]
   reopenable_log log(GENERATE(false, true));
   log.reopen();
   CHECK(log->last_position() == 0);
-  CHECK(log->head_hash() == genesis_hash());
+  CHECK(log->head_hash() == keys::genesis_hash());
   CHECK(value_of(log->read(0, 10)).empty());
   CHECK(value_of(log->verify()).ok);
   REQUIRE(log->rebuild());

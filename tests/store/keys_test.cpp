@@ -2,8 +2,9 @@
 
 #include <catch2/catch.hpp>
 
-#include "store/hash.hpp"
+#include "messages/hash.hpp"
 
+using namespace ved;
 using namespace ved::store;
 
 TEST_CASE("store keys: byte order of positions is their number order", "[store][keys]") {
@@ -46,9 +47,9 @@ TEST_CASE("store keys: the end of a prefix is the first key after it", "[store][
 
 TEST_CASE("store keys: the chain hash is BLAKE2b-256", "[store][keys]") {
   // `printf abc | b2sum -l 256`
-  CHECK(to_hex(chain_hash("abc")) ==
+  CHECK(to_hex(hash256("abc")) ==
         "bddd813c634239723171ef3fee98579b94964e3bb1cb3e427262c8c068d52319");
-  const keys::head head{7, chain_hash("abc")};
+  const keys::head head{7, hash256("abc")};
   CHECK(keys::parse_head(keys::encode_head(head)) == head);
   CHECK_FALSE(keys::parse_head("short"));
 }

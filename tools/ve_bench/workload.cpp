@@ -3,7 +3,7 @@
 #include <stdexcept>
 
 #include "actors/job/projection.hpp"
-#include "store/hash.hpp"
+#include "messages/hash.hpp"
 
 namespace ved::bench {
 namespace {
@@ -52,7 +52,7 @@ pb::Envelope make_event(std::uint64_t n, const std::string& id, std::uint64_t ve
       auto& what = *event.mutable_job_accepted();
       what.set_at_us(at_us);
       *what.mutable_spec() = make_spec(n, id);
-      what.set_spec_hash(store::chain_hash(what.spec().SerializeAsString()));
+      what.set_spec_hash(hash256(what.spec().SerializeAsString()));
       event.set_principal("token/portal");
       break;
     }
@@ -111,7 +111,7 @@ store::event_log::options job_log_options() {
 
 std::string job_id_of(std::uint64_t n) {
   // Customers do not name their jobs in order, so neighbours in time lie apart on disk.
-  return "job-" + store::to_hex(store::chain_hash(digits(n))).substr(0, 16);
+  return "job-" + to_hex(hash256(digits(n))).substr(0, 16);
 }
 
 job_life::job_life(std::uint64_t n) : n_(n), id_(job_id_of(n)) {}
