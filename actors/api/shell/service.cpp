@@ -13,6 +13,7 @@ namespace {
 
 enum class scope { read, submit, admin };
 
+/// Without a default: an operation that nobody gave a scope does not compile.
 scope needed(const pb::ApiRequest& request) {
   switch (request.operation_case()) {
     case pb::ApiRequest::kSubmitJob:
@@ -23,8 +24,19 @@ scope needed(const pb::ApiRequest& request) {
     case pb::ApiRequest::kVerifyLog:
     case pb::ApiRequest::kDumpLog:
     case pb::ApiRequest::kBackupLog: return scope::admin;
-    default: return scope::read;
+    case pb::ApiRequest::kGetJob:
+    case pb::ApiRequest::kListJobs:
+    case pb::ApiRequest::kGetJobEvents:
+    case pb::ApiRequest::kExplainJob:
+    case pb::ApiRequest::kGetJobOutput:
+    case pb::ApiRequest::kListClusters:
+    case pb::ApiRequest::kGetCluster:
+    case pb::ApiRequest::kCheckHealth:
+    case pb::ApiRequest::kGetStatus:
+    case pb::ApiRequest::kGetLogStats: return scope::read;
+    case pb::ApiRequest::OPERATION_NOT_SET: return scope::read;  // refused, for what it is
   }
+  return scope::admin;  // one of a newer release
 }
 
 bool allows(const principal& who, scope what) {
