@@ -5,7 +5,7 @@
 #include <thread>
 
 #include "adapters/faulty/faulty_scheduler.hpp"
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 #include "runtime/local_cluster.hpp"
 #include "runtime/slurm_cluster.hpp"
 
@@ -69,7 +69,7 @@ result<opened_cluster> open_local(const cluster_config& cluster,
   // Below the state directory the folder of all clusters is ours; jobs pass through it.
   if (cluster.local.work_directory.empty()) {
     const auto above = environment.state_directory + "/local";
-    if (auto made = adapters::local::make_directory(above, 0711); !made)
+    if (auto made = adapters::make_directory(above, 0711); !made)
       return fail_in("cluster " + cluster.cluster_id.str(), made.error());
   }
   auto opened = adapters::local::open_local_cluster(std::move(options));

@@ -3,7 +3,7 @@
 #include <string>
 #include <string_view>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 #include "messages/ids.hpp"
 
 /// A cgroup (v2) for each local job, see cgroups(7) and the kernel's cgroup-v2.rst: no process

@@ -9,7 +9,7 @@
 #include <set>
 #include <unordered_map>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 
 namespace ved::adapters::local {
 

@@ -4,7 +4,7 @@
 #include <string>
 #include <vector>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"

@@ -11,7 +11,7 @@
 #include <csignal>
 #include <map>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 
 namespace ved::adapters::local {
 

@@ -18,13 +18,11 @@
 #include <functional>
 #include <utility>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 
 namespace ved::adapters::process {
 namespace {
 
-using local::errno_text;
-using local::unique_fd;
 using steady = std::chrono::steady_clock;
 
 /// Input as a file without a name: the program may read it late, twice or not at all, and no pipe

@@ -49,14 +49,14 @@ result<agent> agent::connect(const std::string& socket_path, milliseconds step_t
   if (socket_path.size() >= sizeof address.sun_path)
     return fail(errc::invalid, where + ": the path is too long for a socket");
   std::memcpy(address.sun_path, socket_path.data(), socket_path.size());
-  local::unique_fd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
+  unique_fd fd{::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)};
   timeval limit{};
   limit.tv_sec = step_timeout.count() / 1'000;
   limit.tv_usec = step_timeout.count() % 1'000 * 1'000;
   ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
   ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
-    return fail(errc::unavailable, where + ": cannot connect: " + local::errno_text(errno));
+    return fail(errc::unavailable, where + ": cannot connect: " + errno_text(errno));
   return agent(std::move(fd), socket_path);
 }
 

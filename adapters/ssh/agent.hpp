@@ -3,8 +3,8 @@
 #include <string>
 #include <vector>
 
-#include "adapters/local/files.hpp"
 #include "adapters/ssh/keys.hpp"
+#include "adapters/system/files.hpp"
 #include "messages/time.hpp"
 
 namespace ved::adapters::ssh {
@@ -21,10 +21,10 @@ class agent {
   result<std::string> sign(const public_key& key, std::string_view data);
 
  private:
-  agent(local::unique_fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
+  agent(unique_fd fd, std::string path) : fd_(std::move(fd)), path_(std::move(path)) {}
   result<std::string> ask(const std::string& message);
 
-  local::unique_fd fd_;
+  unique_fd fd_;
   std::string path_;
 };
 

@@ -16,7 +16,7 @@ constexpr std::size_t out_bytes_max = 16u << 20;
 
 }  // namespace
 
-session::session(local::unique_fd socket) : socket_(std::move(socket)) {
+session::session(unique_fd socket) : socket_(std::move(socket)) {
   static std::once_flag once;
   std::call_once(once, [] { ::libssh2_init(0); });
   raw_ = ::libssh2_session_init_ex(nullptr, nullptr, nullptr, this);
@@ -74,7 +74,7 @@ ssize_t session::on_receive(int, void* to, std::size_t size, int, void** self) {
       return -EAGAIN;
     }
     me.break_off(n == 0 ? "the server closed the connection"
-                        : "the connection broke: " + local::errno_text(errno));
+                        : "the connection broke: " + errno_text(errno));
     return 0;
   }
 }
@@ -86,7 +86,7 @@ void session::flush() {
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) break;
     if (n < 0) {
-      break_off("the connection broke: " + local::errno_text(errno));
+      break_off("the connection broke: " + errno_text(errno));
       return;
     }
     sent_of_out_ += static_cast<std::size_t>(n);

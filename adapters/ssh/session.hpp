@@ -17,7 +17,7 @@ namespace ved::adapters::ssh {
 /// another channel, nothing leaves after `abort`, and it is known what reached the peer.
 class session {
  public:
-  explicit session(local::unique_fd socket);
+  explicit session(unique_fd socket);
   session(const session&) = delete;
   session& operator=(const session&) = delete;
   ~session();
@@ -64,7 +64,7 @@ class session {
   static ssize_t on_send(int fd, const void* bytes, std::size_t size, int flags, void** self);
   static ssize_t on_receive(int fd, void* to, std::size_t size, int flags, void** self);
 
-  local::unique_fd socket_;
+  unique_fd socket_;
   LIBSSH2_SESSION* raw_ = nullptr;
   std::string out_;
   std::size_t sent_of_out_ = 0;

@@ -20,8 +20,6 @@
 namespace ved::adapters::ssh {
 namespace {
 
-using local::errno_text;
-using local::unique_fd;
 
 constexpr std::size_t addresses_max = 8;
 /// getaddrinfo cannot be interrupted: a name service that hangs keeps its threads.

@@ -3,7 +3,7 @@
 #include <chrono>
 #include <string>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 #include "messages/error.hpp"
 #include "messages/time.hpp"
 
@@ -21,10 +21,10 @@ class waiter {
 
 /// Resolves the host and connects to the first of its addresses that answers: non-blocking,
 /// TCP_NODELAY, and TCP_USER_TIMEOUT of `stall_max`. Errors: unavailable.
-result<local::unique_fd> connect_to(const std::string& host, int port, milliseconds stall_max,
+result<unique_fd> connect_to(const std::string& host, int port, milliseconds stall_max,
                                     waiter& patience, steady::time_point until);
 
 /// Closes so that nothing that still waits in the kernel is delivered: the peer gets a reset.
-void abort_socket(local::unique_fd& fd);
+void abort_socket(unique_fd& fd);
 
 }  // namespace ved::adapters::ssh

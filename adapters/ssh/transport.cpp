@@ -260,7 +260,7 @@ class client final : public ssh_transport, private waiter {
 
   const ssh_options options_;
   const std::string place_;
-  local::unique_fd wake_;
+  unique_fd wake_;
 
   mutable std::mutex mutex_;
   bool stopping_ = false;

@@ -1,4 +1,4 @@
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 
 #include <fcntl.h>
 #include <sys/stat.h>
@@ -7,7 +7,7 @@
 #include <cerrno>
 #include <system_error>
 
-namespace ved::adapters::local {
+namespace ved::adapters {
 
 namespace {
 
@@ -220,4 +220,4 @@ bool is_locked(const std::string& path) {
   return ::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
 }
 
-}  // namespace ved::adapters::local
+}  // namespace ved::adapters

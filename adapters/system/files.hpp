@@ -7,7 +7,7 @@
 #include "messages/error.hpp"
 
 /// Files that survive a crash: small wrappers of the POSIX calls, each error naming its path.
-namespace ved::adapters::local {
+namespace ved::adapters {
 
 /// Owns a file descriptor.
 class unique_fd {
@@ -87,4 +87,4 @@ bool is_locked(const std::string& path);
 /// Writes everything into an open descriptor.
 result<void> write_all(int fd, const std::string& bytes, const std::string& path);
 
-}  // namespace ved::adapters::local
+}  // namespace ved::adapters

@@ -11,14 +11,12 @@
 #include <optional>
 #include <utility>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 
 namespace ved::adapters {
 
 namespace {
 
-using local::errno_error;
-using local::unique_fd;
 
 constexpr std::size_t mark_bytes_max = 512;
 /// Deeper than this a directory is moved up before it is emptied: a job may nest without end.
@@ -126,7 +124,7 @@ result<void> write_mark(int directory, const std::string& path, const std::strin
   const unique_fd file(::openat(directory, owner_mark_name,
                                 O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0644));
   if (!file) return fail(errno_error("create", name));
-  if (auto written = local::write_all(file.get(), text, name); !written) {
+  if (auto written = write_all(file.get(), text, name); !written) {
     ::unlinkat(directory, owner_mark_name, 0);
     return written;
   }

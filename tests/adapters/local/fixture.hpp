@@ -79,7 +79,7 @@ class local_fixture : public scheduler_fixture {
   void stop(const submission_token& token) const {
     const adapters::local::spool files(options_.directory);
     const std::string lock = files.supervisor_path(token);
-    for (int i = 0; i < 5000 && adapters::local::is_locked(lock); ++i) {
+    for (int i = 0; i < 5000 && adapters::is_locked(lock); ++i) {
       const auto supervisor = files.read_supervisor(token);
       if (supervisor && supervisor->pid() > 1) ::kill(supervisor->pid(), SIGTERM);
       ::usleep(2000);

@@ -9,6 +9,7 @@
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
+using namespace ved::adapters;
 using namespace ved::adapters::local;
 using ved::tests::temp_dir;
 

@@ -8,7 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
-#include "adapters/local/files.hpp"
+#include "adapters/system/files.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
