@@ -98,7 +98,8 @@ class daemon::implementation {
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     clusters_ = active_clusters(settings);
     certificates_ = std::make_shared<certificate_watch>(state_layout(state));
-    problems_->watch([this] { return certificates_->problems(clock_.now()); });
+    // OpenSSL judges by the system's clock.
+    problems_->watch([this] { return certificates_->problems(smooth_clock::read().wall); });
     start_numbers();
     if (auto told = record_start(*log_, boot_id_, clock_.now()); !told) return told;
     if (auto opened = open_clusters(); !opened) return opened;
