@@ -51,27 +51,28 @@ faulty_scheduler::faulty_scheduler(std::unique_ptr<scheduler> inner,
     : inner_(std::move(inner)), faults_(std::move(faults)) {}
 
 void faulty_scheduler::deliver_due() {
-  std::vector<submission> due;
+  std::vector<fault_source::delayed> due;
   {
     const guard lock(faults_->mutex_);
     const time_point now = faults_->now_();
     auto& delayed = faults_->delayed_;
     const auto rest = std::stable_partition(delayed.begin(), delayed.end(),
                                             [&](const auto& one) { return one.due <= now; });
-    for (auto at = delayed.begin(); at != rest; ++at) due.push_back(std::move(at->what));
+    for (auto at = delayed.begin(); at != rest; ++at) due.push_back(std::move(*at));
     delayed.erase(delayed.begin(), rest);
   }
-  for (const submission& job : due) {
-    pass_on(job, std::chrono::steady_clock::now() + delivery_time_max);
-  }
+  for (const auto& one : due)
+    pass_on(one.what, one.due, std::chrono::steady_clock::now() + delivery_time_max);
 }
 
-submit_outcome faulty_scheduler::pass_on(const submission& job, deadline until) {
+submit_outcome faulty_scheduler::pass_on(const submission& job, time_point arrived,
+                                         deadline until) {
   std::vector<submit_outcome> outcomes = inner_->submit(std::span(&job, 1), until);
   const guard lock(faults_->mutex_);
   if (std::holds_alternative<accepted>(outcomes.front()) &&
       faults_->strikes("forget", faults_->plan_.forget)) {
-    faults_->forgotten_[job.token.str()] = faults_->now_() + faults_->plan_.forget_for;
+    // From when it arrived, however long nobody called and made it so: the time is bounded.
+    faults_->forgotten_[job.token.str()] = arrived + faults_->plan_.forget_for;
   }
   return std::move(outcomes.front());
 }
@@ -102,7 +103,7 @@ submit_outcome faulty_scheduler::submit_one(const submission& job, deadline unti
   }
   // Compared before waiting: in virtual time the steady clock does not move.
   const auto left = std::chrono::ceil<milliseconds>(until - std::chrono::steady_clock::now());
-  submit_outcome outcome = pass_on(job, until);
+  submit_outcome outcome = pass_on(job, faults_->now_(), until);
   if (late.count() > 0 && faults_->wait_) {
     faults_->wait_(std::clamp(late, milliseconds{0}, std::max(left, milliseconds{0})));
     if (late >= left) lose = true;

@@ -108,7 +108,7 @@ class faulty_scheduler final : public scheduler {
 
  private:
   submit_outcome submit_one(const submission& job, deadline until, bool& cut);
-  submit_outcome pass_on(const submission& job, deadline until);
+  submit_outcome pass_on(const submission& job, time_point arrived, deadline until);
   bool query_fails();
   bool is_forgotten(const submission_token& token);
   void distort(job_status& status);

@@ -233,18 +233,19 @@ class verdict:
         self.told = f"{len(wanted)} callbacks told {sum(told.values())} times"
 
     def judge_audit(self):
-        found, bad = collections.Counter(), []
-        with open(os.path.join(self.place, "audit.log"), errors="replace") as lines:
-            for line in lines:
-                try:
-                    one = json.loads(line)
-                except ValueError:
-                    bad.append(line)
-                    continue
-                if one["event_type"] == "job_lifecycle_event":
-                    found[(one["job_id"], one["details"]["current_state"])] += 1
-        for line in bad:
-            self.problems.append(f"audit: a line is not JSON: {line[:200]!r}")
+        found = collections.Counter()
+        with open(os.path.join(self.place, "audit.log"), errors="replace") as text:
+            lines = text.read().splitlines()
+        for line, following in zip(lines, lines[1:] + [""]):
+            try:
+                one = json.loads(line)
+            except ValueError:
+                # What a kill cut off stays in the file, and comes again whole.
+                if not line.startswith("{") or not following.startswith(line):
+                    self.problems.append(f"audit: a line is not JSON: {line[:200]!r}")
+                continue
+            if one["event_type"] == "job_lifecycle_event":
+                found[(one["job_id"], one["details"]["current_state"])] += 1
         for job in self.load.jobs.values():
             if job.terminal and not found[(job.id, job.terminal[0])]:
                 self.problems.append(f"{job.id}: the audit file does not show it {job.terminal[0]}")
