@@ -235,7 +235,7 @@ class verdict:
     def judge_audit(self):
         found = collections.Counter()
         with open(os.path.join(self.place, "audit.log"), errors="replace") as text:
-            lines = text.read().splitlines()
+            lines = [line for line in text.read().split("\n") if line]
         for line, following in zip(lines, lines[1:] + [""]):
             try:
                 one = json.loads(line)
