@@ -310,6 +310,7 @@ job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_
                                     std::shared_ptr<const core::job::job> stored,
                                     std::uint64_t version, std::string why_recovered) {
   self->state.job = *stored;
+  self->state.job.watched_since = world->clock();
   self->state.version = version;
   auto run = std::make_shared<runner>(self, std::move(world), std::move(registry));
   run->recover(why_recovered);

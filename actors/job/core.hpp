@@ -109,6 +109,8 @@ struct job {
   time_point submitted_at;
   time_point started_at;
   time_point changed_at;
+  /// Since when this daemon follows it; unset: since its acceptance. Not stored.
+  time_point watched_since;
 };
 
 /// Limits and times of a job's cluster; the shell draws nothing from elsewhere.

@@ -87,6 +87,7 @@ result<void> daemon::load(const job_id& id, job_actor& into) const {
   auto folded = job::from_record(record);
   if (!folded) return fail(folded.error());
   into.state = std::move(*folded);
+  into.state.watched_since = site_.time.now();
   into.version = (*stored)->version;
   return {};
 }
