@@ -40,6 +40,9 @@ bool stayed_home(const completion& what) {
   return s != nullptr && !s->answers.empty() && s->own_faults.size() == s->answers.size();
 }
 
+/// So many lookups always fit into one call.
+constexpr int lookup_batch_least = 16;
+
 /// Up to `most` members that are due, after `from`, the last one that was served: none starves.
 template <class Due>
 std::vector<job_id> next_round(const std::set<job_id>& all, const job_id& from, int most,
@@ -310,7 +313,7 @@ void link::start_find(outputs& out, time_point now) {
     return (e.send != sending::in_flight || e.sent != e.wanted.lookup->token) &&
            (asked == asking_.end() || now >= asked->second.not_before);
   };
-  for (const auto& job : next_round(to_find_, find_from_, bounds_.lookup_batch_max, is_due)) {
+  for (const auto& job : next_round(to_find_, find_from_, find_most_, is_due)) {
     const auto& lookup = *jobs_.at(job).wanted.lookup;
     batch.items.emplace_back(job, lookup.token);
     asking& note = asking_[job];
@@ -487,6 +490,12 @@ bool link::waits_on(const submit_order::item& item) const {
 
 void link::on_find(outputs& out, const find_order& asked, const completion& answer) {
   const auto* done = std::get_if<find_done>(&answer);
+  const auto is_known = [](const auto& one) { return one.what != job::lookup_result::unknown; };
+  if (done != nullptr && std::any_of(done->answers.begin(), done->answers.end(), is_known))
+    find_most_ = std::min(bounds_.lookup_batch_max, 2 * find_most_);
+  else
+    find_most_ = std::min(find_most_, std::max(lookup_batch_least,
+                                               static_cast<int>(asked.items.size()) / 2));
   if (done == nullptr) return;
   for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
     const auto& [job, token] = asked.items[i];

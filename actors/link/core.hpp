@@ -351,6 +351,8 @@ class link {
   order_id next_order_ = 1;
   bool submitting_ = false;
   bool finding_ = false;
+  /// A lookup that brought nothing may have been too long for its time: the next one asks for half.
+  int find_most_ = bounds_.lookup_batch_max;
   bool controlling_ = false;
   bool polling_ = false;
   bool taking_inventory_ = false;

@@ -40,7 +40,8 @@ void for_each_answer(const std::string& nonce, std::string_view text, std::size_
 
 /// Prints the claim in "$2claim" as a line; what no claim can be is one without a name.
 constexpr std::string_view print_claim =
-    "ved_c=$(readlink \"$ved_d\"claim 2>/dev/null)\n"
+    // A process only for those that have one.
+    "ved_c=\n[ -L \"$ved_d\"claim ] && ved_c=$(readlink \"$ved_d\"claim 2>/dev/null)\n"
     "case $ved_c in *[!A-Za-z0-9:_-]*) ved_c='?' ;; esac\n"
     "printf 'claim %s\\n' \"$ved_c\"\n";
 
