@@ -41,8 +41,7 @@ constexpr int kill_passes_max = 100;
 constexpr std::uint64_t start_bytes_min = 1 << 20;
 
 /// "exited with code 127", or an empty text when it ended well. Kills what does not end.
-std::string wait_for_start(pid_t pid) {
-  const auto until = steady::now() + start_wait_max;
+std::string wait_for_start(pid_t pid, steady::time_point until) {
   int status = 0;
   for (;;) {
     const pid_t got = ::waitpid(pid, &status, WNOHANG);
@@ -223,9 +222,11 @@ bool local_cluster::dispatch() {
       }
     }
   }
+  // They were started side by side, and nothing else is looked after meanwhile.
+  const auto until = steady::now() + start_wait_max;
   for (const start& next : starts) {
     if (next.pid != 0) {
-      const auto end = wait_for_start(next.pid);
+      const auto end = wait_for_start(next.pid, until);
       if (!end.empty()) append_line(spool_.job_file(next.options.token, "supervisor.log"), end);
       announce(next.options.token);
       continue;
