@@ -85,6 +85,14 @@ std::optional<load_outcome> load(const arguments& given) {
   return loaded;
 }
 
+/// The same while it serves: nothing may wait for the writer of a FIFO then.
+std::optional<load_outcome> load_again(const arguments& given) {
+  std::error_code failed;
+  if (std::filesystem::is_regular_file(given.config_file, failed)) return load(given);
+  std::cerr << given.config_file << ": is no regular file; what was loaded before stays\n";
+  return std::nullopt;
+}
+
 /// True when nothing stands against a start; else every reason is told. What is only to be told
 /// joins the notices.
 bool may_start(const arguments& given, load_outcome& loaded, bool whole_machine) {
@@ -210,7 +218,7 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
     running.watch_clock();
     if (got == SIGHUP) {
       notify_service_manager("RELOADING=1");
-      if (const auto fresh = load(given)) running.reload(fresh->value);
+      if (const auto fresh = load_again(given)) running.reload(fresh->value);
       notify_service_manager("READY=1");
       continue;
     }

@@ -1,14 +1,20 @@
 #include "runtime/logging/json_log.hpp"
 
+#include <poll.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
 #include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
-#include <spdlog/sinks/stdout_sinks.h>
+#include <spdlog/sinks/base_sink.h>
 #include <sys/stat.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
+#include <cerrno>
+#include <climits>
+#include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
@@ -51,6 +57,48 @@ bool is_fixed(std::string_view name) {
   return name == "time" || name == "level" || name == "component" || name == "event";
 }
 
+/// Standard error, which may be a pipe that nobody reads or a terminal that stands still: what it
+/// does not take at once is lost, counted, and told when it takes lines again. The daemon never
+/// waits for it.
+class patient_stderr final : public spdlog::sinks::base_sink<std::mutex> {
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (lost_ > 0) {
+      const auto told = log_line(
+          to_rfc3339(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())),
+          log_severity::warn, "ved", "log_lines_lost",
+          {{"reason", "standard error was not read; lines lost: " + std::to_string(lost_)}});
+      if (!put((torn_ ? "\n" : "") + told + "\n")) return void(++lost_);
+      lost_ = 0;
+    }
+    if (!put({line.data(), line.size()})) ++lost_;
+  }
+  void flush_() override {}
+
+  /// False: nothing of it was written, or not all.
+  bool put(std::string_view text) {
+    const auto whole = text.size();
+    while (!text.empty()) {
+      pollfd ready{STDERR_FILENO, POLLOUT, 0};
+      // A pipe that is ready takes PIPE_BUF bytes at once (pipe(7)).
+      torn_ = text.size() < whole;
+      if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return false;
+      const auto n = ::write(STDERR_FILENO, text.data(),
+                             std::min<std::size_t>(text.size(), PIPE_BUF));
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) return false;
+      text.remove_prefix(static_cast<std::size_t>(n));
+    }
+    torn_ = false;
+    return true;
+  }
+
+  std::uint64_t lost_ = 0;
+  bool torn_ = false;  ///< the last line was cut
+};
+
 /// An open of a FIFO would wait for its reader.
 std::string problem_of_log_file(const std::string& file) {
   struct stat about {};
@@ -62,7 +110,7 @@ std::string problem_of_log_file(const std::string& file) {
 spdlog::sink_ptr open_sink(const std::string& file) {
   spdlog::sink_ptr sink;
   if (file.empty()) {
-    sink = std::make_shared<spdlog::sinks::stderr_sink_mt>();
+    sink = std::make_shared<patient_stderr>();
   } else {
     if (const auto problem = problem_of_log_file(file); !problem.empty())
       throw spdlog::spdlog_ex(problem);
