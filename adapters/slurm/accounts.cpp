@@ -92,11 +92,18 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
   made.add_section("names", sacct_command(clusters_option({}) + " -X -j " + quote(ids),
                                           fields, separator));
   const auto got = run(std::move(made), at, {{"sacct"}});
-  for (const auto& row : parse_sacct(got.of("names").out, fields, separator).rows)
-    for (auto* job : jobs)
-      if (row.id.str() == number_of(job->job->id).number &&
-          row.submit_line.find("ved:" + job->job->token.str()) != std::string::npos)
+  const auto& names = got.of("names");
+  const auto rows = parse_sacct(names.out, fields, separator);
+  const bool whole = names.complete && rows.damaged == 0 &&
+                     judge_failure(names.exit_code, names.err) == failure::none;
+  for (const auto& row : rows.rows)
+    for (auto* job : jobs) {
+      if (row.id.str() != number_of(job->job->id).number) continue;
+      // Where no line of a whole answer names ours, they are another job's, of the same number.
+      if (whole) job->unnamed_accounts = false;
+      if (row.submit_line.find("ved:" + job->job->token.str()) != std::string::npos)
         job->kept->submitted_at = row.submitted_at;
+    }
 }
 
 void slurm_cluster::add_record(account& to, const account_row& row) {

@@ -141,6 +141,8 @@ slurm_cluster::answer slurm_cluster::run(program made, call at,
     if (!came.ran) out.problem += said_by_login(came);
     return out;
   }
+  // What timeout(1) ends has ended with all that came of it.
+  out.whole = came.ran && done->signal == 0 && (done->exit_code == 0 || done->exit_code == 124);
   if (!came.ran || (done->exit_code == 0 && done->signal == 0)) return out;
   out.problem = way_->place() + ": ";
   if (ran_out_of_time(*done))
@@ -198,8 +200,12 @@ std::vector<std::string> slurm_cluster::learn_fields(call at) {
   const auto got = run(std::move(made), at, {{"sacct"}});
   const auto& part = got.of("fields");
   if (!part.complete || part.exit_code != 0) return {};
+  auto fields = sacct_fields(part.out);
+  // A list that was cut would make every later answer mean less, for as long as we live.
+  for (const char* needed : {"JobIDRaw", "JobName", "State", "Submit", "Start", "End", "ExitCode"})
+    if (std::find(fields.begin(), fields.end(), needed) == fields.end()) return {};
   const std::lock_guard lock(mutex_);
-  fields_ = sacct_fields(part.out);
+  fields_ = std::move(fields);
   return fields_;
 }
 

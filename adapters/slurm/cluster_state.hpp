@@ -42,6 +42,7 @@ class slurm_cluster {
   /// What one exec brought. `problem` is empty when the program ran to its end.
   struct answer {
     bool started = true;
+    bool whole = false;   ///< nothing of it goes on, and all that it printed is here
     bool denied = false;  ///< the login was refused, or its shell takes no commands
     std::string problem;
     std::string out;  ///< what the program printed
@@ -60,6 +61,8 @@ class slurm_cluster {
     /// Squeue's last word: it waits, and nobody holds it. A control makes it void, in any thread.
     std::atomic<bool> waited{false};
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
+    time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
+    time_point waited_at;        ///< when squeue last showed it waiting
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     /// Squeue's last word of its end, which may age out there.
@@ -112,6 +115,9 @@ class slurm_cluster {
   static std::string cancel_other(const tracked_job& job, const std::string& separator);
 
   std::string cluster_mismatch(const std::string& config) const;
+  /// The same of the name that a Slurm told: not the configured one, nor the first that answered.
+  std::string stranger(const std::string& name) const;
+  void meet(const std::string& name);
   /// Of the account's jobs in `cluster`, in all partitions: also in hidden ones, and in those that
   /// the account may no longer use.
   static std::string squeue_command(const std::string& cluster, const std::string& separator);
@@ -122,7 +128,7 @@ class slurm_cluster {
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
-  void ask_second_source(const std::vector<watched*>& jobs, call at);
+  result<void> ask_second_source(const std::vector<watched*>& jobs, call at);
   void read_accounts(const std::vector<watched*>& jobs, const section& from,
                      const std::vector<std::string>& fields, const std::string& separator,
                      bool whole) const;
@@ -133,6 +139,7 @@ class slurm_cluster {
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
+  static bool has_own_record(const watched& job);
   std::optional<job_status> lost_claim(const watched& job) const;
   void tell_end(const watched& job, bool accounted, job_status& end) const;
   observation still_ending(watched& job) const;
@@ -169,6 +176,7 @@ class slurm_cluster {
   std::optional<bool> accounting_;    ///< empty: not known yet
   std::vector<std::string> fields_;   ///< of sacct
   bool renames_ = false;              ///< a plugin of the site rewrites job names
+  std::string home_;                  ///< ClusterName of the first Slurm that told one
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers
   /// By `key`; followed jobs only.

@@ -15,6 +15,8 @@ constexpr seconds return_grace{5};
 constexpr seconds loses_within{600};
 /// So long the directory of a job that ended with a code of the wrapper's may be out of reach.
 constexpr seconds unread_grace{600};
+/// Clocks of nodes, and the time between two looks.
+constexpr seconds clock_slack{60};
 /// So long a job's row may be missing from broken answers before that is told.
 constexpr seconds unseen_grace{60};
 
@@ -39,6 +41,16 @@ bool is_wrappers(int code) {
 }
 
 }  // namespace
+
+/// It wrote how it ended, in the run that is meant: a requeued job has a record of the one before.
+bool slurm_cluster::has_own_record(const watched& job) {
+  const auto& kept = *job.kept;
+  if (!job.left.ended || !job.left.exit_code) return false;
+  const auto after = [&](time_point since) {
+    return !is_set(since) || job.left.ended_at + clock_slack >= since;
+  };
+  return after(kept.waited_at) && (!kept.last || after(kept.last->started_at));
+}
 
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit) {
@@ -75,8 +87,9 @@ std::optional<job_status> slurm_cluster::lost_claim(const watched& job) const {
       status.finished_at - status.started_at > loses_within)
     return std::nullopt;
   status.exit_code = by_slurm ? lost_claim_exit : 0;
-  status.usage.reset();
   if (claim->cancelled) {
+    // A cancel of ours names the copy; what it used meanwhile it used.
+    if (claim->token != job.job->token.str()) return std::nullopt;
     status.state = pb::JOB_STATE_CANCELLED;
     status.reason = "it was cancelled before it could start";
     return status;
@@ -122,7 +135,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (!kept.last && job.status) kept.last = job.status;
     return kept.last ? *kept.last : still_ending(job);
   }
-  const bool told = (job.accounted && job.accounted->final) || job.left.ended;
+  const bool told = job.accounted ? job.accounted->final : has_own_record(job);
   if (job.unseen.empty()) {
     kept.unseen_since = {};
   } else if (!told) {
@@ -226,7 +239,10 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (accounting) end.reason = "accounting has no final record: its use is what squeue told";
     return end;
   }
-  if (job.left.ended && job.left.exit_code) {
+  if (!job.accounted && has_own_record(job)) {
+    // One empty list is none, and the record is the job's own word.
+    if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
+    if (now < kept.unqueued_since + return_grace) return still_ending(job);
     job_status end;
     const int code = *job.left.exit_code;
     end.state = code == 0 ? pb::JOB_STATE_COMPLETED : pb::JOB_STATE_FAILED;
@@ -263,6 +279,9 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
                        (job.controller_shows ? ", and so does scontrol" : ""),
                    only_waits};
   }
+  if (job.unnamed_accounts)
+    return missing{false, "squeue does not know it, and accounting has records of its number that "
+                          "do not say whose they are"};
   // Accounting hears of every job, also of one that is cancelled while it waits.
   if (job.accounts_answer) return missing{true, "neither squeue nor sacct know it", never_ran};
   if (!accounting && job.traces_answer && job.controller_denies)

@@ -71,7 +71,6 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
     renames = renames_;
     if (site_) all.here = site_->config.cluster_name;
   }
-  const bool asks_name = accounting && all.here.empty();
   auto made = begin();
   const auto separator = made.separator();
   const auto nonce = made.nonce();
@@ -96,10 +95,10 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
                                             fields, separator));
   }
   // Not while the controller is away: it would only be waited for once more.
-  if (asks_name) made.add_section("config", "[ $ved_up -eq 0 ] && scontrol show config");
+  made.add_section("config", "[ $ved_up -eq 0 ] && scontrol show config");
   const auto got = run(
       std::move(made), at,
-      {{"squeue"}, {"sacct", accounting ? 1 : 0}, {"scontrol", asks_name ? 1 : 0}});
+      {{"squeue"}, {"sacct", accounting ? 1 : 0}, {"scontrol"}});
 
   const auto failure_of = [](const section& part) {
     return part.complete ? judge_failure(part.exit_code, part.err) : failure::unreachable;
@@ -120,7 +119,12 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   all.silence = !got.problem.empty()  ? got.problem
                 : silent.err.empty() ? "a query gave no whole answer"
                                      : words_of(silent.err);
-  if (const auto told = parse_config(got.of("config").out)) all.here = told->cluster_name;
+  if (const auto told = parse_config(got.of("config").out)) {
+    if (const auto other = stranger(told->cluster_name); !other.empty())
+      return std::vector<find_outcome>(what.size(), not_known{other});
+    meet(told->cluster_name);
+    all.here = told->cluster_name;
+  }
   std::vector<find_outcome> out;
   for (std::size_t i = 0; i < what.size(); ++i) out.push_back(judge_lookup(what[i], i, all));
   return out;

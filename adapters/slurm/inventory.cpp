@@ -44,11 +44,24 @@ bool hangs_up(const std::string& err) {
 /// What the configuration calls the cluster, and what it calls itself.
 std::string slurm_cluster::cluster_mismatch(const std::string& config) const {
   const auto told = parse_config(config);
-  if (options_.cluster_name.empty() || !told || told->cluster_name == options_.cluster_name)
-    return {};
-  return "cluster_name is " + options_.cluster_name + ", but the Slurm that answers is " +
-         told->cluster_name + " (scontrol show config): jobs would run there. Set clusters, or "
-         "conf_file, or put cluster_name right";
+  return told ? stranger(told->cluster_name) : std::string{};
+}
+
+std::string slurm_cluster::stranger(const std::string& name) const {
+  const std::lock_guard lock(mutex_);
+  const bool named = !options_.cluster_name.empty();
+  const auto& ours = named ? options_.cluster_name : home_;
+  if (ours.empty() || name.empty() || name == ours) return {};
+  return (named ? "cluster_name is " : "the cluster was ") + ours +
+         ", but the Slurm that answers is " + name +
+         " (scontrol show config): jobs would run there. " +
+         (named ? "Set clusters, or conf_file, or put cluster_name right"
+                : "Set clusters or conf_file; if the cluster was renamed, restart ved");
+}
+
+void slurm_cluster::meet(const std::string& name) {
+  const std::lock_guard lock(mutex_);
+  if (home_.empty()) home_ = name;
 }
 
 /// Best effort: what a site does not tell is absent, and said so. Only a cluster of which nothing
@@ -121,6 +134,7 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   out.jobs_queued = counts.pending;
   out.jobs_running = counts.running;
   out.notes = std::move(notes);
+  if (stranger(made_site.config.cluster_name).empty()) meet(made_site.config.cluster_name);
   const std::lock_guard lock(mutex_);
   if (!made_site.config.version.empty()) accounting_ = made_site.config.accounting;
   site_ = std::make_shared<const site>(std::move(made_site));

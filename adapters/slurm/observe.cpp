@@ -151,9 +151,11 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     job.kept->ended_seen = {};
     job.kept->accounts_due = {};
     job.kept->runaway_seen = {};
+    job.kept->unqueued_since = {};
     job.kept->ended.reset();
     // While it waits, StartTime is only a plan.
     const bool began = status.state != pb::JOB_STATE_QUEUED;
+    if (!began) job.kept->waited_at = now;
     if (began) status.started_at = row.started_at;
     if (began) job.kept->allocated = usage_of(row);
     job.completing = row.state == "COMPLETING";
@@ -249,7 +251,8 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       one->put_off = one->ended || one->completing;
       return one->put_off;
     });
-  if (!unclear.empty()) ask_second_source(unclear, at);
+  if (!unclear.empty())
+    if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   std::erase_if(unclear, [](const watched* one) {
     return one->accounted || !one->unnamed_accounts || !number_of(one->job->id).cluster.empty();
   });
@@ -258,7 +261,8 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     // Most of these numbers were another job's before.
     std::erase_if(unclear,
                   [](const watched* one) { return !is_set(one->kept->submitted_at); });
-    if (!unclear.empty()) ask_second_source(unclear, at);
+    if (!unclear.empty())
+      if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   }
   out.observations.reserve(all.size());
   for (auto& job : all) {
@@ -294,8 +298,9 @@ std::string slurm_cluster::accounts_part::selection() const {
   return clusters_option(cluster) + (federated ? " --federation" : "") + " -j " + quote(ids);
 }
 
-/// Asks accounting, and where that does not tell, the jobs' own directories.
-void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at) {
+/// Asks accounting, and where that does not tell, the jobs' own directories. Fails where another
+/// Slurm than ours answers: that it knows none of our jobs says nothing.
+result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at) {
   auto fields = asks_accounting() ? without(without(learn_fields(at), submission_field),
                                             cluster_field)
                                   : std::vector<std::string>{};
@@ -338,9 +343,18 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at
     made.add_section("job" + job->job->id.str(),
                      on_cluster(cluster) + "scontrol --all show job -o " + quote(number));
   }
+  const bool gone = std::any_of(jobs.begin(), jobs.end(), [](const watched* one) {
+    return !one->ended && !one->completing && number_of(one->job->id).cluster.empty();
+  });
+  if (gone) made.add_section("config", "scontrol show config");
   const auto got = run(std::move(made), at,
                        {{"sacct", static_cast<int>(parts.size())},
-                        {"scontrol", static_cast<int>(asked.size())}});
+                        {"scontrol", static_cast<int>(asked.size()) + (gone ? 1 : 0)}});
+  if (const auto config = parse_config(got.of("config").out)) {
+    if (auto other = stranger(config->cluster_name); !other.empty())
+      return fail(errc::unavailable, other);
+    meet(config->cluster_name);
+  }
 
   for (std::size_t i = 0; i < parts.size(); ++i) {
     const auto& from = got.of("sacct" + std::to_string(i));
@@ -362,6 +376,7 @@ void slurm_cluster::ask_second_source(const std::vector<watched*>& jobs, call at
     jobs[i]->left = std::move(*all[i]);
   }
   for (auto* job : asked) hear_controller(*job, got.of("job" + job->job->id.str()));
+  return {};
 }
 
 /// What the controller says of one job. The number may be another job's by now.

@@ -16,6 +16,13 @@ namespace {
 /// This part of a submission's time may pass with the inventory before it.
 constexpr int inventory_share = 3;
 
+bool is_cluster_name(std::string_view text) {
+  return std::all_of(text.begin(), text.end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           c == '_' || c == '-' || c == '.';
+  });
+}
+
 /// "east" of "17;east" and of "Submitted batch job 17 on cluster east"; "" where none is named.
 std::string cluster_named(std::string_view text, const std::string& number) {
   const std::string parsable = number + ";";
@@ -23,7 +30,11 @@ std::string cluster_named(std::string_view text, const std::string& number) {
   while (!text.empty()) {
     const auto line = trim(take_line(text).text);
     for (const auto& begin : {parsable, in_words})
-      if (line.starts_with(begin)) return std::string(line.substr(begin.size()));
+      if (line.starts_with(begin)) {
+        const auto name = line.substr(begin.size());
+        // Other words are a site's own, behind a number that is ours.
+        return is_cluster_name(name) ? std::string(name) : std::string{};
+      }
   }
   return {};
 }
@@ -59,6 +70,9 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     const std::lock_guard lock(mutex_);
     there = site_;
   }
+  if (const auto other = there ? stranger(there->config.cluster_name) : std::string{};
+      !other.empty())
+    return std::vector<submit_outcome>(jobs.size(), not_sent{other, true});
   const bool named = there && !there->config.cluster_name.empty();
   const auto& here = named ? there->config.cluster_name : options_.shell.clusters;
 
@@ -100,6 +114,11 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     }
     if (it != answers.end() && it->second.skipped) {
       told = not_sent{"left out: one before it in the same call found no controller", true};
+      continue;
+    }
+    // The program ended, and told of each one when it came to it.
+    if (got.whole && (it == answers.end() || !it->second.tried)) {
+      told = not_sent{"its turn did not come: " + got.problem, true};
       continue;
     }
     ++calls;

@@ -12,6 +12,7 @@ namespace {
 // All lines are written in one piece each, shorter than PIPE_BUF, and name the job that they are
 // of, because those of several jobs come mixed ('@' stands for the nonce):
 //
+//     @ t <token>                  its first one: sbatch begins
 //     @ m <token> <a line that sbatch wrote>
 //     @ r <token> <exit code>      its last one
 //     @ d <token>                  not tried: its directory is not there
@@ -27,6 +28,7 @@ ved_stop=
 ved_send() {
 [ -d "$2" ] || { printf '@ d %s\n' "$1"; return; }
 [ -z "$ved_stop" ] || { printf '@ s %s\n' "$1"; return; }
+printf '@ t %s\n' "$1"
 ved_text=$(ved_call 2>&1)
 ved_rc=$?
 for ved_line in $ved_text; do printf '@ m %s %.1000s\n' "$1" "$ved_line"; done
@@ -98,7 +100,9 @@ std::map<std::string, submitted> split_submissions(const std::string& nonce,
     const auto gap = std::min(line.find(' '), line.size());
     auto& one = all[std::string(line.substr(0, gap))];
     const auto rest = line.substr(std::min(gap + 1, line.size()));
-    if (kind == 's') {
+    if (kind == 't') {
+      one.tried = true;
+    } else if (kind == 's') {
       one.skipped = true;
     } else if (kind == 'd') {
       one.no_directory = true;

@@ -21,6 +21,7 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
 
 /// What became of one submission.
 struct submitted {
+  bool tried = false;         ///< its sbatch was started
   bool skipped = false;       ///< left out: it surely was not sent
   bool no_directory = false;  ///< its directory could not be made: nor was it sent
   bool complete = false;      ///< its sbatch ran to its end

@@ -1,3 +1,4 @@
+#include "messages/job_state.hpp"
 #include "tests/adapters/slurm/poll.hpp"
 
 using namespace ved;
@@ -160,6 +161,9 @@ TEST_CASE("slurm poll: without accounting a job that left squeue tells its end i
   scripted_site site;
   site.disable_accounting();
   site.reply("traces", left(token + ":41", "exit 0\n0m0.01s 0m0.02s\n0m1.50s 0m0.25s\n"));
+  // One empty list is none.
+  CHECK_FALSE(is_terminal(status(site).state));
+  site.now += seconds{5};
   auto end = status(site);
   CHECK(end.state == pb::JOB_STATE_COMPLETED);
   CHECK(end.finished_at == from_us(1'799'999'600'000'000));
@@ -185,7 +189,7 @@ TEST_CASE("slurm poll: without accounting the controller itself must deny a job"
   CHECK_FALSE(absence(site).confirmed);
   site.fails("job41", no_such_job);
   CHECK(absence(site).confirmed);
-  CHECK(site.commands["scontrol"] == 2);
+  CHECK(site.commands["scontrol"] == 5);  // three times whose Slurm it is
   // The job's directory cannot be read: there may be an end record.
   site.fails("traces", "cd: /jobs: not there\n", 2);
   CHECK_FALSE(absence(site).confirmed);
@@ -212,7 +216,55 @@ TEST_CASE("slurm poll: a copy that lost the claim names the one that runs", "[ad
   CHECK(end.state == pb::JOB_STATE_FAILED);
   REQUIRE(end.lost_claim_to);
   CHECK(end.lost_claim_to->str() == "vebbbbbbbbbbbb");
-  CHECK_FALSE(end.usage);
+  CHECK(end.usage);
+}
+
+TEST_CASE("slurm poll: a job's own record outweighs no word of Slurm's that it lives",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  const std::string state = GENERATE("RUNNING", "PENDING", "REQUEUED", "SUSPENDED");
+  auto alive = account(state);
+  alive.ended = "Unknown";
+  site.reply("sacct0", alive.text());
+  site.reply("traces", left(token + ":41", GENERATE("exit 0\n", "exit 143\n")));
+  SECTION("squeue shows nothing") { site.reply("squeue", ""); }
+  SECTION("its row cannot be read") { site.reply("squeue", columns("41|" + token + "|x\n")); }
+  for (int poll = 0; poll < 20; ++poll) {
+    const auto seen = observe(site);
+    const auto* one = std::get_if<adapters::job_status>(&seen);
+    CHECK((one == nullptr || !is_terminal(one->state)));
+    const auto* gone = std::get_if<adapters::missing>(&seen);
+    CHECK((gone == nullptr || !gone->confirmed));
+    site.now += seconds{10};
+  }
+}
+
+TEST_CASE("slurm poll: the record of a run before a requeue is not the end of the next",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("traces", left(token + ":41", "exit 143\n"));
+  site.reply("squeue", row("PENDING").text());
+  CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  site.reply("squeue", "");
+  site.now += seconds{60};
+  CHECK_FALSE(absence(site).confirmed);
+}
+
+TEST_CASE("slurm poll: a cancelled claim that is not this job's cancels nothing, and use stays",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", ended_row("FAILED", 73).text());
+  site.reply("sacct0", account("FAILED", "73:0").text());
+  site.reply("traces", left("cancelled:x", "exit 73\n"));
+  CHECK(status(site).state == pb::JOB_STATE_FAILED);
+  site.reply("traces", left("cancelled:" + token, ""));
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() > 0);
 }
 
 TEST_CASE("slurm poll: a connection that is cut before the directories answer ends no job",

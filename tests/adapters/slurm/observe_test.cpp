@@ -219,6 +219,30 @@ TEST_CASE("slurm poll: another job under the same number is not ours", "[adapter
   old.name = "a shell";
   old.submit_line = "sbatch -J 'a shell'";
   site.reply("sacct0", old.text());
+  SECTION("as the lines of their submissions say") {
+    site.reply("names", columns("41|COMPLETED|1799990000|sbatch -J 'a shell'|41\n"));
+    CHECK(absence(site).confirmed);
+  }
+  SECTION("as long as nobody says whose they are nothing is known") {
+    if (GENERATE(true, false)) site.fails("names", no_database);
+    CHECK_FALSE(absence(site).confirmed);
+  }
+}
+
+TEST_CASE("slurm poll: where another Slurm answers nothing is known of our jobs",
+          "[adapters][slurm]") {
+  adapters::slurm::slurm_options options;
+  const bool named = GENERATE(true, false);
+  if (named) options.cluster_name = "west";
+  scripted_site site(options);
+  const auto say = [&](const std::string& name) {
+    site.reply("config", "ClusterName = " + name + "\nSLURM_VERSION = 22.05.8\n");
+  };
+  say("west");
+  CHECK(absence(site).confirmed);
+  say("east");
+  CHECK(failed_poll(site).find("but the Slurm that answers is east") != std::string::npos);
+  say("west");
   CHECK(absence(site).confirmed);
 }
 

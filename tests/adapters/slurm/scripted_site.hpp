@@ -76,6 +76,7 @@ class scripted_transport : public adapters::transport {
         continue;
       }
       if (submits) {
+        out += nonce_ + " t " + name + "\n";
         out += each_line('m', name, reply.err) + each_line('m', name, reply.out);
       } else {
         out += nonce_ + " b " + name + "\n" + reply.out;
