@@ -22,9 +22,9 @@ inline bool with_scheduler(const job& state) {
 }
 
 /// When a running job has surely outlived its limit. Time that it was suspended does not count, and
-/// how long that was is not known: after a resume the whole limit begins anew, and so after a start of
-/// the daemon, whose clock may have been set ahead meanwhile. The scheduler keeps the exact account;
-/// this only catches one that does not.
+/// how long that was is not known: after a resume the whole limit begins anew, and so after a start
+/// of the daemon, whose clock may have been set ahead meanwhile. The scheduler keeps the exact
+/// account; this only catches one that does not.
 inline time_point overdue_at(const job& state, const policy& limits) {
   return std::max({state.started_at, state.changed_at, state.watched_since}) +
          seconds{state.max_runtime_seconds} + limits.timeout_grace;
