@@ -239,7 +239,13 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (accounting) end.reason = "accounting has no final record: its use is what squeue told";
     return end;
   }
-  if (!job.accounted && has_own_record(job)) {
+  // Accounting calls it alive, the controller does not know it: the record may be late, or the
+  // controller lost the job (a "runaway job", sacctmgr(1)).
+  if (job.accounted && !is_set(kept.runaway_seen)) kept.runaway_seen = now;
+  // Nobody calls a job gone that any of Slurm's own words calls running.
+  const bool runaway = job.accounted && now >= kept.runaway_seen + options_.runaway_after &&
+                       job.controller_denies;
+  if ((!job.accounted || runaway) && has_own_record(job)) {
     // One empty list is none, and the record is the job's own word.
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     if (now < kept.unqueued_since + return_grace) return still_ending(job);
@@ -264,17 +270,12 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const bool never_ran =
       kept.waited && job.traces_answer && !job.left.ended && job.left.untouched;
   if (job.accounted) {
-    // Accounting calls it alive, the controller does not know it: the record may be late, or the
-    // controller lost the job (a "runaway job", sacctmgr(1)).
-    if (!is_set(kept.runaway_seen)) kept.runaway_seen = now;
     const bool only_waits = never_ran && job.accounted->state == "PENDING";
     if (only_waits) {
       const std::lock_guard lock(mutex_);
       accounted_only_[job.job->token.str()] = kept.runaway_seen;
     }
-    // Nobody calls a job gone that any of Slurm's own words calls running.
-    const bool gone = now >= kept.runaway_seen + options_.runaway_after && job.controller_denies;
-    return missing{gone,
+    return missing{runaway,
                    "squeue does not know it, accounting says " + job.accounted->state +
                        (job.controller_shows ? ", and so does scontrol" : ""),
                    only_waits};

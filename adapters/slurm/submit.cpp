@@ -72,7 +72,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   }
   if (const auto other = there ? stranger(there->config.cluster_name) : std::string{};
       !other.empty())
-    return std::vector<submit_outcome>(jobs.size(), not_sent{other, true});
+    return std::vector<submit_outcome>(jobs.size(), not_sent{other});
   const bool named = there && !there->config.cluster_name.empty();
   const auto& here = named ? there->config.cluster_name : options_.shell.clusters;
 

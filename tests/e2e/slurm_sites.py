@@ -216,7 +216,10 @@ class slurm_sites(slurm_case):
         self.is_healthy("misnamed", 1,
                         "cluster_name is elsewhere, but the Slurm that answers is bed")
         s.counted("misnamed", "exit 6")
-        self.ends("misnamed", "failed", 6)
+        self.says("misnamed", "cluster_name is elsewhere, but the Slurm that answers is bed")
+        self.assertEqual(s.lanes["misnamed"].calls("sbatch")[1:], [], "but for the health check")
+        self.assertEqual(s.post("misnamed", "cancel")[0], 200)
+        self.ends("misnamed", "cancelled", executions=0)
 
     def test_the_cluster_that_is_named_gets_the_job(self):
         s = self.site

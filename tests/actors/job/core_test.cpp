@@ -367,6 +367,17 @@ TEST_CASE("job core: a job over its limit that the scheduler lets run is cancell
   CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:timeout");
 }
 
+TEST_CASE("job core: a clock that is days ahead at a start makes no job outlive its limit",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  d.ctx.now += std::chrono::days{2};
+  d.state.watched_since = d.ctx.now;  // as the shell that takes it up
+  d.run(job::recover{"restart"});
+  CHECK(d.run(job::advance{}).empty());
+  d.ctx.now += seconds{3600} + d.ctx.limits.timeout_grace;
+  CHECK(d.run(job::advance{}) == "cancel_requested");
+}
+
 TEST_CASE(
     "job core: a retry that a clock set back has put far off is made at its next turn",
     "[actors][job]") {

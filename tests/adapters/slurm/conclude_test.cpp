@@ -241,6 +241,21 @@ TEST_CASE("slurm poll: a job's own record outweighs no word of Slurm's that it l
   }
 }
 
+TEST_CASE("slurm poll: of a runaway job its own record tells the end", "[adapters][slurm]") {
+  scripted_site site;
+  auto alive = account("RUNNING");
+  alive.ended = "Unknown";
+  site.reply("sacct0", alive.text());
+  site.reply("traces", left(token + ":41", "exit 3\n"));
+  CHECK_FALSE(absence(site).confirmed);
+  site.now += seconds{900};
+  CHECK_FALSE(absence(site).confirmed);  // the controller has not been heard
+  site.fails("job41", no_such_job);
+  (void)observe(site);
+  site.now += seconds{5};
+  CHECK(status(site).exit_code == 3);
+}
+
 TEST_CASE("slurm poll: the record of a run before a requeue is not the end of the next",
           "[adapters][slurm]") {
   scripted_site site;
