@@ -65,6 +65,12 @@ std::size_t next_group(const std::vector<event_log_state::waiting>& queue) {
   return most;
 }
 
+bool has_room(const event_log_state& state, std::size_t bytes) {
+  if (state.queue.empty()) return true;
+  return state.queue.size() < append_queue_max &&
+         state.queued_bytes + bytes <= append_queue_bytes_max;
+}
+
 event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps) {
   // Nobody restarts the log: whatever ends it, except the daemon's stop, must end the process.
   self->attach_functor([fatal = deps.fatal](const caf::error& why) {
@@ -74,8 +80,7 @@ event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps)
       [self](store::append_request& request) -> caf::result<append_reply> {
         auto& state = self->state;
         const auto bytes = bytes_of(request);
-        if (state.queue.size() >= append_queue_max ||
-            (!state.queue.empty() && state.queued_bytes + bytes > append_queue_bytes_max))
+        if (!has_room(state, bytes))
           return append_reply{fail(errc::overloaded, "event log: too many appends are waiting")};
         auto promise = self->make_response_promise<append_reply>();
         state.queue.push_back({std::move(request), bytes, promise});

@@ -46,6 +46,9 @@ class event_log_state {
 /// How many of the waiting appends, given their bytes in order, make the next commit: at least one.
 std::size_t next_group(const std::vector<event_log_state::waiting>& queue);
 
+/// Whether an append of so many bytes may wait for the next commit: alone it always may.
+bool has_room(const event_log_state& state, std::size_t bytes);
+
 event_log_actor::behavior_type event_log(event_log_actor::stateful_pointer<event_log_state> self,
                                          event_log_deps deps);
 
