@@ -157,6 +157,19 @@ TEST_CASE("explain: a submission that has not left is not said to be with the cl
   CHECK(says(e, "it is sent when the cluster answers"));
 }
 
+TEST_CASE("explain: a job that waits for its turn has sent nothing, and no moment is named",
+          "[actors][job]") {
+  driver d;
+  d.log.resize(1);  // accepted, and nothing since
+  auto view = online();
+  CHECK(says(job::explain(d.log, {}, &view), "submission 1 is sent at "));
+  view.waits_for_turn = true;
+  const auto e = job::explain(d.log, {}, &view);
+  CHECK(e.summary().find("nothing of submission 1 has been sent to the cluster hpc-1") !=
+        std::string::npos);
+  CHECK(says(e, "it is sent when the cluster answers"));
+}
+
 TEST_CASE("explain: a lookup that tells nothing says why", "[actors][job]") {
   driver d = tests::in_phase("unresolved");
   auto view = online();
@@ -170,11 +183,16 @@ TEST_CASE("explain: a job held in the scheduler's queue waits for its release", 
   driver d = tests::in_phase("queued");
   const std::string release = "it stays so until it is released: vectl job release j-1";
   CHECK(says(job::explain(d.log, {}, nullptr), "it starts when the scheduler decides so"));
-  d.run(job::hold_job{"alice", ""});
-  CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));  // not in effect yet
+  d.run(job::hold_job{"alice", "maintenance at 10"});
+  const auto asked = job::explain(d.log, {}, nullptr);
+  CHECK_FALSE(says(asked, release));  // not in effect yet
+  CHECK_THAT(asked.summary(), Catch::Contains("a hold was asked for by alice (maintenance at 10)"));
   d.run(job::report_control{pb::JOB_CONTROL_HOLD, false, ""});
   d.status(pb::JOB_STATE_QUEUED, "JobHeldUser");
   CHECK(says(job::explain(d.log, {}, nullptr), release));
+  CHECK_THAT(job::explain(d.log, {}, nullptr).summary(),
+             Catch::StartsWith("queued: held by alice since ") &&
+                 Catch::Contains(" UTC: maintenance at 10; "));
   SECTION("released here") {
     d.run(job::release_job{"alice", ""});
     CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));

@@ -278,3 +278,32 @@ TEST_CASE("link core: any order of events keeps its promises", "[actors][link]")
   });
   REQUIRE(held);
 }
+
+TEST_CASE("link core: turns are given by age, as far as the next call has room", "[actors][link]") {
+  auto made = quiet_link();
+  const auto waits = [](time_point at) {
+    link::desired out;
+    out.turn = job::await_turn{at, seconds{3'600}};
+    return out;
+  };
+  const auto turned = [](const link::outputs& out) {
+    std::string names;
+    for (const auto& [job, report] : out.reports)
+      if (std::holds_alternative<job::advance>(report)) names += job.str();
+    return names;
+  };
+  for (int n = 0; n < 6; ++n) made.want(id(n), waits(start), start);
+  made.want(id(6), waits(start + seconds{60}), start);
+  CHECK(turned(made.tick(start)) == "j0j1j2j3");  // batch_max
+  CHECK(turned(made.tick(start)).empty());
+  for (int n = 0; n < 4; ++n) made.want(id(n), submits(n), start);
+  const auto sent = made.tick(start);
+  CHECK(orders<link::submit_order>(sent).size() == 1);
+  CHECK(turned(sent) == "j4j5");
+  // Who says nothing to it has lost it with his actor, and is asked again.
+  CHECK(turned(made.tick(start + seconds{7})).empty());
+  CHECK(turned(made.tick(start + seconds{8})).size() == 4);
+  for (int n = 4; n < 6; ++n) made.want(id(n), {}, start + seconds{8});
+  CHECK(turned(made.tick(start + seconds{59})).empty());
+  CHECK(turned(made.tick(start + seconds{60})) == "j6");
+}
