@@ -269,6 +269,12 @@ TEST_CASE("store damage: a log that is gone, or not the one that was there, is r
     put(other);
     words = "another log";
   }
+  SECTION("one whose event is not the noted one") {
+    auto note = value_of(read_head_note(outer_note(directory.log()))).value();
+    note.head.hash.back() = static_cast<char>(note.head.hash.back() ^ 1);
+    REQUIRE(write_head_note(outer_note(directory.log()), note));
+    words = "is not the one that";
+  }
   SECTION("the write-ahead log and the note beside it") {
     for (const auto& entry : fs::directory_iterator(directory.log()))
       if (entry.path().extension() == ".log") fs::remove(entry.path());
@@ -321,6 +327,16 @@ TEST_CASE("store damage: a table that lost a row anywhere is named at start with
   CHECK_FALSE(value_of(value_of(try_open(disk, true))->verify()).ok);
 }
 
+TEST_CASE("store damage: keys that are counted are counted, where a row for another hides the loss",
+          "[store][damage]") {
+  const auto disk = std::make_shared<memory_disk>();
+  write_jobs(*value_of(try_open(disk)));
+  disk->erase(store::table::index, "phase/running/job/1");
+  disk->put(store::table::index, "phase/stray/job/1", "job/1");
+  CHECK_THAT(try_open(disk).error().message,
+             Catch::Contains("keys under phase/running/") && Catch::Contains("log rebuild"));
+}
+
 TEST_CASE("store damage: the last events must be known to every table", "[store][damage]") {
   const auto disk = std::make_shared<memory_disk>();
   write_jobs(*value_of(try_open(disk)));
@@ -334,6 +350,12 @@ TEST_CASE("store damage: the last events must be known to every table", "[store]
     pb::StoredState older;
     older.set_version(1);
     older.set_state("queued/1");
+    disk->put(store::table::state, last, older.SerializeAsString());
+  }
+  SECTION("a stored state that only its version tells to be an earlier one") {
+    pb::StoredState older;
+    older.set_version(1);
+    older.set_state(value_of(value_of(try_open(disk))->state(last)).value().state);
     disk->put(store::table::state, last, older.SerializeAsString());
   }
   SECTION("a row of the stream") {
