@@ -283,12 +283,28 @@ TEST_CASE("local scheduler: what others keep in a directory is left alone", "[ad
   CHECK((info.st_mode & 07777) == 01777);
 }
 
+TEST_CASE("local scheduler: an empty directory that it did not make keeps its mode",
+          "[adapters][local]") {
+  temp_dir directory;
+  local_options options;
+  options.directory = directory.path();
+  options.supervisor_path = supervisor_path();
+  ::chmod(directory.path().c_str(), 0755);
+  for (int start = 0; start < 2; ++start) {
+    REQUIRE(open_local_cluster(options));
+    struct stat info {};
+    REQUIRE(::stat(directory.path().c_str(), &info) == 0);
+    CHECK((info.st_mode & 07777) == 0755);
+  }
+}
+
 TEST_CASE("local scheduler: in its own directory too it removes only what has its own form",
           "[adapters][local]") {
   local_fixture fixture;
   const auto jobs = std::filesystem::path(fixture.files().jobs_directory());
   fixture.close();
-  for (const char* name : {"veaaaaaaaaaaaa", "someones_data", "vebbbbbbbbbbbb", "not a token"})
+  for (const char* name : {"veaaaaaaaaaaaa", "someones_data", "vebbbbbbbbbbbb", "not a token",
+                           "not a job"})
     std::filesystem::create_directory(jobs / name);
   std::ofstream(jobs / "veaaaaaaaaaaaa" / "spec.tmp") << "half";
   std::ofstream(jobs / "vebbbbbbbbbbbb" / "precious") << "x";
@@ -298,6 +314,7 @@ TEST_CASE("local scheduler: in its own directory too it removes only what has it
   CHECK_FALSE(std::filesystem::exists(jobs / "veaaaaaaaaaaaa"));
   CHECK(std::filesystem::exists(jobs / "vebbbbbbbbbbbb" / "precious"));
   CHECK(std::filesystem::exists(jobs / "not a token" / "precious"));
+  CHECK(std::filesystem::exists(jobs / "not a job"));
   CHECK(std::filesystem::is_symlink(jobs / "velink"));
   conversation talk(fixture);
   CHECK_FALSE(talk.port().check_health(talk.until()).queue_access.empty());

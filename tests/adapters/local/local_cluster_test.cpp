@@ -378,6 +378,34 @@ TEST_CASE("local scheduler: a broken supervisor pauses the cluster and fails no 
   CHECK(talk.port().check_health(talk.until()).connection.empty());
 }
 
+TEST_CASE("local scheduler: after a supervisor that does not start one job tries, after a pause",
+          "[adapters][local]") {
+  temp_dir directory;
+  const auto starts = directory.path() / "starts";
+  local_options options;
+  options.supervisor_path = directory.path() / "supervisor";
+  std::ofstream(options.supervisor_path)
+      << "#!/bin/sh\nread now idle < /proc/uptime; echo $now >> '" << starts.string()
+      << "'; exit 3\n";
+  ::chmod(options.supervisor_path.c_str(), 0755);
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  talk.start(talk.shell_job("exit 0"));
+  talk.wait_until("health says why", [&] {
+    return !talk.port().check_health(talk.until()).connection.empty();
+  });
+  for (int i = 0; i < 3; ++i) talk.start(talk.shell_job("exit 0"));
+  std::vector<double> at;
+  talk.wait_until("two more were tried", [&] {
+    std::ifstream in(starts);
+    at.assign(std::istream_iterator<double>(in), {});
+    return at.size() >= 3;
+  });
+  // Seconds, told in hundredths.
+  CHECK(at[1] - at[0] >= 0.98);
+  CHECK(at[2] - at[1] >= 1.98);
+}
+
 TEST_CASE("local scheduler: a second supervisor for the same job does nothing",
           "[adapters][local]") {
   local_fixture fixture;

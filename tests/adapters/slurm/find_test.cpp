@@ -166,22 +166,23 @@ TEST_CASE("slurm find: a job that only accounting goes on calling waiting is los
     site.reply("files", "");
     site.fails("squeue", no_controller);
     CHECK(std::holds_alternative<not_known>(find(site)));
-    return;
   }
-  SECTION("not when it runs") {
-    waiting.state = "RUNNING";
-    site.reply("sacct", waiting.text());
+  SECTION("not when") {
+    SECTION("it runs") {
+      waiting.state = "RUNNING";
+      site.reply("sacct", waiting.text());
+    }
+    SECTION("its last record says that it ended") {
+      account_line last;
+      last.state = "CANCELLED by 0";
+      site.reply("sacct", waiting.text() + last.text());
+    }
+    SECTION("it left its output file") {
+      site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
+    }
+    SECTION("squeue shows it") { site.reply("squeue", queue_line{}.text()); }
+    CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
   }
-  SECTION("not when its last record says that it ended") {
-    account_line last;
-    last.state = "CANCELLED by 0";
-    site.reply("sacct", waiting.text() + last.text());
-  }
-  SECTION("not when it left its output file") {
-    site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
-  }
-  SECTION("not when squeue shows it") { site.reply("squeue", queue_line{}.text()); }
-  CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
 }
 
 TEST_CASE("slurm find: a job is absent only if two sources answer", "[adapters][slurm]") {
@@ -218,7 +219,6 @@ TEST_CASE("slurm find: without the controller's answer nothing is absent", "[ada
   SECTION("squeue fails") {
     site.fails("squeue", no_controller);
     CHECK(as<not_known>(find(site)).reason.find("Unable to contact") != std::string::npos);
-    return;
   }
   SECTION("squeue fails with exit code 0") { site.fails("squeue", no_controller, 0); }
   SECTION("a row is damaged") { site.reply("squeue", queue_line{}.text().substr(0, 40) + "\n"); }

@@ -121,3 +121,18 @@ TEST_CASE("slurm submit: what surely did not reach a shell was not sent, the res
     CHECK(std::holds_alternative<unknown_outcome>(outcome()));
   }
 }
+
+TEST_CASE("slurm health: a token that has lapsed, or at which Slurm hangs up, is told as that",
+          "[adapters][slurm]") {
+  slurm::slurm_options options;
+  // {"exp":1800000000,"sun":"a"}
+  options.shell.token = secret("e30.eyJleHAiOjE4MDAwMDAwMDAsInN1biI6ImEifQ.c2ln");
+  scripted_site site(options);
+  site.reply("account", "ved\n");
+  site.fails("queue", "slurm_load_jobs error: Zero Bytes were transmitted or received\n");
+  CHECK_THAT(health_of(site), Catch::StartsWith("|SLURM_JWT expired at ") &&
+                                  Catch::EndsWith("|not tried"));
+  site.now -= seconds{1};
+  CHECK(health_of(site) == "|SLURM_JWT is not accepted: slurm_load_jobs error: Zero Bytes were "
+                           "transmitted or received|not tried");
+}

@@ -33,7 +33,7 @@ std::vector<submission> jobs(std::size_t count) {
 /// A real shell with an sbatch of the test's own; "$n" in its text is the job's number.
 class shell_site {
  public:
-  explicit shell_site(const std::string& sbatch) {
+  explicit shell_site(const std::string& sbatch, int umask = 022) {
     const auto bin = root_.path() / "bin";
     fs::create_directories(bin);
     for (const auto* name : {"scontrol", "sinfo"}) write(bin / name, "exit 1\n");
@@ -43,6 +43,7 @@ class shell_site {
     slurm::slurm_options options;
     options.shell.bin_directory = bin.string();
     options.shell.job_directory = (root_.path() / "jobs").string();
+    options.umask = umask;
     options.clock = [] { return from_us(1'800'000'000'000'000); };
     port_ = std::move(*slurm::make_slurm_factory(
         slurm::open_slurm_cluster(options, make_process_transport()))());
@@ -152,4 +153,18 @@ TEST_CASE("slurm submit program: lines that are cut or not ours count for nothin
   CHECK(all.at("vec").skipped);
   CHECK_FALSE(all.at("ved").complete);
   CHECK(all.count("vee") == 0);
+}
+
+TEST_CASE("slurm submit program: sbatch has the mask that jobs get, their directories are closed",
+          "[adapters][slurm]") {
+  const auto mask = GENERATE(027, 02);
+  shell_site site("umask > mask; stat -c %a jobs/j-$n > mode; echo 17\n", mask);
+  CHECK(std::holds_alternative<accepted>(site.submit(jobs(1)).at(0)));
+  const auto line_of = [&](const char* name) {
+    std::string line;
+    std::getline(std::ifstream(site.place() / name) >> std::ws, line);
+    return line;
+  };
+  CHECK(std::stoi(line_of("mask"), nullptr, 8) == mask);
+  CHECK(line_of("mode") == "700");
 }

@@ -109,6 +109,20 @@ TEST_CASE("owned directory: everybody's directory is not taken", "[adapters][sys
   CHECK(judge_directory(root.path() / "open", here).error().code == errc::denied);
 }
 
+TEST_CASE("owned directory: one of another user is not taken", "[adapters][system]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  temp_dir root;
+  make(root.path() / "theirs", 0755);
+  REQUIRE(::chown((root.path() / "theirs").c_str(), 65'534, 65'534) == 0);
+  const auto refused = judge_directory(root.path() / "theirs", here);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::denied);
+  CHECK(refused.error().message.find("belongs to user 65534") != std::string::npos);
+}
+
 TEST_CASE("owned directory: only the last component is made", "[adapters][system]") {
   temp_dir root;
   const fs::path fresh = root.path() / "fresh";
