@@ -354,6 +354,12 @@ TEST_CASE("config: what this version does not act upon is said", "[runtime][conf
                         "    job_timeout_default: 2h\n    max_concurrent_jobs: 5\n");
   REQUIRE(out.notices.size() == 1);
   CHECK(out.notices[0].starts_with("ved.yaml:2: accepted, not yet used: hpc.routing.enabled"));
+  // What the guide's block names, and Slurm's own commands find elsewhere.
+  const auto guide = load("hpc:\n  scheduler_type: slurm\n  cluster_id: c\n"
+                          "  slurm: {controller_host: slurmctld.example.com}\n");
+  REQUIRE(guide.notices.size() == 1);
+  CHECK_THAT(guide.notices[0], Catch::Contains("controller_host") &&
+                                   Catch::Contains("find it in slurm.conf"));
 }
 
 TEST_CASE("config: a file that cannot be read is a problem", "[runtime][config]") {

@@ -309,6 +309,23 @@ TEST_CASE("audit: one that cannot be written is a problem that says how much wai
   CHECK(running::until([&] { return daemon.all->problems().empty(); }));
 }
 
+TEST_CASE("audit: notes that cannot be written are a problem too", "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  test_log world;
+  world.begin();
+  running daemon(world, path);
+  REQUIRE(running::holds(path, 1));
+  std::filesystem::remove(path);
+  std::filesystem::create_directory(path);
+  daemon.all->audit({"authentication_failed", "", "", {{"source", "http 127.0.0.1"}}, false});
+  REQUIRE(running::until([&] { return daemon.seen("audit").failing_since_us() != 0; }));
+  daemon.now.change([](time_point& t) { t += follower_patience; });
+  const auto found = daemon.all->problems();
+  REQUIRE(found.size() == 1);
+  CHECK_THAT(found[0].text, Catch::Contains(path.string()));
+}
+
 TEST_CASE("audit: notes of refused requests are written, bounded, and never lost in silence",
           "[runtime][followers][audit]") {
   temp_dir dir;

@@ -1,3 +1,5 @@
+#include <sys/resource.h>
+
 #include <catch2/catch.hpp>
 #include <map>
 #include <memory>
@@ -42,6 +44,28 @@ std::vector<std::unique_ptr<raw_client>> crowd(std::uint16_t port, int count, co
   }
   return all;
 }
+
+/// Takes every descriptor of the process but one.
+class scarce_descriptors {
+ public:
+  scarce_descriptors() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    const rlimit small{256, before_.rlim_max};
+    ::setrlimit(RLIMIT_NOFILE, &small);
+    for (int fd = ::dup(0); fd >= 0; fd = ::dup(0)) taken_.push_back(fd);
+    if (taken_.empty()) return;
+    ::close(taken_.back());
+    taken_.pop_back();
+  }
+  ~scarce_descriptors() {
+    for (const int fd : taken_) ::close(fd);
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
 
 std::string post_head(const std::string& path, const std::string& headers) {
   return "POST " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n" + headers + "\r\n";
@@ -473,6 +497,19 @@ TEST_CASE("http: without a token health is one word", "[runtime][http]") {
   client.send("GET /health HTTP/1.1\r\nHost: x\r\n\r\n");
   CHECK(client.read_response().json() == nlohmann::json{{"status", "degraded"}});
   CHECK(up.ask("GET", "/health").json()["problems"].size() == 1);
+}
+
+TEST_CASE("http: without descriptors the connection that has waited longest gives up its own",
+          "[runtime][http]") {
+  runtime::http_options options;
+  options.idle_timeout = std::chrono::minutes(5);  // the want must do it, not the time
+  running_server up(options);
+  const auto waiting = crowd(up.port, 3, nullptr, show);
+  for (const auto& one : waiting) REQUIRE(one->read_response().status == 200);
+  const scarce_descriptors scarce;
+  raw_client late(up.port);  // with the last one: accept fails now
+  late.send(show);
+  CHECK(late.read_response().status == 200);
 }
 
 TEST_CASE("descriptors: what HTTP may take leaves the reserve, or a quarter where there is none",

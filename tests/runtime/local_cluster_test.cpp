@@ -3,9 +3,11 @@
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
+#include <filesystem>
 
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
+#include "tests/support/temp_dir.hpp"
 
 using namespace ved;
 using namespace ved::runtime;
@@ -65,4 +67,30 @@ TEST_CASE("local cluster: the check and the opening judge alike", "[runtime][loc
   const auto opened = open_cluster(settings.clusters[0], environment);
   REQUIRE_FALSE(opened);
   CHECK(opened.error().message == problems[0].message);
+}
+
+TEST_CASE("local cluster: the check names a work directory that others have, or that two share",
+          "[runtime][local]") {
+  const tests::temp_dir dir;
+  std::filesystem::create_directories(dir.path() / "taken" / "precious");
+  const auto problems_of = [](const std::vector<std::filesystem::path>& directories) {
+    config settings;
+    settings.hpc.enabled = true;
+    for (const auto& one : directories) {
+      auto cluster = cluster_with(::geteuid() == 0 ? "nobody" : "");
+      cluster.cluster_id = cluster_id{"c" + std::to_string(settings.clusters.size())};
+      cluster.local.work_directory = one.string();
+      settings.clusters.push_back(std::move(cluster));
+    }
+    std::string out;
+    for (const auto& one : check_clusters(settings)) out += one.message + "\n";
+    return out;
+  };
+  CHECK(problems_of({dir.path() / "a", dir.path() / "b"}).empty());
+  CHECK_THAT(problems_of({dir.path() / "taken"}),
+             Catch::Contains("c0: local.work_directory") && Catch::Contains("holds 'precious'"));
+  CHECK_THAT(problems_of({dir.path() / "a", dir.path() / "a"}),
+             Catch::Contains("each needs one of its own"));
+  CHECK_THAT(problems_of({dir.path() / "a", dir.path() / "a" / "jobs"}),
+             Catch::Contains("each needs one of its own"));
 }

@@ -53,6 +53,8 @@ metrics::sources sources() {
   from.log_bytes = [] { return 1000; };
   from.disk_free_bytes = [] { return 2000; };
   from.now = [] { return tests::t0; };
+  from.clock_offset = [] { return microseconds{-2'500'000}; };
+  from.damaged_reads = [] { return std::map<std::string, std::uint64_t>{{"index", 3}}; };
   from.certificates = [] {
     return std::vector<std::pair<std::string, time_point>>{{"server", tests::t0 + seconds{86'400}}};
   };
@@ -245,6 +247,8 @@ TEST_CASE("metrics: what the daemon's parts report shows", "[runtime][metrics]")
   CHECK(value(text, R"(ved_hook_oldest_age_seconds{hook="site"})") == 90);
   CHECK(value(text, R"(ved_hook_failures_total{hook="site"})") == 1);
   CHECK(value(text, R"(ved_certificate_expiry_seconds{certificate="server"})") == 86'400);
+  CHECK(value(text, "ved_clock_offset_seconds") == -2.5);
+  CHECK(value(text, R"(ved_log_damaged_reads_total{table="index"})") == 3);
 }
 
 TEST_CASE("metrics: without an answer of the actors their series are missing, not zero",

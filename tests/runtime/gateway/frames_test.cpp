@@ -115,6 +115,11 @@ TEST_CASE("gateway frames: a bare header of any operation is refused or harmless
     // Without the operation data, the one frame without a payload is a heartbeat.
     CHECK(refuses(greeted(), basp_header({what, 0, 0, 0, 0, {}}, 0)) == (operation != 6));
   }
+  for (const std::size_t padding : {1U, 2U}) {
+    auto beat = heartbeat_frame();
+    beat[padding] = 1;
+    CHECK(refuses(greeted(), beat));
+  }
 }
 
 TEST_CASE("gateway frames: what a header announces is judged before a byte of it is kept",
@@ -126,6 +131,14 @@ TEST_CASE("gateway frames: what a header announces is judged before a byte of it
       CHECK(refuses(fresh(), basp_header(parts, announced)));
       CHECK(refuses(greeted(), basp_header(parts, announced)));
     }
+  // Each is otherwise right, so that the size alone is judged.
+  for (const std::uint32_t announced : {0U, 31U, 33U, 63U, 65U, 0xffff'ffffU}) {
+    CAPTURE(announced);
+    CHECK(refuses(fresh(), basp_header({1, 0, 0, 0, 0, {}}, announced)));
+    CHECK(refuses(greeted(), basp_header({1, 2, 0, 0, 0, {}}, announced)));
+    CHECK(refuses(greeted(), basp_header({4, 0, 0, 0, front, {}}, announced)));
+    if (announced > 0) CHECK(refuses(greeted(), basp_header({6, 0, 0, 0, 0, {}}, announced)));
+  }
   // Also what is allowed is kept as it comes, not as it is announced.
   auto talk = greeted();
   REQUIRE(talk.from_client(basp_header({2, 0, request_id, 9, front, {}}, message_bytes_max)));

@@ -430,10 +430,13 @@ TEST_CASE("gateway: a client that does not read is not worked for without end",
   site s;
   s.api.answer_bytes = 1 << 20;
   s.options.limits.write_timeout = 500ms;
+  s.options.limits.buffered_bytes_max = 256 << 10;  // what it sends meanwhile stays on the wire
   s.start();
   greeted_client greedy(s.port(), s.ca.issue("client"));
+  auto request = status_request();
+  request.set_token(std::string(4'000, 't'));
   std::string requests;
-  for (int i = 0; i < 200; ++i) requests += request_frame(greedy.front, status_request());
+  for (int i = 0; i < 200; ++i) requests += request_frame(greedy.front, request);
   greedy.wire.send(requests);
   bool told = false;
   for (int attempt = 0; attempt < 200 && !told; ++attempt) {
@@ -445,4 +448,74 @@ TEST_CASE("gateway: a client that does not read is not worked for without end",
   CHECK(s.api.calls < 64);
   s.api.answer_bytes = 0;
   CHECK(s.serves());
+}
+
+TEST_CASE("gateway: unfinished connections are bounded, whatever one address may have",
+          "[runtime][gateway]") {
+  site s;
+  s.options.limits.hello_timeout = 60s;  // the limit must do it, not the time
+  s.options.limits.unfinished_max = 3;
+  s.start();
+  std::vector<raw_socket> silent;
+  for (int i = 0; i < 4; ++i) silent.emplace_back(s.port());
+  CHECK(silent.front().is_over(10'000));
+  CHECK(s.was_refused("too many connections: dropped an unfinished one"));
+  CHECK(s.serves());
+}
+
+TEST_CASE("gateway: clients that are served are bounded, and a place comes back",
+          "[runtime][gateway]") {
+  site s;
+  s.options.limits.serving_max = 2;
+  s.start();
+  const auto files = s.ca.issue("client");
+  greeted_client first(s.port(), files, node_number(501));
+  REQUIRE_FALSE(first.ask().empty());
+  {
+    greeted_client second(s.port(), files, node_number(502));
+    REQUIRE_FALSE(second.ask().empty());
+    CHECK(greeted_client(s.port(), files, node_number(503)).ask().empty());
+    CHECK(s.was_refused("too many connections of clients"));
+    CHECK_FALSE(second.ask().empty());
+  }
+  bool again = false;
+  for (int attempt = 0; attempt < 100 && !again; ++attempt)
+    again = !greeted_client(s.port(), files, node_number(504)).ask().empty();
+  CHECK(again);
+  CHECK_FALSE(first.ask().empty());
+}
+
+TEST_CASE("gateway: what all clients have sent of unfinished messages is bounded",
+          "[runtime][gateway]") {
+  site s;
+  s.options.limits.buffered_bytes_max = 1'000;
+  s.start();
+  const auto part = [](const greeted_client& of, std::size_t bytes) {
+    return basp_header({2, 0, request_id, 9, of.front, {}}, 10'000) + std::string(bytes, 'x');
+  };
+  {
+    greeted_client greedy(s.port(), s.ca.issue("greedy"), node_number(501));
+    REQUIRE_FALSE(greedy.ask().empty());
+    greedy.wire.send(part(greedy, 900));
+    greeted_client other(s.port(), s.ca.issue("other"), node_number(502));
+    REQUIRE_FALSE(other.ask().empty());
+    other.wire.send(part(other, 200));
+    CHECK(other.wire.ends());
+    CHECK(s.was_refused("no memory for more unfinished messages"));
+  }
+  CHECK(s.serves());
+}
+
+TEST_CASE("gateway: its limits take half of the descriptors at most", "[runtime][gateway]") {
+  const entrance_limits usual;
+  const auto enough = fit_to_descriptors(usual, 65'536);
+  CHECK(enough.unfinished_max == usual.unfinished_max);
+  CHECK(enough.serving_max == usual.serving_max);
+  for (const std::size_t descriptors : {1'024, 512, 200}) {
+    CAPTURE(descriptors);
+    const auto cut = fit_to_descriptors(usual, descriptors);
+    CHECK(3 * (cut.unfinished_max + cut.serving_max) <= descriptors / 2);
+    CHECK(cut.per_address_max <= std::max(cut.unfinished_max, cut.serving_max));
+  }
+  CHECK(fit_to_descriptors(usual, 16).serving_max == 8);
 }
