@@ -177,7 +177,8 @@ struct entrance::impl final : passage_owner {
   void sweep_later() {
     sweep.expires_after(sweep_interval);
     sweep.async_wait([this](const boost::system::error_code& error) {
-      if (error) return;
+      // A wait that was over when `stop` cancelled it ends without an error.
+      if (error || !acceptor.is_open()) return;
       const auto now = clock::now();
       // Ending one takes it out of the set.
       const auto all = passages;
