@@ -490,8 +490,7 @@ bool link::waits_on(const submit_order::item& item) const {
 
 void link::on_find(outputs& out, const find_order& asked, const completion& answer) {
   const auto* done = std::get_if<find_done>(&answer);
-  const auto is_known = [](const auto& one) { return one.what != job::lookup_result::unknown; };
-  if (done != nullptr && std::any_of(done->answers.begin(), done->answers.end(), is_known))
+  if (answered(answer))
     find_most_ = std::min(bounds_.lookup_batch_max, 2 * find_most_);
   else
     find_most_ = std::min(find_most_, std::max(lookup_batch_least,

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "messages/secret.hpp"
 
 namespace ved::adapters::ssh {
 namespace {

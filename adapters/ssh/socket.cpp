@@ -20,7 +20,6 @@
 namespace ved::adapters::ssh {
 namespace {
 
-
 constexpr std::size_t addresses_max = 8;
 /// getaddrinfo cannot be interrupted: a name service that hangs keeps its threads.
 constexpr int resolvers_max = 16;

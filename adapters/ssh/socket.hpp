@@ -22,7 +22,7 @@ class waiter {
 /// Resolves the host and connects to the first of its addresses that answers: non-blocking,
 /// TCP_NODELAY, and TCP_USER_TIMEOUT of `stall_max`. Errors: unavailable.
 result<unique_fd> connect_to(const std::string& host, int port, milliseconds stall_max,
-                                    waiter& patience, steady::time_point until);
+                             waiter& patience, steady::time_point until);
 
 /// Closes so that nothing that still waits in the kernel is delivered: the peer gets a reset.
 void abort_socket(unique_fd& fd);

@@ -17,7 +17,6 @@ namespace ved::adapters {
 
 namespace {
 
-
 constexpr std::size_t mark_bytes_max = 512;
 /// Deeper than this a directory is moved up before it is emptied: a job may nest without end.
 constexpr int depth_max = 32;
