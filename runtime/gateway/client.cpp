@@ -102,6 +102,10 @@ bool is_timeout(const error& problem) {
   return problem.message.find("request_timeout") != std::string::npos;
 }
 
+bool is_cut_by_heartbeat(const std::string& problem) {
+  return problem.find("connection_timeout") != std::string::npos;
+}
+
 }  // namespace
 
 struct gateway_client::impl {
@@ -116,9 +120,10 @@ struct gateway_client::impl {
   result<caf::actor> dial(milliseconds timeout) {
     const auto until = clock::now() + timeout;
     std::string problem;
-    // Twice: a heartbeat that falls into the handshake drops a healthy connection (CAF 0.17.6
-    // compares with a time of last contact that is not set yet).
-    for (int attempt = 0; attempt < 2; ++attempt) {
+    // Twice; and as long as there is time where a heartbeat fell into the handshake, which drops a
+    // healthy connection (CAF 0.17.6 compares with a time of last contact that is not set yet).
+    for (int attempt = 0; attempt < 2 || is_cut_by_heartbeat(problem); ++attempt) {
+      if (attempt > 1) std::this_thread::sleep_for(reconnect_delay);
       const auto left = std::chrono::duration_cast<milliseconds>(until - clock::now());
       if (left <= milliseconds::zero()) break;
       const caf_visit visit;

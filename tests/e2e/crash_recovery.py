@@ -5,7 +5,7 @@ import signal
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import lines_of, main, site_case, start_max, wait_for  # noqa: E402
+from site_of_test import lines_of, main, site_case, patience, wait_for  # noqa: E402
 
 # Passages of each point that the way of one job surely has.
 passages = {"before_append": [1, 2, 3], "after_append": [1, 2], "after_intent": [1],
@@ -32,7 +32,7 @@ class crash_recovery(site_case):
         s.start({"VED_CRASH_AT": f"{point}:{passage}", **(extra or {})})
         process = s.process
         self.submit_until_answered(name, f"echo ran >>{effects}; sleep 0.2")
-        code = process.wait(start_max)
+        code = process.wait(patience)
         self.assertEqual(code, -signal.SIGKILL, f"{point}:{passage} was not passed")
         if s.process is process:
             s.start()

@@ -8,7 +8,7 @@ import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import wait_for  # noqa: E402
-from slurm_of_test import main_together, slurm_case  # noqa: E402
+from slurm_of_test import brief, main_together, slurm_case  # noqa: E402
 
 import cgroup  # noqa: E402
 
@@ -28,8 +28,8 @@ class slurm_ends(slurm_case):
         "greedy": {"slurm": {"options": ["--mem=60"]}},
         "hopeless": {"slurm": {"options": later, "never_starts": "cancel",
                                "never_starts_after": "2s"}},
-        "error": {}, "empty": {}, "half": {}, "fresh": {},
-        "denied": {"slurm": {"options": later}}}
+        "error": {}, "empty": {"link": brief}, "half": {}, "fresh": {},
+        "denied": {"slurm": {"options": later}, "link": brief}}
 
     @classmethod
     def begin(cls):
@@ -44,10 +44,19 @@ class slurm_ends(slurm_case):
         ctl("create", "PartitionName=shrinks", f"Nodes={one}", "State=DOWN", "MaxTime=60")
 
     def start_now(self, number):
-        """A requeued job waits two minutes for its old credentials to lapse."""
-        wait_for(lambda: "JobState=PENDING" in self.site.ctl("show", "job", number),
-                 "it waits again")
-        self.site.ctl("update", f"JobId={number}", "StartTime=now")
+        return self.slurm.run("scontrol", "update", f"JobId={number}", "StartTime=now")
+
+    def runs_again(self, number):
+        """A requeued job waits two minutes for its old credentials to lapse; and again, if its
+        node has more to say of its end: hence by and by."""
+        def begun():
+            shown = self.site.ctl("show", "job", number)
+            if "JobState=PENDING" not in shown:
+                return "Restarts=1" in shown
+            self.start_now(number)
+            time.sleep(0.5)
+            return False
+        wait_for(begun, "it runs again")
 
     # --- the user's and the administrator's hands ------------------------------------------------
 
@@ -129,7 +138,7 @@ class slurm_ends(slurm_case):
         number = s.slurm_id("again")
         s.ctl("requeue", number)
         s.wait_state("again", "queued")
-        self.start_now(number)
+        self.runs_again(number)
         self.ends("again", "failed", 3, executions=2)
         self.assertEqual(len(s.copies("again")), 1)
 
@@ -146,7 +155,7 @@ class slurm_ends(slurm_case):
         self.assertEqual(done.returncode, 0, done.stderr)
         self.ends("yields", "failed")
         self.says("yields", "Slurm: PREEMPTED")
-        self.start_now(s.slurm_id("yields-again"))
+        self.runs_again(s.slurm_id("yields-again"))
         self.ends("yields-again", "completed", executions=2)
 
     def test_a_node_dies(self):
@@ -167,7 +176,7 @@ class slurm_ends(slurm_case):
         # What Slurm still sends to end the first run must not meet the second one.
         wait_for(lambda: re.search(r"State=IDLE\s", s.ctl("show", "node", three)),
                  "the node is clean")
-        self.start_now(numbers[1])
+        self.runs_again(numbers[1])
         self.ends("dies-again", "completed", executions=2)
 
     @unittest.skipUnless(cgroup.usable(), "needs root and cgroup version 1")
@@ -206,6 +215,7 @@ class slurm_ends(slurm_case):
         s = self.site
         refused = self.slurm.run("sbatch", "--wait", "--parsable", "-o", "/dev/null", "--wrap",
                                  "exit 1").stdout.strip()
+        self.assertTrue(refused, "a job that fails")
         s.counted("hopeless")
         s.ctl("update", f"JobId={s.slurm_id('hopeless')}", f"Dependency=afterok:{refused}",
               "StartTime=now")

@@ -35,14 +35,14 @@ def as_shells_say(code):
 class slurm_hostile(slurm_case):
     bed_options = {}
     # A machine that is busy with all of them at once needs its time, also to read their records.
-    patient = {"slurm": {"accounting_grace": "60s"}, "link": {"connection_timeout": "60s"}}
+    patient = {"slurm": {"accounting_grace": "60s"}}
     clusters = {"codes": patient, "signals": patient, "shells": patient, "hostile": patient,
-                "unaccounted": {**patient, "slurm": {"accounting_grace": "0s"}}}
+                "unaccounted": {"slurm": {"accounting_grace": "0s"}}}
 
     def ended_as(self, name, expected):
         """The API, vectl and the job itself are of one mind."""
         s = self.site
-        ended = s.wait_state(name, *final_states, most=180.0)
+        ended = s.wait_state(name, *final_states)
         rc, text, errors = s.vectl("job", "show", name, "-o", "json")
         self.assertEqual(rc, 0, errors)
         shown = json.loads(text)
@@ -90,7 +90,7 @@ class slurm_hostile(slurm_case):
         for signal in (4, 7, 8, 9, 11):
             s.counted(f"parent-{signal}", f"kill -{signal} $PPID; sleep 600", cluster="shells")
         for signal in (9, 11):
-            s.runs(f"shell-{signal}", most=90.0)
+            s.runs(f"shell-{signal}")
             done = self.slurm.run("scancel", "--batch", "-s", str(signal),
                                   s.slurm_id(f"shell-{signal}"))
             self.assertEqual(done.returncode, 0, done.stderr)
@@ -108,9 +108,9 @@ class slurm_hostile(slurm_case):
     def test_what_a_job_forges_in_its_directory_is_nobodys_end(self):
         s = self.site
         s.gated("beside", "exit 3", cluster="hostile")
-        s.runs("beside", most=90.0)
+        s.runs("beside")
         beside = s.slurm_id("beside")
-        s.wait_state("beside", "running", most=90.0)
+        s.wait_state("beside", "running")
         dies, nine = "kill -9 $PPID; sleep 600", ("failed", 0, 9)
         fifos = "for f in $me.out $me.err $me.end $d/claim; do rm -f $f; mkfifo $f; done"
         devices = ("for f in $me.out $me.err $me.end; do rm -f $f\n"
@@ -141,8 +141,8 @@ class slurm_hostile(slurm_case):
         names = [*forged, "gives-way", "stuck"]
         for name in names:
             done = f"{s.marks(name)}.did"
-            wait_for(lambda d=done: os.path.exists(d), f"{name} has done it", 120.0)
-            s.wait_state(name, "running", most=90.0)
+            wait_for(lambda d=done: os.path.exists(d), f"{name} has done it")
+            s.wait_state(name, "running")
         for name in names:
             status = s.call("GET", f"/api/v1/hpc/jobs/{name}/output")[0]
             self.assertIn(status, (200, 404, 409, 502, 503), name)
@@ -153,7 +153,7 @@ class slurm_hostile(slurm_case):
         for name in names:
             s.let_go(name)
         self.all_ended_as({name: expected for name, (_, _, expected) in forged.items()})
-        wait_for(lambda: s.get("gives-way")["release"], "an operator is asked", 60.0)
+        wait_for(lambda: s.get("gives-way")["release"], "an operator is asked")
         self.says("gives-way", "which is none of this job's")
         self.assertEqual(s.post("stuck", "cancel")[0], 200)
         self.ends("stuck", "cancelled")
@@ -178,7 +178,7 @@ class slurm_hostile(slurm_case):
         """Whatever stands there, it blocks no poll."""
         calls = self.site.lanes["hostile"].calls
         begun = len(calls("squeue"))
-        wait_for(lambda: len(calls("squeue")) >= begun + polls, "jobs are polled", 90.0)
+        wait_for(lambda: len(calls("squeue")) >= begun + polls, "jobs are polled")
 
 
 if __name__ == "__main__":

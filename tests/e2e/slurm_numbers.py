@@ -7,7 +7,7 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import wait_for  # noqa: E402
-from slurm_of_test import final_states, main_together, slurm_case, slurm_site  # noqa: E402
+from slurm_of_test import brief, final_states, main_together, slurm_case, slurm_site  # noqa: E402
 
 numbers_max = 400  # also bounds the jobs that Slurm keeps at a time
 waste_max = 40  # numbers that a search for one may hold
@@ -16,8 +16,8 @@ waste_max = 40  # numbers that a search for one may hold
 class slurm_numbers(slurm_case):
     bed_options = {"accounting": False, "plugin_renames": True, "min_job_age": 2,
                    "lines": ["FirstJobId=1", f"MaxJobId={numbers_max}"]}
-    clusters = {"lost": {}, "never": {}, "gone": {}, "vanished": {}, "empty": {}, "doubled": {},
-                "reused": {}, "reused-cancelled": {}, "shared": {}, "own": {}}
+    clusters = {"lost": {}, "never": {"link": brief}, "gone": {}, "vanished": {}, "empty": {},
+                "doubled": {}, "reused": {}, "reused-cancelled": {}, "shared": {}, "own": {}}
 
     @classmethod
     def begin(cls):

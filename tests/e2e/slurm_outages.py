@@ -85,7 +85,7 @@ class slurm_outages(slurm_case):
                 self.slurm.stop("slurmctld")  # killed, it would forget what it has just accepted
             s.counted(name, cluster="far")
         self.slurm.start("slurmctld")
-        wait_for_all(s, names, 60.0)
+        wait_for_all(s, names)
         for name in names:
             self.ends(name, "completed")
 
@@ -122,7 +122,7 @@ class slurm_outages(slurm_case):
         self.others_are_served("munge")
         self.assertEqual(s.get("munge-runs")["state"], "running")
         self.slurm.start("munged")
-        wait_for_all(s, ["munge-new"], 60.0)
+        wait_for_all(s, ["munge-new"])
         self.ends("munge-new", "completed")
         self.ends("munge-runs", "failed", 8)
 
@@ -136,7 +136,7 @@ class slurm_outages(slurm_case):
         self.says("ssh-new", "ssh root@127.0.0.1")
         self.others_are_served("ssh")
         self.slurm.start("sshd")
-        wait_for_all(s, ["ssh-new"], 60.0)
+        wait_for_all(s, ["ssh-new"])
         self.ends("ssh-new", "completed")
         self.ends("ssh-runs", "failed", 9)
 
@@ -172,7 +172,7 @@ class slurm_outages(slurm_case):
         self.slurm.start("slurmctld")
         before = len(s.lanes["far"].calls())
         s.start()
-        wait_for_all(s, names, 120.0)
+        wait_for_all(s, names)
         for name in names:
             self.ends(name, "completed")
         calls = s.lanes["far"].calls()[before:]

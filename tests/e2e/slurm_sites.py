@@ -33,7 +33,6 @@ spaced = "gpu nodes (amd)"
 # In seconds here, where a site has a quarter of an hour: after it a job that only accounting calls
 # alive can be called gone.
 soon = {"runaway_after": "1s"}
-long = 180.0  # seconds for what takes few; the machine may be busy
 polls = 12  # far more than `soon` and the link's grace take
 inventories = 4  # in a row without an answer: one more than a breaker waits for
 step_bytes = 70_000  # sacct cuts a step's line at 65,535
@@ -64,21 +63,19 @@ class slurm_sites(slurm_case):
         "lines": ["PrivateData=nodes,jobs,partitions,usage,users,accounts,reservations",
                   "PartitionName=hid Nodes=ALL MaxTime=01:00:00 Hidden=YES State=UP",
                   f'PartitionName="{spaced}" Nodes=ALL MaxTime=00:01:00 State=UP']}
-    # A machine that is busy with all of them at once needs its time.
-    patient = {"connection_timeout": "60s"}
     clusters = {
-        "hidden": {"way": "ssh", "slurm": soon, "link": patient},
-        "private": {"way": "ssh", "link": patient},
+        "hidden": {"way": "ssh", "slurm": soon},
+        "private": {"way": "ssh"},
         # A queue's name has no blanks; what it stands for may.
-        "spaced": {"slurm": {"rules": [{"queue": "amd", "partition": spaced}]}, "link": patient},
+        "spaced": {"slurm": {"rules": [{"queue": "amd", "partition": spaced}]}},
         # Who may not use accounting's record of a job waits for it as long as this test lasts.
-        "wide": {"slurm": {"accounting_grace": "10m"}, "link": patient},
-        "misnamed": {"slurm": {"cluster_name": "elsewhere"}, "link": patient},
-        "second": {"slurm": {"clusters": "bed2", "cluster_name": "bed2"}, "link": patient},
-        "taken": {"slurm": soon, "wrapped": "--clusters=bed2", "link": patient},
+        "wide": {"slurm": {"accounting_grace": "10m"}},
+        "misnamed": {"slurm": {"cluster_name": "elsewhere"}},
+        "second": {"slurm": {"clusters": "bed2", "cluster_name": "bed2"}},
+        "taken": {"slurm": soon, "wrapped": "--clusters=bed2"},
         # slurmctld tells slurmdbd of a job when it gets to it.
         "taken-lost": {"slurm": {"runaway_after": "1s", "accounting_grace": "60s"},
-                       "wrapped": "--clusters=bed2", "link": patient},
+                       "wrapped": "--clusters=bed2"},
         # Three times this passes until it is sure that no job was made.
         "filtered": {"retry": {"max_retries": submissions_max - 1},
                      "link": {"connection_timeout": "12s"}}}
@@ -134,7 +131,7 @@ class slurm_sites(slurm_case):
         """The cluster is asked so often again."""
         calls = self.site.lanes[name].calls
         begun = len(calls(command))
-        wait_for(lambda: len(calls(command)) >= begun + count, f"{name} is polled", long)
+        wait_for(lambda: len(calls(command)) >= begun + count, f"{name} is polled")
 
     def is_healthy(self, cluster, code, words):
         """By and by: a check of a busy machine may end at its deadline."""
@@ -144,12 +141,9 @@ class slurm_sites(slurm_case):
             told[:] = self.site.vectl("hpc", "health-check", "--cluster", cluster)
             return told[0] == code and words in told[1]
         try:
-            wait_for(there, f"{cluster} is checked", long)
+            wait_for(there, f"{cluster} is checked")
         except AssertionError as late:
             raise AssertionError(f"{late}\n{told}") from None
-
-    def ends(self, name, state, exit_code=0, executions=1, most=long):
-        return super().ends(name, state, exit_code, executions, most)
 
     # --- what a site hides -----------------------------------------------------------------------
 
@@ -158,8 +152,8 @@ class slurm_sites(slurm_case):
         for name, code in (("hidden", 3), ("hidden-cancelled", 0)):
             self.as_user(s.gated, name, f"exit {code}", cluster="hidden", queue_name="hid")
         for name in ("hidden", "hidden-cancelled"):
-            s.runs(name, most=long)
-            s.wait_state(name, "running", most=long)
+            s.runs(name)
+            s.wait_state(name, "running")
         if is_root:  # it is hidden indeed, from the account that asks
             shown = self.slurm.run("runuser", "-u", user, "--", "squeue", "-h", "-o", "%i").stdout
             self.assertNotIn(s.slurm_id("hidden"), shown.split())
@@ -227,8 +221,8 @@ class slurm_sites(slurm_case):
         s.gated("second", 'echo "$SLURM_CLUSTER_NAME"; exit 5')
         s.gated("second-cancelled", cluster="second")
         for name in ("second", "second-cancelled"):
-            s.runs(name, most=long)
-            s.wait_state(name, "running", most=long)
+            s.runs(name)
+            s.wait_state(name, "running")
         self.goes_on_for(polls, "second")
         self.assertEqual(s.post("second-cancelled", "cancel")[0], 200)
         self.ends("second-cancelled", "cancelled")
@@ -244,8 +238,8 @@ class slurm_sites(slurm_case):
         s.gated("taken", "exit 5")
         s.gated("taken-cancelled", cluster="taken")
         for name in ("taken", "taken-cancelled"):
-            s.runs(name, most=long)
-            s.wait_state(name, "running", most=long)
+            s.runs(name)
+            s.wait_state(name, "running")
             self.assertRegex(s.slurm_id(name), r"^[0-9]+@bed2$")
         self.goes_on_for(polls, "taken")
         for name in ("taken", "taken-cancelled"):
@@ -264,7 +258,7 @@ class slurm_sites(slurm_case):
         s.lanes["taken-lost"].order("sbatch reply_lost next 1")
         s.gated("taken-lost", "exit 9")
         self.assertRegex(s.slurm_id("taken-lost"), r"^[0-9]+@bed2$")
-        s.wait_state("taken-lost", "running", most=long)
+        s.wait_state("taken-lost", "running")
         self.goes_on_for(polls, "taken-lost")
         self.assertEqual(s.get("taken-lost")["state"], "running")
         s.let_go("taken-lost")
@@ -290,16 +284,16 @@ class slurm_sites(slurm_case):
         for name in names[1:]:
             s.gated(name, busy, cluster="wide", resources=one)
         for name in names:
-            s.runs(name, most=long)
+            s.runs(name)
         numbers = [s.slurm_id(name) for name in names]
         for name in names:
-            s.wait_state(name, "running", most=long)
+            s.wait_state(name, "running")
         # All three are asked for at once.
         s.lanes["wide"].order("squeue error")
         for name in names:
             s.let_go(name)
         wait_for(lambda: self.slurm.run("sacct", "-nXP", "-j", ",".join(numbers), "-o",
-                                        "state").stdout.split() == ["FAILED"] * 3, "all end", long)
+                                        "state").stdout.split() == ["FAILED"] * 3, "all end")
         step = self.slurm.run("sacct", "-nP", "-j", f"{numbers[0]}.0", "-o", "submitline").stdout
         self.assertGreater(step.count("\n"), step_bytes // len(line) // 2)
         s.lanes["wide"].order()
@@ -322,13 +316,13 @@ class slurm_sites(slurm_case):
             s.counted(f"filtered-{cores}", cluster="filtered", queue_name="gpu",
                       resources={"nodes": 1, "cpu_cores_per_node": cores})
         for cores, words in refused.items():
-            wait_for(lambda c=cores: s.get(f"filtered-{c}").get("release"), "it is held", long)
+            wait_for(lambda c=cores: s.get(f"filtered-{c}").get("release"), "it is held")
             self.says(f"filtered-{cores}", f"held: gave up after {submissions_max} submissions")
             self.says(f"filtered-{cores}", words)
         # Nothing of them is sent any more, while the cluster serves others.
         s.gated("filtered-not", cluster="filtered", queue_name="gpu",
                 resources={"nodes": 1, "cpu_cores_per_node": 2})
-        s.runs("filtered-not", most=long)
+        s.runs("filtered-not")
         self.goes_on_for(polls, "filtered")
         s.let_go("filtered-not")
         self.ends("filtered-not", "completed")

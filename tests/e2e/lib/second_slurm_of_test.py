@@ -59,7 +59,7 @@ class second_slurm:
 
     def wait(self, what):
         try:
-            wait_for(what, f"cluster {self.name} is up", 60.0)
+            wait_for(what, f"cluster {self.name} is up")
         except AssertionError as late:
             with open(self.here.path("log", "slurmctld.log"), errors="replace") as log:
                 raise AssertionError(f"{late}\n{log.read()[-2000:]}") from None

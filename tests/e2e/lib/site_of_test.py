@@ -13,8 +13,8 @@ import time
 import unittest
 
 programs = os.path.realpath(sys.argv.pop(1)) if len(sys.argv) > 1 else ""
-start_max = 20.0  # seconds; generous, because machines that run tests are busy
-answer_max = 20.0
+# Seconds, for what takes one or few: machines that run tests are busy.
+patience = 180.0
 
 base_configuration = """
 hpc:
@@ -99,7 +99,7 @@ class site:
     def start(self, environment=None, wrapper=()):
         self.launch(environment, wrapper)
         wait_for(lambda: os.path.exists(self.port_file) or self.process.poll() is not None,
-                 "the daemon serves", start_max)
+                 "the daemon serves")
         assert os.path.exists(self.port_file), f"the daemon ended:\n{self.said()}"
         with open(self.port_file) as text:
             ports = dict(line.strip().split("=") for line in text)
@@ -110,7 +110,7 @@ class site:
     def fails_to_start(self, environment=None, wrapper=()):
         """Starts the daemon, which must give up by itself; (exit code, what it said now)."""
         before = len(self.said())
-        code = self.launch(environment, wrapper).wait(start_max)
+        code = self.launch(environment, wrapper).wait(patience)
         return code, self.said()[before:]
 
     def said(self):
@@ -119,7 +119,7 @@ class site:
         with open(self.errors, errors="replace") as text:
             return text.read()
 
-    def stop(self, most=20.0):
+    def stop(self, most=patience):
         """SIGTERM; (exit code, seconds)."""
         begin = time.monotonic()
         self.process.send_signal(signal.SIGTERM)
@@ -181,7 +181,7 @@ class site:
 
     # --- the API -------------------------------------------------------------------------------
 
-    def call(self, method, path, body=None, token=None, headers=None, most=answer_max, port=None):
+    def call(self, method, path, body=None, token=None, headers=None, most=patience, port=None):
         """(status, headers, body as JSON or bytes)."""
         all_headers = dict(headers or {})
         if token != "":
@@ -221,7 +221,7 @@ class site:
     def post(self, name, verb, reason=""):
         return self.call("POST", f"/api/v1/hpc/jobs/{name}/{verb}", {"reason": reason})
 
-    def wait_state(self, name, *states, most=30.0):
+    def wait_state(self, name, *states, most=patience):
         seen = {}
 
         def there():
@@ -230,7 +230,8 @@ class site:
         try:
             wait_for(there, f"{name} is {' or '.join(states)}", most)
         except AssertionError as late:
-            raise AssertionError(f"{late}; it is {seen.get('state')}: {seen.get('reason')}") from None
+            raise AssertionError(
+                f"{late}; it is {seen.get('state')}: {seen.get('reason')}") from None
         return seen
 
     def vectl(self, *words):
@@ -238,7 +239,7 @@ class site:
                    "--address", f"127.0.0.1:{self.gateway_port}", *words)
 
 
-def wait_for(there, what, most=30.0):
+def wait_for(there, what, most=patience):
     """Looks again until it is so: tests never sleep for a fixed time."""
     end = time.monotonic() + most
     while True:

@@ -14,7 +14,7 @@ import tempfile
 import unittest
 
 import site_of_test
-from site_of_test import lines_of, run, site, wait_for
+from site_of_test import lines_of, patience, run, site, wait_for
 
 tools = os.path.join(os.path.dirname(os.path.abspath(__file__)), "..", "..", "..", "tools")
 sys.path.insert(0, os.path.join(tools, "slurm_bed.d"))
@@ -24,11 +24,14 @@ from bed import bed  # noqa: E402
 
 threads_max = 32
 final_states = ("completed", "failed", "cancelled", "timeout")
-# A call's own time; what runs remotely is ended 3 s before. Above what a busy machine needs.
-call_timeout = 8
+# A call's own time; what runs remotely is ended 3 s before. Above what a busy machine needs: what
+# it cut off would be counted as what a test cuts off.
+call_timeout = 60
+# Where a test waits for what is only sure once a call's time is over, or makes calls slower.
+brief = {"connection_timeout": "20s"}
 message_timeout = 1
 # After a lost reply: the call, twice Slurm's time-out, two lookups; and the machine is busy.
-resolved_max = 90.0
+resolved_max = 240.0
 
 
 class lane:
@@ -82,7 +85,7 @@ class slurm_site(site):
 
     def cluster(self, name, how):
         one = {"cluster_id": name, "scheduler_type": how.get("type", "slurm"),
-               "link": {"poll_interval": "1s", "connection_timeout": f"{call_timeout}s",
+               "link": {"poll_interval": "2s", "connection_timeout": f"{call_timeout}s",
                         "message_timeout": f"{message_timeout}s", "vanish_grace": "3s",
                         "queries_per_minute_max": 6000, "breaker_open_for": "1s",
                         **how.get("link", {})},
@@ -132,7 +135,7 @@ class slurm_site(site):
     def executions(self, name):
         return len(lines_of(self.marks(name)))
 
-    def runs(self, name, most=60.0):
+    def runs(self, name, most=patience):
         """Waits until the job itself says that it runs."""
         wait_for(lambda: self.executions(name), f"{name} runs", most)
 
@@ -225,18 +228,22 @@ class slurm_case(unittest.TestCase):
 
     @classmethod
     def keep_what_it_said(cls):
-        """For whoever looks into a failure: VED_E2E_KEEP names a folder for the daemon's log."""
+        """For whoever looks into a failure: VED_E2E_KEEP names a folder for the logs of the
+        daemon and of Slurm."""
         folder = os.environ.get("VED_E2E_KEEP")
         if folder and os.path.exists(cls.site.errors):
             os.makedirs(folder, exist_ok=True)
             shutil.copy(cls.site.errors, os.path.join(folder, f"{cls.__name__}.log"))
+            shutil.copytree(os.path.join(cls.folder, "bed", "log"),
+                            os.path.join(folder, f"{cls.__name__}.slurm"), dirs_exist_ok=True)
 
     @classmethod
     def stop_all(cls):
+        if cls.site is not None:
+            cls.keep_what_it_said()
         if cls.slurm is not None:
             cls.slurm.down()
         if cls.site is not None:
-            cls.keep_what_it_said()
             cls.site.close()
         shutil.rmtree(cls.folder, ignore_errors=True)
 
@@ -264,7 +271,7 @@ class slurm_case(unittest.TestCase):
             text = self.site.explain(name)
             return all(re.search(word, text) for word in words)
         try:
-            wait_for(there, f"{name} is explained", 30.0)
+            wait_for(there, f"{name} is explained")
         except AssertionError:
             raise AssertionError(f"{name}: not explained by {words}:\n{text}") from None
         return text
@@ -300,7 +307,7 @@ class together(unittest.TestSuite):
         return result
 
 
-def wait_for_all(site, names, most):
+def wait_for_all(site, names, most=resolved_max):
     """Waits until all these jobs have ended, releasing what was refused too often."""
     left = list(names)
 
