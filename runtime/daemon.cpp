@@ -112,19 +112,13 @@ class daemon::implementation {
 
   void reload(const config& settings) {
     options_.log->set_levels(settings.logging);
-    if (auto reopened = options_.log->reopen(settings.logging); !reopened)
-      log(actors::log_severity::error, "log_not_reopened",
-          {{"reason", reopened.error().message}});
-    if (auto reopened = followers_->reopen(); !reopened)
-      log(actors::log_severity::error, "audit_not_reopened",
-          {{"reason", reopened.error().message}});
-    if (auto read = tokens_->reload(); !read)
-      log(actors::log_severity::error, "tokens_not_reloaded", {{"reason", read.error().message}});
-    if (gateway_) {
-      if (auto fresh = gateway_->reload(); !fresh)
-        log(actors::log_severity::error, "certificates_not_reloaded",
-            {{"reason", fresh.error().message}});
-    }
+    const auto note = [this](const char* failed, const auto& done) {
+      if (!done) log(actors::log_severity::error, failed, {{"reason", done.error().message}});
+    };
+    note("log_not_reopened", options_.log->reopen(settings.logging));
+    note("audit_not_reopened", followers_->reopen());
+    note("tokens_not_reloaded", tokens_->reload());
+    if (gateway_) note("certificates_not_reloaded", gateway_->reload());
     const std::lock_guard lock(settings_mutex_);
     auto rest = settings;
     rest.logging = options_.settings.logging;
@@ -132,6 +126,13 @@ class daemon::implementation {
     options_.settings.logging = settings.logging;
     log(actors::log_severity::info, "reloaded",
         {{"restart_needed", more ? "yes: other keys have changed" : "no"}});
+    problems_->clear("configuration");
+  }
+
+  void refuse_reload(const std::string& why) {
+    log(actors::log_severity::error, "reload_refused", {{"reason", why}});
+    problems_->raise("configuration",
+                     "the configuration was not taken, what was loaded before stays: " + why);
   }
 
   /// Every few seconds, by who serves.
@@ -588,6 +589,7 @@ result<std::unique_ptr<daemon>> daemon::start(daemon_options options) {
 }
 
 void daemon::reload(const config& settings) { self_->reload(settings); }
+void daemon::refuse_reload(const std::string& why) { self_->refuse_reload(why); }
 bool daemon::alive() { return self_->alive(); }
 void daemon::watch_clock() { self_->watch_clock(); }
 void daemon::stop(const std::string& reason, milliseconds grace) { self_->stop(reason, grace); }

@@ -33,6 +33,8 @@ class daemon {
   /// Takes over what may change while running (log levels and file, tokens, audit file);
   /// the rest waits for a restart and is named in the log.
   void reload(const config& settings);
+  /// A configuration that is not taken, and why: the log says so, and health until one is.
+  void refuse_reload(const std::string& why);
   /// True when the actors answer: what the watchdog reports.
   bool alive();
   /// Compares the system's clock with the time that the daemon keeps; every few seconds.

@@ -85,12 +85,16 @@ std::optional<load_outcome> load(const arguments& given) {
   return loaded;
 }
 
-/// The same while it serves: nothing may wait for the writer of a FIFO then.
-std::optional<load_outcome> load_again(const arguments& given) {
+/// The same while it serves, where nothing may wait: neither for the writer of a FIFO nor for the
+/// reader of standard error.
+void load_again(const arguments& given, ved::runtime::daemon& running) {
   std::error_code failed;
-  if (std::filesystem::is_regular_file(given.config_file, failed)) return load(given);
-  std::cerr << given.config_file << ": is no regular file; what was loaded before stays\n";
-  return std::nullopt;
+  if (!std::filesystem::is_regular_file(given.config_file, failed))
+    return running.refuse_reload(given.config_file + ": is no regular file");
+  auto loaded = load_config(given.config_file);
+  if (!loaded.ok()) return running.refuse_reload(loaded.problem_text());
+  if (!given.state.empty()) loaded.value.state.directory = given.state;
+  running.reload(loaded.value);
 }
 
 /// True when nothing stands against a start; else every reason is told. What is only to be told
@@ -218,7 +222,7 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
     running.watch_clock();
     if (got == SIGHUP) {
       notify_service_manager("RELOADING=1");
-      if (const auto fresh = load_again(given)) running.reload(fresh->value);
+      load_again(given, running);
       notify_service_manager("READY=1");
       continue;
     }

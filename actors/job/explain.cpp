@@ -355,8 +355,8 @@ class narrator {
                          ? " since " + clock_text(cluster_->down_since, today_)
                          : std::string()) +
                     with_reason(cluster_->reason) + "; nothing moves until it does");
-    } else if (is_set(cluster_->last_poll_at)) {
-      out.push_back(name + " last answered " + at(cluster_->last_poll_at));
+    } else if (is_set(cluster_->last_answer_at)) {
+      out.push_back(name + " last answered " + at(cluster_->last_answer_at));
     }
   }
 

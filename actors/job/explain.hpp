@@ -16,7 +16,7 @@ struct cluster_view {
   cluster_id id;
   std::string breaker;      ///< "closed", "open", "half_open"
   std::string reason;       ///< of the last failure
-  time_point last_poll_at;  ///< of the last answered poll
+  time_point last_answer_at;  ///< to anything that was asked of it
   time_point down_since;    ///< unset while it answers
   policy limits;            ///< times and limits that apply to its jobs
   submission_token waits;         ///< of the job's submission that has not left yet

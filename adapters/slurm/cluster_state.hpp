@@ -62,6 +62,7 @@ class slurm_cluster {
     std::atomic<bool> waited{false};
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
+    time_point unread_since;     ///< its directory was asked for, and nothing of it came
     time_point waited_at;        ///< when squeue last showed it waiting
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds

@@ -13,7 +13,8 @@ namespace {
 constexpr seconds return_grace{5};
 /// A copy that loses the claim does nothing else; a file system of the nodes may be slow.
 constexpr seconds loses_within{600};
-/// So long the directory of a job that ended with a code of the wrapper's may be out of reach.
+/// So long the directory of a job may be out of reach whose end its record would tell: one that
+/// ended with a code of the wrapper's, or that Slurm does not know any more.
 constexpr seconds unread_grace{600};
 /// Clocks of nodes, and the time between two looks.
 constexpr seconds clock_slack{60};
@@ -26,12 +27,6 @@ std::string whose_fault(const std::string& fault) {
   if (fault.starts_with(request)) return "the request's fault: " + fault.substr(request.size());
   constexpr std::string_view site = "site: ";
   return "the site's fault: " + fault.substr(fault.starts_with(site) ? site.size() : 0);
-}
-
-job_status as_submitted() {
-  job_status out;
-  out.state = pb::JOB_STATE_QUEUED;
-  return out;
 }
 
 /// A code that only the wrapper uses, beside a record that says which of its ways it went.
@@ -218,8 +213,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
 observation slurm_cluster::still_ending(watched& job) const {
   auto& kept = *job.kept;
   const bool shown_running = kept.last && kept.last->state == pb::JOB_STATE_RUNNING;
-  if (shown_running || !kept.ended || !is_set(kept.ended->started_at))
-    return kept.last.value_or(as_submitted());
+  if (shown_running || !kept.ended || !is_set(kept.ended->started_at)) {
+    if (kept.last) return *kept.last;
+    return no_news{};
+  }
   job_status status;
   status.state = pb::JOB_STATE_RUNNING;
   status.started_at = kept.ended->started_at;
@@ -239,6 +236,11 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (accounting) end.reason = "accounting has no final record: its use is what squeue told";
     return end;
   }
+  // What Slurm has forgotten may have left the record of its end: nobody calls it gone unread.
+  if (!job.unread) kept.unread_since = {};
+  else if (!is_set(kept.unread_since)) kept.unread_since = now;
+  const bool read = !job.unread || now >= kept.unread_since + unread_grace;
+  const std::string but_unread = read ? "" : "; its directory was not read";
   // Accounting calls it alive, the controller does not know it: the record may be late, or the
   // controller lost the job (a "runaway job", sacctmgr(1)).
   if (job.accounted && !is_set(kept.runaway_seen)) kept.runaway_seen = now;
@@ -275,16 +277,17 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
       const std::lock_guard lock(mutex_);
       accounted_only_[job.job->token.str()] = kept.runaway_seen;
     }
-    return missing{runaway,
+    return missing{runaway && read,
                    "squeue does not know it, accounting says " + job.accounted->state +
-                       (job.controller_shows ? ", and so does scontrol" : ""),
+                       (job.controller_shows ? ", and so does scontrol" : "") + but_unread,
                    only_waits};
   }
   if (job.unnamed_accounts)
     return missing{false, "squeue does not know it, and accounting has records of its number that "
                           "do not say whose they are"};
   // Accounting hears of every job, also of one that is cancelled while it waits.
-  if (job.accounts_answer) return missing{true, "neither squeue nor sacct know it", never_ran};
+  if (job.accounts_answer)
+    return missing{read, "neither squeue nor sacct know it" + but_unread, never_ran};
   if (!accounting && job.traces_answer && job.controller_denies)
     return missing{true, "neither squeue nor scontrol know it, and it left no end record"};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"

@@ -371,6 +371,7 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
   auto all = split_traces(nonce, traces_text.out, jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     jobs[i]->traces_cut = jobs[i]->traces_asked && !traces_text.complete;
+    jobs[i]->unread = jobs[i]->traces_asked && !traces_answer;
     if (!traces_answer || !all[i]) continue;
     jobs[i]->traces_answer = true;
     jobs[i]->left = std::move(*all[i]);

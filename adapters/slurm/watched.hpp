@@ -28,6 +28,7 @@ struct slurm_cluster::watched {
   bool traces_asked = false;
   bool traces_answer = false;
   bool traces_cut = false;      ///< they were asked for, and the call ended before they came
+  bool unread = false;          ///< they were asked for, and there was no getting at them
   traces left;
   bool controller_denies = false;    ///< scontrol does not know the id either
   bool controller_shows = false;     ///< but scontrol knows it

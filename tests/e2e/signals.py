@@ -82,6 +82,21 @@ class signals(site_case):
         self.assertEqual(s.submit("b-1")[0], 201)
         s.wait_state("b-1", "completed")
 
+        def problems():
+            return [one for one in s.call("GET", "/health")[2].get("problems", [])
+                    if "configuration" in json.dumps(one)]
+        wait_for(problems, "health says so")
+        # Nobody ever writes into this one: an open would wait for ever.
+        os.rename(s.config, s.config + ".away")
+        os.mkfifo(s.config)
+        s.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: "is no regular file" in s.said(), "it is not opened")
+        self.assertTrue(problems())
+        os.unlink(s.config)
+        s.configure()
+        s.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: not problems(), "all is well again")
+
     def test_the_service_manager_is_told_when_ready_reloading_and_stopping(self):
         s = self.site
         path = os.path.join(s.place, "notify")

@@ -1,8 +1,12 @@
-#include <catch2/catch.hpp>
+#include <poll.h>
+#include <unistd.h>
 
+#include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <nlohmann/json.hpp>
+#include <sstream>
+#include <string>
 #include <thread>
 #include <vector>
 
@@ -44,6 +48,59 @@ TEST_CASE("log: hostile values cannot break or forge a line", "[runtime][logging
   CHECK(parsed["level"] == "info");
   CHECK(parsed["field_level"] == "critical");
   CHECK(parsed["long"].get<std::string>().size() == log_value_bytes_max + 3);
+}
+
+TEST_CASE("log: standard error that nobody reads costs lines, and says how many",
+          "[runtime][logging]") {
+  int pipe[2];
+  REQUIRE(::pipe(pipe) == 0);
+  const int before = ::dup(STDERR_FILENO);
+  REQUIRE(::dup2(pipe[1], STDERR_FILENO) == STDERR_FILENO);
+  const auto restore = [&] {
+    ::dup2(before, STDERR_FILENO);
+    ::close(before);
+    ::close(pipe[1]);
+  };
+  std::string told;
+  const auto read_all = [&] {
+    char part[65'536];
+    pollfd ready{pipe[0], POLLIN, 0};
+    while (::poll(&ready, 1, 0) == 1) {
+      const auto n = ::read(pipe[0], part, sizeof part);
+      if (n <= 0) break;
+      told.append(part, static_cast<std::size_t>(n));
+    }
+  };
+  constexpr int written = 500;
+  {
+    auto log = json_log::open({});
+    if (!log) restore();
+    REQUIRE(log);
+    // Half a megabyte; a pipe holds an eighth of it.
+    for (int n = 0; n < written; ++n)
+      (*log)->write(log_severity::info, "ved", "line", {{"n", std::string(1'000, 'x')}});
+    read_all();
+    (*log)->write(log_severity::info, "ved", "last", {});
+    read_all();
+  }
+  restore();
+  ::close(pipe[0]);
+  int whole = 0, lost = -1, last = 0;
+  std::istringstream lines(told);
+  for (std::string line; std::getline(lines, line);) {
+    const auto one = nlohmann::json::parse(line, nullptr, false);
+    if (one.is_discarded()) continue;  // the one that was cut
+    if (one["event"] == "line") ++whole;
+    if (one["event"] == "last") ++last;
+    if (one["event"] == "log_lines_lost") {
+      const auto reason = one["reason"].get<std::string>();
+      lost = std::stoi(reason.substr(reason.rfind(' ')));
+    }
+  }
+  CHECK(whole > 10);
+  CHECK(lost > 100);
+  CHECK(whole + lost == written);
+  CHECK(last == 1);
 }
 
 TEST_CASE("log: each component has its own level, and reload changes them", "[runtime][logging]") {

@@ -94,6 +94,24 @@ def check_style(path, lines, report):
                 report(number, "using namespace in a header")
 
 
+def check_sections(lines, report):
+    """A return out of a section ends its test case: what stands after it is never run."""
+    blocks = []  # "section", "lambda" or "" for each brace that is open
+    for number, line in enumerate(lines, 1):
+        code = re.sub(r'"(\\.|[^"\\])*"', '""', line.split("//")[0])
+        start = 0
+        for found in re.finditer(r"[{}]|\breturn\b", code):
+            head, start = code[start:found.start()], found.end()
+            if found[0] == "{":
+                is_lambda = re.search(r"\]\s*(\(|$|mutable|->)", head)
+                blocks.append("section" if "SECTION(" in head else "lambda" if is_lambda else "")
+            elif found[0] == "}":
+                del blocks[-1:]
+            elif "section" in blocks and \
+                    "lambda" not in blocks[len(blocks) - blocks[::-1].index("section"):]:
+                report(number, "a return out of a section hides what stands after it")
+
+
 def check_file(path, text):
     problems = []
 
@@ -104,6 +122,8 @@ def check_file(path, text):
     check_style(path, lines, report)
     if path.endswith((".hpp", ".cpp")):
         check_arrows(path, lines, report)
+    if path.startswith("tests/") and path.endswith("_test.cpp"):
+        check_sections(lines, report)
     return problems
 
 
@@ -138,6 +158,8 @@ BROKEN = [
     ("store/a.cpp", "int x; "),
     ("store/a.cpp", "// " + "x" * COLUMNS_MAX),
     ("store/a.cpp", "\n" * (LINES_MAX + 1)),
+    ("tests/a_test.cpp", 'SECTION("a {") {\n  if (x) {\n    return;\n  }\n}'),
+    ("tests/a_test.cpp", 'SECTION("a") { return; }'),
 ]
 CLEAN = [
     ("messages/json.cpp", "#include <nlohmann/json.hpp>\n#include <sodium.h>"),
@@ -145,6 +167,8 @@ CLEAN = [
     ("actors/interfaces.hpp", '#pragma once\n#include <caf/actor.hpp>\n#include "store/kv.hpp"'),
     ("actors/shell/pool.cpp", "#include <caf/actor.hpp>\n#include <thread>"),
     ("tools/ve_sim/a.cpp", '#include "actors/link/core.hpp"\n#include "store/event_log.hpp"'),
+    ("tests/a_test.cpp", 'SECTION("a") {\n  const auto f = [&](int n) {\n    return n;\n  };\n'
+                         '  f([] { return 1; }());\n}\nif (y) {\n  return;\n}'),
 ]
 
 

@@ -160,7 +160,8 @@ class slurm_verdict(verdict):
             self.wrong.append(f"{said}; not the copy that holds the claim ran")
         if "vanished" in reason:
             self.judge_vanished(said, job, claim, copies)
-        elif "no sign that it started" in reason:
+        elif "no sign that it started" in reason or (
+                reason.startswith("Slurm: NODE_FAIL") and not claim):
             self.judge_never_started(said, body, begins, claim, copies)
         elif winner and winner.code == started_again:
             self.judge_started_again(said, job, body, winner)
@@ -243,7 +244,7 @@ class slurm_verdict(verdict):
         self.counts["not started"] += 1
         if begins or claim or body["state"] != "failed":
             self.wrong.append(f"{said}; it started")
-        elif not any(one.end == "failed" for one in copies):
+        elif not any(one.end in ("failed", "cancelled") for one in copies):
             self.wrong.append(f"{said}; accounting does not say so")
         elif not self.site.disturber.counts.get("slurmctld killed"):
             self.wrong.append(f"{said}; Slurm forgot nothing")

@@ -119,7 +119,7 @@ void service::explain(const std::shared_ptr<call>& c) {
       view.id = cluster_id{cluster};
       view.breaker = one.breaker();
       view.reason = one.reason();
-      view.last_poll_at = from_us(one.last_poll_at_us());
+      view.last_answer_at = from_us(one.last_answer_at_us());
       view.down_since = from_us(one.down_since_us());
       view.limits = deps_.clusters.at(view.id).policy;
       const answer_once<core::link::job_note> answer(

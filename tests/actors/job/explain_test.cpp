@@ -26,7 +26,7 @@ job::cluster_view online() {
   job::cluster_view view;
   view.id = cluster_id{"hpc-1"};
   view.breaker = "closed";
-  view.last_poll_at = tests::t0 + seconds{60};
+  view.last_answer_at = tests::t0 + seconds{60};
   return view;
 }
 

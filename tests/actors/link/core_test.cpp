@@ -229,6 +229,31 @@ TEST_CASE("link core: it can tell what has not left, and why a lookup told nothi
   CHECK(made.about(id(3)).waits.empty());
 }
 
+TEST_CASE("link core: a lookup that brings nothing is halved, one that answers doubles again",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.lookup_batch_max = 100;
+  limits.breaker_failures = 100;
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 100; ++n) made.want(id(n), looks_up(n), start);
+  auto now = start;
+  const auto asked = [&](bool answers) {
+    const auto order = orders<link::find_order>(made.tick(now)).at(0);
+    const auto items = std::get<link::find_order>(order.what).items;
+    link::find_done done;
+    for (const auto& [job, token] : items)
+      done.answers.push_back({token, job::lookup_result::absent, {}, ""});
+    made.complete(order.id, answers ? link::completion{done} : link::call_failed{"too slow"}, 1,
+                  now);
+    now += seconds{120};
+    return items.size();
+  };
+  std::vector<std::size_t> sizes;
+  for (const bool answers : {false, false, false, false, false, true, true, true, true})
+    sizes.push_back(asked(answers));
+  CHECK(sizes == std::vector<std::size_t>{100, 50, 25, 16, 16, 16, 32, 64, 100});
+}
+
 TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {
   const bool held = rc::check("laws of the link", [] {
     auto made = quiet_link();

@@ -115,9 +115,49 @@ TEST_CASE("slurm poll: a missing job may have run, or may not come back, when no
   SECTION("it had begun to write") { site.reply("traces", left("") + "began\n"); }
   SECTION("its claim is taken") { site.reply("traces", left(token + ":41")); }
   SECTION("its directory is gone") { site.reply("traces", "{nonce} j 0\n"); }
-  SECTION("the directories cannot be read") { site.fails("traces", "cd: no such directory"); }
   CHECK(absence(site).confirmed);
   CHECK_FALSE(absence(site).never_ran);
+}
+
+TEST_CASE("slurm poll: what Slurm has forgotten is not called gone before its directory was read",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", "");
+  const auto record = left(token + ":41", "exit 7\n");
+  site.reply("traces", record);
+  const std::string way = GENERATE("the connection is cut", "there is no getting at them",
+                                   "accounting calls it alive, long after its end");
+  INFO(way);
+  if (way == "the connection is cut") site.way->table["traces"].cut = true;
+  else site.fails("traces", "cd: no such directory");
+  if (way.starts_with("accounting")) {
+    site.reply("sacct0", running_account().text());
+    site.fails("job41", no_such_job);
+  }
+  for (int i = 0; i < 2; ++i) {
+    CHECK_FALSE(absence(site).confirmed);
+    CHECK(contains(absence(site).reason, "its directory was not read"));
+    site.now += seconds{299};
+  }
+  CHECK_FALSE(absence(site).confirmed);
+  site.reply("traces", record);
+  site.reply("sacct0", "");
+  observe(site);
+  site.now += seconds{5};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 7);
+}
+
+TEST_CASE("slurm poll: a directory that nobody can read does not keep a job for ever",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", "");
+  site.fails("traces", "cd: no such directory");
+  CHECK_FALSE(absence(site).confirmed);
+  site.now += seconds{600};
+  CHECK(absence(site).confirmed);
+  CHECK(absence(site).reason == "neither squeue nor sacct know it");
 }
 
 TEST_CASE("slurm poll: one that accounting calls alive is missing only after long",
