@@ -50,6 +50,7 @@ struct not_sent {
 /// A job may or may not exist: only `find` may follow.
 struct unknown_outcome {
   std::string reason;
+  bool answered = false;  ///< the scheduler itself said so, in words that nobody here knows
 };
 using submit_outcome = std::variant<accepted, refused, not_sent, unknown_outcome>;
 

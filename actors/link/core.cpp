@@ -21,7 +21,8 @@ constexpr microseconds health_interval_max = seconds{60};
 /// True when the scheduler itself answered at least one item.
 bool answered(const completion& what) {
   if (const auto* s = std::get_if<submit_done>(&what))
-    return std::any_of(s->answers.begin(), s->answers.end(), [](const auto& a) {
+    return !s->spoken_of.empty() ||
+           std::any_of(s->answers.begin(), s->answers.end(), [](const auto& a) {
       return a.what != job::submission_result::not_sent &&
              a.what != job::submission_result::unknown;
     });

@@ -137,6 +137,7 @@ struct submit_done {
   std::vector<job::report_submission> answers;
   std::set<std::size_t> left_out;  ///< items that were not even tried: they wait on
   std::set<std::size_t> own_faults;  ///< items that failed before the scheduler was asked
+  std::set<std::size_t> spoken_of;   ///< unknown items of which the scheduler itself said something
 };
 struct find_done {
   std::vector<job::report_lookup> answers;

@@ -144,6 +144,11 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
                                  : nullptr;
         unsent != nullptr && unsent->left_out)
       done.left_out.insert(place[i]);
+    if (const auto* unknown = i < outcomes.size()
+                                  ? std::get_if<adapters::unknown_outcome>(&outcomes[i])
+                                  : nullptr;
+        unknown != nullptr && unknown->answered)
+      done.spoken_of.insert(place[i]);
     done.answers[place[i]] = translate(
         jobs[i].token, i < outcomes.size() ? outcomes[i]
                                            : adapters::submit_outcome{adapters::unknown_outcome{

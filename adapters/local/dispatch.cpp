@@ -37,6 +37,7 @@ constexpr seconds room_pause{1};
 constexpr seconds cleaning_interval_max{60};
 constexpr std::size_t removals_at_once_max = 500;
 constexpr int kill_passes_max = 100;
+constexpr int empty_looks_needed = 3;
 /// What a supervisor writes before the job begins takes a few KiB.
 constexpr std::uint64_t start_bytes_min = 1 << 20;
 
@@ -377,15 +378,17 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
       leader = process_info{.pid = last->leader_pid(), .start_ticks = last->leader_start_ticks()};
     }
     const job_cgroup cgroup(supervisor->cgroup(), token);
-    for (int pass = 0; pass < kill_passes_max; ++pass) {
+    // A chain of processes that fork and end may pass by one look.
+    int empty_looks = 0;
+    for (int pass = 0; pass < kill_passes_max && empty_looks < empty_looks_needed; ++pass) {
       cgroup.kill();
       const auto rest = processes_of_job(token.str(), leader);
-      if (rest.empty() && !cgroup.populated()) break;
+      empty_looks = rest.empty() && !cgroup.populated() ? empty_looks + 1 : 0;
       signal_all(rest, SIGKILL);
       std::this_thread::sleep_for(milliseconds{10});
     }
     cgroup.remove();
-    if (!processes_of_job(token.str(), leader).empty() || cgroup.populated())
+    if (empty_looks < empty_looks_needed)
       status.set_reason(status.reason() + "; processes of the job could not be ended");
   }
   if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {

@@ -176,7 +176,7 @@ class slurm_cluster {
   std::chrono::steady_clock::time_point inventory_at_;  ///< when it was there; unset: never
   std::optional<bool> accounting_;    ///< empty: not known yet
   std::vector<std::string> fields_;   ///< of sacct
-  bool renames_ = false;              ///< a plugin of the site rewrites job names
+  time_point renames_until_;          ///< a plugin of the site rewrites job names, it seemed
   std::string home_;                  ///< ClusterName of the first Slurm that told one
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers

@@ -249,6 +249,23 @@ std::optional<std::string_view> submitted_id(std::string_view text) {
   return found;
 }
 
+/// The controller's own words, which sbatch tells last: what stands behind "submission failed".
+std::string_view final_words(std::string_view text) {
+  constexpr std::string_view failed = "Batch job submission failed: ";
+  while (!text.empty()) {
+    const auto line = bare(take_last_line(text));
+    if (line.starts_with(failed)) return line.substr(failed.size());
+  }
+  return {};
+}
+
+/// A refusal in known words; else nullopt.
+std::optional<submit_outcome> refusal_in(std::string_view text, const std::string& reason) {
+  if (contains_any(text, policy)) return refused{false, reason};
+  if (contains_any(text, permanent)) return refused{true, reason};
+  return std::nullopt;
+}
+
 std::string reason_of(std::string_view text, int exit_code) {
   std::string words = words_of(text);
   if (words.empty()) words = "exit code " + std::to_string(exit_code) + " without a message";
@@ -300,15 +317,17 @@ submit_outcome judge_sbatch(int exit_code, std::string_view text) {
   if (id) {
     return unknown_outcome{"sbatch failed after it named job " + std::string(*id) + ": " + reason};
   }
+  // What comes before may be the request's own words, told back ("invalid partition specified: X").
+  const auto last = final_words(text);
+  if (auto told = refusal_in(last, reason)) return *told;
   if (contains_any(text, answer_lost)) return unknown_outcome{std::move(reason)};
   // The shell's words: there is no sbatch to speak to anybody.
   const bool no_sbatch = (exit_code == 127 && contains_any_case(text, "not found")) ||
                          (exit_code == 126 && contains_any_case(text, "Permission denied"));
   if (no_sbatch) return not_sent{std::move(reason)};
   if (contains_any(text, never_arrived)) return not_sent{std::move(reason)};
-  if (contains_any(text, policy)) return refused{false, std::move(reason)};
-  if (contains_any(text, permanent)) return refused{true, std::move(reason)};
-  return unknown_outcome{std::move(reason)};
+  if (auto told = refusal_in(text, reason)) return *told;
+  return unknown_outcome{std::move(reason), !last.empty()};
 }
 
 failure judge_failure(int exit_code, std::string_view err) {

@@ -68,7 +68,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   bool renames = false;
   {
     const std::lock_guard lock(mutex_);
-    renames = renames_;
+    renames = options_.clock() < renames_until_;
     if (site_) all.here = site_->config.cluster_name;
   }
   auto made = begin();

@@ -14,6 +14,8 @@ namespace {
 constexpr std::size_t ids_max = 1'000;
 /// Single jobs that the controller is asked for in one poll, where there is no accounting.
 constexpr std::size_t details_max = 20;
+/// So long after a job that waits was seen renamed, names tell nothing.
+constexpr seconds renames_kept{86'400};
 
 std::string waiting_reason(const std::string& reason) {
   if (reason.empty() || reason == "None") return {};
@@ -230,9 +232,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       for (const auto* row : shown->second) {
         // Another job under the same number: numbers wrap.
         if (!is_ours(*job.job, *row)) continue;
-        if (row->name != job.job->token.str()) {
+        // One that runs may have renamed itself.
+        if (row->name != job.job->token.str() && row->state == "PENDING") {
           const std::lock_guard lock(mutex_);
-          renames_ = true;
+          renames_until_ = now + renames_kept;
         }
         see_in_queue(job, *row, now);
       }
@@ -371,10 +374,12 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
   auto all = split_traces(nonce, traces_text.out, jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     jobs[i]->traces_cut = jobs[i]->traces_asked && !traces_text.complete;
-    jobs[i]->unread = jobs[i]->traces_asked && !traces_answer;
-    if (!traces_answer || !all[i]) continue;
-    jobs[i]->traces_answer = true;
-    jobs[i]->left = std::move(*all[i]);
+    if (traces_answer && all[i]) {
+      jobs[i]->traces_answer = true;
+      jobs[i]->left = std::move(*all[i]);
+    }
+    // Of two questions one answer is enough.
+    jobs[i]->unread = jobs[i]->traces_asked && !traces_answer && !jobs[i]->traces_answer;
   }
   for (auto* job : asked) hear_controller(*job, got.of("job" + job->job->id.str()));
   return {};

@@ -31,9 +31,10 @@ ved_send() {
 printf '@ t %s\n' "$1"
 ved_text=$(ved_call 2>&1)
 ved_rc=$?
+ved_line=
 for ved_line in $ved_text; do printf '@ m %s %.1000s\n' "$1" "$ved_line"; done
 printf '@ r %s %s\n' "$1" $ved_rc
-[ $ved_rc -eq 0 ] || case $ved_text in
+[ $ved_rc -eq 0 ] || case $ved_line in
 *'nable to contact'*|*'imed out'*|*'uthentication'*|*[Mm]'unge '*|*'not found'*) ved_stop=1 ;;
 esac
 }

@@ -68,7 +68,8 @@ std::string look_function(const std::string& nonce) {
   // dd opens without waiting for anybody at the other end of a FIFO, and follows no link: a test
   // before an open could be outrun.
   return "look() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$3\n" +
-         "[ -d \"$3\" ] || return 0\n" + std::string(print_claim) +
+         // A link in its place may lead to where a look hangs.
+         "[ ! -L \"${3%/}\" ] && [ -d \"$3\" ] || return 0\n" + std::string(print_claim) +
          "[ -e \"$3$4.$2.out\" ] && echo began\n"
          "ved_f=$3$4.$2.end\n"
          "if [ -f \"$ved_f\" ] && [ ! -L \"$ved_f\" ]; then\n"
@@ -89,7 +90,7 @@ std::vector<std::optional<traces>> split_traces(const std::string& nonce, std::s
 
 std::string seek_function(const std::string& nonce) {
   return "seek() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$2\n" +
-         std::string(print_claim) +
+         "[ ! -L \"${2%/}\" ] || return 0\n" + std::string(print_claim) +
          "ved_n=0\nfor ved_f in \"$2$3\".*.out; do\n"
          "[ -e \"$ved_f\" ] || [ -L \"$ved_f\" ] || continue\n"
          "ved_f=${ved_f#\"$2$3.\"}\nved_f=${ved_f%.out}\n"

@@ -285,6 +285,8 @@ void found_and_absent(scheduler_fixture& fixture) {
 
 void unknown_job(scheduler_fixture& fixture) {
   conversation talk(fixture);
+  // Where nobody has run yet, there is nothing to be read.
+  talk.wait_for_end(talk.start(talk.shell_job("exit 0")));
   const tracked_job nobody{scheduler_job_id("99999999"), submission_token("venobody"),
                            job_id("nobody")};
   const observation seen = talk.look(nobody);

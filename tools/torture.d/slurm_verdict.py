@@ -198,6 +198,13 @@ class slurm_verdict(verdict):
         if winner and self.was_retracted(winner):
             self.judge_retracted(said, job, body, winner)
             return
+        if job.cancel_asked and number == signal.SIGTERM and state == "failed" and \
+                self.site.disturber.counts["slurmctld killed"]:
+            # Its controller forgot that the end was a cancel; what it says is what is told.
+            self.counts["cancelled"] += 1
+            if winner and winner.word != "FAILED":
+                self.wrong.append(f"{said}; not what accounting says")
+            return
         # A controller that is killed all the time may not come to ending a job at its limit; then
         # the daemon does, two minutes later, and Slurm calls that cancelled.
         late = "ran longer than its limit" in body.get("reason", "")

@@ -107,7 +107,7 @@ TEST_CASE("link core: a call that never returns is given up, and its late answer
   REQUIRE(given_up.reports.size() == 1);
   const auto late = made.complete(
       sent.id,
-      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}, {}}, 0,
+      link::submit_done{{{token(1), job::submission_result::accepted, at(7), ""}}, {}, {}, {}}, 0,
       start + seconds{60});
   REQUIRE(late.reports.size() == 1);
   REQUIRE(std::get<job::report_submission>(late.reports[0].second).id == at(7));
@@ -188,7 +188,7 @@ TEST_CASE("link core: what never left the house is no failure of the cluster", "
     return made.complete(order.id, answer, 0, now);
   };
   for (int times = 0; times < 5; ++times) {
-    const auto told = submit_two({{unsent, unsent}, {}, {0, 1}});
+    const auto told = submit_two({{unsent, unsent}, {}, {0, 1}, {}});
     REQUIRE_FALSE(told.change.has_value());
     REQUIRE(told.reports.size() == 2);
   }
@@ -196,10 +196,27 @@ TEST_CASE("link core: what never left the house is no failure of the cluster", "
   CHECK(made.view().reason.empty());
   // Beside one that could not be sent it hides nothing, and is not told as the reason.
   link::outputs told;
-  for (int times = 0; times < 3; ++times) told = submit_two({{unsent, cut}, {}, {0}});
+  for (int times = 0; times < 3; ++times) told = submit_two({{unsent, cut}, {}, {0}, {}});
   REQUIRE(told.change.has_value());
   CHECK_FALSE(told.change->up);
   CHECK(told.change->reason == "no route");
+}
+
+TEST_CASE("link core: what the scheduler refuses in words that nobody knows is an answer",
+          "[actors][link]") {
+  auto made = quiet_link();
+  auto now = start;
+  const bool answered = GENERATE(true, false);
+  for (int n = 0; n < 5; ++n, now += seconds{1}) {
+    made.want(id(n), submits(n), now);
+    const auto sent = orders<link::submit_order>(made.tick(now));
+    if (sent.empty()) break;
+    link::submit_done done;
+    done.answers.push_back({token(n), job::submission_result::unknown, {}, "no luck"});
+    if (answered) done.spoken_of.insert(0);
+    made.complete(sent.at(0).id, done, 0, now);
+  }
+  CHECK((made.view().state == link::breaker::closed) == answered);
 }
 
 TEST_CASE("link core: it can tell what has not left, and why a lookup told nothing",

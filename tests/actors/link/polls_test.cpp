@@ -136,7 +136,7 @@ TEST_CASE("link polls: a queue that still fills is polled at the usual pace", "[
   REQUIRE_FALSE(poll(start + seconds{16}));
   made.complete(submission.id,
                 link::submit_done{
-                    {{token(5), job::submission_result::accepted, at(5), {}}}, {}, {}}, 0,
+                    {{token(5), job::submission_result::accepted, at(5), {}}}, {}, {}, {}}, 0,
                 start + seconds{17});
   CHECK(made.next_poll_at() == start + seconds{15});
   REQUIRE(poll(start + seconds{17}));
@@ -151,7 +151,7 @@ TEST_CASE("link polls: submissions that wait their turn keep the usual pace", "[
   const auto first = made.tick(start);
   made.complete(orders<link::submit_order>(first).at(0).id,
                 link::submit_done{
-                    {{token(5), job::submission_result::accepted, at(5), {}}}, {}, {}}, 0,
+                    {{token(5), job::submission_result::accepted, at(5), {}}}, {}, {}, {}}, 0,
                 start);
   made.complete(orders<link::poll_order>(first).at(0).id, seen(2, 1), 1, start);
   CHECK(made.next_poll_at() == start + seconds{10});

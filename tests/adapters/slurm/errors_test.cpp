@@ -29,6 +29,25 @@ std::string failed(const std::string& cause) {
 
 }  // namespace
 
+TEST_CASE("sbatch: words of the request that it tells back decide nothing", "[adapters][slurm]") {
+  for (const char* name : {"RESPONSE_x", "auth_g_verify", "x_uthentication_credential", "ambiguous",
+                           "Munge", "(receive failure)", "MaxJobCount limit", "Broken pipe"}) {
+    const auto echoed = std::string("invalid partition specified: ") + name + "\nsbatch: error: ";
+    CHECK(verdict_of(echoed + failed("Invalid partition name specified")) == "refused permanent");
+    CHECK(verdict_of(echoed + failed("Invalid account")) == "refused for now");
+  }
+  // But an answer that could not be read may have been a job's number.
+  CHECK(verdict_of("slurm_unpack_received_msg: auth_g_verify: RESPONSE_SUBMIT_BATCH_JOB has "
+                   "authentication error\nsbatch: error: " +
+                   failed("Protocol authentication error")) == "unknown");
+  const auto told = judge_sbatch(1, "sbatch: error: " + failed("The moon is full") + "\n");
+  REQUIRE(std::holds_alternative<unknown_outcome>(told));
+  CHECK(std::get<unknown_outcome>(told).answered);
+  CHECK_FALSE(std::get<unknown_outcome>(judge_sbatch(1, "what?\n")).answered);
+  CHECK_FALSE(std::get<unknown_outcome>(
+                  judge_sbatch(1, failed("Socket timed out on send/recv operation"))).answered);
+}
+
 TEST_CASE("sbatch: the id in a line of its own", "[adapters][slurm]") {
   CHECK(verdict(judge_sbatch(0, "123\n")) == "accepted 123");
   CHECK(verdict(judge_sbatch(0, "123;alpha\n")) == "accepted 123");

@@ -48,6 +48,22 @@ class job_place {
 
 }  // namespace
 
+TEST_CASE("slurm hostile job: a link in place of its directory is not followed",
+          "[adapters][slurm]") {
+  const job_place place;
+  std::ofstream(place.end()) << "exit 7\n";
+  std::ofstream(place.file(token + ".41.out")) << "x";
+  REQUIRE(place.look().exit_code == 7);
+  const auto directory = place.root() / "j-41", away = place.root() / "away";
+  std::filesystem::rename(directory, away);
+  std::filesystem::create_directory_symlink(away, directory);
+  CHECK_FALSE(place.look().exit_code);
+  CHECK_FALSE(place.look().untouched);
+  const std::string nonce = "vedaaaaaaaaaaaaaaaaaaaa";
+  const auto sought = place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\n");
+  CHECK(slurm::split_sought(nonce, sought, 1)[0].ids.empty());
+}
+
 TEST_CASE("slurm hostile job: what it merely writes of a lost claim moves it nowhere",
           "[adapters][slurm]") {
   scripted_site site;
