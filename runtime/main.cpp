@@ -74,15 +74,19 @@ struct arguments {
   std::string port_file;
 };
 
-/// The configuration as it will be in force; none: every problem of it was told.
-std::optional<load_outcome> load(const arguments& given) {
+/// The configuration as it will be in force, or its problems.
+load_outcome read_config(const arguments& given) {
   auto loaded = load_config(given.config_file);
-  if (!loaded.ok()) {
-    std::cerr << loaded.problem_text();
-    return std::nullopt;
-  }
   if (!given.state.empty()) loaded.value.state.directory = given.state;
   return loaded;
+}
+
+/// The same; none: every problem of it was told.
+std::optional<load_outcome> load(const arguments& given) {
+  auto loaded = read_config(given);
+  if (loaded.ok()) return loaded;
+  std::cerr << loaded.problem_text();
+  return std::nullopt;
 }
 
 /// The same while it serves, where nothing may wait: neither for the writer of a FIFO nor for the
@@ -91,9 +95,8 @@ void load_again(const arguments& given, ved::runtime::daemon& running) {
   std::error_code failed;
   if (!std::filesystem::is_regular_file(given.config_file, failed))
     return running.refuse_reload(given.config_file + ": is no regular file");
-  auto loaded = load_config(given.config_file);
+  const auto loaded = read_config(given);
   if (!loaded.ok()) return running.refuse_reload(loaded.problem_text());
-  if (!given.state.empty()) loaded.value.state.directory = given.state;
   running.reload(loaded.value);
 }
 

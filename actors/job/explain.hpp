@@ -14,11 +14,11 @@ namespace ved::core::job {
 /// What is known of the job's cluster at the moment of the question; only online.
 struct cluster_view {
   cluster_id id;
-  std::string breaker;      ///< "closed", "open", "half_open"
-  std::string reason;       ///< of the last failure
+  std::string breaker;        ///< "closed", "open", "half_open"
+  std::string reason;         ///< of the last failure
   time_point last_answer_at;  ///< to anything that was asked of it
-  time_point down_since;    ///< unset while it answers
-  policy limits;            ///< times and limits that apply to its jobs
+  time_point down_since;      ///< unset while it answers
+  policy limits;              ///< times and limits that apply to its jobs
   submission_token waits;         ///< of the job's submission that has not left yet
   std::string lookup_problem;     ///< why its last lookup told nothing; empty: it told something
   bool waits_for_turn = false;    ///< the job waits for room to be submitted

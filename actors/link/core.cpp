@@ -23,9 +23,9 @@ bool answered(const completion& what) {
   if (const auto* s = std::get_if<submit_done>(&what))
     return !s->spoken_of.empty() ||
            std::any_of(s->answers.begin(), s->answers.end(), [](const auto& a) {
-      return a.what != job::submission_result::not_sent &&
-             a.what != job::submission_result::unknown;
-    });
+             return a.what != job::submission_result::not_sent &&
+                    a.what != job::submission_result::unknown;
+           });
   if (const auto* f = std::get_if<find_done>(&what))
     return std::any_of(f->answers.begin(), f->answers.end(),
                        [](const auto& a) { return a.what != job::lookup_result::unknown; });

@@ -139,20 +139,14 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
   const auto outcomes = port.submit(jobs, until);
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     // An adapter that answers for fewer jobs than it got may have submitted the others.
-    if (const auto* unsent = i < outcomes.size()
-                                 ? std::get_if<adapters::not_sent>(&outcomes[i])
-                                 : nullptr;
-        unsent != nullptr && unsent->left_out)
-      done.left_out.insert(place[i]);
-    if (const auto* unknown = i < outcomes.size()
-                                  ? std::get_if<adapters::unknown_outcome>(&outcomes[i])
-                                  : nullptr;
-        unknown != nullptr && unknown->answered)
-      done.spoken_of.insert(place[i]);
-    done.answers[place[i]] = translate(
-        jobs[i].token, i < outcomes.size() ? outcomes[i]
-                                           : adapters::submit_outcome{adapters::unknown_outcome{
-                                                 "the adapter gave no answer for this job"}});
+    const auto outcome = i < outcomes.size()
+                             ? outcomes[i]
+                             : adapters::unknown_outcome{"the adapter gave no answer for this job"};
+    const auto* unsent = std::get_if<adapters::not_sent>(&outcome);
+    if (unsent != nullptr && unsent->left_out) done.left_out.insert(place[i]);
+    const auto* unknown = std::get_if<adapters::unknown_outcome>(&outcome);
+    if (unknown != nullptr && unknown->answered) done.spoken_of.insert(place[i]);
+    done.answers[place[i]] = translate(jobs[i].token, outcome);
   }
   return done;
 }
