@@ -57,6 +57,7 @@ void apply_finished(job& state, const pb::JobFinished& e) {
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.hold.reset();
+  state.gave_way.reset();
   enter(state, std::move(end), e.reason(), e.at_us());
 }
 
@@ -67,6 +68,11 @@ void leave_scheduler(job& state) {
   state.never_starts_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.hold.reset();
+}
+
+/// Of two that gave way the last is remembered; each stands in its event.
+void remember(job& state, const pb::JobRun& run) {
+  state.gave_way = std::make_shared<const pb::JobRun>(run);
 }
 
 /// The token of another attempt is followed from now on.
@@ -156,6 +162,7 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job_held();
       if (in<submitting>(state)) return impossible("it cannot be held now");
       leave_scheduler(state);
+      if (e.has_run()) remember(state, e.run());
       enter(state, held{e.release(), e.by_operator()}, e.reason(), e.at_us());
       return {};
     }
@@ -199,6 +206,7 @@ result<void> apply(job& state, const event& what) {
       if (state.lost_copies.size() > lost_copies_max)
         state.lost_copies.erase(state.lost_copies.begin());
       leave_scheduler(state);
+      if (e.has_run()) remember(state, e.run());
       enter(state, unresolved{0, true, false},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
             e.at_us());

@@ -25,11 +25,26 @@ void add_intent(events& out, int attempt, const context& ctx) {
   intent.set_token(make_token(ctx.draw).str());
 }
 
-void add_cancelled(events& out, const std::string& reason, const context& ctx) {
+/// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
+void add_end_here(events& out, const job& state, pb::JobState as, const std::string& reason,
+                  const context& ctx) {
   auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
-  end.set_state(pb::JOB_STATE_CANCELLED);
+  end.set_state(as);
   end.set_reason(reason);
   end.set_finished_at_us(to_us(ctx.now));
+  if (!state.gave_way) return;
+  const auto& run = *state.gave_way;
+  end.set_reason(reason + "; scheduler job " + run.scheduler_job_id() +
+                 " had run, and gave way to a copy of which no end is known");
+  end.set_exit_code(run.exit_code());
+  end.set_exit_signal(run.exit_signal());
+  end.set_started_at_us(run.started_at_us());
+  if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
+  *end.mutable_usage() = run.usage();
+}
+
+void add_cancelled(events& out, const job& state, const std::string& reason, const context& ctx) {
+  add_end_here(out, state, pb::JOB_STATE_CANCELLED, reason, ctx);
 }
 
 void add_control(events& out, pb::JobControl control, const std::string& by,
@@ -104,7 +119,7 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
   };
   const auto at_once = [&] {
     wish();
-    add_cancelled(out, cancel_text(what.by, what.reason), ctx);
+    add_cancelled(out, state, cancel_text(what.by, what.reason), ctx);
   };
   const auto later = [&] {
     if (!state.cancel) wish();
@@ -274,12 +289,9 @@ void add_refusal(events& out, const job& state, const report_submission& what,
   event.set_reason(what.reason);
   if (retry) event.set_retry_at_us(to_us(next_retry(state.failures, ctx)));
   if (permanent && !state.cancel) {
-    auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
-    end.set_state(pb::JOB_STATE_FAILED);
-    end.set_reason("the scheduler refused it: " + what.reason);
-    end.set_finished_at_us(to_us(ctx.now));
+    add_end_here(out, state, pb::JOB_STATE_FAILED, "the scheduler refused it: " + what.reason, ctx);
   } else if (state.cancel) {
-    add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
+    add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
   } else if (!retry) {
     add_given_up(out, state, what.reason, ctx);
   }
@@ -327,7 +339,7 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
   if (!settled) return;
   const bool retry = lost.by_restart || state.failures < ctx.limits.max_retries;
   if (state.cancel) {
-    add_cancelled(out, cancel_text(state.cancel->by, state.cancel->reason), ctx);
+    add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
   } else if (lost.claimed_elsewhere) {
     // Some copy holds the claim: another attempt would only lose it again.
     auto& held_now = add(out, &pb::Envelope::mutable_job_held, ctx);
@@ -364,6 +376,16 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
   return out;
 }
 
+/// What is known of a run that gave way, into its event.
+void tell_run(pb::JobRun& run, const report_status& what) {
+  run.set_scheduler_job_id(what.id.str());
+  run.set_exit_code(what.exit_code);
+  run.set_exit_signal(what.exit_signal);
+  run.set_started_at_us(to_us(what.started_at));
+  run.set_finished_at_us(to_us(what.finished_at));
+  if (what.usage) *run.mutable_usage() = *what.usage;
+}
+
 void add_end(events& out, const job& state, const report_status& what, const context& ctx) {
   auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
   auto final_state = what.state;
@@ -397,6 +419,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
     event.set_release(
         "an operator finds out who wrote that into the job's directory, then cancels or releases "
         "the job");
+    tell_run(*event.mutable_run(), what);
     return out;
   }
   // Also when the winner carries our own token: the scheduler may have doubled one submission.
@@ -404,6 +427,8 @@ result<events> on(const job& state, const report_status& what, const context& ct
     auto& event = add(out, &pb::Envelope::mutable_job_claim_lost, ctx);
     event.set_scheduler_job_id(what.id.str());
     event.set_winner_token(what.lost_claim_to.str());
+    // One that never began used nothing.
+    if (is_set(what.started_at)) tell_run(*event.mutable_run(), what);
     return out;
   }
   if (is_terminal(what.state)) {

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -98,6 +99,9 @@ struct job {
   scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
   /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
   std::vector<scheduler_job_id> lost_copies;
+  /// The last run that gave way to another copy, or said so. If no other run ends, the job ends
+  /// with what this one used: else a job could run for nothing.
+  std::shared_ptr<const pb::JobRun> gave_way;
   std::optional<cancel_wish> cancel;
   std::optional<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet

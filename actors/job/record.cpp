@@ -90,6 +90,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_exit_signal(f->exit_signal);
     *out.mutable_usage() = f->usage;
   }
+  if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
   return out;
 }
 
@@ -121,6 +122,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.submitted_at = from_us(in.submitted_at_us());
   out.started_at = from_us(in.started_at_us());
   out.changed_at = from_us(in.changed_at_us());
+  if (in.has_gave_way()) out.gave_way = std::make_shared<const pb::JobRun>(in.gave_way());
   switch (in.phase()) {
     case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;
     case pb::JOB_PHASE_SUBMITTING: out.now = submitting{}; return out;

@@ -41,6 +41,16 @@ std::string tell_finished(const pb::JobFinished& e) {
   return text + because(e.reason());
 }
 
+/// "; it ran for 12 s and exited with code 73"
+std::string tell_run(const pb::JobRun& run) {
+  if (run.started_at_us() == 0) return {};
+  const auto ran = from_us(run.finished_at_us()) - from_us(run.started_at_us());
+  return "; it ran for " + std::to_string(std::chrono::duration_cast<seconds>(ran).count()) +
+         " s and " +
+         (run.exit_signal() != 0 ? "died of signal " + std::to_string(run.exit_signal())
+                                 : "exited with code " + std::to_string(run.exit_code()));
+}
+
 }  // namespace
 
 std::string tell(const pb::Envelope& what) {
@@ -81,7 +91,8 @@ std::string tell(const pb::Envelope& what) {
                   ? ""
                   : "; to be tried again at " + to_rfc3339(from_us(e.retry_at_us())));
     }
-    case pb::Envelope::kJobHeld: return "held" + because(what.job_held().reason());
+    case pb::Envelope::kJobHeld:
+      return "held" + because(what.job_held().reason()) + tell_run(what.job_held().run());
     case pb::Envelope::kJobReleased:
       return "released by " + what.job_released().by() + because(what.job_released().reason());
     case pb::Envelope::kJobCancelRequested: {
@@ -114,8 +125,8 @@ std::string tell(const pb::Envelope& what) {
     }
     case pb::Envelope::kJobClaimLost: {
       const auto& e = what.job_claim_lost();
-      return "copy " + e.scheduler_job_id() + " exited at once: the copy with token " +
-             e.winner_token() + " had claimed the job";
+      return "copy " + e.scheduler_job_id() + " gave way: the copy with token " +
+             e.winner_token() + " had claimed the job" + tell_run(e.run());
     }
     case pb::Envelope::kJobFinished: return tell_finished(what.job_finished());
     case pb::Envelope::kClusterDown:

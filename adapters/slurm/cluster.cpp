@@ -15,6 +15,8 @@ constexpr seconds end_slack{3};
 constexpr std::string_view asked = "asked";
 constexpr std::string_view no_file = "absent";
 constexpr std::string_view no_plain_file = "no file";
+/// A command of a cancel may be held up so long by a directory that hangs.
+constexpr int touch_seconds = 2;
 /// The part of a cancel that concerns a copy of the job under another id.
 constexpr const char* other_copy = ".other";
 
@@ -175,6 +177,13 @@ void slurm_cluster::judge_arrival(answer& to, const command_finished& done, cons
   to.denied = true;
 }
 
+int slurm_cluster::share_of(deadline until) {
+  constexpr int parts = 4;
+  constexpr std::int64_t longest = 10;
+  const auto left = std::chrono::floor<seconds>(until - std::chrono::steady_clock::now()).count();
+  return static_cast<int>(std::clamp<std::int64_t>(left / parts, 1, longest));
+}
+
 void slurm_cluster::count(std::string_view command, int times) const {
   if (times > 0 && options_.count) options_.count(command, times);
 }
@@ -240,11 +249,13 @@ std::string slurm_cluster::guard(const std::string& index, const std::string& cl
 /// likes there: the other one is ended only when its output file lies in this job's directory.
 std::string slurm_cluster::cancel_other(const tracked_job& job, const std::string& separator) {
   const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
-  return "ved_claim=$(readlink " + directory + "/claim)\ncase $ved_claim in\n" +
+  const auto touch = guarded(touch_seconds);
+  return "ved_claim=$(" + touch + "readlink " + directory + "/claim)\ncase $ved_claim in\n" +
          quote("cancelled:" + job.token.str()) + "|*:" + quote(number_of(job.id).number) +
          ":*|''|*[!A-Za-z0-9:_-]*) ;;\n*:*:*:*) "
-         "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
-         "[ -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\" ] || {\n"
+         "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n" +
+         touch + "test -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\"\n"
+         "[ $? -ne 1 ] || {\n"
          "squeue --all --noheader --states=all --jobs=\"$ved_other\" -O " +
          quote(identity_format(separator)) + " | grep -F -- " + quote("/" + job.job.str() + "/") +
          "\"${ved_claim%%:*}.\" | grep -q \"^$ved_other" + separator + "\" && { echo " +
@@ -255,6 +266,7 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
                                                     call at) {
   auto made = begin();
   const auto separator = made.separator();
+  const auto touch = guarded(touch_seconds);
   std::map<std::string, std::string> ids;  // by cluster
   for (const auto& [job, control] : requests) {
     if (job.id.empty()) continue;
@@ -282,10 +294,10 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     switch (control) {
       case pb::JOB_CONTROL_CANCEL:
         // The claim first: a copy that nobody knows of must not start afterwards.
-        made.add("mkdir -p " + directory + " && ln -s " + quote("cancelled:" + job.token.str()) +
-                 " " + directory + "/claim 2>/dev/null\n");
+        made.add(touch + "mkdir -p " + directory + " && " + touch + "ln -s " +
+                 quote("cancelled:" + job.token.str()) + " " + directory + "/claim 2>/dev/null\n");
         if (job.id.empty()) {
-          made.add_section(name, "readlink " + directory + "/claim");
+          made.add_section(name, touch + "readlink " + directory + "/claim");
         } else {
           put("scancel");
           made.add_section(name + other_copy, cancel_other(job, separator));
@@ -337,26 +349,39 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
 
 result<output_chunk> slurm_cluster::read_output(const output_request& request, call at) {
   const auto& job = request.job;
+  const auto now = options_.clock();
+  const auto hung = fail(errc::unavailable, "output of job " + job.job.str() +
+                                                ": its directory does not answer");
+  if (hangs(job.job, now)) return hung;
   const std::string suffix = request.stream == output_stream::standard_output ? ".out" : ".err";
   auto made = begin();
-  made.add("ved_file=\"$ved_jobs\"/" + quote(job.job.str() + "/" + job.token.str() + "." +
-                                             number_of(job.id).number + suffix) + "\n");
+  const auto file = "ved_file=\"$ved_jobs\"/" +
+                    quote(job.job.str() + "/" + job.token.str() + "." + number_of(job.id).number +
+                          suffix) + "\n";
   // The job may put anything in the file's place: a link is not followed, and dd waits for nobody
   // at the other end of a FIFO.
-  made.add_section("size", "if [ -f \"$ved_file\" ] && [ ! -L \"$ved_file\" ]; then\n"
-                           "stat -c %s \"$ved_file\"\n"
-                           "elif [ -e \"$ved_file\" ] || [ -L \"$ved_file\" ]; then echo " +
+  made.add_guarded_section("size",
+                           file + "if [ -f \"$ved_file\" ] && [ ! -L \"$ved_file\" ]; then\n"
+                                  "stat -c %s \"$ved_file\"\n"
+                                  "elif [ -e \"$ved_file\" ] || [ -L \"$ved_file\" ]; then echo " +
                                std::string(no_plain_file) + " >&2; false\n"
-                           "else echo " + std::string(no_file) + " >&2; false; fi");
-  made.add_section("bytes", "[ -f \"$ved_file\" ] && dd if=\"$ved_file\" "
-                            "iflag=nonblock,nofollow,skip_bytes,count_bytes bs=65536 skip=" +
-                                std::to_string(request.offset) + " count=" +
-                                std::to_string(request.bytes_max) + " 2>/dev/null");
+                               "else echo " + std::string(no_file) + " >&2; false; fi",
+                           share_of(at.until));
+  made.add_guarded_section("bytes",
+                           file + "[ -f \"$ved_file\" ] && dd if=\"$ved_file\" "
+                                  "iflag=nonblock,nofollow,skip_bytes,count_bytes bs=65536 skip=" +
+                               std::to_string(request.offset) + " count=" +
+                               std::to_string(request.bytes_max) + " 2>/dev/null",
+                           share_of(at.until));
   const auto got = run(std::move(made), at);
   const auto& size = got.of("size");
   const auto& bytes = got.of("bytes");
   if (!size.complete || !bytes.complete)
     return fail(errc::unavailable, "output of job " + job.job.str() + ": " + got.problem);
+  if (size.exit_code == killed_exit || bytes.exit_code == killed_exit) {
+    note_hang(job.job, now);
+    return hung;
+  }
   const auto there = size.exit_code == 0 ? parse_count(size.out.substr(0, size.out.find('\n')))
                                          : std::nullopt;
   if (!there && size.err.starts_with(no_file))

@@ -106,6 +106,8 @@ class slurm_cluster {
                      std::size_t bytes) const;
   void count(std::string_view command, int times = 1) const;
 
+  /// Seconds that directories of jobs may take of a call's time.
+  static int share_of(deadline until);
   bool asks_accounting() const;
   void note_accounting(failure what);
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
@@ -141,6 +143,10 @@ class slurm_cluster {
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
   static bool has_own_record(const watched& job);
+  /// Its directory hung at the last look: not again so soon, for all others wait for it.
+  bool hangs(const job_id& job, time_point now) const;
+  /// The job at whose directory a look was stopped; the pause doubles each time.
+  void note_hang(const job_id& job, time_point now);
   std::optional<job_status> lost_claim(const watched& job) const;
   void tell_end(const watched& job, bool accounted, job_status& end) const;
   observation still_ending(watched& job) const;
@@ -152,7 +158,6 @@ class slurm_cluster {
     std::vector<sought> left;
     bool queue_answers = false;
     bool accounts_answer = false;
-    bool files_answer = false;
     std::string silence;  ///< why not all of them answered
     std::string here;     ///< our cluster's name; empty: not known
   };
@@ -180,6 +185,11 @@ class slurm_cluster {
   std::string home_;                  ///< ClusterName of the first Slurm that told one
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers
+  struct hang {
+    time_point until;    ///< not looked into before
+    microseconds pause;
+  };
+  mutable std::map<job_id, hang> hangs_;  ///< jobs whose directories hung
   /// By `key`; followed jobs only.
   std::unordered_map<std::string, memory> seen_;
 };

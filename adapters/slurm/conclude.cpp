@@ -106,7 +106,7 @@ void slurm_cluster::tell_end(const watched& job, bool accounted, job_status& end
   all.queue = kept.exit;
   if (accounted) all.accounts = job.accounted->exit;
   if (end.state != pb::JOB_STATE_COMPLETED) all.own = left.exit_code;
-  all.started = job.traces_answer && !left.untouched && !left.claim.empty();
+  all.started = job.has_traces() && !left.untouched && !left.claim.empty();
   const auto verdict = judge_exit(all);
   end.exit_code = verdict.exit.code;
   end.exit_signal = verdict.exit.signal;
@@ -162,7 +162,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   // Only its directory tells that it lost the claim: a connection that is cut after accounting has
   // answered must not make that a failure.
-  if (job.traces_cut && now < kept.accounts_due + options_.accounting_grace) {
+  if (job.look == look_result::cut && now < kept.accounts_due + options_.accounting_grace) {
     job.settling = true;
     return still_ending(job);
   }
@@ -176,20 +176,20 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   } else if (end.state == pb::JOB_STATE_FAILED && !left.step.empty()) {
     end.reason += "; in step " + left.step;
   }
-  if (end.state == pb::JOB_STATE_FAILED && job.traces_answer && left.untouched)
+  if (end.state == pb::JOB_STATE_FAILED && job.has_traces() && left.untouched)
     end.reason += "; its directory holds no sign that it started";
   // Read before the script wrote it, or not shown by the file system yet: what the wrapper's code
   // means must not be told as the job's. As long as nobody could read it, another copy may run.
   const bool by_wrapper = end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code);
   const microseconds record_grace =
-      job.traces_answer ? options_.accounting_grace
+      job.has_traces() ? options_.accounting_grace
                         : std::max<microseconds>(options_.accounting_grace, unread_grace);
   if (by_wrapper && !left.ended && !left.strange && is_set(kept.accounts_due) &&
       now < kept.accounts_due + record_grace) {
     job.settling = true;
     return still_ending(job);
   }
-  if (by_wrapper && !job.traces_answer)
+  if (by_wrapper && !job.has_traces())
     end.reason += "; its directory could not be read, and exit code " +
                   std::to_string(end.exit_code) + " may be the wrapper's";
   if (left.strange) end.reason += "; what stands in place of its end record is no file";
@@ -212,6 +212,8 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
 /// It ended in squeue, but the whole story is not there yet.
 observation slurm_cluster::still_ending(watched& job) const {
   auto& kept = *job.kept;
+  if (kept.last && job.is_unread())
+    kept.last->reason = "Slurm has ended it; its directory, which may tell more, does not answer";
   const bool shown_running = kept.last && kept.last->state == pb::JOB_STATE_RUNNING;
   if (shown_running || !kept.ended || !is_set(kept.ended->started_at)) {
     if (kept.last) return *kept.last;
@@ -237,9 +239,9 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     return end;
   }
   // What Slurm has forgotten may have left the record of its end: nobody calls it gone unread.
-  if (!job.unread) kept.unread_since = {};
+  if (!job.is_unread()) kept.unread_since = {};
   else if (!is_set(kept.unread_since)) kept.unread_since = now;
-  const bool read = !job.unread || now >= kept.unread_since + unread_grace;
+  const bool read = !job.is_unread() || now >= kept.unread_since + unread_grace;
   const std::string but_unread = read ? "" : "; its directory was not read";
   // Accounting calls it alive, the controller does not know it: the record may be late, or the
   // controller lost the job (a "runaway job", sacctmgr(1)).
@@ -247,7 +249,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   // Nobody calls a job gone that any of Slurm's own words calls running.
   const bool runaway = job.accounted && now >= kept.runaway_seen + options_.runaway_after &&
                        job.controller_denies;
-  if ((!job.accounted || runaway) && has_own_record(job)) {
+  if ((!job.accounted || runaway) && !job.controller_shows && has_own_record(job)) {
     // One empty list is none, and the record is the job's own word.
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     if (now < kept.unqueued_since + return_grace) return still_ending(job);
@@ -270,7 +272,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   }
   // Who holds or cancels a job must not see it come back: it was last seen waiting by itself.
   const bool never_ran =
-      kept.waited && job.traces_answer && !job.left.ended && job.left.untouched;
+      kept.waited && job.has_traces() && !job.left.ended && job.left.untouched;
   if (job.accounted) {
     const bool only_waits = never_ran && job.accounted->state == "PENDING";
     if (only_waits) {
@@ -288,7 +290,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   // Accounting hears of every job, also of one that is cancelled while it waits.
   if (job.accounts_answer)
     return missing{read, "neither squeue nor sacct know it" + but_unread, never_ran};
-  if (!accounting && job.traces_answer && job.controller_denies)
+  if (!accounting && job.has_traces() && job.controller_denies)
     return missing{true, "neither squeue nor scontrol know it, and it left no end record"};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"
                                    : "squeue does not know it; no second source answers"};

@@ -77,17 +77,18 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   made.add_section("squeue", squeue_command({}, separator));
   made.add("ved_up=$ved_rc\n");
   // A job that started left its output file, whatever Slurm remembers of it.
-  made.add(seek_function(nonce));
-  std::string seek = "cd \"$ved_jobs\" 2>/dev/null\n";
+  const auto now = options_.clock();
+  std::string seek = seek_function(nonce) + "cd \"$ved_jobs\" 2>/dev/null || exit 1\n";
   for (std::size_t i = 0; i < what.size(); ++i)
-    seek += "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
-            quote(what[i].token.str()) + "\n";
-  made.add_section("files", seek + "[ -d \"$ved_jobs\" ]");
+    if (!hangs(what[i].job, now))
+      seek += "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
+              quote(what[i].token.str()) + "\n";
+  made.add_guarded_section("files", seek, share_of(at.until));
   if (accounting) {
     std::string names;
     for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();
     // A date is what sacct of every version reads; the zone of the login node hardly matters.
-    const auto since = to_rfc3339(options_.clock() - search_back).substr(0, 10);
+    const auto since = to_rfc3339(now - search_back).substr(0, 10);
     // Whichever cluster of the site took it. Where a plugin renames jobs, the whole submission line
     // is what still names the token.
     made.add_section("sacct", sacct_command("--allclusters -X -S " + since +
@@ -109,12 +110,14 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   all.accounting = accounting;
   all.queue = parse_squeue(queue.out, {}, separator);
   all.accounts = parse_sacct(accounts.out, fields, separator);
-  all.left = split_sought(nonce, files.out, what.size());
+  all.left = split_sought(nonce, files.out, what.size(), files.complete && files.exit_code == 0);
+  if (const auto stuck = last_begun(nonce, files.out, what.size());
+      stuck && files.exit_code == killed_exit)
+    note_hang(what[*stuck].job, now);
   all.queue_answers = failure_of(queue) == failure::none && !is_no_table(all.queue);
   const auto accounts_say = accounting ? failure_of(accounts) : failure::no_accounting;
   if (accounting && accounts.complete) note_accounting(accounts_say);
   all.accounts_answer = accounts_say == failure::none && !is_no_table(all.accounts);
-  all.files_answer = files.complete && files.exit_code == 0;
   const auto& silent = !all.queue_answers ? queue : accounting ? accounts : files;
   all.silence = !got.problem.empty()  ? got.problem
                 : silent.err.empty() ? "a query gave no whole answer"
@@ -192,12 +195,13 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   if (!foreign.empty())
     return not_known{"scheduler job " + foreign.begin()->str() + " bears the token " + token +
                      ", but was submitted with another spec: it is not job " + one.job.str()};
+  const bool files_answer = all.left[number].answered;
   const bool queue_denies = all.queue_answers && !all.queue.may_name(token);
   const bool accounts_deny = all.accounts_answer && !all.accounts.may_name(token);
   if (!waits.empty())
-    return judge_waiting(token, waits, queue_denies && all.files_answer, options_.clock());
+    return judge_waiting(token, waits, queue_denies && files_answer, options_.clock());
   if (queue_denies && accounts_deny) return absent{"squeue and sacct"};
-  if (queue_denies && all.files_answer) {
+  if (queue_denies && files_answer) {
     std::string sources = "squeue and the job directory";
     if (all.accounting) sources += "; accounting does not answer";
     return absent{std::move(sources)};

@@ -14,6 +14,9 @@ namespace {
 constexpr std::size_t ids_max = 1'000;
 /// Single jobs that the controller is asked for in one poll, where there is no accounting.
 constexpr std::size_t details_max = 20;
+/// A directory that hung is left alone so long, and twice as long each time up to the longest.
+constexpr seconds hang_pause{30};
+constexpr seconds hang_pause_max{600};
 /// So long after a job that waits was seen renamed, names tell nothing.
 constexpr seconds renames_kept{86'400};
 
@@ -275,6 +278,21 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   return out;
 }
 
+bool slurm_cluster::hangs(const job_id& job, time_point now) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = hangs_.find(job);
+  // A clock that was set back ends no pause later.
+  return it != hangs_.end() && now < it->second.until && now + it->second.pause >= it->second.until;
+}
+
+void slurm_cluster::note_hang(const job_id& job, time_point now) {
+  const std::lock_guard lock(mutex_);
+  std::erase_if(hangs_, [&](const auto& one) { return one.second.until + hang_pause_max < now; });
+  auto& one = hangs_.try_emplace(job, hang{{}, hang_pause / 2}).first->second;
+  one.pause = std::min<microseconds>(one.pause * 2, hang_pause_max);
+  one.until = now + one.pause;
+}
+
 /// One question to sacct for each cluster, and for so many jobs that its argument stays short.
 std::vector<slurm_cluster::accounts_part> slurm_cluster::parts_of(
     const std::vector<watched*>& jobs) {
@@ -317,25 +335,28 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
   for (std::size_t i = 0; i < parts.size(); ++i)
     made.add_section("sacct" + std::to_string(i),
                      sacct_command(parts[i].selection(), fields, separator));
+  const auto now = options_.clock();
   std::string look;
+  std::vector<bool> looked(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     auto* job = jobs[i];
     const auto& ended = job->kept->ended;
     // A job that Slurm calls completed held its claim; of the others the directory knows more.
     if (accounting && ended && ended->state == pb::JOB_STATE_COMPLETED) continue;
     if (job->completing) continue;
-    job->traces_asked = true;
+    if (!job->has_traces()) job->look = look_result::cut;
+    if (hangs(job->job->job, now)) continue;
+    looked[i] = true;
     look += "look " + std::to_string(i) + " " + quote(number_of(job->job->id).number) + " " +
             quote(job->job->job.str() + "/") + " " + quote(job->job->token.str()) + "\n";
   }
   const auto nonce = made.nonce();
   if (!look.empty()) {
-    made.add(look_function(nonce));
-    made.add_section("traces", "if cd \"$ved_jobs\"; then\n" + look + "true; else false; fi");
+    made.add_guarded_section("traces", look_function(nonce) + "cd \"$ved_jobs\" || exit 1\n" + look,
+                             share_of(at.until));
   }
   // Last: each of these may wait for a slow controller, and the directories must answer first.
   // Asked for by its number a job is shown whatever its partition and its owner.
-  const auto now = options_.clock();
   std::vector<watched*> asked;
   for (auto* job : jobs) {
     if (job->ended || job->completing || asked.size() == details_max) continue;
@@ -369,18 +390,23 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
     if (!whole && !(says == failure::other && from.exit_code == 0)) continue;
     read_accounts(parts[i].jobs, from, fields, separator, whole);
   }
-  const auto& traces_text = got.of("traces");
-  const bool traces_answer = traces_text.complete && traces_text.exit_code == 0;
-  auto all = split_traces(nonce, traces_text.out, jobs.size());
+  const auto& told = got.of("traces");
+  const bool whole = told.complete && told.exit_code == 0;
+  auto all = split_traces(nonce, told.out, jobs.size(), whole);
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    jobs[i]->traces_cut = jobs[i]->traces_asked && !traces_text.complete;
-    if (traces_answer && all[i]) {
-      jobs[i]->traces_answer = true;
-      jobs[i]->left = std::move(*all[i]);
-    }
+    auto& job = *jobs[i];
     // Of two questions one answer is enough.
-    jobs[i]->unread = jobs[i]->traces_asked && !traces_answer && !jobs[i]->traces_answer;
+    if (job.look == look_result::not_asked || job.has_traces()) continue;
+    if (all[i]) {
+      job.look = look_result::answered;
+      job.left = std::move(*all[i]);
+    } else if (looked[i] && told.complete && told.exit_code != killed_exit) {
+      job.look = whole ? look_result::not_asked : look_result::no_getting;
+    }
   }
+  if (const auto stuck = last_begun(nonce, told.out, jobs.size());
+      stuck && told.exit_code == killed_exit)
+    note_hang(jobs[*stuck]->job->job, now);
   for (auto* job : asked) hear_controller(*job, got.of("job" + job->job->id.str()));
   return {};
 }

@@ -100,6 +100,17 @@ void program::add_section(std::string_view name, std::string_view command) {
   text_ += "printf '\\n%s\\n' \"" + nonce_ + " e $ved_rc\"\n";
 }
 
+std::string guarded(int limit_seconds) {
+  // timeout(1) kills its whole process group, itself included.
+  return "timeout -s KILL " + std::to_string(limit_seconds) + " ";
+}
+
+void program::add_guarded_section(std::string_view name, std::string_view command,
+                                  int limit_seconds) {
+  add_section(name, "ved_jobs=\"$ved_jobs\" " + guarded(limit_seconds) + "/bin/sh -c " +
+                        quote(command));
+}
+
 remote_command command_of(const program& made, int limit_seconds) {
   auto text = made.text();
   const auto& nonce = made.nonce();

@@ -31,6 +31,11 @@ std::string on_cluster(std::string_view cluster);
 /// The same as an option, for sacct, which knows no SLURM_CLUSTERS.
 std::string clusters_option(std::string_view cluster);
 
+/// Of a guarded section whose time was over: 128 + SIGKILL.
+inline constexpr int killed_exit = 137;
+/// In front of one command that touches a directory of a job: it is killed after `limit_seconds`.
+std::string guarded(int limit_seconds);
+
 /// What one framed command printed, and its exit code.
 struct section {
   bool complete = false;  ///< it ran to its end
@@ -52,6 +57,10 @@ class program {
   /// Runs `command` (shell text; values quoted by the caller) as the section `name`, a name of
   /// [A-Za-z0-9_.-].
   void add_section(std::string_view name, std::string_view command);
+  /// The same of what reads in directories of jobs: any of them may hang (a mount of the job's, a
+  /// file server that is away). After `limit_seconds` it is killed with all that came of it, and
+  /// its exit code is `killed_exit`. It has a shell of its own, which knows `$ved_jobs`.
+  void add_guarded_section(std::string_view name, std::string_view command, int limit_seconds);
   /// Shell text as it is.
   void add(std::string_view text);
   /// What runs: all that was added, between the words that prove it whole.

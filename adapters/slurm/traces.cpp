@@ -21,7 +21,7 @@ bool is_word(std::string_view text) {
   });
 }
 
-/// Calls `each(number, text)` for what stands behind each "<nonce> j <number>" line.
+/// Calls `each(number, text, last)` for what stands behind each "<nonce> j <number>" line.
 template <class Each>
 void for_each_answer(const std::string& nonce, std::string_view text, std::size_t count,
                      const Each& each) {
@@ -33,7 +33,8 @@ void for_each_answer(const std::string& nonce, std::string_view text, std::size_
     const auto number = parse_count(text.substr(at + mark.size(), end - at - mark.size()));
     if (number && static_cast<std::size_t>(*number) < count)
       each(static_cast<std::size_t>(*number),
-           text.substr(end + 1, next == std::string_view::npos ? next : next - end - 1));
+           text.substr(end + 1, next == std::string_view::npos ? next : next - end - 1),
+           next == std::string_view::npos);
     at = next;
   }
 }
@@ -80,11 +81,19 @@ std::string look_function(const std::string& nonce) {
 }
 
 std::vector<std::optional<traces>> split_traces(const std::string& nonce, std::string_view text,
-                                                std::size_t count) {
+                                                std::size_t count, bool whole) {
   std::vector<std::optional<traces>> out(count);
-  for_each_answer(nonce, text, count, [&](std::size_t number, std::string_view answer) {
-    if (!out[number]) out[number] = parse_end(answer);
+  for_each_answer(nonce, text, count, [&](std::size_t number, std::string_view answer, bool last) {
+    if (!out[number] && (whole || !last)) out[number] = parse_end(answer);
   });
+  return out;
+}
+
+std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view text,
+                                      std::size_t count) {
+  std::optional<std::size_t> out;
+  for_each_answer(nonce, text, count,
+                  [&](std::size_t number, std::string_view, bool) { out = number; });
   return out;
 }
 
@@ -101,10 +110,12 @@ std::string seek_function(const std::string& nonce) {
 }
 
 std::vector<sought> split_sought(const std::string& nonce, std::string_view text,
-                                 std::size_t count) {
+                                 std::size_t count, bool whole) {
   constexpr std::string_view file_key = "file ";
   std::vector<sought> out(count);
-  for_each_answer(nonce, text, count, [&](std::size_t number, std::string_view answer) {
+  for_each_answer(nonce, text, count, [&](std::size_t number, std::string_view answer, bool last) {
+    if (last && !whole) return;
+    out[number].answered = true;
     while (!answer.empty()) {
       const auto line = take_line(answer);
       if (!line.whole) return;

@@ -55,17 +55,22 @@ traces parse_end(std::string_view text);
 /// Shell text of the function `look NUMBER SLURM_ID JOB_DIRECTORY/ TOKEN`; the job directory of the
 /// site is the working directory. `nonce` marks what it prints.
 std::string look_function(const std::string& nonce);
-/// Cuts the answers of `look` apart; `[i]` is number i's, nullopt: it did not answer.
+/// Cuts the answers of `look` apart; `[i]` is number i's, nullopt: it did not answer. Not `whole`:
+/// the shell was stopped in the middle of the last one.
 std::vector<std::optional<traces>> split_traces(const std::string& nonce, std::string_view text,
-                                                std::size_t count);
+                                                std::size_t count, bool whole);
+/// The number of the last one that began; nullopt: none did.
+std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view text,
+                                      std::size_t count);
 
 /// The same of a submission whose number in Slurm is not known: `seek NUMBER JOB_DIRECTORY/ TOKEN`.
 std::string seek_function(const std::string& nonce);
 struct sought {
+  bool answered = false;
   std::string claim;
   std::vector<std::string> ids;  ///< of Slurm, that its output files name
 };
 std::vector<sought> split_sought(const std::string& nonce, std::string_view text,
-                                 std::size_t count);
+                                 std::size_t count, bool whole);
 
 }  // namespace ved::adapters::slurm

@@ -9,6 +9,14 @@
 /// Private to the poll: observe.cpp asks, accounts.cpp reads what sacct says, conclude.cpp judges.
 namespace ved::adapters::slurm {
 
+/// What came of the look into its directory.
+enum class look_result {
+  not_asked,
+  answered,
+  cut,         ///< the call ended before it came, or its directory hangs
+  no_getting,  ///< at the directory of all jobs
+};
+
 /// One job in the course of an observation.
 struct slurm_cluster::watched {
   const tracked_job* job = nullptr;
@@ -22,14 +30,16 @@ struct slurm_cluster::watched {
   /// It ended on its nodes, and squeue shows what it held: accounting is not asked for that.
   std::optional<pb::JobUsage> held;
   memory* kept = nullptr;
+
+  bool has_traces() const { return look == look_result::answered; }
+  /// They were asked for, and there was no getting at them.
+  bool is_unread() const { return look == look_result::cut || look == look_result::no_getting; }
+
   std::optional<account> accounted;
   bool accounts_answer = false;
   bool put_off = false;         ///< it has ended, and this poll does not ask accounting for it
-  bool traces_asked = false;
-  bool traces_answer = false;
-  bool traces_cut = false;      ///< they were asked for, and the call ended before they came
-  bool unread = false;          ///< they were asked for, and there was no getting at them
-  traces left;
+  look_result look = look_result::not_asked;
+  traces left;                  ///< `answered`
   bool controller_denies = false;    ///< scontrol does not know the id either
   bool controller_shows = false;     ///< but scontrol knows it
   bool unnamed_accounts = false;     ///< accounting has records of its number, of no known name

@@ -159,6 +159,11 @@ class slurm_hostile(slurm_case):
         self.ends("stuck", "cancelled")
         self.assertEqual(s.post("gives-way", "cancel")[0], 200)
         s.wait_state("gives-way", "cancelled", "failed")
+        # It ran, whatever it says: its use is told with its end.
+        gave = s.get("gives-way")
+        self.assertEqual(gave["exit_code"], 73, gave)
+        self.assertGreater(gave["usage"]["wall_clock_seconds"], 0, gave)
+        self.assertGreater(gave["usage"]["cpu_cores"], 0, gave)
         self.is_polled()
         # Of all that, the one beside has seen nothing; what has begun later neither.
         self.assertEqual(s.get("beside")["state"], "running", s.explain("beside"))

@@ -88,6 +88,12 @@ inline std::map<std::string, driver> golden_streams() {
     lost.id = d.state.scheduler_id;
     lost.state = pb::JOB_STATE_COMPLETED;
     lost.lost_claim_to = d.state.token;
+    lost.started_at = d.ctx.now - seconds{2};
+    lost.finished_at = d.ctx.now;
+    lost.exit_code = 73;
+    lost.exit_signal = 1;
+    lost.usage = pb::JobUsage{};
+    lost.usage->set_wall_clock_seconds(2);
     d.run(lost);
     d.pass(seconds{30}).lookup(look::found, {scheduler_job_id{"17"}, scheduler_job_id{"18"}});
     d.status(pb::JOB_STATE_CANCELLED);

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 
+#include "actors/job/explain.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
@@ -123,4 +124,58 @@ TEST_CASE("job core: the memory of earlier tokens is bounded, and survives the r
   const auto again = job::from_record(job::to_record(d.state));
   REQUIRE(again);
   CHECK(again->earlier_tokens == d.state.earlier_tokens);
+}
+
+TEST_CASE("job core: a run that gave way is not for nothing", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status gave;
+  gave.id = d.state.scheduler_id;
+  gave.state = pb::JOB_STATE_FAILED;
+  gave.exit_code = 73;
+  gave.started_at = d.ctx.now - seconds{300};
+  gave.finished_at = d.ctx.now;
+  gave.usage = pb::JobUsage{};
+  gave.usage->set_wall_clock_seconds(300);
+  gave.usage->set_cpu_cores(8);
+  const bool foreign = GENERATE(true, false);
+  gave.lost_claim_to = foreign ? submission_token{"vebystander00"} : d.state.token;
+  CHECK(d.run(gave) == (foreign ? "held" : "claim_lost"));
+  CHECK(job::tell(d.log.back()).find("; it ran for 300 s and exited with code 73") !=
+        std::string::npos);
+  const auto again = job::from_record(job::to_record(d.state));
+  REQUIRE(again);
+  REQUIRE(again->gave_way);
+  CHECK(again->gave_way->usage().cpu_cores() == 8);
+  if (!foreign) {
+    d.pass(seconds{30}).lookup(look::absent);
+    CHECK(d.lookup(look::absent) == "lookup_absent:settled held");
+  }
+  const auto as_that_run_ended = [&] {
+    const auto& end = d.log.back().job_finished();
+    CHECK(end.usage().wall_clock_seconds() == 300);
+    CHECK(end.usage().cpu_cores() == 8);
+    CHECK(end.exit_code() == 73);
+    CHECK(from_us(end.started_at_us()) == gave.started_at);
+    CHECK(from_us(end.finished_at_us()) == gave.finished_at);
+    CHECK_FALSE(d.state.gave_way);
+  };
+  SECTION("cancelled: what it used is told with the end") {
+    CHECK(d.pass(seconds{60}).run(job::cancel_job{"alice", ""}) ==
+          "cancel_requested finished:cancelled");
+    as_that_run_ended();
+  }
+  SECTION("released, and refused for good: too") {
+    d.run(job::release_job{"bob", ""});
+    d.pass(seconds{60}).run(job::advance{});
+    CHECK(d.submission(sub::refused_permanent, "no") == "submission_refused finished:failed");
+    as_that_run_ended();
+  }
+  SECTION("released, and run again: the end is that of the other run") {
+    d.run(job::release_job{"bob", ""});
+    d.pass(seconds{60}).run(job::advance{});
+    d.submission(sub::accepted, "18");
+    CHECK(d.status(pb::JOB_STATE_COMPLETED) == "finished:completed");
+    CHECK_FALSE(d.log.back().job_finished().has_usage());
+    CHECK_FALSE(d.state.gave_way);
+  }
 }

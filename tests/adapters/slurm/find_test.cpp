@@ -28,7 +28,7 @@ std::vector<std::string> ids_of(const find_outcome& outcome) {
 TEST_CASE("slurm find: a job is found by squeue, by sacct or by its output file",
           "[adapters][slurm]") {
   scripted_site site;
-  site.reply("files", "");
+  site.reply("files", no_files);
   SECTION("squeue") {
     site.reply("squeue", queue_line{}.text());
     CHECK(ids_of(find(site)) == std::vector<std::string>{"41"});
@@ -152,7 +152,7 @@ TEST_CASE("slurm find: a job that only accounting goes on calling waiting is los
   waiting.state = "PENDING";
   waiting.started = waiting.ended = "Unknown";
   site.reply("sacct", waiting.text());
-  site.reply("files", "");
+  site.reply("files", no_files);
   CHECK(as<not_known>(find(site)).reason.find("accounting calls 41 PENDING, squeue does not know "
                                               "it since") == 0);
   site.now += seconds{899};
@@ -163,7 +163,7 @@ TEST_CASE("slurm find: a job that only accounting goes on calling waiting is los
           "squeue and the job directory; accounting calls 41 PENDING since long");
     site.fails("files", "");
     CHECK(std::holds_alternative<not_known>(find(site)));
-    site.reply("files", "");
+    site.reply("files", no_files);
     site.fails("squeue", no_controller);
     CHECK(std::holds_alternative<not_known>(find(site)));
   }
@@ -187,7 +187,7 @@ TEST_CASE("slurm find: a job that only accounting goes on calling waiting is los
 
 TEST_CASE("slurm find: a job is absent only if two sources answer", "[adapters][slurm]") {
   scripted_site site;
-  site.reply("files", "");
+  site.reply("files", no_files);
   SECTION("squeue and sacct") {
     queue_line foreign;
     foreign.name = "vebbbbbbbbbbbb";
@@ -215,7 +215,7 @@ TEST_CASE("slurm find: a job is absent only if two sources answer", "[adapters][
 
 TEST_CASE("slurm find: without the controller's answer nothing is absent", "[adapters][slurm]") {
   scripted_site site;
-  site.reply("files", "");
+  site.reply("files", no_files);
   SECTION("squeue fails") {
     site.fails("squeue", no_controller);
     CHECK(as<not_known>(find(site)).reason.find("Unable to contact") != std::string::npos);
@@ -230,7 +230,7 @@ TEST_CASE("slurm find: without the controller's answer nothing is absent", "[ada
 TEST_CASE("slurm find: where jobs are renamed accounting is asked without names",
           "[adapters][slurm]") {
   scripted_site site;
-  site.reply("files", "");
+  site.reply("files", no_files);
   (void)find(site);
   CHECK(site.way->programs.back().find("--name='" + token + "'") != std::string::npos);
   queue_line renamed;

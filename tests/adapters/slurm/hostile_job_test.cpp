@@ -5,6 +5,7 @@
 
 #include "adapters/process/transport.hpp"
 #include "adapters/slurm/traces.hpp"
+#include "messages/job_state.hpp"
 #include "tests/adapters/slurm/poll.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -29,7 +30,7 @@ class job_place {
   slurm::traces look() const {
     const std::string nonce = "vedaaaaaaaaaaaaaaaaaaaa";
     const auto done = run(slurm::look_function(nonce) + "look 0 41 j-41/ " + token + "\n");
-    const auto all = slurm::split_traces(nonce, done, 1);
+    const auto all = slurm::split_traces(nonce, done, 1, true);
     REQUIRE(all[0]);
     return *all[0];
   }
@@ -61,7 +62,7 @@ TEST_CASE("slurm hostile job: a link in place of its directory is not followed",
   CHECK_FALSE(place.look().untouched);
   const std::string nonce = "vedaaaaaaaaaaaaaaaaaaaa";
   const auto sought = place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\n");
-  CHECK(slurm::split_sought(nonce, sought, 1)[0].ids.empty());
+  CHECK(slurm::split_sought(nonce, sought, 1, true)[0].ids.empty());
 }
 
 TEST_CASE("slurm hostile job: what it merely writes of a lost claim moves it nowhere",
@@ -103,7 +104,7 @@ TEST_CASE("slurm hostile job: it stays itself under another job's name and comme
   renamed.path = "/jobs/j-41/" + token + ".41.out";
   site.reply("squeue", renamed.text());
   CHECK(status(site).state == pb::JOB_STATE_RUNNING);
-  site.reply("files", "");
+  site.reply("files", no_files);
   auto record = running_account();
   record.name = others;
   record.submit_line = "sbatch --job-name=" + token + " --comment=ved:" + token;
@@ -186,7 +187,7 @@ TEST_CASE("slurm hostile job: a claim is one word, and names files of no other j
       nonce,
       place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\nseek 1 j-9/ " + others +
                 "\n"),
-      2);
+      2, true);
   CHECK(all[0].ids.size() == slurm::output_files_max);
   CHECK(std::find(all[0].ids.begin(), all[0].ids.end(), "78") == all[0].ids.end());
   CHECK(all[1].ids.empty());
@@ -201,6 +202,7 @@ TEST_CASE("slurm hostile job: what stands in place of its output is not waited f
   const job_place place;
   slurm::slurm_options options;
   options.shell.job_directory = place.root();
+  options.clock = [] { return time_point{}; };
   const auto port = std::move(*slurm::make_slurm_factory(
       slurm::open_slurm_cluster(std::move(options), make_process_transport()))());
   const auto output = place.file(token + ".41.out");
@@ -221,4 +223,70 @@ TEST_CASE("slurm hostile job: what stands in place of its output is not waited f
   SECTION("a link") { std::filesystem::create_symlink("/etc/passwd", output); }
   SECTION("a directory") { std::filesystem::create_directory(output); }
   CHECK(read(0).error().message.find("is no file") != std::string::npos);
+}
+
+TEST_CASE("slurm hostile job: a directory that hangs holds up no other's end, and is left alone",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const std::vector<tracked_job> jobs{job("41"), job("42"), job("43")};
+  const auto ends = [&] {
+    const auto seen = site.port->observe(jobs, poll_kind::full, scripted_site::until());
+    REQUIRE(seen);
+    std::vector<bool> out;
+    for (const auto& one : seen->observations) {
+      const auto* status = std::get_if<job_status>(&one);
+      out.push_back(status != nullptr && is_terminal(status->state));
+    }
+    return out;
+  };
+  const auto looks = [&](const std::string& id) {
+    return contains(site.way->programs.back(), "j-" + id + "/");
+  };
+  std::string rows;
+  for (const auto* id : {"41", "42", "43"}) {
+    auto line = account("FAILED", "3:0");
+    line.id = id;
+    rows += line.text();
+  }
+  site.reply("sacct0", rows);
+  const std::string first = "{nonce} j 0\nclaim " + token + ":41:0:x\nat 1799999600\nexit 3\n";
+  site.way->table["traces"] = {137, first + "{nonce} j 1\nclaim ", "Killed\n"};
+  CHECK(ends() == std::vector<bool>{true, false, false});
+  REQUIRE(looks("42"));
+  // The third one's turn comes while the second one's directory is left alone.
+  site.now += seconds{1};
+  site.way->table["traces"] = {0, first + "{nonce} j 2\nclaim " + token +
+                                      ":43:0:x\nat 1799999600\nexit 3\n"};
+  CHECK(ends() == std::vector<bool>{true, false, true});
+  CHECK_FALSE(looks("42"));
+  CHECK(looks("43"));
+  SECTION("not for ever, and the second time for longer") {
+    site.now += seconds{30};
+    site.way->table["traces"] = {137, "{nonce} j 1\n", "Killed\n"};
+    ends();
+    CHECK(looks("42"));
+    site.reply("traces", "");
+    site.now += seconds{59};
+    ends();
+    CHECK_FALSE(looks("42"));
+    site.now += seconds{1};
+    ends();
+    CHECK(looks("42"));
+  }
+  SECTION("its output is not read meanwhile, and a lookup settles the others without it") {
+    const auto read = site.port->read_output({jobs[1]}, scripted_site::until());
+    REQUIRE_FALSE(read);
+    CHECK(contains(read.error().message, "its directory does not answer"));
+    site.disable_accounting();
+    site.reply("files", no_files);
+    const std::vector<lookup> what{{jobs[0].job, jobs[0].token}, {jobs[1].job, jobs[1].token}};
+    const auto out = site.port->find(what, scripted_site::until());
+    CHECK(std::holds_alternative<absent>(out[0]));
+    CHECK(std::holds_alternative<not_known>(out[1]));
+  }
+  SECTION("it ends all the same, as accounting says") {
+    for (int i = 0; i < 20; ++i, site.now += seconds{31}) ends();
+    site.way->table["traces"] = {137, "{nonce} j 1\n", "Killed\n"};
+    CHECK(ends()[1]);
+  }
 }

@@ -245,6 +245,8 @@ inline const std::string no_database =
     "sacct: error: slurm_persist_conn_open_without_init: failed to open persistent connection to "
     "host:localhost:6819: Connection refused\n"
     "sacct: error: Problem talking to the database: Connection refused\n";
+/// The directory of the first submission that is looked up: there is nothing.
+inline const std::string no_files = "{nonce} j 0\nclaim \n";
 inline const std::string no_such_job = "slurm_load_jobs error: Invalid job id specified\n";
 
 }  // namespace ved::tests

@@ -3,6 +3,7 @@
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <thread>
 
 #include "adapters/process/transport.hpp"
 #include "messages/time.hpp"
@@ -337,4 +338,28 @@ TEST_CASE("slurm shell: an end mark that is missing or unreadable leaves the sec
   const auto next = split_sections(nonce, begin + frame("b", "B", 0), "");
   CHECK_FALSE(next.at("a").complete);
   CHECK(next.at("b").out == "B");
+}
+
+TEST_CASE("slurm shell: a guarded section ends with all that came of it, and the next one follows",
+          "[adapters][slurm]") {
+  shell_environment around;
+  around.job_directory = "/the jobs";
+  program made(around, nonce);
+  made.add_guarded_section("hangs", "echo \"$ved_jobs\"; sleep 600 & echo $!; wait", 1);
+  made.add_guarded_section("ends", "echo two; exit 3", 5);
+  const auto done = run_shell(made.text());
+  const auto all = split_sections(nonce, done.out, done.err);
+  const auto& hung = all.at("hangs");
+  CHECK(hung.complete);
+  CHECK(hung.exit_code == killed_exit);
+  REQUIRE(hung.out.starts_with("/the jobs\n"));
+  const auto left = "/proc/" + hung.out.substr(hung.out.find('\n') + 1);
+  const std::filesystem::path image = left.substr(0, left.find('\n')) + "/exe";
+  std::error_code gone;
+  // A process that was killed has no image any more, also while nobody has collected it.
+  for (int i = 0; i < 500 && !gone; ++i, std::this_thread::sleep_for(std::chrono::milliseconds{10}))
+    (void)std::filesystem::read_symlink(image, gone);
+  CHECK(gone);
+  CHECK(all.at("ends").exit_code == 3);
+  CHECK(all.at("ends").out == "two\n");
 }
