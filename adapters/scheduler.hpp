@@ -90,6 +90,8 @@ struct job_status {
   /// Known from more than what jobs can write: the copy is of the same job and spec. A log that was
   /// restored from a backup does not know what was submitted after it.
   bool lost_to_same_job = false;
+  /// Cancelled before it started, as its claim says, which jobs can write.
+  bool says_cancelled = false;
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.

@@ -70,9 +70,15 @@ void leave_scheduler(job& state) {
   state.hold.reset();
 }
 
-/// Of two that gave way the last is remembered; each stands in its event.
+/// Each stands in its event; the state has them as one, from the first start to the last end.
 void remember(job& state, const pb::JobRun& run) {
-  state.gave_way = std::make_shared<const pb::JobRun>(run);
+  auto all = std::make_shared<pb::JobRun>(run);
+  if (state.gave_way) {
+    if (state.gave_way->started_at_us() != 0)
+      all->set_started_at_us(state.gave_way->started_at_us());
+    add_usage(*all->mutable_usage(), state.gave_way->usage());
+  }
+  state.gave_way = std::move(all);
 }
 
 /// The token of another attempt is followed from now on.

@@ -25,6 +25,25 @@ void add_intent(events& out, int attempt, const context& ctx) {
   intent.set_token(make_token(ctx.draw).str());
 }
 
+/// Runs that gave way used what they used: it is part of the job's use. Allocations of runs that
+/// differ count as the largest, so that none of them is free.
+void add_gave_way(pb::JobFinished& end, const job& state) {
+  if (!state.gave_way) return;
+  const auto& run = *state.gave_way;
+  const bool own = end.has_usage() || end.started_at_us() != 0;
+  end.set_reason(end.reason() + (end.reason().empty() ? "" : "; ") + "scheduler job " +
+                 run.scheduler_job_id() + " had run, and gave way to " +
+                 (own ? "this copy; its use is counted in"
+                      : "a copy of which no end is known"));
+  if (!own) {
+    end.set_exit_code(run.exit_code());
+    end.set_exit_signal(run.exit_signal());
+    if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
+  }
+  if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
+  add_usage(*end.mutable_usage(), run.usage());
+}
+
 /// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
 void add_end_here(events& out, const job& state, pb::JobState as, const std::string& reason,
                   const context& ctx) {
@@ -32,15 +51,7 @@ void add_end_here(events& out, const job& state, pb::JobState as, const std::str
   end.set_state(as);
   end.set_reason(reason);
   end.set_finished_at_us(to_us(ctx.now));
-  if (!state.gave_way) return;
-  const auto& run = *state.gave_way;
-  end.set_reason(reason + "; scheduler job " + run.scheduler_job_id() +
-                 " had run, and gave way to a copy of which no end is known");
-  end.set_exit_code(run.exit_code());
-  end.set_exit_signal(run.exit_signal());
-  end.set_started_at_us(run.started_at_us());
-  if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
-  *end.mutable_usage() = run.usage();
+  add_gave_way(end, state);
 }
 
 void add_cancelled(events& out, const job& state, const std::string& reason, const context& ctx) {
@@ -390,6 +401,10 @@ void add_end(events& out, const job& state, const report_status& what, const con
   auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
   auto final_state = what.state;
   std::string reason = what.reason;
+  if (what.says_cancelled && !state.cancel) {
+    final_state = pb::JOB_STATE_FAILED;
+    reason = "it ended as one that was cancelled before it could start, but nobody cancelled it";
+  }
   // What we asked for explains the end; a job that completed by itself stays completed.
   if (state.cancel && final_state == pb::JOB_STATE_CANCELLED) {
     if (state.cancel->for_timeout) final_state = pb::JOB_STATE_TIMEOUT;
@@ -403,6 +418,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_started_at_us(to_us(started));
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
+  add_gave_way(end, state);
 }
 
 result<events> on(const job& state, const report_status& what, const context& ctx) {
@@ -480,6 +496,7 @@ result<events> on(const job& state, const report_missing& what, const context& c
                  " (" + what.reason + ")");
   end.set_started_at_us(to_us(state.started_at));
   end.set_finished_at_us(to_us(state.missing_since));
+  add_gave_way(end, state);
   return out;
 }
 

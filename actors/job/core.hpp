@@ -99,8 +99,8 @@ struct job {
   scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
   /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
   std::vector<scheduler_job_id> lost_copies;
-  /// The last run that gave way to another copy, or said so. If no other run ends, the job ends
-  /// with what this one used: else a job could run for nothing.
+  /// The runs that gave way to another copy, or said so, as one: the job ends with what they used
+  /// and its last run did. Else a job could run for nothing.
   std::shared_ptr<const pb::JobRun> gave_way;
   std::optional<cancel_wish> cancel;
   std::optional<hold_wish> hold;
@@ -190,6 +190,7 @@ struct report_status {
   std::optional<pb::JobUsage> usage;
   submission_token lost_claim_to;  ///< not empty: it exited at once, another copy runs
   bool lost_to_same_job = false;  ///< and the scheduler vouches that the copy is of this job
+  bool says_cancelled = false;    ///< only what jobs can write says that somebody cancelled it
 };
 struct report_missing {
   scheduler_job_id id;

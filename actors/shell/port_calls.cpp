@@ -95,6 +95,7 @@ link::poll_done::answer translate(const scheduler_job_id& id, const adapters::ob
   out.exit_signal = s.exit_signal;
   out.usage = s.usage;
   out.lost_to_same_job = s.lost_to_same_job;
+  out.says_cancelled = s.says_cancelled;
   // One that cannot be a token of ours is told as such; the job decides whose it is.
   if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};
   if (s.lost_claim_to && out.lost_claim_to.empty()) out.lost_claim_to = submission_token{"?"};

@@ -48,6 +48,8 @@ local_cluster::~local_cluster() {
     wake();
     thread_.join();
   }
+  stopped_.notify_all();
+  if (cleaner_.joinable()) cleaner_.join();
   // Only saves numbers: without it the next object skips to the end of the reserved block.
   if (lock_) (void)save_next_id(next_id_);
 }
@@ -99,6 +101,7 @@ result<void> local_cluster::open() {
   next_id_saved_ = next_id_;
   spool_.remove_half_claims();
   thread_ = std::thread([this] { run(); });
+  cleaner_ = std::thread([this] { clean(); });
   return {};
 }
 

@@ -118,8 +118,10 @@ class local_cluster {
   void pause_starts(const std::string& problem);
   void press(const submission_token& token);
   void check_active();
+  void clean();
   void remove_old();
   pb::LocalJobStatus bury(const submission_token& token);
+  void tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor);
 
   /// Now, on both clocks.
   clock_anchor now() const { return {options_.clock(), since_boot()}; }
@@ -165,7 +167,10 @@ class local_cluster {
   std::chrono::steady_clock::time_point start_again_at_;
   bool stopping_ = false;
 
+  std::condition_variable stopped_;
+
   std::thread thread_;
+  std::thread cleaner_;
 };
 
 }  // namespace ved::adapters::local

@@ -131,9 +131,6 @@ void local_cluster::wake() const {
 
 void local_cluster::run() {
   auto check_at = steady::now();
-  const auto clean_interval = std::min<milliseconds>(
-      cleaning_interval_max, options_.retention_min + options_.check_interval);
-  auto clean_at = steady::now() + clean_interval;
   for (;;) {
     {
       const guard lock(mutex_);
@@ -142,10 +139,6 @@ void local_cluster::run() {
     if (steady::now() >= check_at) {
       check_active();
       check_at = steady::now() + options_.check_interval;
-    }
-    if (steady::now() >= clean_at) {
-      remove_old();
-      clean_at = steady::now() + clean_interval;
     }
     const bool more = dispatch();
     epoll_event events[events_max];
@@ -344,6 +337,22 @@ void local_cluster::settle(const submission_token& token) {
   start_problem_.clear();
 }
 
+/// What a job held whose supervisor cannot tell what it used: from its spec, and from its start to
+/// its end if both are of this boot.
+void local_cluster::tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor) {
+  auto& usage = *status.mutable_usage();
+  const auto job = spool_.read_job(submission_token(supervisor.token()));
+  if (job) {
+    const auto& resources = job->spec().resources();
+    usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
+    usage.set_memory_bytes_allocated(std::int64_t{resources.memory_gb_per_node()} << 30);
+  }
+  usage.set_nodes_used(1);
+  usage.set_gpus(supervisor.gpus_size());
+  const auto ran = status.finished_boot_us() - status.started_boot_us();
+  if (status.started_boot_us() > 0 && ran > 0) usage.set_wall_clock_seconds(ran / 1'000'000);
+}
+
 /// Ends a job that nobody can speak for any more, and writes down what is known.
 pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   pb::LocalJobStatus status;
@@ -399,6 +408,7 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   status.set_finished_at_us(to_us(moment.time));
   status.set_finished_boot_us(moment.boot.count());
   status.set_boot_id(boot_id_);
+  if (!never_began) tell_held(status, *supervisor);
   // A failed write leaves the job as it is on disk, and the next start buries it again.
   (void)spool_.write_exit(token, status);
   return status;
@@ -454,6 +464,20 @@ void local_cluster::press(const submission_token& token) {
   const entry* job = find_entry(token);
   if (job != nullptr && job->supervisor)
     ::syscall(SYS_pidfd_send_signal, job->supervisor.get(), SIGKILL, nullptr, 0);
+}
+
+/// In a thread of its own: what a job leaves may take long to remove, and a file system of its own
+/// for ever.
+void local_cluster::clean() {
+  const auto interval = std::min<milliseconds>(cleaning_interval_max,
+                                               options_.retention_min + options_.check_interval);
+  for (;;) {
+    {
+      std::unique_lock lock(mutex_);
+      if (stopped_.wait_for(lock, interval, [this] { return stopping_; })) return;
+    }
+    remove_old();
+  }
 }
 
 void local_cluster::remove_old() {

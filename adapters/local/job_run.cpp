@@ -120,7 +120,11 @@ void job_run::run_steps() {
 void job_run::wait_for_leader() {
   for (;;) {
     reap();
-    if (leader_status_) return;
+    if (leader_status_) {
+      // What killed it may be a cancel that came while we could not look.
+      if (WIFSIGNALED(*leader_status_)) look_at_controls();
+      return;
+    }
     look_at_controls();
     check_time();
     kill_when_due();

@@ -5,6 +5,7 @@
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/text.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -15,7 +16,7 @@ constexpr seconds end_slack{3};
 constexpr std::string_view asked = "asked";
 constexpr std::string_view no_file = "absent";
 constexpr std::string_view no_plain_file = "no file";
-/// A command of a cancel may be held up so long by a directory that hangs.
+/// One directory of a job may take so long before it is taken for one that hangs.
 constexpr int touch_seconds = 2;
 /// The part of a cancel that concerns a copy of the job under another id.
 constexpr const char* other_copy = ".other";
@@ -72,6 +73,19 @@ bool ran_out_of_time(const command_finished& done) {
 std::string said_by_login(const arrival& came) {
   const auto words = words_of(came.login_words);
   return words.empty() ? "; the login said nothing" : "; the login said: " + words;
+}
+
+/// What `add_claims` printed of one cancel: the claim, "" where there is none. Nullopt: nothing.
+std::optional<std::string> claim_in(const section& claims, const std::string& mark) {
+  std::string_view rest = claims.out;
+  while (!rest.empty()) {
+    auto line = take_line(rest).text;
+    // Behind the mark "- " or "e ".
+    constexpr std::size_t gap = 3;
+    if (line.starts_with(mark + " ") && line.size() >= mark.size() + gap)
+      return std::string(line.substr(mark.size() + gap));
+  }
+  return std::nullopt;
 }
 
 std::string draw_nonce() {
@@ -177,11 +191,14 @@ void slurm_cluster::judge_arrival(answer& to, const command_finished& done, cons
   to.denied = true;
 }
 
-int slurm_cluster::share_of(deadline until) {
-  constexpr int parts = 4;
+int slurm_cluster::share_of(deadline until, std::size_t directories) {
+  constexpr std::int64_t parts = 4;
   constexpr std::int64_t longest = 10;
+  // What a slow file server may take: its directories are not taken for ones that hang.
+  constexpr std::size_t directories_a_second = 10;
   const auto left = std::chrono::floor<seconds>(until - std::chrono::steady_clock::now()).count();
-  return static_cast<int>(std::clamp<std::int64_t>(left / parts, 1, longest));
+  const auto wanted = touch_seconds + static_cast<std::int64_t>(directories / directories_a_second);
+  return static_cast<int>(std::clamp<std::int64_t>(std::min(wanted, left / parts), 1, longest));
 }
 
 void slurm_cluster::count(std::string_view command, int times) const {
@@ -245,28 +262,61 @@ std::string slurm_cluster::guard(const std::string& index, const std::string& cl
          "\" || { echo 'Invalid job id specified: no job of ours has it' >&2; return 1; }\n}\n";
 }
 
+/// Makes the claims of all cancels, in `$ved_claims`: "<mark><index> <e or -> <claim>", a line for
+/// each, 'e' where the copy that holds the claim left its end record. What is not there hangs. All
+/// at once: any number of directories that hang costs the time of one. "": there are none.
+std::string slurm_cluster::add_claims(program& to, std::span<const control_request> requests,
+                                      time_point now) const {
+  const auto mark = to.nonce() + " c ";
+  // A link in place of the directory leads to another job's.
+  const std::string claim =
+      "[ -L \"$2\" ] && exit 1\nmkdir -p \"$2\" || exit 1\nln -s \"$3\" \"$2/claim\" 2>/dev/null\n"
+      "c=$(readlink \"$2/claim\")\ncase $c in *[!A-Za-z0-9:_-]*) c='?' ;; esac\ne=-\n"
+      "case $c in *:*:*:*) o=${c#*:}; [ -e \"$2/${c%%:*}.${o%%:*}.end\" ] && e=e ;; esac\n"
+      "printf '%s %s %s\\n' \"$1\" $e \"$c\"";
+  std::string text;
+  bool cancels = false;
+  for (std::size_t i = 0; i < requests.size(); ++i) {
+    const auto& [job, control] = requests[i];
+    if (control != pb::JOB_CONTROL_CANCEL) continue;
+    cancels = true;
+    if (hangs_.of(job.job, now) == hang_memory::advice::skip) continue;
+    text += "(exec timeout -s KILL " + std::to_string(touch_seconds) +
+            " /bin/sh -c \"$ved_claim\" sh " + quote(mark + std::to_string(i)) +
+            " \"$ved_jobs\"/" + quote(job.job.str()) + " " +
+            quote("cancelled:" + job.token.str()) + ") &\n";
+  }
+  if (cancels) to.add("ved_claims=\nved_line_end='\n'\n");
+  if (text.empty()) return mark;
+  to.add("ved_claims=$(" +
+         guarded(to.nonce(), "ved_claim=" + quote(claim) + "\n" + text + "wait",
+                 2 * touch_seconds) +
+         ")\n");
+  to.add_section("claims", "printf '%s\\n' \"$ved_claims\"");
+  return mark;
+}
+
 /// Another copy of the job may hold the claim and run: that one is the job. A job can write what it
 /// likes there: the other one is ended only when its output file lies in this job's directory.
-std::string slurm_cluster::cancel_other(const tracked_job& job, const std::string& separator) {
-  const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
-  const auto touch = guarded(touch_seconds);
-  return "ved_claim=$(" + touch + "readlink " + directory + "/claim)\ncase $ved_claim in\n" +
-         quote("cancelled:" + job.token.str()) + "|*:" + quote(number_of(job.id).number) +
-         ":*|''|*[!A-Za-z0-9:_-]*) ;;\n*:*:*:*) "
-         "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n" +
-         touch + "test -e " + directory + "/\"${ved_claim%%:*}.$ved_other.end\"\n"
-         "[ $? -ne 1 ] || {\n"
+std::string slurm_cluster::cancel_other(const tracked_job& job, const std::string& claim_mark,
+                                        const std::string& separator) {
+  return "case $ved_claims in *" + quote(claim_mark) + "*)\nved_claim=${ved_claims##*" +
+         quote(claim_mark) + "}\nved_claim=${ved_claim%%\"$ved_line_end\"*}\ncase $ved_claim in\n" +
+         quote("- cancelled:" + job.token.str()) + "|*:" + quote(number_of(job.id).number) +
+         ":*|'- '|'- ?'|'e '*) ;;\n*:*:*:*) ved_claim=${ved_claim#- }\n"
+         "ved_other=${ved_claim#*:}; ved_other=${ved_other%%:*}\n"
          "squeue --all --noheader --states=all --jobs=\"$ved_other\" -O " +
          quote(identity_format(separator)) + " | grep -F -- " + quote("/" + job.job.str() + "/") +
          "\"${ved_claim%%:*}.\" | grep -q \"^$ved_other" + separator + "\" && { echo " +
-         std::string(asked) + "; scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; }; } ;;\nesac";
+         std::string(asked) +
+         "; scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; } ;;\nesac ;;\nesac";
 }
 
 std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
                                                     call at) {
   auto made = begin();
   const auto separator = made.separator();
-  const auto touch = guarded(touch_seconds);
+  const auto now = options_.clock();
   std::map<std::string, std::string> ids;  // by cluster
   for (const auto& [job, control] : requests) {
     if (job.id.empty()) continue;
@@ -278,6 +328,8 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
   };
   for (const auto& [cluster, list] : ids)
     made.add(guard(index_of(cluster), cluster, list, separator));
+  // The claims first: a copy that nobody knows of must not start afterwards.
+  const auto claim_mark = add_claims(made, requests, now);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     // Not a structured binding: clang 14 lets no lambda capture one.
     const auto& job = requests[i].job;
@@ -285,7 +337,6 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     const auto where = number_of(job.id);
     const auto id = quote(where.number);
     const auto name = std::to_string(i);
-    const auto directory = "\"$ved_jobs\"/" + quote(job.job.str());
     const auto put = [&](const std::string& command) {
       made.add_section(name, "ved_ours" + index_of(where.cluster) + " " + id + " " +
                                  quote(job.token.str()) + " && { echo " + std::string(asked) +
@@ -293,15 +344,10 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     };
     switch (control) {
       case pb::JOB_CONTROL_CANCEL:
-        // The claim first: a copy that nobody knows of must not start afterwards.
-        made.add(touch + "mkdir -p " + directory + " && " + touch + "ln -s " +
-                 quote("cancelled:" + job.token.str()) + " " + directory + "/claim 2>/dev/null\n");
-        if (job.id.empty()) {
-          made.add_section(name, touch + "readlink " + directory + "/claim");
-        } else {
-          put("scancel");
-          made.add_section(name + other_copy, cancel_other(job, separator));
-        }
+        if (job.id.empty()) break;
+        put("scancel");
+        made.add_section(name + other_copy,
+                         cancel_other(job, claim_mark + name + " ", separator));
         break;
       case pb::JOB_CONTROL_HOLD: put("scontrol hold"); break;
       case pb::JOB_CONTROL_RELEASE: put("scontrol release"); break;
@@ -311,40 +357,48 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     }
   }
   const auto got = run(std::move(made), at, {{"squeue", static_cast<int>(ids.size())}});
+  const auto& claims = got.of("claims");
   std::vector<control_outcome> out;
   for (std::size_t i = 0; i < requests.size(); ++i) {
     const auto& part = got.of(std::to_string(i));
     const auto& [job, control] = requests[i];
-    const auto* command = control == pb::JOB_CONTROL_CANCEL ? "scancel" : "scontrol";
+    const bool cancels = control == pb::JOB_CONTROL_CANCEL;
+    const auto* command = cancels ? "scancel" : "scontrol";
     for (const auto* each : {&part, &got.of(std::to_string(i) + other_copy)})
       if (each->out.starts_with(asked)) count(command);
-    if (!part.complete) {
-      out.emplace_back(control_unknown{got.problem.empty() ? "no answer" : got.problem});
-      continue;
-    }
-    if (control == pb::JOB_CONTROL_CANCEL && job.id.empty()) {
-      if (part.out.starts_with("cancelled:")) out.emplace_back(control_done{});
-      else if (words_of(part.out).empty())
-        out.emplace_back(control_unknown{"the claim of job " + job.job.str() +
-                                         " can neither be made nor read"});
-      else out.emplace_back(control_refused{"a copy of the job runs: " + words_of(part.out)});
-      continue;
-    }
-    const auto what = judge_failure(part.exit_code, part.err);
-    const bool ended = what == failure::already_ended || what == failure::no_such_job;
-    if (control != pb::JOB_CONTROL_RELEASE) {
-      // What squeue said of it before is void: one that is lost now must not come back unheld.
-      const std::lock_guard seen(mutex_);
-      if (const auto it = seen_.find(key(job)); it != seen_.end()) it->second.waited = false;
-    }
-    if (what == failure::none || (ended && control == pb::JOB_CONTROL_CANCEL))
+    const auto claim = cancels ? claim_in(claims, claim_mark + std::to_string(i)) : std::nullopt;
+    if (cancels && claims.complete && !claim &&
+        hangs_.of(job.job, now) != hang_memory::advice::skip)
+      hangs_.note(job.job, now);
+    if (!cancels || !job.id.empty())
+      out.push_back(judge_control(requests[i], part, got.problem));
+    else if (!claim || claim->empty())
+      out.emplace_back(control_unknown{"the claim of job " + job.job.str() +
+                                       " can neither be made nor read" +
+                                       (got.problem.empty() ? "" : ": " + got.problem)});
+    else if (claim->starts_with("cancelled:"))
       out.emplace_back(control_done{});
-    else if (what == failure::unreachable || what == failure::authentication)
-      out.emplace_back(control_unknown{words_of(part.err)});
     else
-      out.emplace_back(control_refused{words_of(part.err)});
+      out.emplace_back(control_refused{"a copy of the job runs: " + *claim});
   }
   return out;
+}
+
+control_outcome slurm_cluster::judge_control(const control_request& one, const section& part,
+                                             const std::string& problem) {
+  if (!part.complete) return control_unknown{problem.empty() ? "no answer" : problem};
+  const auto what = judge_failure(part.exit_code, part.err);
+  const bool ended = what == failure::already_ended || what == failure::no_such_job;
+  if (one.control != pb::JOB_CONTROL_RELEASE) {
+    // What squeue said of it before is void: one that is lost now must not come back unheld.
+    const std::lock_guard seen(mutex_);
+    if (const auto it = seen_.find(key(one.job)); it != seen_.end()) it->second.waited = false;
+  }
+  if (what == failure::none || (ended && one.control == pb::JOB_CONTROL_CANCEL))
+    return control_done{};
+  if (what == failure::unreachable || what == failure::authentication)
+    return control_unknown{words_of(part.err)};
+  return control_refused{words_of(part.err)};
 }
 
 result<output_chunk> slurm_cluster::read_output(const output_request& request, call at) {
@@ -352,7 +406,7 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
   const auto now = options_.clock();
   const auto hung = fail(errc::unavailable, "output of job " + job.job.str() +
                                                 ": its directory does not answer");
-  if (hangs(job.job, now)) return hung;
+  if (hangs_.of(job.job, now) == hang_memory::advice::skip) return hung;
   const std::string suffix = request.stream == output_stream::standard_output ? ".out" : ".err";
   auto made = begin();
   const auto file = "ved_file=\"$ved_jobs\"/" +
@@ -364,33 +418,33 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
                            file + "if [ -f \"$ved_file\" ] && [ ! -L \"$ved_file\" ]; then\n"
                                   "stat -c %s \"$ved_file\"\n"
                                   "elif [ -e \"$ved_file\" ] || [ -L \"$ved_file\" ]; then echo " +
-                               std::string(no_plain_file) + " >&2; false\n"
-                               "else echo " + std::string(no_file) + " >&2; false; fi",
-                           share_of(at.until));
+                               std::string(no_plain_file) + "; false\n"
+                               "else echo " + std::string(no_file) + "; false; fi",
+                           share_of(at.until, 1));
   made.add_guarded_section("bytes",
                            file + "[ -f \"$ved_file\" ] && dd if=\"$ved_file\" "
                                   "iflag=nonblock,nofollow,skip_bytes,count_bytes bs=65536 skip=" +
                                std::to_string(request.offset) + " count=" +
-                               std::to_string(request.bytes_max) + " 2>/dev/null",
-                           share_of(at.until));
+                               std::to_string(request.bytes_max),
+                           share_of(at.until, 1));
   const auto got = run(std::move(made), at);
   const auto& size = got.of("size");
   const auto& bytes = got.of("bytes");
   if (!size.complete || !bytes.complete)
     return fail(errc::unavailable, "output of job " + job.job.str() + ": " + got.problem);
   if (size.exit_code == killed_exit || bytes.exit_code == killed_exit) {
-    note_hang(job.job, now);
+    hangs_.note(job.job, now);
     return hung;
   }
   const auto there = size.exit_code == 0 ? parse_count(size.out.substr(0, size.out.find('\n')))
                                          : std::nullopt;
-  if (!there && size.err.starts_with(no_file))
+  if (!there && size.out.starts_with(no_file))
     return fail(errc::not_found, "job " + job.job.str() + " has no output on the login node");
-  if (!there && size.err.starts_with(no_plain_file))
+  if (!there && size.out.starts_with(no_plain_file))
     return fail(errc::not_found, "job " + job.job.str() +
                                      ": what stands in place of its output is no file");
   if (!there)
-    return fail(errc::unavailable, "output of job " + job.job.str() + ": " + words_of(size.err));
+    return fail(errc::unavailable, "output of job " + job.job.str() + ": its size is not told");
   return output_chunk{bytes.out, static_cast<std::uint64_t>(*there)};
 }
 

@@ -12,6 +12,7 @@
 
 #include "adapters/slurm/cluster.hpp"
 #include "adapters/slurm/errors.hpp"
+#include "adapters/slurm/hangs.hpp"
 #include "adapters/slurm/site.hpp"
 #include "adapters/slurm/tables.hpp"
 #include "adapters/slurm/traces.hpp"
@@ -106,8 +107,8 @@ class slurm_cluster {
                      std::size_t bytes) const;
   void count(std::string_view command, int times = 1) const;
 
-  /// Seconds that directories of jobs may take of a call's time.
-  static int share_of(deadline until);
+  /// Seconds that so many directories of jobs may take of a call's time.
+  static int share_of(deadline until, std::size_t directories);
   bool asks_accounting() const;
   void note_accounting(failure what);
   /// The columns that this sacct has; asked once. Empty: it could not be asked.
@@ -115,7 +116,12 @@ class slurm_cluster {
   static std::string identity_format(const std::string& separator);
   static std::string guard(const std::string& index, const std::string& cluster,
                            const std::string& ids, const std::string& separator);
-  static std::string cancel_other(const tracked_job& job, const std::string& separator);
+  std::string add_claims(program& to, std::span<const control_request> requests,
+                         time_point now) const;
+  static std::string cancel_other(const tracked_job& job, const std::string& claim_mark,
+                                  const std::string& separator);
+  control_outcome judge_control(const control_request& one, const section& part,
+                                const std::string& problem);
 
   std::string cluster_mismatch(const std::string& config) const;
   /// The same of the name that a Slurm told: not the configured one, nor the first that answered.
@@ -131,6 +137,10 @@ class slurm_cluster {
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
+  std::string looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
+                       time_point now) const;
+  bool read_looks(const std::vector<watched*>& jobs, const std::vector<bool>& looked,
+                  const std::string& nonce, const section& told, time_point now);
   result<void> ask_second_source(const std::vector<watched*>& jobs, call at);
   void read_accounts(const std::vector<watched*>& jobs, const section& from,
                      const std::vector<std::string>& fields, const std::string& separator,
@@ -143,10 +153,6 @@ class slurm_cluster {
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
   static bool has_own_record(const watched& job);
-  /// Its directory hung at the last look: not again so soon, for all others wait for it.
-  bool hangs(const job_id& job, time_point now) const;
-  /// The job at whose directory a look was stopped; the pause doubles each time.
-  void note_hang(const job_id& job, time_point now);
   std::optional<job_status> lost_claim(const watched& job) const;
   void tell_end(const watched& job, bool accounted, job_status& end) const;
   observation still_ending(watched& job) const;
@@ -185,11 +191,7 @@ class slurm_cluster {
   std::string home_;                  ///< ClusterName of the first Slurm that told one
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers
-  struct hang {
-    time_point until;    ///< not looked into before
-    microseconds pause;
-  };
-  mutable std::map<job_id, hang> hangs_;  ///< jobs whose directories hung
+  hang_memory hangs_;
   /// By `key`; followed jobs only.
   std::unordered_map<std::string, memory> seen_;
 };

@@ -87,6 +87,7 @@ std::optional<job_status> slurm_cluster::lost_claim(const watched& job) const {
     if (claim->token != job.job->token.str()) return std::nullopt;
     status.state = pb::JOB_STATE_CANCELLED;
     status.reason = "it was cancelled before it could start";
+    status.says_cancelled = true;
     return status;
   }
   status.state = pb::JOB_STATE_FAILED;

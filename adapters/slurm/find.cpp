@@ -79,11 +79,16 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   // A job that started left its output file, whatever Slurm remembers of it.
   const auto now = options_.clock();
   std::string seek = seek_function(nonce) + "cd \"$ved_jobs\" 2>/dev/null || exit 1\n";
-  for (std::size_t i = 0; i < what.size(); ++i)
-    if (!hangs(what[i].job, now))
-      seek += "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
-              quote(what[i].token.str()) + "\n";
-  made.add_guarded_section("files", seek, share_of(at.until));
+  std::string last;
+  for (std::size_t i = 0; i < what.size(); ++i) {
+    const auto advice = hangs_.of(what[i].job, now);
+    if (advice == hang_memory::advice::skip) continue;
+    if (advice == hang_memory::advice::last && !last.empty()) continue;
+    (advice == hang_memory::advice::last ? last : seek) +=
+        "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
+        quote(what[i].token.str()) + "\n";
+  }
+  made.add_guarded_section("files", seek + last, share_of(at.until, what.size()));
   if (accounting) {
     std::string names;
     for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();
@@ -113,7 +118,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   all.left = split_sought(nonce, files.out, what.size(), files.complete && files.exit_code == 0);
   if (const auto stuck = last_begun(nonce, files.out, what.size());
       stuck && files.exit_code == killed_exit)
-    note_hang(what[*stuck].job, now);
+    hangs_.note(what[*stuck].job, now);
   all.queue_answers = failure_of(queue) == failure::none && !is_no_table(all.queue);
   const auto accounts_say = accounting ? failure_of(accounts) : failure::no_accounting;
   if (accounting && accounts.complete) note_accounting(accounts_say);

@@ -14,9 +14,8 @@ namespace {
 constexpr std::size_t ids_max = 1'000;
 /// Single jobs that the controller is asked for in one poll, where there is no accounting.
 constexpr std::size_t details_max = 20;
-/// A directory that hung is left alone so long, and twice as long each time up to the longest.
-constexpr seconds hang_pause{30};
-constexpr seconds hang_pause_max{600};
+/// Directories that may hang in one poll before the rest waits for the next one.
+constexpr int hangs_in_a_poll = 8;
 /// So long after a job that waits was seen renamed, names tell nothing.
 constexpr seconds renames_kept{86'400};
 
@@ -278,19 +277,44 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   return out;
 }
 
-bool slurm_cluster::hangs(const job_id& job, time_point now) const {
-  const std::lock_guard lock(mutex_);
-  const auto it = hangs_.find(job);
-  // A clock that was set back ends no pause later.
-  return it != hangs_.end() && now < it->second.until && now + it->second.pause >= it->second.until;
+/// Shell text that looks into the directories of those jobs whose end they may tell.
+std::string slurm_cluster::looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
+                                    time_point now) const {
+  std::string text;
+  std::string last;
+  looked.assign(jobs.size(), false);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    const auto& job = *jobs[i];
+    if (job.look != look_result::cut) continue;
+    const auto advice = hangs_.of(job.job->job, now);
+    if (advice == hang_memory::advice::skip) continue;
+    if (advice == hang_memory::advice::last && !last.empty()) continue;
+    (advice == hang_memory::advice::last ? last : text) +=
+        "look " + std::to_string(i) + " " + quote(number_of(job.job->id).number) + " " +
+        quote(job.job->job.str() + "/") + " " + quote(job.job->token.str()) + "\n";
+    looked[i] = true;
+  }
+  return text + last;
 }
 
-void slurm_cluster::note_hang(const job_id& job, time_point now) {
-  const std::lock_guard lock(mutex_);
-  std::erase_if(hangs_, [&](const auto& one) { return one.second.until + hang_pause_max < now; });
-  auto& one = hangs_.try_emplace(job, hang{{}, hang_pause / 2}).first->second;
-  one.pause = std::min<microseconds>(one.pause * 2, hang_pause_max);
-  one.until = now + one.pause;
+/// True: one of the directories hung, and those behind it were not looked into.
+bool slurm_cluster::read_looks(const std::vector<watched*>& jobs, const std::vector<bool>& looked,
+                               const std::string& nonce, const section& told, time_point now) {
+  const bool whole = told.complete && told.exit_code == 0;
+  const bool hung = told.complete && told.exit_code == killed_exit;
+  auto all = split_traces(nonce, told.out, jobs.size(), whole);
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    auto& job = *jobs[i];
+    if (all[i] && !job.has_traces()) {
+      job.look = look_result::answered;
+      job.left = std::move(*all[i]);
+    } else if (looked[i] && !job.has_traces() && told.complete && !hung) {
+      job.look = whole ? look_result::not_asked : look_result::no_getting;
+    }
+  }
+  const auto stuck = hung ? last_begun(nonce, told.out, jobs.size()) : std::nullopt;
+  if (stuck) hangs_.note(jobs[*stuck]->job->job, now);
+  return stuck.has_value();
 }
 
 /// One question to sacct for each cluster, and for so many jobs that its argument stays short.
@@ -336,25 +360,24 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
     made.add_section("sacct" + std::to_string(i),
                      sacct_command(parts[i].selection(), fields, separator));
   const auto now = options_.clock();
-  std::string look;
-  std::vector<bool> looked(jobs.size());
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    auto* job = jobs[i];
+  for (auto* job : jobs) {
     const auto& ended = job->kept->ended;
     // A job that Slurm calls completed held its claim; of the others the directory knows more.
     if (accounting && ended && ended->state == pb::JOB_STATE_COMPLETED) continue;
-    if (job->completing) continue;
-    if (!job->has_traces()) job->look = look_result::cut;
-    if (hangs(job->job->job, now)) continue;
-    looked[i] = true;
-    look += "look " + std::to_string(i) + " " + quote(number_of(job->job->id).number) + " " +
-            quote(job->job->job.str() + "/") + " " + quote(job->job->token.str()) + "\n";
+    // Of two questions one answer is enough.
+    if (!job->completing && !job->has_traces()) job->look = look_result::cut;
   }
+  std::vector<bool> looked;
+  const auto add_looks = [&](program& to) {
+    const auto looks = looks_at(jobs, looked, now);
+    if (!looks.empty())
+      to.add_guarded_section("traces",
+                             look_function(to.nonce()) + "cd \"$ved_jobs\" || exit 1\n" + looks,
+                             share_of(at.until, jobs.size()));
+    return !looks.empty();
+  };
   const auto nonce = made.nonce();
-  if (!look.empty()) {
-    made.add_guarded_section("traces", look_function(nonce) + "cd \"$ved_jobs\" || exit 1\n" + look,
-                             share_of(at.until));
-  }
+  add_looks(made);
   // Last: each of these may wait for a slow controller, and the directories must answer first.
   // Asked for by its number a job is shown whatever its partition and its owner.
   std::vector<watched*> asked;
@@ -390,24 +413,14 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
     if (!whole && !(says == failure::other && from.exit_code == 0)) continue;
     read_accounts(parts[i].jobs, from, fields, separator, whole);
   }
-  const auto& told = got.of("traces");
-  const bool whole = told.complete && told.exit_code == 0;
-  auto all = split_traces(nonce, told.out, jobs.size(), whole);
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    auto& job = *jobs[i];
-    // Of two questions one answer is enough.
-    if (job.look == look_result::not_asked || job.has_traces()) continue;
-    if (all[i]) {
-      job.look = look_result::answered;
-      job.left = std::move(*all[i]);
-    } else if (looked[i] && told.complete && told.exit_code != killed_exit) {
-      job.look = whole ? look_result::not_asked : look_result::no_getting;
-    }
-  }
-  if (const auto stuck = last_begun(nonce, told.out, jobs.size());
-      stuck && told.exit_code == killed_exit)
-    note_hang(jobs[*stuck]->job->job, now);
+  bool more = read_looks(jobs, looked, nonce, got.of("traces"), now);
   for (auto* job : asked) hear_controller(*job, got.of("job" + job->job->id.str()));
+  for (int hung = 1; more && hung < hangs_in_a_poll; ++hung) {
+    auto again = begin();
+    const auto mark = again.nonce();
+    if (!add_looks(again)) break;
+    more = read_looks(jobs, looked, mark, run(std::move(again), at).of("traces"), now);
+  }
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <optional>
 #include <utility>
 
 #include "adapters/slurm/tables.hpp"
@@ -25,6 +26,8 @@ void for_each_line(std::string_view text, Each each) {
 // What the receiving shell says behind the nonce.
 constexpr const char* run_mark = " run";
 constexpr const char* cut_mark = " cut ";
+/// Behind what a guarded command printed; its exit code follows.
+constexpr const char* guarded_mark = " x ";
 /// EX_CONFIG of sysexits.h: something stands in the program's way.
 constexpr int cut_exit = 78;
 /// So many questions of start-up files are answered with an empty line.
@@ -100,15 +103,19 @@ void program::add_section(std::string_view name, std::string_view command) {
   text_ += "printf '\\n%s\\n' \"" + nonce_ + " e $ved_rc\"\n";
 }
 
-std::string guarded(int limit_seconds) {
-  // timeout(1) kills its whole process group, itself included.
-  return "timeout -s KILL " + std::to_string(limit_seconds) + " ";
+std::string guarded(std::string_view nonce, std::string_view command, int limit_seconds) {
+  const auto mark = std::string(nonce) + guarded_mark;
+  const auto script = std::string(nonce) + "_guarded";
+  // timeout(1) kills its whole process group, itself included. A here-document, because one word
+  // of a command line has 128 KiB (execve(2)).
+  return "{ ved_jobs=\"$ved_jobs\" timeout -s KILL " + std::to_string(limit_seconds) +
+         " /bin/sh <<'" + script + "'\n" + std::string(command) + "\n" + script +
+         "\nprintf '\\n%s\\n' \"" + mark + "$?\"; } 2>/dev/null | sed '/^" + mark + "/q'";
 }
 
 void program::add_guarded_section(std::string_view name, std::string_view command,
                                   int limit_seconds) {
-  add_section(name, "ved_jobs=\"$ved_jobs\" " + guarded(limit_seconds) + "/bin/sh -c " +
-                        quote(command));
+  add_section(name, guarded(nonce_, command, limit_seconds));
 }
 
 remote_command command_of(const program& made, int limit_seconds) {
@@ -163,8 +170,10 @@ std::map<std::string, section> split_sections(std::string_view nonce, std::strin
   std::map<std::string, section> all;
   const std::string begin = std::string(nonce) + " b ";
   const std::string end = std::string(nonce) + " e ";
+  const std::string guard = std::string(nonce) + guarded_mark;
   const auto collect = [&](std::string_view text, std::string section::*stream, bool decides) {
     section* now = nullptr;
+    std::optional<int> guarded_exit;
     for_each_line(text, [&](std::string_view line, bool whole) {
       if (whole && take_prefix(line, begin)) {
         now = &all[std::string(line)];
@@ -172,6 +181,13 @@ std::map<std::string, section> split_sections(std::string_view nonce, std::strin
       }
       if (now == nullptr) return;
       auto& to = now->*stream;
+      if (std::string_view code = line; whole && take_prefix(code, guard)) {
+        if (to.ends_with('\n')) to.pop_back();
+        int exit_code = -1;
+        std::from_chars(code.data(), code.data() + code.size(), exit_code);
+        guarded_exit = exit_code;
+        return;
+      }
       if (std::string_view code = line; whole && take_prefix(code, end)) {
         // The line end in front of the mark is ours.
         if (to.ends_with('\n')) to.pop_back();
@@ -179,6 +195,8 @@ std::map<std::string, section> split_sections(std::string_view nonce, std::strin
             std::from_chars(code.data(), code.data() + code.size(), now->exit_code).ec ==
                 std::errc{})
           now->complete = true;
+        if (decides && guarded_exit) now->exit_code = *guarded_exit;
+        guarded_exit.reset();
         now = nullptr;
         return;
       }

@@ -31,10 +31,12 @@ std::string on_cluster(std::string_view cluster);
 /// The same as an option, for sacct, which knows no SLURM_CLUSTERS.
 std::string clusters_option(std::string_view cluster);
 
-/// Of a guarded section whose time was over: 128 + SIGKILL.
+/// Of a guarded command whose time was over: 128 + SIGKILL.
 inline constexpr int killed_exit = 137;
-/// In front of one command that touches a directory of a job: it is killed after `limit_seconds`.
-std::string guarded(int limit_seconds);
+/// Runs `command` so guarded, its output followed by a line "<nonce> x <exit code>". A process that
+/// nothing can kill (it waits for a mount that is gone) may keep its output open for ever: nobody
+/// waits for the end of that, but for the line.
+std::string guarded(std::string_view nonce, std::string_view command, int limit_seconds);
 
 /// What one framed command printed, and its exit code.
 struct section {
@@ -57,9 +59,10 @@ class program {
   /// Runs `command` (shell text; values quoted by the caller) as the section `name`, a name of
   /// [A-Za-z0-9_.-].
   void add_section(std::string_view name, std::string_view command);
-  /// The same of what reads in directories of jobs: any of them may hang (a mount of the job's, a
+  /// The same of what touches directories of jobs: any of them may hang (a mount of the job's, a
   /// file server that is away). After `limit_seconds` it is killed with all that came of it, and
-  /// its exit code is `killed_exit`. It has a shell of its own, which knows `$ved_jobs`.
+  /// its exit code is `killed_exit`. It has a shell of its own, which knows `$ved_jobs`; what it
+  /// writes to standard error is lost.
   void add_guarded_section(std::string_view name, std::string_view command, int limit_seconds);
   /// Shell text as it is.
   void add(std::string_view text);

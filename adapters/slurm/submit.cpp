@@ -15,6 +15,10 @@ namespace {
 
 /// This part of a submission's time may pass with the inventory before it.
 constexpr int inventory_share = 3;
+/// Directories that may hang in one call before the rest waits for the next one.
+constexpr int hangs_in_a_call = 8;
+constexpr std::string_view directory_hangs =
+    "its directory on the login node does not answer; it was not sent";
 
 bool is_cluster_name(std::string_view text) {
   return std::all_of(text.begin(), text.end(), [](char c) {
@@ -76,6 +80,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   const bool named = there && !there->config.cluster_name.empty();
   const auto& here = named ? there->config.cluster_name : options_.shell.clusters;
 
+  const auto now = options_.clock();
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
   std::vector<const submission*> sent;
   std::map<const submission*, std::size_t> places;
@@ -85,6 +90,10 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     if (auto shorter = there ? within_limit(*one, options_, *there) : std::nullopt)
       one = &shortened.emplace_back(std::move(*shorter));
     places[one] = i;
+    if (hangs_.of(one->job, now) == hang_memory::advice::skip) {
+      out[i] = not_sent{std::string(directory_hangs)};
+      continue;
+    }
     std::optional<refused> no;
     if (const auto problem = problem_of(*one)) no = refused{true, *problem};
     else if (there) no = refusal_of(one->spec, options_, *there);
@@ -96,20 +105,43 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   };
   if (sent.empty()) return out;
   auto made = begin();
-  const auto nonce = made.nonce();
-  add_submissions(made, sent, options_);
-  const auto got = run(std::move(made), at);
+  auto nonce = made.nonce();
+  add_submissions(made, sent, options_, share_of(at.until, sent.size()));
+  auto got = run(std::move(made), at);
+  auto all = split_submissions(nonce, got.out);
+  // Nothing of them was sent: again, without the one whose directory hangs.
+  for (int hung = 1; !all.hangs.empty() && hung < hangs_in_a_call; ++hung) {
+    const auto it = std::find_if(sent.begin(), sent.end(), [&](const submission* one) {
+      return one->token.str() == all.hangs;
+    });
+    if (it == sent.end()) break;
+    hangs_.note((*it)->job, now);
+    outcome_of(*it) = not_sent{std::string(directory_hangs)};
+    sent.erase(it);
+    if (sent.empty()) return out;
+    auto again = begin();
+    nonce = again.nonce();
+    add_submissions(again, sent, options_, share_of(at.until, sent.size()));
+    got = run(std::move(again), at);
+    all = split_submissions(nonce, got.out);
+  }
   if (!got.started) {
     for (const auto* one : sent) outcome_of(one) = not_sent{got.problem};
     return out;
   }
-  const auto answers = split_submissions(nonce, got.out);
+  const auto& answers = all.by_token;
   int calls = 0;
   for (const auto* one : sent) {
     auto& told = outcome_of(one);
     const auto it = answers.find(one->token.str());
     if (it != answers.end() && it->second.no_directory) {
-      told = not_sent{"its directory cannot be made: " + words_of(got.err)};
+      // Behind one that hangs its turn has only not come.
+      told = all.hangs.empty()
+                 ? not_sent{"its directory cannot be made: " +
+                            (all.directories_said.empty()
+                                 ? "something else stands in its place"
+                                 : words_of(all.directories_said))}
+                 : not_sent{"left out: the directory of one before it does not answer", true};
       continue;
     }
     if (it != answers.end() && it->second.skipped) {

@@ -16,6 +16,10 @@ namespace {
 //     @ m <token> <a line that sbatch wrote>
 //     @ r <token> <exit code>      its last one
 //     @ d <token>                  not tried: its directory is not there
+//     @ g <token>                  its directory is looked at
+//     @ w <what mkdir said>
+//     @ o <tokens>                 those that have a directory
+//     @ x <exit code>              of the shell that looked: if it was killed, the last one hangs
 //     @ s <token>                  left out: the controller does not answer, and every further
 //                                  sbatch would wait for nothing
 //
@@ -26,7 +30,7 @@ IFS='
 '
 ved_stop=
 ved_send() {
-[ -d "$2" ] || { printf '@ d %s\n' "$1"; return; }
+case $ved_there in *" $1 "*) ;; *) printf '@ d %s\n' "$1"; return ;; esac
 [ -z "$ved_stop" ] || { printf '@ s %s\n' "$1"; return; }
 printf '@ t %s\n' "$1"
 ved_text=$(ved_call 2>&1)
@@ -58,10 +62,31 @@ std::string submission_text(const submission& what, const slurm_options& site,
          "\n}\nved_send " + quote(what.token.str()) + " " + directory + "\n";
 }
 
+/// What stands in the place of a job's directory may be another job's, and hang. A link leads
+/// elsewhere, and is none.
+std::string make_directories(const std::vector<const submission*>& jobs,
+                             const std::string& nonce) {
+  std::string text =
+      "umask 077\n[ -d \"$ved_jobs\" ] || said=$(mkdir -p \"$ved_jobs\" 2>&1)\n"
+      "cd \"$ved_jobs\" || { printf '" + nonce + " w %.300s\\n' \"$said\"; exit 1; }\n"
+      "ok=' ' new=\n";
+  for (const auto* one : jobs) {
+    const auto directory = quote("./" + one->job.str());
+    const auto& token = one->token.str();
+    text += "echo '" + nonce + " g " + token + "'\n[ -L " + directory + " ] || if [ -d " +
+            directory + " ]; then ok=\"$ok" + token + " \"\nelif [ ! -e " + directory +
+            " ]; then new=\"$new " + token + "\"; set -- \"$@\" " + directory + "; fi\n";
+  }
+  return text + "[ $# -eq 0 ] || said=$(mkdir \"$@\" 2>&1) || printf '" + nonce +
+         " w %.300s\\n' \"$said\"\n"
+         "for token in $new; do [ -d \"$1\" ] && ok=\"$ok$token \"; shift; done\n"
+         "printf '" + nonce + " o %s\\n' \"$ok\"";
+}
+
 }  // namespace
 
 void add_submissions(program& to, const std::vector<const submission*>& jobs,
-                     const slurm_options& site) {
+                     const slurm_options& site, int limit_seconds) {
   std::string text;
   for (const char c : functions) {
     if (c == '@') text += to.nonce();
@@ -71,14 +96,13 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
   // slurmstepd expands "%j" and its like in the whole path, also in what stands before the name.
   to.add("ved_output=$ved_jobs\ncase $ved_output in *%*)\n"
          "ved_output=$(printf '%s\\n' \"$ved_output\" | sed 's/%/%%/g') ;; esac\n");
-  std::string directories;
-  for (const auto* one : jobs) directories += " " + directory_of(one->job);
   // sbatch copies its own mask to the job.
   constexpr int octal_digits = 3;
   std::string mask;
   for (int digit = octal_digits - 1; digit >= 0; --digit)
     mask += static_cast<char>('0' + ((site.umask >> (3 * digit)) & 7));
-  to.add("umask 077\nmkdir -p" + directories + "\numask " + mask + "\n");
+  to.add("ved_there=$(" + guarded(to.nonce(), make_directories(jobs, to.nonce()), limit_seconds) +
+         ")\nprintf '%s\\n' \"$ved_there\"\numask " + mask + "\n");
   for (std::size_t lane = 0; lane < submissions_at_once; ++lane) {
     std::string lane_text;
     for (auto i = lane; i < jobs.size(); i += submissions_at_once)
@@ -88,9 +112,9 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
   to.add("wait\n");
 }
 
-std::map<std::string, submitted> split_submissions(const std::string& nonce,
-                                                   std::string_view text) {
-  std::map<std::string, submitted> all;
+submissions split_submissions(const std::string& nonce, std::string_view text) {
+  submissions all;
+  std::string looked_at;
   const std::string begin = nonce + " ";
   for (auto end = text.find('\n'); end != std::string_view::npos; end = text.find('\n')) {
     auto line = text.substr(0, end);
@@ -98,8 +122,13 @@ std::map<std::string, submitted> split_submissions(const std::string& nonce,
     if (!line.starts_with(begin) || line.size() < begin.size() + 3) continue;
     const char kind = line[begin.size()];
     line.remove_prefix(begin.size() + 2);
+    if (kind == 'g') looked_at = line;
+    if (kind == 'w') all.directories_said = line;
+    // Only the end of the guarded shell tells: what is cut may have been sent.
+    if (kind == 'x' && line == std::to_string(killed_exit)) all.hangs = looked_at;
+    if (kind == 'g' || kind == 'w' || kind == 'o' || kind == 'x') continue;
     const auto gap = std::min(line.find(' '), line.size());
-    auto& one = all[std::string(line.substr(0, gap))];
+    auto& one = all.by_token[std::string(line.substr(0, gap))];
     const auto rest = line.substr(std::min(gap + 1, line.size()));
     if (kind == 't') {
       one.tried = true;

@@ -15,9 +15,9 @@ namespace ved::adapters::slurm {
 /// controller: a few fill the pauses, more would only wait for each other.
 inline constexpr std::size_t submissions_at_once = 3;
 
-/// Makes the jobs' directories, then submits them all.
+/// Makes the jobs' directories, which may take `limit_seconds`, then submits those that have one.
 void add_submissions(program& to, const std::vector<const submission*>& jobs,
-                     const slurm_options& site);
+                     const slurm_options& site, int limit_seconds);
 
 /// What became of one submission.
 struct submitted {
@@ -29,8 +29,11 @@ struct submitted {
   std::string text;  ///< what it wrote to either of its streams
 };
 
-/// By token; one that is not there may have been sent.
-std::map<std::string, submitted> split_submissions(const std::string& nonce,
-                                                   std::string_view text);
+struct submissions {
+  std::map<std::string, submitted> by_token;  ///< one that is not there may have been sent
+  std::string hangs;             ///< the token at whose directory all were stopped; "": none
+  std::string directories_said;  ///< why some have none
+};
+submissions split_submissions(const std::string& nonce, std::string_view text);
 
 }  // namespace ved::adapters::slurm

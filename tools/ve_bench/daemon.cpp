@@ -30,7 +30,8 @@ running_ved::running_ved(const options& how) : home_(how.home) {
       << how.hpc
       // What one client may ask for in a second is no measure of what ved can do.
       << "http: {port: 0, rate_per_second: 1000000, rate_burst: 1000000}\n"
-      << "gateway: {enabled: false}\nlogging: {file: " << home_ / "log" << "}\nstate: {directory: " << state << "}\n";
+      << "gateway: {enabled: false}\nlogging: {file: " << home_ / "log" << "}\n"
+      << "state: {directory: " << state << "}\n";
   pid_ = spawn({ved, "--config", home_ / "ved.yaml", "--port-file", home_ / "ports"});
   for (int i = 0; i < 200 && port_ == 0; ++i) {
     std::this_thread::sleep_for(std::chrono::milliseconds(25));

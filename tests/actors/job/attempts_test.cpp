@@ -170,12 +170,62 @@ TEST_CASE("job core: a run that gave way is not for nothing", "[actors][job]") {
     CHECK(d.submission(sub::refused_permanent, "no") == "submission_refused finished:failed");
     as_that_run_ended();
   }
-  SECTION("released, and run again: the end is that of the other run") {
+  SECTION("released, and run again: what both used counts, as the larger of them held it") {
     d.run(job::release_job{"bob", ""});
     d.pass(seconds{60}).run(job::advance{});
     d.submission(sub::accepted, "18");
-    CHECK(d.status(pb::JOB_STATE_COMPLETED) == "finished:completed");
-    CHECK_FALSE(d.log.back().job_finished().has_usage());
+    job::report_status end;
+    end.id = d.state.scheduler_id;
+    end.state = pb::JOB_STATE_COMPLETED;
+    end.started_at = d.ctx.now;
+    end.finished_at = d.ctx.now + seconds{1};
+    end.usage = pb::JobUsage{};
+    end.usage->set_wall_clock_seconds(1);
+    end.usage->set_cpu_cores(1);
+    CHECK(d.run(end) == "finished:completed");
+    const auto& told = d.log.back().job_finished();
+    CHECK(told.usage().wall_clock_seconds() == 301);
+    CHECK(told.usage().cpu_cores() == 8);
+    CHECK(from_us(told.started_at_us()) == gave.started_at);
+    CHECK(from_us(told.finished_at_us()) == end.finished_at);
+    CHECK(told.exit_code() == 0);
+    CHECK(told.reason().find("its use is counted in") != std::string::npos);
     CHECK_FALSE(d.state.gave_way);
+  }
+}
+
+TEST_CASE("job core: the runs of a job that gives way again and again add up", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  for (int i = 0; i < 3; ++i) {
+    job::report_status gave;
+    gave.id = d.state.scheduler_id;
+    gave.state = pb::JOB_STATE_FAILED;
+    gave.started_at = d.ctx.now;
+    gave.finished_at = d.ctx.now + seconds{10};
+    gave.usage = pb::JobUsage{};
+    gave.usage->set_wall_clock_seconds(10);
+    gave.lost_claim_to = d.state.token;
+    CHECK(d.run(gave) == "claim_lost");
+    d.pass(seconds{30}).lookup(look::found, {scheduler_job_id{std::to_string(50 + i)}});
+  }
+  d.run(job::cancel_job{"alice", ""});
+  d.status(pb::JOB_STATE_CANCELLED);
+  CHECK(d.log.back().job_finished().usage().wall_clock_seconds() == 30);
+}
+
+TEST_CASE("job core: a job that only says that it was cancelled has failed", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_CANCELLED;
+  end.says_cancelled = true;
+  end.exit_code = 73;
+  SECTION("where nobody has") {
+    CHECK(d.run(end) == "finished:failed");
+    CHECK(d.state.reason.find("nobody cancelled it") != std::string::npos);
+  }
+  SECTION("where somebody has, it was") {
+    d.run(job::cancel_job{"alice", ""});
+    CHECK(d.run(end) == "finished:cancelled");
   }
 }

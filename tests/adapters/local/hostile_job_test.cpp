@@ -181,9 +181,15 @@ TEST_CASE("hostile job: with its supervisor killed it does not outlive its slots
   const std::string beat = fresh_path(fixture, "beat");
   const auto job = talk.start(talk.shell_job(
       "trap '' TERM; cat > storm <<'E'\necho x >> '" + beat + "'\n(sh ./storm &)\nE\n"
-      "sh ./storm & rm ../exit; mkfifo ../exit; kill -KILL $PPID; while :; do sleep 1; done"));
+      "sh ./storm & rm ../exit; mkfifo ../exit; sleep 2; kill -KILL $PPID\n"
+      "while :; do sleep 1; done"));
   const auto end = talk.wait_for_end(job);
   CHECK(end.state == pb::JOB_STATE_FAILED);
+  // Nobody is left who measured it: what it held, for as long as it ran.
+  REQUIRE(end.usage);
+  CHECK(end.usage->cpu_cores() == 1);
+  CHECK(end.usage->nodes_used() == 1);
+  CHECK(end.usage->wall_clock_seconds() > 0);
   CHECK(processes_of_job(job.token.str(), std::nullopt).empty());
   CHECK(talk.port().take_inventory(talk.until())->cpus_allocated == 0);
 }

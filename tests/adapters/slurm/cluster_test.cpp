@@ -260,20 +260,21 @@ TEST_CASE("slurm control: a cancel without an id takes the claim or is refused",
           "[adapters][slurm]") {
   scripted_site site;
   const auto cancel = [&] { return control(site, pb::JOB_CONTROL_CANCEL, ""); };
-  site.reply("0", "cancelled:" + tokens[0] + "\n");
+  const std::string mark = "{nonce} c 0 - ";
+  site.reply("claims", mark + "cancelled:" + tokens[0] + "\n");
   CHECK(std::holds_alternative<control_done>(cancel()));
-  CHECK(site.way->programs.back().find("ln -s 'cancelled:" + tokens[0] + "'") !=
+  CHECK(site.way->programs.back().find(" 'cancelled:" + tokens[0] + "') &") !=
         std::string::npos);
   CHECK(site.way->programs.back().find("scancel") == std::string::npos);
   // An earlier attempt's cancel holds as well.
-  site.reply("0", "cancelled:" + tokens[1] + "\n");
+  site.reply("claims", mark + "cancelled:" + tokens[1] + "\n");
   CHECK(std::holds_alternative<control_done>(cancel()));
-  site.reply("0", tokens[0] + ":41\n");
+  site.reply("claims", mark + tokens[0] + ":41\n");
   CHECK(as<control_refused>(cancel()).reason.find(tokens[0] + ":41") != std::string::npos);
   // Neither ours nor a copy's: the directory cannot be written.
-  site.fails("0", "");
+  site.reply("claims", mark + "\n");
   CHECK(std::holds_alternative<control_unknown>(cancel()));
-  site.way->table["0"] = {0, "", "", false, true};
+  site.way->table["claims"] = {0, "", "", false, true};
   CHECK(std::holds_alternative<control_unknown>(cancel()));
 }
 
@@ -283,7 +284,7 @@ TEST_CASE("slurm control: a cancel takes the claim before it speaks to Slurm",
   site.reply("0", "");
   CHECK(std::holds_alternative<control_done>(control(site, pb::JOB_CONTROL_CANCEL)));
   const auto& program = site.way->programs.back();
-  const auto claim = program.find("ln -s 'cancelled:" + tokens[0] + "'");
+  const auto claim = program.find(" 'cancelled:" + tokens[0] + "') &");
   const auto cancel = program.find("scancel '41'");
   REQUIRE(claim != std::string::npos);
   REQUIRE(cancel != std::string::npos);

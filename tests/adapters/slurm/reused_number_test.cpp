@@ -29,6 +29,7 @@ class stand_in {
     slurm::slurm_options options;
     options.shell.bin_directory = path("bin");
     options.shell.job_directory = path("jobs");
+    options.clock = [] { return time_point{}; };
     port_ = std::move(*slurm::make_slurm_factory(
         slurm::open_slurm_cluster(std::move(options), make_process_transport()))());
   }

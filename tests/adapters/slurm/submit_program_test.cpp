@@ -135,17 +135,19 @@ TEST_CASE("slurm submit program: a job whose directory cannot be made is left ou
   CHECK(std::holds_alternative<accepted>(out[0]));
   REQUIRE(std::holds_alternative<not_sent>(out[1]));
   CHECK_FALSE(std::get<not_sent>(out[1]).left_out);
-  CHECK(std::get<not_sent>(out[1]).reason.find("File exists") != std::string::npos);
+  CHECK(std::get<not_sent>(out[1]).reason.find("something else stands in its place") !=
+        std::string::npos);
   CHECK(std::holds_alternative<accepted>(out[2]));
 }
 
 TEST_CASE("slurm submit program: lines that are cut or not ours count for nothing",
           "[adapters][slurm]") {
   const std::string n = "vedabcdefghijklmnopqrst";
-  const auto all = slurm::split_submissions(
+  const auto told = slurm::split_submissions(
       n, "motd\n" + n + "\n" + n + " r\n" + n + " m vea 41\n" + n + " r vea 0\n" + n +
              " m veb 42\nr veb 0\n" + n + " s vec\n" + n + " m ved \n" + n + " r ved x\n" + n +
              " r vee 0");
+  const auto& all = told.by_token;
   REQUIRE(all.count("vea") == 1);
   CHECK(all.at("vea").complete);
   CHECK(all.at("vea").text == "41\n");
@@ -167,4 +169,18 @@ TEST_CASE("slurm submit program: sbatch has the mask that jobs get, their direct
   };
   CHECK(std::stoi(line_of("mask"), nullptr, 8) == mask);
   CHECK(line_of("mode") == "700");
+}
+
+TEST_CASE("slurm submit program: a directory is said to hang only by the end of who looked at it",
+          "[adapters][slurm]") {
+  const std::string n = "vedabcdefghijklmnopqrst";
+  const std::string looks = n + " g vea\n" + n + " g veb\n";
+  const auto hangs = [&](const std::string& rest) {
+    return slurm::split_submissions(n, looks + rest).hangs;
+  };
+  CHECK(hangs("\n" + n + " x 137\n") == "veb");
+  CHECK(hangs("").empty());  // cut: they may have been sent
+  CHECK(hangs(n + " o  vea veb \n\n" + n + " x 0\n").empty());
+  CHECK(hangs("\n" + n + " x 13").empty());
+  CHECK(slurm::split_submissions(n, n + " w mkdir: no\n").directories_said == "mkdir: no");
 }

@@ -9,6 +9,7 @@
 #include <fstream>
 
 #include "adapters/system/files.hpp"
+#include "tests/support/hanging_directory.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
@@ -182,4 +183,25 @@ TEST_CASE("owned directory: a tree is removed without leaving it", "[adapters][s
   CHECK(remove_tree_at(top, "link"));
   CHECK(fs::exists(root.path() / "precious"));
   ::close(top);
+}
+
+TEST_CASE("owned directory: a tree is removed around what is mounted in it, answers it or not",
+          "[adapters][system]") {
+  temp_dir root;
+  const fs::path tree = root.path() / "tree";
+  fs::create_directories(tree / "a" / "b");
+  std::ofstream{tree / "a" / "b" / "x"} << "x";
+  const hanging_directory hanging(tree / "a" / "mounted");
+  if (!hanging.hangs()) {
+    WARN("no FUSE here: nothing hangs");
+    return;
+  }
+  const unique_fd top(::open(root.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  CHECK_FALSE(remove_tree_at(top.get(), "tree"));
+  CHECK_FALSE(fs::exists(tree / "a" / "b"));
+  CHECK(fs::exists(tree / "a"));
+  SECTION("nor is one that is a mount itself looked into") {
+    const hanging_directory other(root.path() / "whole");
+    CHECK_FALSE(remove_tree_at(top.get(), "whole"));
+  }
 }
