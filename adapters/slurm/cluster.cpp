@@ -416,7 +416,7 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
   // at the other end of a FIFO.
   made.add_guarded_section("size",
                            file + "if [ -f \"$ved_file\" ] && [ ! -L \"$ved_file\" ]; then\n"
-                                  "stat -c %s \"$ved_file\"\n"
+                                  "stat -c %s \"$ved_file\" 2>&1\n"
                                   "elif [ -e \"$ved_file\" ] || [ -L \"$ved_file\" ]; then echo " +
                                std::string(no_plain_file) + "; false\n"
                                "else echo " + std::string(no_file) + "; false; fi",
@@ -444,7 +444,7 @@ result<output_chunk> slurm_cluster::read_output(const output_request& request, c
     return fail(errc::not_found, "job " + job.job.str() +
                                      ": what stands in place of its output is no file");
   if (!there)
-    return fail(errc::unavailable, "output of job " + job.job.str() + ": its size is not told");
+    return fail(errc::unavailable, "output of job " + job.job.str() + ": " + words_of(size.out));
   return output_chunk{bytes.out, static_cast<std::uint64_t>(*there)};
 }
 
