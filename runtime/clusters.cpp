@@ -72,6 +72,8 @@ result<opened_cluster> open_local(const cluster_config& cluster,
     if (auto made = adapters::make_directory(above, 0711); !made)
       return fail_in("cluster " + cluster.cluster_id.str(), made.error());
   }
+  if (auto whole = check_still_there(cluster, options.directory, environment); !whole)
+    return fail(whole.error());
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
   return opened_cluster{adapters::local::make_local_factory(std::move(*opened))};

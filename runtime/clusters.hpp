@@ -30,6 +30,9 @@ struct cluster_environment {
   std::function<void(const cluster_id&, std::string_view command, int times)> count;
   /// Something that an operator should change.
   std::function<void(const cluster_id&, const std::string& warning)> warn;
+  /// Jobs of the cluster that were sent and have not ended, as the log knows; 0: the operator gives
+  /// them up. None: nobody knows of any.
+  std::function<result<std::uint64_t>(const cluster_id&)> sent_jobs = {};
 };
 
 struct opened_cluster {

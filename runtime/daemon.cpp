@@ -101,7 +101,9 @@ class daemon::implementation {
     // OpenSSL judges by the system's clock.
     problems_->watch([this] { return certificates_->problems(smooth_clock::read().wall); });
     start_numbers();
-    if (auto told = record_start(*log_, boot_id_, clock_.now()); !told) return told;
+    auto instance = record_start(*log_, boot_id_, clock_.now());
+    if (!instance) return fail(instance.error());
+    instance_ = std::move(*instance);
     if (auto opened = open_clusters(); !opened) return opened;
     start_actors();
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
@@ -234,10 +236,7 @@ class daemon::implementation {
 
   result<void> open_clusters() {
     cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
-                                    options_.fault_plan, {}, clock(), {}, {}};
-    auto instance = instance_of(*log_);
-    if (!instance) return fail(instance.error());
-    environment.instance = instance_ = *instance;
+                                    options_.fault_plan, instance_, clock(), {}, {}};
     environment.count = [numbers = numbers_, logs = options_.log](
                             const cluster_id& cluster, std::string_view command, int times) {
       numbers->commands_run(cluster, command, times);
@@ -246,6 +245,7 @@ class daemon::implementation {
                    {"command", std::string(command)},
                    {"times", std::to_string(times)}});
     };
+    environment.sent_jobs = sent_jobs_in(*log_, options_.gives_up);
     environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
       log(actors::log_severity::warn, "cluster_warning",
           {{"cluster_id", cluster.str()}, {"warning", warning}});

@@ -17,6 +17,7 @@ struct daemon_options {
   std::string supervisor_path;  ///< of ved-job-supervisor
   std::string crash_plan;       ///< see make_crash_points; empty: none
   std::string fault_plan;       ///< see cluster_environment; empty: none
+  std::string gives_up;         ///< the cluster whose work directory is gone for good; empty: none
   /// The daemon cannot go on and must be stopped and started anew. Any thread, at most once.
   std::function<void(const std::string& reason)> fatal;
 };

@@ -72,6 +72,7 @@ struct arguments {
   std::string config_file = "/etc/ved/ved.yaml";
   std::string state;
   std::string port_file;
+  std::string gives_up;
 };
 
 /// The configuration as it will be in force, or its problems.
@@ -264,6 +265,7 @@ int run(const arguments& given) {
   options.supervisor_path = find_supervisor();
   options.crash_plan = environment("VED_CRASH_AT");
   options.fault_plan = environment("VED_FAULTS");
+  options.gives_up = given.gives_up;
   options.fatal = [&failed](const std::string&) {
     failed = true;
     ::kill(::getpid(), SIGUSR2);  // wakes `serve`
@@ -354,6 +356,8 @@ int main(int argc, char** argv) {
   app.set_version_flag("--version", std::string(version));
   app.add_option("-c,--config", given.config_file, "configuration file")->capture_default_str();
   app.add_option("--state", given.state, "state directory; goes before state.directory");
+  app.add_option("--give-up-jobs-of", given.gives_up,
+                 "local cluster whose work directory is gone for good, with its jobs");
   app.add_option("--port-file", given.port_file,
                  "write the bound ports and the process id here once serving");
   app.add_flag("--check-config", check, "check the configuration, print every problem, and exit");

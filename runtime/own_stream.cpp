@@ -23,18 +23,29 @@ namespace {
 constexpr const char* stream = "daemon";
 constexpr std::size_t name_bytes = 8;
 
-/// Jobs that the registry will take up.
-result<std::uint64_t> live_jobs(const store::event_log& log) {
+/// Calls `each(job id)` for the jobs that the registry will take up.
+template <class Each>
+result<void> for_each_live_job(const store::event_log& log, const Each& each) {
   constexpr std::size_t page_size = 10'000;
-  std::uint64_t count = 0;
   std::string after;
   for (bool more = true; more;) {
     auto page = log.scan_index(core::live_prefix, after, page_size);
     if (!page) return fail(page.error());
-    count += page->keys.size();
+    for (const auto& key : page->keys)
+      if (result<void> done = each(core::job_of_index_key(key)); !done) return done;
     more = page->more && !page->keys.empty();
     if (more) after = page->keys.back();
   }
+  return {};
+}
+
+result<std::uint64_t> live_jobs(const store::event_log& log) {
+  std::uint64_t count = 0;
+  auto all = for_each_live_job(log, [&](std::string_view) -> result<void> {
+    ++count;
+    return {};
+  });
+  if (!all) return fail(all.error());
   return count;
 }
 
@@ -92,13 +103,34 @@ result<std::shared_ptr<store::event_log>> open_event_log(const std::string& stat
   return std::move(*opened);
 }
 
+jobs_of_cluster sent_jobs_in(const store::event_log& log, std::string given_up) {
+  return [&log, given_up = std::move(given_up)](
+             const cluster_id& cluster) -> result<std::uint64_t> {
+    if (cluster.str() == given_up) return 0;
+    std::uint64_t count = 0;
+    auto all = for_each_live_job(log, [&](std::string_view id) -> result<void> {
+      const auto stored = log.state(core::job_stream(id));
+      if (!stored) return fail(stored.error());
+      pb::JobRecord job;
+      const bool known = *stored && job.ParseFromString((*stored)->state);
+      // Of a job that waits here, or is held here, nothing is there.
+      const bool sent = job.phase() != pb::JOB_PHASE_WAITING && job.phase() != pb::JOB_PHASE_HELD;
+      if (known && sent && job.cluster_id() == cluster.str()) ++count;
+      return {};
+    });
+    if (!all) return fail(all.error());
+    return count;
+  };
+}
+
 std::string make_boot_id() {
   std::array<unsigned char, name_bytes> bytes{};
   randombytes_buf(bytes.data(), bytes.size());
   return hex_of(bytes.data());
 }
 
-result<void> record_start(store::event_log& log, const std::string& boot_id, time_point now) {
+result<std::string> record_start(store::event_log& log, const std::string& boot_id,
+                                 time_point now) {
   pb::Envelope event;
   auto& started = *event.mutable_daemon_started();
   started.set_at_us(to_us(now));
@@ -113,7 +145,7 @@ result<void> record_start(store::event_log& log, const std::string& boot_id, tim
   auto done = log.commit(std::span(&*request, 1), now);
   if (!done) return fail(done.error());
   if (!done->front()) return fail(done->front().error());
-  return {};
+  return instance_of(log);
 }
 
 result<store::append_request> of_daemon(const store::event_log& log, pb::Envelope event) {

@@ -1,9 +1,12 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 
 #include "messages/event.pb.h"
+#include "messages/ids.hpp"
 #include "messages/time.hpp"
 #include "store/event_log.hpp"
 
@@ -25,11 +28,17 @@ bool has_event_log(const std::string& state_directory);
 result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
                                                          store::event_log::options how = {});
 
+/// Live jobs of a cluster of which a submission was sent or may have been; 0 for `given_up`. The
+/// log must outlive it.
+using jobs_of_cluster = std::function<result<std::uint64_t>(const cluster_id&)>;
+jobs_of_cluster sent_jobs_in(const store::event_log& log, std::string given_up);
+
 /// Sixteen random hex digits: one start of the program.
 std::string make_boot_id();
 
-/// Writes daemon_started. Before any actor exists, so nobody else writes yet.
-result<void> record_start(store::event_log& log, const std::string& boot_id, time_point now);
+/// Writes daemon_started and gives the log's name, see `instance_of`. Before any actor exists, so
+/// nobody else writes yet.
+result<std::string> record_start(store::event_log& log, const std::string& boot_id, time_point now);
 
 /// The event as the next one of the daemon's own stream.
 result<store::append_request> of_daemon(const store::event_log& log, pb::Envelope event);

@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
 
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
@@ -93,4 +94,30 @@ TEST_CASE("local cluster: the check names a work directory that others have, or 
              Catch::Contains("each needs one of its own"));
   CHECK_THAT(problems_of({dir.path() / "a", dir.path() / "a" / "jobs"}),
              Catch::Contains("each needs one of its own"));
+}
+
+TEST_CASE("local cluster: a work directory without our mark is refused while its jobs are known",
+          "[runtime]") {
+  const tests::temp_dir place;
+  cluster_config cluster;
+  cluster.cluster_id = cluster_id{"here"};
+  cluster_environment around;
+  std::uint64_t jobs = 3;
+  around.sent_jobs = [&](const cluster_id&) -> result<std::uint64_t> { return jobs; };
+  const auto directory = GENERATE(false, true) ? place.path().string()
+                                               : (place.path() / "unmade").string();
+  const auto refused = check_still_there(cluster, directory, around);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::conflict);
+  CHECK(refused.error().message.find("the log knows 3 of its jobs") != std::string::npos);
+  CHECK(refused.error().message.find("--give-up-jobs-of here") != std::string::npos);
+  SECTION("not without jobs") {
+    jobs = 0;
+    CHECK(check_still_there(cluster, directory, around));
+  }
+  SECTION("nor where our mark is") {
+    std::filesystem::create_directories(directory);
+    std::ofstream(directory + "/.ved-owner") << "x";
+    CHECK(check_still_there(cluster, directory, around));
+  }
 }

@@ -72,3 +72,15 @@ TEST_CASE("own stream: a log has one name for ever, and another log another", "[
   CHECK(make_boot_id() != make_boot_id());
   CHECK(make_boot_id().size() == 16);
 }
+
+TEST_CASE("own stream: jobs that were sent are counted by cluster, what waits here is not",
+          "[runtime]") {
+  tests::test_log log;
+  log.add(tests::completed_job("ended"));
+  auto sent = tests::driver(tests::sample_spec("sent"));
+  log.add(sent);
+  const auto jobs = sent_jobs_in(*log.log, "given-up");
+  CHECK(jobs(cluster_id{"hpc-1"}).value() == 1);
+  CHECK(jobs(cluster_id{"another"}).value() == 0);
+  CHECK(sent_jobs_in(*log.log, "hpc-1")(cluster_id{"hpc-1"}).value() == 0);
+}
