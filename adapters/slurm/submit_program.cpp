@@ -74,7 +74,7 @@ std::string make_directories(const std::vector<const submission*>& jobs,
     const auto directory = quote("./" + one->job.str());
     const auto& token = one->token.str();
     text += "echo '" + nonce + " g " + token + "'\n[ -L " + directory + " ] || if [ -d " +
-            directory + " ]; then ok=\"$ok" + token + " \"\nelif [ ! -e " + directory +
+            directory + " ]; then ok=\"${ok}" + token + " \"\nelif [ ! -e " + directory +
             " ]; then new=\"$new " + token + "\"; set -- \"$@\" " + directory + "; fi\n";
   }
   return text + "[ $# -eq 0 ] || said=$(mkdir \"$@\" 2>&1) || printf '" + nonce +

@@ -98,6 +98,7 @@ TEST_CASE("slurm hang: submissions go on around directories that hang, and aroun
     WARN("no FUSE here: nothing hangs");
     return;
   }
+  fs::create_directory(site.jobs() / "j-14");  // of an attempt before
   fs::create_directory_symlink(site.place(), site.jobs() / "j-15");
   const auto out = site->submit(
       std::vector{to_submit(10), to_submit(11), to_submit(12), to_submit(13), to_submit(14),

@@ -184,3 +184,10 @@ TEST_CASE("slurm submit program: a directory is said to hang only by the end of 
   CHECK(hangs("\n" + n + " x 13").empty());
   CHECK(slurm::split_submissions(n, n + " w mkdir: no\n").directories_said == "mkdir: no");
 }
+
+TEST_CASE("slurm submit program: a job that was sent before has its directory, and is sent again",
+          "[adapters][slurm]") {
+  shell_site site("echo $((n + 1))\n");
+  for (int again = 0; again < 2; ++again)
+    for (const auto& one : site.submit(jobs(3))) CHECK(std::holds_alternative<accepted>(one));
+}
