@@ -16,8 +16,11 @@ constexpr seconds end_slack{3};
 constexpr std::string_view asked = "asked";
 constexpr std::string_view no_file = "absent";
 constexpr std::string_view no_plain_file = "no file";
-/// One directory of a job may take so long before it is taken for one that hangs.
-constexpr int touch_seconds = 2;
+/// One directory of a job may take so long before it is taken for one that hangs: a login node
+/// under load may need seconds to start a shell.
+constexpr int touch_seconds = 10;
+/// The same of the claims of cancels, each of which has a shell of its own.
+constexpr int claim_seconds = 5;
 /// The part of a cancel that concerns a copy of the job under another id.
 constexpr const char* other_copy = ".other";
 
@@ -193,7 +196,7 @@ void slurm_cluster::judge_arrival(answer& to, const command_finished& done, cons
 
 int slurm_cluster::share_of(deadline until, std::size_t directories) {
   constexpr std::int64_t parts = 4;
-  constexpr std::int64_t longest = 10;
+  constexpr std::int64_t longest = 20;
   // What a slow file server may take: its directories are not taken for ones that hang.
   constexpr std::size_t directories_a_second = 10;
   const auto left = std::chrono::floor<seconds>(until - std::chrono::steady_clock::now()).count();
@@ -281,7 +284,7 @@ std::string slurm_cluster::add_claims(program& to, std::span<const control_reque
     if (control != pb::JOB_CONTROL_CANCEL) continue;
     cancels = true;
     if (hangs_.of(job.job, now) == hang_memory::advice::skip) continue;
-    text += "(exec timeout -s KILL " + std::to_string(touch_seconds) +
+    text += "(exec timeout -s KILL " + std::to_string(claim_seconds) +
             " /bin/sh -c \"$ved_claim\" sh " + quote(mark + std::to_string(i)) +
             " \"$ved_jobs\"/" + quote(job.job.str()) + " " +
             quote("cancelled:" + job.token.str()) + ") &\n";
@@ -290,7 +293,7 @@ std::string slurm_cluster::add_claims(program& to, std::span<const control_reque
   if (text.empty()) return mark;
   to.add("ved_claims=$(" +
          guarded(to.nonce(), "ved_claim=" + quote(claim) + "\n" + text + "wait",
-                 2 * touch_seconds) +
+                 2 * claim_seconds) +
          ")\n");
   to.add_section("claims", "printf '%s\\n' \"$ved_claims\"");
   return mark;

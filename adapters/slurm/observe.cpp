@@ -15,7 +15,7 @@ constexpr std::size_t ids_max = 1'000;
 /// Single jobs that the controller is asked for in one poll, where there is no accounting.
 constexpr std::size_t details_max = 20;
 /// Directories that may hang in one poll before the rest waits for the next one.
-constexpr int hangs_in_a_poll = 8;
+constexpr int hangs_in_a_poll = 4;
 /// So long after a job that waits was seen renamed, names tell nothing.
 constexpr seconds renames_kept{86'400};
 

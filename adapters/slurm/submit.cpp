@@ -16,7 +16,7 @@ namespace {
 /// This part of a submission's time may pass with the inventory before it.
 constexpr int inventory_share = 3;
 /// Directories that may hang in one call before the rest waits for the next one.
-constexpr int hangs_in_a_call = 8;
+constexpr int hangs_in_a_call = 4;
 constexpr std::string_view directory_hangs =
     "its directory on the login node does not answer; it was not sent";
 

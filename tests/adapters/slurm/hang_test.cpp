@@ -66,8 +66,8 @@ class hung_site {
   std::unique_ptr<scheduler> port_;
 };
 
-scheduler::deadline in_a_minute() {
-  return std::chrono::steady_clock::now() + seconds{60};
+scheduler::deadline soon() {
+  return std::chrono::steady_clock::now() + seconds{24};
 }
 
 submission to_submit(int n) {
@@ -103,7 +103,7 @@ TEST_CASE("slurm hang: submissions go on around directories that hang, and aroun
   const auto out = site->submit(
       std::vector{to_submit(10), to_submit(11), to_submit(12), to_submit(13), to_submit(14),
                   to_submit(15)},
-      in_a_minute());
+      soon());
   for (const std::size_t good : {0, 2, 4}) {
     CAPTURE(good, said(out[good]));
     CHECK(std::holds_alternative<accepted>(out[good]));
@@ -135,7 +135,7 @@ TEST_CASE("slurm hang: cancels are done whatever hangs in the directories of oth
                                          {job(3), pb::JOB_CONTROL_CANCEL},
                                          {unsent, pb::JOB_CONTROL_CANCEL}};
   for (int again = 0; again < 2; ++again) {
-    const auto out = site->control(all, in_a_minute());
+    const auto out = site->control(all, soon());
     CHECK(std::holds_alternative<control_done>(out[0]));
     CHECK(std::holds_alternative<control_unknown>(out[1]));
     CHECK(std::holds_alternative<control_done>(out[2]));
@@ -151,7 +151,7 @@ TEST_CASE("slurm hang: a cancel writes nothing where a link leads", "[adapters][
   fs::create_directories(site.jobs() / "j-9");
   fs::create_directory_symlink("j-9", site.jobs() / "j-1");
   (void)site->control(std::vector<control_request>{{job(1), pb::JOB_CONTROL_CANCEL}},
-                      in_a_minute());
+                      soon());
   CHECK(fs::is_empty(site.jobs() / "j-9"));
 }
 
@@ -166,11 +166,11 @@ TEST_CASE("slurm hang: ends of other jobs are seen in the same poll", "[adapters
   }
   // The controller knows no job any more: their own records tell.
   const std::vector<tracked_job> all{job(1), job(2), job(3), job(4)};
-  const auto output = site->read_output({job(2)}, in_a_minute());
+  const auto output = site->read_output({job(2)}, soon());
   REQUIRE(output);
   CHECK(output->bytes == "x");
-  CHECK_FALSE(site->read_output({job(1)}, in_a_minute()));
-  const auto seen = site->observe(all, poll_kind::full, in_a_minute());
+  CHECK_FALSE(site->read_output({job(1)}, soon()));
+  const auto seen = site->observe(all, poll_kind::full, soon());
   REQUIRE(seen);
   for (const std::size_t i : {1, 3})
     CHECK(std::holds_alternative<no_news>(seen->observations[i]));
