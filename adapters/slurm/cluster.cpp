@@ -18,9 +18,9 @@ constexpr std::string_view no_file = "absent";
 constexpr std::string_view no_plain_file = "no file";
 /// One directory of a job may take so long before it is taken for one that hangs: a login node
 /// under load may need seconds to start a shell.
-constexpr int touch_seconds = 10;
+constexpr int touch_seconds = 20;
 /// The same of the claims of cancels, each of which has a shell of its own.
-constexpr int claim_seconds = 5;
+constexpr int claim_seconds = 8;
 /// The part of a cancel that concerns a copy of the job under another id.
 constexpr const char* other_copy = ".other";
 
@@ -195,8 +195,8 @@ void slurm_cluster::judge_arrival(answer& to, const command_finished& done, cons
 }
 
 int slurm_cluster::share_of(deadline until, std::size_t directories) {
-  constexpr std::int64_t parts = 4;
-  constexpr std::int64_t longest = 20;
+  constexpr std::int64_t parts = 2;
+  constexpr std::int64_t longest = 30;
   // What a slow file server may take: its directories are not taken for ones that hang.
   constexpr std::size_t directories_a_second = 10;
   const auto left = std::chrono::floor<seconds>(until - std::chrono::steady_clock::now()).count();

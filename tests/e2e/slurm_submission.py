@@ -30,7 +30,7 @@ class slurm_submission(slurm_case):
             self.assertEqual(len(s.copies(name)), 1)
             types = s.event_types(name)
             self.assertIn("job_submission_unresolved", types)
-            self.assertEqual(types.count("job_submission_intended"), 1)
+            self.assertEqual(types.count("job_submission_intended"), 1, s.explain(name))
 
     def test_an_answer_beyond_the_time_out_is_looked_up(self):
         s = self.site
