@@ -388,7 +388,7 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
 }
 
 /// What is known of a run that gave way, into its event.
-void tell_run(pb::JobRun& run, const report_status& what) {
+void set_run(pb::JobRun& run, const report_status& what) {
   run.set_scheduler_job_id(what.id.str());
   run.set_exit_code(what.exit_code);
   run.set_exit_signal(what.exit_signal);
@@ -435,7 +435,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
     event.set_release(
         "an operator finds out who wrote that into the job's directory, then cancels or releases "
         "the job");
-    tell_run(*event.mutable_run(), what);
+    set_run(*event.mutable_run(), what);
     return out;
   }
   // Also when the winner carries our own token: the scheduler may have doubled one submission.
@@ -444,7 +444,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
     event.set_scheduler_job_id(what.id.str());
     event.set_winner_token(what.lost_claim_to.str());
     // One that never began used nothing.
-    if (is_set(what.started_at)) tell_run(*event.mutable_run(), what);
+    if (is_set(what.started_at)) set_run(*event.mutable_run(), what);
     return out;
   }
   if (is_terminal(what.state)) {

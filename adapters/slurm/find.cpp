@@ -79,16 +79,11 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
   // A job that started left its output file, whatever Slurm remembers of it.
   const auto now = options_.clock();
   std::string seek = seek_function(nonce) + "cd \"$ved_jobs\" 2>/dev/null || exit 1\n";
-  std::string last;
-  for (std::size_t i = 0; i < what.size(); ++i) {
-    const auto advice = hangs_.of(what[i].job, now);
-    if (advice == hang_memory::advice::skip) continue;
-    if (advice == hang_memory::advice::last && !last.empty()) continue;
-    (advice == hang_memory::advice::last ? last : seek) +=
-        "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
-        quote(what[i].token.str()) + "\n";
-  }
-  made.add_guarded_section("files", seek + last, share_of(at.until, what.size()));
+  for (const auto i : hangs_.turns(
+           what.size(), [&](std::size_t number) { return &what[number].job; }, now))
+    seek += "seek " + std::to_string(i) + " " + quote(what[i].job.str() + "/") + " " +
+            quote(what[i].token.str()) + "\n";
+  made.add_guarded_section("files", seek, share_of(at.until, what.size()));
   if (accounting) {
     std::string names;
     for (const auto& one : what) names += (names.empty() ? "" : ",") + one.token.str();

@@ -19,6 +19,21 @@ hang_memory::advice hang_memory::of(const job_id& job, time_point now) const {
   return now < until && now + pause >= until ? advice::skip : advice::last;
 }
 
+std::vector<std::size_t> hang_memory::turns(
+    std::size_t count, const std::function<const job_id*(std::size_t)>& job_of,
+    time_point now) const {
+  std::vector<std::size_t> out;
+  std::optional<std::size_t> last;
+  for (std::size_t i = 0; i < count; ++i) {
+    const auto* job = job_of(i);
+    const auto what = job == nullptr ? advice::skip : of(*job, now);
+    if (what == advice::touch) out.push_back(i);
+    if (what == advice::last && !last) last = i;
+  }
+  if (last) out.push_back(*last);
+  return out;
+}
+
 void hang_memory::note(const job_id& job, time_point now) {
   const std::lock_guard lock(mutex_);
   std::erase_if(all_, [&](const auto& one) { return one.second.until + 2 * pause_max < now; });

@@ -1,7 +1,11 @@
 #pragma once
 
+#include <cstddef>
+#include <functional>
 #include <map>
 #include <mutex>
+#include <optional>
+#include <vector>
 
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -18,6 +22,11 @@ class hang_memory {
     skip,
   };
   advice of(const job_id& job, time_point now) const;
+  /// The numbers below `count` whose directories are touched now, in order; `job_of` gives null for
+  /// those that need not be.
+  std::vector<std::size_t> turns(std::size_t count,
+                                 const std::function<const job_id*(std::size_t)>& job_of,
+                                 time_point now) const;
   /// It hung again; its pause doubles.
   void note(const job_id& job, time_point now);
 

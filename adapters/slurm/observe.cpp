@@ -281,20 +281,17 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
 std::string slurm_cluster::looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
                                     time_point now) const {
   std::string text;
-  std::string last;
   looked.assign(jobs.size(), false);
-  for (std::size_t i = 0; i < jobs.size(); ++i) {
-    const auto& job = *jobs[i];
-    if (job.look != look_result::cut) continue;
-    const auto advice = hangs_.of(job.job->job, now);
-    if (advice == hang_memory::advice::skip) continue;
-    if (advice == hang_memory::advice::last && !last.empty()) continue;
-    (advice == hang_memory::advice::last ? last : text) +=
-        "look " + std::to_string(i) + " " + quote(number_of(job.job->id).number) + " " +
-        quote(job.job->job.str() + "/") + " " + quote(job.job->token.str()) + "\n";
+  const auto wanted = [&](std::size_t i) {
+    return jobs[i]->look == look_result::cut ? &jobs[i]->job->job : nullptr;
+  };
+  for (const auto i : hangs_.turns(jobs.size(), wanted, now)) {
+    const auto& job = *jobs[i]->job;
+    text += "look " + std::to_string(i) + " " + quote(number_of(job.id).number) + " " +
+            quote(job.job.str() + "/") + " " + quote(job.token.str()) + "\n";
     looked[i] = true;
   }
-  return text + last;
+  return text;
 }
 
 /// True: one of the directories hung, and those behind it were not looked into.

@@ -104,26 +104,23 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     return out[places.at(one)];
   };
   if (sent.empty()) return out;
-  auto made = begin();
-  auto nonce = made.nonce();
-  add_submissions(made, sent, options_, share_of(at.until, sent.size()));
-  auto got = run(std::move(made), at);
-  auto all = split_submissions(nonce, got.out);
-  // Nothing of them was sent: again, without the one whose directory hangs.
-  for (int hung = 1; !all.hangs.empty() && hung < hangs_in_a_call; ++hung) {
+  answer got;
+  submissions all;
+  for (int hung = 1;; ++hung) {
+    auto made = begin();
+    const auto nonce = made.nonce();
+    add_submissions(made, sent, options_, share_of(at.until, sent.size()));
+    got = run(std::move(made), at);
+    all = split_submissions(nonce, got.out);
     const auto it = std::find_if(sent.begin(), sent.end(), [&](const submission* one) {
       return one->token.str() == all.hangs;
     });
-    if (it == sent.end()) break;
+    if (it == sent.end() || hung == hangs_in_a_call) break;
+    // Nothing of them was sent: again, without the one whose directory hangs.
     hangs_.note((*it)->job, now);
     outcome_of(*it) = not_sent{std::string(directory_hangs)};
     sent.erase(it);
     if (sent.empty()) return out;
-    auto again = begin();
-    nonce = again.nonce();
-    add_submissions(again, sent, options_, share_of(at.until, sent.size()));
-    got = run(std::move(again), at);
-    all = split_submissions(nonce, got.out);
   }
   if (!got.started) {
     for (const auto* one : sent) outcome_of(one) = not_sent{got.problem};

@@ -94,10 +94,7 @@ TEST_CASE("slurm hang: submissions go on around directories that hang, and aroun
           "[adapters][slurm][hang]") {
   const hung_site site;
   const hanging_directory first(site.jobs() / "j-11"), second(site.jobs() / "j-13");
-  if (!first.hangs()) {
-    WARN("no FUSE here: nothing hangs");
-    return;
-  }
+  if (!first.hangs()) return;
   fs::create_directory(site.jobs() / "j-14");  // of an attempt before
   fs::create_directory_symlink(site.place(), site.jobs() / "j-15");
   const auto out = site->submit(
@@ -122,10 +119,7 @@ TEST_CASE("slurm hang: cancels are done whatever hangs in the directories of oth
           "[adapters][slurm][hang]") {
   const hung_site site;
   const hanging_directory first(site.jobs() / "j-1"), second(site.jobs() / "j-2");
-  if (!first.hangs()) {
-    WARN("no FUSE here: nothing hangs");
-    return;
-  }
+  if (!first.hangs()) return;
   auto unsent = job(4);
   unsent.id = {};
   auto hung_unsent = job(2);
@@ -160,10 +154,7 @@ TEST_CASE("slurm hang: ends of other jobs are seen in the same poll", "[adapters
   site.ended(2, 5);
   site.ended(4, 6);
   const hanging_directory first(site.jobs() / "j-1"), second(site.jobs() / "j-3");
-  if (!first.hangs()) {
-    WARN("no FUSE here: nothing hangs");
-    return;
-  }
+  if (!first.hangs()) return;
   // The controller knows no job any more: their own records tell.
   const std::vector<tracked_job> all{job(1), job(2), job(3), job(4)};
   const auto output = site->read_output({job(2)}, soon());
