@@ -154,6 +154,7 @@ struct queue_info {
 /// job needs depends on it.
 struct inventory {
   std::string scheduler;  ///< "local", "slurm 22.05.8", ...
+  std::string cluster_name = {};  ///< what the scheduler calls itself; empty: it tells none
   std::vector<queue_info> queues;
   std::optional<int> cpus_total;
   std::optional<int> cpus_allocated;

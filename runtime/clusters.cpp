@@ -61,8 +61,8 @@ result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
   return plan;
 }
 
-result<opened_cluster> open_local(const cluster_config& cluster,
-                                               const cluster_environment& environment) {
+result<opened_cluster> open_local(const cluster_config& cluster, const remembered_cluster& known,
+                                  const cluster_environment& environment) {
   if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
   auto options = local_options_of(cluster, environment);
   options.clock = environment.clock;
@@ -72,7 +72,7 @@ result<opened_cluster> open_local(const cluster_config& cluster,
     if (auto made = adapters::make_directory(above, 0711); !made)
       return fail_in("cluster " + cluster.cluster_id.str(), made.error());
   }
-  if (auto whole = check_still_there(cluster, options.directory, environment); !whole)
+  if (auto whole = check_still_there(cluster, options.directory, known); !whole)
     return fail(whole.error());
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
@@ -87,13 +87,16 @@ error no_adapter(const cluster_config& cluster) {
 }
 
 result<opened_cluster> open_by_type(const cluster_config& cluster,
-                                                 const cluster_environment& environment) {
+                                    const cluster_environment& environment) {
   const auto id = cluster.cluster_id;
+  const auto known = environment.remember(id);
+  if (!known) return fail(known.error());
+  if (auto same = check_same_scheduler(cluster, *known); !same) return fail(same.error());
   switch (cluster.type) {
-    case scheduler_type::local: return open_local(cluster, environment);
+    case scheduler_type::local: return open_local(cluster, *known, environment);
     case scheduler_type::slurm:
       return open_slurm(
-          cluster, environment.instance, environment.clock,
+          cluster, environment.instance, known->scheduler.name(), environment.clock,
           [id, count = environment.count](std::string_view command, int times) {
             count(id, command, times);
           },
@@ -129,6 +132,27 @@ std::vector<cluster_warning> cluster_warnings(const config& settings) {
       out.push_back({cluster.cluster_id, std::move(*text)});
   }
   return out;
+}
+
+result<void> check_same_scheduler(const cluster_config& cluster,
+                                  const remembered_cluster& known) {
+  const auto& was = known.scheduler;
+  const std::string type = to_string(cluster.type);
+  const auto named = cluster.type == scheduler_type::slurm ? cluster.slurm.cluster_name : "";
+  const bool same_type = was.scheduler_type().empty() || was.scheduler_type() == type;
+  const bool same_name = named.empty() || was.name().empty() || named == was.name();
+  if (known.sent_jobs == 0 || (same_type && same_name)) return {};
+  const auto id = cluster.cluster_id.str();
+  return fail(errc::conflict,
+              "cluster " + id + ": " +
+                  (same_type ? "slurm.cluster_name is " + named : "scheduler_type is " + type) +
+                  ", but " + std::to_string(known.sent_jobs) +
+                  " of its jobs that have not ended were sent to " +
+                  (same_type ? "the Slurm named " + was.name()
+                             : "one of type " + was.scheduler_type()) +
+                  ", which is asked no more: put it back until they have ended, and give the other "
+                  "scheduler a cluster of its own. Where it is the same one under a new name, or "
+                  "to give up what it does not know, start once with --give-up-jobs-of " + id);
 }
 
 core::job::policy policy_of(const cluster_config& cluster) {

@@ -11,6 +11,7 @@
 #include "adapters/scheduler.hpp"
 #include "messages/error.hpp"
 #include "runtime/config/config.hpp"
+#include "runtime/own_stream.hpp"
 
 /// From configuration to running parts of one cluster.
 namespace ved::runtime {
@@ -30,9 +31,8 @@ struct cluster_environment {
   std::function<void(const cluster_id&, std::string_view command, int times)> count;
   /// Something that an operator should change.
   std::function<void(const cluster_id&, const std::string& warning)> warn;
-  /// Jobs of the cluster that were sent and have not ended, as the log knows; 0: the operator gives
-  /// them up. None: nobody knows of any.
-  std::function<result<std::uint64_t>(const cluster_id&)> sent_jobs = {};
+  /// What the log knows of the cluster; nothing of one whose jobs the operator gives up.
+  remember_cluster remember = [](const cluster_id&) { return remembered_cluster{}; };
 };
 
 struct opened_cluster {
@@ -54,6 +54,10 @@ struct cluster_warning {
 /// What an operator should know about the active clusters before jobs come: told by --check-config,
 /// logged at start, and shown in /health for as long as it is so.
 std::vector<cluster_warning> cluster_warnings(const config& settings);
+
+/// `conflict` where the configuration names another scheduler than the one that the cluster's jobs
+/// were sent to: nothing there knows them, so that they would be told as vanished while they run.
+result<void> check_same_scheduler(const cluster_config& cluster, const remembered_cluster& known);
 
 /// Opens the cluster's scheduler. errc::invalid when this version has no adapter for its type.
 result<opened_cluster> open_cluster(const cluster_config& cluster,

@@ -98,6 +98,7 @@ class daemon::implementation {
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     clusters_ = active_clusters(settings);
     certificates_ = std::make_shared<certificate_watch>(state_layout(state));
+    problems_->watch([log = options_.log] { return log->problems(); });
     // OpenSSL judges by the system's clock.
     problems_->watch([this] { return certificates_->problems(smooth_clock::read().wall); });
     start_numbers();
@@ -245,7 +246,7 @@ class daemon::implementation {
                    {"command", std::string(command)},
                    {"times", std::to_string(times)}});
     };
-    environment.sent_jobs = sent_jobs_in(*log_, options_.gives_up);
+    environment.remember = remembering(*log_, options_.gives_up);
     environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
       log(actors::log_severity::warn, "cluster_warning",
           {{"cluster_id", cluster.str()}, {"warning", warning}});
@@ -415,8 +416,7 @@ class daemon::implementation {
     options_.log->write(actors::log_severity::warn, "hpc_security", what.event_type,
                         {{"job_id", what.job_id},
                          {"principal", what.principal},
-                         {"source", what.source},
-                         {"reason", what.reason},
+                         {"source", what.source}, {"reason", what.reason},
                          {"repeats", repeats}});
     followers_->audit(std::move(note));
   }

@@ -60,16 +60,13 @@ result<void> check_local_directory(const cluster_config& cluster) {
 }
 
 result<void> check_still_there(const cluster_config& cluster, const std::string& directory,
-                               const cluster_environment& around) {
+                               const remembered_cluster& known) {
   std::error_code problem;
   const auto mark = directory + "/" + adapters::owner_mark_name;
-  if (!around.sent_jobs || std::filesystem::exists(mark, problem)) return {};
-  const auto jobs = around.sent_jobs(cluster.cluster_id);
-  if (!jobs) return fail(jobs.error());
-  if (*jobs == 0) return {};
+  if (known.sent_jobs == 0 || std::filesystem::exists(mark, problem)) return {};
   return fail(errc::conflict,
               "cluster " + cluster.cluster_id.str() + ": its work directory " + directory +
-                  " holds nothing of ved, but the log knows " + std::to_string(*jobs) +
+                  " holds nothing of ved, but the log knows " + std::to_string(known.sent_jobs) +
                   " of its jobs as sent and not ended: is its disk not mounted? Mount it; only to "
                   "give up all these jobs, which may run, start once with --give-up-jobs-of " +
                   cluster.cluster_id.str());

@@ -26,7 +26,7 @@ result<void> check_local_directory(const cluster_config& cluster);
 /// `conflict` where the directory bears no mark of ours although the log knows jobs there: all of
 /// them would be told as vanished while they run, and run again once its disk is mounted.
 result<void> check_still_there(const cluster_config& cluster, const std::string& directory,
-                               const cluster_environment& around);
+                               const remembered_cluster& known);
 
 /// `conflict` for work directories that are one, or inside of another or of the state directory.
 std::vector<error> shared_local_directories(const config& settings);

@@ -357,7 +357,8 @@ int main(int argc, char** argv) {
   app.add_option("-c,--config", given.config_file, "configuration file")->capture_default_str();
   app.add_option("--state", given.state, "state directory; goes before state.directory");
   app.add_option("--give-up-jobs-of", given.gives_up,
-                 "local cluster whose work directory is gone for good, with its jobs");
+                 "cluster whose work directory or scheduler is another now: what is unknown there "
+                 "of its jobs is given up");
   app.add_option("--port-file", given.port_file,
                  "write the bound ports and the process id here once serving");
   app.add_flag("--check-config", check, "check the configuration, print every problem, and exit");

@@ -103,23 +103,30 @@ result<std::shared_ptr<store::event_log>> open_event_log(const std::string& stat
   return std::move(*opened);
 }
 
-jobs_of_cluster sent_jobs_in(const store::event_log& log, std::string given_up) {
+remember_cluster remembering(const store::event_log& log, std::string given_up) {
   return [&log, given_up = std::move(given_up)](
-             const cluster_id& cluster) -> result<std::uint64_t> {
-    if (cluster.str() == given_up) return 0;
-    std::uint64_t count = 0;
+             const cluster_id& cluster) -> result<remembered_cluster> {
+    remembered_cluster out;
+    if (cluster.str() == given_up) return out;
     auto all = for_each_live_job(log, [&](std::string_view id) -> result<void> {
       const auto stored = log.state(core::job_stream(id));
       if (!stored) return fail(stored.error());
       pb::JobRecord job;
       const bool known = *stored && job.ParseFromString((*stored)->state);
       // Of a job that waits here, or is held here, nothing is there.
-      const bool sent = job.phase() != pb::JOB_PHASE_WAITING && job.phase() != pb::JOB_PHASE_HELD;
-      if (known && sent && job.cluster_id() == cluster.str()) ++count;
+      const bool sent =
+          job.phase() != pb::JOB_PHASE_WAITING && job.phase() != pb::JOB_PHASE_HELD;
+      if (known && sent && job.cluster_id() == cluster.str()) ++out.sent_jobs;
       return {};
     });
     if (!all) return fail(all.error());
-    return count;
+    if (out.sent_jobs == 0) return out;
+    const auto stream_of_it = core::cluster_stream(cluster.str());
+    const auto stored = log.state(stream_of_it);
+    if (!stored) return fail(stored.error());
+    if (*stored && !out.scheduler.ParseFromString((*stored)->state))
+      return fail(errc::corrupt, stream_of_it + ": stored state does not parse");
+    return out;
   };
 }
 

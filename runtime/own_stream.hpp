@@ -28,10 +28,14 @@ bool has_event_log(const std::string& state_directory);
 result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
                                                          store::event_log::options how = {});
 
-/// Live jobs of a cluster of which a submission was sent or may have been; 0 for `given_up`. The
-/// log must outlive it.
-using jobs_of_cluster = std::function<result<std::uint64_t>(const cluster_id&)>;
-jobs_of_cluster sent_jobs_in(const store::event_log& log, std::string given_up);
+/// What the log knows of a cluster with live jobs of which a submission was sent or may have been.
+struct remembered_cluster {
+  std::uint64_t sent_jobs = 0;
+  pb::ClusterRecord scheduler;  ///< empty: it was never met
+};
+/// Nothing of a cluster without such jobs, nor of `given_up`. The log must outlive it.
+using remember_cluster = std::function<result<remembered_cluster>(const cluster_id&)>;
+remember_cluster remembering(const store::event_log& log, std::string given_up);
 
 /// Sixteen random hex digits: one start of the program.
 std::string make_boot_id();

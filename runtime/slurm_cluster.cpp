@@ -68,10 +68,12 @@ result<void> check_slurm(const cluster_config& cluster) {
 }
 
 result<opened_cluster> open_slurm(
-    const cluster_config& cluster, const std::string& instance, std::function<time_point()> clock,
+    const cluster_config& cluster, const std::string& instance, const std::string& home,
+    std::function<time_point()> clock,
     std::function<void(std::string_view command, int times)> count,
     const std::function<void(const std::string& warning)>& warn) {
   auto options = options_of(cluster, instance);
+  options.home = home;
   options.clock = std::move(clock);
   options.count = std::move(count);
   std::shared_ptr<adapters::transport> way;

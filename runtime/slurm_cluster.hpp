@@ -17,9 +17,11 @@ result<void> check_slurm(const cluster_config& cluster);
 /// run, `warn` of what an operator should change; both from any thread.
 ///
 /// Jobs lie in `instance`, a directory of its own below the configured one: another daemon of the
-/// same account may have jobs of the same names.
+/// same account may have jobs of the same names. `home` is what the Slurm that has live jobs of the
+/// cluster calls itself; empty: nobody knows.
 result<opened_cluster> open_slurm(
-    const cluster_config& cluster, const std::string& instance, std::function<time_point()> clock,
+    const cluster_config& cluster, const std::string& instance, const std::string& home,
+    std::function<time_point()> clock,
     std::function<void(std::string_view command, int times)> count,
     const std::function<void(const std::string& warning)>& warn);
 

@@ -144,7 +144,16 @@ result<void> make_directory(const std::string& directory) {
 }
 
 /// A backup goes only into a directory that this very call makes: nothing of anybody can be in it.
-result<void> make_backup_directory(const std::string& directory) {
+/// Nor is it part of what it is a copy of, `log`.
+result<void> make_backup_directory(const std::string& directory, const std::string& log) {
+  std::error_code failed;
+  const auto inside = fs::weakly_canonical(directory, failed).lexically_relative(
+      fs::weakly_canonical(log, failed));
+  if (failed || (!inside.empty() && *inside.begin() != ".."))
+    return fail(errc::invalid, "backup " + directory + ": " +
+                                   (failed ? failed.message()
+                                           : "is inside of the log itself; name a place elsewhere, "
+                                             "best on another disk"));
   if (::mkdir(directory.c_str(), 0700) == 0) return {};
   const int cause = errno;
   const std::string where = "backup " + directory + ": ";
@@ -336,7 +345,7 @@ class rocks_kv final : public kv {
     if (const auto status = rocksdb::Checkpoint::Create(database_.get(), &raw); !status.ok())
       return failure(directory_, status);
     const std::unique_ptr<rocksdb::Checkpoint> maker(raw);
-    if (auto made = make_backup_directory(directory); !made) return made;
+    if (auto made = make_backup_directory(directory, directory_); !made) return made;
     // RocksDB empties and removes DIR.tmp, whoever made it: in a directory of our own nobody did.
     const auto inner = directory + "/copy";
     const auto status = maker->CreateCheckpoint(inner);

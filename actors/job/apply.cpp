@@ -221,6 +221,7 @@ result<void> apply(job& state, const event& what) {
     case event::kJobFinished: apply_finished(state, what.job_finished()); return {};
     case event::kClusterDown:
     case event::kClusterUp:
+    case event::kClusterIdentified:
     case event::kHookDelivered:
     case event::kDaemonStarted:
     case event::kDaemonStopped:

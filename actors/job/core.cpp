@@ -34,7 +34,7 @@ void add_gave_way(pb::JobFinished& end, const job& state) {
   end.set_reason(end.reason() + (end.reason().empty() ? "" : "; ") + "scheduler job " +
                  run.scheduler_job_id() + " had run, and gave way to " +
                  (own ? "this copy; its use is counted in"
-                      : "a copy of which no end is known"));
+                      : "a copy that told no use of its own"));
   if (!own) {
     end.set_exit_code(run.exit_code());
     end.set_exit_signal(run.exit_signal());
@@ -87,6 +87,7 @@ void add_given_up(events& out, const job& state, const std::string& last, const 
   auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
   event.set_reason("gave up after " + std::to_string(state.failures + 1) +
                    " submissions; the last: " + last);
+  event.set_retries_exceeded(true);
   event.set_release("an operator releases it once the cause is mended (vectl job release " +
                     state.id.str() + ")");
 }

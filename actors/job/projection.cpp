@@ -10,10 +10,24 @@
 namespace ved::core {
 namespace {
 constexpr std::string_view job_prefix = "job/";
+constexpr std::string_view cluster_prefix = "cluster/";
+
+std::string fold_cluster(std::string_view state, const pb::Envelope& event) {
+  if (!event.has_cluster_identified()) return std::string(state);
+  pb::ClusterRecord record;
+  record.set_scheduler_type(event.cluster_identified().scheduler_type());
+  record.set_name(event.cluster_identified().name());
+  return record.SerializeAsString();
 }
+
+}  // namespace
 
 std::string job_stream(std::string_view job_id) {
   return std::string(job_prefix) + std::string(job_id);
+}
+
+std::string cluster_stream(std::string_view cluster_id) {
+  return std::string(cluster_prefix) + std::string(cluster_id);
 }
 
 std::string_view job_of_stream(std::string_view stream) {
@@ -22,6 +36,7 @@ std::string_view job_of_stream(std::string_view stream) {
 
 result<std::string> fold(std::string_view stream, std::string_view state,
                          const pb::Envelope& event) {
+  if (stream.starts_with(cluster_prefix)) return fold_cluster(state, event);
   if (job_of_stream(stream).empty()) return std::string{};
   job::job folded;
   if (!state.empty()) {

@@ -15,10 +15,13 @@ namespace ved::core {
 
 /// "job/<id>".
 std::string job_stream(std::string_view job_id);
+/// "cluster/<id>".
+std::string cluster_stream(std::string_view cluster_id);
 /// The id of a job stream; empty for other streams.
 std::string_view job_of_stream(std::string_view stream);
 
-/// The stored state after `event`: a JobRecord for job streams, "" for all others.
+/// The stored state after `event`: a JobRecord for job streams, a ClusterRecord for those of
+/// clusters, "" for all others.
 result<std::string> fold(std::string_view stream, std::string_view state,
                          const pb::Envelope& event);
 

@@ -131,6 +131,7 @@ std::string tell(const pb::Envelope& what) {
     case pb::Envelope::kJobFinished: return tell_finished(what.job_finished());
     case pb::Envelope::kClusterDown:
     case pb::Envelope::kClusterUp:
+    case pb::Envelope::kClusterIdentified:
     case pb::Envelope::kHookDelivered:
     case pb::Envelope::kDaemonStarted:
     case pb::Envelope::kDaemonStopped:
@@ -162,6 +163,7 @@ time_point event_time(const pb::Envelope& what) {
     case pb::Envelope::kJobFinished: return from_us(what.job_finished().at_us());
     case pb::Envelope::kClusterDown:
     case pb::Envelope::kClusterUp:
+    case pb::Envelope::kClusterIdentified:
     case pb::Envelope::kHookDelivered:
     case pb::Envelope::kDaemonStarted:
     case pb::Envelope::kDaemonStopped:

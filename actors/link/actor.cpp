@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <caf/typed_event_based_actor.hpp>
 
+#include "actors/job/projection.hpp"
 #include "messages/plain_text.hpp"
 
 namespace ved::actors {
@@ -25,8 +26,8 @@ class runner : public std::enable_shared_from_this<runner> {
   runner(self_pointer self, link_deps deps) : self_(self), deps_(std::move(deps)) {
     auto& state = self_->state;
     state.core = std::make_unique<link::link>(deps_.limits, deps_.clock());
-    if (auto head = deps_.reading->state(stream()); head && *head)
-      state.stream_version = (*head)->version;
+    read_head();
+    state.scheduler.ParseFromString(state.stored);
   }
 
   void want(const link_want& what) {
@@ -47,6 +48,7 @@ class runner : public std::enable_shared_from_this<runner> {
     if (inventory) {
       self_->state.inventory = inventory;
       self_->state.core->knows_nodes(nodes_of(*inventory));
+      identify(inventory->cluster_name);
     }
     if (health && self_->state.core->awaits(done.order)) tell_health({*health, deps_.clock()});
     auto& core = *self_->state.core;
@@ -101,15 +103,22 @@ class runner : public std::enable_shared_from_this<runner> {
     auto& state = self_->state;
     if (state.appending || state.to_record.empty()) return;
     state.appending = true;
-    const auto& [change, at] = state.to_record.front();
+    const auto& [scheduler, change, at] = state.to_record.front();
     store::append_request request;
     request.stream = stream();
     request.expected_version = state.stream_version;
-    request.dedup_id = stream() + (change.up ? "/up/" : "/down/") + std::to_string(to_us(at));
+    request.dedup_id = stream() + (scheduler ? "/is/" : change.up ? "/up/" : "/down/") +
+                       std::to_string(to_us(at));
     auto& event = request.events.emplace_back();
     event.set_principal("ved");
     event.set_request_id(request.dedup_id);
-    if (change.up) {
+    if (scheduler) {
+      auto& is = *event.mutable_cluster_identified();
+      is.set_at_us(to_us(at));
+      is.set_cluster_id(deps_.cluster.str());
+      is.set_scheduler_type(scheduler->scheduler_type());
+      is.set_name(scheduler->name());
+    } else if (change.up) {
       event.mutable_cluster_up()->set_at_us(to_us(at));
       event.mutable_cluster_up()->set_cluster_id(deps_.cluster.str());
       event.mutable_cluster_up()->set_down_us(change.down_for.count());
@@ -118,11 +127,13 @@ class runner : public std::enable_shared_from_this<runner> {
       event.mutable_cluster_down()->set_cluster_id(deps_.cluster.str());
       event.mutable_cluster_down()->set_reason(change.reason);
     }
+    request.state = scheduler ? scheduler->SerializeAsString() : state.stored;
     auto self = self_;
     const auto name = request.dedup_id;
     self_->request(deps_.log, append_timeout, std::move(request))
         .then(
-            [this, self, name, keep = shared_from_this()](const append_reply& reply) {
+            [this, self, name, stored = request.state,
+             keep = shared_from_this()](const append_reply& reply) {
               auto& after = self->state;
               after.appending = false;
               const auto known = deps_.reading->deduplicated(name);
@@ -131,11 +142,10 @@ class runner : public std::enable_shared_from_this<runner> {
                 shorten_first(reply.outcome.error());
               if (reply.outcome) {
                 after.stream_version = reply.outcome->version;
+                after.stored = stored;
                 append_next();
-              } else if (auto head = deps_.reading->state(stream());
-                         head && *head && (*head)->version != after.stream_version) {
+              } else if (read_head()) {
                 // Another incarnation of this link wrote to the stream: ours comes after that.
-                after.stream_version = (*head)->version;
                 append_next();
               }
             },
@@ -145,12 +155,33 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
  private:
+  /// Whether the stream has another head than was known.
+  bool read_head() {
+    auto& state = self_->state;
+    const auto head = deps_.reading->state(stream());
+    if (!head || !*head || (*head)->version == state.stream_version) return false;
+    state.stream_version = (*head)->version;
+    state.stored = (*head)->state;
+    return true;
+  }
+
+  /// Jobs are looked for again only where they were sent. `name` empty: it does not tell one.
+  void identify(const std::string& name) {
+    auto& known = self_->state.scheduler;
+    const bool same_type = known.scheduler_type() == deps_.scheduler_type;
+    if (same_type && (name.empty() || name == known.name())) return;
+    known.set_scheduler_type(deps_.scheduler_type);
+    known.set_name(name);
+    self_->state.to_record.push_back({known, {}, deps_.clock()});
+    append_next();
+  }
+
   /// What the log refuses for its form it refuses again and again: once it is told without its
   /// words, and then dropped, so that nothing waits behind it for ever.
   void shorten_first(const error& why) {
     auto& waiting = self_->state.to_record;
-    auto& reason = waiting.front().first.reason;
-    const bool again = reason.starts_with(not_recordable);
+    auto& reason = waiting.front().change.reason;
+    const bool again = waiting.front().scheduler || reason.starts_with(not_recordable);
     deps_.logs->write(log_severity::error, "hpc_scheduler", "change_not_storable",
                       {{"cluster_id", deps_.cluster.str()}, {"reason", why.message}});
     if (again) waiting.pop_front();
@@ -175,7 +206,7 @@ class runner : public std::enable_shared_from_this<runner> {
       one.deliver(health_reply{health});
   }
 
-  std::string stream() const { return "cluster/" + deps_.cluster.str(); }
+  std::string stream() const { return core::cluster_stream(deps_.cluster.str()); }
 
   /// Counted per queue, so at most too many.
   static int nodes_of(const adapters::inventory& in) {
@@ -273,7 +304,7 @@ class runner : public std::enable_shared_from_this<runner> {
     auto& waiting = self_->state.to_record;
     // The first one may be on its way to the log.
     if (waiting.size() >= changes_max) waiting.erase(std::next(waiting.begin()));
-    waiting.push_back({std::move(change), deps_.clock()});
+    waiting.push_back({std::nullopt, std::move(change), deps_.clock()});
     append_next();
   }
 

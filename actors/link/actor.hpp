@@ -4,12 +4,14 @@
 #include <caf/typed_response_promise.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "actors/interfaces.hpp"
 #include "actors/shell/io_pool.hpp"
 #include "actors/shell/log_sink.hpp"
 #include "actors/shell/port_calls.hpp"
+#include "messages/event.pb.h"
 
 namespace ved::actors {
 
@@ -27,6 +29,14 @@ struct link_deps {
   std::function<void(const char* point)> crash_point;  ///< see job_environment
 };
 
+/// What a cluster's own stream is told.
+struct cluster_news {
+  /// Which scheduler it is; none: its connection broke or is back.
+  std::optional<pb::ClusterRecord> scheduler;
+  core::link::breaker_change change = {};
+  time_point at;  ///< when it happened
+};
+
 using health_promise = caf::typed_response_promise<health_reply>;
 
 class link_state {
@@ -38,8 +48,10 @@ class link_state {
   bool pumped = false;
   time_point poll_wake_at;  ///< a message will come then
   std::uint64_t stream_version = 0;
+  std::string stored;  ///< the stream's folded state
+  pb::ClusterRecord scheduler;  ///< that is recorded, or waits to be
   bool appending = false;
-  std::deque<std::pair<core::link::breaker_change, time_point>> to_record;  ///< when it happened
+  std::deque<cluster_news> to_record;
   std::shared_ptr<const adapters::inventory> inventory;
   std::vector<health_promise> asking_health;  ///< answered together
   checked_health health;                      ///< what the last check brought

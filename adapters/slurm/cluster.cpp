@@ -112,7 +112,7 @@ scheduler_factory make_slurm_factory(std::shared_ptr<slurm_cluster> cluster) {
 }
 
 slurm_cluster::slurm_cluster(slurm_options options, std::shared_ptr<transport> way)
-    : options_(std::move(options)), way_(std::move(way)) {}
+    : options_(std::move(options)), way_(std::move(way)), home_(options_.home) {}
 
 const section& slurm_cluster::answer::of(const std::string& name) const {
   static const section never;

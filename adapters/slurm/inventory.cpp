@@ -56,7 +56,8 @@ std::string slurm_cluster::stranger(const std::string& name) const {
          ", but the Slurm that answers is " + name +
          " (scontrol show config): jobs would run there. " +
          (named ? "Set clusters, or conf_file, or put cluster_name right"
-                : "Set clusters or conf_file; if the cluster was renamed, restart ved");
+                : "Set clusters or conf_file; if the cluster was renamed, start ved once with "
+                  "--give-up-jobs-of " + options_.cluster + ", which finds what it still knows");
 }
 
 void slurm_cluster::meet(const std::string& name) {
@@ -134,7 +135,10 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   out.jobs_queued = counts.pending;
   out.jobs_running = counts.running;
   out.notes = std::move(notes);
-  if (stranger(made_site.config.cluster_name).empty()) meet(made_site.config.cluster_name);
+  if (stranger(made_site.config.cluster_name).empty()) {
+    meet(made_site.config.cluster_name);
+    out.cluster_name = made_site.config.cluster_name;
+  }
   const std::lock_guard lock(mutex_);
   if (!made_site.config.version.empty()) accounting_ = made_site.config.accounting;
   site_ = std::make_shared<const site>(std::move(made_site));

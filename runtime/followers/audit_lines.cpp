@@ -182,7 +182,7 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
     }
     case pb::Envelope::kJobHeld: {
       const auto& e = what.job_held();
-      if (!e.by_operator())
+      if (e.retries_exceeded())
         out.add("job_max_retries_exceeded", {{"error", e.reason()}, {"release", e.release()}},
                 false);
       out.change("held", {{"reason", e.reason()}}, e.by_operator());
@@ -243,6 +243,13 @@ void add_daemon_event(writer& out, const pb::Envelope& what) {
       out.about({}, what.cluster_up().cluster_id());
       out.add("cluster_up", {{"down_seconds", what.cluster_up().down_us() / 1'000'000}});
       break;
+    case pb::Envelope::kClusterIdentified: {
+      const auto& e = what.cluster_identified();
+      out.about({}, e.cluster_id());
+      out.add("cluster_identified",
+              {{"scheduler_type", e.scheduler_type()}, {"scheduler_name", e.name()}});
+      break;
+    }
     case pb::Envelope::kHookDelivered: {
       const auto& e = what.hook_delivered();
       out.about(e.job_id(), {});

@@ -122,12 +122,31 @@ spdlog::sink_ptr open_sink(const std::string& file) {
 
 }  // namespace
 
+/// What went wrong with the line that this thread writes.
+thread_local std::string failure_here;
+
 struct json_log::impl {
   impl() : outputs(std::make_shared<spdlog::sinks::dist_sink_mt>()), logger("ved", outputs) {
     logger.set_level(spdlog::level::trace);
     // A line that is not on disk when the process dies explains nothing.
     logger.flush_on(spdlog::level::trace);
+    logger.set_error_handler([](const std::string& what) { failure_here = what; });
   }
+
+  /// False: the line is lost, and `problem` says why.
+  bool put(const std::string& line) {
+    failure_here.clear();
+    logger.log(spdlog::level::info, spdlog::string_view_t(line));
+    if (failure_here.empty()) return true;
+    const std::lock_guard lock(mutex);
+    problem = failure_here;
+    lost.fetch_add(1);
+    return false;
+  }
+
+  std::mutex mutex;
+  std::string problem;
+  std::atomic<std::uint64_t> lost{0};  ///< since the last line that was written
 
   std::shared_ptr<spdlog::sinks::dist_sink_mt> outputs;
   spdlog::logger logger;
@@ -178,10 +197,24 @@ bool json_log::enabled(log_severity severity, std::string_view component) const 
 void json_log::write(log_severity severity, std::string_view component, std::string_view event,
                      std::initializer_list<log_field> fields) {
   if (!enabled(severity, component)) return;
-  const auto now = std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
-  impl_->logger.log(spdlog::level::info,
-                    spdlog::string_view_t(log_line(to_rfc3339(now), severity, component, event,
-                                                   fields)));
+  const auto now = to_rfc3339(
+      std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now()));
+  if (!impl_->put(log_line(now, severity, component, event, fields))) return;
+  const auto lost = impl_->lost.exchange(0);
+  if (lost == 0) return;
+  const auto told = log_line(now, log_severity::warn, "ved", "log_lines_lost",
+                             {{"reason", "the log file could not be written; lines lost: " +
+                                             std::to_string(lost)}});
+  if (!impl_->put(told)) impl_->lost.fetch_add(lost);
+}
+
+std::vector<actors::problem> json_log::problems() const {
+  const auto lost = impl_->lost.load();
+  if (lost == 0) return {};
+  const std::lock_guard lock(impl_->mutex);
+  return {{"log file: cannot be written, lines lost: " + std::to_string(lost) + " (" +
+               impl_->problem + "): give it room, or name another logging.file and reload",
+           actors::problem::weight::degraded, {}}};
 }
 
 std::string log_line(std::string_view time, log_severity severity, std::string_view component,

@@ -2,8 +2,10 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "actors/shell/log_sink.hpp"
+#include "actors/shell/problem_board.hpp"
 #include "messages/error.hpp"
 #include "runtime/config/config.hpp"
 
@@ -23,6 +25,10 @@ class json_log final : public actors::log_sink {
 
   void write(actors::log_severity severity, std::string_view component, std::string_view event,
              std::initializer_list<actors::log_field> fields) override;
+
+  /// What keeps lines from being written; none once one was written again, which is followed by how
+  /// many were lost.
+  std::vector<actors::problem> problems() const;
 
   /// Whether such a line would be written; for lines that are costly to make.
   bool enabled(actors::log_severity severity, std::string_view component) const noexcept;

@@ -127,6 +127,17 @@ class slurm_ends(slurm_case):
         self.assertGreaterEqual(suspended, f"00:00:0{stands_for - 1}")
         self.assertEqual(used["wall_clock_seconds"], int(elapsed), told)
 
+    def nothing_on_its_way(self):
+        """Slurm has told its nodes all that it had to tell them."""
+        def idle():
+            told = self.slurm.run("sdiag").stdout
+            return all(re.search(rf"{name}:\s+0$", told, re.M)
+                       for name in ("Agent queue size", "Agent count", "Agent thread count"))
+        # Between two rounds of the agent nothing shows: three looks in a row.
+        for _ in range(3):
+            wait_for(idle, "Slurm's agent has nothing to send")
+            time.sleep(1)
+
     # --- what Slurm does to jobs -----------------------------------------------------------------
 
     def test_a_job_is_requeued_and_runs_again(self):
@@ -176,6 +187,7 @@ class slurm_ends(slurm_case):
         # What Slurm still sends to end the first run must not meet the second one.
         wait_for(lambda: re.search(r"State=IDLE\s", s.ctl("show", "node", three)),
                  "the node is clean")
+        self.nothing_on_its_way()
         self.runs_again(numbers[1])
         self.ends("dies-again", "completed", executions=2)
 

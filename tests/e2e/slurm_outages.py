@@ -1,5 +1,6 @@
 """Daemons of Slurm, the network and ved itself go down and come back: each job runs once."""
 import os
+import shutil
 import signal
 import sys
 
@@ -178,6 +179,40 @@ class slurm_outages(slurm_case):
         calls = s.lanes["far"].calls()[before:]
         first = [call["command"] for call in calls].index("sbatch")
         self.assertLess(sum(call["command"] == "sacct" for call in calls[:first]), 10)
+
+    def test_9_a_cluster_with_live_jobs_is_no_other_after_a_restart(self):
+        s = self.site
+        for name, cluster, code in (("bound-near", "near", 7), ("bound-other", "other", 8)):
+            s.gated(name, f"exit {code}", cluster=cluster)
+            s.runs(name)
+        s.kill()
+        as_was = dict(s.clusters)
+        for changed, words in (({"near": {"type": "local"}}, "scheduler_type is local"),
+                               ({"other": {}}, "scheduler_type is slurm"),
+                               ({"near": {"slurm": {"cluster_name": "elsewhere"}}},
+                                "slurm.cluster_name is elsewhere")):
+            s.clusters = {**as_was, **changed}
+            s.configure()
+            code, said = s.fails_to_start()
+            self.assertEqual(code, 1, said)
+            self.assertIn(words, said)
+            self.assertIn("--give-up-jobs-of", said)
+        s.clusters = as_was
+        s.configure()
+        # The settings are those of before; what answers says that it is another one.
+        scontrol = s.lanes["near"].path("shim", "bin", "scontrol")
+        os.rename(scontrol, scontrol + "-kept")
+        with open(scontrol, "w") as out:
+            out.write("#!/bin/sh\n"
+                      f'{shutil.which("scontrol")} "$@" | sed "s/^ClusterName .*/ClusterName = renamed/"\n')
+        os.chmod(scontrol, 0o755)
+        s.start()
+        told = s.vectl("hpc", "health-check", "--cluster", "near")
+        self.assertIn("but the Slurm that answers is renamed", told[1] + told[2])
+        os.rename(scontrol + "-kept", scontrol)
+        for name, code in (("bound-near", 7), ("bound-other", 8)):
+            s.let_go(name)
+            self.ends(name, "failed", code, executions=1)
 
 
 if __name__ == "__main__":

@@ -101,23 +101,22 @@ TEST_CASE("local cluster: a work directory without our mark is refused while its
   const tests::temp_dir place;
   cluster_config cluster;
   cluster.cluster_id = cluster_id{"here"};
-  cluster_environment around;
-  std::uint64_t jobs = 3;
-  around.sent_jobs = [&](const cluster_id&) -> result<std::uint64_t> { return jobs; };
+  remembered_cluster known;
+  known.sent_jobs = 3;
   const auto directory = GENERATE(false, true) ? place.path().string()
                                                : (place.path() / "unmade").string();
-  const auto refused = check_still_there(cluster, directory, around);
+  const auto refused = check_still_there(cluster, directory, known);
   REQUIRE_FALSE(refused);
   CHECK(refused.error().code == errc::conflict);
   CHECK(refused.error().message.find("the log knows 3 of its jobs") != std::string::npos);
   CHECK(refused.error().message.find("--give-up-jobs-of here") != std::string::npos);
   SECTION("not without jobs") {
-    jobs = 0;
-    CHECK(check_still_there(cluster, directory, around));
+    known.sent_jobs = 0;
+    CHECK(check_still_there(cluster, directory, known));
   }
   SECTION("nor where our mark is") {
     std::filesystem::create_directories(directory);
     std::ofstream(directory + "/.ved-owner") << "x";
-    CHECK(check_still_there(cluster, directory, around));
+    CHECK(check_still_there(cluster, directory, known));
   }
 }

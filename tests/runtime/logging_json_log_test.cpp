@@ -154,6 +154,29 @@ TEST_CASE("log: reopening follows a rotated file", "[runtime][logging]") {
   CHECK_FALSE(json_log::open(elsewhere));
 }
 
+TEST_CASE("log: a file that takes no line is a problem until it does, and tells what it cost",
+          "[runtime][logging]") {
+  const ved::tests::temp_dir dir;
+  logging_config logging;
+  logging.file = "/dev/full";
+  const auto log = json_log::open(logging).value();
+  CHECK(log->problems().empty());
+  for (int i = 0; i < 3; ++i) log->write(log_severity::info, "ved", "one", {});
+  REQUIRE(log->problems().size() == 1);
+  const auto text = log->problems()[0].text;
+  CHECK(text.find("lines lost: 3") != std::string::npos);
+  CHECK(text.find("No space left on device") != std::string::npos);
+  logging.file = dir.path() / "ved.log";
+  REQUIRE(log->reopen(logging));
+  log->write(log_severity::info, "ved", "two", {});
+  CHECK(log->problems().empty());
+  const auto lines = lines_of(logging.file);
+  REQUIRE(lines.size() == 2);
+  CHECK(lines[0]["event"] == "two");
+  CHECK(lines[1]["event"] == "log_lines_lost");
+  CHECK(lines[1]["reason"].get<std::string>().ends_with("lines lost: 3"));
+}
+
 TEST_CASE("log: lines of several threads do not mix", "[runtime][logging]") {
   const ved::tests::temp_dir dir;
   logging_config logging;

@@ -79,8 +79,32 @@ TEST_CASE("own stream: jobs that were sent are counted by cluster, what waits he
   log.add(tests::completed_job("ended"));
   auto sent = tests::driver(tests::sample_spec("sent"));
   log.add(sent);
-  const auto jobs = sent_jobs_in(*log.log, "given-up");
-  CHECK(jobs(cluster_id{"hpc-1"}).value() == 1);
-  CHECK(jobs(cluster_id{"another"}).value() == 0);
-  CHECK(sent_jobs_in(*log.log, "hpc-1")(cluster_id{"hpc-1"}).value() == 0);
+  const auto known = remembering(*log.log, "given-up");
+  CHECK(known(cluster_id{"hpc-1"})->sent_jobs == 1);
+  CHECK(known(cluster_id{"hpc-1"})->scheduler.scheduler_type().empty());  // never met
+  CHECK(known(cluster_id{"another"})->sent_jobs == 0);
+  CHECK(remembering(*log.log, "hpc-1")(cluster_id{"hpc-1"})->sent_jobs == 0);
+}
+
+TEST_CASE("own stream: a cluster's scheduler is remembered as it was met last", "[runtime]") {
+  tests::test_log log;
+  const auto meet = [&](const std::string& cluster, std::uint64_t version, const char* name) {
+    store::append_request request;
+    request.stream = "cluster/" + cluster;
+    request.expected_version = version;
+    auto& event = request.events.emplace_back();
+    event.mutable_cluster_identified()->set_scheduler_type("slurm");
+    event.mutable_cluster_identified()->set_name(name);
+    request.state = core::fold(request.stream, "", event).value();
+    REQUIRE(log.log->commit(std::span(&request, 1), t0)->front());
+  };
+  meet("hpc-1", 0, "west");
+  meet("hpc-1", 1, "east");
+  meet("idle", 0, "north");
+  log.add(tests::driver(tests::sample_spec("sent")));
+  const auto known = remembering(*log.log, "");
+  CHECK(known(cluster_id{"hpc-1"})->scheduler.scheduler_type() == "slurm");
+  CHECK(known(cluster_id{"hpc-1"})->scheduler.name() == "east");
+  // Nothing is bound to the scheduler of a cluster that has no job there.
+  CHECK(known(cluster_id{"idle"})->scheduler.name().empty());
 }

@@ -323,6 +323,13 @@ TEST_CASE("rocks: a backup goes into a directory of its own making and touches n
     CHECK(fs::is_symlink(target));
     CHECK(fs::is_empty(theirs));
   }
+  SECTION("nor inside of the log, by whatever name") {
+    fs::create_directory_symlink(directory.log(), directory.path() / "link");
+    const auto into = directory.path() / GENERATE("log/b", "log/../log/b", "link/b", "log");
+    CHECK(log->backup(into.string()).error().code == errc::invalid);
+    CHECK_FALSE(fs::exists(directory.path() / "log" / "b"));
+    CHECK(value_of(log->verify()).ok);
+  }
   SECTION("nor one that RocksDB would take for its own remains") {
     const auto precious = directory.path() / "backup.tmp" / "precious";
     fs::create_directory(precious.parent_path());

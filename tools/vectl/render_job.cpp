@@ -42,6 +42,11 @@ std::string tell(const pb::Envelope& event) {
     case pb::Envelope::kClusterUp:
       return "the cluster answers again after " +
              human_duration(microseconds{event.cluster_up().down_us()});
+    case pb::Envelope::kClusterIdentified: {
+      const auto& e = event.cluster_identified();
+      return "the cluster's scheduler is " + e.scheduler_type() +
+             (e.name().empty() ? "" : " '" + e.name() + "'");
+    }
     case pb::Envelope::kHookDelivered: {
       const auto& e = event.hook_delivered();
       return std::string(e.delivered() ? "told of " : "gave up telling of ") + e.callback() +

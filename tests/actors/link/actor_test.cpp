@@ -10,6 +10,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/event_log/actor.hpp"
+#include "actors/job/projection.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
 
@@ -29,11 +30,13 @@ struct lone_link {
   actors::event_log_actor writer;
   actors::link_actor link;
 
-  lone_link(const core::link::limits& limits, std::size_t calls_max)
+  lone_link(const core::link::limits& limits, std::size_t calls_max,
+            store::projection folds = {
+                [](auto, auto, const auto&) -> result<std::string> { return std::string{}; }, {}})
       : system(config.set("scheduler.policy", caf::atom("testing"))),
         scheduler(dynamic_cast<caf::scheduler::test_coordinator&>(system.scheduler())) {
     store::event_log::options how;
-    how.fold = {[](auto, auto, const auto&) -> result<std::string> { return std::string{}; }, {}};
+    how.fold = std::move(folds);
     log = std::move(
         store::event_log::open(store::open_memory(std::make_shared<store::memory_disk>()), how)
             .value());
@@ -43,6 +46,7 @@ struct lone_link {
                                                   clock, [](const std::string&) {}});
     actors::link_deps deps;
     deps.cluster = cluster_id{"hpc-1"};
+    deps.scheduler_type = "slurm";
     deps.limits = limits;
     deps.log = writer;
     deps.reading = log;
@@ -260,4 +264,51 @@ TEST_CASE("link: how many may wait for a check of health is bounded", "[actors][
   CHECK(asker.told() == words{"too many ask for its health"});
   made.complete(2, healthy("well"));
   CHECK(asker.told().size() == 256);
+}
+
+TEST_CASE("link: which scheduler its cluster is is recorded when it is met and when it changes",
+          "[actors][link]") {
+  core::link::limits limits;
+  limits.queries_per_minute_max = 0;
+  lone_link made(limits, 8, {core::fold, core::index_keys, ""});
+  made.run();
+  const auto answer = [&](core::link::order_id n, const char* name) {
+    adapters::inventory told;
+    told.cluster_name = name;
+    made.complete(n, {core::link::inventory_done{}, 3,
+                      std::make_shared<const adapters::inventory>(std::move(told)), {}});
+    made.now += limits.inventory_interval + seconds{1};
+    made.scheduler.advance_time(seconds{1});
+    made.run();
+  };
+  const auto events = [&] { return made.log->read_stream("cluster/hpc-1", 0, 10).value(); };
+  answer(1, "");
+  REQUIRE(events().size() == 1);
+  CHECK(events()[0].cluster_identified().scheduler_type() == "slurm");
+  answer(2, "west");
+  answer(3, "west");
+  answer(4, "");  // it does not tell its name now: no news
+  REQUIRE(events().size() == 2);
+  CHECK(events()[1].cluster_identified().name() == "west");
+  const auto known = [&] {
+    pb::ClusterRecord record;
+    CHECK(record.ParseFromString(made.log->state("cluster/hpc-1").value()->state));
+    return record.name();
+  };
+  CHECK(known() == "west");
+  // An outage is no other scheduler.
+  core::link::desired follows;
+  follows.follow = core::job::follow{scheduler_job_id{"7"}, submission_token{"ve7"},
+                                     pb::JOB_STATE_RUNNING};
+  caf::anon_send(made.link, actors::link_want{job_id{"j-7"}, follows});
+  made.run();
+  for (core::link::order_id n = 5; n < 9 && events().size() == 2; ++n) {
+    made.complete(n, {core::link::call_failed{"no route"}, 1, nullptr, {}});
+    made.now += seconds{40};
+    made.scheduler.advance_time(seconds{1});
+    made.run();
+  }
+  REQUIRE(events().size() == 3);
+  CHECK(events()[2].has_cluster_down());
+  CHECK(known() == "west");
 }

@@ -1,0 +1,52 @@
+#include "runtime/clusters.hpp"
+
+#include <catch2/catch.hpp>
+
+using namespace ved;
+using namespace ved::runtime;
+
+namespace {
+
+struct change {
+  const char* was_type;
+  const char* was_name;
+  scheduler_type type;
+  const char* named;  ///< slurm.cluster_name
+  const char* problem;
+};
+
+}  // namespace
+
+TEST_CASE("clusters: jobs that were sent bind their cluster to the scheduler that has them",
+          "[runtime]") {
+  const auto is = GENERATE(
+      change{"slurm", "west", scheduler_type::local, "", "scheduler_type is local"},
+      change{"local", "", scheduler_type::slurm, "", "were sent to one of type local"},
+      change{"local", "", scheduler_type::ood, "", "scheduler_type is ood"},
+      change{"slurm", "west", scheduler_type::slurm, "east", "were sent to the Slurm named west"},
+      change{"slurm", "west", scheduler_type::slurm, "west", ""},
+      change{"slurm", "west", scheduler_type::slurm, "", ""},  // whoever answers is asked its name
+      change{"slurm", "", scheduler_type::slurm, "east", ""},  // it had told none
+      change{"local", "", scheduler_type::local, "east", ""},
+      change{"", "", scheduler_type::local, "", ""});  // it was never met
+  CAPTURE(is.was_type, is.was_name, is.named);
+  cluster_config cluster;
+  cluster.cluster_id = cluster_id{"here"};
+  cluster.type = is.type;
+  cluster.slurm.cluster_name = is.named;
+  remembered_cluster known;
+  known.scheduler.set_scheduler_type(is.was_type);
+  known.scheduler.set_name(is.was_name);
+  CHECK(check_same_scheduler(cluster, known));  // no job binds it
+  known.sent_jobs = 3;
+  const auto same = check_same_scheduler(cluster, known);
+  REQUIRE(same.has_value() == std::string_view(is.problem).empty());
+  if (same) return;
+  CHECK(same.error().code == errc::conflict);
+  CHECK(same.error().message.find(is.problem) != std::string::npos);
+  CHECK(same.error().message.find("3 of its jobs") != std::string::npos);
+  CHECK(same.error().message.find("--give-up-jobs-of here") != std::string::npos);
+  cluster_environment around;
+  around.remember = [&](const cluster_id&) -> result<remembered_cluster> { return known; };
+  CHECK(open_cluster(cluster, around).error().code == errc::conflict);
+}
