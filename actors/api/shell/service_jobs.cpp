@@ -181,7 +181,7 @@ void service::output(const std::shared_ptr<call>& c) {
                                          : adapters::output_stream::standard_output;
   request.offset = what.offset();
   request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
-  output_reads::question question{request, finished,
+  output_reads::question question{c->who.name, request, finished,
                                   std::chrono::steady_clock::now() + output_timeout};
   outputs_.at(cluster->first)
       ->ask(std::move(question), [c, offset = request.offset, finished,

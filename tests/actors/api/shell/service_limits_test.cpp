@@ -90,17 +90,23 @@ struct output_site {
 
   std::future<result<adapters::output_chunk>> ask(
       const std::string& job, bool finished = false, std::uint64_t offset = 0,
-      output_reads::moment until = output_reads::moment::max()) {
+      output_reads::moment until = output_reads::moment::max(), const std::string& asker = {}) {
     adapters::output_request what;
     what.job.job = job_id{job};
     what.offset = offset;
     auto answer = std::make_shared<std::promise<result<adapters::output_chunk>>>();
     auto future = answer->get_future();
-    reads->ask({what, finished, until},
+    reads->ask({next_asker(asker), what, finished, until},
                [answer](const result<adapters::output_chunk>& got) { answer->set_value(got); });
     return future;
   }
 
+  /// Without a name, everybody asks once.
+  std::string next_asker(const std::string& named) {
+    return named.empty() ? "asker-" + std::to_string(++askers) : named;
+  }
+
+  int askers = 0;
   std::shared_ptr<output_desk> desk = std::make_shared<output_desk>();
   std::shared_ptr<io_pool> pool;
   std::shared_ptr<output_reads> reads;
@@ -253,6 +259,29 @@ TEST_CASE("outputs: a cluster has a rate of reads; without one there is none", "
   output_site local;
   local.desk->door.open();
   for (int i = 0; i < 60; ++i) CHECK(local.ask("j-" + std::to_string(i)).get().has_value());
+}
+
+TEST_CASE("outputs: one asker has half of a cluster's rate, and a part of the places at one read",
+          "[actors][api]") {
+  const auto never = output_reads::moment::max();
+  output_site site({.per_second = 4});
+  site.desk->door.open();
+  site.desk->bytes = "text";
+  int read = 0;
+  for (int i = 0; i < 30; ++i)
+    read += site.ask("j-" + std::to_string(i), false, 0, never, "greedy").get() ? 1 : 0;
+  CHECK(read >= 10);
+  CHECK(site.ask("j-1", false, 7, never, "modest").get().has_value());
+
+  output_site busy;
+  std::vector<std::future<result<adapters::output_chunk>>> all;
+  for (std::size_t i = 0; i <= output_reads::askers_of_one_max; ++i)
+    all.push_back(busy.ask("j-1", false, 0, never, "greedy"));
+  CHECK(all.back().get().error().code == errc::overloaded);
+  all.pop_back();
+  all.push_back(busy.ask("j-1", false, 0, never, "modest"));
+  busy.desk->door.open();
+  for (auto& one : all) CHECK(one.get().has_value());
 }
 
 TEST_CASE("outputs: followers at the end of an output share what was seen, until the job has ended",
