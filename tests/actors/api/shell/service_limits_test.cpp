@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "actors/api/shell/output_reads.hpp"
-#include "actors/api/shell/query_pool.hpp"
 #include "actors/api/shell/service.hpp"
 
 using namespace ved;
@@ -181,8 +180,8 @@ TEST_CASE("api: a head is refused for its token and its scope, and noted", "[act
   std::vector<refusal_note> refused;
   service api(deps_of(refused));
   const auto code = [&](const pb::ApiRequest& head) {
-    const auto reply = api.refuse(head);
-    return reply ? reply->error().error() : std::string();
+    const auto who = api.identify(head);
+    return who ? std::string() : who.error().error().error();
   };
   CHECK(code(hold("writer")).empty());
   CHECK(refused.empty());
@@ -197,33 +196,6 @@ TEST_CASE("api: a head is refused for its token and its scope, and noted", "[act
   CHECK(code(status).empty());
   status.set_token("bad");
   CHECK(code(status) == "denied");
-}
-
-TEST_CASE("queries: what waits is bounded, in all and for each asker", "[actors][api]") {
-  gate door;
-  std::atomic<int> ran{0};
-  {
-    query_pool pool({.workers = 1, .waiting_max = 6, .per_asker_max = 4});
-    const auto post = [&](const std::string& asker) {
-      return pool.post(asker, [&] {
-        door.wait();
-        ++ran;
-      });
-    };
-    int taken = 0;
-    for (int i = 0; i < 10; ++i) taken += post("greedy") ? 1 : 0;
-    CHECK(taken == 4);
-    CHECK(post("modest"));
-    CHECK(post("another"));
-    int more = 0;
-    for (int i = 0; i < 10; ++i) more += post("asker-" + std::to_string(i)) ? 1 : 0;
-    CHECK(more <= 1);  // the one that runs waits no more
-    door.open();
-    std::promise<void> last;
-    while (!pool.post("greedy", [&] { last.set_value(); })) std::this_thread::yield();
-    last.get_future().wait();
-    CHECK(ran.load() >= 6);
-  }
 }
 
 TEST_CASE("outputs: equal questions share one read, others do not", "[actors][api]") {
