@@ -109,8 +109,8 @@ TEST_CASE("gateway front: one principal leaves room for others in the window",
   auto first = ask("greedy");
   auto second = ask("greedy");
   auto third = ask("greedy");
+  REQUIRE(api.kept.size() == 2);  // else the third waits for ever
   CHECK(answer(third) == "overloaded");
-  CHECK(api.kept.size() == 2);
   auto modest = ask("modest");
   CHECK(api.kept.size() == 3);
   api.kept.front()({});
