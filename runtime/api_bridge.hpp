@@ -1,7 +1,6 @@
 #pragma once
 
 #include <functional>
-#include <optional>
 #include <utility>
 
 #include "actors/api/shell/service.hpp"
@@ -16,8 +15,8 @@ class api_bridge final : public api_port {
   void handle(pb::ApiRequest request, std::function<void(pb::ApiReply)> done) override {
     service_.handle(std::move(request), std::move(done));
   }
-  std::optional<pb::ApiReply> refuse(const pb::ApiRequest& head) override {
-    return service_.refuse(head);
+  tl::expected<std::string, pb::ApiReply> identify(const pb::ApiRequest& head) override {
+    return service_.identify(head);
   }
 
  private:

@@ -1,7 +1,8 @@
 #pragma once
 
 #include <functional>
-#include <optional>
+#include <string>
+#include <tl/expected.hpp>
 
 #include "messages/api.pb.h"
 
@@ -12,12 +13,14 @@ class api_port {
  public:
   virtual ~api_port() = default;
   /// Judges a request by what its head says (operation, token, source), before its body is read:
-  /// the refusal, or nothing when handle() would go on. At once, on the caller's thread.
-  virtual std::optional<pb::ApiReply> refuse(const pb::ApiRequest& head) {
+  /// the name of the principal who asks (empty: nobody in particular) when handle() would go on,
+  /// else the refusal. At once, on the caller's thread.
+  virtual tl::expected<std::string, pb::ApiReply> identify(const pb::ApiRequest& head) {
     static_cast<void>(head);
-    return std::nullopt;
+    return std::string();
   }
-  /// Answers once, on any thread; when the daemon cannot answer in time, with an error reply.
+  /// Answers once, on any thread; when the daemon cannot answer in time, with an error reply. A
+  /// large answer comes on a thread on which `done` may work on it.
   virtual void handle(pb::ApiRequest request, std::function<void(pb::ApiReply)> done) = 0;
 };
 

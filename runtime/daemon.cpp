@@ -47,7 +47,6 @@ constexpr auto status_timeout = seconds{5};
 constexpr auto supervised_stop_timeout = seconds{5};
 /// Each is a command over the connection to a login node.
 constexpr int remote_output_reads_per_second = 10;
-constexpr int streams_per_address_least = 8;
 
 /// Jobs are small and many, calls into schedulers happen on threads of their own: few workers,
 /// woken by the kernel rather than by polling.
@@ -488,7 +487,8 @@ class daemon::implementation {
     how.connections_max = connections_that_fit(descriptor_limit(), settings.http.connections_max);
     how.connections_per_address = settings.http.connections_per_address;
     how.streams_max = settings.http.streams_max;
-    how.streams_per_address = std::max(streams_per_address_least, settings.http.streams_max / 4);
+    how.streams_per_address = how.streams_per_principal = part_of_one(settings.http.streams_max);
+    how.requests_per_principal = part_of_one(how.connections_max);
     how.refusals_per_second = settings.http.refusals_per_second;
     how.refusals_burst = 10 * settings.http.refusals_per_second;
     how.rate_per_second = settings.http.rate_per_second;

@@ -73,7 +73,8 @@ section describe_http(http_config& c) {
       .range(1, 100'000);
   s.add("connections_max", &c.connections_max,
         "Open connections; beyond, the one that has waited longest for its client is closed. What "
-        "does not fit the limit of open files is cut, with a warning.")
+        "does not fit the limit of open files is cut, with a warning. A quarter of them, and at "
+        "least 8, may have an open request of one token (429).")
       .range(1, 100'000);
   s.add("connections_per_address", &c.connections_per_address,
         "Open connections of one client address; trusted proxies are not held to it.")
@@ -83,7 +84,8 @@ section describe_http(http_config& c) {
         "or Forwarded header that is no proxy of this list is the client.")
       .formed(is_address_or_network);
   s.add("streams_max", &c.streams_max,
-        "Live event streams; a quarter of them, and at least 8, for one client address.")
+        "Live event streams; a quarter of them, and at least 8, for one client address, and for "
+        "one token.")
       .range(0, 100'000);
   s.add("threads", &c.threads, "Threads of the server.").range(1, 256);
   s.add("read_timeout", &c.read_timeout, "For receiving a whole request.").range(100, hour);

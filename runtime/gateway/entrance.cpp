@@ -57,6 +57,8 @@ entrance_limits fit_to_descriptors(entrance_limits limits, std::size_t descripto
   limits.serving_max = std::min(limits.serving_max, share);
   limits.per_address_max =
       std::min(limits.per_address_max, std::max(limits.unfinished_max, limits.serving_max));
+  limits.per_certificate_max =
+      std::min(limits.per_certificate_max, std::max<std::size_t>(1, limits.serving_max / 2));
   return limits;
 }
 
@@ -208,6 +210,12 @@ struct entrance::impl final : passage_owner {
         [](const auto& one) { return one->stage() == passage_stage::serving; });
     if (static_cast<std::size_t>(serving) >= limits_.serving_max)
       return fail(errc::overloaded, "too many connections of clients");
+    const auto of_certificate =
+        std::count_if(passages.begin(), passages.end(), [&](const auto& one) {
+          return one->stage() == passage_stage::serving && one->fingerprint() == who.fingerprint();
+        });
+    if (static_cast<std::size_t>(of_certificate) >= limits_.per_certificate_max)
+      return fail(errc::overloaded, "too many connections of one certificate");
     // A node is one process: two certificates under one are a lie.
     for (const auto& one : passages)
       if (one.get() != &who && one->stage() == passage_stage::serving &&
@@ -216,10 +224,7 @@ struct entrance::impl final : passage_owner {
     return {};
   }
 
-  bool account(std::size_t before, std::size_t now) override {
-    buffered = buffered - before + now;
-    return now <= before || buffered <= limits_.buffered_bytes_max;
-  }
+  std::shared_ptr<shares> buffers() override { return buffers_; }
 
   void ended(const std::shared_ptr<passage>& one, const std::string& why) override {
     if (passages.erase(one) == 0) return;
@@ -241,7 +246,9 @@ struct entrance::impl final : passage_owner {
   std::set<std::shared_ptr<passage>> passages;
   std::vector<std::uint32_t> free_nodes;
   std::array<char, 20> host_{};
-  std::size_t buffered = 0;
+  /// A quarter for one certificate: three others have as much.
+  const std::shared_ptr<shares> buffers_ = std::make_shared<shares>(
+      shares::limits{limits_.buffered_bytes_max, limits_.buffered_bytes_max / 4});
   int spare = -1;  ///< given up for the moment when there is no other descriptor
   mutable std::mutex names_guard;
   std::map<std::uint32_t, std::string> names;

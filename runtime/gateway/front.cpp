@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "runtime/shares.hpp"
+
 namespace ved::runtime {
 namespace {
 
@@ -47,6 +49,7 @@ struct window_state {
   struct waiting {
     caf::typed_response_promise<pb::ApiReply> promise;
     caf::actor_clock::time_point until;
+    share place;
   };
   std::unordered_map<std::uint64_t, waiting> in_flight;
   std::uint64_t last_ticket = 0;
@@ -64,23 +67,32 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
     door->owner.reset();
   });
   self->delayed_send(self, tick_interval, tick_atom::value);
+  const auto places = std::make_shared<shares>(
+      shares::limits{limits.in_flight_max, limits.in_flight_per_principal_max});
   return {
       // Answers every operation of the daemon; refusals are replies with `error` set.
       [=](pb::ApiRequest& request) -> caf::result<pb::ApiReply> {
         auto& state = self->state;
-        if (state.in_flight.size() >= limits.in_flight_max)
-          return refusal(errc::overloaded,
-                         "gateway: " + std::to_string(limits.in_flight_max) +
-                             " requests are being worked on already; try again in a moment");
-        const auto ticket = ++state.last_ticket;
         // Before the promise, which takes the sender away.
         const auto& sender = self->current_sender();
-        std::string from = sender && source ? source(sender->node()) : "gateway";
+        // What a client says about itself is not evidence.
+        request.set_source(sender && source ? source(sender->node()) : "gateway");
+        auto who = api->identify(request);
+        if (!who) return std::move(who.error());
+        share place(places, who->empty() ? request.source() : "token/" + *who);
+        if (const auto got = place.try_grow_to(1); got != shares::verdict::taken) {
+          const bool own = got == shares::verdict::own_gone;
+          const auto most = own ? limits.in_flight_per_principal_max : limits.in_flight_max;
+          return refusal(errc::overloaded,
+                         "gateway: " + std::to_string(most) + " requests" +
+                             (own && !who->empty() ? " of " + *who : "") +
+                             " are being worked on already; try again in a moment");
+        }
+        const auto ticket = ++state.last_ticket;
         auto promise = self->make_response_promise<pb::ApiReply>();
         state.in_flight.emplace(
-            ticket, window_state::waiting{promise, self->clock().now() + limits.reply_timeout});
-        // What a client says about itself is not evidence.
-        request.set_source(std::move(from));
+            ticket, window_state::waiting{promise, self->clock().now() + limits.reply_timeout,
+                                          std::move(place)});
         api->handle(std::move(request), [door = state.door, ticket](pb::ApiReply reply) {
           const std::lock_guard lock{door->guard};
           if (door->owner)

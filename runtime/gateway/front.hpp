@@ -14,6 +14,7 @@ namespace ved::runtime {
 
 struct front_limits {
   std::size_t in_flight_max = gateway_in_flight_max;
+  std::size_t in_flight_per_principal_max = gateway_in_flight_per_principal_max;
   std::size_t message_bytes_max = gateway_message_bytes_max;
   milliseconds reply_timeout = gateway_reply_timeout;
 };

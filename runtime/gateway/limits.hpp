@@ -11,6 +11,8 @@ namespace ved::runtime {
 inline constexpr std::size_t gateway_message_bytes_max = 4 << 20;
 /// Requests that one daemon works on at the same time; more are answered `overloaded`.
 inline constexpr std::size_t gateway_in_flight_max = 256;
+/// The same, of one principal, from any connections: three others have as many.
+inline constexpr std::size_t gateway_in_flight_per_principal_max = gateway_in_flight_max / 4;
 /// Requests of one connection that are not answered yet; further ones wait on the wire. Bounds,
 /// with the size of a reply, what is kept for a client that does not read.
 inline constexpr std::size_t gateway_in_flight_per_connection_max = 16;
@@ -23,12 +25,13 @@ struct entrance_limits {
   std::size_t unfinished_max = 256;
   std::size_t serving_max = 128;
   std::size_t per_address_max = 64;  ///< of both, from one address
+  std::size_t per_certificate_max = 64;  ///< that serve, from any addresses
   milliseconds hello_timeout{5'000};  ///< for TLS, and again for the handshake of BASP
   /// A client sends a heartbeat every 2 s (middleman.heartbeat-interval).
   milliseconds idle_timeout{15'000};
   milliseconds frame_timeout{30'000};  ///< for one frame, however it trickles
   milliseconds write_timeout{30'000};  ///< for a client that does not read
-  /// Frames of all clients that have come in part.
+  /// Frames of all clients that have come in part; a quarter of it for one certificate.
   std::size_t buffered_bytes_max = 64 << 20;
   milliseconds accept_pause{100};  ///< after an accept without descriptors or memory
 };

@@ -69,6 +69,7 @@ void passage::greet() {
   deadline_ = clock::now() + owner_.limits().hello_timeout;
   const auto alias = owner_.take_node(*this);
   if (!alias) return end("too many connections of clients");
+  buffered_ = share(owner_.buffers(), fingerprint());
   talk_.emplace(*alias, basp::conversation::limits{gateway_message_bytes_max,
                                                     gateway_in_flight_per_connection_max});
   if (!open_inner()) return end("no descriptors left for the way to CAF");
@@ -103,9 +104,7 @@ void passage::read_client() {
 void passage::take_client(std::size_t count) {
   auto passed = talk_->from_client({from_client_.data(), count});
   if (!passed) return end(passed.error().message);
-  const bool room = owner_.account(accounted_, talk_->buffered());
-  accounted_ = talk_->buffered();
-  if (!room) return end("no memory for more unfinished messages");
+  if (!buffered_.resize(talk_->buffered())) return end("no memory for more unfinished messages");
   if (stage_ == passage_stage::greeting && talk_->claimed()) {
     if (auto may = owner_.may_serve(*this); !may) return end(may.error().message);
     stage_ = passage_stage::serving;
@@ -180,8 +179,7 @@ void passage::check_time(clock::time_point now) {
 void passage::end(const std::string& why) {
   if (std::exchange(over_, true)) return;
   const auto self = shared_from_this();
-  owner_.account(accounted_, 0);
-  accounted_ = 0;
+  buffered_.give_back();
   owner_.ended(self, why);
   error_code ignored;
   if (bare_) bare_->close(ignored);

@@ -16,6 +16,7 @@
 #include "runtime/gateway/frames.hpp"
 #include "runtime/gateway/limits.hpp"
 #include "runtime/gateway/tls.hpp"
+#include "runtime/shares.hpp"
 
 namespace ved::runtime {
 
@@ -39,8 +40,8 @@ class passage_owner {
   virtual std::optional<basp::node_bytes> take_node(passage& who) = 0;
   /// Asked once its client has said which node it is.
   virtual result<void> may_serve(const passage& who) = 0;
-  /// Bytes of unfinished frames; false: there is no room for more.
-  virtual bool account(std::size_t before, std::size_t now) = 0;
+  /// Bytes of unfinished frames, shared by the holders of certificates.
+  virtual std::shared_ptr<shares> buffers() = 0;
   /// It is over; `why` is empty when nobody is to blame.
   virtual void ended(const std::shared_ptr<passage>& one, const std::string& why) = 0;
 
@@ -107,7 +108,7 @@ class passage : public std::enable_shared_from_this<passage> {
   clock::time_point deadline_;  ///< for the next sign of progress
   clock::time_point frame_deadline_ = clock::time_point::max();
   clock::time_point write_deadline_ = clock::time_point::max();
-  std::size_t accounted_ = 0;
+  share buffered_;
   std::array<char, 16 << 10> from_client_;
   std::array<char, 16 << 10> from_daemon_;
   std::string to_daemon_;

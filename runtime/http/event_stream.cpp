@@ -3,6 +3,8 @@
 #include <array>
 #include <boost/asio/write.hpp>
 #include <exception>
+#include <optional>
+#include <utility>
 
 #include "messages/job_state.hpp"
 #include "runtime/http/deadline.hpp"
@@ -18,6 +20,29 @@ using boost::system::error_code;
 
 constexpr std::int32_t events_per_answer = 256;
 constexpr std::chrono::seconds linger_time{1};
+
+/// An answer with events, as text for the client.
+struct events_page {
+  sse_cursor cursor;  ///< behind them
+  std::string text;
+  bool more = false;
+  std::optional<pb::ApiReply> failure;
+};
+
+events_page to_page(sse_cursor cursor, pb::ApiReply reply) {
+  events_page page{cursor, {}, false, {}};
+  if (reply.result_case() != pb::ApiReply::kEvents) {
+    page.failure = std::move(reply);
+    return page;
+  }
+  try {
+    page.text = page.cursor.take(reply.events());
+    page.more = reply.events().more();
+  } catch (const std::exception& cause) {
+    page.failure = actors::to_reply({errc::internal, cause.what()});
+  }
+  return page;
+}
 
 /// One live stream: asks the API port for events after the last one sent, writes them, waits for
 /// a commit to the job's stream, asks again. At most one question and one write are under way, so
@@ -86,13 +111,14 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     events.set_after_version(cursor_.after_version());
     events.set_limit(events_per_answer);
     ask(std::move(request),
-        [](event_stream& self, const pb::ApiReply& reply) { self.on_events(reply); });
+        [cursor = cursor_](pb::ApiReply reply) { return to_page(cursor, std::move(reply)); },
+        [](event_stream& self, events_page page) { self.on_events(std::move(page)); });
   }
 
   void ask_job() {
     auto request = identity();
     request.mutable_get_job()->set_job_id(from_.call.id);
-    ask(std::move(request),
+    ask(std::move(request), [](pb::ApiReply reply) { return reply; },
         [](event_stream& self, const pb::ApiReply& reply) { self.on_job(reply); });
   }
 
@@ -104,14 +130,15 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     return request;
   }
 
-  void ask(pb::ApiRequest request, void (*then)(event_stream&, const pb::ApiReply&)) {
+  template <class Make, class Then>
+  void ask(pb::ApiRequest request, Make make, Then then) {
     stage_ = stage::asking;
     deadline_.set(shared_from_this(), options().reply_timeout);
-    shared_.call(from_.where, std::move(request),
-                 [weak = weak_from_this(), round = ++round_, then](const pb::ApiReply& reply) {
+    shared_.call(from_.where, std::move(request), std::move(make),
+                 [weak = weak_from_this(), round = ++round_, then](auto made) {
                    const auto self = weak.lock();
                    if (!self || self->round_ != round || self->stage_ != stage::asking) return;
-                   self->guarded([&] { then(*self, reply); });
+                   self->guarded([&] { then(*self, std::move(made)); });
                  });
   }
 
@@ -121,15 +148,14 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     keep_alive();
   }
 
-  void on_events(const pb::ApiReply& reply) {
-    if (reply.result_case() != pb::ApiReply::kEvents) return on_failure(reply);
-    const auto before = cursor_.after_version();
-    auto text = cursor_.take(reply.events());
+  void on_events(events_page page) {
+    if (page.failure) return on_failure(*page.failure);
+    const auto before = std::exchange(cursor_, page.cursor).after_version();
     // "more" without progress would make us ask for ever
-    if (reply.events().more() && cursor_.after_version() > before) news_ = true;
+    if (page.more && cursor_.after_version() > before) news_ = true;
     // A client that already has the terminal event comes back because streams end: tell it to stop.
-    if (!head_sent_ && text.empty() && before > 0) return ask_job();
-    write(std::move(text));
+    if (!head_sent_ && page.text.empty() && before > 0) return ask_job();
+    write(std::move(page.text));
   }
 
   void on_job(const pb::ApiReply& reply) {

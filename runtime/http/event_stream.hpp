@@ -13,7 +13,7 @@ struct event_stream_start {
   asio::io_context& where;
   asio::ip::tcp::socket socket;
   connection_slot slot;
-  stream_slot stream;
+  stream_place stream;
   api_call call;
   bool http_1_0 = false;
   std::string source;

@@ -211,7 +211,7 @@ class http_server::implementation {
 
   http_counts counts() const {
     return {.connections = shared_->connections(),
-            .streams = static_cast<std::uint64_t>(shared_->streams()),
+            .streams = shared_->streams(),
             .requests_total = shared_->requests_total,
             .connections_rejected = shared_->connections_rejected,
             .requests_limited = shared_->requests_limited};

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <cstdint>
 #include <functional>
@@ -38,7 +39,11 @@ struct http_options {
   std::string version = "0";  ///< shown in the OpenAPI document
 
   std::size_t body_bytes_max = 1 << 20;        ///< 413
-  std::size_t bodies_bytes_max = 64 << 20;     ///< of all requests being read or answered; 503
+  /// Of all requests being read or answered, no less than four of the largest; 503. A quarter of it
+  /// for one principal; 429.
+  std::size_t bodies_bytes_max = 64 << 20;
+  /// Of all large answers that clients have not taken yet; 503. A quarter for one principal; 429.
+  std::size_t answers_bytes_max = 256 << 20;
   std::uint32_t header_bytes_max = 16 << 10;   ///< request line and headers; 431
   int connections_max = 1'024;                 ///< beyond, who waited longest for its client goes
   int connections_per_address = 256;           ///< the same, among those of one client address
@@ -46,6 +51,10 @@ struct http_options {
   int metrics_connections_max = 64;            ///< of the metrics listener
   int streams_max = 256;                       ///< live event streams; 503
   int streams_per_address = 64;                ///< the same, of one client address
+  int streams_per_principal = 64;              ///< the same, of one principal from any addresses
+  /// Requests of one principal that are read, worked on or whose answer is not taken yet, from any
+  /// addresses; 429. Each keeps a connection that cannot be evicted meanwhile.
+  int requests_per_principal = 256;
   int rate_per_second = 2'000;                ///< requests per client address, 0 for any; 429
   int rate_burst = 4'000;
   int refusals_per_second = 50;                ///< requests refused without a good token, per
@@ -62,6 +71,12 @@ struct http_options {
   /// Called on a server thread after each answer; must not block.
   std::function<void(const http_access&)> on_request;
 };
+
+/// What one client address, or one principal, may have of a bound: a quarter of it, so that three
+/// others have as much, and at least 8, what one host in order needs.
+constexpr int part_of_one(int bound) {
+  return std::max(8, bound / 4);
+}
 
 /// What the server is doing, for metrics.
 struct http_counts {

@@ -1,6 +1,7 @@
 #include "runtime/http/service.hpp"
 
 #include <algorithm>
+#include <limits>
 
 #include "runtime/http/openapi.hpp"
 
@@ -24,6 +25,23 @@ connection_limits metrics_limits(const http_options& options) {
   return {.open_max = all, .per_address_max = all, .reserve_max = 0};
 }
 
+/// All connections that are at work bound them in all.
+shares::limits requests_limits(const http_options& options) {
+  return {std::numeric_limits<std::size_t>::max(),
+          places_at_least_one(options.requests_per_principal)};
+}
+
+/// Four principals can send the largest body at one time.
+shares::limits bodies_limits(const http_options& options) {
+  const auto all = std::max(options.bodies_bytes_max, 4 * options.body_bytes_max);
+  return {all, all / 4};
+}
+
+std::shared_ptr<shares> streams_limits(const http_options& options, int each) {
+  return std::make_shared<shares>(shares::limits{static_cast<std::size_t>(options.streams_max),
+                                                 static_cast<std::size_t>(each)});
+}
+
 }  // namespace
 
 service::service(http_options options_in, api_port& api_in, std::function<std::string()> metrics_in)
@@ -33,8 +51,14 @@ service::service(http_options options_in, api_port& api_in, std::function<std::s
       metrics(std::move(metrics_in)),
       openapi(openapi_document(options.version)),
       proxies(network_list::parse(options.trusted_proxies)),
+      requests(std::make_shared<shares>(requests_limits(options))),
+      bodies_bytes(std::make_shared<shares>(bodies_limits(options))),
+      answers_bytes(std::make_shared<shares>(
+          shares::limits{options.answers_bytes_max, options.answers_bytes_max / 4})),
       api_places_(api_limits(options)),
       metrics_places_(metrics_limits(options)),
+      streams_by_address_(streams_limits(options, options.streams_per_address)),
+      streams_by_principal_(streams_limits(options, options.streams_per_principal)),
       rate_(options.rate_per_second, options.rate_burst),
       refusals_(options.refusals_per_second, options.refusals_burst) {
   // The metrics listener has a thread of its own: a long scrape never delays a job.
@@ -55,46 +79,10 @@ bool service::may_refuse(const address& client) {
   return false;
 }
 
-bool service::take_body_bytes(std::size_t bytes) {
-  if (body_bytes_.fetch_add(bytes) + bytes <= options.bodies_bytes_max) return true;
-  body_bytes_.fetch_sub(bytes);
-  return false;
-}
-
-void service::return_body_bytes(std::size_t bytes) {
-  body_bytes_.fetch_sub(bytes);
-}
-
-bool service::take_stream(const address& client) {
-  const std::lock_guard lock(mutex_);
-  if (streams_open_ >= options.streams_max) return false;
-  auto& own = streams_[limit_key(client)];
-  if (own >= options.streams_per_address) return false;
-  ++own;
-  ++streams_open_;
-  return true;
-}
-
-void service::return_stream(const address& client) {
-  const std::lock_guard lock(mutex_);
-  const auto own = streams_.find(limit_key(client));
-  if (--own->second == 0) streams_.erase(own);
-  --streams_open_;
-}
-
-int service::streams() const {
-  const std::lock_guard lock(mutex_);
-  return streams_open_;
-}
-
-void service::call(asio::io_context& where, pb::ApiRequest request,
-                   std::function<void(pb::ApiReply)> then) {
-  api.handle(std::move(request),
-             [weak = weak_from_this(), &where, then = std::move(then)](pb::ApiReply reply) {
-               if (const auto alive = weak.lock())
-                 alive->hand_over(
-                     where, [then, reply = std::move(reply)]() mutable { then(std::move(reply)); });
-             });
+std::optional<stream_place> service::take_stream(const address& client, const std::string& asker) {
+  stream_place place{{streams_by_address_, limit_key(client)}, {streams_by_principal_, asker}};
+  if (!place.of_address.grow_to(1) || !place.of_principal.grow_to(1)) return std::nullopt;
+  return place;
 }
 
 void service::close() {

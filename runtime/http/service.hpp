@@ -6,7 +6,6 @@
 #include <boost/asio/post.hpp>
 #include <condition_variable>
 #include <functional>
-#include <map>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -17,11 +16,13 @@
 #include <vector>
 
 #include "actors/api/shell/rate_limiter.hpp"
+#include "actors/api/shell/service.hpp"
 #include "runtime/http/addresses.hpp"
 #include "runtime/http/connection_table.hpp"
 #include "runtime/http/router.hpp"
 #include "runtime/http/server.hpp"
 #include "runtime/http/watchers.hpp"
+#include "runtime/shares.hpp"
 
 namespace ved::runtime::http {
 
@@ -36,6 +37,12 @@ class connection {
   virtual void drain() = 0;
   /// Close now.
   virtual void abort() = 0;
+};
+
+/// A live stream's place among those of its address and of its principal.
+struct stream_place {
+  share of_address;
+  share of_principal;
 };
 
 /// A connection among those of its listener.
@@ -68,18 +75,35 @@ class service : public std::enable_shared_from_this<service> {
   bool admit(const address& client, bool open_to_all);
   /// A request was refused and came without a good token. False: too often by now.
   bool may_refuse(const address& client);
-  /// Room for more bytes of request bodies; false when all together have the bound.
-  bool take_body_bytes(std::size_t bytes);
-  void return_body_bytes(std::size_t bytes);
-  /// A place for a live stream; false when the server or the address has all it may have.
-  bool take_stream(const address& client);
-  void return_stream(const address& client);
-  int streams() const;
+  /// What clients share, by whom they are counted against. Who gave a good token is counted by the
+  /// principal, as one from many addresses is one; who needs none by the address.
+  const std::shared_ptr<shares> requests;      ///< open ones, of principals
+  const std::shared_ptr<shares> bodies_bytes;
+  const std::shared_ptr<shares> answers_bytes;
 
-  /// Asks the API port; `then` runs on the thread of `where`, or not at all when the server ended.
-  /// It must not own its connection: the answer may come when both are gone.
-  void call(asio::io_context& where, pb::ApiRequest request,
-            std::function<void(pb::ApiReply)> then);
+  /// A place for a live stream, of the address and of the principal; nothing when the server or one
+  /// of them has all it may have.
+  std::optional<stream_place> take_stream(const address& client, const std::string& asker);
+  std::size_t streams() const { return streams_by_address_->taken(); }
+
+  /// Asks the API port and makes something of its reply: of a large one on the thread where it
+  /// comes, else, like `then` with what was made, on the thread of `where`; or not at all when the
+  /// server ended. Neither may own the connection: the answer may come when both are gone. `make`
+  /// must not throw.
+  template <class Make, class Then>
+  void call(asio::io_context& where, pb::ApiRequest request, Make make, Then then) {
+    api.handle(std::move(request), [weak = weak_from_this(), &where, make = std::move(make),
+                                    then = std::move(then)](pb::ApiReply reply) {
+      const auto alive = weak.lock();
+      if (!alive) return;
+      if (reply.ByteSizeLong() <= actors::small_answer_bytes_max)
+        alive->hand_over(where, [make, then, reply = std::move(reply)]() mutable {
+          then(make(std::move(reply)));
+        });
+      else
+        alive->hand_over(where, [then, made = make(reply)]() mutable { then(std::move(made)); });
+    });
+  }
 
   /// Runs something on the thread of `where`, from any thread; dropped after close().
   template <class Task>
@@ -134,9 +158,8 @@ class service : public std::enable_shared_from_this<service> {
   std::condition_variable emptied_;
   places api_places_;
   places metrics_places_;
-  std::map<std::string, int> streams_;  // by address
-  int streams_open_ = 0;
-  std::atomic<std::size_t> body_bytes_{0};
+  const std::shared_ptr<shares> streams_by_address_;
+  const std::shared_ptr<shares> streams_by_principal_;
   actors::rate_limiter rate_;
   actors::rate_limiter refusals_;
 };
@@ -158,22 +181,6 @@ class connection_slot {
  private:
   service* owner_;
   connection_key key_;
-};
-
-/// A live stream's place among those of its client.
-class stream_slot {
- public:
-  stream_slot(std::shared_ptr<service> owner, address client)
-      : owner_(std::move(owner)), client_(std::move(client)) {}
-  stream_slot(stream_slot&&) noexcept = default;
-  stream_slot& operator=(stream_slot&&) = delete;
-  ~stream_slot() {
-    if (owner_) owner_->return_stream(client_);
-  }
-
- private:
-  std::shared_ptr<service> owner_;
-  address client_;
 };
 
 }  // namespace ved::runtime::http

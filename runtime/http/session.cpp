@@ -38,6 +38,16 @@ std::string list_of(const request_head& head, std::string_view name) {
   return all;
 }
 
+http_reply render_or_say_why(const route& matched, const std::string& id,
+                             const pb::ApiReply& reply) {
+  try {
+    return render(matched, id, reply);
+  } catch (const std::exception& cause) {
+    return error_reply(500, "internal",
+                       std::string("the request could not be served: ") + cause.what());
+  }
+}
+
 /// One connection: reads a request, judges its head, reads its body, has it answered, writes the
 /// answer, and starts again. A request that arrives in one piece costs one read and no extra turn
 /// through the event loop, and the wait for its first byte has a timeout of its own.
@@ -56,8 +66,6 @@ class session final : public connection, public std::enable_shared_from_this<ses
     is_proxied_ = shared_->proxies && shared_->proxies->contains(peer_);
     client_ = peer_;
   }
-
-  ~session() override { return_body(); }
 
   /// Takes a place at once, so that the next connection sees it. False: there is none.
   bool enter() {
@@ -105,6 +113,8 @@ class session final : public connection, public std::enable_shared_from_this<ses
     if (draining_ || shared_->stopping) return close();
     reader_.begin();
     call_.reset();
+    principal_.clear();
+    asker_.clear();
     local_ = matched_ = nullptr;
     if (reader_.has_input()) return begin_reading();
     phase_ = phase::idle;
@@ -161,17 +171,14 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   /// Bodies that are being read or answered share one bound. False: this one was refused.
   bool charge_body() {
-    const auto size = reader_.body().size();
-    if (size <= body_charged_) return true;
-    if (shared_->take_body_bytes(size - body_charged_)) {
-      body_charged_ = size;
-      return true;
+    switch (body_.try_grow_to(reader_.body().size())) {
+      case shares::verdict::taken: return true;
+      case shares::verdict::own_gone: refuse_share("request bodies being read"); return false;
+      case shares::verdict::all_gone: break;
     }
     refuse(503, "overloaded", "the server is reading all the request bodies that it may hold");
     return false;
   }
-
-  void return_body() { shared_->return_body_bytes(std::exchange(body_charged_, 0)); }
 
   // --- judging ---------------------------------------------------------------------------------
 
@@ -210,9 +217,15 @@ class session final : public connection, public std::enable_shared_from_this<ses
           413, "invalid",
           "the body must fit " + std::to_string(options().body_bytes_max) + " bytes"));
     const bool anonymous = call.request.token().empty() && call.matched->scope.empty();
-    if (const auto refused = anonymous ? std::nullopt : shared_->api.refuse(call.request))
-      return refuse_early(render(*call.matched, call.id, *refused));
+    if (!anonymous) {
+      auto who = shared_->api.identify(call.request);
+      if (!who) return refuse_early(render(*call.matched, call.id, who.error()));
+      principal_ = std::move(*who);
+    }
     if (!shared_->admit(client_, anonymous)) return refuse_often();
+    asker_ = principal_.empty() ? "address/" + limit_key(client_) : "token/" + principal_;
+    if (!anonymous && !open_request()) return refuse_share("open requests");
+    body_ = share(shared_->bodies_bytes, asker_);
     call_.emplace(std::move(call));
     // Its client is known from here: it keeps its place while the body comes.
     if (!anonymous && !shared_->works(slot_->key())) return close();
@@ -238,6 +251,21 @@ class session final : public connection, public std::enable_shared_from_this<ses
       return refuse_often();
     if (!reader_.framing().empty()) keep_alive_ = false;
     respond(std::move(reply));
+  }
+
+  /// The request is open until its answer is taken, and while the API port works on it, also when
+  /// its connection ends before.
+  bool open_request() {
+    open_ = std::make_shared<share>(shared_->requests, asker_);
+    return open_->grow_to(1);
+  }
+
+  /// To who has its part of what all share; others go on.
+  void refuse_share(std::string_view of_what) {
+    shared_->requests_limited.fetch_add(1, std::memory_order_relaxed);
+    refuse(429, "overloaded",
+           "too many " + std::string(of_what) + " of " +
+               (principal_.empty() ? client_.to_string() : principal_));
   }
 
   /// To who asks too often; closing makes asking again cost more.
@@ -286,14 +314,30 @@ class session final : public connection, public std::enable_shared_from_this<ses
     if (call_->live) return hand_to_stream();
     auto request = std::move(call_->request);
     deadline_.set(shared_from_this(), options().reply_timeout);
-    shared_->call(where_, std::move(request),
-                  [weak = weak_from_this(), round = ++round_](const pb::ApiReply& reply) {
-                    const auto self = weak.lock();
-                    if (!self || self->round_ != round || self->phase_ != phase::handling) return;
-                    self->guarded([&] {
-                      self->respond(render(*self->call_->matched, self->call_->id, reply));
-                    });
-                  });
+    shared_->call(
+        where_, std::move(request),
+        [matched = call_->matched, id = call_->id](const pb::ApiReply& reply) noexcept {
+          return render_or_say_why(*matched, id, reply);
+        },
+        [weak = weak_from_this(), round = ++round_, open = open_](http_reply reply) {
+          const auto self = weak.lock();
+          if (!self || self->round_ != round || self->phase_ != phase::handling) return;
+          self->guarded([&] { self->answer(std::move(reply)); });
+        });
+  }
+
+  /// Large answers wait for their clients in a bounded space. A change is told in any case.
+  void answer(http_reply reply) {
+    if (call_->matched->method != "GET" || reply.body.size() <= actors::small_answer_bytes_max)
+      return respond(std::move(reply));
+    answer_ = share(shared_->answers_bytes, asker_);
+    const auto size = std::min(reply.body.size(), shared_->answers_bytes->bounds().each_max);
+    switch (answer_.try_grow_to(size)) {
+      case shares::verdict::taken: return respond(std::move(reply));
+      case shares::verdict::own_gone: return refuse_share("bytes of answers not taken yet");
+      case shares::verdict::all_gone: break;
+    }
+    refuse(503, "overloaded", "clients have not taken all the answers that the server may hold");
   }
 
   void on_reply_timeout() {
@@ -319,16 +363,17 @@ class session final : public connection, public std::enable_shared_from_this<ses
   }
 
   void hand_to_stream() {
-    if (!shared_->take_stream(client_))
+    auto stream = shared_->take_stream(client_, asker_);
+    if (!stream)
       return respond(error_reply(503, "overloaded", "there are too many live event streams"));
-    stream_slot stream(shared_, client_);
     phase_ = phase::closed;
     deadline_.clear();
+    open_.reset();
     stream_events({.shared = shared_,
                    .where = where_,
                    .socket = std::move(socket_),
                    .slot = std::move(*slot_),
-                   .stream = std::move(stream),
+                   .stream = std::move(*stream),
                    .call = std::move(*call_),
                    .http_1_0 = reader_.head().version() == 10,
                    .source = source_});
@@ -342,7 +387,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   void respond(http_reply reply) {
     phase_ = phase::writing;
-    return_body();
+    body_.give_back();
     // From here it waits for its client: one that takes no answers keeps no place from others.
     shared_->waits(slot_->key());
     deadline_.set(shared_from_this(), options().write_timeout);
@@ -353,8 +398,8 @@ class session final : public connection, public std::enable_shared_from_this<ses
     keep_alive_ = keep_alive_ && !draining_ && !shared_->stopping;
     status_ = reply.status;
     head_ = render_head(reply, {.http_1_0 = http_1_0, .keep_alive = keep_alive_});
-    body_ = head_only ? std::string() : std::move(reply.body);
-    const std::array<asio::const_buffer, 2> parts{asio::buffer(head_), asio::buffer(body_)};
+    out_ = head_only ? std::string() : std::move(reply.body);
+    const std::array<asio::const_buffer, 2> parts{asio::buffer(head_), asio::buffer(out_)};
     asio::async_write(socket_, parts,
                       [self = shared_from_this()](const error_code& error, std::size_t) {
                         self->guarded([&] { self->on_written(error); });
@@ -364,9 +409,11 @@ class session final : public connection, public std::enable_shared_from_this<ses
   void on_written(const error_code& error) {
     if (phase_ == phase::closed) return;
     const auto method = reader_.has_head() ? view(reader_.head().method_string()) : "";
-    shared_->report(method, matched_, status_, body_.size(), received_at_,
-                    source_);
+    shared_->report(method, matched_, status_, out_.size(), received_at_, source_);
     if (error) return close();
+    out_ = {};
+    answer_.give_back();
+    open_.reset();
     served_ = true;
     if (keep_alive_) return wait_for_request();
     linger();
@@ -402,6 +449,9 @@ class session final : public connection, public std::enable_shared_from_this<ses
     deadline_.clear();
     error_code ignored;
     socket_.close(ignored);
+    body_.give_back();
+    answer_.give_back();
+    open_.reset();
     if (slot_) slot_->release();
   }
 
@@ -435,7 +485,11 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   phase phase_ = phase::idle;
   request_reader reader_;
-  std::size_t body_charged_ = 0;
+  std::string principal_;  // of the request that was read last, and a good token with it
+  std::string asker_;      // whom it is counted against
+  std::shared_ptr<share> open_;
+  share body_;
+  share answer_;
   bool served_ = false;  // a request has been answered
   bool timed_out_ = false;
   bool draining_ = false;
@@ -447,7 +501,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
   unsigned round_ = 0;            // tells its answer from late ones
   unsigned status_ = 0;
   std::string head_;
-  std::string body_;
+  std::string out_;
 };
 
 }  // namespace

@@ -67,10 +67,6 @@ class scarce_descriptors {
   std::vector<int> taken_;
 };
 
-std::string post_head(const std::string& path, const std::string& headers) {
-  return "POST " + path + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer t\r\n" + headers + "\r\n";
-}
-
 }  // namespace
 
 TEST_CASE("http connections: who has waited longest loses its place, who is at work never",
@@ -262,29 +258,6 @@ TEST_CASE("http: HTTP/1.0 is never told to continue", "[runtime][http]") {
   REQUIRE(up.ask("GET", "/health").status == 200);
   client.send("{}");
   CHECK(client.read_response().status == 422);
-}
-
-TEST_CASE("http: bodies that are read at one time share a bound", "[runtime][http]") {
-  runtime::http_options options;
-  options.body_bytes_max = 1'000;
-  options.bodies_bytes_max = 1'500;
-  running_server up(options);
-  up.api.hold();
-  raw_client first(up.port);
-  const std::string body = sample_spec("j-1");
-  const std::string padded = body + std::string(900 - body.size(), ' ');
-  const std::string request =
-      post_head("/api/v1/hpc/jobs", "Content-Length: 900\r\n") + padded;
-  first.send(request);
-  up.api.wait_for_requests(1);
-  raw_client second(up.port);
-  second.send(request);
-  CHECK(second.read_response().status == 503);
-  for (const auto& done : up.api.release()) done({});
-  first.read_response();
-  raw_client third(up.port);
-  third.send(request);
-  CHECK(third.read_response().status == 201);
 }
 
 TEST_CASE("http: requests over an address's rate are 429, on loopback too", "[runtime][http]") {

@@ -158,9 +158,12 @@ class fake_api : public runtime::api_port {
     refusal_ = std::move(with);
   }
 
-  std::optional<pb::ApiReply> refuse(const pb::ApiRequest& head) override {
+  /// Each token is a principal of its own.
+  tl::expected<std::string, pb::ApiReply> identify(const pb::ApiRequest& head) override {
     const std::lock_guard lock(mutex_);
-    return refusal_ ? refusal_(head) : std::nullopt;
+    if (auto refusal = refusal_ ? refusal_(head) : std::nullopt)
+      return tl::make_unexpected(std::move(*refusal));
+    return head.token();
   }
 
   void set_answer(answer with) {

@@ -8,12 +8,18 @@ namespace {
 
 constexpr int burst_seconds = 5;
 
+/// 0 stays 0: any number.
+constexpr int half_of(int per_second) {
+  return (per_second + 1) / 2;
+}
+
 }  // namespace
 
 output_reads::output_reads(const std::shared_ptr<io_pool>& pool, options how)
     : pool_(pool),
       how_(how),
-      rate_(how.per_second, how.per_second * burst_seconds) {}
+      rate_(how.per_second, how.per_second * burst_seconds),
+      rate_of_one_(half_of(how.per_second), half_of(how.per_second) * burst_seconds) {}
 
 void output_reads::ask(question asked, answer done) {
   const auto& what = asked.what;
@@ -22,7 +28,9 @@ void output_reads::ask(question asked, answer done) {
   const auto now = std::chrono::steady_clock::now();
   std::unique_lock lock(mutex_);
   if (const auto same = under_way_.find(which); same != under_way_.end()) {
-    if (same->second.askers.size() < askers_max) {
+    auto& own = same->second.by_asker[asked.asker];
+    if (same->second.askers.size() < askers_max && own < askers_of_one_max) {
+      ++own;
       same->second.until = std::max(same->second.until, asked.until);
       return same->second.askers.push_back(std::move(done));
     }
@@ -37,12 +45,18 @@ void output_reads::ask(question asked, answer done) {
     }
     ends_.erase(end);
   }
+  if (!rate_of_one_.admit(asked.asker, now)) {
+    lock.unlock();
+    return done(fail(errc::overloaded,
+                     "more than " + std::to_string(half_of(how_.per_second)) +
+                         " reads of output a second of " + asked.asker + " on this cluster"));
+  }
   if (!rate_.admit({}, now)) {
     lock.unlock();
     return done(fail(errc::overloaded, "more than " + std::to_string(how_.per_second) +
                                            " reads of output a second on this cluster"));
   }
-  under_way_[which] = {asked.until, {std::move(done)}};
+  under_way_[which] = {asked.until, {std::move(done)}, {{asked.asker, 1}}};
   lock.unlock();
   const auto pool = pool_.lock();
   const bool taken =

@@ -19,7 +19,7 @@ namespace ved::actors {
 
 /// Reads of job output on one cluster, where each may be a command on its login node: equal
 /// questions share one read, a follower at the end of an output shares what was seen a moment ago,
-/// and there are only so many per second. Any thread.
+/// and there are only so many per second, of which no asker has more than half. Any thread.
 class output_reads : public std::enable_shared_from_this<output_reads> {
  public:
   using moment = std::chrono::steady_clock::time_point;
@@ -28,6 +28,8 @@ class output_reads : public std::enable_shared_from_this<output_reads> {
 
   /// Askers of one read; more are `overloaded`.
   static constexpr std::size_t askers_max = 256;
+  /// The same, of one principal.
+  static constexpr std::size_t askers_of_one_max = askers_max / 4;
   static constexpr std::size_t ends_known_max = 1'024;
 
   struct options {
@@ -37,6 +39,7 @@ class output_reads : public std::enable_shared_from_this<output_reads> {
   };
 
   struct question {
+    std::string asker;
     adapters::output_request what;
     bool finished = false;  ///< the job has ended: what it wrote last must be seen
     moment until;           ///< nobody waits for the answer after this
@@ -54,6 +57,7 @@ class output_reads : public std::enable_shared_from_this<output_reads> {
   struct waiting {
     moment until;
     std::vector<answer> askers;
+    std::map<std::string, std::size_t> by_asker;
   };
   struct known_end {
     moment at;
@@ -67,6 +71,7 @@ class output_reads : public std::enable_shared_from_this<output_reads> {
   const std::weak_ptr<io_pool> pool_;  // its own thread may be the last to let go of this
   const options how_;
   rate_limiter rate_;
+  rate_limiter rate_of_one_;
   std::mutex mutex_;
   std::map<key, waiting> under_way_;
   std::map<key, known_end> ends_;

@@ -117,11 +117,12 @@ service::judgement service::judge(const pb::ApiRequest& request) {
   return reply;
 }
 
-std::optional<pb::ApiReply> service::refuse(const pb::ApiRequest& head) {
-  if (is_public(head)) return std::nullopt;
+tl::expected<std::string, pb::ApiReply> service::identify(const pb::ApiRequest& head) {
+  if (is_public(head)) return std::string();
   auto judged = judge(head);
-  if (auto* refused = std::get_if<pb::ApiReply>(&judged)) return std::move(*refused);
-  return std::nullopt;
+  if (auto* refused = std::get_if<pb::ApiReply>(&judged))
+    return tl::make_unexpected(std::move(*refused));
+  return std::move(std::get<principal>(judged).name);
 }
 
 std::optional<error> service::over_its_rate(const call& c) {
@@ -139,7 +140,8 @@ std::optional<error> service::over_its_rate(const call& c) {
   return std::nullopt;
 }
 
-void service::query(const std::shared_ptr<call>& c, std::function<void()> work) {
+void service::query(const std::shared_ptr<call>& c, query_pool::kind what,
+                    std::function<void()> work) {
   auto guarded = [c, work = std::move(work)] {
     try {
       work();
@@ -147,8 +149,16 @@ void service::query(const std::shared_ptr<call>& c, std::function<void()> work) 
       c->done(to_reply({errc::internal, std::string("the query failed: ") + broken.what()}));
     }
   };
-  if (!queries_.post(c->who.name, std::move(guarded)))
+  if (!queries_.post(c->who.name, what, std::move(guarded)))
     c->done(to_reply({errc::overloaded, "too many queries are waiting"}));
+}
+
+void service::deliver(const std::shared_ptr<call>& c, pb::ApiReply reply) {
+  if (reply.ByteSizeLong() <= small_answer_bytes_max) return c->done(std::move(reply));
+  const auto large = std::make_shared<pb::ApiReply>(std::move(reply));
+  const auto hand_over = [c, large] { c->done(std::move(*large)); };
+  // What was done must be told, also when there is no turn for it.
+  if (!queries_.post(c->who.name, query_pool::kind::one_job, hand_over)) hand_over();
 }
 
 void service::handle(pb::ApiRequest request, reply_to done) {
@@ -168,6 +178,7 @@ void service::handle(pb::ApiRequest request, reply_to done) {
 }
 
 void service::answer(const std::shared_ptr<call>& c) {
+  using kind = query_pool::kind;
   const auto& r = c->request;
   switch (r.operation_case()) {
     case pb::ApiRequest::kSubmitJob: return submit(c);
@@ -180,11 +191,13 @@ void service::answer(const std::shared_ptr<call>& c) {
     case pb::ApiRequest::kReleaseJob:
       return ask(c, r.release_job().job_id(),
                  core::job::release_job{c->who.name, r.release_job().reason()});
-    case pb::ApiRequest::kGetJob: return get_job(*c);
-    case pb::ApiRequest::kListJobs: return query(c, [this, c] { list_jobs(*c); });
-    case pb::ApiRequest::kGetJobEvents: return query(c, [this, c] { job_events(*c); });
-    case pb::ApiRequest::kExplainJob: return query(c, [this, c] { explain(c); });
-    case pb::ApiRequest::kGetJobOutput: return output(c);
+    case pb::ApiRequest::kGetJob: return query(c, kind::one_job, [this, c] { get_job(*c); });
+    case pb::ApiRequest::kListJobs: return query(c, kind::many, [this, c] { list_jobs(*c); });
+    case pb::ApiRequest::kGetJobEvents:
+      return query(c, kind::one_job, [this, c] { job_events(*c); });
+    case pb::ApiRequest::kExplainJob: return query(c, kind::one_job, [this, c] { explain(c); });
+    case pb::ApiRequest::kGetJobOutput:
+      return query(c, kind::one_job, [this, c] { output(c); });
     case pb::ApiRequest::kListClusters: return clusters(c, {});
     case pb::ApiRequest::kGetCluster: return clusters(c, r.get_cluster().cluster_id());
     case pb::ApiRequest::kCheckHealth: return health(c);
@@ -195,8 +208,8 @@ void service::answer(const std::shared_ptr<call>& c) {
       return c->done(std::move(reply));
     }
     case pb::ApiRequest::kVerifyLog: return verify(c);
-    case pb::ApiRequest::kGetLogStats: return query(c, [this, c] { log_stats(*c); });
-    case pb::ApiRequest::kDumpLog: return query(c, [this, c] { dump(*c); });
+    case pb::ApiRequest::kGetLogStats: return query(c, kind::many, [this, c] { log_stats(*c); });
+    case pb::ApiRequest::kDumpLog: return query(c, kind::many, [this, c] { dump(*c); });
     case pb::ApiRequest::kBackupLog: return backup(c);
     case pb::ApiRequest::OPERATION_NOT_SET: break;
   }

@@ -81,10 +81,13 @@ struct service_deps {
   time_point started_at;
 };
 
+/// An answer of more bytes costs milliseconds to turn into text, for its ingress a long time.
+inline constexpr std::size_t small_answer_bytes_max = 16 << 10;
+
 /// Every operation of the daemon, once; HTTP and the gateway only carry it.
-/// Thread-safe. One job is shown on the caller's thread; queries that read more are answered on
-/// threads of their own; commands go through the ingress actor, whose current handle the supervisor
-/// sets.
+/// Thread-safe. What reads the log is answered on threads of its own, where principals take turns,
+/// and so is every answer above small_answer_bytes_max: who takes it may work on it there. Commands
+/// go through the ingress actor, whose current handle the supervisor sets.
 class service {
  public:
   using reply_to = std::function<void(pb::ApiReply)>;
@@ -96,8 +99,9 @@ class service {
   service& operator=(const service&) = delete;
 
   void handle(pb::ApiRequest request, reply_to done);
-  /// What handle() would refuse for want of a token or a right, before the request is whole.
-  std::optional<pb::ApiReply> refuse(const pb::ApiRequest& head);
+  /// The principal's name, empty for what needs no token; or what handle() would answer for want of
+  /// a token or a right, before the request is whole.
+  tl::expected<std::string, pb::ApiReply> identify(const pb::ApiRequest& head);
 
   void set_ingress(ingress_actor current);
   void set_stopping();
@@ -111,7 +115,9 @@ class service {
   judgement judge(const pb::ApiRequest& request);
   std::optional<error> over_its_rate(const call& c);
   void answer(const std::shared_ptr<call>& c);
-  void query(const std::shared_ptr<call>& c, std::function<void()> work);
+  void query(const std::shared_ptr<call>& c, query_pool::kind what, std::function<void()> work);
+  /// An answer from a thread that must go on, such as an actor's.
+  void deliver(const std::shared_ptr<call>& c, pb::ApiReply reply);
 
   void submit(const std::shared_ptr<call>& c);
   std::int64_t limit_of(const pb::JobSpec& spec) const;

@@ -57,13 +57,13 @@ void service::submit(const std::shared_ptr<call>& c) {
   auto shared = std::make_shared<const pb::JobSpec>(canonical(std::move(spec)));
   // The job id already makes a submission repeatable; a request id would only add a second way.
   const answer_once<job_snapshot> answer(
-      "job " + shared->job_id(), [c](result<job_snapshot> done) {
+      "job " + shared->job_id(), [this, c](result<job_snapshot> done) {
         if (!done) return c->done(to_reply(done.error()));
         pb::ApiReply reply;
         auto& accepted = *reply.mutable_accepted();
         *accepted.mutable_job() = to_api_job(done->record, done->version);
         accepted.set_already_known(done->already_known);
-        c->done(std::move(reply));
+        deliver(c, std::move(reply));
       });
   ingress_submit in{{{c->who.name, {}}, shared, std::move(hash), !names_limit}, answer};
   if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
@@ -72,11 +72,11 @@ void service::submit(const std::shared_ptr<call>& c) {
 
 void service::ask(const std::shared_ptr<call>& c, const std::string& job,
                   core::job::command what) {
-  const answer_once<job_snapshot> answer("job " + job, [c](result<job_snapshot> done) {
+  const answer_once<job_snapshot> answer("job " + job, [this, c](result<job_snapshot> done) {
     if (!done) return c->done(to_reply(done.error()));
     pb::ApiReply reply;
     *reply.mutable_job()->mutable_job() = to_api_job(done->record, done->version);
-    c->done(std::move(reply));
+    deliver(c, std::move(reply));
   });
   ingress_ask in{{c->asked_by(), job_id{job}, std::move(what)}, answer};
   if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
@@ -123,7 +123,7 @@ void service::explain(const std::shared_ptr<call>& c) {
       view.down_since = from_us(one.down_since_us());
       view.limits = deps_.clusters.at(view.id).policy;
       const answer_once<core::link::job_note> answer(
-          "job " + job.str(), [c, story, view](const result<core::link::job_note>& seen) {
+          "job " + job.str(), [this, c, story, view](const result<core::link::job_note>& seen) {
             auto known = view;
             if (seen) {
               known.waits = seen->waits;
@@ -132,7 +132,7 @@ void service::explain(const std::shared_ptr<call>& c) {
             }
             pb::ApiReply told;
             *told.mutable_explanation() = story->finish(&known);
-            c->done(std::move(told));
+            deliver(c, std::move(told));
           });
       const ingress_ask_about question{view.id, job, answer};
       if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, question); }))
@@ -149,7 +149,7 @@ void service::explain(const std::shared_ptr<call>& c) {
       explanation.add_next("nothing, until cluster " + cluster +
                            " is configured again and ved restarted: it is not configured any more");
     }
-    c->done(std::move(reply));
+    deliver(c, std::move(reply));
   });
 }
 
@@ -181,7 +181,7 @@ void service::output(const std::shared_ptr<call>& c) {
                                          : adapters::output_stream::standard_output;
   request.offset = what.offset();
   request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
-  output_reads::question question{request, finished,
+  output_reads::question question{c->who.name, request, finished,
                                   std::chrono::steady_clock::now() + output_timeout};
   outputs_.at(cluster->first)
       ->ask(std::move(question), [c, offset = request.offset, finished,

@@ -14,6 +14,10 @@ namespace {
 
 class silent_api final : public runtime::api_port {
  public:
+  /// Each token is a principal of its own.
+  tl::expected<std::string, pb::ApiReply> identify(const pb::ApiRequest& head) override {
+    return head.token();
+  }
   std::vector<std::function<void(pb::ApiReply)>> kept;
   void handle(pb::ApiRequest, std::function<void(pb::ApiReply)> done) override {
     kept.push_back(std::move(done));
@@ -81,6 +85,46 @@ TEST_CASE("gateway front: an answer after the time limit, or after the actor's e
   t.run();
   api.kept.front()({});
   CHECK(t.self->mailbox().empty());
+}
+
+TEST_CASE("gateway front: one principal leaves room for others in the window",
+          "[runtime][gateway]") {
+  silent_api api;
+  virtual_time t;
+  auto front = runtime::spawn_gateway_front(
+      t.system, api, {.in_flight_max = 4, .in_flight_per_principal_max = 2});
+  const auto ask = [&](const std::string& token) {
+    pb::ApiRequest request;
+    request.set_token(token);
+    auto asked = t.self->request(front, 60s, request);
+    t.run();
+    return asked;
+  };
+  const auto answer = [&](auto& asked) {
+    std::string code;
+    asked.receive([&](pb::ApiReply& reply) { code = reply.error().error(); },
+                  [&](caf::error& problem) { code = t.system.render(problem); });
+    return code;
+  };
+  auto first = ask("greedy");
+  auto second = ask("greedy");
+  auto third = ask("greedy");
+  REQUIRE(api.kept.size() == 2);  // else the third waits for ever
+  CHECK(answer(third) == "overloaded");
+  auto modest = ask("modest");
+  CHECK(api.kept.size() == 3);
+  api.kept.front()({});
+  t.run();
+  CHECK(answer(first).empty());
+  auto fourth = ask("greedy");
+  CHECK(api.kept.size() == 4);
+  for (const auto& done : api.kept) done({});
+  t.run();
+  CHECK(answer(second).empty());
+  CHECK(answer(modest).empty());
+  CHECK(answer(fourth).empty());
+  t.self->send_exit(front, caf::exit_reason::user_shutdown);
+  t.run();
 }
 
 TEST_CASE("gateway front: text forms of requests never show the bearer token",

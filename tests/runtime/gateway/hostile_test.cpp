@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
+#include <memory>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -485,23 +486,48 @@ TEST_CASE("gateway: clients that are served are bounded, and a place comes back"
   CHECK_FALSE(first.ask().empty());
 }
 
-TEST_CASE("gateway: what all clients have sent of unfinished messages is bounded",
+TEST_CASE("gateway: connections of one certificate leave room for others, from all addresses",
           "[runtime][gateway]") {
   site s;
-  s.options.limits.buffered_bytes_max = 1'000;
+  s.options.limits.per_certificate_max = 2;
+  s.start();
+  const auto files = s.ca.issue("greedy");
+  greeted_client first(s.port(), files, node_number(501));
+  greeted_client second(s.port(), files, node_number(502));
+  REQUIRE_FALSE(first.ask().empty());
+  REQUIRE_FALSE(second.ask().empty());
+  CHECK(greeted_client(s.port(), files, node_number(503)).ask().empty());
+  CHECK(s.was_refused("too many connections of one certificate"));
+  CHECK(s.serves());
+  CHECK_FALSE(first.ask().empty());
+}
+
+TEST_CASE("gateway: what clients have sent of unfinished messages is bounded, in all and for each",
+          "[runtime][gateway]") {
+  site s;
+  s.options.limits.buffered_bytes_max = 4'000;
   s.start();
   const auto part = [](const greeted_client& of, std::size_t bytes) {
     return basp_header({2, 0, request_id, 9, of.front, {}}, 10'000) + std::string(bytes, 'x');
   };
   {
-    greeted_client greedy(s.port(), s.ca.issue("greedy"), node_number(501));
+    const auto files = s.ca.issue("greedy");
+    greeted_client greedy(s.port(), files, node_number(501));
     REQUIRE_FALSE(greedy.ask().empty());
     greedy.wire.send(part(greedy, 900));
-    greeted_client other(s.port(), s.ca.issue("other"), node_number(502));
-    REQUIRE_FALSE(other.ask().empty());
-    other.wire.send(part(other, 200));
-    CHECK(other.wire.ends());
+    greeted_client more(s.port(), files, node_number(502));
+    REQUIRE_FALSE(more.ask().empty());
+    more.wire.send(part(more, 200));
+    CHECK(more.wire.ends());
     CHECK(s.was_refused("no memory for more unfinished messages"));
+    std::vector<std::unique_ptr<greeted_client>> others;
+    for (std::uint32_t i = 0; i < 4; ++i) {
+      others.push_back(std::make_unique<greeted_client>(
+          s.port(), s.ca.issue("other-" + std::to_string(i)), node_number(510 + i)));
+      REQUIRE_FALSE(others.back()->ask().empty());
+      others.back()->wire.send(part(*others.back(), i < 3 ? 900 : 600));
+    }
+    CHECK(others.back()->wire.ends());
   }
   CHECK(s.serves());
 }
@@ -516,6 +542,7 @@ TEST_CASE("gateway: its limits take half of the descriptors at most", "[runtime]
     const auto cut = fit_to_descriptors(usual, descriptors);
     CHECK(3 * (cut.unfinished_max + cut.serving_max) <= descriptors / 2);
     CHECK(cut.per_address_max <= std::max(cut.unfinished_max, cut.serving_max));
+    CHECK(2 * cut.per_certificate_max <= cut.serving_max);
   }
   CHECK(fit_to_descriptors(usual, 16).serving_max == 8);
 }

@@ -11,7 +11,6 @@
 #include <vector>
 
 #include "actors/api/shell/output_reads.hpp"
-#include "actors/api/shell/query_pool.hpp"
 #include "actors/api/shell/service.hpp"
 
 using namespace ved;
@@ -90,17 +89,23 @@ struct output_site {
 
   std::future<result<adapters::output_chunk>> ask(
       const std::string& job, bool finished = false, std::uint64_t offset = 0,
-      output_reads::moment until = output_reads::moment::max()) {
+      output_reads::moment until = output_reads::moment::max(), const std::string& asker = {}) {
     adapters::output_request what;
     what.job.job = job_id{job};
     what.offset = offset;
     auto answer = std::make_shared<std::promise<result<adapters::output_chunk>>>();
     auto future = answer->get_future();
-    reads->ask({what, finished, until},
+    reads->ask({next_asker(asker), what, finished, until},
                [answer](const result<adapters::output_chunk>& got) { answer->set_value(got); });
     return future;
   }
 
+  /// Without a name, everybody asks once.
+  std::string next_asker(const std::string& named) {
+    return named.empty() ? "asker-" + std::to_string(++askers) : named;
+  }
+
+  int askers = 0;
   std::shared_ptr<output_desk> desk = std::make_shared<output_desk>();
   std::shared_ptr<io_pool> pool;
   std::shared_ptr<output_reads> reads;
@@ -175,8 +180,8 @@ TEST_CASE("api: a head is refused for its token and its scope, and noted", "[act
   std::vector<refusal_note> refused;
   service api(deps_of(refused));
   const auto code = [&](const pb::ApiRequest& head) {
-    const auto reply = api.refuse(head);
-    return reply ? reply->error().error() : std::string();
+    const auto who = api.identify(head);
+    return who ? std::string() : who.error().error().error();
   };
   CHECK(code(hold("writer")).empty());
   CHECK(refused.empty());
@@ -191,33 +196,6 @@ TEST_CASE("api: a head is refused for its token and its scope, and noted", "[act
   CHECK(code(status).empty());
   status.set_token("bad");
   CHECK(code(status) == "denied");
-}
-
-TEST_CASE("queries: what waits is bounded, in all and for each asker", "[actors][api]") {
-  gate door;
-  std::atomic<int> ran{0};
-  {
-    query_pool pool({.workers = 1, .waiting_max = 6, .per_asker_max = 4});
-    const auto post = [&](const std::string& asker) {
-      return pool.post(asker, [&] {
-        door.wait();
-        ++ran;
-      });
-    };
-    int taken = 0;
-    for (int i = 0; i < 10; ++i) taken += post("greedy") ? 1 : 0;
-    CHECK(taken == 4);
-    CHECK(post("modest"));
-    CHECK(post("another"));
-    int more = 0;
-    for (int i = 0; i < 10; ++i) more += post("asker-" + std::to_string(i)) ? 1 : 0;
-    CHECK(more <= 1);  // the one that runs waits no more
-    door.open();
-    std::promise<void> last;
-    while (!pool.post("greedy", [&] { last.set_value(); })) std::this_thread::yield();
-    last.get_future().wait();
-    CHECK(ran.load() >= 6);
-  }
 }
 
 TEST_CASE("outputs: equal questions share one read, others do not", "[actors][api]") {
@@ -253,6 +231,29 @@ TEST_CASE("outputs: a cluster has a rate of reads; without one there is none", "
   output_site local;
   local.desk->door.open();
   for (int i = 0; i < 60; ++i) CHECK(local.ask("j-" + std::to_string(i)).get().has_value());
+}
+
+TEST_CASE("outputs: one asker has half of a cluster's rate, and a part of the places at one read",
+          "[actors][api]") {
+  const auto never = output_reads::moment::max();
+  output_site site({.per_second = 4});
+  site.desk->door.open();
+  site.desk->bytes = "text";
+  int read = 0;
+  for (int i = 0; i < 30; ++i)
+    read += site.ask("j-" + std::to_string(i), false, 0, never, "greedy").get() ? 1 : 0;
+  CHECK(read >= 10);
+  CHECK(site.ask("j-1", false, 7, never, "modest").get().has_value());
+
+  output_site busy;
+  std::vector<std::future<result<adapters::output_chunk>>> all;
+  for (std::size_t i = 0; i <= output_reads::askers_of_one_max; ++i)
+    all.push_back(busy.ask("j-1", false, 0, never, "greedy"));
+  CHECK(all.back().get().error().code == errc::overloaded);
+  all.pop_back();
+  all.push_back(busy.ask("j-1", false, 0, never, "modest"));
+  busy.desk->door.open();
+  for (auto& one : all) CHECK(one.get().has_value());
 }
 
 TEST_CASE("outputs: followers at the end of an output share what was seen, until the job has ended",

@@ -1,0 +1,189 @@
+#include <catch2/catch.hpp>
+#include <memory>
+#include <string>
+#include <thread>
+#include <utility>
+#include <vector>
+
+#include "runtime/http/service.hpp"
+#include "tests/runtime/http_support.hpp"
+
+using namespace ved;
+using namespace ved::http_test;
+
+namespace {
+
+std::string of_token(const std::string& token, std::string_view method, const std::string& target,
+                     const std::string& more = "\r\n") {
+  return std::string(method) + " " + target + " HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer " +
+         token + "\r\n" + more;
+}
+
+std::string get(const std::string& token) {
+  return of_token(token, "GET", "/api/v1/hpc/jobs/j-1");
+}
+
+std::unique_ptr<raw_client> sent(std::uint16_t port, const char* from, const std::string& text) {
+  auto client = std::make_unique<raw_client>(port, 0, from);
+  client->send(text);
+  return client;
+}
+
+pb::ApiReply list_of_bytes(std::size_t bytes) {
+  pb::ApiReply reply;
+  reply.mutable_jobs()->add_jobs()->set_job_id(std::string(bytes, 'j'));
+  return reply;
+}
+
+}  // namespace
+
+TEST_CASE("http: live streams of one token leave room for others, from all addresses together",
+          "[runtime][http]") {
+  runtime::http_options options;
+  options.streams_max = 6;
+  options.streams_per_address = 2;
+  options.streams_per_principal = 3;
+  running_server up(options);
+  const auto listen = [&](const char* from, const std::string& token) {
+    auto client = sent(up.port, from,
+                       of_token(token, "GET", "/api/v1/hpc/jobs/j-1/events",
+                                "Accept: text/event-stream\r\n\r\n"));
+    const int status = client->read_response().status;
+    return std::make_pair(status, std::move(client));
+  };
+  std::vector<std::unique_ptr<raw_client>> open;
+  int taken = 0;
+  for (const char* from : {"127.0.0.2", "127.0.0.3", "127.0.0.4", "127.0.0.5"})
+    for (int i = 0; i < 2; ++i) {
+      auto [status, client] = listen(from, "greedy");
+      taken += status == 200 ? 1 : 0;
+      open.push_back(std::move(client));
+    }
+  CHECK(taken == 3);
+  const auto others = listen("127.0.0.6", "modest");
+  CHECK(others.first == 200);
+  CHECK(up.server.counts().streams == 4);
+}
+
+TEST_CASE("http: one token has a bounded number of open requests, others go on",
+          "[runtime][http]") {
+  runtime::http_options options;
+  options.requests_per_principal = 3;
+  running_server up(options);
+  up.api.hold();
+  std::vector<std::unique_ptr<raw_client>> open;
+  for (const char* from : {"127.0.0.2", "127.0.0.3", "127.0.0.4"})
+    open.push_back(sent(up.port, from, get("greedy")));
+  up.api.wait_for_requests(3);
+  const auto more = sent(up.port, "127.0.0.5", get("greedy") + get("greedy"));
+  const auto refused = more->read_response();
+  CHECK(refused.status == 429);
+  CHECK(refused.headers.contains("retry-after"));
+  CHECK(refused.headers.at("connection") == "close");
+  CHECK(refused.json()["error"] == "overloaded");
+  CHECK(more->read_all().empty());  // what was pipelined behind it is not looked at
+  CHECK(up.server.counts().requests_limited == 1);
+  const auto modest = sent(up.port, "127.0.0.5", get("modest"));
+  up.api.wait_for_requests(4);
+  for (const auto& done : up.api.release()) {
+    pb::ApiReply reply;
+    reply.mutable_job()->mutable_job()->set_job_id("j-1");
+    done(reply);
+  }
+  for (const auto& one : open) CHECK(one->read_response().status == 200);
+  CHECK(modest->read_response().status == 200);
+  // All places are free again, and a connection that goes on takes one at a time.
+  for (int i = 0; i < 8; ++i) {
+    open[0]->send(get("greedy"));
+    CHECK(open[0]->read_response().status == 200);
+  }
+}
+
+TEST_CASE("http: a request stays open while it is worked on, also when its client has gone",
+          "[runtime][http]") {
+  runtime::http_options options;
+  options.requests_per_principal = 1;
+  running_server up(options);
+  up.api.hold();
+  sent(up.port, nullptr, get("greedy"));  // and closed
+  up.api.wait_for_requests(1);
+  CHECK(sent(up.port, nullptr, get("greedy"))->read_response().status == 429);
+  for (const auto& done : up.api.release()) done(list_of_bytes(1));
+  int status = 429;  // the last copy of the callback goes a moment later
+  for (int i = 0; i < 1'000 && status == 429; ++i)
+    status = sent(up.port, nullptr, get("greedy"))->read_response().status;
+  CHECK(status == 200);
+}
+
+TEST_CASE("http: bodies that are read at one time share a bound, and one token leaves room",
+          "[runtime][http]") {
+  runtime::http_options options;
+  options.body_bytes_max = 1'000;
+  options.bodies_bytes_max = 1'000;  // and no less than four of the largest
+  running_server up(options);
+  up.api.hold();
+  const std::string body = sample_spec();
+  const auto post = [&](const std::string& token, const char* from) {
+    return sent(up.port, from,
+                of_token(token, "POST", "/api/v1/hpc/jobs", "Content-Length: 900\r\n\r\n") +
+                    body + std::string(900 - body.size(), ' '));
+  };
+  const auto first = post("greedy", "127.0.0.2");
+  up.api.wait_for_requests(1);
+  CHECK(post("greedy", "127.0.0.3")->read_response().status == 429);
+  std::vector<std::unique_ptr<raw_client>> others;
+  for (const std::string token : {"a", "b", "c"}) {
+    others.push_back(post(token, "127.0.0.3"));
+    up.api.wait_for_requests(others.size() + 1);
+  }
+  CHECK(post("d", "127.0.0.4")->read_response().status == 503);
+  for (const auto& done : up.api.release()) done({});
+  first->read_response();
+  for (const auto& one : others) one->read_response();
+  CHECK(post("greedy", "127.0.0.2")->read_response().status == 201);
+}
+
+TEST_CASE("http: answers that one token's clients do not take leave room for others",
+          "[runtime][http]") {
+  constexpr std::size_t large = 8 << 20;  // more than the kernel takes for a client that sleeps
+  runtime::http_options options;
+  options.answers_bytes_max = 4 * large + (4 << 16);
+  running_server up(options);
+  up.api.set_answer([&](const auto&) { return list_of_bytes(large); });
+  const std::string list = "/api/v1/hpc/jobs";
+  raw_client sleepy(up.port, 4'096);
+  sleepy.send(of_token("greedy", "GET", list));
+  sleepy.read_until("\r\n\r\n");
+  const auto refused = sent(up.port, "127.0.0.2", of_token("greedy", "GET", list));
+  CHECK(refused->read_response().status == 429);
+  const auto modest = sent(up.port, "127.0.0.2", of_token("modest", "GET", list));
+  CHECK(modest->read_response().body.size() > large);
+}
+
+TEST_CASE("http: large answers become text where they come from, small ones on their connection's "
+          "thread",
+          "[runtime][http]") {
+  fake_api api;
+  const auto shared =
+      std::make_shared<runtime::http::service>(runtime::http_options{}, api, nullptr);
+  auto& context = *shared->contexts.front();
+  const auto thread_that_makes = [&](std::size_t bytes) {
+    std::thread::id made_on;
+    std::thread::id taken_on;
+    api.set_answer([&](const auto&) { return list_of_bytes(bytes); });
+    shared->call(
+        context, {}, [&](const pb::ApiReply&) { return made_on = std::this_thread::get_id(); },
+        [&](std::thread::id) { taken_on = std::this_thread::get_id(); });
+    std::thread loop([&] {
+      context.restart();
+      context.run();
+    });
+    const auto loop_id = loop.get_id();
+    loop.join();
+    CHECK(taken_on == loop_id);
+    return made_on == std::this_thread::get_id() ? "answering" : "connection";
+  };
+  CHECK(thread_that_makes(100) == std::string("connection"));
+  CHECK(thread_that_makes(1 << 20) == std::string("answering"));
+  shared->close();
+}
