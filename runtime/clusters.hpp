@@ -30,6 +30,9 @@ struct cluster_environment {
   std::function<void(const cluster_id&, std::string_view command, int times)> count;
   /// Something that an operator should change.
   std::function<void(const cluster_id&, const std::string& warning)> warn;
+  /// What keeps the cluster from taking or starting jobs, until it tells another; empty: nothing.
+  std::function<void(const cluster_id&, const std::string& problem)> tell = {};
+  std::int64_t min_free_bytes = 0;  ///< of the state directory's guard: of work directories, too
   /// Jobs of the cluster that were sent and have not ended, as the log knows; 0: the operator gives
   /// them up. None: nobody knows of any.
   std::function<result<std::uint64_t>(const cluster_id&)> sent_jobs = {};

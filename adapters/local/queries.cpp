@@ -55,7 +55,7 @@ find_outcome local_cluster::find_one(const lookup& what) {
   // First source: the spool itself. Second one: the files that supervisors write for themselves.
   const presence in_spool = look(spool_.job_directory(token));
   const presence at_supervisors = look(spool_.supervisor_path(token));
-  if (in_spool == presence::not_there && at_supervisors == presence::not_there) {
+  if (in_spool == presence::not_there && at_supervisors == presence::not_there && is_in_place()) {
     return absent{"spool directory, supervisor files"};
   }
   if (at_supervisors == presence::there) {
@@ -103,8 +103,9 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       const entry* job = find_entry(jobs[i].id);
       if (job == nullptr || job->token != jobs[i].token) {
-        const bool confirmed = !is_valid_token(jobs[i].token) ||
-                               look(spool_.supervisor_path(jobs[i].token)) == presence::not_there;
+        const bool confirmed =
+            !is_valid_token(jobs[i].token) ||
+            (look(spool_.supervisor_path(jobs[i].token)) == presence::not_there && is_in_place());
         result.observations.push_back(
             missing{confirmed, confirmed ? "neither the spool nor a supervisor knows the job"
                                          : "the spool has no such job, but a supervisor had"});
@@ -189,6 +190,7 @@ health local_cluster::check_health() {
     answer.connection = errno_error("use", spool_.jobs_directory()).message;
   }
   const guard lock(mutex_);
+  if (answer.connection.empty()) answer.connection = site_problem_;
   if (answer.connection.empty()) answer.connection = start_problem_;
   if (!damaged_.empty()) {
     answer.queue_access = std::to_string(damaged_.size()) +
