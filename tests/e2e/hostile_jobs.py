@@ -10,7 +10,8 @@ from site_of_test import main, run, program, site_case, wait_for  # noqa: E402
 
 replacements = ["mkfifo $f", "mkdir -p $f/x", "ln -s /etc/shadow $f", "truncate -s 20G $f",
                 "ln /etc/shadow $f || mkfifo $f"]
-files = "stdout stderr status exit exit.tmp status.tmp cancel.tmp steps supervisor.log"
+files = ("stdout stderr status exit exit.tmp exit.reserved status.tmp cancel.tmp steps "
+         "supervisor.log")
 
 
 class as_the_daemon(site_case):
