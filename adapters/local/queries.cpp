@@ -133,7 +133,12 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
     }
   }
   // As many as there are slots, however many jobs are asked for.
+  const bool in_place = active.empty() || is_in_place();
   for (const auto& [i, name] : active) {
+    if (!in_place) {
+      result.observations[i] = no_news{};
+      continue;
+    }
     auto status = spool_.read_status(jobs[i].token);
     // While it lives a job that wrote this file itself must not end by it.
     const bool lives = status && (status->state() == pb::JOB_STATE_RUNNING ||
@@ -186,11 +191,8 @@ inventory local_cluster::take_inventory() {
 
 health local_cluster::check_health() {
   health answer;
-  if (::access(spool_.jobs_directory().c_str(), R_OK | W_OK | X_OK) != 0) {
-    answer.connection = errno_error("use", spool_.jobs_directory()).message;
-  }
   const guard lock(mutex_);
-  if (answer.connection.empty()) answer.connection = site_problem_;
+  answer.connection = site_problem_;
   if (answer.connection.empty()) answer.connection = start_problem_;
   if (!damaged_.empty()) {
     answer.queue_access = std::to_string(damaged_.size()) +

@@ -1,10 +1,9 @@
 #pragma once
 
 #include <sys/mount.h>
-#include <sys/statvfs.h>
 
 #include <catch2/catch.hpp>
-#include <cstdint>
+#include <cstddef>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -31,16 +30,19 @@ class small_disk {
   }
   const std::filesystem::path& path() const { return at_; }
 
-  /// Takes all room, for files and in them.
+  /// Takes all room for bytes.
   void fill() const {
-    for (int n = 0;; ++n) {
-      std::ofstream file(filler(n), std::ios::binary);
-      if (!file) return;
-      // The last bytes one by one: a page that is half full takes more.
-      for (const std::size_t size : {std::size_t{1} << 16, std::size_t{1}})
-        while (file.write(std::string(size, 'x').data(), static_cast<std::streamsize>(size)) &&
-               file.flush()) {
-        }
+    std::ofstream file(filler(0), std::ios::binary);
+    for (const std::size_t size : {std::size_t{1} << 16, std::size_t{1}}) {
+      file.clear();
+      while (file.write(std::string(size, 'x').data(), static_cast<std::streamsize>(size)) &&
+             file.flush()) {
+      }
+    }
+  }
+  /// Takes all room for files; to be mounted with few `nr_inodes`.
+  void fill_with_files() const {
+    for (int n = 0; std::ofstream(filler(n)); ++n) {
     }
   }
   void empty() const {

@@ -110,7 +110,7 @@ TEST_CASE("local site: of a directory that was moved away nothing is known until
     return std::filesystem::exists(away + "/jobs/" + job.token.str() + "/exit") &&
            !is_locked(away + "/supervisors/" + job.token.str());
   });
-  CHECK(std::get<job_status>(talk.look(job)).state == pb::JOB_STATE_RUNNING);
+  CHECK(std::holds_alternative<no_news>(talk.look(job)));
   const auto fresh = talk.shell_job("exit 0");
   const auto sent = talk.submit(fresh);
   REQUIRE(std::holds_alternative<not_sent>(sent));
@@ -127,8 +127,8 @@ TEST_CASE("local site: a full directory hides no end, blocks no cancel and costs
           "[adapters][local][site]") {
   const temp_dir place;
   // Room for bytes or for files is what is missing.
-  const auto* disk_options = GENERATE("size=8m", "size=64m,nr_inodes=300");
-  const small_disk disk(place.path() / "disk", disk_options);
+  const bool of_files = GENERATE(false, true);
+  const small_disk disk(place.path() / "disk", of_files ? "size=64m,nr_inodes=300" : "size=8m");
   if (!disk.mounted()) return;
   std::mutex mutex;
   std::vector<std::string> told;
@@ -158,7 +158,7 @@ TEST_CASE("local site: a full directory hides no end, blocks no cancel and costs
     talk.wait_for(job, pb::JOB_STATE_RUNNING);
   talk.wait_until("it is ready", [&] { return std::filesystem::exists(ready); });
   const auto waits = talk.start(talk.shell_job("exit 4"));
-  disk.fill();
+  of_files ? disk.fill_with_files() : disk.fill();
 
   talk.wait_until("its owner is told", [&] { return contains(last_told(), "no job is taken"); });
   CHECK(contains(health_of(talk), "no job is taken"));
@@ -179,8 +179,13 @@ TEST_CASE("local site: a full directory hides no end, blocks no cancel and costs
   CHECK(talk.wait_for_end(well).state == pb::JOB_STATE_COMPLETED);
   CHECK(std::get<job_status>(talk.look(waits)).state == pb::JOB_STATE_QUEUED);
   INFO("and a new object reads the same");
+  {
+    const std::lock_guard lock(mutex);
+    told.clear();
+  }
   talk.restart();
   CHECK(talk.wait_for_end(ends).reason == "exited with code 3");
+  talk.wait_until("it tells, too", [&] { return contains(last_told(), "no job is taken"); });
 
   disk.empty();
   CHECK(talk.wait_for_end(waits).exit_code == 4);
