@@ -157,7 +157,7 @@ class directories(site_case):
             code, _, errors = self.check(self.cluster("a", path))
             self.assertEqual(code, 1, path)
             self.assertIn("local.work_directory", errors)
-        s.configure(run_as='nobody", work_directory: "' + theirs)
+        s.configure(run_as="nobody", work_directory=theirs)
         code, said = s.fails_to_start()
         self.assertEqual(code, 1)
         self.assertIn("is not empty and ved did not make it", said)
@@ -167,7 +167,7 @@ class directories(site_case):
     def test_the_jobs_of_another_daemon_are_not_taken_up(self):
         s = self.site
         shared = os.path.join(s.place, "shared")
-        s.configure(run_as=f'root", work_directory: "{shared}')
+        s.configure(run_as="root", work_directory=shared)
         s.start()
         self.assertEqual(s.submit("j", "exit 3")[0], 201)
         s.wait_state("j", "failed")
