@@ -42,10 +42,12 @@ struct refused {
   std::string reason;      ///< the scheduler's own words
 };
 /// The scheduler surely never saw the request. `left_out`: it was not even tried, because of what
-/// befell others of the same call; that is no failure of its own.
+/// befell others of the same call; that is no failure of its own. `site_fault`: the scheduler's
+/// own site takes nothing for now, so that it and all others wait on.
 struct not_sent {
   std::string reason;
   bool left_out = false;
+  bool site_fault = false;
 };
 /// A job may or may not exist: only `find` may follow.
 struct unknown_outcome {

@@ -66,6 +66,11 @@ result<opened_cluster> open_local(const cluster_config& cluster, const remembere
   if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
   auto options = local_options_of(cluster, environment);
   options.clock = environment.clock;
+  options.min_free_bytes = environment.min_free_bytes;
+  if (environment.tell)
+    options.tell = [tell = environment.tell, id = cluster.cluster_id](const std::string& problem) {
+      tell(id, problem.empty() ? problem : "cluster " + id.str() + ": " + problem);
+    };
   // Below the state directory the folder of all clusters is ours; jobs pass through it.
   if (cluster.local.work_directory.empty()) {
     const auto above = environment.state_directory + "/local";

@@ -31,6 +31,9 @@ struct cluster_environment {
   std::function<void(const cluster_id&, std::string_view command, int times)> count;
   /// Something that an operator should change.
   std::function<void(const cluster_id&, const std::string& warning)> warn;
+  /// What keeps the cluster from taking or starting jobs, until it tells another; empty: nothing.
+  std::function<void(const cluster_id&, const std::string& problem)> tell = {};
+  std::int64_t min_free_bytes = 0;  ///< of the state directory's guard: of work directories, too
   /// What the log knows of the cluster; nothing of one whose jobs the operator gives up.
   remember_cluster remember = [](const cluster_id&) { return remembered_cluster{}; };
 };

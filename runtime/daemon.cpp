@@ -87,9 +87,7 @@ class daemon::implementation {
     // Before the daemon's own start is recorded: this is about what was there.
     tell_future(log_->last_recorded_at());
     feed_ = std::make_shared<actors::commit_feed>();
-    const auto tell_tokens = [board = problems_](const std::string& problem) {
-      problem.empty() ? board->clear("tokens") : board->raise("tokens", problem);
-    };
+    const auto tell_tokens = [board = problems_](const auto& p) { board->tell("tokens", p); };
     if (auto tokens = token_store::open(state_layout(state).tokens, tell_tokens); tokens)
       tokens_ = std::move(*tokens);
     else
@@ -140,9 +138,7 @@ class daemon::implementation {
   /// Every few seconds, by who serves.
   void watch_clock() {
     clock_.now();
-    const auto text = tell_offset(clock_.offset());
-    if (text.empty()) problems_->clear("clock");
-    else problems_->raise("clock", text);
+    problems_->tell("clock", tell_offset(clock_.offset()));
     if (future_until_ && smooth_clock::read().wall >= *future_until_) tell_future({});
   }
 
@@ -202,8 +198,7 @@ class daemon::implementation {
     const auto text =
         last_recorded ? tell_future_log(*last_recorded, smooth_clock::read().wall) : std::string{};
     future_until_ = text.empty() ? std::nullopt : last_recorded;
-    if (text.empty()) problems_->clear("clock.log");
-    else problems_->raise("clock.log", text, actors::problem::weight::warning);
+    problems_->tell("clock.log", text, actors::problem::weight::warning);
   }
 
   std::function<time_point()> clock() {
@@ -250,6 +245,10 @@ class daemon::implementation {
       log(actors::log_severity::warn, "cluster_warning",
           {{"cluster_id", cluster.str()}, {"warning", warning}});
     };
+    environment.tell = [board = problems_](const cluster_id& cluster, const std::string& problem) {
+      board->tell("cluster." + cluster.str() + ".site", problem);
+    };
+    environment.min_free_bytes = options_.settings.state.min_free_bytes;
     if (!options_.fault_plan.empty())
       log(actors::log_severity::critical, "faults_are_injected", {{"plan", options_.fault_plan}});
     // The same judgement as of --check-config, before anything is made.

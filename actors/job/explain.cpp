@@ -232,9 +232,16 @@ class narrator {
 
   // --- what follows ------------------------------------------------------------------------------
 
+  void add_turn(std::vector<std::string>& out) const {
+    out.push_back(cluster_->site_fault.empty()
+                      ? "it is sent when the cluster answers and those before it are through"
+                      : "it is sent once the cluster takes jobs again; for now it takes none: " +
+                            cluster_->site_fault);
+  }
+
   void add_next(std::vector<std::string>& out, const waiting& w) const {
     if (waits_for_turn(w))
-      out.emplace_back("it is sent when the cluster answers and those before it are through");
+      add_turn(out);
     else
       out.push_back("submission " + std::to_string(state_.attempt + 1) + " is sent " +
                     at(w.retry_at));
@@ -249,7 +256,7 @@ class narrator {
 
   void add_next(std::vector<std::string>& out, const submitting&) const {
     if (waits_here())
-      out.emplace_back("it is sent when the cluster answers and those before it are through");
+      add_turn(out);
     out.emplace_back(
         "accepted: it is followed; refused: retried or failed with the scheduler's words; "
         "no answer: it is looked up by its token before anything else is sent");

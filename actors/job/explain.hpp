@@ -20,6 +20,7 @@ struct cluster_view {
   time_point down_since;      ///< unset while it answers
   policy limits;              ///< times and limits that apply to its jobs
   submission_token waits;         ///< of the job's submission that has not left yet
+  std::string site_fault;         ///< why the cluster's site takes nothing for now; empty: it does
   std::string lookup_problem;     ///< why its last lookup told nothing; empty: it told something
   bool waits_for_turn = false;    ///< the job waits for room to be submitted
 };

@@ -38,7 +38,8 @@ bool answered(const completion& what) {
 /// Nothing of the call reached the scheduler, and none of it is the scheduler's fault.
 bool stayed_home(const completion& what) {
   const auto* s = std::get_if<submit_done>(&what);
-  return s != nullptr && !s->answers.empty() && s->own_faults.size() == s->answers.size();
+  if (s == nullptr || s->answers.empty()) return false;
+  return s->own_faults.size() == s->answers.size() || (!s->site_fault.empty() && !answered(what));
 }
 
 /// So many lookups always fit into one call.
@@ -283,7 +284,8 @@ bool link::control_waits(time_point now) const {
 }
 
 void link::start_submit(outputs& out, time_point now) {
-  if (submitting_ || to_submit_.empty()) return;
+  if (to_submit_.empty()) site_fault_.clear();
+  if (submitting_ || to_submit_.empty() || now < next_submit_) return;
   // What a control that waits for its turn needs is not for submissions: a cancel goes first.
   const double least = control_waits(now) ? 2 : 1;
   submit_order batch;
@@ -428,7 +430,7 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
                   bool in_time) {
   if (std::holds_alternative<submit_order>(asked.what)) {
     if (in_time) submitting_ = false;
-    on_submit(out, std::get<submit_order>(asked.what), answer);
+    on_submit(out, std::get<submit_order>(asked.what), answer, now);
   } else if (std::holds_alternative<find_order>(asked.what)) {
     finding_ = false;
     on_find(out, std::get<find_order>(asked.what), answer);
@@ -456,8 +458,11 @@ void link::finish(outputs& out, const order& asked, const completion& answer, ti
     count_failure(out, reason_of(answer), now);
 }
 
-void link::on_submit(outputs& out, const submit_order& asked, const completion& answer) {
+void link::on_submit(outputs& out, const submit_order& asked, const completion& answer,
+                     time_point now) {
   const auto* done = std::get_if<submit_done>(&answer);
+  site_fault_ = done != nullptr ? done->site_fault : std::string();
+  if (!site_fault_.empty()) next_submit_ = now + bounds_.control_interval;
   std::vector<job_id> again;
   for (std::size_t i = 0; i < asked.items.size(); ++i) {
     const auto& item = asked.items[i];
@@ -534,6 +539,7 @@ void link::count_failure(outputs& out, const std::string& reason, time_point now
 
 job_note link::about(const job_id& job) const {
   job_note out;
+  out.site_fault = site_fault_;
   if (const auto it = jobs_.find(job); it != jobs_.end()) {
     if (it->second.send == sending::waiting) out.waits = it->second.sent;
     out.waits_for_turn = it->second.line.has_value();
@@ -547,7 +553,7 @@ status link::view() const {
   status out;
   out.state = breaker_;
   out.heard = heard_;
-  out.reason = reason_;
+  out.reason = site_fault_.empty() ? reason_ : site_fault_;
   out.last_poll_at = last_poll_at_;
   out.last_answer_at = last_answer_at_;
   out.down_since = down_since_;

@@ -138,6 +138,8 @@ struct submit_done {
   std::set<std::size_t> left_out;  ///< items that were not even tried: they wait on
   std::set<std::size_t> own_faults;  ///< items that failed before the scheduler was asked
   std::set<std::size_t> spoken_of;   ///< unknown items of which the scheduler itself said something
+  /// Why the cluster's site takes nothing for now: items left out wait for that.
+  std::string site_fault = {};
 };
 struct find_done {
   std::vector<job::report_lookup> answers;
@@ -201,6 +203,7 @@ struct outputs {
 /// What a link knows of one job that no event tells.
 struct job_note {
   submission_token waits;         ///< of the submission that has not left yet
+  std::string site_fault;         ///< why none leaves for now
   std::string lookup_problem;     ///< why its last lookup told nothing
   bool waits_for_turn = false;    ///< its next submission has not begun
 };
@@ -208,7 +211,7 @@ struct job_note {
 struct status {
   breaker state = breaker::closed;
   bool heard = false;  ///< the scheduler has answered since the start
-  std::string reason;  ///< of the last failure while not closed
+  std::string reason;  ///< of the last failure while not closed, or of a fault of the site
   time_point last_poll_at;
   time_point last_answer_at;  ///< to anything that was asked of it
   time_point down_since;
@@ -321,7 +324,8 @@ class link {
   void give_up_overdue(outputs& out, time_point now);
   void finish(outputs& out, const order& what, const completion& answer, time_point now,
               bool in_time);
-  void on_submit(outputs& out, const submit_order& asked, const completion& answer);
+  void on_submit(outputs& out, const submit_order& asked, const completion& answer,
+                 time_point now);
   bool waits_on(const submit_order::item& item) const;
   void on_find(outputs& out, const find_order& asked, const completion& answer);
   void on_poll(outputs& out, const poll_order& asked, const completion& answer, time_point now);
@@ -371,6 +375,8 @@ class link {
   poll_pace pace_;
   std::size_t settling_ = 0;  ///< in the last poll
   time_point next_control_;
+  time_point next_submit_;  ///< after a fault of the site
+  std::string site_fault_;
   time_point next_inventory_;
   time_point next_health_;
 

@@ -144,7 +144,9 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
                              ? outcomes[i]
                              : adapters::unknown_outcome{"the adapter gave no answer for this job"};
     const auto* unsent = std::get_if<adapters::not_sent>(&outcome);
-    if (unsent != nullptr && unsent->left_out) done.left_out.insert(place[i]);
+    if (unsent != nullptr && (unsent->left_out || unsent->site_fault))
+      done.left_out.insert(place[i]);
+    if (unsent != nullptr && unsent->site_fault) done.site_fault = plain(unsent->reason);
     const auto* unknown = std::get_if<adapters::unknown_outcome>(&outcome);
     if (unknown != nullptr && unknown->answered) done.spoken_of.insert(place[i]);
     done.answers[place[i]] = translate(jobs[i].token, outcome);

@@ -44,6 +44,11 @@ void problem_board::clear(const std::string& key) {
   logs_->write(log_severity::info, "ved", "problem_over", {{"problem", key}});
 }
 
+void problem_board::tell(const std::string& key, std::string text, problem::weight how_bad) {
+  if (text.empty()) clear(key);
+  else raise(key, std::move(text), how_bad);
+}
+
 void problem_board::watch(source more) {
   const std::lock_guard lock(mutex_);
   sources_.push_back(std::move(more));

@@ -44,6 +44,9 @@ class problem_board {
   /// Raises the problem, or replaces its text; `since` stays that of the first time.
   void raise(const std::string& key, std::string text,
              problem::weight how_bad = problem::weight::degraded);
+  /// As `raise`, or `clear` when the text is empty.
+  void tell(const std::string& key, std::string text,
+            problem::weight how_bad = problem::weight::degraded);
   /// It is mended; without effect when it was not raised.
   void clear(const std::string& key);
 

@@ -1,5 +1,6 @@
 #include "adapters/local/cluster.hpp"
 
+#include <fcntl.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -74,6 +75,8 @@ result<void> local_cluster::open() {
     lock = lock_file(spool_.lock_path());
   }
   if (!lock) return fail_in("local scheduler", lock.error());
+  root_ = unique_fd(::open(spool_.directory().c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
+  if (!root_) return fail(errno_error("open directory", spool_.directory()));
   lock_ = std::move(*lock);
   wake_ = unique_fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
   epoll_ = unique_fd(::epoll_create1(EPOLL_CLOEXEC));
@@ -189,7 +192,7 @@ bool local_cluster::fits_now(const entry& job) const {
 void local_cluster::enqueue(entry& job) {
   job.where = place::queued;
   ++queued_;
-  if (!job.held && !job.unfit) queue_.insert({job.priority, job.id});
+  if (!job.held && !job.unfit && !job.cancel_asked) queue_.insert({job.priority, job.id});
 }
 
 void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {

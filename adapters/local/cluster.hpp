@@ -45,6 +45,11 @@ struct local_options {
   milliseconds check_interval{1000};  ///< safety net behind the notification by pidfd
   /// What all times of jobs are told by; unset: the system's clock. Any thread.
   std::function<time_point()> clock;
+  /// With less room than this in the directory no job is taken or started; at least 1 MiB counts.
+  std::int64_t min_free_bytes = 0;
+  /// Told what keeps jobs from being taken or started, and an empty text once nothing does. Called
+  /// on the cluster's thread.
+  std::function<void(const std::string&)> tell;
 };
 
 class local_cluster;

@@ -17,13 +17,13 @@
 #include "adapters/local/cluster.hpp"
 #include "adapters/local/moments.hpp"
 #include "adapters/local/spool.hpp"
+#include "adapters/local/supervisor.hpp"
 
 /// Inside of the local scheduler; only adapters/local/ includes this.
 namespace ved::adapters::local {
 
 /// How a job ends that a cancel reached in the queue.
 inline constexpr auto cancelled_before_start = "cancelled before it started";
-inline constexpr auto cancel_text = "cancelled on request";
 
 enum class place { queued, active, ended };
 
@@ -51,6 +51,7 @@ struct entry {
   std::optional<microseconds> correction;
   /// Active, and cancel was asked: when the supervisor's own time for it is over.
   std::optional<std::chrono::steady_clock::time_point> cancel_due;
+  bool cancel_asked = false;  ///< queued: it must not start, though nothing could be written yet
 
   pb::LocalJobStatus end;  ///< ended
   std::chrono::steady_clock::time_point noticed_at;
@@ -127,6 +128,13 @@ class local_cluster {
   clock_anchor now() const { return {options_.clock(), since_boot()}; }
   void correct_times(pb::LocalJobStatus& end) const;
 
+  // site.cpp
+  bool is_in_place() const;
+  std::string problem_of_directory() const;
+  /// A write failed; under the mutex.
+  void note_failed_write(const error& why);
+  void look_at_site();
+
   // cluster.cpp: all with the mutex held
   result<void> load(const submission_token& token);
   entry& insert(const pb::LocalJob& job);
@@ -144,6 +152,7 @@ class local_cluster {
   const spool spool_;
   const std::string boot_id_;
   unique_fd lock_;
+  unique_fd root_;  ///< the directory as it was when it was opened
   unique_fd wake_;
   unique_fd epoll_;
 
@@ -162,6 +171,9 @@ class local_cluster {
   std::vector<bool> gpu_used_;
   std::uint64_t next_id_ = 1;
   std::uint64_t next_id_saved_ = 1;
+  std::string site_problem_;   ///< why nothing can be taken or started in the directory
+  std::string write_problem_;  ///< what failed last, until a write succeeds
+  std::string told_;           ///< to the owner; of the cluster's thread
   std::string start_problem_;  ///< why no supervisor can be started
   milliseconds start_pause_{0};  ///< the last pause; 0: the last start went well
   std::chrono::steady_clock::time_point start_again_at_;

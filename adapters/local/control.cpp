@@ -44,6 +44,9 @@ control_outcome local_cluster::bar(const tracked_job& job) {
 control_outcome local_cluster::cancel(entry& job) {
   if (job.where == place::ended) return control_done{};
   if (job.where == place::queued) {
+    // Whatever cannot be written down now: it does not start until this is asked again.
+    job.cancel_asked = true;
+    queue_.erase({job.priority, job.id});
     // The lock keeps out a supervisor that an earlier `ved` started just before it died.
     const auto lock = lock_file(spool_.supervisor_path(job.token));
     if (lock) {
@@ -53,6 +56,7 @@ control_outcome local_cluster::cancel(entry& job) {
         // Whoever reads the claim after a crash must see why nothing ran under it.
         if (auto noted = replace_file_durably(spool_.job_file(job.token, "cancel"), cancel_text);
             !noted) {
+          note_failed_write(noted.error());
           return control_unknown{noted.error().message};
         }
         // A copy that was submitted late must not start a job that its owner knows cancelled.
@@ -68,7 +72,6 @@ control_outcome local_cluster::cancel(entry& job) {
         if (auto written = spool_.write_exit(job.token, status); !written) {
           return control_unknown{written.error().message};
         }
-        queue_.erase({job.priority, job.id});
         --queued_;
         end(job, status);
         return control_done{};
@@ -77,15 +80,16 @@ control_outcome local_cluster::cancel(entry& job) {
       return control_unknown{lock.error().message};
     }
     // It runs or ran after all: the thread finds out.
-    queue_.erase({job.priority, job.id});
     --queued_;
     take_slots(job, nullptr);
   }
   const auto written = replace_file(spool_.job_file(job.token, "cancel"), cancel_text);
-  if (!written) return control_unknown{written.error().message};
   expect_end(job);
   nudge(job);
-  return control_done{};
+  if (written) return control_done{};
+  // A supervisor that is known was told by a signal, which needs no room on disk.
+  if (job.supervisor) return control_done{};
+  return control_unknown{written.error().message};
 }
 
 control_outcome local_cluster::hold(entry& job, bool wanted) {
@@ -106,7 +110,7 @@ control_outcome local_cluster::hold(entry& job, bool wanted) {
     if (auto synced = sync_directory(spool_.job_directory(job.token)); !synced) {
       return control_unknown{synced.error().message};
     }
-    if (!job.unfit) queue_.insert({job.priority, job.id});
+    if (!job.unfit && !job.cancel_asked) queue_.insert({job.priority, job.id});
     wake();
   }
   job.held = wanted;
@@ -143,7 +147,8 @@ void local_cluster::nudge(const entry& job) const {
   if (job.supervisor) {
     // A job of the same user may have stopped it.
     ::syscall(SYS_pidfd_send_signal, job.supervisor.get(), SIGCONT, nullptr, 0);
-    ::syscall(SYS_pidfd_send_signal, job.supervisor.get(), SIGUSR1, nullptr, 0);
+    ::syscall(SYS_pidfd_send_signal, job.supervisor.get(), job.cancel_due ? cancel_signal : SIGUSR1,
+              nullptr, 0);
   }
 }
 

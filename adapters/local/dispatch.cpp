@@ -2,7 +2,6 @@
 #include <poll.h>
 #include <spawn.h>
 #include <sys/epoll.h>
-#include <sys/statvfs.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -32,14 +31,12 @@ constexpr milliseconds start_pause_max{60'000};
 /// A supervisor that does not show in the spool so long after it was started is broken.
 constexpr seconds start_wait_max{15};
 constexpr milliseconds start_look_pause{2};
-/// Between two looks for room on a full disk.
+/// Between two looks at a directory that takes nothing.
 constexpr seconds room_pause{1};
 constexpr seconds cleaning_interval_max{60};
 constexpr std::size_t removals_at_once_max = 500;
 constexpr int kill_passes_max = 100;
 constexpr int empty_looks_needed = 3;
-/// What a supervisor writes before the job begins takes a few KiB.
-constexpr std::uint64_t start_bytes_min = 1 << 20;
 
 /// "exited with code 127", or an empty text when it ended well. Kills what does not end.
 std::string wait_for_start(pid_t pid, steady::time_point until) {
@@ -114,13 +111,6 @@ void append_line(const std::string& path, const std::string& line) {
   if (file) (void)write_all(file.get(), line + "\n", path);
 }
 
-/// False when a supervisor could not write that it began; true also when nobody can tell.
-bool has_room(const std::string& directory) {
-  struct statvfs seen {};
-  if (::statvfs(directory.c_str(), &seen) != 0) return true;
-  return static_cast<std::uint64_t>(seen.f_bavail) * seen.f_frsize >= start_bytes_min;
-}
-
 }  // namespace
 
 void local_cluster::wake() const {
@@ -137,6 +127,7 @@ void local_cluster::run() {
       if (stopping_) return;
     }
     if (steady::now() >= check_at) {
+      look_at_site();
       check_active();
       check_at = steady::now() + options_.check_interval;
     }
@@ -175,9 +166,9 @@ bool local_cluster::dispatch() {
   {
     const guard lock(mutex_);
     if (steady::now() < start_again_at_) return false;
-    if (!queue_.empty() && !has_room(spool_.directory())) {
-      // Jobs wait for room as they wait for cores: what fails here would fail for each of them.
-      start_problem_ = "no job is started: " + spool_.directory() + " is full";
+    // Jobs wait for room as they wait for cores: what fails here would fail for each of them.
+    if (!queue_.empty() && site_problem_.empty()) site_problem_ = problem_of_directory();
+    if (!queue_.empty() && !site_problem_.empty()) {
       start_again_at_ = steady::now() + room_pause;
       return false;
     }
@@ -254,7 +245,8 @@ void local_cluster::not_started(const submission_token& token) {
     release_slots(job);
     enqueue(job);
     // On a full disk a supervisor cannot begin: `dispatch` waits for room.
-    if (!has_room(spool_.directory())) return;
+    if (site_problem_.empty()) site_problem_ = problem_of_directory();
+    if (!site_problem_.empty()) return;
   }
   const auto said = first_line(spool_.job_file(token, "supervisor.log"));
   pause_starts("the job supervisor " + options_.supervisor_path + " " +
@@ -306,6 +298,8 @@ void local_cluster::settle(const submission_token& token) {
   // What is there while it lives the job wrote itself.
   if (is_locked(spool_.supervisor_path(token))) return;
   auto status = spool_.read_exit(token);
+  // Of a directory that was moved away or is not mounted nothing is known.
+  if (!status && !is_in_place()) return;
   const bool worked = status.has_value();
   if (!status && status.error().code != errc::not_found) {
     const guard lock(mutex_);
@@ -381,7 +375,9 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
   } else if (!same_boot) {
     status.set_reason("supervisor lost: the machine restarted while the job ran");
   } else {
-    status.set_reason("supervisor lost: the job's supervisor process was killed");
+    status.set_reason(
+        "supervisor lost: it is gone and left no record of the job's end (killed, or its "
+        "directory was replaced); how the job ended is not known");
     std::optional<process_info> leader;
     if (last && last->leader_pid() > 0) {
       leader = process_info{.pid = last->leader_pid(), .start_ticks = last->leader_start_ticks()};
@@ -462,7 +458,8 @@ void local_cluster::press(const submission_token& token) {
   }
   const guard lock(mutex_);
   const entry* job = find_entry(token);
-  if (job != nullptr && job->supervisor)
+  // It may have nothing left to do but to write the end, for which there is no room.
+  if (job != nullptr && job->supervisor && site_problem_.empty())
     ::syscall(SYS_pidfd_send_signal, job->supervisor.get(), SIGKILL, nullptr, 0);
 }
 

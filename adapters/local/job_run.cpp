@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -15,6 +16,7 @@
 #include <vector>
 
 #include "adapters/local/processes.hpp"
+#include "messages/plain_text.hpp"
 
 namespace ved::adapters::local {
 
@@ -54,11 +56,11 @@ pb::LocalJobStatus job_run::run() {
 result<void> job_run::prepare() {
   const submission_token token(job_.token());
   const auto open_output = [&](const char* name, unique_fd& out) -> result<void> {
-    const std::string path = spool_.job_file(token, name);
-    clear_way(path);  // another job of this user may have put a FIFO there
-    out = unique_fd(::open(
-        path.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW, 0600));
-    if (!out) return fail(errno_error("create", path));
+    const auto file = spool_.file_of(token, name);
+    clear_way(file);  // another job of this user may have put a FIFO there
+    constexpr int how = O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
+    out = unique_fd(::openat(file.directory, file.name.c_str(), how, 0600));
+    if (!out) return fail(errno_error("create", file.shown));
     return {};
   };
   if (auto opened = open_output("stdout", stdout_); !opened) return fail(opened.error());
@@ -69,11 +71,16 @@ result<void> job_run::prepare() {
   step_launch& launch = launch_;
   launch.directory = job_.spec().workload_spec().working_directory();
   if (launch.directory.empty()) {
-    launch.directory = spool_.job_file(token, "work");
-    if (auto made = make_directory(launch.directory, 0700); !made) return fail(made.error());
-    if (user_.switch_user && ::chown(launch.directory.c_str(), user_.uid, user_.gid) != 0) {
-      return fail(errno_error("chown", launch.directory));
-    }
+    const auto work = spool_.file_of(token, "work");
+    launch.directory = work.shown;
+    if (::mkdirat(work.directory, work.name.c_str(), 0700) != 0 && errno != EEXIST)
+      return fail(errno_error("create directory", work.shown));
+    work_ = unique_fd(::openat(work.directory, work.name.c_str(),
+                               O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (!work_) return fail(errno_error("open directory", work.shown));
+    if (user_.switch_user && ::fchown(work_.get(), user_.uid, user_.gid) != 0)
+      return fail(errno_error("chown", work.shown));
+    launch.directory_fd = work_.get();
   }
   launch.environment = job_environment(job_, user_, options_.gpus);
   launch.user = user_;
@@ -164,13 +171,14 @@ void job_run::note(const std::string& line) {
 void job_run::sleep_until_event(milliseconds at_most) {
   sigset_t wanted;
   ::sigemptyset(&wanted);
-  for (const int number : {SIGCHLD, SIGUSR1, SIGTERM, SIGINT, SIGHUP}) {
+  for (const int number : {SIGCHLD, SIGUSR1, cancel_signal, SIGTERM, SIGINT, SIGHUP}) {
     ::sigaddset(&wanted, number);
   }
   timespec time{};
   time.tv_sec = at_most.count() / 1000;
   time.tv_nsec = (at_most.count() % 1000) * 1'000'000;
   const int number = ::sigtimedwait(&wanted, nullptr, &time);
+  if (number == cancel_signal) cancel_signalled_ = true;
   if (number == SIGTERM || number == SIGINT) {
     begin_end(ending::stopped, "the job's supervisor was told to stop (machine shutdown?)");
   }
@@ -193,18 +201,30 @@ void job_run::reap() {
   }
 }
 
+/// Also one that came before the job began.
+bool job_run::cancel_was_signalled() {
+  sigset_t wanted;
+  ::sigemptyset(&wanted);
+  ::sigaddset(&wanted, cancel_signal);
+  const timespec now{};
+  if (::sigtimedwait(&wanted, nullptr, &now) == cancel_signal) cancel_signalled_ = true;
+  return cancel_signalled_;
+}
+
 void job_run::look_at_controls() {
   const submission_token token(job_.token());
   if (ending_ == ending::none) {
-    const auto text = read_own_file(spool_.job_file(token, "cancel"), 4096);
+    const auto text = read_own_file(spool_.file_of(token, "cancel"), 4096);
     if (text) {
       begin_end(ending::cancel, *text);
+    } else if (cancel_was_signalled()) {
+      begin_end(ending::cancel, cancel_text);
     } else if (text.error().code == errc::corrupt) {
       begin_end(ending::cancel, cancel_unreadable);
     }
   }
   if (ending_ != ending::none) return;
-  const bool wanted = exists(spool_.job_file(token, "suspend"));
+  const bool wanted = exists(spool_.file_of(token, "suspend"));
   if (leader_ != 0 && wanted && !suspended_) suspend();
   if (!wanted && suspended_) resume();
 }
@@ -323,6 +343,9 @@ pb::LocalJobStatus job_run::finish() {
     case ending::stopped: status_.set_state(pb::JOB_STATE_FAILED); break;
   }
   if (ending_ != ending::none) status_.set_reason(ending_text_);
+  // There is room on disk for so much.
+  if (status_.reason().size() > reason_bytes_max)
+    status_.set_reason(plain_text(status_.reason(), reason_bytes_max));
 
   const pb::Resources& resources = job_.spec().resources();
   pb::JobUsage& usage = *status_.mutable_usage();

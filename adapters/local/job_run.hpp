@@ -42,6 +42,7 @@ class job_run {
   void sleep_until_event(milliseconds at_most);
   void reap();
   void look_at_controls();
+  bool cancel_was_signalled();
   void check_time();
   void begin_end(ending why, std::string text);
   void kill_when_due();
@@ -65,6 +66,7 @@ class job_run {
   unique_fd stdout_;
   unique_fd stderr_;
   unique_fd notes_;
+  unique_fd work_;
   unique_fd entrance_;  ///< to the job's cgroup
 
   pb::LocalJobStatus status_;
@@ -77,6 +79,7 @@ class job_run {
   std::optional<int> leader_status_;  ///< as waitpid(2) gives it
   bool children_ = false;
   bool failed_ = false;
+  bool cancel_signalled_ = false;
   bool draining_ = false;  ///< the outcome is settled
 
   ending ending_ = ending::none;

@@ -55,7 +55,7 @@ find_outcome local_cluster::find_one(const lookup& what) {
   // First source: the spool itself. Second one: the files that supervisors write for themselves.
   const presence in_spool = look(spool_.job_directory(token));
   const presence at_supervisors = look(spool_.supervisor_path(token));
-  if (in_spool == presence::not_there && at_supervisors == presence::not_there) {
+  if (in_spool == presence::not_there && at_supervisors == presence::not_there && is_in_place()) {
     return absent{"spool directory, supervisor files"};
   }
   if (at_supervisors == presence::there) {
@@ -103,8 +103,9 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       const entry* job = find_entry(jobs[i].id);
       if (job == nullptr || job->token != jobs[i].token) {
-        const bool confirmed = !is_valid_token(jobs[i].token) ||
-                               look(spool_.supervisor_path(jobs[i].token)) == presence::not_there;
+        const bool confirmed =
+            !is_valid_token(jobs[i].token) ||
+            (look(spool_.supervisor_path(jobs[i].token)) == presence::not_there && is_in_place());
         result.observations.push_back(
             missing{confirmed, confirmed ? "neither the spool nor a supervisor knows the job"
                                          : "the spool has no such job, but a supervisor had"});
@@ -132,7 +133,12 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
     }
   }
   // As many as there are slots, however many jobs are asked for.
+  const bool in_place = active.empty() || is_in_place();
   for (const auto& [i, name] : active) {
+    if (!in_place) {
+      result.observations[i] = no_news{};
+      continue;
+    }
     auto status = spool_.read_status(jobs[i].token);
     // While it lives a job that wrote this file itself must not end by it.
     const bool lives = status && (status->state() == pb::JOB_STATE_RUNNING ||
@@ -185,10 +191,8 @@ inventory local_cluster::take_inventory() {
 
 health local_cluster::check_health() {
   health answer;
-  if (::access(spool_.jobs_directory().c_str(), R_OK | W_OK | X_OK) != 0) {
-    answer.connection = errno_error("use", spool_.jobs_directory()).message;
-  }
   const guard lock(mutex_);
+  answer.connection = site_problem_;
   if (answer.connection.empty()) answer.connection = start_problem_;
   if (!damaged_.empty()) {
     answer.queue_access = std::to_string(damaged_.size()) +

@@ -32,9 +32,18 @@ constexpr std::size_t sync_together_min = 4;
 /// What a submission that was cut short, or a removal, leaves last.
 constexpr std::string_view remains[] = {"spec.tmp", "exit"};
 
+/// Whether the open file is the one of that name, and has no other.
+bool is_at(const unique_fd& open, const file_name& file) {
+  struct stat held {};
+  struct stat named {};
+  return ::fstat(open.get(), &held) == 0 &&
+         ::fstatat(file.directory, file.name.c_str(), &named, AT_SYMLINK_NOFOLLOW) == 0 &&
+         held.st_dev == named.st_dev && held.st_ino == named.st_ino && named.st_nlink == 1;
+}
+
 template <class Message>
-result<Message> read_text(const std::string& path) {
-  const auto bytes = read_own_file(path, spool_file_bytes_max);
+result<Message> read_text(const file_name& file) {
+  const auto bytes = read_own_file(file, spool_file_bytes_max);
   if (!bytes) return fail(bytes.error());
   google::protobuf::TextFormat::Parser parser;
   Message message;
@@ -44,10 +53,15 @@ result<Message> read_text(const std::string& path) {
   } problems;
   parser.RecordErrorsTo(&problems);
   if (!parser.ParseFromString(*bytes, &message)) {
-    return fail(errc::corrupt, path + ": not in the expected form: " + problems.problem);
+    return fail(errc::corrupt,
+                file.shown + ": not in the expected form: " + problems.problem);
   }
   return message;
 }
+
+/// What `exit` takes at most: a byte of its reason may be written as four.
+constexpr off_t exit_bytes_reserved = 8192;
+static_assert(4 * reason_bytes_max + 2048 <= exit_bytes_reserved);
 
 std::string to_text(const google::protobuf::Message& message) {
   std::string text;
@@ -98,6 +112,10 @@ std::string spool::job_directory(const submission_token& token) const {
 std::string spool::job_file(const submission_token& token, const char* name) const {
   return job_directory(token) + "/" + name;
 }
+file_name spool::file_of(const submission_token& token, const char* name) const {
+  if (held_directory_ && token == held_) return {held_directory_, name, job_directory(token)};
+  return job_file(token, name);
+}
 std::string spool::supervisor_path(const submission_token& token) const {
   return directory_ + "/supervisors/" + token.str();
 }
@@ -124,6 +142,21 @@ result<void> spool::create(const directory_owner& owner, bool traversable) const
     if (auto made = make_directory(directory_ + name, 0700); !made) return made;
   }
   return sync_directory(directory_);
+}
+
+result<void> spool::hold_job(const submission_token& token) {
+  const std::string path = job_directory(token);
+  unique_fd opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+  if (!opened) return fail(errno_error("open directory", path));
+  held_directory_ = std::move(opened);
+  held_ = token;
+  return {};
+}
+
+bool spool::held_is_gone() const {
+  struct stat info {};
+  if (::fstat(held_directory_.get(), &info) != 0) return errno == ESTALE;
+  return info.st_nlink == 0;
 }
 
 result<pb::LocalJob> spool::read_job(const submission_token& token) const {
@@ -174,19 +207,42 @@ std::vector<result<void>> spool::write_jobs(std::span<const pb::LocalJob> jobs,
 }
 
 result<pb::LocalJobStatus> spool::read_status(const submission_token& token) const {
-  return read_text<pb::LocalJobStatus>(job_file(token, "status"));
+  return read_text<pb::LocalJobStatus>(file_of(token, "status"));
 }
 result<void> spool::write_status(const submission_token& token,
                                  const pb::LocalJobStatus& status) const {
-  return replace_file(job_file(token, "status"), to_text(status));
+  return replace_file(file_of(token, "status"), to_text(status));
 }
 
 result<pb::LocalJobStatus> spool::read_exit(const submission_token& token) const {
-  return read_text<pb::LocalJobStatus>(job_file(token, "exit"));
+  return read_text<pb::LocalJobStatus>(file_of(token, "exit"));
 }
-result<void> spool::write_exit(const submission_token& token,
-                               const pb::LocalJobStatus& status) const {
-  return replace_file_durably(job_file(token, "exit"), to_text(status));
+
+result<void> spool::write_exit(const submission_token& token, const pb::LocalJobStatus& status,
+                               const unique_fd& reserved) const {
+  const auto file = file_of(token, "exit");
+  const auto text = to_text(status);
+  const auto room = file.with(".reserved");
+  // A job of the same user may have put something else in its place.
+  if (!reserved || !is_at(reserved, room)) return replace_file_durably(file, text);
+  if (::lseek(reserved.get(), 0, SEEK_SET) != 0) return fail(errno_error("write", room.shown));
+  if (auto written = write_all(reserved.get(), text, room.shown); !written) return written;
+  if (::ftruncate(reserved.get(), static_cast<off_t>(text.size())) != 0 ||
+      ::fsync(reserved.get()) != 0)
+    return fail(errno_error("write", room.shown));
+  if (auto renamed = rename_over(room, file); !renamed) return renamed;
+  return sync_directory_of(file);
+}
+
+result<unique_fd> spool::reserve_exit(const submission_token& token) const {
+  const auto room = file_of(token, "exit").with(".reserved");
+  clear_way(room);
+  unique_fd file(::openat(room.directory, room.name.c_str(),
+                          O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!file) return fail(errno_error("create", room.shown));
+  errno = ::posix_fallocate(file.get(), 0, exit_bytes_reserved);
+  if (errno != 0) return fail(errno_error("reserve room in", room.shown));
+  return file;
 }
 
 result<pb::LocalSupervisor> spool::read_supervisor(const submission_token& token) const {
@@ -225,6 +281,12 @@ result<claim_record> spool::claim(const job_id& job, const claim_record& who) co
 }
 
 void spool::reopen_job(const submission_token& token) const {
+  if (held_directory_ && token == held_) {
+    struct stat held {};
+    if (::fstat(held_directory_.get(), &held) == 0)
+      ::fchmod(held_directory_.get(), held.st_mode | 0700);
+    return;
+  }
   const std::string path = job_directory(token);
   const unique_fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   struct stat info {};

@@ -21,6 +21,7 @@
 ///     jobs/<token>/suspend      exists: suspend was asked, removed by resume
 ///     jobs/<token>/status       LocalJobStatus while it runs
 ///     jobs/<token>/exit         LocalJobStatus of the end; written once, durable, final
+///     jobs/<token>/exit.reserved  becomes `exit`: holds the room for it while the job runs
 ///     jobs/<token>/steps        text: begin and end of each step
 ///     jobs/<token>/stdout, stderr, supervisor.log, work/
 ///     supervisors/<token>       LocalSupervisor; locked by the supervisor as long as it lives
@@ -33,6 +34,8 @@
 namespace ved::adapters::local {
 
 inline constexpr std::size_t spool_file_bytes_max = 4u << 20;
+/// Of the reason in an exit file.
+inline constexpr std::size_t reason_bytes_max = 1000;
 
 /// Who holds the claim on a job id.
 struct claim_record {
@@ -58,6 +61,8 @@ class spool {
   std::string job_directory(const submission_token& token) const;
   /// A file of one job: "spec", "exit", "stdout", ...
   std::string job_file(const submission_token& token, const char* name) const;
+  /// The same for a system call: of the job that is held by its directory, in that one.
+  file_name file_of(const submission_token& token, const char* name) const;
   std::string supervisor_path(const submission_token& token) const;
   std::string claims_directory() const { return directory_ + "/claims"; }
   std::string claim_path(const job_id& job) const;
@@ -66,6 +71,12 @@ class spool {
   /// users may reach their own work directory through it (search permission only). `conflict` when
   /// it is somebody else's: see adapters/system/owned_directory.hpp.
   result<void> create(const directory_owner& owner, bool traversable) const;
+
+  /// From now on the files of this job are those in its directory of now, wherever that, or the
+  /// whole spool, is moved to.
+  result<void> hold_job(const submission_token& token);
+  /// Whether the directory of the job that is held was removed.
+  bool held_is_gone() const;
 
   /// Removes a job's directory that holds nothing but what a submission that was cut short or an
   /// interrupted removal leaves. `conflict`, and nothing is touched, when there is more in it.
@@ -82,7 +93,11 @@ class spool {
 
   /// `not_found` while the job has not ended.
   result<pb::LocalJobStatus> read_exit(const submission_token& token) const;
-  result<void> write_exit(const submission_token& token, const pb::LocalJobStatus& status) const;
+  /// `reserved`: from `reserve_exit`, so that a full disk hides no end.
+  result<void> write_exit(const submission_token& token, const pb::LocalJobStatus& status,
+                          const unique_fd& reserved = {}) const;
+  /// Takes the room on disk that the end will need; with a reason of `reason_bytes_max`.
+  result<unique_fd> reserve_exit(const submission_token& token) const;
 
   /// `not_found` while no supervisor was started.
   result<pb::LocalSupervisor> read_supervisor(const submission_token& token) const;
@@ -106,6 +121,8 @@ class spool {
 
  private:
   std::string directory_;
+  submission_token held_;
+  unique_fd held_directory_;
 };
 
 /// What the directory of a local cluster is marked with.

@@ -55,7 +55,9 @@ child_problem become(const std::vector<std::string>& words, const step_launch& h
   // Taking on another identity clears the death signal, so it comes after that.
   ::prctl(PR_SET_PDEATHSIG, SIGKILL);
   if (::getppid() != parent) ::_exit(127);
-  if (::chdir(how.directory.c_str()) != 0) return {stage::directory, errno};
+  const int entered = how.directory_fd >= 0 ? ::fchdir(how.directory_fd)
+                                            : ::chdir(how.directory.c_str());
+  if (entered != 0) return {stage::directory, errno};
   std::vector<char*> environment = pointers(how.environment);
   const std::vector<char*> arguments = pointers(words);
   environ = environment.data();  // execvp looks the command up in the job's PATH

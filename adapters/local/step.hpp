@@ -42,6 +42,7 @@ std::vector<std::string> job_environment(const pb::LocalJob& job, const job_user
 /// How one process of a job is started.
 struct step_launch {
   std::string directory;  ///< absolute
+  int directory_fd = -1;  ///< of the same, wherever it is moved to; -1: by its path
   std::vector<std::string> environment;
   job_user user;
   int stdout_fd = -1;

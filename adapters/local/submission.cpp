@@ -137,11 +137,15 @@ submit_outcome local_cluster::begin_submission(const submission& what, scheduler
     return unknown_outcome{bad->second};
   }
   if (std::chrono::steady_clock::now() >= until) return not_sent{"the deadline had passed"};
+  if (!site_problem_.empty()) return not_sent{.reason = site_problem_, .site_fault = true};
   if (queued_ + busy_.size() >= options_.queued_max) {
     return refused{false, "the queue is full: " + std::to_string(options_.queued_max) + " jobs"};
   }
   const auto drawn = draw_id(lock);
-  if (!drawn) return not_sent{drawn.error().message};
+  if (!drawn) {
+    note_failed_write(drawn.error());
+    return not_sent{.reason = drawn.error().message, .site_fault = true};
+  }
   id = *drawn;
   busy_.insert(what.token.str());
   return accepted{scheduler_job_id(std::to_string(id))};
@@ -165,7 +169,11 @@ void local_cluster::store(std::vector<pb::LocalJob>& batch, const std::vector<st
   for (std::size_t i = 0; i < batch.size(); ++i) {
     busy_.erase(batch[i].token());
     if (gone[i]) {
-      outcomes[places[i]] = not_sent{written[i].error().message};
+      const auto& why = written[i].error();
+      // No job can help that a directory takes nothing; something else in its place is its own.
+      const bool site_fault = why.code == errc::unavailable;
+      if (site_fault) note_failed_write(why);
+      outcomes[places[i]] = not_sent{.reason = why.message, .site_fault = site_fault};
       continue;
     }
     // Also when something failed: the job is there for now, and a lookup will say so.

@@ -16,21 +16,18 @@ namespace ved::adapters::local {
 
 namespace {
 
-/// One per second: a full disk must not turn a finished job into a lost one.
-constexpr int exit_write_attempts_max = 86'400;
 constexpr seconds exit_write_pause{1};
 
+/// As long as it takes: a full disk must not turn a finished job into a lost one.
 result<void> write_exit_stubbornly(const spool& files, const submission_token& token,
-                                   const pb::LocalJobStatus& status) {
-  result<void> written = files.write_exit(token, status);
+                                   const pb::LocalJobStatus& status, const unique_fd& reserved) {
+  result<void> written = files.write_exit(token, status, reserved);
   // Without its directory there is no one left to tell.
-  for (int attempt = 1; !written && attempt < exit_write_attempts_max &&
-                        exists(files.job_directory(token));
-       ++attempt) {
+  while (!written && !files.held_is_gone()) {
     // A job of the same user may have closed its own directory.
     files.reopen_job(token);
     std::this_thread::sleep_for(exit_write_pause);
-    written = files.write_exit(token, status);
+    written = files.write_exit(token, status, reserved);
   }
   return written;
 }
@@ -131,12 +128,13 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
 
 result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   unique_fd ready(ready_fd);
-  const spool files(options.directory);
+  spool files(options.directory);
   const submission_token& token = options.token;
   const auto lock = lock_file(files.supervisor_path(token));
   if (!lock) return fail(lock.error());
+  if (auto held = files.hold_job(token); !held) return fail(held.error());
   // Whoever held the lock before may have run the job already.
-  if (exists(files.job_file(token, "exit"))) return {};
+  if (exists(files.file_of(token, "exit"))) return {};
   auto job = files.read_job(token);
   if (!job) return fail(job.error());
   const job_id id(job->job_id());
@@ -166,16 +164,18 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
   job_run run(options, files, *job, *user, cgroup);
   // Before the claim: what fails here is no fault of the job, which stays queued.
   if (auto prepared = run.prepare(); !prepared) return nothing_ran(prepared.error());
+  const auto reserved = files.reserve_exit(token);
+  if (!reserved) return nothing_ran(reserved.error());
   const auto winner = files.claim(id, {token, job->spec_hash()});
   if (!winner) return nothing_ran(winner.error());
   if (winner->token != token) {
     cgroup.remove();
     return write_exit_stubbornly(files, token,
-                                 lost_claim(*winner, job->spec_hash(), options.now()));
+                                 lost_claim(*winner, job->spec_hash(), options.now()), *reserved);
   }
   const auto end = run.run();
   cgroup.remove();
-  return write_exit_stubbornly(files, token, end);
+  return write_exit_stubbornly(files, token, end, *reserved);
 }
 
 }  // namespace ved::adapters::local

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <csignal>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,10 @@
 
 /// The process that runs one local job and outlives `ved`.
 namespace ved::adapters::local {
+
+/// Asks a supervisor to cancel its job, beside the file that does: it needs no room on disk.
+inline constexpr int cancel_signal = SIGUSR2;
+inline constexpr auto cancel_text = "cancelled on request";
 
 struct supervisor_options {
   std::string directory;  ///< the spool

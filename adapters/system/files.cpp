@@ -14,10 +14,10 @@ namespace {
 /// Names for what stood in the way; a job may fill all of them only to its own harm.
 constexpr int displaced_max = 100;
 
-std::string temporary_of(const std::string& path) {
+file_name temporary_of(const file_name& file) {
   // One writer per file (its lock holder), so a fixed temporary name is enough and leftovers of
   // a crash are overwritten.
-  return path + ".tmp";
+  return file.with(".tmp");
 }
 
 error not_plain(const std::string& path) {
@@ -69,8 +69,8 @@ error errno_error(const std::string& action, const std::string& path) {
   return {code, action + " " + path + ": " + errno_text(number)};
 }
 
-bool exists(const std::string& path) noexcept {
-  return ::access(path.c_str(), F_OK) == 0;
+bool exists(const file_name& file) {
+  return ::faccessat(file.directory, file.name.c_str(), F_OK, 0) == 0;
 }
 
 result<void> write_all(int fd, const std::string& bytes, const std::string& path) {
@@ -94,76 +94,91 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   return read_all(fd.get(), path, bytes_max);
 }
 
-result<unique_fd> open_own_file(const std::string& path) {
-  const auto slash = path.rfind('/');
-  const std::string above = path.substr(0, slash);
-  const unique_fd directory(
-      ::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  if (!directory && errno == ENOTDIR) return fail(not_plain(above));
-  if (!directory) return fail(open_error(above));
-  unique_fd fd(::openat(directory.get(), path.c_str() + slash + 1,
-                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY));
-  if (!fd) return fail(open_error(path));
+result<unique_fd> open_own_file(const file_name& file) {
+  constexpr int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  unique_fd fd;
+  if (file.directory == AT_FDCWD) {
+    const auto slash = file.name.rfind('/');
+    const std::string above = file.name.substr(0, slash);
+    const unique_fd directory(
+        ::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    if (!directory && errno == ENOTDIR) return fail(not_plain(above));
+    if (!directory) return fail(open_error(above));
+    fd = unique_fd(::openat(directory.get(), file.name.c_str() + slash + 1, how));
+  } else {
+    fd = unique_fd(::openat(file.directory, file.name.c_str(), how));
+  }
+  if (!fd) return fail(open_error(file.shown));
   struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return fail(errno_error("stat", path));
+  if (::fstat(fd.get(), &info) != 0) return fail(errno_error("stat", file.shown));
   if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || info.st_nlink > 1)
-    return fail(not_plain(path));
+    return fail(not_plain(file.shown));
   return fd;
 }
 
-result<std::string> read_own_file(const std::string& path, std::size_t bytes_max) {
-  const auto fd = open_own_file(path);
+result<std::string> read_own_file(const file_name& file, std::size_t bytes_max) {
+  const auto fd = open_own_file(file);
   if (!fd) return fail(fd.error());
-  return read_all(fd->get(), path, bytes_max);
+  return read_all(fd->get(), file.shown, bytes_max);
 }
 
-void clear_way(const std::string& path) {
-  if (::unlink(path.c_str()) == 0 || errno == ENOENT) return;
-  std::string aside = path + ".displaced";
-  for (int n = 2; n < displaced_max && ::rename(path.c_str(), aside.c_str()) != 0; ++n)
-    aside = path + ".displaced-" + std::to_string(n);
+void clear_way(const file_name& file) {
+  if (::unlinkat(file.directory, file.name.c_str(), 0) == 0 || errno == ENOENT) return;
+  std::string aside = file.name + ".displaced";
+  const auto moved = [&] {
+    return ::renameat(file.directory, file.name.c_str(), file.directory, aside.c_str()) == 0;
+  };
+  for (int n = 2; n < displaced_max && !moved(); ++n)
+    aside = file.name + ".displaced-" + std::to_string(n);
 }
 
-result<void> write_temporary(const std::string& path, const std::string& bytes) {
-  const std::string temporary = temporary_of(path);
+result<void> write_temporary(const file_name& file, const std::string& bytes) {
+  const auto temporary = temporary_of(file);
   clear_way(temporary);
-  unique_fd fd(
-      ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
-  if (!fd) return fail(errno_error("create", temporary));
-  if (auto written = write_all(fd.get(), bytes, temporary); !written) {
-    ::unlink(temporary.c_str());
+  unique_fd fd(::openat(temporary.directory, temporary.name.c_str(),
+                        O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC | O_NOFOLLOW, 0600));
+  if (!fd) return fail(errno_error("create", temporary.shown));
+  if (auto written = write_all(fd.get(), bytes, temporary.shown); !written) {
+    ::unlinkat(temporary.directory, temporary.name.c_str(), 0);
     return written;
   }
   return {};
 }
 
-result<void> sync_temporary(const std::string& path) {
-  const std::string temporary = temporary_of(path);
-  unique_fd fd(::open(temporary.c_str(), O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  if (!fd) return fail(errno_error("open", temporary));
-  if (::fsync(fd.get()) != 0) return fail(errno_error("sync", temporary));
+result<void> sync_temporary(const file_name& file) {
+  const auto temporary = temporary_of(file);
+  unique_fd fd(::openat(temporary.directory, temporary.name.c_str(),
+                        O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
+  if (!fd) return fail(errno_error("open", temporary.shown));
+  if (::fsync(fd.get()) != 0) return fail(errno_error("sync", temporary.shown));
   return {};
 }
 
-result<void> rename_temporary(const std::string& path) {
-  const std::string temporary = temporary_of(path);
-  if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
+result<void> rename_over(const file_name& file, const file_name& other) {
+  const auto renamed = [&] {
+    return ::renameat(file.directory, file.name.c_str(), other.directory, other.name.c_str()) == 0;
+  };
+  if (renamed()) return {};
   if (errno == EISDIR || errno == EEXIST || errno == ENOTEMPTY) {
-    clear_way(path);
-    if (::rename(temporary.c_str(), path.c_str()) == 0) return {};
+    clear_way(other);
+    if (renamed()) return {};
   }
-  return fail(errno_error("rename", temporary));
+  return fail(errno_error("rename", file.shown));
 }
 
-result<void> replace_file(const std::string& path, const std::string& bytes) {
-  if (auto written = write_temporary(path, bytes); !written) return written;
-  return rename_temporary(path);
+result<void> rename_temporary(const file_name& file) {
+  return rename_over(temporary_of(file), file);
 }
 
-result<void> replace_file_synced(const std::string& path, const std::string& bytes) {
-  if (auto written = write_temporary(path, bytes); !written) return written;
-  if (auto synced = sync_temporary(path); !synced) return synced;
-  return rename_temporary(path);
+result<void> replace_file(const file_name& file, const std::string& bytes) {
+  if (auto written = write_temporary(file, bytes); !written) return written;
+  return rename_temporary(file);
+}
+
+result<void> replace_file_synced(const file_name& file, const std::string& bytes) {
+  if (auto written = write_temporary(file, bytes); !written) return written;
+  if (auto synced = sync_temporary(file); !synced) return synced;
+  return rename_temporary(file);
 }
 
 result<void> sync_file_system(const std::string& path) {
@@ -173,9 +188,15 @@ result<void> sync_file_system(const std::string& path) {
   return {};
 }
 
-result<void> replace_file_durably(const std::string& path, const std::string& bytes) {
-  if (auto replaced = replace_file_synced(path, bytes); !replaced) return replaced;
-  return sync_directory(path.substr(0, path.rfind('/')));
+result<void> sync_directory_of(const file_name& file) {
+  if (file.directory == AT_FDCWD) return sync_directory(file.name.substr(0, file.name.rfind('/')));
+  if (::fsync(file.directory) != 0) return fail(errno_error("sync directory of", file.shown));
+  return {};
+}
+
+result<void> replace_file_durably(const file_name& file, const std::string& bytes) {
+  if (auto replaced = replace_file_synced(file, bytes); !replaced) return replaced;
+  return sync_directory_of(file);
 }
 
 result<void> sync_directory(const std::string& path) {

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <fcntl.h>
+
+#include <concepts>
 #include <cstddef>
 #include <string>
 #include <utility>
@@ -31,13 +34,33 @@ class unique_fd {
   int fd_ = -1;
 };
 
+/// Names a file: by its path, or by its name in an open directory, which is the same one wherever
+/// it is moved to.
+struct file_name {
+  template <std::convertible_to<std::string> Path>
+  file_name(const Path& path) : name(path), shown(name) {}
+  file_name(const unique_fd& in, const std::string& called, const std::string& place)
+      : directory(in.get()), name(called), shown(place + "/" + called) {}
+
+  file_name with(const std::string& suffix) const {
+    file_name other = *this;
+    other.name += suffix;
+    other.shown += suffix;
+    return other;
+  }
+
+  int directory = AT_FDCWD;
+  std::string name;   ///< for the system, see openat(2)
+  std::string shown;  ///< for people
+};
+
 /// "open /spool/x: Permission denied", from errno; `unavailable`, as a retry may succeed.
 error errno_error(const std::string& action, const std::string& path);
 
 /// The same reason without an error around it: "No such file or directory".
 std::string errno_text(int number);
 
-bool exists(const std::string& path) noexcept;
+bool exists(const file_name& file);
 
 /// `not_found` when there is no such file; `corrupt` when it is larger than `bytes_max` or no plain
 /// file (link, FIFO, device, socket, directory). Waits for nobody.
@@ -46,33 +69,38 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 /// Opens a file that this user's programs wrote, in a directory that is no link, for reading. A job
 /// that runs as the same user may have put anything in its place: `corrupt` unless it is a plain
 /// file of this user with one name. `not_found` when it is not there. Waits for nobody.
-result<unique_fd> open_own_file(const std::string& path);
+result<unique_fd> open_own_file(const file_name& file);
 
 /// As `read_file`, of what `open_own_file` opens.
-result<std::string> read_own_file(const std::string& path, std::size_t bytes_max);
+result<std::string> read_own_file(const file_name& file, std::size_t bytes_max);
 
 /// Takes away what stands in the place of a new file: a directory goes aside, as `x.displaced`.
-void clear_way(const std::string& path);
+void clear_way(const file_name& file);
 
-/// Puts `bytes` at `path` in one step (temporary file, rename); lost only with the machine.
-result<void> replace_file(const std::string& path, const std::string& bytes);
+/// Puts `bytes` into the file in one step (temporary file, rename); lost only with the machine.
+result<void> replace_file(const file_name& file, const std::string& bytes);
 
 /// As `replace_file`, and on disk when it returns (file and directory are synced).
-result<void> replace_file_durably(const std::string& path, const std::string& bytes);
+result<void> replace_file_durably(const file_name& file, const std::string& bytes);
 
 /// As `replace_file_durably`, but the caller syncs the directory.
-result<void> replace_file_synced(const std::string& path, const std::string& bytes);
+result<void> replace_file_synced(const file_name& file, const std::string& bytes);
 
 /// `replace_file` in two halves, so that many files can be synced together in between.
-result<void> write_temporary(const std::string& path, const std::string& bytes);
-result<void> sync_temporary(const std::string& path);
-result<void> rename_temporary(const std::string& path);
+result<void> write_temporary(const file_name& file, const std::string& bytes);
+result<void> sync_temporary(const file_name& file);
+result<void> rename_temporary(const file_name& file);
+
+/// Gives the file the other's name in the same directory, whatever stands there.
+result<void> rename_over(const file_name& file, const file_name& other);
 
 /// Syncs everything on the file system that `path` is on: two orders of magnitude cheaper than
 /// file by file when there are many, as each sync of a file costs the device a flush.
 result<void> sync_file_system(const std::string& path);
 
 result<void> sync_directory(const std::string& path);
+/// Of the directory that the file is in.
+result<void> sync_directory_of(const file_name& file);
 
 /// Creates the directory unless it exists.
 result<void> make_directory(const std::string& path, unsigned mode);

@@ -503,6 +503,7 @@ void killed_supervisor(scheduler_fixture& fixture) {
   const job_status end = talk.wait_for_end(job);
   CHECK(end.state == pb::JOB_STATE_FAILED);
   CHECK(end.reason.find("supervisor lost") != std::string::npos);
+  CHECK(end.reason.find("how the job ended is not known") != std::string::npos);
   talk.wait_until("nothing of the job is left", [&] { return !is_alive(pid_file); });
 }
 

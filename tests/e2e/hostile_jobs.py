@@ -10,7 +10,8 @@ from site_of_test import main, run, program, site_case, wait_for  # noqa: E402
 
 replacements = ["mkfifo $f", "mkdir -p $f/x", "ln -s /etc/shadow $f", "truncate -s 20G $f",
                 "ln /etc/shadow $f || mkfifo $f"]
-files = "stdout stderr status exit exit.tmp status.tmp cancel.tmp steps supervisor.log"
+files = ("stdout stderr status exit exit.tmp exit.reserved status.tmp cancel.tmp steps "
+         "supervisor.log")
 
 
 class as_the_daemon(site_case):
@@ -156,7 +157,7 @@ class directories(site_case):
             code, _, errors = self.check(self.cluster("a", path))
             self.assertEqual(code, 1, path)
             self.assertIn("local.work_directory", errors)
-        s.configure(run_as='nobody", work_directory: "' + theirs)
+        s.configure(run_as="nobody", work_directory=theirs)
         code, said = s.fails_to_start()
         self.assertEqual(code, 1)
         self.assertIn("is not empty and ved did not make it", said)
@@ -166,7 +167,7 @@ class directories(site_case):
     def test_the_jobs_of_another_daemon_are_not_taken_up(self):
         s = self.site
         shared = os.path.join(s.place, "shared")
-        s.configure(run_as=f'root", work_directory: "{shared}')
+        s.configure(run_as="root", work_directory=shared)
         s.start()
         self.assertEqual(s.submit("j", "exit 3")[0], 201)
         s.wait_state("j", "failed")

@@ -127,6 +127,7 @@ void service::explain(const std::shared_ptr<call>& c) {
             auto known = view;
             if (seen) {
               known.waits = seen->waits;
+              known.site_fault = seen->site_fault;
               known.lookup_problem = seen->lookup_problem;
               known.waits_for_turn = seen->waits_for_turn;
             }

@@ -168,6 +168,10 @@ TEST_CASE("explain: a job that waits for its turn has sent nothing, and no momen
   CHECK(e.summary().find("nothing of submission 1 has been sent to the cluster hpc-1") !=
         std::string::npos);
   CHECK(says(e, "it is sent when the cluster answers"));
+  view.site_fault = "its directory is full";
+  CHECK(says(job::explain(d.log, {}, &view),
+             "it is sent once the cluster takes jobs again; for now it takes none: its directory "
+             "is full"));
 }
 
 TEST_CASE("explain: a lookup that tells nothing says why", "[actors][job]") {

@@ -44,6 +44,39 @@ TEST_CASE("link core: a submission that its call left out waits on", "[actors][l
   REQUIRE(items[1].token == token(3));
 }
 
+TEST_CASE("link core: a fault of the cluster's site costs no submission and opens no breaker",
+          "[actors][link]") {
+  auto made = quiet_link();
+  for (int n = 0; n < 2; ++n) made.want(id(n), submits(n), start);
+  link::submit_done answer;
+  for (int n = 0; n < 2; ++n)
+    answer.answers.push_back({token(n), job::submission_result::not_sent, {}, "full"});
+  answer.left_out = {0, 1};
+  answer.site_fault = "its directory is full";
+  auto now = start;
+  for (int times = 0; times < 10; ++times) {
+    const auto sent = orders<link::submit_order>(made.tick(now));
+    REQUIRE(sent.size() == 1);
+    const auto told = made.complete(sent[0].id, answer, 0, now);
+    CHECK(told.reports.empty());
+    CHECK(made.view().state == link::breaker::closed);
+    CHECK(made.view().reason == "its directory is full");
+    CHECK(made.about(id(1)).site_fault == "its directory is full");
+    CHECK(made.about(id(1)).waits == token(1));
+    INFO("not again at once");
+    REQUIRE(orders<link::submit_order>(made.tick(now)).empty());
+    now += link::limits{}.control_interval;
+  }
+  const auto last = orders<link::submit_order>(made.tick(now)).at(0);
+  link::submit_done taken;
+  for (int n = 0; n < 2; ++n)
+    taken.answers.push_back(
+        {token(n), job::submission_result::accepted, scheduler_job_id("7"), {}});
+  CHECK(made.complete(last.id, taken, 0, now).reports.size() == 2);
+  CHECK(made.view().reason.empty());
+  CHECK(made.about(id(1)).site_fault.empty());
+}
+
 TEST_CASE("link core: a token that was sent is never sent again", "[actors][link]") {
   auto made = quiet_link();
   made.want(id(1), submits(1), start);

@@ -20,12 +20,12 @@ core::link::order submission() {
 struct noting_port final : adapters::scheduler {
   std::vector<adapters::submission> submitted;
   std::vector<adapters::lookup> looked_up;
+  adapters::submit_outcome outcome = adapters::accepted{scheduler_job_id{"7"}};
 
   std::vector<adapters::submit_outcome> submit(std::span<const adapters::submission> jobs,
                                                deadline) override {
     submitted.assign(jobs.begin(), jobs.end());
-    return std::vector<adapters::submit_outcome>(jobs.size(),
-                                                 adapters::accepted{scheduler_job_id{"7"}});
+    return std::vector<adapters::submit_outcome>(jobs.size(), outcome);
   }
   std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                            deadline) override {
@@ -84,6 +84,19 @@ TEST_CASE("port calls: a job that cannot be read is our own fault, and the other
   CHECK(done->answers[2].what == core::job::submission_result::not_sent);
   REQUIRE(port.submitted.size() == 1);
   CHECK(port.submitted[0].job.str() == "j-2");
+}
+
+TEST_CASE("port calls: a fault of the site leaves all out and says why", "[actors][shell]") {
+  noting_port port;
+  port.outcome = adapters::not_sent{.reason = "no room", .site_fault = true};
+  core::link::submit_order asked;
+  for (const auto* name : {"bad-1", "j-2"})
+    asked.items.push_back({job_id{name}, submission_token{std::string("ve-") + name}});
+  const auto seen = made(port, asked);
+  const auto* done = std::get_if<core::link::submit_done>(&seen.what);
+  REQUIRE(done != nullptr);
+  CHECK(done->left_out == std::set<std::size_t>{1});
+  CHECK(done->site_fault == "no room");
 }
 
 TEST_CASE("port calls: submissions and lookups carry what was accepted", "[actors][shell]") {

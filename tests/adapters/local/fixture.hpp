@@ -23,7 +23,7 @@ inline std::string supervisor_path() {
 class local_fixture : public scheduler_fixture {
  public:
   explicit local_fixture(adapters::local::local_options options = {}) : options_(options) {
-    options_.directory = directory_.path() / "spool";
+    if (options_.directory.empty()) options_.directory = directory_.path() / "spool";
     if (options_.supervisor_path.empty()) options_.supervisor_path = supervisor_path();
     if (options_.cpus == 1) options_.cpus = 3;
     options_.kill_wait = seconds{1};

@@ -50,8 +50,9 @@ TEST_CASE("hostile job: whatever it puts in the place of its files, the cluster 
   INFO(how);
   const std::string go = fresh_path(fixture, "go");
   std::string script;
-  for (const char* file : {"stdout", "stderr", "status", "exit", "exit.tmp", "status.tmp", "spec",
-                           "cancel.tmp", "suspend.tmp", "steps", "supervisor.log"})
+  for (const char* file :
+       {"stdout", "stderr", "status", "exit", "exit.tmp", "exit.reserved", "status.tmp", "spec",
+        "cancel.tmp", "suspend.tmp", "steps", "supervisor.log"})
     script += replace(file, how);
   const auto job = talk.start(talk.shell_job(
       script + "echo x > '" + go + "'; while [ -e '" + go + "' ]; do sleep 0.02; done; exit 3"));

@@ -29,7 +29,9 @@ hpc:
     vanish_grace: 500ms
     queries_per_minute_max: 60000
     breaker_open_for: 300ms
-  local: {{cpus: {cpus}, memory_mb: 4096, kill_wait: 1s, run_as: "{run_as}"}}
+  local:
+    {{cpus: {cpus}, memory_mb: 4096, kill_wait: 1s, run_as: "{run_as}",
+      work_directory: "{work_directory}"}}
   retry: {{initial_backoff: 100ms, max_backoff: 400ms}}
   audit: {{log_path: {place}/audit.log}}
 state:
@@ -59,6 +61,7 @@ class site:
         self.settings = {"jobs_max": 1000, "cpus": 4, "min_free_bytes": 0, "port": 0,
                          "read_timeout": "15s", "level": "info", "log_file": "",
                          "run_as": "root" if os.geteuid() == 0 else "",
+                         "work_directory": "",
                          "place": self.place, "state": os.path.join(self.place, "state"),
                          **settings}
         self.state = self.settings["state"]

@@ -1,0 +1,86 @@
+"""A local cluster's work directory that is moved or full while jobs run: their ends are told as they
+were, cancels arrive, and the daemon says what is the matter."""
+import os
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from site_of_test import main, site_case, wait_for  # noqa: E402
+from small_disk_of_test import small_disk  # noqa: E402
+
+until_go = "while ! [ -e {go} ]; do sleep 0.05; done; "
+
+
+class work_directory(site_case):
+    def setUp(self):
+        super().setUp()
+        self.go = os.path.join(self.site.place, "go")
+        self.until_go = until_go.format(go=self.go)
+
+    def let_go(self):
+        open(self.go, "w").close()
+
+    def problems(self):
+        return self.site.call("GET", "/health")[2]["problems"]
+
+    def test_jobs_go_on_while_it_is_moved(self):
+        s = self.site
+        before, after = (os.path.join(s.place, name) for name in ("before", "after"))
+        s.configure(work_directory=before)
+        s.start()
+        s.submit("ends", self.until_go + "echo out; exit 3")
+        s.submit("cancelled", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
+        for name in ("ends", "cancelled"):
+            s.wait_state(name, "running")
+        self.assertEqual(s.stop()[0], 0)
+        os.rename(before, after)
+        s.configure(work_directory=after)
+        s.start()
+        self.assertEqual(s.post("cancelled", "cancel")[0], 200)
+        self.assertEqual(s.wait_state("cancelled", "cancelled")["exit_code"], 9)
+        self.let_go()
+        end = s.wait_state("ends", "failed", "completed")
+        self.assertEqual((end["exit_code"], end["reason"]), (3, "exited with code 3"))
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/ends/output")[2], b"out\n")
+        self.assertFalse(os.path.exists(before))
+        self.verify_log_of_stopped()
+
+    def test_a_full_one_hides_no_end_and_blocks_no_cancel(self):
+        s = self.site
+        disk = small_disk(8)
+        self.addCleanup(disk.close)
+        if not disk.mounted:
+            self.skipTest("cannot mount a tmpfs here")
+        s.configure(work_directory=os.path.join(disk.path, "work"))
+        s.start()
+        s.submit("ends", self.until_go + "exit 3")
+        s.submit("cancelled", "trap 'exit 9' TERM; while :; do sleep 0.05; done")
+        for name in ("ends", "cancelled"):
+            s.wait_state(name, "running")
+        disk.fill()
+        wait_for(lambda: "work directory" in str(self.problems()), "health names the directory")
+        self.assertEqual(s.call("GET", "/health")[2]["status"], "degraded")
+        self.assertEqual(s.submit("waits", "exit 4")[0], 201)
+        wait_for(lambda: "for now it takes none" in s.vectl("job", "explain", "waits")[1],
+                 "explain says why it waits")
+        self.assertEqual(s.post("cancelled", "cancel")[0], 200)
+        self.assertEqual(s.wait_state("cancelled", "cancelled")["exit_code"], 9)
+        self.let_go()
+        self.assertEqual(s.wait_state("ends", "failed", "completed")["exit_code"], 3)
+        s.kill()
+        s.start()
+        self.assertEqual(s.get("ends")["exit_code"], 3)
+        self.assertEqual(s.get("waits")["state"], "pending")
+        disk.empty()
+        self.assertEqual(s.wait_state("waits", "failed", "completed")["exit_code"], 4)
+        explained = s.vectl("job", "explain", "waits")[1]
+        self.assertNotIn("No space left", explained, "no submission of it was used up")
+        wait_for(lambda: "work directory" not in str(self.problems()), "health is well again")
+        self.verify_log_of_stopped()
+
+    def verify_log_of_stopped(self):
+        self.assertEqual(self.site.stop()[0], 0)
+        self.verify_log()
+
+
+if __name__ == "__main__":
+    main()
