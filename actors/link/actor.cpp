@@ -130,10 +130,10 @@ class runner : public std::enable_shared_from_this<runner> {
     request.state = scheduler ? scheduler->SerializeAsString() : state.stored;
     auto self = self_;
     const auto name = request.dedup_id;
+    const auto stored = request.state;
     self_->request(deps_.log, append_timeout, std::move(request))
         .then(
-            [this, self, name, stored = request.state,
-             keep = shared_from_this()](const append_reply& reply) {
+            [this, self, name, stored, keep = shared_from_this()](const append_reply& reply) {
               auto& after = self->state;
               after.appending = false;
               const auto known = deps_.reading->deduplicated(name);

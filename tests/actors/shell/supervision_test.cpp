@@ -168,7 +168,7 @@ TEST_CASE("actors: a cluster that fails delays no other, shows in the log and re
   REQUIRE(eventually([&] { return count(tree.history("cluster/alpha"), "cluster_down") == 1; }));
   CHECK(runs(tree, "neighbour-2", "beta"));
   REQUIRE(tree.submit("waits-too", "alpha"));
-  CHECK(tree.history("cluster/beta").empty());
+  CHECK(count(tree.history("cluster/beta"), "cluster_down") == 0);
   CHECK(tree.state_of("waits") == "pending");
 
   sick.let_go();
@@ -181,7 +181,7 @@ TEST_CASE("actors: a cluster that fails delays no other, shows in the log and re
     CHECK(count(tree.job_history(id), "finished:completed") == 1);
   }
   CHECK(sick.most_sent() == 1);
-  CHECK(tree.history("cluster/beta").empty());
+  CHECK(count(tree.history("cluster/beta"), "cluster_down") == 0);
 }
 
 TEST_CASE("actors: no more jobs live than allowed, and room comes back", "[actors][shell]") {
