@@ -45,7 +45,8 @@ section describe_state(state_config& c) {
       .needed("directory is required")
       .formed(is_absolute_path);
   s.add("min_free_bytes", size_target{&c.min_free_bytes},
-        "With less free space no job is accepted (503).")
+        "With less free space no job is accepted (503); with less in a local cluster's work "
+        "directory that cluster takes and starts none.")
       .at_least(0);
   return s;
 }
