@@ -128,8 +128,10 @@ struct control_done {};
 struct control_refused {
   std::string reason;
 };
+/// `site_fault`: the scheduler answers, and its own site keeps it from doing that for now.
 struct control_unknown {
   std::string reason;
+  bool site_fault = false;
 };
 using control_outcome = std::variant<control_done, control_refused, control_unknown>;
 
@@ -156,7 +158,8 @@ struct queue_info {
 /// job needs depends on it.
 struct inventory {
   std::string scheduler;  ///< "local", "slurm 22.05.8", ...
-  std::string cluster_name = {};  ///< what the scheduler calls itself; empty: it tells none
+  /// What the scheduler calls itself, so that another one is known as such; empty: it tells none.
+  std::string cluster_name = {};
   std::vector<queue_info> queues;
   std::optional<int> cpus_total;
   std::optional<int> cpus_allocated;

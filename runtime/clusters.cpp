@@ -79,6 +79,10 @@ result<opened_cluster> open_local(const cluster_config& cluster, const remembere
   }
   if (auto whole = check_still_there(cluster, options.directory, known); !whole)
     return fail(whole.error());
+  // A local cluster is called by how often its directory was opened.
+  const auto& name = known.scheduler.name();
+  std::from_chars(name.data(), name.data() + name.size(), options.opened_before);
+  options.has_ended = environment.has_ended;
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
   return opened_cluster{adapters::local::make_local_factory(std::move(*opened))};

@@ -36,6 +36,8 @@ struct cluster_environment {
   std::int64_t min_free_bytes = 0;  ///< of the state directory's guard: of work directories, too
   /// What the log knows of the cluster; nothing of one whose jobs the operator gives up.
   remember_cluster remember = [](const cluster_id&) { return remembered_cluster{}; };
+  /// Whether the log knows the job's end; any thread.
+  std::function<bool(const job_id&)> has_ended = [](const job_id&) { return false; };
 };
 
 struct opened_cluster {

@@ -241,6 +241,7 @@ class daemon::implementation {
                    {"times", std::to_string(times)}});
     };
     environment.remember = remembering(*log_, options_.gives_up);
+    environment.has_ended = ended_in(*log_);
     environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
       log(actors::log_severity::warn, "cluster_warning",
           {{"cluster_id", cluster.str()}, {"warning", warning}});

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "actors/job/projection.hpp"
+#include "messages/job_state.hpp"
 #include "runtime/security/layout.hpp"
 #include "runtime/version.hpp"
 #include "store/head_check.hpp"
@@ -127,6 +128,14 @@ remember_cluster remembering(const store::event_log& log, std::string given_up) 
     if (*stored && !out.scheduler.ParseFromString((*stored)->state))
       return fail(errc::corrupt, stream_of_it + ": stored state does not parse");
     return out;
+  };
+}
+
+std::function<bool(const job_id&)> ended_in(const store::event_log& log) {
+  return [&log](const job_id& id) {
+    const auto stored = log.state(core::job_stream(id.str()));
+    pb::JobRecord job;
+    return stored && *stored && job.ParseFromString((*stored)->state) && is_terminal(job.state());
   };
 }
 

@@ -37,6 +37,9 @@ struct remembered_cluster {
 using remember_cluster = std::function<result<remembered_cluster>(const cluster_id&)>;
 remember_cluster remembering(const store::event_log& log, std::string given_up);
 
+/// Whether a job has ended, as the log knows. The log must outlive it; any thread.
+std::function<bool(const job_id&)> ended_in(const store::event_log& log);
+
 /// Sixteen random hex digits: one start of the program.
 std::string make_boot_id();
 

@@ -31,7 +31,7 @@ bool answered(const completion& what) {
                        [](const auto& a) { return a.what != job::lookup_result::unknown; });
   if (const auto* c = std::get_if<control_done>(&what))
     return std::any_of(c->answers.begin(), c->answers.end(),
-                       [](const auto& a) { return a.known; });
+                       [](const auto& a) { return a.known || a.site_fault; });
   return !std::holds_alternative<call_failed>(what);
 }
 
@@ -553,7 +553,8 @@ status link::view() const {
   status out;
   out.state = breaker_;
   out.heard = heard_;
-  out.reason = site_fault_.empty() ? reason_ : site_fault_;
+  if (!site_fault_.empty()) out.reason = site_fault_;
+  else if (breaker_ != breaker::closed) out.reason = reason_;
   out.last_poll_at = last_poll_at_;
   out.last_answer_at = last_answer_at_;
   out.down_since = down_since_;

@@ -155,6 +155,7 @@ struct control_done {
     bool known = false;    ///< false: the call's outcome is not known
     bool refused = false;
     std::string reason;
+    bool site_fault = false;  ///< not known, though the scheduler answers: see control_unknown
   };
   std::vector<answer> answers;
 };

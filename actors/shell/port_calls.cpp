@@ -104,13 +104,15 @@ link::poll_done::answer translate(const scheduler_job_id& id, const adapters::ob
 
 link::control_done::answer translate(const adapters::control_outcome& outcome) {
   return std::visit(overloaded{[](const adapters::control_done&) {
-                                 return link::control_done::answer{true, false, {}};
+                                 return link::control_done::answer{true, false, {}, false};
                                },
                                [](const adapters::control_refused& r) {
-                                 return link::control_done::answer{true, true, plain(r.reason)};
+                                 return link::control_done::answer{true, true, plain(r.reason),
+                                                                   false};
                                },
                                [](const adapters::control_unknown& u) {
-                                 return link::control_done::answer{false, false, plain(u.reason)};
+                                 return link::control_done::answer{false, false, plain(u.reason),
+                                                                   u.site_fault};
                                }},
                     outcome);
 }

@@ -96,6 +96,7 @@ result<void> local_cluster::open() {
   } else if (text.error().code != errc::not_found) {
     return fail(text.error());
   }
+  if (auto counted = count_opening(); !counted) return counted;
   const auto names = spool_.list(spool_.jobs_directory());
   if (!names) return fail(names.error());
   for (const std::string& name : *names) {
@@ -105,6 +106,30 @@ result<void> local_cluster::open() {
   spool_.remove_half_claims();
   thread_ = std::thread([this] { run(); });
   cleaner_ = std::thread([this] { clean(); });
+  return {};
+}
+
+result<void> local_cluster::count_opening() {
+  const auto path = spool_.directory() + "/opened";
+  const auto text = read_file(path, 64);
+  if (!text && text.error().code != errc::not_found) return fail(text.error());
+  const auto before = text ? parse_id(*text) : std::optional<std::uint64_t>{0};
+  if (!before) return fail(errc::corrupt, path + ": not a number");
+  if (*before < options_.opened_before)
+    return fail(errc::conflict,
+                "cluster " + options_.cluster + ": its work directory " + spool_.directory() +
+                    " is an older copy: it was opened " + std::to_string(*before) +
+                    " times, but the log knows of " + std::to_string(options_.opened_before) +
+                    ", and jobs that have not ended were sent there. In a copy, jobs that ran "
+                    "wait and would run again. Put the right one back (is its disk not mounted?); "
+                    "only to give up what the copy does not know, and to run again what waits in "
+                    "it, start once with --give-up-jobs-of " + options_.cluster);
+  opening_ = *before + 1;
+  if (auto counted = replace_file_durably(path, std::to_string(opening_)); !counted) {
+    // On a full disk jobs end and are cancelled, but none starts.
+    opening_ = *before;
+    note_failed_write(counted.error());
+  }
   return {};
 }
 
@@ -145,6 +170,15 @@ result<void> local_cluster::load(const submission_token& token) {
   }
   const auto claim = spool_.read_claim(added.job);
   const bool may_run = alive || (claim && claim->token == token);
+  if (!may_run && options_.has_ended && options_.has_ended(added.job)) {
+    pb::LocalJobStatus known;
+    known.set_state(pb::JOB_STATE_CANCELLED);
+    known.set_reason("not started: the log knows its end already (is the work directory an older "
+                     "copy?)");
+    known.set_finished_at_us(to_us(options_.clock()));
+    end(added, known);
+    return {};
+  }
   if (!may_run) {
     added.held = exists(spool_.job_file(token, "held"));
     enqueue(added);

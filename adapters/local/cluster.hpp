@@ -47,6 +47,11 @@ struct local_options {
   std::function<time_point()> clock;
   /// With less room than this in the directory no job is taken or started; at least 1 MiB counts.
   std::int64_t min_free_bytes = 0;
+  /// How often the directory was opened at least, as its owner remembers: one that was opened less
+  /// often is an older copy, in which jobs that ran look as if they waited.
+  std::uint64_t opened_before = 0;
+  /// Whether the owner knows the job's end: then no copy of it is started. Any thread.
+  std::function<bool(const job_id&)> has_ended;
   /// Told what keeps jobs from being taken or started, and an empty text once nothing does. Called
   /// on the cluster's thread.
   std::function<void(const std::string&)> tell;

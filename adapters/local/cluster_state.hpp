@@ -52,6 +52,9 @@ struct entry {
   /// Active, and cancel was asked: when the supervisor's own time for it is over.
   std::optional<std::chrono::steady_clock::time_point> cancel_due;
   bool cancel_asked = false;  ///< queued: it must not start, though nothing could be written yet
+  std::string start_problem;  ///< queued: why its last start failed
+  milliseconds start_pause{0};
+  std::chrono::steady_clock::time_point start_after;
 
   pb::LocalJobStatus end;  ///< ended
   std::chrono::steady_clock::time_point noticed_at;
@@ -116,7 +119,8 @@ class local_cluster {
   void announce(const submission_token& token);
   void settle(const submission_token& token);
   void not_started(const submission_token& token);
-  void pause_starts(const std::string& problem);
+  void start_failed(const submission_token& token, const std::string& problem);
+  void start_succeeded(entry& job);
   void press(const submission_token& token);
   void check_active();
   void clean();
@@ -136,6 +140,7 @@ class local_cluster {
   void look_at_site();
 
   // cluster.cpp: all with the mutex held
+  result<void> count_opening();
   result<void> load(const submission_token& token);
   entry& insert(const pb::LocalJob& job);
   bool fits_machine(const entry& job) const;
@@ -171,10 +176,12 @@ class local_cluster {
   std::vector<bool> gpu_used_;
   std::uint64_t next_id_ = 1;
   std::uint64_t next_id_saved_ = 1;
+  std::uint64_t opening_ = 0;  ///< how often the directory was opened, this time included
   std::string site_problem_;   ///< why nothing can be taken or started in the directory
   std::string write_problem_;  ///< what failed last, until a write succeeds
   std::string told_;           ///< to the owner; of the cluster's thread
   std::string start_problem_;  ///< why no supervisor can be started
+  submission_token start_failed_;  ///< of the last job whose start failed; empty: one went well
   milliseconds start_pause_{0};  ///< the last pause; 0: the last start went well
   std::chrono::steady_clock::time_point start_again_at_;
   bool stopping_ = false;

@@ -35,7 +35,7 @@ control_outcome local_cluster::bar(const tracked_job& job) {
   const submission_token nobody("cancelled-" + job.token.str());
   if (!is_valid_token(nobody)) return control_refused{"no such token"};
   const auto owner = spool_.claim(job.job, {nobody, {}});
-  if (!owner) return control_unknown{owner.error().message};
+  if (!owner) return control_unknown{owner.error().message, true};
   if (owner->token != nobody)
     return control_refused{"the copy " + owner->token.str() + " has the claim"};
   return control_done{};
@@ -51,17 +51,22 @@ control_outcome local_cluster::cancel(entry& job) {
     const auto lock = lock_file(spool_.supervisor_path(job.token));
     if (lock) {
       const auto before = spool_.read_claim(job.job);
-      if (!before) return control_unknown{before.error().message};
+      if (!before) return control_unknown{before.error().message, true};
       if (before->token != job.token && !exists(spool_.job_file(job.token, "exit"))) {
+        // Without its directory it cannot start any more, and nothing can be written for it.
+        const bool gone = !exists(spool_.job_directory(job.token)) && is_in_place() &&
+                          exists(spool_.jobs_directory());
         // Whoever reads the claim after a crash must see why nothing ran under it.
-        if (auto noted = replace_file_durably(spool_.job_file(job.token, "cancel"), cancel_text);
+        if (auto noted = gone ? result<void>{}
+                              : replace_file_durably(spool_.job_file(job.token, "cancel"),
+                                                     cancel_text);
             !noted) {
-          note_failed_write(noted.error());
-          return control_unknown{noted.error().message};
+          if (noted.error().code != errc::not_found) note_failed_write(noted.error());
+          return control_unknown{noted.error().message, true};
         }
         // A copy that was submitted late must not start a job that its owner knows cancelled.
         const auto claim = spool_.claim(job.job, {job.token, job.spec_hash});
-        if (!claim) return control_unknown{claim.error().message};
+        if (!claim) return control_unknown{claim.error().message, true};
         pb::LocalJobStatus status;
         status.set_state(pb::JOB_STATE_CANCELLED);
         status.set_reason(cancelled_before_start);
@@ -69,15 +74,17 @@ control_outcome local_cluster::cancel(entry& job) {
         // Another copy runs, or ran: that one is the job.
         if (claim->token != job.token && !claim->is_of_other_spec(job.spec_hash))
           status.set_lost_claim_to(claim->token.str());
-        if (auto written = spool_.write_exit(job.token, status); !written) {
-          return control_unknown{written.error().message};
+        if (auto written = gone ? result<void>{} : spool_.write_exit(job.token, status); !written) {
+          return control_unknown{written.error().message, true};
         }
+        // No supervisor ever had it, for whoever looks after a restart.
+        if (gone) ::unlink(spool_.supervisor_path(job.token).c_str());
         --queued_;
         end(job, status);
         return control_done{};
       }
     } else if (lock.error().code != errc::conflict) {
-      return control_unknown{lock.error().message};
+      return control_unknown{lock.error().message, true};
     }
     // It runs or ran after all: the thread finds out.
     --queued_;
@@ -89,7 +96,7 @@ control_outcome local_cluster::cancel(entry& job) {
   if (written) return control_done{};
   // A supervisor that is known was told by a signal, which needs no room on disk.
   if (job.supervisor) return control_done{};
-  return control_unknown{written.error().message};
+  return control_unknown{written.error().message, true};
 }
 
 control_outcome local_cluster::hold(entry& job, bool wanted) {
@@ -102,13 +109,13 @@ control_outcome local_cluster::hold(entry& job, bool wanted) {
   const std::string path = spool_.job_file(job.token, "held");
   if (wanted) {
     if (auto written = replace_file_durably(path, "held on request\n"); !written) {
-      return control_unknown{written.error().message};
+      return control_unknown{written.error().message, true};
     }
     queue_.erase({job.priority, job.id});
   } else {
     ::unlink(path.c_str());
     if (auto synced = sync_directory(spool_.job_directory(job.token)); !synced) {
-      return control_unknown{synced.error().message};
+      return control_unknown{synced.error().message, true};
     }
     if (!job.unfit && !job.cancel_asked) queue_.insert({job.priority, job.id});
     wake();
@@ -126,7 +133,7 @@ control_outcome local_cluster::suspend(entry& job, bool wanted) {
   const std::string path = spool_.job_file(job.token, "suspend");
   if (wanted) {
     if (auto written = replace_file(path, "suspended on request\n"); !written) {
-      return control_unknown{written.error().message};
+      return control_unknown{written.error().message, true};
     }
   } else {
     ::unlink(path.c_str());

@@ -172,8 +172,12 @@ bool local_cluster::dispatch() {
       start_again_at_ = steady::now() + room_pause;
       return false;
     }
-    while (!queue_.empty()) {
-      entry& job = *by_id_.at(queue_.begin()->id);
+    for (auto next_in_line = queue_.begin(); next_in_line != queue_.end();) {
+      entry& job = *by_id_.at(next_in_line->id);
+      if (steady::now() < job.start_after) {
+        ++next_in_line;
+        continue;
+      }
       if (!fits_now(job)) break;
       if (starts.size() == starts_at_once_max) {
         more = true;
@@ -181,7 +185,7 @@ bool local_cluster::dispatch() {
       }
       // After a failure one job tries whether it is mended.
       if (start_pause_.count() > 0 && !starts.empty()) break;
-      queue_.erase(queue_.begin());
+      next_in_line = queue_.erase(next_in_line);
       --queued_;
       take_slots(job, nullptr);
       start next;
@@ -195,62 +199,81 @@ bool local_cluster::dispatch() {
       starts.push_back(std::move(next));
     }
   }
-  std::string problem;
+  std::vector<std::pair<submission_token, std::string>> failures;
   for (start& next : starts) {
-    if (problem.empty()) {
-      const std::string log = spool_.job_file(next.options.token, "supervisor.log");
-      const auto pid = spawn(options_.supervisor_path, next.options, log);
-      if (pid) {
-        next.pid = *pid;
-      } else {
-        problem = pid.error().message;
-      }
-    }
+    const std::string log = spool_.job_file(next.options.token, "supervisor.log");
+    const auto pid = spawn(options_.supervisor_path, next.options, log);
+    if (pid) next.pid = *pid;
+    else failures.emplace_back(next.options.token, pid.error().message);
   }
   // They were started side by side, and nothing else is looked after meanwhile.
   const auto until = steady::now() + start_wait_max;
   for (const start& next : starts) {
-    if (next.pid != 0) {
-      const auto end = wait_for_start(next.pid, until);
-      if (!end.empty()) append_line(spool_.job_file(next.options.token, "supervisor.log"), end);
-      announce(next.options.token);
-      continue;
-    }
-    const guard lock(mutex_);
-    if (entry* job = find_entry(next.options.token); job && job->where == place::active) {
-      release_slots(*job);
-      enqueue(*job);
-    }
+    if (next.pid == 0) continue;
+    const auto end = wait_for_start(next.pid, until);
+    if (!end.empty()) append_line(spool_.job_file(next.options.token, "supervisor.log"), end);
+    announce(next.options.token);
   }
-  if (!problem.empty()) pause_starts(problem);
+  for (const auto& [token, problem] : failures) start_failed(token, problem);
   const guard lock(mutex_);
   return more && start_pause_.count() == 0;
 }
 
-/// Something of ours is broken, so no job could start: they wait until it is mended.
-void local_cluster::pause_starts(const std::string& problem) {
+/// Nothing of the job ran. It waits and is tried again; others are tried meanwhile. When two in a
+/// row fail, something of ours is broken: then no job could start.
+void local_cluster::start_failed(const submission_token& token, const std::string& problem) {
   const guard lock(mutex_);
-  start_problem_ = "no job is started: " + problem + "; jobs wait and it is tried again";
-  // Several supervisors that were started side by side fail once.
-  if (steady::now() < start_again_at_) return;
-  start_pause_ = std::clamp(start_pause_ * 2, start_pause_first, start_pause_max);
+  entry* job = find_entry(token);
+  if (job == nullptr || job->where != place::active) return;
+  if (site_problem_.empty()) site_problem_ = problem_of_directory();
+  const bool gone = site_problem_.empty() && !exists(spool_.job_directory(token));
+  if (gone) {
+    pb::LocalJobStatus status;
+    status.set_state(pb::JOB_STATE_FAILED);
+    status.set_reason("did not run: its directory in the work directory was removed before it "
+                      "started");
+    status.set_finished_at_us(to_us(options_.clock()));
+    end(*job, status);
+    return;
+  }
+  release_slots(*job);
+  enqueue(*job);
+  // On a full disk a supervisor cannot begin: `dispatch` waits for room.
+  if (!site_problem_.empty()) return;
+  const auto longer = [](milliseconds pause) {
+    return std::clamp(pause * 2, start_pause_first, start_pause_max);
+  };
+  job->start_problem = problem;
+  job->start_pause = longer(job->start_pause);
+  job->start_after = steady::now() + job->start_pause;
+  const bool alone = start_failed_.empty() || start_failed_ == token;
+  start_failed_ = token;
+  start_problem_ = alone && queue_.size() > 1
+                       ? "job " + job->job.str() + " is not started: " + problem +
+                             "; it is tried again, others go on"
+                       : "no job is started: " + problem + "; jobs wait and it is tried again";
+  // Several that were started side by side fail once.
+  if (alone || steady::now() < start_again_at_) return;
+  start_pause_ = longer(start_pause_);
   start_again_at_ = steady::now() + start_pause_;
+}
+
+/// What is ours works: those that waited for it are tried at once.
+void local_cluster::start_succeeded(entry& job) {
+  job.start_problem.clear();
+  job.start_pause = milliseconds{0};
+  start_failed_ = {};
+  start_problem_.clear();
+  if (start_pause_.count() == 0) return;
+  start_pause_ = milliseconds{0};
+  for (const auto& waits : queue_) by_id_.at(waits.id)->start_after = {};
 }
 
 /// A supervisor ended before it claimed its job: nothing of the job ran, so the fault is not its.
 void local_cluster::not_started(const submission_token& token) {
-  {
-    const guard lock(mutex_);
-    entry& job = *find_entry(token);
-    release_slots(job);
-    enqueue(job);
-    // On a full disk a supervisor cannot begin: `dispatch` waits for room.
-    if (site_problem_.empty()) site_problem_ = problem_of_directory();
-    if (!site_problem_.empty()) return;
-  }
   const auto said = first_line(spool_.job_file(token, "supervisor.log"));
-  pause_starts("the job supervisor " + options_.supervisor_path + " " +
-               (said.empty() ? "ended without a word" : "does not start: " + said));
+  start_failed(token, "the job supervisor " + options_.supervisor_path + " " +
+                          (said.empty() ? "ended without a word" : "does not start: " + said));
 }
 
 /// Watches the supervisor of an active job, if there is one, or settles what became of it.
@@ -278,8 +301,7 @@ void local_cluster::announce(const submission_token& token) {
   job->supervisor = std::move(process);
   job->began = now().at(since_boot(info->start_ticks));
   job->announced = true;
-  start_pause_ = milliseconds{0};
-  start_problem_.clear();
+  start_succeeded(*job);
   nudge(*job);  // a control that came before we knew whom to tell
 }
 
@@ -325,10 +347,8 @@ void local_cluster::settle(const submission_token& token) {
   entry* job = find_entry(token);
   if (job == nullptr || job->where != place::active) return;
   damaged_.erase(token.str());  // what could not be read before was read now
+  if (worked) start_succeeded(*job);
   end(*job, *status);
-  if (!worked) return;
-  start_pause_ = milliseconds{0};
-  start_problem_.clear();
 }
 
 /// What a job held whose supervisor cannot tell what it used: from its spec, and from its start to

@@ -118,7 +118,9 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
           // No numbers in here: the reason must not change from poll to poll.
           status.reason = job->held    ? "held"
                           : job->unfit ? "asks for more than the machine has now"
-                                       : "waits for resources";
+                          : !job->start_problem.empty()
+                              ? "its start failed and is tried again: " + job->start_problem
+                              : "waits for resources";
           break;
         case place::active:
           status.state = pb::JOB_STATE_STARTING;
@@ -166,6 +168,7 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
 inventory local_cluster::take_inventory() {
   inventory all;
   all.scheduler = "local";
+  all.cluster_name = std::to_string(opening_);
   std::vector<std::string> names{"default"};
   names.insert(names.end(), options_.queues.begin(), options_.queues.end());
   for (const std::string& name : names) {

@@ -15,6 +15,7 @@
 ///
 ///     lock                      held by the one cluster object that uses this directory
 ///     next_id                   text: ids below it may have been given away
+///     opened                    text: how often the directory was opened; see local_options
 ///     jobs/<token>/spec         LocalJob; without it the directory is no job (crash in submit)
 ///     jobs/<token>/held         exists: do not start
 ///     jobs/<token>/cancel       exists: cancel was asked; text: why

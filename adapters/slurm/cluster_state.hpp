@@ -188,7 +188,8 @@ class slurm_cluster {
   std::optional<bool> accounting_;    ///< empty: not known yet
   std::vector<std::string> fields_;   ///< of sacct
   time_point renames_until_;          ///< a plugin of the site rewrites job names, it seemed
-  std::string home_;                  ///< ClusterName of the first Slurm that told one
+  std::string home_;                  ///< ClusterName of the Slurm that is ours; empty: not known
+  std::string met_;                   ///< the one that was told last
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers
   hang_memory hangs_;

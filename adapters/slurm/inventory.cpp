@@ -54,15 +54,17 @@ std::string slurm_cluster::stranger(const std::string& name) const {
   if (ours.empty() || name.empty() || name == ours) return {};
   return (named ? "cluster_name is " : "the cluster was ") + ours +
          ", but the Slurm that answers is " + name +
-         " (scontrol show config): jobs would run there. " +
+         " (scontrol show config): jobs would run there, so none is sent. " +
          (named ? "Set clusters, or conf_file, or put cluster_name right"
                 : "Set clusters or conf_file; if the cluster was renamed, start ved once with "
                   "--give-up-jobs-of " + options_.cluster + ", which finds what it still knows");
 }
 
+/// Two answers in a row make it known: one may be anybody's.
 void slurm_cluster::meet(const std::string& name) {
   const std::lock_guard lock(mutex_);
-  if (home_.empty()) home_ = name;
+  if (home_.empty() && !name.empty() && name == met_) home_ = name;
+  met_ = name;
 }
 
 /// Best effort: what a site does not tell is absent, and said so. Only a cluster of which nothing
@@ -137,9 +139,9 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   out.notes = std::move(notes);
   if (stranger(made_site.config.cluster_name).empty()) {
     meet(made_site.config.cluster_name);
-    out.cluster_name = made_site.config.cluster_name;
   }
   const std::lock_guard lock(mutex_);
+  if (home_ == made_site.config.cluster_name) out.cluster_name = home_;
   if (!made_site.config.version.empty()) accounting_ = made_site.config.accounting;
   site_ = std::make_shared<const site>(std::move(made_site));
   inventory_ = out;

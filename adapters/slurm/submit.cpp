@@ -69,14 +69,21 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     const auto now = std::chrono::steady_clock::now();
     (void)take_inventory({now + (at.until - now) / inventory_share, at.queries});
   }
-  std::shared_ptr<const site> there;
-  {
+  const auto seen = [&] {
     const std::lock_guard lock(mutex_);
-    there = site_;
+    return site_;
+  };
+  auto there = seen();
+  const auto other = [&] {
+    return there ? stranger(there->config.cluster_name) : std::string{};
+  };
+  if (!other().empty()) {
+    (void)take_inventory(at);  // what was told once may be told otherwise by now
+    there = seen();
   }
-  if (const auto other = there ? stranger(there->config.cluster_name) : std::string{};
-      !other.empty())
-    return std::vector<submit_outcome>(jobs.size(), not_sent{other});
+  if (!other().empty())
+    return std::vector<submit_outcome>(jobs.size(),
+                                       not_sent{.reason = other(), .site_fault = true});
   const bool named = there && !there->config.cluster_name.empty();
   const auto& here = named ? there->config.cluster_name : options_.shell.clusters;
 

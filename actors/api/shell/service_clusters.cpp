@@ -156,6 +156,10 @@ void service::status(std::function<void(pb::Status)> done) {
         out.add_problems("cluster " + one.cluster_id() +
                          (one.breaker() == "closed" ? " has not answered yet"
                                                     : " is down: " + one.reason()));
+      } else if (!one.reason().empty()) {
+        word = "degraded";
+        out.add_problems("cluster " + one.cluster_id() + " takes no jobs for now: " +
+                         one.reason());
       }
       *out.add_clusters() = std::move(one);
     }

@@ -45,6 +45,14 @@ std::string file_at(const scheduler_fixture& fixture, const std::string& name) {
   return path;
 }
 
+/// Takes both cores until `stays` is removed.
+std::vector<tracked_job> take_both_cores(conversation& talk, const std::string& stays) {
+  std::vector<tracked_job> running;
+  for (int n = 0; n < 2; ++n) running.push_back(talk.start(talk.shell_job(until_gone(stays))));
+  for (const auto& job : running) talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  return running;
+}
+
 std::string health_of(conversation& talk) {
   return talk.port().check_health(talk.until()).connection;
 }
@@ -206,9 +214,7 @@ TEST_CASE("local site: a waiting job whose cancel finds no room does not start",
   conversation talk(fixture);
   const auto stays = file_at(fixture, "stays");
   const auto ran = fresh_path(fixture, "ran");
-  std::vector<tracked_job> running;
-  for (int n = 0; n < 2; ++n) running.push_back(talk.start(talk.shell_job(until_gone(stays))));
-  for (const auto& job : running) talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  const auto running = take_both_cores(talk, stays);
   const auto waits = talk.start(talk.shell_job(": > '" + ran + "'"));
   disk.fill();
   CHECK(std::holds_alternative<control_unknown>(talk.control(waits, pb::JOB_CONTROL_CANCEL)));
@@ -245,4 +251,121 @@ TEST_CASE("local site: the end has its room even when all of its reason is escap
   CHECK(std::filesystem::file_size(files.job_file(token, "exit")) ==
         static_cast<std::uintmax_t>(after.st_size));
   CHECK_FALSE(std::filesystem::exists(files.job_file(token, "exit.reserved")));
+}
+
+TEST_CASE("local site: a waiting job whose own directory is broken keeps no other from starting",
+          "[adapters][local][site]") {
+  local_options options;
+  options.cpus = 2;
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto stays = file_at(fixture, "stays");
+  take_both_cores(talk, stays);
+  const auto broken = talk.start(talk.shell_job("exit 0"));
+  const auto after = talk.start(talk.shell_job("exit 5"));
+  const auto directory = fixture.files().job_directory(broken.token);
+  const bool removed = GENERATE(true, false);
+  if (removed) std::filesystem::remove_all(directory);
+  else std::ofstream(directory + "/work") << "no directory";
+  SECTION("and ends by itself, or waits alone") {
+    std::filesystem::remove(stays);
+    CHECK(talk.wait_for_end(after).exit_code == 5);
+    if (removed) {
+      const auto end = talk.wait_for_end(broken);
+      CHECK(end.state == pb::JOB_STATE_FAILED);
+      CHECK(contains(end.reason, "was removed before it started"));
+      CHECK(health_of(talk).empty());
+    } else {
+      talk.wait_until("its reason is told", [&] {
+        return contains(std::get<job_status>(talk.look(broken)).reason, "is tried again: ");
+      });
+      CHECK_FALSE(contains(health_of(talk), "no job is started: start"));
+    }
+  }
+  SECTION("and is cancelled, also for who looks after a restart") {
+    CHECK(std::holds_alternative<control_done>(talk.control(broken, pb::JOB_CONTROL_CANCEL)));
+    CHECK(talk.wait_for_end(broken).state == pb::JOB_STATE_CANCELLED);
+    CHECK(health_of(talk).empty());
+    talk.restart();
+    const auto seen = talk.look(broken);
+    if (removed) {
+      REQUIRE(std::holds_alternative<missing>(seen));
+      CHECK(std::get<missing>(seen).confirmed);
+    } else {
+      CHECK(std::get<job_status>(seen).state == pb::JOB_STATE_CANCELLED);
+    }
+    std::filesystem::remove(stays);
+    CHECK(talk.wait_for_end(after).exit_code == 5);
+  }
+}
+
+TEST_CASE("local site: an older copy of the directory is refused while jobs bind it",
+          "[adapters][local][site]") {
+  local_fixture fixture;
+  const auto& directory = fixture.options().directory;
+  fixture.close();
+  std::filesystem::copy(directory, directory + "-copy", std::filesystem::copy_options::recursive);
+  fixture.open();
+  {
+    conversation talk(fixture);
+    CHECK(talk.port().take_inventory(talk.until())->cluster_name == "2");
+  }
+  fixture.close();
+  fixture.options().opened_before = 2;
+  fixture.open();  // the right one
+  fixture.close();
+  std::filesystem::rename(directory, directory + "-right");
+  std::filesystem::rename(directory + "-copy", directory);
+  const auto refused = open_local_cluster(fixture.options());
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::conflict);
+  CHECK(contains(refused.error().message, "is an older copy"));
+  CHECK(contains(refused.error().message, "--give-up-jobs-of"));
+  fixture.options().opened_before = 0;  // no job binds it, or they are given up
+  fixture.open();
+}
+
+TEST_CASE("local site: what waits in a copy is not started when its end is known",
+          "[adapters][local][site]") {
+  local_options options;
+  options.cpus = 2;
+  std::string ended;
+  options.has_ended = [&](const job_id& job) { return job.str() == ended; };
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto stays = file_at(fixture, "stays");
+  const auto ran = fresh_path(fixture, "ran");
+  take_both_cores(talk, stays);
+  const auto known = talk.start(talk.shell_job("touch '" + ran + "'"));
+  const auto other = talk.start(talk.shell_job("exit 5"));
+  ended = known.job.str();
+  talk.restart();
+  const auto end = talk.wait_for_end(known);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  CHECK(contains(end.reason, "knows its end already"));
+  std::filesystem::remove(stays);
+  CHECK(talk.wait_for_end(other).exit_code == 5);
+  CHECK_FALSE(std::filesystem::exists(ran));
+}
+
+TEST_CASE("local site: what a full directory keeps from being held is a fault of the site",
+          "[adapters][local][site]") {
+  local_options options;
+  options.cpus = 2;
+  temp_dir place;
+  const small_disk disk(place.path() / "disk", "size=4m");
+  if (!disk.mounted()) return;
+  options.directory = disk.path() / "spool";
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto stays = file_at(fixture, "stays");
+  take_both_cores(talk, stays);
+  const auto waits = talk.start(talk.shell_job("exit 4"));
+  disk.fill();
+  const auto asked = talk.control(waits, pb::JOB_CONTROL_HOLD);
+  REQUIRE(std::holds_alternative<control_unknown>(asked));
+  CHECK(std::get<control_unknown>(asked).site_fault);
+  disk.empty();
+  std::filesystem::remove(stays);
+  CHECK(talk.wait_for_end(waits).exit_code == 4);
 }
