@@ -117,7 +117,7 @@ result<void> local_cluster::count_opening() {
   if (!before) return fail(errc::corrupt, path + ": not a number");
   if (*before < options_.opened_before)
     return fail(errc::conflict,
-                "cluster " + options_.cluster + ": its work directory " + spool_.directory() +
+                "work directory " + spool_.directory() +
                     " is an older copy: it was opened " + std::to_string(*before) +
                     " times, but the log knows of " + std::to_string(options_.opened_before) +
                     ", and jobs that have not ended were sent there. In a copy, jobs that ran "

@@ -1,6 +1,7 @@
 """A local cluster's work directory that is moved or full while jobs run: their ends are told as they
 were, cancels arrive, and the daemon says what is the matter."""
 import os
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -42,6 +43,49 @@ class work_directory(site_case):
         self.assertEqual((end["exit_code"], end["reason"]), (3, "exited with code 3"))
         self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/ends/output")[2], b"out\n")
         self.assertFalse(os.path.exists(before))
+        self.verify_log_of_stopped()
+
+    def test_an_older_copy_runs_nothing_twice(self):
+        s = self.site
+        work = os.path.join(s.place, "work")
+        ran = os.path.join(s.place, "ran")
+        s.configure(work_directory=work, cpus=2)
+        s.start()
+        # Each of the two takes all cores.
+        s.submit("first", self.until_go + "exit 0", resources={"nodes": 1, "cpu_cores_per_node": 2})
+        s.wait_state("first", "running")
+        s.submit("waits", f"echo x >> {ran}", resources={"nodes": 1, "cpu_cores_per_node": 2})
+        s.wait_state("waits", "queued")
+        self.assertEqual(s.stop()[0], 0)
+        shutil.copytree(work, work + "-copy")
+        s.start()
+        self.let_go()
+        s.wait_state("waits", "completed")
+        os.unlink(self.go)
+        s.submit("lives", self.until_go + "exit 5")
+        s.wait_state("lives", "running")
+        self.assertEqual(s.stop()[0], 0)
+
+        os.rename(work, work + "-right")
+        os.rename(work + "-copy", work)
+        code, said = s.fails_to_start()
+        self.assertEqual(code, 1, said)
+        self.assertIn("is an older copy", said)
+        os.rename(work, work + "-copy")
+        os.rename(work + "-right", work)
+        s.start()
+        self.let_go()
+        self.assertEqual(s.wait_state("lives", "failed")["exit_code"], 5)
+        self.assertEqual(s.stop()[0], 0)
+
+        # No job binds it now: what waits in the copy has ended, as the log knows.
+        os.rename(work, work + "-right")
+        os.rename(work + "-copy", work)
+        s.start()
+        s.submit("after", "exit 6")
+        self.assertEqual(s.wait_state("after", "failed")["exit_code"], 6)
+        with open(ran) as text:
+            self.assertEqual(text.read(), "x\n")
         self.verify_log_of_stopped()
 
     def test_a_full_one_hides_no_end_and_blocks_no_cancel(self):

@@ -44,6 +44,22 @@ TEST_CASE("link core: a submission that its call left out waits on", "[actors][l
   REQUIRE(items[1].token == token(3));
 }
 
+TEST_CASE("link core: controls that the site's own disk keeps from being done open no breaker",
+          "[actors][link]") {
+  const bool of_site = GENERATE(true, false);
+  auto made = quiet_link();
+  made.want(id(3), cancels(3), start);
+  link::control_done told{{{false, false, "no room"}}};
+  told.answers[0].site_fault = of_site;
+  auto now = start;
+  for (int times = 0; times < 10; ++times) {
+    for (const auto& one : orders<link::control_order>(made.tick(now)))
+      made.complete(one.id, told, 0, now);
+    now += link::limits{}.control_interval;
+  }
+  CHECK((made.view().state == link::breaker::closed) == of_site);
+}
+
 TEST_CASE("link core: a fault of the cluster's site costs no submission and opens no breaker",
           "[actors][link]") {
   auto made = quiet_link();
