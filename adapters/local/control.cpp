@@ -54,7 +54,7 @@ control_outcome local_cluster::cancel(entry& job) {
       if (!before) return control_unknown{before.error().message, true};
       if (before->token != job.token && !exists(spool_.job_file(job.token, "exit"))) {
         // Without its directory it cannot start any more, and nothing can be written for it.
-        const bool gone = !exists(spool_.job_directory(job.token)) && is_in_place() &&
+        const bool gone = spool_.has_no_directory(job.token) && is_in_place() &&
                           exists(spool_.jobs_directory());
         // Whoever reads the claim after a crash must see why nothing ran under it.
         if (auto noted = gone ? result<void>{}

@@ -226,7 +226,7 @@ void local_cluster::start_failed(const submission_token& token, const std::strin
   entry* job = find_entry(token);
   if (job == nullptr || job->where != place::active) return;
   if (site_problem_.empty()) site_problem_ = problem_of_directory();
-  const bool gone = site_problem_.empty() && !exists(spool_.job_directory(token));
+  const bool gone = site_problem_.empty() && spool_.has_no_directory(token);
   if (gone) {
     pb::LocalJobStatus status;
     status.set_state(pb::JOB_STATE_FAILED);

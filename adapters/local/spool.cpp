@@ -153,6 +153,12 @@ result<void> spool::hold_job(const submission_token& token) {
   return {};
 }
 
+bool spool::has_no_directory(const submission_token& token) const {
+  struct stat info {};
+  if (::lstat(job_directory(token).c_str(), &info) == 0) return !S_ISDIR(info.st_mode);
+  return errno == ENOENT;
+}
+
 bool spool::held_is_gone() const {
   struct stat info {};
   if (::fstat(held_directory_.get(), &info) != 0) return errno == ESTALE;

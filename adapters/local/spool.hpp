@@ -76,6 +76,8 @@ class spool {
   /// From now on the files of this job are those in its directory of now, wherever that, or the
   /// whole spool, is moved to.
   result<void> hold_job(const submission_token& token);
+  /// Whether the job surely has no directory; false also where nobody can tell.
+  bool has_no_directory(const submission_token& token) const;
   /// Whether the directory of the job that is held was removed.
   bool held_is_gone() const;
 

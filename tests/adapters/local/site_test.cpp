@@ -264,9 +264,12 @@ TEST_CASE("local site: a waiting job whose own directory is broken keeps no othe
   const auto broken = talk.start(talk.shell_job("exit 0"));
   const auto after = talk.start(talk.shell_job("exit 5"));
   const auto directory = fixture.files().job_directory(broken.token);
-  const bool removed = GENERATE(true, false);
+  enum class what { removed, replaced, spoiled };
+  const auto how = GENERATE(what::removed, what::replaced, what::spoiled);
+  const bool removed = how != what::spoiled;
   if (removed) std::filesystem::remove_all(directory);
-  else std::ofstream(directory + "/work") << "no directory";
+  if (how == what::replaced) std::ofstream(directory) << "no directory";
+  if (!removed) std::ofstream(directory + "/work") << "no directory";
   SECTION("and ends by itself, or waits alone") {
     std::filesystem::remove(stays);
     CHECK(talk.wait_for_end(after).exit_code == 5);
