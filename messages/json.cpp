@@ -108,9 +108,12 @@ json to_json(const Message& message) {
         field.is_repeated() ? repeated_value(message, field) : single_value(message, field);
   }
   if (tagged != nullptr) {
-    const auto* chosen = message.GetReflection()->GetOneofFieldDescriptor(message, tagged);
-    object["type"] = chosen == nullptr ? json() : json(chosen->name());
-    object["data"] = chosen == nullptr ? json() : single_value(message, *chosen);
+    const auto chosen = json_shape::tag_of(message);
+    object["type"] = chosen ? json(json_shape::type_name(*chosen)) : json();
+    object["data"] = chosen ? single_value(message.GetReflection()->GetMessage(
+                                               message, chosen->entity),
+                                           *chosen->event)
+                            : json();
   }
   return object;
 }

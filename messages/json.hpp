@@ -14,7 +14,7 @@
 /// snake_case names; numbers as numbers (also 64 bit); enum values in lower case without their
 /// prefix ("running"); `x_at_us` as "x_at" in RFC 3339, null when zero; bytes as lower-case hex
 /// (OutputChunk.data: text, invalid UTF-8 replaced); repeated EnvironmentVariable as an object;
-/// the envelope's oneof as "type" (snake_case event name) and "data".
+/// the envelope's event as "type" ("job_submitted") and "data".
 namespace ved {
 
 constexpr std::size_t json_bytes_max = 8 << 20;  ///< longest text that from_json reads

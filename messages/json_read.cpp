@@ -195,11 +195,14 @@ class message_reader {
       return;
     }
     if (!type->is_string()) return wrong_type(member_path(path, "type"), "text", *type);
-    const auto* tagged = json_shape::tagged_oneof(*out.GetDescriptor());
-    const auto* field = out.GetDescriptor()->FindFieldByName(type->get_ref<const std::string&>());
-    if (field == nullptr || field->containing_oneof() != tagged)
+    const auto all = json_shape::tags(*json_shape::tagged_oneof(*out.GetDescriptor()));
+    const auto found = std::find_if(all.begin(), all.end(), [&](const json_shape::tag& one) {
+      return json_shape::type_name(one) == type->get_ref<const std::string&>();
+    });
+    if (found == all.end())
       return complain(member_path(path, "type"), "is not a known event type");
-    auto* event = out.GetReflection()->MutableMessage(&out, field);
+    auto* entity = out.GetReflection()->MutableMessage(&out, found->entity);
+    auto* event = entity->GetReflection()->MutableMessage(entity, found->event);
     if (data != value.end() && !data->is_null()) read(*data, *event, member_path(path, "data"));
   }
 

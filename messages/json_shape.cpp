@@ -44,8 +44,31 @@ bool is_text_bytes(const FieldDescriptor& field) {
 }
 
 const OneofDescriptor* tagged_oneof(const Descriptor& message) {
-  return message.FindOneofByName("event");
+  return message.FindOneofByName("entity");
 }
+
+std::vector<tag> tags(const OneofDescriptor& entities) {
+  std::vector<tag> out;
+  for (int i = 0; i < entities.field_count(); ++i) {
+    const auto& entity = *entities.field(i);
+    const auto* events = entity.message_type()->FindOneofByName("event");
+    for (int j = 0; j < events->field_count(); ++j) out.push_back({&entity, events->field(j)});
+  }
+  return out;
+}
+
+std::optional<tag> tag_of(const google::protobuf::Message& envelope) {
+  const auto& access = *envelope.GetReflection();
+  const auto* entity =
+      access.GetOneofFieldDescriptor(envelope, tagged_oneof(*envelope.GetDescriptor()));
+  if (entity == nullptr) return std::nullopt;
+  const auto& inner = access.GetMessage(envelope, entity);
+  const auto* events = entity->message_type()->FindOneofByName("event");
+  const auto* event = inner.GetReflection()->GetOneofFieldDescriptor(inner, events);
+  return event == nullptr ? std::nullopt : std::optional(tag{entity, event});
+}
+
+std::string type_name(const tag& event) { return event.entity->name() + "_" + event.event->name(); }
 
 std::string key(const FieldDescriptor& field) {
   const std::string& name = field.name();

@@ -1,9 +1,12 @@
 #pragma once
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/message.h>
 
+#include <optional>
 #include <string>
 #include <string_view>
+#include <vector>
 
 /// The rules by which protobuf messages become JSON, in one place: the writer, the reader and the
 /// OpenAPI document follow them and so cannot disagree.
@@ -18,8 +21,20 @@ bool is_environment(const google::protobuf::FieldDescriptor& field);
 /// Bytes that are text for people (OutputChunk.data); all other bytes are lower-case hex.
 bool is_text_bytes(const google::protobuf::FieldDescriptor& field);
 
-/// The oneof of an envelope, shown as "type" and "data"; null for other messages.
+/// The oneof of an envelope, whose members are entities, each with a oneof of its events; shown as
+/// "type" ("<entity>_<event>") and "data". Null for other messages.
 const google::protobuf::OneofDescriptor* tagged_oneof(const google::protobuf::Descriptor& message);
+
+struct tag {
+  const google::protobuf::FieldDescriptor* entity = nullptr;
+  const google::protobuf::FieldDescriptor* event = nullptr;
+};
+/// Every event of an envelope's oneof, in order.
+std::vector<tag> tags(const google::protobuf::OneofDescriptor& entities);
+/// The event that an envelope holds, if one is set that this release knows.
+std::optional<tag> tag_of(const google::protobuf::Message& envelope);
+/// "job_submitted".
+std::string type_name(const tag& event);
 
 /// The field's key in JSON.
 std::string key(const google::protobuf::FieldDescriptor& field);

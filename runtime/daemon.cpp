@@ -167,8 +167,8 @@ class daemon::implementation {
     if (followers_) followers_->stop();
     if (log_actor_) {
       pb::Envelope event;
-      event.mutable_daemon_stopped()->set_at_us(to_us(clock_.now()));
-      event.mutable_daemon_stopped()->set_reason(reason);
+      event.set_at_us(to_us(clock_.now()));
+      event.mutable_daemon()->mutable_stopped()->set_reason(reason);
       if (auto told = record(std::move(event)); !told)
         log(actors::log_severity::warn, "stop_not_recorded", {{"reason", told.error().message}});
       caf::anon_send_exit(log_actor_, caf::exit_reason::user_shutdown);

@@ -12,7 +12,9 @@
 #include <span>
 #include <utility>
 
-#include "actors/job/projection.hpp"
+#include "actors/cluster/stored.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "messages/job_state.hpp"
 #include "runtime/security/layout.hpp"
 #include "runtime/version.hpp"
@@ -148,8 +150,8 @@ std::string make_boot_id() {
 result<std::string> record_start(store::event_log& log, const std::string& boot_id,
                                  time_point now) {
   pb::Envelope event;
-  auto& started = *event.mutable_daemon_started();
-  started.set_at_us(to_us(now));
+  auto& started = *event.mutable_daemon()->mutable_started();
+  event.set_at_us(to_us(now));
   started.set_version(std::string(version));
   started.set_boot_id(boot_id);
   started.set_pid(::getpid());

@@ -2,6 +2,7 @@
 #include <unordered_map>
 #include <unordered_set>
 
+#include "messages/event_marks.hpp"
 #include "store/envelope_codec.hpp"
 #include "store/event_log_impl.hpp"
 
@@ -21,7 +22,7 @@ std::string name_of(const append_request& request) {
   return "stream " + printable(request.stream);
 }
 
-result<void> check_bounds(const append_request& request) {
+result<void> check_bounds(const append_request& request, std::uint32_t level) {
   const auto refuse = [&](const std::string& why) -> result<void> {
     return fail(errc::invalid, name_of(request) + ": " + why);
   };
@@ -34,8 +35,13 @@ result<void> check_bounds(const append_request& request) {
     return refuse("a state has at most " + std::to_string(state_bytes_max) + " bytes");
   if (request.dedup_id.size() > dedup_id_bytes_max)
     return refuse("a request id has at most " + std::to_string(dedup_id_bytes_max) + " bytes");
-  for (const auto& event : request.events)
-    if (event.event_case() == pb::Envelope::EVENT_NOT_SET) return refuse("an event is empty");
+  for (const auto& event : request.events) {
+    const auto marks = marks_of(event);
+    if (!marks) return refuse("an event is empty");
+    if (marks->level > level)
+      return refuse("an event of level " + std::to_string(marks->level) +
+                    "; this log takes those up to level " + std::to_string(level));
+  }
   return {};
 }
 
@@ -72,7 +78,7 @@ class commit_group {
 
   /// An inner error refuses this request alone, an outer one is the disk's.
   result<result<append_ack>> add(const append_request& request) {
-    if (auto fit = check_bounds(request); !fit) return refusal(fit.error());
+    if (auto fit = check_bounds(request, log_.how.level); !fit) return refusal(fit.error());
     auto known = is_known(request);
     if (!known) return fail(known.error());
     if (*known)
@@ -110,7 +116,7 @@ class commit_group {
     batch_.push_back({table::meta, std::string(keys::meta_head), keys::encode_head(head_)});
     if (rows_ != log_.rows || !log_.has_format)
       batch_.push_back({table::meta, std::string(keys::meta_rows), keys::encode_rows(rows_)});
-    if (auto written = log_.storage->write(batch_); !written) return written;
+    if (auto written = log_.storage->write(batch_, durability::synced); !written) return written;
 
     log_.has_format = true;
     log_.last_recorded_at_us = recorded_at_us_;
@@ -165,7 +171,7 @@ class commit_group {
       recorded_at_us = std::max(now_us_, recorded_at_us + 1);
       scratch_.set_recorded_at_us(recorded_at_us);
       if (scratch_.request_id().empty()) scratch_.set_request_id(request.dedup_id);
-      scratch_.set_schema(envelope_schema);
+      scratch_.set_may_skip(marks_of(event)->may_skip);
       scratch_.set_prev_hash(head.hash);
       scratch_.set_epoch(log_.how.epoch);
       std::string bytes;

@@ -10,8 +10,6 @@
 /// Stored bytes of the log and back.
 namespace ved::store {
 
-inline constexpr std::uint32_t envelope_schema = 1;
-
 /// Appends the deterministic serialization to `out`: equal messages give equal bytes.
 void encode(const google::protobuf::MessageLite& message, std::string& out);
 

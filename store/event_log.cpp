@@ -237,7 +237,8 @@ result<void> event_log::set_cursor(std::string_view follower, std::uint64_t posi
                                    number(position) + " is not in the log");
   if (impl_->poisoned) return fail(errc::unavailable, std::string(poisoned_text));
   auto written =
-      impl_->storage->write({{table::meta, keys::cursor_key(follower), keys::be64(position)}});
+      impl_->storage->write({{table::meta, keys::cursor_key(follower), keys::be64(position)}},
+                            durability::synced);
   if (!written) impl_->poisoned = true;
   return written;
 }

@@ -12,6 +12,7 @@
 
 #include "messages/error.hpp"
 #include "messages/event.pb.h"
+#include "messages/event_marks.hpp"
 #include "messages/time.hpp"
 #include "store/kv.hpp"
 
@@ -46,8 +47,9 @@ std::string remedy_of(table where, const std::string& state_directory = "DIR");
 struct append_request {
   std::string stream;
   std::uint64_t expected_version = 0;  ///< head before this append; 0: the stream must be new
-  std::vector<pb::Envelope> events;    ///< only `event`, and optionally request_id, principal,
-                                       ///< causation_id are set; the log fills in the rest
+  std::vector<pb::Envelope> events;    ///< only the event and at_us, and optionally request_id,
+                                       ///< principal, causation_id are set; the log fills in the
+                                       ///< rest
   std::string state;                   ///< stored state after the events
   std::string dedup_id;                ///< request id to remember; empty: none
 };
@@ -81,6 +83,8 @@ class event_log {
   struct options {
     projection fold;
     std::uint64_t epoch = 0;
+    /// Events of a higher level are refused: other readers of this log may not know them yet.
+    std::uint32_t level = event_level;
     /// Opens also when the tail, the head or the projections are wrong: for `verify` and `rebuild`
     /// of offline tools. Nothing may be committed to such a log.
     bool for_repair = false;

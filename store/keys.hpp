@@ -5,7 +5,7 @@
 #include <string>
 #include <string_view>
 
-// The grammar of the log's key-value tables, format 1. Integers are unsigned, 64 bit, big endian,
+// The grammar of the log's key-value tables, format 2. Integers are unsigned, 64 bit, big endian,
 // so that byte order is number order.
 //
 //   table   key                              value
@@ -15,7 +15,7 @@
 //   state   stream id                        bytes of pb::StoredState
 //   index   as the projection gives it       stream id
 //   dedup   request id                       position of the first event appended under it
-//   meta    "format"                         1
+//   meta    "format"                         2
 //           "head"                           position, BLAKE2b-256 of that envelope's bytes
 //           "rows"                           rows of state, of index, of index under the prefix
 //                                            that the projection counts, and of dedup (log and
@@ -27,7 +27,7 @@
 
 namespace ved::store::keys {
 
-inline constexpr std::uint64_t format_version = 1;
+inline constexpr std::uint64_t format_version = 2;
 inline constexpr std::size_t stream_id_bytes_max = 256;
 
 inline constexpr std::string_view meta_format = "format";

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <array>
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -15,24 +17,42 @@
 namespace ved::store {
 
 enum class table : std::uint8_t { log, stream, state, index, dedup, meta };
-inline constexpr int table_count = 6;
 
-/// As messages and metrics call it: "log", "stream" ...
-std::string_view name_of(table where) noexcept;
+/// One row per table, in the order of `table`: all that is particular to it but its keys
+/// (store/keys.hpp) and the tuning of its files (store/rocks_options.cpp).
+struct table_row {
+  table where;
+  std::string_view name;  ///< of its column family, in messages and metrics
+  bool made_from_log;     ///< `rebuild` makes it anew from the events
+};
+inline constexpr std::array tables{
+    table_row{table::log, "log", false},     table_row{table::stream, "stream", true},
+    table_row{table::state, "state", true},  table_row{table::index, "index", true},
+    table_row{table::dedup, "dedup", false}, table_row{table::meta, "meta", false}};
+
+constexpr const table_row& row_of(table where) noexcept {
+  return tables[static_cast<std::size_t>(where)];
+}
+constexpr std::string_view name_of(table where) noexcept { return row_of(where).name; }
 
 struct kv_write {
   table where = table::log;
   std::string key;
   std::optional<std::string> value;  ///< none: delete the key
+  std::string until = {};  ///< with no value: delete every key from `key` on that is below it
 };
+
+/// `synced`: on disk when the write returns. `buffered`: in order with all others, and on disk
+/// with the next that is synced; until then a crash of the machine may lose it.
+enum class durability : std::uint8_t { synced, buffered };
 
 class kv {
  public:
   virtual ~kv() = default;
 
-  /// Applies all writes atomically and syncs them to disk. After an error the object is dead:
-  /// nothing may be written through it again.
-  virtual result<void> write(const std::vector<kv_write>& batch) = 0;
+  /// Applies all writes in order and atomically. After an error the object is dead: nothing may be
+  /// written through it again.
+  virtual result<void> write(const std::vector<kv_write>& batch, durability how) = 0;
   virtual result<std::optional<std::string>> get(table where, std::string_view key) const = 0;
   /// Visits keys in order from `from` on, until `visit` returns false or a key lacks `prefix`.
   virtual result<void> scan(

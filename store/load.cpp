@@ -18,12 +18,24 @@ std::string number(std::uint64_t n) {
   return std::to_string(n);
 }
 
+result<void> check_format(std::string_view stored) {
+  const auto format = keys::parse_be64(stored);
+  if (format == keys::format_version) return {};
+  if (format == 1)
+    return fail(errc::invalid,
+                "event log: it has format 1, which only versions before the first release wrote; "
+                "this ved reads format " + number(keys::format_version) +
+                    ". Let that version finish its jobs; then move the log away and run "
+                    "`ved init --new-log`");
+  return fail(errc::invalid, "event log: it has format " + (format ? number(*format) : "unknown") +
+                                 ", this ved reads format " + number(keys::format_version) +
+                                 "; it was probably written by a newer one");
+}
+
 }  // namespace
 
 std::string remedy_of(table where, const std::string& state_directory) {
-  const bool made_from_log =
-      where == table::stream || where == table::state || where == table::index;
-  return made_from_log ? "run `vectl log rebuild --state " + state_directory +
+  return row_of(where).made_from_log ? "run `vectl log rebuild --state " + state_directory +
                              "`, which makes it anew from the events"
                        : "restore a backup: `vectl log restore BACKUP --state " +
                              state_directory + " --force`";
@@ -131,10 +143,8 @@ result<void> event_log::impl::load() {
   const auto format = storage->get(table::meta, keys::meta_format);
   if (!format) return fail(format.error());
   has_format = format->has_value();
-  if (has_format && keys::parse_be64(**format) != keys::format_version)
-    return fail(errc::invalid,
-                "event log: it has a format that this ved does not know; it was "
-                "probably written by a newer one");
+  if (has_format)
+    if (auto known = check_format(**format); !known) return known;
 
   const auto rebuilding = storage->get(table::meta, keys::meta_rebuild);
   if (!rebuilding) return fail(rebuilding.error());
@@ -186,6 +196,10 @@ result<void> event_log::impl::load_rows() {
 
 /// Takes the log itself as the truth, whatever meta says.
 result<void> event_log::impl::load_leniently() {
+  const auto format = storage->get(table::meta, keys::meta_format);
+  if (!format) return fail(format.error());
+  if (*format && keys::parse_be64(**format))
+    if (auto known = check_format(**format); !known) return known;
   const auto last = storage->last(table::log, "");
   if (!last) return fail(last.error());
   if (!*last) return {};

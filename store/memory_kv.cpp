@@ -11,6 +11,7 @@ std::shared_ptr<memory_disk> memory_disk::clone() const {
   const std::lock_guard lock(guard_);
   auto copy = std::make_shared<memory_disk>();
   copy->tables_ = tables_;
+  copy->durable_ = durable_;
   return copy;
 }
 
@@ -22,6 +23,8 @@ void memory_disk::fail_next_sync(bool keep_batch) {
 
 void memory_disk::crash() {
   const std::lock_guard lock(guard_);
+  if (durable_) tables_ = std::move(*durable_);
+  durable_.reset();
   apply(unsynced_);
   unsynced_.clear();
   fail_next_ = false;
@@ -48,8 +51,10 @@ void memory_disk::apply(const std::vector<kv_write>& batch) {
     auto& rows_of = tables_[static_cast<std::size_t>(write.where)];
     if (write.value)
       rows_of.insert_or_assign(rows_of.lower_bound(write.key), write.key, *write.value);
-    else
+    else if (write.until.empty())
       rows_of.erase(write.key);
+    else if (write.key < write.until)
+      rows_of.erase(rows_of.lower_bound(write.key), rows_of.lower_bound(write.until));
   }
 }
 
@@ -60,16 +65,22 @@ class memory_kv final : public kv {
     boot_ = disk_->boots_;
   }
 
-  result<void> write(const std::vector<kv_write>& batch) override {
+  result<void> write(const std::vector<kv_write>& batch, durability how) override {
     const std::lock_guard lock(disk_->guard_);
     if (auto usable = check_alive(); !usable) return usable;
     if (poisoned_) return fail(errc::unavailable, "memory disk: an earlier write failed");
+    if (how == durability::buffered) {
+      if (!disk_->durable_) disk_->durable_ = disk_->tables_;
+      disk_->apply(batch);
+      return {};
+    }
     ++disk_->syncs_;
     if (std::exchange(disk_->fail_next_, false)) {
       poisoned_ = true;
       if (disk_->keep_failed_) disk_->unsynced_ = batch;
       return fail(errc::unknown_outcome, "memory disk: sync failed");
     }
+    disk_->durable_.reset();
     disk_->apply(batch);
     return {};
   }

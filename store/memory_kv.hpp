@@ -5,6 +5,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -40,7 +41,9 @@ class memory_disk {
 
   // Recursive: a visitor of scan() may read the same disk.
   mutable std::recursive_mutex guard_;
-  std::array<rows, table_count> tables_;
+  std::array<rows, tables.size()> tables_;
+  /// What a crash leaves, while buffered writes are not synced.
+  std::optional<std::array<rows, tables.size()>> durable_;
   std::vector<kv_write> unsynced_;  // the batch of a failed sync that a crash will keep
   bool fail_next_ = false;
   bool keep_failed_ = false;

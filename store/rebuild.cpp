@@ -22,11 +22,13 @@ class rebuilder {
   result<void> run() {
     if (auto whole = log_.check_chain(); !whole) return whole;
     // Until the last batch removes this mark, an ordinary open refuses the half-made tables.
-    auto marked = log_.storage->write({{table::meta, std::string(keys::meta_rebuild), "1"}});
+    auto marked = log_.storage->write({{table::meta, std::string(keys::meta_rebuild), "1"}},
+                                       durability::synced);
     if (!marked) return marked;
     log_.heads.clear();
-    for (const auto where : {table::stream, table::state, table::index})
-      if (auto cleared = log_.storage->clear(where); !cleared) return cleared;
+    for (const auto& row : tables)
+      if (row.made_from_log)
+        if (auto cleared = log_.storage->clear(row.where); !cleared) return cleared;
 
     const auto last = log_.last_position.load();
     while (head_.position < last)
@@ -146,7 +148,7 @@ class rebuilder {
         batch_.push_back({table::index, std::move(key), name});
     }
     streams_.clear();
-    auto written = log_.storage->write(batch_);
+    auto written = log_.storage->write(batch_, durability::synced);
     batch_.clear();
     return written;
   }

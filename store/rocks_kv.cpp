@@ -246,19 +246,20 @@ class rocks_kv final : public kv {
     database_->Close().PermitUncheckedError();
   }
 
-  result<void> write(const std::vector<kv_write>& batch) override {
+  result<void> write(const std::vector<kv_write>& batch, durability how) override {
     if (auto usable = check_writable(); !usable) return usable;
     rocksdb::WriteBatch writes;
     const std::string* head = nullptr;
     for (const auto& one : batch) {
       if (!one.value) {
-        writes.Delete(family(one.where), one.key);
+        if (one.until.empty()) writes.Delete(family(one.where), one.key);
+        else writes.DeleteRange(family(one.where), one.key, one.until);
         continue;
       }
       writes.Put(family(one.where), one.key, *one.value);
       if (one.where == table::meta && one.key == keys::meta_head) head = &*one.value;
     }
-    if (auto done = commit(writes); !done) return done;
+    if (auto done = commit(writes, how); !done) return done;
     if (auto parsed = head ? keys::parse_head(*head) : std::nullopt) {
       const std::lock_guard lock(head_guard_);
       head_ = std::move(*parsed);
@@ -415,9 +416,9 @@ class rocks_kv final : public kv {
     return {};
   }
 
-  result<void> commit(rocksdb::WriteBatch& writes) {
+  result<void> commit(rocksdb::WriteBatch& writes, durability how) {
     rocksdb::WriteOptions options;
-    options.sync = true;
+    options.sync = how == durability::synced;
     const auto status = database_->Write(options, &writes);
     if (status.ok()) return {};
     poisoned_ = true;

@@ -87,11 +87,10 @@ std::vector<rocksdb::ColumnFamilyDescriptor> family_descriptors() {
 
   std::vector<rocksdb::ColumnFamilyDescriptor> all;
   all.emplace_back(rocksdb::kDefaultColumnFamilyName, family);
-  for (const auto* name : table_names) {
-    const std::string_view table_name = name;
-    auto own = table_name == "state" || table_name == "dedup" ? by_row : family;
-    if (table_name == "log") own.write_buffer_size = log_write_buffer_bytes;
-    all.emplace_back(name, own);
+  for (const auto& row : tables) {
+    auto own = row.where == table::state || row.where == table::dedup ? by_row : family;
+    if (row.where == table::log) own.write_buffer_size = log_write_buffer_bytes;
+    all.emplace_back(std::string(row.name), own);
   }
   return all;
 }

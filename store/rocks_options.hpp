@@ -13,10 +13,6 @@
 /// How the log's RocksDB is tuned and bounded. Included by rocks_kv.cpp only.
 namespace ved::store {
 
-/// Column family of each table, in the order of `table`.
-inline constexpr std::array<const char*, table_count> table_names = {"log",   "stream", "state",
-                                                                     "index", "dedup",  "meta"};
-
 /// RocksDB's info log, of which only the first complaint is kept, in memory: an error status of
 /// recovery does not name the damaged file, only the log line before it does. Any thread.
 class complaint_logger final : public rocksdb::Logger {

@@ -13,8 +13,8 @@ class watched_kv final : public kv {
         on_damage_(how.on_damage),
         on_write_failure_(how.on_write_failure) {}
 
-  result<void> write(const std::vector<kv_write>& batch) override {
-    auto done = inner_->write(batch);
+  result<void> write(const std::vector<kv_write>& batch, durability how) override {
+    auto done = inner_->write(batch, how);
     if (!done && on_write_failure_ && !failed_.exchange(true)) on_write_failure_(done.error());
     return done;
   }
@@ -53,18 +53,6 @@ class watched_kv final : public kv {
 };
 
 }  // namespace
-
-std::string_view name_of(table where) noexcept {
-  switch (where) {
-    case table::log: return "log";
-    case table::stream: return "stream";
-    case table::state: return "state";
-    case table::index: return "index";
-    case table::dedup: return "dedup";
-    case table::meta: return "meta";
-  }
-  return "";
-}
 
 std::unique_ptr<kv> watch(std::unique_ptr<kv> storage, const event_log::options& how) {
   return std::make_unique<watched_kv>(std::move(storage), how);

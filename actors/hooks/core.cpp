@@ -43,17 +43,18 @@ class teller {
   std::vector<pb::HookCallback> out_;
 };
 
-void tell_observed(teller& t, const job::job& before, const pb::JobObserved& e) {
+void tell_observed(teller& t, const job::job& before, const pb::JobObserved& e,
+                   std::int64_t at_us) {
   const auto was = t.shown();
   if (e.state() == was) return;
   if (e.state() == pb::JOB_STATE_QUEUED) {
-    t.tell("queued", e.state(), e.at_us());
+    t.tell("queued", e.state(), at_us);
   } else if (e.state() == pb::JOB_STATE_SUSPENDED) {
-    t.tell("suspended", e.state(), e.at_us());
+    t.tell("suspended", e.state(), at_us);
   } else if (e.state() == pb::JOB_STATE_RUNNING) {
     // A job that was held in the queue shows as suspended too, and has not run yet.
     const bool again = was == pb::JOB_STATE_SUSPENDED && is_set(before.started_at);
-    t.tell(again ? "resumed" : "started", e.state(), e.at_us());
+    t.tell(again ? "resumed" : "started", e.state(), at_us);
   } else {
     return;
   }
@@ -61,44 +62,45 @@ void tell_observed(teller& t, const job::job& before, const pb::JobObserved& e) 
   if (e.started_at_us() != 0) t.last().set_started_at_us(e.started_at_us());
 }
 
-void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e) {
+void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
+                   std::int64_t at_us) {
   const bool ran = e.started_at_us() != 0;
   if (ran && !is_set(before.started_at) && t.shown() != pb::JOB_STATE_RUNNING) {
     t.tell("started", pb::JOB_STATE_RUNNING, e.started_at_us());
     t.last().set_started_at_us(e.started_at_us());
   }
   t.tell(std::string(state_name(e.state())), e.state(),
-         e.finished_at_us() != 0 ? e.finished_at_us() : e.at_us());
+         e.finished_at_us() != 0 ? e.finished_at_us() : at_us);
   t.last().set_reason(e.reason());
   t.last().set_exit_code(e.exit_code());
   t.last().set_exit_signal(e.exit_signal());
   t.last().set_finished_at_us(t.last().at_us());
   if (!ran) return;
   t.last().set_started_at_us(e.started_at_us());
-  *t.last().mutable_usage() = e.usage();
+  if (e.has_usage()) *t.last().mutable_usage() = e.usage();
 }
 
 }  // namespace
 
 bool may_call_back(const pb::Envelope& what) {
-  return what.has_job_submitted() || what.has_job_observed() || what.has_job_finished();
+  return what.job().has_submitted() || what.job().has_observed() || what.job().has_finished();
 }
 
 std::vector<pb::HookCallback> callbacks_of(const job::job& before, const pb::Envelope& what) {
   teller t(before);
-  if (what.has_job_submitted()) {
-    const auto& e = what.job_submitted();
+  if (what.job().has_submitted()) {
+    const auto& e = what.job().submitted();
     // The state shown changes with the second one only: pending, pending, queued.
-    t.tell("submitted", t.shown(), e.at_us());
-    t.tell("queued", pb::JOB_STATE_QUEUED, e.at_us());
+    t.tell("submitted", t.shown(), what.at_us());
+    t.tell("queued", pb::JOB_STATE_QUEUED, what.at_us());
     for (auto& c : t.all()) {
       c.set_scheduler_job_id(e.scheduler_job_id());
-      c.set_submitted_at_us(e.at_us());
+      c.set_submitted_at_us(what.at_us());
     }
-  } else if (what.has_job_observed()) {
-    tell_observed(t, before, what.job_observed());
-  } else if (what.has_job_finished()) {
-    tell_finished(t, before, what.job_finished());
+  } else if (what.job().has_observed()) {
+    tell_observed(t, before, what.job().observed(), what.at_us());
+  } else if (what.job().has_finished()) {
+    tell_finished(t, before, what.job().finished(), what.at_us());
   }
   for (auto& c : t.all()) c.set_position(what.position());
   return std::move(t.all());
@@ -156,7 +158,6 @@ std::optional<pb::HookDelivered> outbox::done(bool delivered, const std::string&
     return std::nullopt;
   }
   pb::HookDelivered out;
-  out.set_at_us(to_us(now));
   out.set_hook(hook_);
   out.set_job_id(first.what.job_id());
   out.set_callback(first.what.callback());

@@ -5,7 +5,7 @@
 #include <algorithm>
 #include <caf/typed_event_based_actor.hpp>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "messages/job_state.hpp"
 #include "messages/plain_text.hpp"
 
@@ -186,7 +186,7 @@ class runner : public std::enable_shared_from_this<runner> {
     }
     const bool news = who.principal == own_principal;
     const bool intends = std::any_of(events.begin(), events.end(), [](const auto& event) {
-      return event.has_job_submission_intended();
+      return event.job().has_submission_intended();
     });
     request.events = std::move(events);
     const auto stream = request.stream;
@@ -270,14 +270,14 @@ job_actor::behavior_type behavior_of(job_pointer self, const std::shared_ptr<run
 
 /// The event is what this command makes of a job.
 bool came_from(const pb::Envelope& event, const job::command& what) {
-  const auto asked = event.has_job_control_requested() ? event.job_control_requested().control()
+  const auto asked = event.job().has_control_requested() ? event.job().control_requested().control()
                                                        : pb::JOB_CONTROL_UNSPECIFIED;
-  if (std::holds_alternative<job::cancel_job>(what)) return event.has_job_cancel_requested();
+  if (std::holds_alternative<job::cancel_job>(what)) return event.job().has_cancel_requested();
   if (std::holds_alternative<job::hold_job>(what))
-    return event.has_job_held() || asked == pb::JOB_CONTROL_HOLD ||
+    return event.job().has_held() || asked == pb::JOB_CONTROL_HOLD ||
            asked == pb::JOB_CONTROL_SUSPEND;
   if (std::holds_alternative<job::release_job>(what))
-    return event.has_job_released() || asked == pb::JOB_CONTROL_RELEASE ||
+    return event.job().has_released() || asked == pb::JOB_CONTROL_RELEASE ||
            asked == pb::JOB_CONTROL_RESUME;
   return false;
 }

@@ -19,7 +19,7 @@ phase phase_of(pb::JobState state) {
   return queued{};
 }
 
-void apply_accepted(job& state, const pb::JobAccepted& e) {
+void apply_accepted(job& state, const pb::JobAccepted& e, std::int64_t at_us) {
   const auto& spec = e.spec();
   state.id = job_id{spec.job_id()};
   state.cluster = cluster_id{spec.cluster_id()};
@@ -27,12 +27,12 @@ void apply_accepted(job& state, const pb::JobAccepted& e) {
   state.queue = spec.queue_name();
   state.spec_hash = e.spec_hash();
   state.max_runtime_seconds = spec.max_runtime_seconds();
-  state.accepted_at = from_us(e.at_us());
+  state.accepted_at = from_us(at_us);
   state.changed_at = state.accepted_at;
   state.now = waiting{state.accepted_at};
 }
 
-void apply_observed(job& state, const pb::JobObserved& e) {
+void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
@@ -42,23 +42,23 @@ void apply_observed(job& state, const pb::JobObserved& e) {
   const bool runs = e.state() == pb::JOB_STATE_STARTING || e.state() == pb::JOB_STATE_RUNNING;
   if (runs && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
   if (!e.never_starts()) state.never_starts_since = {};
-  else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(e.at_us());
-  enter(state, phase_of(e.state()), e.reason(), e.at_us());
+  else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);
+  enter(state, phase_of(e.state()), e.reason(), at_us);
 }
 
-void apply_finished(job& state, const pb::JobFinished& e) {
+void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   finished end;
   end.state = e.state();
   end.exit_code = e.exit_code();
   end.exit_signal = e.exit_signal();
   end.finished_at = from_us(e.finished_at_us());
-  end.usage = e.usage();
+  if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.hold.reset();
   state.gave_way.reset();
-  enter(state, std::move(end), e.reason(), e.at_us());
+  enter(state, std::move(end), e.reason(), at_us);
 }
 
 /// No scheduler job is followed from now on.
@@ -76,9 +76,14 @@ void remember(job& state, const pb::JobRun& run) {
   if (state.gave_way) {
     if (state.gave_way->started_at_us() != 0)
       all->set_started_at_us(state.gave_way->started_at_us());
-    add_usage(*all->mutable_usage(), state.gave_way->usage());
+    if (state.gave_way->has_usage()) add_usage(*all->mutable_usage(), state.gave_way->usage());
   }
   state.gave_way = std::move(all);
+}
+
+std::string hold_reason(const pb::JobHeld& e) {
+  if (e.by().empty()) return e.reason();
+  return "held by " + e.by() + (e.reason().empty() ? "" : ": " + e.reason());
 }
 
 /// The token of another attempt is followed from now on.
@@ -93,119 +98,139 @@ void take_token(job& state, submission_token token) {
 }
 
 /// A hold is remembered while it is asked for or in force; so is who asked for it.
-void apply_control(job& state, const pb::JobControlRequested& e) {
+void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at_us) {
   state.wanted = e.control();
   if (e.control() == pb::JOB_CONTROL_HOLD || e.control() == pb::JOB_CONTROL_SUSPEND)
-    state.hold = hold_wish{e.by(), e.reason(), from_us(e.at_us())};
+    state.hold = hold_wish{e.by(), e.reason(), from_us(at_us)};
   if (e.control() == pb::JOB_CONTROL_RELEASE || e.control() == pb::JOB_CONTROL_RESUME)
     state.hold.reset();
 }
 
 }  // namespace
 
+void add_usage(pb::JobUsage& to, const pb::JobUsage& more) {
+  if (more.has_wall_clock_seconds())
+    to.set_wall_clock_seconds(to.wall_clock_seconds() + more.wall_clock_seconds());
+  if (more.has_cpu_time_us()) to.set_cpu_time_us(to.cpu_time_us() + more.cpu_time_us());
+  if (more.has_memory_bytes_max())
+    to.set_memory_bytes_max(std::max(to.memory_bytes_max(), more.memory_bytes_max()));
+  if (more.has_nodes_used()) to.set_nodes_used(std::max(to.nodes_used(), more.nodes_used()));
+  if (more.has_cpu_cores()) to.set_cpu_cores(std::max(to.cpu_cores(), more.cpu_cores()));
+  if (more.has_gpus()) to.set_gpus(std::max(to.gpus(), more.gpus()));
+  if (more.has_memory_bytes_allocated())
+    to.set_memory_bytes_allocated(
+        std::max(to.memory_bytes_allocated(), more.memory_bytes_allocated()));
+}
+
 result<void> apply(job& state, const event& what) {
   const bool fresh = state.id.empty();
   const auto impossible = [&](std::string_view why) {
     return fail(errc::corrupt, (fresh ? std::string("a job without id") : name(state)) +
                                    ": impossible event number " +
-                                   std::to_string(what.event_case()) + ": " + std::string(why));
+                                   std::to_string(what.job().event_case()) + ": " + std::string(why));
   };
-  if (fresh != what.has_job_accepted()) {
+  if (!what.has_job()) return impossible("it does not belong to a job");
+  if (what.job().event_case() == pb::JobEvent::EVENT_NOT_SET && what.may_skip() && !fresh) return {};
+  if (fresh != what.job().has_accepted()) {
     return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
   }
   if (in<finished>(state)) return impossible("the job is finished");
-  switch (what.event_case()) {
-    case event::kJobAccepted: apply_accepted(state, what.job_accepted()); return {};
-    case event::kJobSubmissionIntended: {
-      const auto& e = what.job_submission_intended();
+  const auto at_us = what.at_us();
+  switch (what.job().event_case()) {
+    case pb::JobEvent::kAccepted: apply_accepted(state, what.job().accepted(), at_us); return {};
+    case pb::JobEvent::kSubmissionIntended: {
+      const auto& e = what.job().submission_intended();
       if (!in<waiting>(state) && !in<unresolved>(state)) return impossible("it is not waiting");
       state.attempt = e.attempt();
       take_token(state, submission_token{e.token()});
-      state.intended_at = from_us(e.at_us());
+      state.intended_at = from_us(at_us);
       enter(state, submitting{}, "submission " + std::to_string(e.attempt()) + " is in flight",
-            e.at_us());
+            at_us);
       return {};
     }
-    case event::kJobSubmitted: {
-      const auto& e = what.job_submitted();
+    case pb::JobEvent::kSubmitted: {
+      const auto& e = what.job().submitted();
       if (!in<submitting>(state) && !in<unresolved>(state)) return impossible("none in flight");
       state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
-      state.submitted_at = from_us(e.at_us());
+      state.submitted_at = from_us(at_us);
       state.failures = 0;
       enter(state, queued{}, e.adopted() ? "found in the scheduler by its token" : "",
-            e.at_us());
+            at_us);
       return {};
     }
-    case event::kJobSubmissionRefused: {
-      const auto& e = what.job_submission_refused();
+    case pb::JobEvent::kSubmissionRefused: {
+      const auto& e = what.job().submission_refused();
       if (!in<submitting>(state)) return impossible("none in flight");
       ++state.failures;
-      enter(state, waiting{from_us(e.retry_at_us())}, e.reason(), e.at_us());
+      enter(state, waiting{from_us(e.retry_at_us())}, e.reason(), at_us);
       return {};
     }
-    case event::kJobSubmissionUnresolved: {
-      const auto& e = what.job_submission_unresolved();
+    case pb::JobEvent::kSubmissionUnresolved: {
+      const auto& e = what.job().submission_unresolved();
       if (!in<submitting>(state) && !in<queued>(state) && !in<unresolved>(state))
         return impossible("none in flight");
       const auto* lost = std::get_if<unresolved>(&state.now);
       const bool claimed = lost != nullptr && lost->claimed_elsewhere;
       leave_scheduler(state);
-      enter(state, unresolved{0, claimed, e.by_restart()}, e.reason(), e.at_us());
-      state.changed_at = from_us(e.at_us());
+      enter(state, unresolved{0, claimed, e.by_restart()}, e.reason(), at_us);
+      state.changed_at = from_us(at_us);
       return {};
     }
-    case event::kJobLookupAbsent: {
-      const auto& e = what.job_lookup_absent();
+    case pb::JobEvent::kLookupAbsent: {
+      const auto& e = what.job().lookup_absent();
       if (!in<unresolved>(state)) return impossible("no lookup is due");
       std::get<unresolved>(state.now).absences = e.absences();
       // The attempt is over; whether it counts as a failure is told by how its answer was lost.
       if (e.retry_at_us() == 0) return {};
       if (!std::get<unresolved>(state.now).by_restart) ++state.failures;
-      enter(state, waiting{from_us(e.retry_at_us())}, state.reason, e.at_us());
+      enter(state, waiting{from_us(e.retry_at_us())}, state.reason, at_us);
       return {};
     }
-    case event::kJobHeld: {
-      const auto& e = what.job_held();
+    case pb::JobEvent::kHeld: {
+      const auto& e = what.job().held();
       if (in<submitting>(state)) return impossible("it cannot be held now");
       leave_scheduler(state);
       if (e.has_run()) remember(state, e.run());
-      enter(state, held{e.release(), e.by_operator()}, e.reason(), e.at_us());
+      enter(state, held{e.release(), !e.by().empty()}, hold_reason(e), at_us);
       return {};
     }
-    case event::kJobReleased: {
+    case pb::JobEvent::kReleased: {
       if (!in<held>(state)) return impossible("it is not held");
       state.failures = 0;
-      const auto at = what.job_released().at_us();
-      const auto& why = what.job_released().reason();
-      enter(state, waiting{from_us(at)},
-            "released by " + what.job_released().by() + (why.empty() ? "" : ": " + why), at);
+      const auto& why = what.job().released().reason();
+      enter(state, waiting{from_us(at_us)},
+            "released by " + what.job().released().by() + (why.empty() ? "" : ": " + why), at_us);
       return {};
     }
-    case event::kJobCancelRequested: {
-      const auto& e = what.job_cancel_requested();
-      state.cancel = cancel_wish{e.by(), e.reason(), e.for_timeout(), from_us(e.at_us())};
+    case pb::JobEvent::kCancelRequested: {
+      const auto& e = what.job().cancel_requested();
+      state.cancel = cancel_wish{e.by(), e.reason(), e.for_timeout(), from_us(at_us)};
       return {};
     }
-    case event::kJobControlRequested:
+    case pb::JobEvent::kControlRequested:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      apply_control(state, what.job_control_requested());
+      apply_control(state, what.job().control_requested(), at_us);
       return {};
-    case event::kJobControlRefused:
+    case pb::JobEvent::kControlDone:
+      if (!with_scheduler(state)) return impossible("the scheduler does not have it");
+      state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+      return {};
+    case pb::JobEvent::kControlRefused:
       state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
       state.hold.reset();
       return {};
-    case event::kJobObserved:
+    case pb::JobEvent::kObserved:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      apply_observed(state, what.job_observed());
+      apply_observed(state, what.job().observed(), at_us);
       return {};
-    case event::kJobWentMissing:
+    case pb::JobEvent::kWentMissing:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.missing_since = from_us(what.job_went_missing().at_us());
-      state.reason = what.job_went_missing().reason();
+      state.missing_since = from_us(at_us);
+      state.reason = what.job().went_missing().reason();
       return {};
-    case event::kJobDuplicateFound: return {};
-    case event::kJobClaimLost: {
-      const auto& e = what.job_claim_lost();
+    case pb::JobEvent::kDuplicateFound: return {};
+    case pb::JobEvent::kClaimLost: {
+      const auto& e = what.job().claim_lost();
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
       take_token(state, submission_token{e.winner_token()});
       state.lost_copies.push_back(state.scheduler_id);
@@ -215,19 +240,13 @@ result<void> apply(job& state, const event& what) {
       if (e.has_run()) remember(state, e.run());
       enter(state, unresolved{0, true, false},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
-            e.at_us());
+            at_us);
       return {};
     }
-    case event::kJobFinished: apply_finished(state, what.job_finished()); return {};
-    case event::kClusterDown:
-    case event::kClusterUp:
-    case event::kClusterIdentified:
-    case event::kHookDelivered:
-    case event::kDaemonStarted:
-    case event::kDaemonStopped:
-    case event::EVENT_NOT_SET: break;
+    case pb::JobEvent::kFinished: apply_finished(state, what.job().finished(), at_us); return {};
+    case pb::JobEvent::EVENT_NOT_SET: break;
   }
-  return impossible("it does not belong to a job");
+  return impossible("a newer release wrote it");
 }
 
 std::vector<action> react(const job& state, const policy& limits) {

@@ -13,14 +13,14 @@ namespace {
 
 /// One envelope around one event; `pick` is the generated mutable accessor.
 template <class Event>
-Event& add(events& out, Event* (pb::Envelope::*pick)(), const context& ctx) {
-  Event& made = *(out.emplace_back().*pick)();
-  made.set_at_us(to_us(ctx.now));
-  return made;
+Event& add(events& out, Event* (pb::JobEvent::*pick)(), const context& ctx) {
+  auto& envelope = out.emplace_back();
+  envelope.set_at_us(to_us(ctx.now));
+  return *(envelope.mutable_job()->*pick)();
 }
 
 void add_intent(events& out, int attempt, const context& ctx) {
-  auto& intent = add(out, &pb::Envelope::mutable_job_submission_intended, ctx);
+  auto& intent = add(out, &pb::JobEvent::mutable_submission_intended, ctx);
   intent.set_attempt(attempt);
   intent.set_token(make_token(ctx.draw).str());
 }
@@ -41,13 +41,13 @@ void add_gave_way(pb::JobFinished& end, const job& state) {
     if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
   }
   if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
-  add_usage(*end.mutable_usage(), run.usage());
+  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
 }
 
 /// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
 void add_end_here(events& out, const job& state, pb::JobState as, const std::string& reason,
                   const context& ctx) {
-  auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+  auto& end = add(out, &pb::JobEvent::mutable_finished, ctx);
   end.set_state(as);
   end.set_reason(reason);
   end.set_finished_at_us(to_us(ctx.now));
@@ -60,7 +60,7 @@ void add_cancelled(events& out, const job& state, const std::string& reason, con
 
 void add_control(events& out, pb::JobControl control, const std::string& by,
                  const std::string& reason, const context& ctx) {
-  auto& event = add(out, &pb::Envelope::mutable_job_control_requested, ctx);
+  auto& event = add(out, &pb::JobEvent::mutable_control_requested, ctx);
   event.set_control(control);
   event.set_by(by);
   event.set_reason(reason);
@@ -84,7 +84,7 @@ time_point next_retry(int failures, const context& ctx) {
 
 /// Retries are used up: it waits for an operator.
 void add_given_up(events& out, const job& state, const std::string& last, const context& ctx) {
-  auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
+  auto& event = add(out, &pb::JobEvent::mutable_held, ctx);
   event.set_reason("gave up after " + std::to_string(state.failures + 1) +
                    " submissions; the last: " + last);
   event.set_retries_exceeded(true);
@@ -95,7 +95,7 @@ void add_given_up(events& out, const job& state, const std::string& last, const 
 void add_duplicates(events& out, const submission_token& token,
                     const std::vector<scheduler_job_id>& ids, const context& ctx) {
   if (ids.size() < 2) return;
-  auto& duplicate = add(out, &pb::Envelope::mutable_job_duplicate_found, ctx);
+  auto& duplicate = add(out, &pb::JobEvent::mutable_duplicate_found, ctx);
   duplicate.set_token(token.str());
   duplicate.set_kept(ids.front().str());
   for (std::size_t i = 1; i < ids.size(); ++i) duplicate.add_others(ids[i].str());
@@ -113,7 +113,7 @@ bool is_own(const job& state, const submission_token& token) {
 
 void add_submitted(events& out, const job& state, const scheduler_job_id& id, bool adopted,
                    const context& ctx) {
-  auto& done = add(out, &pb::Envelope::mutable_job_submitted, ctx);
+  auto& done = add(out, &pb::JobEvent::mutable_submitted, ctx);
   done.set_attempt(state.attempt);
   done.set_token(state.token.str());
   done.set_scheduler_job_id(id.str());
@@ -125,7 +125,7 @@ void add_submitted(events& out, const job& state, const scheduler_job_id& id, bo
 result<events> on(const job& state, const cancel_job& what, const context& ctx) {
   events out;
   const auto wish = [&] {
-    auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_cancel_requested, ctx);
     event.set_by(what.by);
     event.set_reason(what.reason);
   };
@@ -156,17 +156,15 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
 
 result<events> on(const job& state, const hold_job& what, const context& ctx) {
   events out;
-  const std::string reason =
-      "held by " + what.by + (what.reason.empty() ? "" : ": " + what.reason);
   const auto ask = [&](pb::JobControl control) {
     if (state.wanted != control) add_control(out, control, what.by, what.reason, ctx);
     return std::string{};
   };
   const auto hold_here = [&] {
-    auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
-    event.set_reason(reason);
+    auto& event = add(out, &pb::JobEvent::mutable_held, ctx);
+    event.set_by(what.by);
+    event.set_reason(what.reason);
     event.set_release("an operator releases it (vectl job release " + state.id.str() + ")");
-    event.set_by_operator(true);
     return std::string{};
   };
   const auto refusal = std::visit(
@@ -208,7 +206,7 @@ result<events> on(const job& state, const release_job& what, const context& ctx)
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return std::string{}; },
                  [&](const held&) {
-                   auto& event = add(out, &pb::Envelope::mutable_job_released, ctx);
+                   auto& event = add(out, &pb::JobEvent::mutable_released, ctx);
                    event.set_by(what.by);
                    event.set_reason(what.reason);
                    return std::string{};
@@ -241,7 +239,7 @@ result<events> on(const job& state, const advance&, const context& ctx) {
   const auto run_out = [&] {
     if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0) return;
     if (ctx.now < overdue_at(state, ctx.limits)) return;
-    auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_cancel_requested, ctx);
     event.set_by("ved");
     event.set_reason("ran longer than its limit of " + std::to_string(state.max_runtime_seconds) +
                      " s and the scheduler did not end it");
@@ -249,7 +247,7 @@ result<events> on(const job& state, const advance&, const context& ctx) {
   };
   const auto give_up = [&] {
     if (state.cancel || ctx.now < hopeless_at(state, ctx.limits)) return;
-    auto& event = add(out, &pb::Envelope::mutable_job_cancel_requested, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_cancel_requested, ctx);
     event.set_by("ved");
     event.set_reason("the scheduler has said since " + to_rfc3339(state.never_starts_since) +
                      " that it can never start: " + state.reason);
@@ -269,7 +267,7 @@ result<events> on(const job& state, const advance&, const context& ctx) {
 result<events> on(const job& state, const recover& what, const context& ctx) {
   events out;
   if (in<submitting>(state)) {
-    auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_submission_unresolved, ctx);
     event.set_attempt(state.attempt);
     event.set_reason(what.reason);
     event.set_by_restart(true);
@@ -278,13 +276,13 @@ result<events> on(const job& state, const recover& what, const context& ctx) {
   // counted from there is counted anew from now.
   if (const auto* lost = std::get_if<unresolved>(&state.now);
       lost != nullptr && state.changed_at > ctx.now) {
-    auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_submission_unresolved, ctx);
     event.set_attempt(state.attempt);
     event.set_reason(state.reason);
     event.set_by_restart(lost->by_restart);
   }
   if (with_scheduler(state) && state.missing_since > ctx.now)
-    add(out, &pb::Envelope::mutable_job_went_missing, ctx).set_reason(state.reason);
+    add(out, &pb::JobEvent::mutable_went_missing, ctx).set_reason(state.reason);
   return out;
 }
 
@@ -295,7 +293,7 @@ void add_refusal(events& out, const job& state, const report_submission& what,
                                                                       : pb::REFUSAL_KIND_NOT_SENT;
   const bool permanent = kind == pb::REFUSAL_KIND_PERMANENT;
   const bool retry = !permanent && !state.cancel && state.failures < ctx.limits.max_retries;
-  auto& event = add(out, &pb::Envelope::mutable_job_submission_refused, ctx);
+  auto& event = add(out, &pb::JobEvent::mutable_submission_refused, ctx);
   event.set_attempt(state.attempt);
   event.set_kind(kind);
   event.set_reason(what.reason);
@@ -327,7 +325,7 @@ result<events> on(const job& state, const report_submission& what, const context
     case submission_result::refused_policy:
     case submission_result::not_sent: add_refusal(out, state, what, ctx); break;
     case submission_result::unknown: {
-      auto& event = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+      auto& event = add(out, &pb::JobEvent::mutable_submission_unresolved, ctx);
       event.set_attempt(state.attempt);
       event.set_reason(what.reason);
       break;
@@ -343,7 +341,7 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
   const auto& lost = std::get<unresolved>(state.now);
   const int absences = lost.absences + 1;
   const bool settled = absences >= ctx.limits.absences_needed;
-  auto& absent = add(out, &pb::Envelope::mutable_job_lookup_absent, ctx);
+  auto& absent = add(out, &pb::JobEvent::mutable_lookup_absent, ctx);
   absent.set_attempt(state.attempt);
   absent.set_absences(absences);
   absent.set_settled(settled);
@@ -354,7 +352,7 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
     add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
   } else if (lost.claimed_elsewhere) {
     // Some copy holds the claim: another attempt would only lose it again.
-    auto& held_now = add(out, &pb::Envelope::mutable_job_held, ctx);
+    auto& held_now = add(out, &pb::JobEvent::mutable_held, ctx);
     held_now.set_reason("another copy (token " + state.token.str() +
                         ") claimed the job and cannot be found");
     held_now.set_release(
@@ -399,7 +397,7 @@ void set_run(pb::JobRun& run, const report_status& what) {
 }
 
 void add_end(events& out, const job& state, const report_status& what, const context& ctx) {
-  auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+  auto& end = add(out, &pb::JobEvent::mutable_finished, ctx);
   auto final_state = what.state;
   std::string reason = what.reason;
   if (what.says_cancelled && !state.cancel) {
@@ -430,7 +428,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   const bool foreign = !what.lost_claim_to.empty() && !what.lost_to_same_job &&
                        !is_own(state, what.lost_claim_to);
   if (foreign && what.state == pb::JOB_STATE_FAILED && !state.cancel) {
-    auto& event = add(out, &pb::Envelope::mutable_job_held, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_held, ctx);
     event.set_reason("scheduler job " + what.id.str() + " says that it gave way to submission " +
                      what.lost_claim_to.str() + ", which is none of this job's");
     event.set_release(
@@ -441,7 +439,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   }
   // Also when the winner carries our own token: the scheduler may have doubled one submission.
   if (!what.lost_claim_to.empty() && !foreign) {
-    auto& event = add(out, &pb::Envelope::mutable_job_claim_lost, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_claim_lost, ctx);
     event.set_scheduler_job_id(what.id.str());
     event.set_winner_token(what.lost_claim_to.str());
     // One that never began used nothing.
@@ -463,7 +461,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
       !is_set(state.missing_since) && !wish_came_true) {
     return out;
   }
-  auto& event = add(out, &pb::Envelope::mutable_job_observed, ctx);
+  auto& event = add(out, &pb::JobEvent::mutable_observed, ctx);
   event.set_state(what.state);
   event.set_reason(what.reason);
   event.set_started_at_us(to_us(what.started_at));
@@ -475,20 +473,20 @@ result<events> on(const job& state, const report_missing& what, const context& c
   events out;
   if (!with_scheduler(state) || what.id != state.scheduler_id) return out;
   if (!is_set(state.missing_since)) {
-    add(out, &pb::Envelope::mutable_job_went_missing, ctx).set_reason(what.reason);
+    add(out, &pb::JobEvent::mutable_went_missing, ctx).set_reason(what.reason);
     return out;
   }
   if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) return out;
   // Should it come back all the same, the lookups find it, or its copy finds the claim taken.
   if (what.never_ran && in<queued>(state) && !is_set(state.started_at) && !state.cancel &&
       state.wanted == pb::JOB_CONTROL_UNSPECIFIED && state.attempt <= ctx.limits.max_retries) {
-    auto& lost = add(out, &pb::Envelope::mutable_job_submission_unresolved, ctx);
+    auto& lost = add(out, &pb::JobEvent::mutable_submission_unresolved, ctx);
     lost.set_attempt(state.attempt);
     lost.set_reason("the scheduler lost " + state.scheduler_id.str() + " before it started: " +
                     what.reason + " since " + to_rfc3339(state.missing_since));
     return out;
   }
-  auto& end = add(out, &pb::Envelope::mutable_job_finished, ctx);
+  auto& end = add(out, &pb::JobEvent::mutable_finished, ctx);
   end.set_state(!state.cancel             ? pb::JOB_STATE_FAILED
                 : state.cancel->for_timeout ? pb::JOB_STATE_TIMEOUT
                                             : pb::JOB_STATE_CANCELLED);
@@ -513,12 +511,12 @@ result<events> on(const job& state, const report_control& what, const context& c
     add_control(out, pb::JOB_CONTROL_RELEASE, "ved", "the scheduler refused to resume it", ctx);
   } else if (what.refused && (!shows || what.control == pb::JOB_CONTROL_RELEASE)) {
     // A job that waits looks the same held and released: there the answer is all there is.
-    auto& event = add(out, &pb::Envelope::mutable_job_control_refused, ctx);
+    auto& event = add(out, &pb::JobEvent::mutable_control_refused, ctx);
     event.set_control(what.control);
     event.set_reason(what.reason);
   } else if (shows || what.control == pb::JOB_CONTROL_HOLD) {
     // No control is wanted any more. Others than a hold are repeated until they show.
-    add_control(out, pb::JOB_CONTROL_UNSPECIFIED, "ved", {}, ctx);
+    add(out, &pb::JobEvent::mutable_control_done, ctx).set_control(what.control);
   }
   return out;
 }
@@ -528,7 +526,7 @@ result<events> on(const job& state, const report_control& what, const context& c
 events accept(const pb::JobSpec& spec, const std::string& spec_hash, const context& ctx,
               bool limit_is_default) {
   events out;
-  auto& accepted = add(out, &pb::Envelope::mutable_job_accepted, ctx);
+  auto& accepted = add(out, &pb::JobEvent::mutable_accepted, ctx);
   *accepted.mutable_spec() = spec;
   accepted.set_spec_hash(spec_hash);
   accepted.set_limit_is_default(limit_is_default);

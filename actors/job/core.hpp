@@ -55,7 +55,7 @@ struct finished {
   int exit_code = 0;
   int exit_signal = 0;
   time_point finished_at;
-  pb::JobUsage usage;
+  std::optional<pb::JobUsage> usage;
 };
 using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
                            suspended, finished>;

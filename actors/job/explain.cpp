@@ -19,6 +19,7 @@ struct explanation::history {
   std::size_t steps_bytes = 0;
   std::uint64_t left_out = 0;  ///< steps before those
   std::optional<pb::JobSubmissionRefused> refused;
+  time_point refused_at;
   std::optional<pb::JobLookupAbsent> absent;
   std::optional<pb::JobReleased> released;
   /// A hold that was asked for and not refused; gone when a later observation shows it undone.
@@ -35,31 +36,36 @@ struct explanation::history {
 /// phase decides which one is asked for.
 void explanation::history::remember(const pb::Envelope& entry) {
   auto& h = *this;
-  if (entry.has_job_accepted()) h.limit_is_default = entry.job_accepted().limit_is_default();
-  if (entry.has_job_submission_intended()) {
+  if (entry.job().has_accepted()) h.limit_is_default = entry.job().accepted().limit_is_default();
+  if (entry.job().has_submission_intended()) {
     h.refused.reset();
     h.absent.reset();
     h.released.reset();
   }
-  if (entry.has_job_submission_refused()) h.refused = entry.job_submission_refused();
-  if (entry.has_job_lookup_absent()) h.absent = entry.job_lookup_absent();
-  if (entry.has_job_released()) h.released = entry.job_released();
-  if (entry.has_job_control_requested()) {
-    const auto& asked = entry.job_control_requested();
+  if (entry.job().has_submission_refused()) {
+    h.refused = entry.job().submission_refused();
+    h.refused_at = from_us(entry.at_us());
+  }
+  if (entry.job().has_lookup_absent()) h.absent = entry.job().lookup_absent();
+  if (entry.job().has_released()) h.released = entry.job().released();
+  if (entry.job().has_control_requested()) {
+    const auto& asked = entry.job().control_requested();
     if (asked.control() == pb::JOB_CONTROL_HOLD) {
       h.held = true;
       h.hold_shows_as.clear();
     }
-    // One of no control says that the last one is in effect.
-    if (asked.control() == pb::JOB_CONTROL_UNSPECIFIED && h.releasing) h.held = false;
     h.releasing = asked.control() == pb::JOB_CONTROL_RELEASE;
   }
-  if (entry.has_job_control_refused()) {
-    if (entry.job_control_refused().control() == pb::JOB_CONTROL_HOLD) h.held = false;
+  if (entry.job().has_control_done()) {
+    if (h.releasing) h.held = false;
     h.releasing = false;
   }
-  if (h.held && entry.has_job_observed()) {
-    const auto& seen = entry.job_observed();
+  if (entry.job().has_control_refused()) {
+    if (entry.job().control_refused().control() == pb::JOB_CONTROL_HOLD) h.held = false;
+    h.releasing = false;
+  }
+  if (h.held && entry.job().has_observed()) {
+    const auto& seen = entry.job().observed();
     if (h.hold_shows_as.empty()) h.hold_shows_as = seen.reason();
     if (seen.state() != pb::JOB_STATE_QUEUED || seen.reason() != h.hold_shows_as) h.held = false;
   }
@@ -124,7 +130,7 @@ class narrator {
       return (e.kind() == pb::REFUSAL_KIND_NOT_SENT
                   ? submission() + " never reached the scheduler"
                   : "the scheduler refused " + submission() + " for now") +
-             " " + at(from_us(e.at_us())) + with_reason(e.reason()) + "; submission " + follows;
+             " " + at(h_.refused_at) + with_reason(e.reason()) + "; submission " + follows;
     }
     return (state_.reason.empty() ? "accepted" : state_.reason) + "; submission " + follows;
   }
@@ -383,8 +389,8 @@ const job& explanation::state() const { return history_->state; }
 bool explanation::add(const pb::Envelope& what) {
   auto& h = *history_;
   if (!h.problem.empty()) return false;
-  if (h.first_id.empty()) h.first_id = what.job_accepted().spec().job_id();
-  const auto when = event_time(what);
+  if (h.first_id.empty()) h.first_id = what.job().accepted().spec().job_id();
+  const auto when = from_us(what.at_us());
   if (is_set(at_) && when > at_) return false;
   if (auto applied = apply(h.state, what); !applied) {
     h.problem = applied.error().message;
@@ -396,7 +402,7 @@ bool explanation::add(const pb::Envelope& what) {
   auto& step = h.steps.emplace_back();
   step.set_position(what.position());
   step.set_at_us(to_us(when));
-  step.set_text(tell(what));
+  step.set_text(tell(what.job()));
   step.set_principal(what.principal());
   h.steps_bytes += step.ByteSizeLong();
   while (h.steps.size() > explained_steps_max ||

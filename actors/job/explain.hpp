@@ -56,9 +56,6 @@ pb::Explanation explain(const std::vector<pb::Envelope>& log, time_point at,
                         const cluster_view* cluster);
 
 /// One event as a plain sentence, without its time: "submission 2 was intended with token vexyz".
-std::string tell(const pb::Envelope& what);
-
-/// When an event of a job happened: its own time, else when it was recorded.
-time_point event_time(const pb::Envelope& what);
+std::string tell(const pb::JobEvent& what);
 
 }  // namespace ved::core::job

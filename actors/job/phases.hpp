@@ -41,17 +41,9 @@ inline time_point hopeless_at(const job& state, const policy& limits) {
 /// No submission is put off longer.
 inline microseconds longest_wait(const policy& limits) { return 2 * limits.max_backoff; }
 
-/// The use of two runs as one: times add up, of what was held or seen the larger counts.
-inline void add_usage(pb::JobUsage& to, const pb::JobUsage& more) {
-  to.set_wall_clock_seconds(to.wall_clock_seconds() + more.wall_clock_seconds());
-  to.set_cpu_time_us(to.cpu_time_us() + more.cpu_time_us());
-  to.set_memory_bytes_max(std::max(to.memory_bytes_max(), more.memory_bytes_max()));
-  to.set_nodes_used(std::max(to.nodes_used(), more.nodes_used()));
-  to.set_cpu_cores(std::max(to.cpu_cores(), more.cpu_cores()));
-  to.set_gpus(std::max(to.gpus(), more.gpus()));
-  to.set_memory_bytes_allocated(
-      std::max(to.memory_bytes_allocated(), more.memory_bytes_allocated()));
-}
+/// The use of two runs as one: times add up, of what was held or seen the larger counts. What only
+/// one of them knows is that one's; what neither knows stays absent.
+void add_usage(pb::JobUsage& to, const pb::JobUsage& more);
 
 inline std::string name(const job& state) { return "job " + state.id.str(); }
 

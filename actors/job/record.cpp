@@ -88,7 +88,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_finished_at_us(to_us(f->finished_at));
     out.set_exit_code(f->exit_code);
     out.set_exit_signal(f->exit_signal);
-    *out.mutable_usage() = f->usage;
+    if (f->usage) *out.mutable_usage() = *f->usage;
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
   return out;
@@ -136,7 +136,8 @@ result<job> from_record(const pb::JobRecord& in) {
     case pb::JOB_PHASE_SUSPENDED: out.now = suspended{}; return out;
     case pb::JOB_PHASE_FINISHED:
       out.now = finished{in.state(), in.exit_code(), in.exit_signal(),
-                         from_us(in.finished_at_us()), in.usage()};
+                         from_us(in.finished_at_us()),
+                         in.has_usage() ? std::optional(in.usage()) : std::nullopt};
       return out;
     default: break;
   }

@@ -1,12 +1,11 @@
 #include <string>
 
 #include "actors/job/explain.hpp"
+#include "actors/words.hpp"
 #include "messages/job_state.hpp"
 
 namespace ved::core::job {
 namespace {
-
-std::string because(const std::string& reason) { return reason.empty() ? "" : ": " + reason; }
 
 std::string_view control_name(pb::JobControl control) {
   switch (control) {
@@ -53,36 +52,36 @@ std::string tell_run(const pb::JobRun& run) {
 
 }  // namespace
 
-std::string tell(const pb::Envelope& what) {
+std::string tell(const pb::JobEvent& what) {
   switch (what.event_case()) {
-    case pb::Envelope::kJobAccepted: {
-      const auto& spec = what.job_accepted().spec();
+    case pb::JobEvent::kAccepted: {
+      const auto& spec = what.accepted().spec();
       return "accepted for cluster " + spec.cluster_id() +
              (spec.queue_name().empty() ? "" : ", queue " + spec.queue_name()) +
-             (what.job_accepted().limit_is_default()
+             (what.accepted().limit_is_default()
                   ? "; its limit is the default of " + std::to_string(spec.max_runtime_seconds()) +
                         " s, or its queue's own if that is shorter"
                   : "");
     }
-    case pb::Envelope::kJobSubmissionIntended: {
-      const auto& e = what.job_submission_intended();
+    case pb::JobEvent::kSubmissionIntended: {
+      const auto& e = what.submission_intended();
       return "submission " + std::to_string(e.attempt()) + " was intended with token " + e.token();
     }
-    case pb::Envelope::kJobSubmitted: {
-      const auto& e = what.job_submitted();
+    case pb::JobEvent::kSubmitted: {
+      const auto& e = what.submitted();
       const std::string id = "scheduler job " + e.scheduler_job_id();
       return e.adopted() ? id + " was found by token " + e.token() + " and adopted"
                          : "the scheduler accepted submission " + std::to_string(e.attempt()) +
                                " as " + id;
     }
-    case pb::Envelope::kJobSubmissionRefused: return tell_refused(what.job_submission_refused());
-    case pb::Envelope::kJobSubmissionUnresolved: {
-      const auto& e = what.job_submission_unresolved();
+    case pb::JobEvent::kSubmissionRefused: return tell_refused(what.submission_refused());
+    case pb::JobEvent::kSubmissionUnresolved: {
+      const auto& e = what.submission_unresolved();
       return "submission " + std::to_string(e.attempt()) + " was lost from sight" +
              because(e.reason());
     }
-    case pb::Envelope::kJobLookupAbsent: {
-      const auto& e = what.job_lookup_absent();
+    case pb::JobEvent::kLookupAbsent: {
+      const auto& e = what.lookup_absent();
       return "lookup " + std::to_string(e.absences()) + " of submission " +
              std::to_string(e.attempt()) + " found nothing" +
              (e.sources().empty() ? "" : " (" + e.sources() + ")") +
@@ -91,85 +90,50 @@ std::string tell(const pb::Envelope& what) {
                   ? ""
                   : "; to be tried again at " + to_rfc3339(from_us(e.retry_at_us())));
     }
-    case pb::Envelope::kJobHeld:
-      return "held" + because(what.job_held().reason()) + tell_run(what.job_held().run());
-    case pb::Envelope::kJobReleased:
-      return "released by " + what.job_released().by() + because(what.job_released().reason());
-    case pb::Envelope::kJobCancelRequested: {
-      const auto& e = what.job_cancel_requested();
+    case pb::JobEvent::kHeld:
+      return "held" + (what.held().by().empty() ? "" : " by " + what.held().by()) +
+             because(what.held().reason()) + tell_run(what.held().run());
+    case pb::JobEvent::kReleased:
+      return "released by " + what.released().by() + because(what.released().reason());
+    case pb::JobEvent::kCancelRequested: {
+      const auto& e = what.cancel_requested();
       return "cancel requested by " + e.by() + because(e.reason());
     }
-    case pb::Envelope::kJobControlRequested: {
-      const auto& e = what.job_control_requested();
-      if (e.control() == pb::JOB_CONTROL_UNSPECIFIED) return "the scheduler has done so";
+    case pb::JobEvent::kControlRequested: {
+      const auto& e = what.control_requested();
       return e.by() + " asked the scheduler to " + std::string(control_name(e.control())) + " it" +
              because(e.reason());
     }
-    case pb::Envelope::kJobControlRefused: {
-      const auto& e = what.job_control_refused();
+    case pb::JobEvent::kControlDone:
+      return "the scheduler has done so: " +
+             std::string(control_name(what.control_done().control()));
+    case pb::JobEvent::kControlRefused: {
+      const auto& e = what.control_refused();
       return "the scheduler refused to " + std::string(control_name(e.control())) + " it" +
              because(e.reason());
     }
-    case pb::Envelope::kJobObserved: {
-      const auto& e = what.job_observed();
+    case pb::JobEvent::kObserved: {
+      const auto& e = what.observed();
       return "the scheduler shows it " + std::string(state_name(e.state())) + because(e.reason());
     }
-    case pb::Envelope::kJobWentMissing:
-      return "the scheduler no longer shows it" + because(what.job_went_missing().reason());
-    case pb::Envelope::kJobDuplicateFound: {
-      const auto& e = what.job_duplicate_found();
+    case pb::JobEvent::kWentMissing:
+      return "the scheduler no longer shows it" + because(what.went_missing().reason());
+    case pb::JobEvent::kDuplicateFound: {
+      const auto& e = what.duplicate_found();
       std::string others;
       for (const auto& id : e.others()) others += (others.empty() ? "" : ", ") + id;
       return "more than one copy carries token " + e.token() + ": kept " + e.kept() +
              ", given up " + others;
     }
-    case pb::Envelope::kJobClaimLost: {
-      const auto& e = what.job_claim_lost();
+    case pb::JobEvent::kClaimLost: {
+      const auto& e = what.claim_lost();
       return "copy " + e.scheduler_job_id() + " gave way: the copy with token " +
              e.winner_token() + " had claimed the job" + tell_run(e.run());
     }
-    case pb::Envelope::kJobFinished: return tell_finished(what.job_finished());
-    case pb::Envelope::kClusterDown:
-    case pb::Envelope::kClusterUp:
-    case pb::Envelope::kClusterIdentified:
-    case pb::Envelope::kHookDelivered:
-    case pb::Envelope::kDaemonStarted:
-    case pb::Envelope::kDaemonStopped:
-    case pb::Envelope::EVENT_NOT_SET: break;
+    case pb::JobEvent::kFinished: return tell_finished(what.finished());
+    case pb::JobEvent::EVENT_NOT_SET: break;
   }
-  return "event number " + std::to_string(what.event_case()) + ", which is not about a job";
-}
-
-time_point event_time(const pb::Envelope& what) {
-  switch (what.event_case()) {
-    case pb::Envelope::kJobAccepted: return from_us(what.job_accepted().at_us());
-    case pb::Envelope::kJobSubmissionIntended:
-      return from_us(what.job_submission_intended().at_us());
-    case pb::Envelope::kJobSubmitted: return from_us(what.job_submitted().at_us());
-    case pb::Envelope::kJobSubmissionRefused:
-      return from_us(what.job_submission_refused().at_us());
-    case pb::Envelope::kJobSubmissionUnresolved:
-      return from_us(what.job_submission_unresolved().at_us());
-    case pb::Envelope::kJobLookupAbsent: return from_us(what.job_lookup_absent().at_us());
-    case pb::Envelope::kJobHeld: return from_us(what.job_held().at_us());
-    case pb::Envelope::kJobReleased: return from_us(what.job_released().at_us());
-    case pb::Envelope::kJobCancelRequested: return from_us(what.job_cancel_requested().at_us());
-    case pb::Envelope::kJobControlRequested: return from_us(what.job_control_requested().at_us());
-    case pb::Envelope::kJobControlRefused: return from_us(what.job_control_refused().at_us());
-    case pb::Envelope::kJobObserved: return from_us(what.job_observed().at_us());
-    case pb::Envelope::kJobWentMissing: return from_us(what.job_went_missing().at_us());
-    case pb::Envelope::kJobDuplicateFound: return from_us(what.job_duplicate_found().at_us());
-    case pb::Envelope::kJobClaimLost: return from_us(what.job_claim_lost().at_us());
-    case pb::Envelope::kJobFinished: return from_us(what.job_finished().at_us());
-    case pb::Envelope::kClusterDown:
-    case pb::Envelope::kClusterUp:
-    case pb::Envelope::kClusterIdentified:
-    case pb::Envelope::kHookDelivered:
-    case pb::Envelope::kDaemonStarted:
-    case pb::Envelope::kDaemonStopped:
-    case pb::Envelope::EVENT_NOT_SET: break;
-  }
-  return from_us(what.recorded_at_us());
+  return std::string(unknown_event_words);
 }
 
 }  // namespace ved::core::job

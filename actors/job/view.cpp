@@ -32,7 +32,7 @@ pb::Job to_api_job(const job& state, std::uint64_t version) {
     out.set_finished_at_us(to_us(f->finished_at));
     out.set_exit_code(f->exit_code);
     out.set_exit_signal(f->exit_signal);
-    *out.mutable_usage() = f->usage;
+    if (f->usage) *out.mutable_usage() = *f->usage;
   }
   return out;
 }

@@ -3,7 +3,8 @@
 #include <algorithm>
 #include <caf/typed_event_based_actor.hpp>
 
-#include "actors/job/projection.hpp"
+#include "actors/cluster/stored.hpp"
+#include "actors/job/stored.hpp"
 #include "messages/plain_text.hpp"
 
 namespace ved::actors {
@@ -112,20 +113,18 @@ class runner : public std::enable_shared_from_this<runner> {
     auto& event = request.events.emplace_back();
     event.set_principal("ved");
     event.set_request_id(request.dedup_id);
+    event.set_at_us(to_us(at));
     if (scheduler) {
-      auto& is = *event.mutable_cluster_identified();
-      is.set_at_us(to_us(at));
+      auto& is = *event.mutable_cluster()->mutable_identified();
       is.set_cluster_id(deps_.cluster.str());
       is.set_scheduler_type(scheduler->scheduler_type());
       is.set_name(scheduler->name());
     } else if (change.up) {
-      event.mutable_cluster_up()->set_at_us(to_us(at));
-      event.mutable_cluster_up()->set_cluster_id(deps_.cluster.str());
-      event.mutable_cluster_up()->set_down_us(change.down_for.count());
+      event.mutable_cluster()->mutable_up()->set_cluster_id(deps_.cluster.str());
+      event.mutable_cluster()->mutable_up()->set_down_us(change.down_for.count());
     } else {
-      event.mutable_cluster_down()->set_at_us(to_us(at));
-      event.mutable_cluster_down()->set_cluster_id(deps_.cluster.str());
-      event.mutable_cluster_down()->set_reason(change.reason);
+      event.mutable_cluster()->mutable_down()->set_cluster_id(deps_.cluster.str());
+      event.mutable_cluster()->mutable_down()->set_reason(change.reason);
     }
     request.state = scheduler ? scheduler->SerializeAsString() : state.stored;
     auto self = self_;
@@ -289,9 +288,9 @@ class runner : public std::enable_shared_from_this<runner> {
       const auto stream = "job/" + job.str();
       auto first = log->read_stream(stream, 0, 1);
       if (!first) return fail(first.error());
-      if (first->empty() || !first->front().has_job_accepted())
+      if (first->empty() || !first->front().job().has_accepted())
         return fail(errc::corrupt, stream + ": its first event is not job_accepted");
-      return std::move(*first->front().mutable_job_accepted());
+      return std::move(*first->front().mutable_job()->mutable_accepted());
     };
   }
 

@@ -4,7 +4,7 @@
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 
 namespace ved::actors {
 namespace {

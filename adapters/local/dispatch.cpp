@@ -359,7 +359,8 @@ void local_cluster::tell_held(pb::LocalJobStatus& status, const pb::LocalSupervi
   if (job) {
     const auto& resources = job->spec().resources();
     usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
-    usage.set_memory_bytes_allocated(std::int64_t{resources.memory_gb_per_node()} << 30);
+    if (resources.memory_gb_per_node() > 0)
+      usage.set_memory_bytes_allocated(std::int64_t{resources.memory_gb_per_node()} << 30);
   }
   usage.set_nodes_used(1);
   usage.set_gpus(supervisor.gpus_size());

@@ -351,11 +351,12 @@ pb::LocalJobStatus job_run::finish() {
   pb::JobUsage& usage = *status_.mutable_usage();
   usage.set_wall_clock_seconds(std::chrono::floor<seconds>(active_time()).count());
   usage.set_cpu_time_us(cpu_us_);
-  usage.set_memory_bytes_max(rss_bytes_max_);
+  if (rss_bytes_max_ > 0) usage.set_memory_bytes_max(rss_bytes_max_);
   usage.set_nodes_used(1);
   usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
   usage.set_gpus(static_cast<int>(options_.gpus.size()));
-  usage.set_memory_bytes_allocated(static_cast<std::int64_t>(resources.memory_gb_per_node()) << 30);
+  if (resources.memory_gb_per_node() > 0)
+    usage.set_memory_bytes_allocated(std::int64_t{resources.memory_gb_per_node()} << 30);
   return status_;
 }
 

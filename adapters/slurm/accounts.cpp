@@ -70,7 +70,8 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     if (!job->accounted || !job->held) continue;
     auto& usage = *job->accounted->status.usage;
     usage.set_gpus(job->held->gpus());
-    usage.set_memory_bytes_allocated(job->held->memory_bytes_allocated());
+    if (job->held->has_memory_bytes_allocated())
+      usage.set_memory_bytes_allocated(job->held->memory_bytes_allocated());
   }
 }
 
@@ -126,7 +127,8 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   usage.set_nodes_used(std::max(1, row.nodes));
   usage.set_cpu_cores(row.allocated.cpus > 0 ? static_cast<int>(row.allocated.cpus) : row.cpus);
   usage.set_gpus(static_cast<int>(row.allocated.gpus));
-  usage.set_memory_bytes_allocated(row.allocated.memory_bytes);
+  if (row.allocated.memory_bytes > 0)
+    usage.set_memory_bytes_allocated(row.allocated.memory_bytes);
 }
 
 }  // namespace ved::adapters::slurm

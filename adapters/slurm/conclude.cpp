@@ -205,7 +205,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     end.reason += "; it could not make its claim in the job directory";
   if (!left.lost_to.empty())
     end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
-  if (end.usage && end.usage->cpu_time_us() == 0 && job.left.cpu_time)
+  if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());
   return end;
 }
@@ -265,7 +265,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (kept.last) end.started_at = kept.last->started_at;
     // Nothing measured it but the job itself; what it held is known if squeue ever showed it.
     end.usage = kept.allocated;
-    end.usage->set_wall_clock_seconds(0);
+    end.usage->clear_wall_clock_seconds();
     if (is_set(end.started_at) && end.finished_at > end.started_at)
       end.usage->set_wall_clock_seconds(
           std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());

@@ -35,7 +35,8 @@ pb::JobUsage usage_of(const queue_row& row) {
   out.set_nodes_used(std::max(1, row.nodes));
   out.set_cpu_cores(row.cpus);
   out.set_gpus(static_cast<int>(row.allocated.gpus));
-  out.set_memory_bytes_allocated(row.allocated.memory_bytes);
+  if (row.allocated.memory_bytes > 0)
+    out.set_memory_bytes_allocated(row.allocated.memory_bytes);
   return out;
 }
 

@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 
 namespace ved::runtime {
 namespace {

@@ -1,7 +1,7 @@
 #include <nlohmann/json.hpp>
 
 #include "actors/hooks/core.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "messages/job_state.hpp"
 #include "runtime/followers/audit.hpp"
 
@@ -149,67 +149,66 @@ void add_duplicates(writer& out, const pb::JobDuplicateFound& e) {
 
 void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::step& step,
                    const scheduler_names& schedulers) {
-  switch (what.event_case()) {
-    case pb::Envelope::kJobAccepted:
+  switch (what.job().event_case()) {
+    case pb::JobEvent::kAccepted:
       out.change("accepted", {{"customer_address", step.after.customer}});
       break;
-    case pb::Envelope::kJobSubmissionIntended: {
-      const auto& e = what.job_submission_intended();
+    case pb::JobEvent::kSubmissionIntended: {
+      const auto& e = what.job().submission_intended();
       out.change("submission_intended", {{"attempt", e.attempt()}, {"token", e.token()}});
       break;
     }
-    case pb::Envelope::kJobSubmitted: {
+    case pb::JobEvent::kSubmitted: {
       const auto found = schedulers.find(step.after.cluster.str());
-      add_submitted(out, what.job_submitted(),
+      add_submitted(out, what.job().submitted(),
                     found == schedulers.end() ? std::string() : found->second);
       break;
     }
-    case pb::Envelope::kJobSubmissionRefused:
-      add_refused(out, what.job_submission_refused());
+    case pb::JobEvent::kSubmissionRefused:
+      add_refused(out, what.job().submission_refused());
       break;
-    case pb::Envelope::kJobSubmissionUnresolved: {
-      const auto& e = what.job_submission_unresolved();
+    case pb::JobEvent::kSubmissionUnresolved: {
+      const auto& e = what.job().submission_unresolved();
       out.change("submission_unresolved", {{"attempt", e.attempt()}, {"error", e.reason()}}, false);
       break;
     }
-    case pb::Envelope::kJobLookupAbsent: {
-      const auto& e = what.job_lookup_absent();
+    case pb::JobEvent::kLookupAbsent: {
+      const auto& e = what.job().lookup_absent();
       out.change("lookup_absent", {{"attempt", e.attempt()},
                                    {"absences", e.absences()},
                                    {"settled", e.settled()},
                                    {"sources", e.sources()}});
       break;
     }
-    case pb::Envelope::kJobHeld: {
-      const auto& e = what.job_held();
+    case pb::JobEvent::kHeld: {
+      const auto& e = what.job().held();
       if (e.retries_exceeded())
         out.add("job_max_retries_exceeded", {{"error", e.reason()}, {"release", e.release()}},
                 false);
-      out.change("held", {{"reason", e.reason()}}, e.by_operator());
+      out.change("held", {{"by", e.by()}, {"reason", e.reason()}}, !e.by().empty());
       break;
     }
-    case pb::Envelope::kJobReleased:
+    case pb::JobEvent::kReleased:
       out.change("released",
-                 {{"by", what.job_released().by()}, {"reason", what.job_released().reason()}});
+                 {{"by", what.job().released().by()}, {"reason", what.job().released().reason()}});
       break;
-    case pb::Envelope::kJobCancelRequested: {
-      const auto& e = what.job_cancel_requested();
+    case pb::JobEvent::kCancelRequested: {
+      const auto& e = what.job().cancel_requested();
       out.change("cancel_requested",
                  {{"by", e.by()}, {"reason", e.reason()}, {"for_timeout", e.for_timeout()}});
       break;
     }
-    case pb::Envelope::kJobControlRequested: {
-      const auto& e = what.job_control_requested();
-      if (e.control() == pb::JOB_CONTROL_UNSPECIFIED) {
-        out.change("control_done", json::object());
-        break;
-      }
+    case pb::JobEvent::kControlRequested: {
+      const auto& e = what.job().control_requested();
       out.change("control_requested",
                  {{"control", name_of(e.control())}, {"by", e.by()}, {"reason", e.reason()}});
       break;
     }
-    case pb::Envelope::kJobControlRefused: {
-      const auto& e = what.job_control_refused();
+    case pb::JobEvent::kControlDone:
+      out.change("control_done", {{"control", name_of(what.job().control_done().control())}});
+      break;
+    case pb::JobEvent::kControlRefused: {
+      const auto& e = what.job().control_refused();
       json details{{"control", name_of(e.control())}, {"error", e.reason()}};
       if (e.control() == pb::JOB_CONTROL_CANCEL)
         out.add("job_cancellation_failed", std::move(details), false);
@@ -217,52 +216,59 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
         out.change("control_refused", std::move(details), false);
       break;
     }
-    case pb::Envelope::kJobObserved: out.callbacks(); break;
-    case pb::Envelope::kJobWentMissing:
-      out.change("missing", {{"reason", what.job_went_missing().reason()}}, false);
+    case pb::JobEvent::kObserved: out.callbacks(); break;
+    case pb::JobEvent::kWentMissing:
+      out.change("missing", {{"reason", what.job().went_missing().reason()}}, false);
       break;
-    case pb::Envelope::kJobDuplicateFound: add_duplicates(out, what.job_duplicate_found()); break;
-    case pb::Envelope::kJobClaimLost: {
-      const auto& e = what.job_claim_lost();
+    case pb::JobEvent::kDuplicateFound: add_duplicates(out, what.job().duplicate_found()); break;
+    case pb::JobEvent::kClaimLost: {
+      const auto& e = what.job().claim_lost();
       out.change("claim_lost",
                  {{"scheduler_job_id", e.scheduler_job_id()}, {"winner_token", e.winner_token()}});
       break;
     }
-    case pb::Envelope::kJobFinished: add_finished(out, what.job_finished(), step.before); break;
+    case pb::JobEvent::kFinished: add_finished(out, what.job().finished(), step.before); break;
     default: break;  // not a job's event
   }
 }
 
-void add_daemon_event(writer& out, const pb::Envelope& what) {
+void add_cluster_event(writer& out, const pb::ClusterEvent& what) {
   switch (what.event_case()) {
-    case pb::Envelope::kClusterDown:
-      out.about({}, what.cluster_down().cluster_id());
-      out.add("cluster_down", {{"error", what.cluster_down().reason()}}, false);
+    case pb::ClusterEvent::kDown:
+      out.about({}, what.down().cluster_id());
+      out.add("cluster_down", {{"error", what.down().reason()}}, false);
       break;
-    case pb::Envelope::kClusterUp:
-      out.about({}, what.cluster_up().cluster_id());
-      out.add("cluster_up", {{"down_seconds", what.cluster_up().down_us() / 1'000'000}});
+    case pb::ClusterEvent::kUp:
+      out.about({}, what.up().cluster_id());
+      out.add("cluster_up", {{"down_seconds", what.up().down_us() / 1'000'000}});
       break;
-    case pb::Envelope::kClusterIdentified: {
-      const auto& e = what.cluster_identified();
+    case pb::ClusterEvent::kIdentified: {
+      const auto& e = what.identified();
       out.about({}, e.cluster_id());
       out.add("cluster_identified",
               {{"scheduler_type", e.scheduler_type()}, {"scheduler_name", e.name()}});
       break;
     }
-    case pb::Envelope::kHookDelivered: {
-      const auto& e = what.hook_delivered();
-      out.about(e.job_id(), {});
-      out.add(e.delivered() ? "callback_delivered" : "callback_failed",
-              {{"hook", e.hook()},
-               {"callback", e.callback()},
-               {"attempts", e.attempts()},
-               {"detail", e.detail()}},
-              e.delivered());
-      break;
-    }
-    case pb::Envelope::kDaemonStarted: {
-      const auto& e = what.daemon_started();
+    case pb::ClusterEvent::EVENT_NOT_SET: break;
+  }
+}
+
+void add_hook_event(writer& out, const pb::HookEvent& what) {
+  if (!what.has_delivered()) return;
+  const auto& e = what.delivered();
+  out.about(e.job_id(), {});
+  out.add(e.delivered() ? "callback_delivered" : "callback_failed",
+          {{"hook", e.hook()},
+           {"callback", e.callback()},
+           {"attempts", e.attempts()},
+           {"detail", e.detail()}},
+          e.delivered());
+}
+
+void add_daemon_event(writer& out, const pb::DaemonEvent& what) {
+  switch (what.event_case()) {
+    case pb::DaemonEvent::kStarted: {
+      const auto& e = what.started();
       // "version" is the event's place in its stream, as in every line.
       out.add("service_started", {{"ved_version", e.version()},
                                   {"boot_id", e.boot_id()},
@@ -270,10 +276,24 @@ void add_daemon_event(writer& out, const pb::Envelope& what) {
                                   {"live_jobs", e.live_jobs()}});
       break;
     }
-    case pb::Envelope::kDaemonStopped:
-      out.add("service_stopped", {{"reason", what.daemon_stopped().reason()}});
+    case pb::DaemonEvent::kStopped:
+      out.add("service_stopped", {{"reason", what.stopped().reason()}});
       break;
-    default: break;  // a newer release's event: the log itself still holds it
+    case pb::DaemonEvent::EVENT_NOT_SET: break;
+  }
+}
+
+/// One of a newer release gives no line: the log itself still holds it.
+void add_event(writer& out, const pb::Envelope& what, const job_tracker::step* step,
+               const scheduler_names& schedulers) {
+  switch (what.entity_case()) {
+    case pb::Envelope::kJob:
+      if (step != nullptr) add_job_event(out, what, *step, schedulers);
+      break;
+    case pb::Envelope::kCluster: return add_cluster_event(out, what.cluster());
+    case pb::Envelope::kHook: return add_hook_event(out, what.hook());
+    case pb::Envelope::kDaemon: return add_daemon_event(out, what.daemon());
+    case pb::Envelope::ENTITY_NOT_SET: break;
   }
 }
 
@@ -283,10 +303,7 @@ std::vector<std::string> audit_lines(const pb::Envelope& what, const job_tracker
                                      const scheduler_names& schedulers,
                                      const audit_config& switches) {
   writer out(what, step, switches);
-  if (step != nullptr)
-    add_job_event(out, what, *step, schedulers);
-  else
-    add_daemon_event(out, what);
+  add_event(out, what, step, schedulers);
   return out.take();
 }
 

@@ -6,7 +6,7 @@
 #include <random>
 #include <vector>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "adapters/hooks/command.hpp"
 #include "adapters/hooks/webhook.hpp"
 #include "messages/job_state.hpp"
@@ -98,7 +98,7 @@ class hook_consumer final : public consumer {
     tell_outcome(*attempt, outcome);
     record_ = outbox_.done(outcome.delivered, outcome.detail, random_(), outbox_time(clock::now()));
     if (!record_) return clock::now();
-    record_->set_at_us(to_us(parts_.clock()));
+    recorded_at_ = parts_.clock();
     return write_record();
   }
 
@@ -124,7 +124,7 @@ class hook_consumer final : public consumer {
     if (!first) return fail(first.error());
     for (auto& c : all)
       if (!first->empty())
-        *c.mutable_resources() = first->front().job_accepted().spec().resources();
+        *c.mutable_resources() = first->front().job().accepted().spec().resources();
     return all;
   }
 
@@ -136,7 +136,8 @@ class hook_consumer final : public consumer {
     auto& e = request.events.emplace_back();
     e.set_principal("ved");
     e.set_causation_id(record_->position());
-    *e.mutable_hook_delivered() = *record_;
+    e.set_at_us(to_us(recorded_at_));
+    *e.mutable_hook()->mutable_delivered() = *record_;
     const auto appended = parts_.append(std::move(request));
     if (appended) {
       version_ = appended->version;
@@ -169,7 +170,7 @@ class hook_consumer final : public consumer {
     bool found = false;
     for (const auto& e : *added) {
       version_ = e.version();
-      const auto& r = e.hook_delivered();
+      const auto& r = e.hook().delivered();
       found = found || (r.position() == record_->position() && r.callback() == record_->callback());
     }
     return found;
@@ -203,6 +204,7 @@ class hook_consumer final : public consumer {
   job_tracker tracker_;
   core::hooks::outbox outbox_;
   std::optional<pb::HookDelivered> record_;  ///< over, but not in the log yet
+  time_point recorded_at_;
   milliseconds record_backoff_ = record_backoff_initial;
   std::mt19937_64 random_{std::random_device{}()};
 };
@@ -255,7 +257,7 @@ result<hook_start> find_start(store::event_log& log, const std::string& hook) {
   const auto records = log.read_stream(stream, after, records_per_position_max);
   if (!records) return fail_in("hook " + hook, records.error());
   for (const auto& e : *records) {
-    const auto& r = e.hook_delivered();
+    const auto& r = e.hook().delivered();
     // Deliveries are over in order, so what comes before the last one is over too.
     if (r.position() > out.position + 1) out.position = r.position() - 1;
     out.recorded.emplace(r.position(), r.callback());

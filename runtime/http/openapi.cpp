@@ -87,9 +87,9 @@ class schema_maker {
   void add_tagged(const google::protobuf::OneofDescriptor& tagged, json& properties) {
     json types = json::array();
     json data = json::array();
-    for (int i = 0; i < tagged.field_count(); ++i) {
-      types.push_back(tagged.field(i)->name());
-      data.push_back(reference(*tagged.field(i)->message_type()));
+    for (const auto& one : json_shape::tags(tagged)) {
+      types.push_back(json_shape::type_name(one));
+      data.push_back(reference(*one.event->message_type()));
     }
     properties["type"] = {{"type", "string"}, {"enum", types}};
     // anyOf: two kinds of event may have the same fields

@@ -17,7 +17,7 @@ std::string sse_cursor::take(const pb::EventList& events) {
     text += "id: " + std::to_string(event.version()) + "\nevent: " + type +
             "\ndata: " + json.dump() + "\n\n";  // a dump has no line ends
     after_version_ = event.version();
-    if (event.event_case() == pb::Envelope::kJobFinished) finished_ = true;
+    if (event.job().has_finished()) finished_ = true;
   }
   return text;
 }

@@ -148,24 +148,24 @@ void metrics::impl::note_job_event(const pb::Envelope& what, const core::job::jo
   const auto lookup = [&](const char* found) {
     lookups.Add({{"cluster", cluster}, {"result", found}}).Increment();
   };
-  switch (what.event_case()) {
-    case pb::Envelope::kJobAccepted: submitted.Add({{"cluster", cluster}}).Increment(); break;
-    case pb::Envelope::kJobSubmitted:
-      submission(what.job_submitted().adopted() ? "adopted" : "accepted");
-      if (what.job_submitted().adopted()) lookup("found");
+  switch (what.job().event_case()) {
+    case pb::JobEvent::kAccepted: submitted.Add({{"cluster", cluster}}).Increment(); break;
+    case pb::JobEvent::kSubmitted:
+      submission(what.job().submitted().adopted() ? "adopted" : "accepted");
+      if (what.job().submitted().adopted()) lookup("found");
       break;
-    case pb::Envelope::kJobSubmissionRefused:
-      submission(name_of(what.job_submission_refused().kind()));
+    case pb::JobEvent::kSubmissionRefused:
+      submission(name_of(what.job().submission_refused().kind()));
       break;
-    case pb::Envelope::kJobSubmissionUnresolved: submission("unresolved"); break;
-    case pb::Envelope::kJobLookupAbsent: lookup("absent"); break;
-    case pb::Envelope::kJobHeld: held.Add({{"cluster", cluster}}).Increment(); break;
-    case pb::Envelope::kJobWentMissing: missing.Add({{"cluster", cluster}}).Increment(); break;
-    case pb::Envelope::kJobDuplicateFound:
-      duplicates.Add({{"cluster", cluster}}).Increment(what.job_duplicate_found().others_size());
+    case pb::JobEvent::kSubmissionUnresolved: submission("unresolved"); break;
+    case pb::JobEvent::kLookupAbsent: lookup("absent"); break;
+    case pb::JobEvent::kHeld: held.Add({{"cluster", cluster}}).Increment(); break;
+    case pb::JobEvent::kWentMissing: missing.Add({{"cluster", cluster}}).Increment(); break;
+    case pb::JobEvent::kDuplicateFound:
+      duplicates.Add({{"cluster", cluster}}).Increment(what.job().duplicate_found().others_size());
       break;
-    case pb::Envelope::kJobClaimLost: claims_lost.Add({{"cluster", cluster}}).Increment(); break;
-    case pb::Envelope::kJobFinished: note_finished(what.job_finished(), cluster); break;
+    case pb::JobEvent::kClaimLost: claims_lost.Add({{"cluster", cluster}}).Increment(); break;
+    case pb::JobEvent::kFinished: note_finished(what.job().finished(), cluster); break;
     default: break;
   }
   const bool started_now = is_set(after.started_at) && !(before && is_set(before->started_at));
@@ -226,10 +226,10 @@ void metrics::observe(const pb::Envelope& what, const core::job::job* before,
     impl_->note_job_event(what, before, *after);
     return;
   }
-  if (what.has_cluster_down()) {
-    impl_->cluster_outages.Add({{"cluster", what.cluster_down().cluster_id()}}).Increment();
-  } else if (what.has_hook_delivered()) {
-    const auto& e = what.hook_delivered();
+  if (what.cluster().has_down()) {
+    impl_->cluster_outages.Add({{"cluster", what.cluster().down().cluster_id()}}).Increment();
+  } else if (what.hook().has_delivered()) {
+    const auto& e = what.hook().delivered();
     impl_->hook_deliveries
         .Add({{"hook", e.hook()}, {"result", e.delivered() ? "delivered" : "given_up"}})
         .Increment();

@@ -4,7 +4,7 @@
 #include <tuple>
 #include <utility>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "runtime/followers/job_log.hpp"
 
 namespace ved::runtime {

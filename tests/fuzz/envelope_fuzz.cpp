@@ -8,7 +8,7 @@
 
 #include "actors/job/core.hpp"
 #include "actors/job/explain.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
 #include "messages/event.pb.h"
 
 extern "C" int LLVMFuzzerInitialize(int*, char***) {

@@ -54,7 +54,7 @@ TEST_CASE("json: an envelope shows its event as type and data", "[messages]") {
   pb::Envelope envelope;
   envelope.set_position(7);
   envelope.set_prev_hash(std::string("\x00\xff\x1a", 3));
-  envelope.mutable_job_submitted()->set_scheduler_job_id("451");
+  envelope.mutable_job()->mutable_submitted()->set_scheduler_job_id("451");
   const auto shown = to_json(envelope);
   REQUIRE(shown["type"] == "job_submitted");
   REQUIRE(shown["data"]["scheduler_job_id"] == "451");

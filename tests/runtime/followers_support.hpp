@@ -10,7 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/shell/commit_feed.hpp"
 #include "actors/shell/log_sink.hpp"
 #include "store/event_log.hpp"
@@ -27,8 +28,9 @@ class test_log {
  public:
   explicit test_log(std::shared_ptr<store::memory_disk> on = std::make_shared<store::memory_disk>())
       : disk(std::move(on)), feed(std::make_shared<actors::commit_feed>()) {
-    auto opened = store::event_log::open(store::open_memory(disk),
-                                         {{core::fold, core::index_keys}, 0, false});
+    store::event_log::options how;
+    how.fold = {core::fold, core::index_keys};
+    auto opened = store::event_log::open(store::open_memory(disk), std::move(how));
     if (!opened) throw std::runtime_error(opened.error().message);
     log = std::move(*opened);
   }
@@ -79,7 +81,7 @@ class test_log {
 
   /// The daemon's start, so that the log is not empty.
   void begin() {
-    add("daemon", [](auto& e) { e.mutable_daemon_started()->set_version("1"); });
+    add("daemon", [](auto& e) { e.mutable_daemon()->mutable_started()->set_version("1"); });
   }
 
   /// Waits for a commit after which `reached` holds.
@@ -91,7 +93,7 @@ class test_log {
   std::vector<pb::HookDelivered> records(const std::string& hook) const {
     std::vector<pb::HookDelivered> out;
     const auto stream = log->read_stream("hook/" + hook, 0, 1000);
-    for (const auto& e : stream.value()) out.push_back(e.hook_delivered());
+    for (const auto& e : stream.value()) out.push_back(e.hook().delivered());
     return out;
   }
 
@@ -138,7 +140,11 @@ inline driver completed_job(const std::string& id) {
   driver d(sample_spec(id));
   d.pass(seconds{1}).submission(job::submission_result::accepted, "17");
   d.pass(seconds{1}).status(pb::JOB_STATE_RUNNING);
-  d.pass(seconds{1}).status(pb::JOB_STATE_COMPLETED);
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_COMPLETED;
+  end.usage.emplace().set_wall_clock_seconds(1);
+  d.pass(seconds{1}).run(end);
   return d;
 }
 

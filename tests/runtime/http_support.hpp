@@ -204,9 +204,9 @@ class fake_api : public runtime::api_port {
     event.set_version(static_cast<std::uint64_t>(events.events_size()));
     event.set_stream("job/" + job);
     if (terminal != pb::JOB_STATE_UNSPECIFIED)
-      event.mutable_job_finished()->set_state(terminal);
+      event.mutable_job()->mutable_finished()->set_state(terminal);
     else
-      event.mutable_job_observed()->set_reason("step");
+      event.mutable_job()->mutable_observed()->set_reason("step");
   }
 
   static pb::ApiReply error(errc code, const std::string& message, const std::string& field = {}) {
@@ -277,8 +277,8 @@ class fake_api : public runtime::api_port {
     found.set_state(pb::JOB_STATE_RUNNING);
     const auto& events = events_[id];
     found.set_version(static_cast<std::uint64_t>(events.events_size()));
-    if (events.events_size() > 0 && events.events().rbegin()->has_job_finished())
-      found.set_state(events.events().rbegin()->job_finished().state());
+    if (events.events_size() > 0 && events.events().rbegin()->job().has_finished())
+      found.set_state(events.events().rbegin()->job().finished().state());
     return reply;
   }
 

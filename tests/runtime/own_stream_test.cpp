@@ -2,7 +2,8 @@
 
 #include <catch2/catch.hpp>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/runtime/followers_support.hpp"
 
@@ -25,7 +26,7 @@ TEST_CASE("own stream: each start is recorded after what the daemon said before"
   const auto log = log_on(std::make_shared<store::memory_disk>());
   REQUIRE(record_start(*log, "first", t0));
   pb::Envelope stopped;
-  stopped.mutable_daemon_stopped()->set_reason("told to");
+  stopped.mutable_daemon()->mutable_stopped()->set_reason("told to");
   const auto request = of_daemon(*log, stopped);
   REQUIRE(request);
   REQUIRE(log->commit(std::span(&*request, 1), t0 + seconds{1})->front());
@@ -33,10 +34,10 @@ TEST_CASE("own stream: each start is recorded after what the daemon said before"
   const auto events = log->read_stream("daemon", 0, 10);
   REQUIRE(events);
   REQUIRE(events->size() == 3);
-  CHECK(events->at(0).daemon_started().boot_id() == "first");
-  CHECK(events->at(1).daemon_stopped().reason() == "told to");
-  CHECK(events->at(2).daemon_started().boot_id() == "second");
-  CHECK(events->at(2).daemon_started().at_us() == to_us(t0 + seconds{2}));
+  CHECK(events->at(0).daemon().started().boot_id() == "first");
+  CHECK(events->at(1).daemon().stopped().reason() == "told to");
+  CHECK(events->at(2).daemon().started().boot_id() == "second");
+  CHECK(events->at(2).at_us() == to_us(t0 + seconds{2}));
   CHECK(events->at(2).principal() == "ved");
 }
 
@@ -48,8 +49,8 @@ TEST_CASE("own stream: a start tells how many jobs are still to be followed", "[
   REQUIRE(record_start(*log.log, "later", t0));
   const auto events = log.log->read_stream("daemon", 0, 10);
   REQUIRE(events);
-  CHECK(events->at(0).daemon_started().live_jobs() == 0);
-  CHECK(events->at(1).daemon_started().live_jobs() == 2);
+  CHECK(events->at(0).daemon().started().live_jobs() == 0);
+  CHECK(events->at(1).daemon().started().live_jobs() == 2);
 }
 
 TEST_CASE("own stream: a log has one name for ever, and another log another", "[runtime]") {
@@ -93,8 +94,8 @@ TEST_CASE("own stream: a cluster's scheduler is remembered as it was met last", 
     request.stream = "cluster/" + cluster;
     request.expected_version = version;
     auto& event = request.events.emplace_back();
-    event.mutable_cluster_identified()->set_scheduler_type("slurm");
-    event.mutable_cluster_identified()->set_name(name);
+    event.mutable_cluster()->mutable_identified()->set_scheduler_type("slurm");
+    event.mutable_cluster()->mutable_identified()->set_name(name);
     request.state = core::fold(request.stream, "", event).value();
     REQUIRE(log.log->commit(std::span(&request, 1), t0)->front());
   };

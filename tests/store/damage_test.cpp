@@ -371,7 +371,8 @@ TEST_CASE("store damage: a head that cannot be read does not make the notes forg
   make_log(directory.log());
   const auto noted = value_of(read_head_note(outer_note(directory.log()))).value().head;
   REQUIRE(value_of(open_rocks(directory.log(), false))
-              ->write({{store::table::meta, std::string(keys::meta_head), "x"}}));
+              ->write({{store::table::meta, std::string(keys::meta_head), "x"}},
+                      durability::synced));
   CHECK_FALSE(try_open(directory.log()));
   CHECK(value_of(read_head_note(outer_note(directory.log()))).value().head == noted);
 }

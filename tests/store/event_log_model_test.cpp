@@ -32,7 +32,7 @@ struct model {
   void append(const append_request& request) {
     if (!request.dedup_id.empty()) requests[request.dedup_id] = events.size() + 1;
     for (const auto& event : request.events)
-      events.emplace_back(request.stream, event.job_observed().reason());
+      events.emplace_back(request.stream, event.job().observed().reason());
     streams[request.stream] = {request.expected_version + request.events.size(), request.state};
   }
 };
@@ -57,7 +57,7 @@ void check_against(event_log& log, const model& expected) {
   std::map<std::string, std::uint64_t> versions;
   for (std::size_t i = 0; i < events.size(); ++i) {
     RC_ASSERT(events[i].stream() == expected.events[i].first);
-    RC_ASSERT(events[i].job_observed().reason() == expected.events[i].second);
+    RC_ASSERT(events[i].job().observed().reason() == expected.events[i].second);
     RC_ASSERT(events[i].version() == ++versions[events[i].stream()]);
   }
   std::set<std::string> index;

@@ -191,8 +191,16 @@ TEST_CASE("event log: wrong meta rows are named", "[store][tamper]") {
              Catch::StartsWith("event log: the head in meta cannot be decoded"));
 
   disk = written_disk();
-  disk->put(table::meta, std::string(keys::meta_format), keys::be64(2));
-  CHECK(try_open(disk).error().code == errc::invalid);
+  disk->put(table::meta, std::string(keys::meta_format), keys::be64(3));
+  CHECK_THAT(try_open(disk).error().message, Catch::Contains("written by a newer one"));
+  disk->put(table::meta, std::string(keys::meta_format), keys::be64(1));
+  for (const bool for_repair : {false, true}) {
+    const auto refused = try_open(disk, for_repair);
+    REQUIRE_FALSE(refused);
+    CHECK(refused.error().code == errc::invalid);
+    CHECK_THAT(refused.error().message,
+               Catch::Contains("format 1, which only versions before the first release wrote"));
+  }
   disk = written_disk();
   disk->put(table::dedup, "r-9", keys::be64(11));
   CHECK(first_problem(disk) == "request r-9: its position is not in the log");

@@ -46,9 +46,9 @@ TEST_CASE("event log: an append is there after a restart, with all that follows 
   CHECK(events[0].recorded_at_us() == 5000);
   CHECK(events[0].request_id() == "r-1");
   CHECK(events[0].principal() == "alice");
-  CHECK(events[0].schema() == 1);
+  CHECK_FALSE(events[0].may_skip());
   CHECK(events[0].prev_hash() == keys::genesis_hash());
-  CHECK(events[0].job_observed().reason() == "queued");
+  CHECK(events[0].job().observed().reason() == "queued");
   CHECK(events[1].version() == 2);
   CHECK(events[1].causation_id() == 1);
   std::string bytes;
@@ -177,7 +177,7 @@ TEST_CASE("event log: an append that breaks a bound is refused and changes nothi
   bad.dedup_id.assign(dedup_id_bytes_max + 1, 'x');
   CHECK(refused(bad).code == errc::invalid);
   bad = good;
-  bad.events[0].mutable_job_observed()->set_reason(std::string(envelope_bytes_max, 'x'));
+  bad.events[0].mutable_job()->mutable_observed()->set_reason(std::string(envelope_bytes_max, 'x'));
   CHECK(refused(bad).code == errc::invalid);
 
   CHECK(log->last_position() == 0);
@@ -193,7 +193,7 @@ TEST_CASE("event log: an event that could not be read back is refused", "[store]
   const google::protobuf::LogSilencer quiet;
   reopenable_log log(false);
   auto bad = append_to("job/a", 0, {"queued", "running"});
-  bad.events[1].mutable_job_observed()->set_reason("caf\xe9");
+  bad.events[1].mutable_job()->mutable_observed()->set_reason("caf\xe9");
   const std::vector<append_request> group = {bad, append_to("job/b", 0, {"queued"})};
   const auto acks = value_of(log->commit(group, at(1)));
   REQUIRE_FALSE(acks[0]);
@@ -218,8 +218,8 @@ TEST_CASE("event log: reading pages by position and by version", "[store][log]")
 
   const auto own = value_of(log->read_stream("job/a", 2, 2));
   REQUIRE(own.size() == 2);
-  CHECK(own[0].job_observed().reason() == "a3");
-  CHECK(own[1].job_observed().reason() == "a4");
+  CHECK(own[0].job().observed().reason() == "a3");
+  CHECK(own[1].job().observed().reason() == "a4");
   CHECK(value_of(log->read_stream("job/a", 0, 100)).size() == 5);
   CHECK(value_of(log->read_stream("job/", 0, 100)).empty());
 }

@@ -45,7 +45,7 @@ inline std::string phase_of(std::string_view state) {
 inline std::string state_after(std::string_view state, const pb::Envelope& event) {
   std::uint64_t count = 0;
   if (!state.empty()) count = std::stoull(std::string(state.substr(state.find('/') + 1)));
-  const auto phase = event.has_job_observed() ? event.job_observed().reason() : "new";
+  const auto phase = event.job().has_observed() ? event.job().observed().reason() : "new";
   return phase + "/" + std::to_string(count + 1);
 }
 
@@ -53,7 +53,7 @@ inline projection toy_projection() {
   projection how;
   how.fold = [](std::string_view, std::string_view state,
                 const pb::Envelope& event) -> result<std::string> {
-    if (event.has_job_observed() && event.job_observed().reason() == "impossible")
+    if (event.job().has_observed() && event.job().observed().reason() == "impossible")
       return fail(errc::corrupt, "impossible event");
     return state_after(state, event);
   };
@@ -67,7 +67,7 @@ inline projection toy_projection() {
 
 inline pb::Envelope observed(const std::string& phase) {
   pb::Envelope event;
-  event.mutable_job_observed()->set_reason(phase);
+  event.mutable_job()->mutable_observed()->set_reason(phase);
   return event;
 }
 

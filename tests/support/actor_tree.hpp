@@ -17,7 +17,8 @@
 
 #include "actors/event_log/actor.hpp"
 #include "actors/ingress/actor.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
 #include "actors/shell/answer_once.hpp"

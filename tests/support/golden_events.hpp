@@ -111,6 +111,8 @@ inline std::map<std::string, driver> golden_streams() {
     d.submission(sub::accepted, "21");
     d.run(job::hold_job{"bob", "maintenance"});
     d.run(job::report_control{pb::JOB_CONTROL_HOLD, true, "not permitted"});
+    d.run(job::hold_job{"bob", "maintenance"});
+    d.run(job::report_control{pb::JOB_CONTROL_HOLD, false, ""});
     d.status(pb::JOB_STATE_STARTING);
     d.status(pb::JOB_STATE_RUNNING);
     d.run(job::hold_job{"bob", "maintenance"});
@@ -134,7 +136,6 @@ inline std::map<std::string, driver> golden_streams() {
       e.set_principal("alice");
       e.set_request_id("r-" + std::to_string(e.version()));
       e.set_causation_id(e.position() - 1);
-      e.set_schema(1);
       e.set_prev_hash(std::string(32, 'h'));
       e.set_epoch(1);
     }

@@ -7,6 +7,7 @@
 
 #include "actors/job/core.hpp"
 #include "messages/job_state.hpp"
+#include "messages/json_shape.hpp"
 
 /// Helpers for tests about the job core: a job driven by commands under virtual time.
 namespace ved::tests {
@@ -27,17 +28,15 @@ inline pb::JobSpec sample_spec(const std::string& id = "j-1") {
   return spec;
 }
 
-/// The event's name in the envelope's oneof without "job_": "submission_intended"; a finished one
-/// carries its state: "finished:failed".
+/// The event's type, that of a job without "job_": "submission_intended"; a finished one carries its
+/// state: "finished:failed".
 inline std::string kind_of(const pb::Envelope& what) {
-  const auto* oneof = pb::Envelope::descriptor()->FindOneofByName("event");
-  const auto* field = pb::Envelope::GetReflection()->GetOneofFieldDescriptor(what, oneof);
-  if (field == nullptr) return "none";
-  std::string name = field->name();
-  if (name.starts_with("job_")) name = name.substr(4);
-  if (what.has_job_finished())
-    name += ":" + std::string(state_name(what.job_finished().state()));
-  if (what.has_job_lookup_absent() && what.job_lookup_absent().settled()) name += ":settled";
+  const auto found = json_shape::tag_of(what);
+  if (!found) return "none";
+  std::string name = what.has_job() ? found->event->name() : json_shape::type_name(*found);
+  if (what.job().has_finished())
+    name += ":" + std::string(state_name(what.job().finished().state()));
+  if (what.job().has_lookup_absent() && what.job().lookup_absent().settled()) name += ":settled";
   return name;
 }
 

@@ -4,7 +4,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
@@ -52,8 +53,8 @@ std::unique_ptr<store::event_log> open_log(const fs::path& state) {
 void accept_job(store::event_log& log, const std::string& id) {
   pb::Envelope event;
   event.set_principal("alice");
-  auto& accepted = *event.mutable_job_accepted();
-  accepted.set_at_us(ved::to_us(at));
+  auto& accepted = *event.mutable_job()->mutable_accepted();
+  event.set_at_us(ved::to_us(at));
   accepted.mutable_spec()->set_job_id(id);
   accepted.mutable_spec()->set_cluster_id("c");
   accepted.mutable_spec()->set_queue_name("q");

@@ -185,12 +185,12 @@ TEST_CASE("vectl events: those of daemon and clusters have words too", "[tools][
   event.set_stream("daemon");
   event.set_recorded_at_us(start);
   event.set_principal("ved");
-  event.mutable_daemon_started()->set_version("1.0");
-  event.mutable_daemon_started()->set_pid(42);
-  event.mutable_daemon_started()->set_live_jobs(3);
+  event.mutable_daemon()->mutable_started()->set_version("1.0");
+  event.mutable_daemon()->mutable_started()->set_pid(42);
+  event.mutable_daemon()->mutable_started()->set_live_jobs(3);
   CHECK_THAT(render_event(event, true, {}),
              Catch::EndsWith("  9  daemon  ved 1.0 started with 3 live jobs, process 42\n"));
-  event.mutable_cluster_down()->set_reason("ssh: no route");
+  event.mutable_cluster()->mutable_down()->set_reason("ssh: no route");
   CHECK_THAT(render_event(event, true, {}),
              Catch::EndsWith("the cluster stopped answering: ssh: no route\n"));
 }

@@ -80,7 +80,7 @@ pb::ApiReply events_reply(std::uint64_t first, std::uint64_t last) {
   for (auto version = first; version <= last; ++version) {
     auto& event = *reply.mutable_events()->add_events();
     event.set_version(version);
-    event.mutable_job_held()->set_reason("reason " + std::to_string(version));
+    event.mutable_job()->mutable_held()->set_reason("reason " + std::to_string(version));
   }
   return reply;
 }

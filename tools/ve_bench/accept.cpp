@@ -58,7 +58,8 @@ figures measure_sync(const fs::path& directory) {
   for (int i = 0; i < syncs; ++i) {
     const auto one = clock_type::now();
     const auto done = (*opened)->write(
-        {{store::table::log, std::to_string(i), std::string(bytes_per_accept, 'x')}});
+        {{store::table::log, std::to_string(i), std::string(bytes_per_accept, 'x')}},
+        store::durability::synced);
     if (!done) throw std::runtime_error(done.error().message);
     times.push_back(ms_since(one));
   }

@@ -31,9 +31,9 @@ class recorder final : public store::kv {
   recorder(std::unique_ptr<store::kv> below, std::vector<batch>& into)
       : below_(std::move(below)), into_(into) {}
 
-  result<void> write(const batch& writes) override {
+  result<void> write(const batch& writes, store::durability how) override {
     into_.push_back(writes);
-    return below_->write(writes);
+    return below_->write(writes, how);
   }
   result<std::optional<std::string>> get(store::table where, std::string_view key) const override {
     return below_->get(where, key);

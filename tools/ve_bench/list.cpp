@@ -4,7 +4,7 @@
 #include <stdexcept>
 
 #include "actors/api/shell/queries.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "store/event_log.hpp"
 #include "tools/ve_bench/bench.hpp"
 #include "tools/ve_bench/workload.hpp"
@@ -80,13 +80,13 @@ int run_list(const bench_options& options) {
     if (by_customer) what.set_customer_address(customer);
     return what;
   };
-  const std::string of_customer = std::string("u/") + customer + "/";
+  const std::string of_customer = core::jobs_of_customer_prefix(customer);
   const listing listings[] = {
-      {"all", "a/", filtered(false, false, false)},
-      {"state", "s/1/", filtered(true, false, false)},
-      {"cluster", "c/cluster-b/", filtered(false, true, false)},
+      {"all", std::string(core::all_jobs_prefix), filtered(false, false, false)},
+      {"state", core::jobs_by_state_prefix(pb::JOB_STATE_PENDING), filtered(true, false, false)},
+      {"cluster", core::jobs_of_cluster_prefix("cluster-b"), filtered(false, true, false)},
       {"customer", of_customer, filtered(false, false, true)},
-      {"state+cluster", "s/1/", filtered(true, true, false)},
+      {"state+cluster", core::jobs_by_state_prefix(pb::JOB_STATE_PENDING), filtered(true, true, false)},
       {"all three", of_customer, filtered(true, true, true)}};
   bool met = true;
   if (!options.json)

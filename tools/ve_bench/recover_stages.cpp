@@ -18,7 +18,7 @@
 #include <thread>
 
 #include "actors/event_log/actor.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
 #include "tools/ve_bench/workload.hpp"
@@ -204,7 +204,7 @@ stage_figures recover_states(const std::string& directory) {
   std::vector<core::job::job> jobs;
   std::string after;
   for (bool more = true; more;) {
-    auto page = must(log->scan_index("l/", after, index_page));
+    auto page = must(log->scan_index(core::live_prefix, after, index_page));
     for (const auto& key : page.keys) {
       const auto stored = must(log->state(core::job_stream(core::job_of_index_key(key))));
       pb::JobRecord record;

@@ -2,7 +2,8 @@
 
 #include <stdexcept>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "messages/hash.hpp"
 
 namespace ved::bench {
@@ -47,25 +48,23 @@ pb::Envelope make_event(std::uint64_t n, const std::string& id, std::uint64_t ve
       first_us + static_cast<std::int64_t>(n) * step_us + static_cast<std::int64_t>(version) * 1000;
   pb::Envelope event;
   event.set_principal("ved");
+  event.set_at_us(at_us);
   switch (version) {
     case 1: {
-      auto& what = *event.mutable_job_accepted();
-      what.set_at_us(at_us);
+      auto& what = *event.mutable_job()->mutable_accepted();
       *what.mutable_spec() = make_spec(n, id);
       what.set_spec_hash(hash256(what.spec().SerializeAsString()));
       event.set_principal("token/portal");
       break;
     }
     case 2: {
-      auto& what = *event.mutable_job_submission_intended();
-      what.set_at_us(at_us);
+      auto& what = *event.mutable_job()->mutable_submission_intended();
       what.set_attempt(1);
       what.set_token(token_of(n));
       break;
     }
     case 3: {
-      auto& what = *event.mutable_job_submitted();
-      what.set_at_us(at_us);
+      auto& what = *event.mutable_job()->mutable_submitted();
       what.set_attempt(1);
       what.set_token(token_of(n));
       what.set_scheduler_job_id(std::to_string(400'000 + n));
@@ -73,16 +72,14 @@ pb::Envelope make_event(std::uint64_t n, const std::string& id, std::uint64_t ve
     }
     case 4:
     case 5: {
-      auto& what = *event.mutable_job_observed();
-      what.set_at_us(at_us);
+      auto& what = *event.mutable_job()->mutable_observed();
       what.set_state(version == 4 ? pb::JOB_STATE_STARTING : pb::JOB_STATE_RUNNING);
       what.set_reason(version == 4 ? "Prolog" : "None");
       if (version == 5) what.set_started_at_us(at_us);
       break;
     }
     default: {
-      auto& what = *event.mutable_job_finished();
-      what.set_at_us(at_us);
+      auto& what = *event.mutable_job()->mutable_finished();
       what.set_state(pb::JOB_STATE_COMPLETED);
       what.set_reason("COMPLETED");
       what.set_started_at_us(at_us - 1000);

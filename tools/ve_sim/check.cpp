@@ -2,7 +2,7 @@
 
 #include <set>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "messages/job_state.hpp"
 
 namespace ved::sim {
@@ -77,26 +77,26 @@ class checker {
     int failures = 0;  // in a row, without an operator
     bool by_restart = false;
     for (const auto& e : events) {
-      if (e.has_job_claim_lost()) by_restart = false;
-      if (e.has_job_submission_unresolved())
-        by_restart = e.job_submission_unresolved().by_restart();
-      if (e.has_job_submission_refused() ||
-          (e.has_job_lookup_absent() && e.job_lookup_absent().settled() && !by_restart))
+      if (e.job().has_claim_lost()) by_restart = false;
+      if (e.job().has_submission_unresolved())
+        by_restart = e.job().submission_unresolved().by_restart();
+      if (e.job().has_submission_refused() ||
+          (e.job().has_lookup_absent() && e.job().lookup_absent().settled() && !by_restart))
         ++failures;
-      if (e.has_job_submitted() || e.has_job_released()) failures = 0;
+      if (e.job().has_submitted() || e.job().has_released()) failures = 0;
       if (failures > all_.max_retries + 1)
         broken(name + ": its submissions fail for ever and it is not held");
       // An operator has found out what became of the copy that a stranger's token hides.
-      if (e.has_job_released()) sure = true;
+      if (e.job().has_released()) sure = true;
       if (ends > 0) broken(name + ": an event follows its end");
-      if (e.has_job_finished()) ++ends;
-      if (e.has_job_submission_refused()) sure = true;
-      if (e.has_job_lookup_absent() && e.job_lookup_absent().settled()) sure = true;
-      if (e.has_job_submitted() || e.has_job_claim_lost()) sure = false;
-      if (!e.has_job_submission_intended()) continue;
+      if (e.job().has_finished()) ++ends;
+      if (e.job().has_submission_refused()) sure = true;
+      if (e.job().has_lookup_absent() && e.job().lookup_absent().settled()) sure = true;
+      if (e.job().has_submitted() || e.job().has_claim_lost()) sure = false;
+      if (!e.job().has_submission_intended()) continue;
       if (!sure) broken(name + ": sent again without a refusal or a settled lookup");
       sure = false;
-      if (!tokens.insert(e.job_submission_intended().token()).second)
+      if (!tokens.insert(e.job().submission_intended().token()).second)
         broken(name + ": a token was used twice");
     }
   }

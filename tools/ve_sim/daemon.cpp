@@ -3,7 +3,7 @@
 #include <algorithm>
 #include <utility>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/shell/port_calls.hpp"
 
 namespace ved::sim {
@@ -68,7 +68,7 @@ bool daemon::idle() const {
 void daemon::recover() {
   std::string after;
   for (;;) {
-    auto page = log_->scan_index("l/", after, 100);
+    auto page = log_->scan_index(core::live_prefix, after, 100);
     if (!page) return site_.broken("recovery cannot read the index: " + page.error().message);
     for (const auto& key : page->keys)
       revive(job_id{std::string(core::job_of_index_key(key))}, "the daemon started anew");
@@ -363,7 +363,7 @@ void daemon::call(const std::string& cluster, link::order what) {
       }
       auto first = log_->read_stream(core::job_stream(id.str()), 0, 1);
       if (!first || first->empty()) return fail(errc::corrupt, "no first event");
-      return first->front().job_accepted();
+      return first->front().job().accepted();
     };
     auto done = actors::run_order(port, *order, accepted_of, begun);
     if (!answer_lost) *answer = std::move(done);
@@ -386,11 +386,11 @@ void daemon::record(const std::string& cluster, const link::breaker_change& chan
   entry.request.expected_version = me.stream_version++;
   auto& e = entry.request.events.emplace_back();
   if (change.up) {
-    e.mutable_cluster_up()->set_cluster_id(cluster);
-    e.mutable_cluster_up()->set_down_us(change.down_for.count());
+    e.mutable_cluster()->mutable_up()->set_cluster_id(cluster);
+    e.mutable_cluster()->mutable_up()->set_down_us(change.down_for.count());
   } else {
-    e.mutable_cluster_down()->set_cluster_id(cluster);
-    e.mutable_cluster_down()->set_reason(change.reason);
+    e.mutable_cluster()->mutable_down()->set_cluster_id(cluster);
+    e.mutable_cluster()->mutable_down()->set_reason(change.reason);
   }
   // A lost note about the breaker costs nothing but the note.
   entry.done = [this, cluster](const result<store::append_ack>&) {

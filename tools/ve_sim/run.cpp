@@ -5,7 +5,8 @@
 #include <memory>
 #include <utility>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "adapters/faulty/faulty_scheduler.hpp"
 #include "store/memory_kv.hpp"
 #include "tools/ve_sim/check.hpp"

@@ -10,7 +10,8 @@
 
 #include "actors/api/shell/queries.hpp"
 #include "actors/job/explain.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"

@@ -1,6 +1,7 @@
 #include <algorithm>
 
-#include "actors/job/explain.hpp"
+#include "actors/entities.hpp"
+#include "actors/words.hpp"
 #include "messages/job_state.hpp"
 #include "tools/vectl/moment.hpp"
 #include "tools/vectl/render.hpp"
@@ -9,6 +10,7 @@ namespace vectl {
 
 namespace pb = ved::pb;
 using ved::microseconds;
+using ved::core::because;
 
 namespace {
 
@@ -28,41 +30,6 @@ std::string exit_text(const pb::Job& job) {
   if (job.exit_code() != 0 || job.state() == pb::JOB_STATE_COMPLETED)
     return "exit code " + std::to_string(job.exit_code());
   return {};
-}
-
-std::string because(const std::string& reason) {
-  return reason.empty() ? "" : ": " + reason;
-}
-
-/// The words for events of every stream; those of jobs are the core's own.
-std::string tell(const pb::Envelope& event) {
-  switch (event.event_case()) {
-    case pb::Envelope::kClusterDown:
-      return "the cluster stopped answering" + because(event.cluster_down().reason());
-    case pb::Envelope::kClusterUp:
-      return "the cluster answers again after " +
-             human_duration(microseconds{event.cluster_up().down_us()});
-    case pb::Envelope::kClusterIdentified: {
-      const auto& e = event.cluster_identified();
-      return "the cluster's scheduler is " + e.scheduler_type() +
-             (e.name().empty() ? "" : " '" + e.name() + "'");
-    }
-    case pb::Envelope::kHookDelivered: {
-      const auto& e = event.hook_delivered();
-      return std::string(e.delivered() ? "told of " : "gave up telling of ") + e.callback() +
-             " of job " + e.job_id() +
-             (e.attempts() == 1 ? "" : " in " + std::to_string(e.attempts()) + " attempts") +
-             because(e.detail());
-    }
-    case pb::Envelope::kDaemonStarted: {
-      const auto& e = event.daemon_started();
-      return "ved " + e.version() + " started with " + std::to_string(e.live_jobs()) +
-             " live jobs, process " + std::to_string(e.pid());
-    }
-    case pb::Envelope::kDaemonStopped:
-      return "ved stopped" + because(event.daemon_stopped().reason());
-    default: return ved::core::job::tell(event);
-  }
 }
 
 /// The state, and the phase where it says more.
@@ -173,7 +140,8 @@ std::string render_job(const pb::Job& job, ved::time_point now, const style& loo
   if (is_terminal(job.state())) lines.add_if("Ended with", exit_text(job));
   if (job.has_usage()) {
     const auto& used = job.usage();
-    lines.add("CPU time", human_duration(microseconds{used.cpu_time_us()}));
+    if (used.has_cpu_time_us())
+      lines.add("CPU time", human_duration(microseconds{used.cpu_time_us()}));
     if (used.memory_bytes_max() > 0)
       lines.add("Peak memory", human_bytes(static_cast<std::uint64_t>(used.memory_bytes_max())));
   }
@@ -181,11 +149,10 @@ std::string render_job(const pb::Job& job, ved::time_point now, const style& loo
 }
 
 std::string render_event(const pb::Envelope& event, bool with_stream, const style& look) {
-  const auto at = ved::to_us(ved::core::job::event_time(event));
-  std::string text = paint(local_time(at != 0 ? at : event.recorded_at_us()), tone::dim, look) +
+  std::string text = paint(local_time(event.at_us()), tone::dim, look) +
                      "  " + std::to_string(with_stream ? event.position() : event.version()) + "  ";
   if (with_stream) text += printable(event.stream()) + "  ";
-  text += printable(tell(event));
+  text += printable(ved::core::tell(event));
   if (!event.principal().empty() && event.principal() != "ved")
     text += paint("  [" + printable(event.principal()) + "]", tone::dim, look);
   return text + "\n";

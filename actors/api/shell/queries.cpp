@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/job/view.hpp"
 #include "messages/job_state.hpp"
 
@@ -24,11 +24,11 @@ result<pb::JobRecord> parse(const store::event_log& log, const std::string& job_
 
 /// The most selective index for the filters.
 std::string prefix_for(const pb::ListJobs& what) {
-  if (!what.customer_address().empty()) return "u/" + what.customer_address() + "/";
-  if (what.state() != pb::JOB_STATE_UNSPECIFIED)
-    return "s/" + std::to_string(static_cast<int>(what.state())) + "/";
-  if (!what.cluster_id().empty()) return "c/" + what.cluster_id() + "/";
-  return "a/";
+  if (!what.customer_address().empty())
+    return core::jobs_of_customer_prefix(what.customer_address());
+  if (what.state() != pb::JOB_STATE_UNSPECIFIED) return core::jobs_by_state_prefix(what.state());
+  if (!what.cluster_id().empty()) return core::jobs_of_cluster_prefix(what.cluster_id());
+  return std::string(core::all_jobs_prefix);
 }
 
 bool matches(const pb::JobRecord& record, const pb::ListJobs& what) {
@@ -65,8 +65,8 @@ result<pb::Job> read_job(const store::event_log& log, const std::string& job_id,
   if (!first) return fail(first.error());
   if (first->empty())
     return log.damaged(store::table::stream, "job " + job_id + ": its events are not listed");
-  if (first->front().has_job_accepted()) {
-    *job.mutable_spec() = first->front().job_accepted().spec();
+  if (first->front().job().has_accepted()) {
+    *job.mutable_spec() = first->front().job().accepted().spec();
     job.set_submitted_by(first->front().principal());
   }
   return job;
@@ -162,7 +162,7 @@ result<pb::LogStats> read_stats(const store::event_log& log) {
   for (int state = pb::JOB_STATE_PENDING; state <= pb::JOB_STATE_TIMEOUT; ++state) {
     std::uint64_t count = 0;
     std::string after;
-    const auto prefix = "s/" + std::to_string(state) + "/";
+    const auto prefix = core::jobs_by_state_prefix(static_cast<pb::JobState>(state));
     for (bool more = true; more;) {
       auto page = log.scan_index(prefix, after, page_size);
       if (!page) return fail(page.error());

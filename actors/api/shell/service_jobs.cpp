@@ -6,7 +6,7 @@
 #include "actors/api/shell/service_call.hpp"
 #include "actors/api/shell/visible.hpp"
 #include "actors/job/explain.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/shell/answer_once.hpp"
 #include "messages/job_spec.hpp"
 #include "messages/job_state.hpp"

@@ -23,8 +23,8 @@ void hide_values(pb::Job& job, const principal& who) {
 
 void hide_values(pb::EventList& events, const principal& who) {
   for (auto& event : *events.mutable_events())
-    if (event.has_job_accepted() && !sees_values(who, event.principal()))
-      hide_values(*event.mutable_job_accepted()->mutable_spec());
+    if (event.job().has_accepted() && !sees_values(who, event.principal()))
+      hide_values(*event.mutable_job()->mutable_accepted()->mutable_spec());
 }
 
 }  // namespace ved::actors

@@ -4,7 +4,8 @@
 #include <limits>
 #include <set>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
 
@@ -29,8 +30,8 @@ class job_list {
     std::vector<store::append_request> group;
     for (int i = 0; i < jobs; ++i, ++count_) {
       pb::Envelope event;
-      auto& accepted = *event.mutable_job_accepted();
-      accepted.set_at_us(to_us(tests::t0 + seconds{count_}));
+      auto& accepted = *event.mutable_job()->mutable_accepted();
+      event.set_at_us(to_us(tests::t0 + seconds{count_}));
       auto spec = tests::sample_spec("j-" + std::to_string(count_));
       spec.set_customer_address(customer);
       spec.set_cluster_id(cluster);
@@ -120,18 +121,18 @@ TEST_CASE("job list: a cursor that nobody was given finds nothing that its list 
   jobs.add(20, "alice");
   jobs.add(20, "bob");
   const auto given = jobs.ask(5, "", "alice")->next_cursor();
-  REQUIRE(given.starts_with("u/alice/"));
+  REQUIRE(given.starts_with("job/u/alice/"));
   for (const auto& cursor :
-       {std::string("nonsense"), std::string("a"), std::string("u/alice"), std::string("u/bob/"),
+       {std::string("nonsense"), std::string("a"), std::string("job/u/alice"), std::string("job/u/bob/"),
         std::string("U/alice/"), std::string("\0u/alice/", 9), std::string("\xff\xfe"),
-        std::string("a/"), std::string("s/1/"), std::string("../u/alice/"),
+        std::string("job/a/"), std::string("job/s/1/"), std::string("../job/u/alice/"),
         jobs.ask(5, "", "bob")->next_cursor(), jobs.ask(5)->next_cursor()})
     CHECK(invalid(jobs.ask(5, cursor, "alice"), "cursor: it belongs to another list"));
   CHECK(invalid(jobs.ask(5, given), "cursor"));
   CHECK(invalid(jobs.ask(5, given, "ali"), "cursor"));
   std::set<std::string> hers;
   for (int i = 0; i < 20; ++i) hers.insert("j-" + std::to_string(i));
-  const std::string own = "u/alice/";
+  const std::string own = "job/u/alice/";
   for (const auto& cursor :
        {own, own + "\xff", own + std::string(100'000, '\xff'), own + std::string(1, '\0'),
         own + "/../../bob/", own + "00000000000000000000", given + "x",

@@ -36,7 +36,7 @@ std::pair<bool, bool> finds(const principal& who) {
   pb::EventList events;
   auto& first = *events.add_events();
   first.set_principal("alice");
-  *first.mutable_job_accepted()->mutable_spec() = with_secrets();
+  *first.mutable_job()->mutable_accepted()->mutable_spec() = with_secrets();
   hide_values(events, who);
   const auto has = [](const google::protobuf::Message& m) {
     return m.DebugString().find("hunter2") != std::string::npos;

@@ -140,7 +140,7 @@ TEST_CASE("job core: a run that gave way is not for nothing", "[actors][job]") {
   const bool foreign = GENERATE(true, false);
   gave.lost_claim_to = foreign ? submission_token{"vebystander00"} : d.state.token;
   CHECK(d.run(gave) == (foreign ? "held" : "claim_lost"));
-  CHECK(job::tell(d.log.back()).find("; it ran for 300 s and exited with code 73") !=
+  CHECK(job::tell(d.log.back().job()).find("; it ran for 300 s and exited with code 73") !=
         std::string::npos);
   const auto again = job::from_record(job::to_record(d.state));
   REQUIRE(again);
@@ -151,7 +151,7 @@ TEST_CASE("job core: a run that gave way is not for nothing", "[actors][job]") {
     CHECK(d.lookup(look::absent) == "lookup_absent:settled held");
   }
   const auto as_that_run_ended = [&] {
-    const auto& end = d.log.back().job_finished();
+    const auto& end = d.log.back().job().finished();
     CHECK(end.usage().wall_clock_seconds() == 300);
     CHECK(end.usage().cpu_cores() == 8);
     CHECK(end.exit_code() == 73);
@@ -183,7 +183,7 @@ TEST_CASE("job core: a run that gave way is not for nothing", "[actors][job]") {
     end.usage->set_wall_clock_seconds(1);
     end.usage->set_cpu_cores(1);
     CHECK(d.run(end) == "finished:completed");
-    const auto& told = d.log.back().job_finished();
+    const auto& told = d.log.back().job().finished();
     CHECK(told.usage().wall_clock_seconds() == 301);
     CHECK(told.usage().cpu_cores() == 8);
     CHECK(from_us(told.started_at_us()) == gave.started_at);
@@ -210,7 +210,7 @@ TEST_CASE("job core: the runs of a job that gives way again and again add up", "
   }
   d.run(job::cancel_job{"alice", ""});
   d.status(pb::JOB_STATE_CANCELLED);
-  CHECK(d.log.back().job_finished().usage().wall_clock_seconds() == 30);
+  CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 30);
 }
 
 TEST_CASE("job core: a job that only says that it was cancelled has failed", "[actors][job]") {

@@ -51,7 +51,7 @@ TEST_CASE("job core: a plain job runs from accepted to completed", "[actors][job
   CHECK(d.pass(seconds{10}).run(end) == "finished:failed");
   const auto& f = std::get<job::finished>(d.state.now);
   CHECK(f.exit_code == 3);
-  CHECK(f.usage.wall_clock_seconds() == 9);
+  CHECK(f.usage->wall_clock_seconds() == 9);
   CHECK(job::react(d.state, d.ctx.limits).empty());
 }
 
@@ -162,7 +162,7 @@ TEST_CASE("job core: a late acceptance of the attempt under lookup is adopted", 
   driver d;
   d.submission(sub::unknown, "timed out");
   CHECK(d.submission(sub::accepted, "17") == "submitted");
-  CHECK(d.log.back().job_submitted().adopted());
+  CHECK(d.log.back().job().submitted().adopted());
 }
 
 TEST_CASE("job core: after a restart an intent without outcome is looked up, not sent",
@@ -425,9 +425,9 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     d.run(job::release_job{"alice", ""});
     CHECK(d.status(pb::JOB_STATE_QUEUED).empty());
     CHECK(d.state.wanted == pb::JOB_CONTROL_RELEASE);
-    CHECK(d.run(job::report_control{pb::JOB_CONTROL_RELEASE, false, ""}) == "control_requested");
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_RELEASE, false, ""}) == "control_done");
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
-    CHECK(job::tell(d.log.back()) == "the scheduler has done so");
+    CHECK(job::tell(d.log.back().job()) == "the scheduler has done so: release");
   }
   SECTION("a release takes back a suspend that does not show yet") {
     driver d = tests::in_phase("running");
@@ -449,7 +449,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     d.run(job::release_job{"alice", ""});
     CHECK(d.run(job::hold_job{"alice", ""}) == "control_requested");
     CHECK(d.state.wanted == pb::JOB_CONTROL_SUSPEND);
-    CHECK(d.run(job::report_control{pb::JOB_CONTROL_SUSPEND, false, ""}) == "control_requested");
+    CHECK(d.run(job::report_control{pb::JOB_CONTROL_SUSPEND, false, ""}) == "control_done");
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
   }
   SECTION("a refusal of what is so already is no refusal") {
@@ -457,7 +457,7 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     d.run(job::hold_job{"alice", ""});
     d.run(job::release_job{"alice", ""});
     CHECK(d.run(job::report_control{pb::JOB_CONTROL_RESUME, true, "not suspended"}) ==
-          "control_requested");
+          "control_done");
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
   }
   SECTION("a running job") {
@@ -491,7 +491,7 @@ TEST_CASE("job core: a release that the scheduler refuses is on record, also of 
   d.run(job::release_job{"alice", ""});
   REQUIRE(d.state.wanted == pb::JOB_CONTROL_RELEASE);
   d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
-  CHECK(d.log.back().job_control_refused().reason() == "permission denied");
+  CHECK(d.log.back().job().control_refused().reason() == "permission denied");
   CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
 }
 
@@ -502,6 +502,6 @@ TEST_CASE("job core: what cannot be resumed is released, and then left", "[actor
   d.run(job::report_control{pb::JOB_CONTROL_RESUME, true, "not in a state for that"});
   CHECK(d.state.wanted == pb::JOB_CONTROL_RELEASE);
   d.run(job::report_control{pb::JOB_CONTROL_RELEASE, true, "permission denied"});
-  CHECK(d.log.back().job_control_refused().control() == pb::JOB_CONTROL_RELEASE);
+  CHECK(d.log.back().job().control_refused().control() == pb::JOB_CONTROL_RELEASE);
   CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
 }

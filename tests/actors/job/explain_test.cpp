@@ -119,13 +119,13 @@ TEST_CASE("explain: a limit that the job did not name is told as the daemon's", 
   driver d = tests::in_phase("running");
   CHECK(says(job::explain(d.log, {}, nullptr), "or at its limit of 3600 s"));
   CHECK_FALSE(says(job::explain(d.log, {}, nullptr), "default"));
-  REQUIRE(d.log.front().has_job_accepted());
-  d.log.front().mutable_job_accepted()->set_limit_is_default(true);
+  REQUIRE(d.log.front().job().has_accepted());
+  d.log.front().mutable_job()->mutable_accepted()->set_limit_is_default(true);
   const auto e = job::explain(d.log, {}, nullptr);
   CHECK(says(e, "or at its limit of 3600 s, which is the daemon's default: it named none, and a "
                 "shorter one of its queue counts instead"));
   CHECK(says(e, "at the latest"));
-  CHECK(job::tell(d.log.front()) == "accepted for cluster hpc-1, queue batch; its limit is the "
+  CHECK(job::tell(d.log.front().job()) == "accepted for cluster hpc-1, queue batch; its limit is the "
                                     "default of 3600 s, or its queue's own if that is shorter");
 }
 
@@ -222,7 +222,7 @@ TEST_CASE("explain: empty, foreign and broken logs are named, not crashed on", "
   log.push_back(log.front());
   CHECK(job::explain(log, {}, nullptr).summary().find("does not fold further") !=
         std::string::npos);
-  CHECK_FALSE(job::tell(pb::Envelope{}).empty());
+  CHECK_FALSE(job::tell(pb::JobEvent{}).empty());
 }
 
 TEST_CASE("view: the API's job shows phase, times, reason and release", "[actors][job]") {

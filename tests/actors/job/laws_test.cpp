@@ -3,7 +3,7 @@
 
 #include <set>
 
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
@@ -99,7 +99,7 @@ TEST_CASE("job core laws: apply takes every decided event, and nothing follows t
     drive(codes, [](const driver& d, std::size_t before, bool was_terminal) {
       if (was_terminal) RC_ASSERT(d.log.size() == before);
       int ends = 0;
-      for (const auto& e : d.log) ends += e.has_job_finished() ? 1 : 0;
+      for (const auto& e : d.log) ends += e.job().has_finished() ? 1 : 0;
       RC_ASSERT(ends == (job::is_terminal(d.state) ? 1 : 0));
     });
   }));
@@ -113,14 +113,14 @@ TEST_CASE("job core laws: a new intent follows only a refusal or a settled absen
       int attempt = 0;
       std::set<std::string> tokens;
       for (const auto& e : d.log) {
-        if (e.has_job_submission_refused()) settled = true;
-        if (e.has_job_lookup_absent() && e.job_lookup_absent().settled()) settled = true;
-        if (e.has_job_submitted() || e.has_job_claim_lost()) settled = false;
-        if (!e.has_job_submission_intended()) continue;
+        if (e.job().has_submission_refused()) settled = true;
+        if (e.job().has_lookup_absent() && e.job().lookup_absent().settled()) settled = true;
+        if (e.job().has_submitted() || e.job().has_claim_lost()) settled = false;
+        if (!e.job().has_submission_intended()) continue;
         RC_ASSERT(settled);
         settled = false;
-        RC_ASSERT(e.job_submission_intended().attempt() == ++attempt);
-        RC_ASSERT(tokens.insert(e.job_submission_intended().token()).second);
+        RC_ASSERT(e.job().submission_intended().attempt() == ++attempt);
+        RC_ASSERT(tokens.insert(e.job().submission_intended().token()).second);
       }
     });
   }));

@@ -142,7 +142,7 @@ const std::vector<row>& table() {
          d.run(job::hold_job{"alice", ""});
          return d.run(job::report_control{d.state.wanted, false, ""});
        },
-       {none, none, none, none, "control_requested", none, none, none, none}},
+       {none, none, none, none, "control_done", none, none, none, none}},
   };
   return rows;
 }
@@ -198,11 +198,11 @@ TEST_CASE("job core: a second cancel is quiet, of a finished job only when it wa
 TEST_CASE("job core: apply refuses events that no decision makes in that phase",
           "[actors][job]") {
   pb::Envelope released;
-  released.mutable_job_released()->set_by("x");
+  released.mutable_job()->mutable_released()->set_by("x");
   pb::Envelope submitted;
-  submitted.mutable_job_submitted()->set_scheduler_job_id("1");
+  submitted.mutable_job()->mutable_submitted()->set_scheduler_job_id("1");
   pb::Envelope foreign;
-  foreign.mutable_daemon_started();
+  foreign.mutable_daemon()->mutable_started();
   for (const char* phase : phases) {
     INFO(phase);
     const std::string p = phase;

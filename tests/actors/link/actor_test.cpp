@@ -10,7 +10,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/event_log/actor.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
 
@@ -91,7 +91,7 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
   made.scheduler.run_once();
   store::append_request earlier;
   earlier.stream = "cluster/hpc-1";
-  earlier.events.emplace_back().mutable_cluster_up()->set_cluster_id("hpc-1");
+  earlier.events.emplace_back().mutable_cluster()->mutable_up()->set_cluster_id("hpc-1");
   REQUIRE(made.log->commit(std::vector{earlier}, t0)->front());
   core::link::desired wanted;
   wanted.follow = core::job::follow{scheduler_job_id{"1"}, submission_token{"t"},
@@ -101,7 +101,7 @@ TEST_CASE("link: news of its cluster is recorded after what the link before it h
   const auto events = made.log->read_stream("cluster/hpc-1", 0, 10);
   REQUIRE(events);
   REQUIRE(events->size() == 2);
-  CHECK(events->back().has_cluster_down());
+  CHECK(events->back().cluster().has_down());
 }
 
 TEST_CASE("link: a reason that the log refuses holds no later news back", "[actors][link]") {
@@ -125,7 +125,7 @@ TEST_CASE("link: a reason that the log refuses holds no later news back", "[acto
   pass(seconds{1});
   auto events = made.log->read_stream("cluster/hpc-1", 0, 10).value();
   REQUIRE(events.size() == 1);
-  CHECK(events[0].cluster_down().reason() ==
+  CHECK(events[0].cluster().down().reason() ==
         "the event log refuses its reason: stream cluster/hpc-1: an event is too large or has text "
         "that is not UTF-8");
   pass(seconds{31});  // the breaker's probe
@@ -133,7 +133,7 @@ TEST_CASE("link: a reason that the log refuses holds no later news back", "[acto
   pass(seconds{1});
   events = made.log->read_stream("cluster/hpc-1", 0, 10).value();
   REQUIRE(events.size() == 2);
-  CHECK(events[1].has_cluster_up());
+  CHECK(events[1].cluster().has_up());
 }
 
 TEST_CASE("link: a poll begins when it is planned, not at the next tick", "[actors][link]") {
@@ -284,12 +284,12 @@ TEST_CASE("link: which scheduler its cluster is is recorded when it is met and w
   const auto events = [&] { return made.log->read_stream("cluster/hpc-1", 0, 10).value(); };
   answer(1, "");
   REQUIRE(events().size() == 1);
-  CHECK(events()[0].cluster_identified().scheduler_type() == "slurm");
+  CHECK(events()[0].cluster().identified().scheduler_type() == "slurm");
   answer(2, "west");
   answer(3, "west");
   answer(4, "");  // it does not tell its name now: no news
   REQUIRE(events().size() == 2);
-  CHECK(events()[1].cluster_identified().name() == "west");
+  CHECK(events()[1].cluster().identified().name() == "west");
   const auto known = [&] {
     pb::ClusterRecord record;
     CHECK(record.ParseFromString(made.log->state("cluster/hpc-1").value()->state));
@@ -309,6 +309,6 @@ TEST_CASE("link: which scheduler its cluster is is recorded when it is met and w
     made.run();
   }
   REQUIRE(events().size() == 3);
-  CHECK(events()[2].has_cluster_down());
+  CHECK(events()[2].cluster().has_down());
   CHECK(known() == "west");
 }

@@ -9,7 +9,8 @@
 #include <map>
 
 #include "actors/event_log/actor.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/registry/actor.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
@@ -183,7 +184,7 @@ TEST_CASE("registry: whose the limit of time is stands in the log", "[actors][re
   REQUIRE(f.ask(actors::submit_job{
       {"tester", {}}, std::make_shared<const pb::JobSpec>(sample_spec("j-2")), "hash", true}));
   const auto first = [&](const std::string& id) {
-    return f.log->read_stream(core::job_stream(id), 0, 1).value().at(0).job_accepted();
+    return f.log->read_stream(core::job_stream(id), 0, 1).value().at(0).job().accepted();
   };
   CHECK_FALSE(first("j-1").limit_is_default());
   CHECK(first("j-2").limit_is_default());
@@ -256,7 +257,7 @@ TEST_CASE("registry: who asks an actor that the log has overtaken is told to ask
   request.stream = "job/j-1";
   request.expected_version = stored.version;
   request.state = stored.state;
-  request.events.emplace_back().mutable_job_duplicate_found()->set_kept("1");
+  request.events.emplace_back().mutable_job()->mutable_duplicate_found()->set_kept("1");
   REQUIRE(f.log->commit(std::vector{request}, f.now)->front());
   const auto cancel = core::job::cancel_job{"tester", "enough"};
   const auto refused = f.command("j-1", cancel, "");

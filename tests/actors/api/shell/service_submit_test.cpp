@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "actors/api/shell/service.hpp"
-#include "actors/job/projection.hpp"
+#include "actors/entities.hpp"
+#include "actors/job/stored.hpp"
 #include "store/memory_kv.hpp"
 
 using namespace ved;
