@@ -127,10 +127,12 @@ result<void> apply(job& state, const event& what) {
   const auto impossible = [&](std::string_view why) {
     return fail(errc::corrupt, (fresh ? std::string("a job without id") : name(state)) +
                                    ": impossible event number " +
-                                   std::to_string(what.job().event_case()) + ": " + std::string(why));
+                                   std::to_string(what.job().event_case()) + ": " +
+                                   std::string(why));
   };
   if (!what.has_job()) return impossible("it does not belong to a job");
-  if (what.job().event_case() == pb::JobEvent::EVENT_NOT_SET && what.may_skip() && !fresh) return {};
+  const bool known = what.job().event_case() != pb::JobEvent::EVENT_NOT_SET;
+  if (!known && what.may_skip() && !fresh) return {};
   if (fresh != what.job().has_accepted()) {
     return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
   }

@@ -249,7 +249,8 @@ TEST_CASE("audit: notes behind the last event do not hide it", "[runtime][follow
   const auto lines = read_lines(path).size();
   REQUIRE(world.log->set_cursor("audit", 0));
   running daemon(world, path);
-  world.add("daemon", [](auto& e) { e.mutable_daemon()->mutable_stopped()->set_reason("asked to"); });
+  world.add("daemon",
+            [](auto& e) { e.mutable_daemon()->mutable_stopped()->set_reason("asked to"); });
   REQUIRE(running::holds(path, lines + 1));
   daemon.all->stop();
   CHECK(read_lines(path).size() == lines + 1);

@@ -146,7 +146,9 @@ TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][me
     held.pass(seconds{40}).run(tests::job::advance{});
   }
   world.add(held);
-  world.add("cluster/hpc-1", [](auto& e) { e.mutable_cluster()->mutable_down()->set_cluster_id("hpc-1"); });
+  world.add("cluster/hpc-1", [](auto& e) {
+    e.mutable_cluster()->mutable_down()->set_cluster_id("hpc-1");
+  });
   world.add("hook/site", [](auto& e) {
     e.mutable_hook()->mutable_delivered()->set_hook("site");
     e.mutable_hook()->mutable_delivered()->set_attempts(3);

@@ -28,8 +28,8 @@ inline pb::JobSpec sample_spec(const std::string& id = "j-1") {
   return spec;
 }
 
-/// The event's type, that of a job without "job_": "submission_intended"; a finished one carries its
-/// state: "finished:failed".
+/// The event's type, that of a job without "job_": "submission_intended"; a finished one carries
+/// its state: "finished:failed".
 inline std::string kind_of(const pb::Envelope& what) {
   const auto found = json_shape::tag_of(what);
   if (!found) return "none";

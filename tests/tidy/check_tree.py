@@ -51,7 +51,8 @@ def layer_of(path):
     if parts[0] != "actors":
         return parts[0] if parts[0] in PROJECT else None
     name = parts[-1].rsplit(".", 1)[0]
-    shell = "shell" in parts[:-1] or name == "actor" or len(parts) == 2
+    shell = ("shell" in parts[:-1] or name == "actor" or
+             len(parts) == 2 and name.endswith("interfaces") or name == "gateway_interface")
     return "actors" if shell else "core"
 
 

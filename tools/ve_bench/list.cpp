@@ -86,7 +86,8 @@ int run_list(const bench_options& options) {
       {"state", core::jobs_by_state_prefix(pb::JOB_STATE_PENDING), filtered(true, false, false)},
       {"cluster", core::jobs_of_cluster_prefix("cluster-b"), filtered(false, true, false)},
       {"customer", of_customer, filtered(false, false, true)},
-      {"state+cluster", core::jobs_by_state_prefix(pb::JOB_STATE_PENDING), filtered(true, true, false)},
+      {"state+cluster", core::jobs_by_state_prefix(pb::JOB_STATE_PENDING),
+       filtered(true, true, false)},
       {"all three", of_customer, filtered(true, true, true)}};
   bool met = true;
   if (!options.json)

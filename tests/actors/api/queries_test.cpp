@@ -123,7 +123,8 @@ TEST_CASE("job list: a cursor that nobody was given finds nothing that its list 
   const auto given = jobs.ask(5, "", "alice")->next_cursor();
   REQUIRE(given.starts_with("job/u/alice/"));
   for (const auto& cursor :
-       {std::string("nonsense"), std::string("a"), std::string("job/u/alice"), std::string("job/u/bob/"),
+       {std::string("nonsense"), std::string("a"), std::string("job/u/alice"),
+        std::string("job/u/bob/"),
         std::string("U/alice/"), std::string("\0u/alice/", 9), std::string("\xff\xfe"),
         std::string("job/a/"), std::string("job/s/1/"), std::string("../job/u/alice/"),
         jobs.ask(5, "", "bob")->next_cursor(), jobs.ask(5)->next_cursor()})

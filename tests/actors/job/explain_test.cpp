@@ -125,8 +125,9 @@ TEST_CASE("explain: a limit that the job did not name is told as the daemon's", 
   CHECK(says(e, "or at its limit of 3600 s, which is the daemon's default: it named none, and a "
                 "shorter one of its queue counts instead"));
   CHECK(says(e, "at the latest"));
-  CHECK(job::tell(d.log.front().job()) == "accepted for cluster hpc-1, queue batch; its limit is the "
-                                    "default of 3600 s, or its queue's own if that is shorter");
+  CHECK(job::tell(d.log.front().job()) ==
+        "accepted for cluster hpc-1, queue batch; its limit is the default of 3600 s, or its "
+        "queue's own if that is shorter");
 }
 
 TEST_CASE("explain: a cluster that is down is the first thing that would change it",
