@@ -7,6 +7,7 @@
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
+#include "messages/operations.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
 
@@ -115,6 +116,21 @@ TEST_CASE("vectl offline: answers from the log of a stopped daemon", "[tools][ve
   CHECK(ask(with, verify_request()).verification().ok());
   request.mutable_cancel_job()->set_job_id("j-1");
   CHECK(ask(with, request).error().error() == "unavailable");
+}
+
+TEST_CASE("vectl offline: what is marked so is answered, and nothing else", "[tools][vectl]") {
+  temporary_directory state;
+  { auto log = open_log(state.path()); }
+  auto opened = make_offline_channel(state.path().string());
+  REQUIRE(opened);
+  for (const auto& one : ved::operations()) {
+    INFO(one.field->name());
+    pb::ApiRequest request;
+    pb::ApiRequest::GetReflection()->MutableMessage(&request, one.field);
+    const auto code = ask(**opened, request).error().error();
+    CHECK((code == "unavailable") == !one.marks.offline());
+    CHECK(code != "internal");
+  }
 }
 
 TEST_CASE("vectl offline: a state directory without a log is named", "[tools][vectl]") {

@@ -9,10 +9,11 @@
 #include <vector>
 
 #include "actors/api/shell/queries.hpp"
-#include "actors/job/explain.hpp"
 #include "actors/entities.hpp"
+#include "actors/job/explain.hpp"
 #include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
+#include "messages/operations.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
@@ -123,6 +124,11 @@ class offline_channel final : public channel {
 
   result<pb::ApiReply> call(pb::ApiRequest request) override {
     pb::ApiReply reply;
+    const auto* row = ved::operation_of(request);
+    if (row == nullptr || !row->marks.offline())
+      return to_reply({errc::unavailable,
+                       "no daemon holds this state directory, and without one this operation is "
+                       "not possible; start ved"});
     switch (request.operation_case()) {
       case pb::ApiRequest::kListJobs:
         return fill(
@@ -149,11 +155,9 @@ class offline_channel final : public channel {
             ved::actors::read_stats(*log_),
             [&](auto& found) { *reply.mutable_log_stats() = std::move(found); }, reply);
       case pb::ApiRequest::kDumpLog: return dump(request.dump_log());
-      default:
-        return to_reply({errc::unavailable,
-                         "no daemon holds this state directory, and without one this operation "
-                         "is not possible; start ved"});
+      default: break;
     }
+    return to_reply({errc::internal, row->field->name() + ": nothing answers it offline"});
   }
 
  private:
