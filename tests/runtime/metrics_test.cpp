@@ -71,8 +71,12 @@ double value(const std::string& text, const std::string& series) {
 
 /// Takes everything of the log into `numbers`, as its follower would from position `from`.
 void take_all(const test_log& world, metrics_consumer& reader, std::uint64_t from = 0) {
-  const auto events = *world.log->read(from, 10'000);
-  if (!events.empty()) REQUIRE(reader.take(events));
+  job_tracker tracker(*world.log);
+  committed_batch all;
+  auto events = *world.log->read(from, 10'000);
+  for (auto& event : events)
+    all.push_back(std::make_shared<const committed>(*to_committed(std::move(event), tracker)));
+  if (!all.empty()) REQUIRE(reader.take(all));
 }
 
 std::string all_of(const test_log& world) {
