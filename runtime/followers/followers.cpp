@@ -140,6 +140,12 @@ std::vector<actors::problem> followers::problems() const {
   std::vector<actors::problem> out;
   for (const auto& one : impl_->reports)
     if (auto found = one->problem(last)) out.push_back(std::move(*found));
+  for (const auto& [cluster, jobs] : impl_->deps.numbers->unfollowed_jobs())
+    out.push_back({"cluster " + cluster + ": " + std::to_string(jobs) +
+                       " of its jobs have not ended, and no cluster of that name is configured: "
+                       "nothing follows, cancels or bills them; put it back until they have ended",
+                   actors::problem::weight::degraded,
+                   {}});
   return out;
 }
 
