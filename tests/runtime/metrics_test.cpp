@@ -131,7 +131,8 @@ TEST_CASE("metrics: a figure that the scheduler does not tell has no series",
   CHECK(value(text, R"(hpc_cluster_jobs{cluster="hpc-1",state="queued"})") == -1);
 }
 
-TEST_CASE("metrics: live jobs of a cluster that is not configured are known", "[runtime][metrics]") {
+TEST_CASE("metrics: live jobs of a cluster that is not configured are known",
+          "[runtime][metrics]") {
   test_log world;
   auto spec = tests::sample_spec("j-1");
   spec.set_cluster_id("gone");

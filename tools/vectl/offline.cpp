@@ -194,7 +194,8 @@ result<void> check_owner(const std::string& state) {
   const auto name = owner == nullptr ? std::to_string(about.st_uid) : std::string(owner->pw_name);
   return fail(errc::denied,
               "state directory " + state + ": belongs to " + name +
-                  ", and so must all that is written there; run this as that user: setpriv --reuid=" +
+                  ", and so must all that is written there; run this as that user: setpriv "
+                  "--reuid=" +
                   name + " --regid=" + std::to_string(about.st_gid) +
                   (owner == nullptr ? " --clear-groups" : " --init-groups") + " vectl ...");
 }
