@@ -1,6 +1,7 @@
 #pragma once
 
 #include <google/protobuf/descriptor.h>
+#include <google/protobuf/generated_enum_reflection.h>
 #include <google/protobuf/message.h>
 
 #include <optional>
@@ -45,6 +46,13 @@ const google::protobuf::FieldDescriptor* find(const google::protobuf::Descriptor
 
 /// JOB_STATE_RUNNING is "running".
 std::string word(const google::protobuf::EnumValueDescriptor& value);
+/// The same of a value by its number; of one that this release does not know, that of 0.
+template <class Enum>
+std::string word_of(Enum value) {
+  const auto& type = *google::protobuf::GetEnumDescriptor<Enum>();
+  const auto* known = type.FindValueByNumber(value);
+  return word(known == nullptr ? *type.FindValueByNumber(0) : *known);
+}
 
 /// The value with that word, null when there is none.
 const google::protobuf::EnumValueDescriptor* find(const google::protobuf::EnumDescriptor& type,

@@ -22,8 +22,10 @@ std::string name_of(const append_request& request) {
   return "stream " + printable(request.stream);
 }
 
-result<void> check_bounds(const append_request& request, std::uint32_t level) {
-  const auto refuse = [&](const std::string& why) -> result<void> {
+/// The marks of its events.
+result<std::vector<event_marks>> check_bounds(const append_request& request,
+                                              std::uint32_t level) {
+  const auto refuse = [&](const std::string& why) {
     return fail(errc::invalid, name_of(request) + ": " + why);
   };
   if (!keys::is_stream_id(request.stream))
@@ -35,14 +37,17 @@ result<void> check_bounds(const append_request& request, std::uint32_t level) {
     return refuse("a state has at most " + std::to_string(state_bytes_max) + " bytes");
   if (request.dedup_id.size() > dedup_id_bytes_max)
     return refuse("a request id has at most " + std::to_string(dedup_id_bytes_max) + " bytes");
+  std::vector<event_marks> all;
+  all.reserve(request.events.size());
   for (const auto& event : request.events) {
     const auto marks = marks_of(event);
     if (!marks) return refuse("an event is empty");
     if (marks->level > level)
       return refuse("an event of level " + std::to_string(marks->level) +
                     "; this log takes those up to level " + std::to_string(level));
+    all.push_back(*marks);
   }
-  return {};
+  return all;
 }
 
 result<void> check_index_keys(const append_request& request, const std::vector<std::string>& all) {
@@ -78,7 +83,8 @@ class commit_group {
 
   /// An inner error refuses this request alone, an outer one is the disk's.
   result<result<append_ack>> add(const append_request& request) {
-    if (auto fit = check_bounds(request, log_.how.level); !fit) return refusal(fit.error());
+    auto marks = check_bounds(request, log_.how.level);
+    if (!marks) return refusal(marks.error());
     auto known = is_known(request);
     if (!known) return fail(known.error());
     if (*known)
@@ -93,7 +99,7 @@ class commit_group {
                                           std::to_string(request.expected_version)});
     auto index_keys = sorted(log_.index_keys(request.stream, request.state));
     if (auto fit = check_index_keys(request, index_keys); !fit) return refusal(fit.error());
-    auto first = add_events(request);
+    auto first = add_events(request, *marks);
     if (!first) return refusal(first.error());
     target.version += request.events.size();
     target.index_keys = std::move(index_keys);
@@ -156,13 +162,14 @@ class commit_group {
   }
 
   /// Encodes the events behind the head and moves it; on an error nothing has changed.
-  result<std::uint64_t> add_events(const append_request& request) {
+  result<std::uint64_t> add_events(const append_request& request,
+                                   const std::vector<event_marks>& marks) {
     const auto rows_before = batch_.size();
     auto head = head_;
     auto recorded_at_us = recorded_at_us_;
     auto version = request.expected_version;
-    for (const auto& event : request.events) {
-      scratch_.CopyFrom(event);
+    for (std::size_t i = 0; i < request.events.size(); ++i) {
+      scratch_.CopyFrom(request.events[i]);
       scratch_.set_position(++head.position);
       scratch_.set_stream(request.stream);
       scratch_.set_version(++version);
@@ -171,7 +178,7 @@ class commit_group {
       recorded_at_us = std::max(now_us_, recorded_at_us + 1);
       scratch_.set_recorded_at_us(recorded_at_us);
       if (scratch_.request_id().empty()) scratch_.set_request_id(request.dedup_id);
-      scratch_.set_may_skip(marks_of(event)->may_skip);
+      scratch_.set_may_skip(marks[i].may_skip);
       scratch_.set_prev_hash(head.hash);
       scratch_.set_epoch(log_.how.epoch);
       std::string bytes;

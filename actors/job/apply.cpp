@@ -2,6 +2,7 @@
 
 #include "actors/job/core.hpp"
 #include "actors/job/phases.hpp"
+#include "actors/words.hpp"
 
 namespace ved::core::job {
 namespace {
@@ -82,8 +83,7 @@ void remember(job& state, const pb::JobRun& run) {
 }
 
 std::string hold_reason(const pb::JobHeld& e) {
-  if (e.by().empty()) return e.reason();
-  return "held by " + e.by() + (e.reason().empty() ? "" : ": " + e.reason());
+  return e.by().empty() ? e.reason() : "held by " + e.by() + because(e.reason());
 }
 
 /// The token of another attempt is followed from now on.
@@ -199,9 +199,8 @@ result<void> apply(job& state, const event& what) {
     case pb::JobEvent::kReleased: {
       if (!in<held>(state)) return impossible("it is not held");
       state.failures = 0;
-      const auto& why = what.job().released().reason();
-      enter(state, waiting{from_us(at_us)},
-            "released by " + what.job().released().by() + (why.empty() ? "" : ": " + why), at_us);
+      const auto& e = what.job().released();
+      enter(state, waiting{from_us(at_us)}, "released by " + e.by() + because(e.reason()), at_us);
       return {};
     }
     case pb::JobEvent::kCancelRequested: {

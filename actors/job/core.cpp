@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "actors/job/phases.hpp"
+#include "actors/words.hpp"
 #include "messages/job_state.hpp"
 
 namespace ved::core::job {
@@ -67,7 +68,7 @@ void add_control(events& out, pb::JobControl control, const std::string& by,
 }
 
 std::string cancel_text(const std::string& by, const std::string& reason) {
-  return "cancelled by " + by + (reason.empty() ? "" : ": " + reason);
+  return "cancelled by " + by + because(reason);
 }
 
 /// initial · multiplier^failures with a jitter of ±25 % from the drawn bits. Around the cap the

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "actors/job/view.hpp"
+#include "actors/words.hpp"
 #include "messages/job_state.hpp"
 
 namespace ved::core::job {
@@ -205,7 +206,7 @@ class narrator {
       text += " with exit code " + std::to_string(f.exit_code);
     }
     if (!state_.scheduler_id.empty()) text += " as " + scheduler_job();
-    return text + (state_.reason.empty() ? "" : ": " + state_.reason);
+    return text + because(state_.reason);
   }
 
   /// Who asked for it and why, behind a wish or a hold.
@@ -216,7 +217,7 @@ class narrator {
     if (!state_.hold || state_.wanted != pb::JOB_CONTROL_UNSPECIFIED) return "";
     const auto& hold = *state_.hold;
     return "held by " + hold.by + " since " + clock_text(hold.at, today_) +
-           (hold.reason.empty() ? "" : ": " + hold.reason) + "; ";
+           because(hold.reason) + "; ";
   }
 
   std::string wishes() const {

@@ -3,6 +3,7 @@
 #include "actors/hooks/core.hpp"
 #include "actors/job/stored.hpp"
 #include "messages/job_state.hpp"
+#include "messages/json_shape.hpp"
 #include "runtime/followers/audit.hpp"
 
 // What each event looks like in the audit log.
@@ -26,26 +27,6 @@ std::string to_line(time_point at, std::string_view event_type, const std::strin
 
 std::string shown(pb::JobState state) {
   return state == pb::JOB_STATE_UNSPECIFIED ? "" : std::string(state_name(state));
-}
-
-std::string_view name_of(pb::RefusalKind kind) {
-  switch (kind) {
-    case pb::REFUSAL_KIND_PERMANENT: return "permanent";
-    case pb::REFUSAL_KIND_POLICY: return "policy";
-    case pb::REFUSAL_KIND_NOT_SENT: return "not_sent";
-    default: return "unspecified";
-  }
-}
-
-std::string_view name_of(pb::JobControl control) {
-  switch (control) {
-    case pb::JOB_CONTROL_HOLD: return "hold";
-    case pb::JOB_CONTROL_RELEASE: return "release";
-    case pb::JOB_CONTROL_SUSPEND: return "suspend";
-    case pb::JOB_CONTROL_RESUME: return "resume";
-    case pb::JOB_CONTROL_CANCEL: return "cancel";
-    default: return "unspecified";
-  }
 }
 
 /// Collects the lines of one event.
@@ -122,7 +103,9 @@ void add_submitted(writer& out, const pb::JobSubmitted& e, const std::string& sc
 }
 
 void add_refused(writer& out, const pb::JobSubmissionRefused& e) {
-  json details{{"attempt", e.attempt()}, {"kind", name_of(e.kind())}, {"error", e.reason()}};
+  json details{{"attempt", e.attempt()},
+               {"kind", json_shape::word_of(e.kind())},
+               {"error", e.reason()}};
   if (e.retry_at_us() != 0) details["retry_at"] = to_rfc3339(from_us(e.retry_at_us()));
   out.add("job_submission_failed", std::move(details), false);
 }
@@ -201,15 +184,18 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
     case pb::JobEvent::kControlRequested: {
       const auto& e = what.job().control_requested();
       out.change("control_requested",
-                 {{"control", name_of(e.control())}, {"by", e.by()}, {"reason", e.reason()}});
+                 {{"control", json_shape::word_of(e.control())},
+                  {"by", e.by()},
+                  {"reason", e.reason()}});
       break;
     }
     case pb::JobEvent::kControlDone:
-      out.change("control_done", {{"control", name_of(what.job().control_done().control())}});
+      out.change("control_done",
+                 {{"control", json_shape::word_of(what.job().control_done().control())}});
       break;
     case pb::JobEvent::kControlRefused: {
       const auto& e = what.job().control_refused();
-      json details{{"control", name_of(e.control())}, {"error", e.reason()}};
+      json details{{"control", json_shape::word_of(e.control())}, {"error", e.reason()}};
       if (e.control() == pb::JOB_CONTROL_CANCEL)
         out.add("job_cancellation_failed", std::move(details), false);
       else
@@ -228,7 +214,7 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
       break;
     }
     case pb::JobEvent::kFinished: add_finished(out, what.job().finished(), step.before); break;
-    default: break;  // not a job's event
+    case pb::JobEvent::EVENT_NOT_SET: break;
   }
 }
 

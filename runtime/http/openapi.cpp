@@ -176,14 +176,9 @@ json parameter_schema(const query_parameter& parameter) {
 
 json parameters_of(const route& from) {
   json all = json::array();
-  for (auto open = from.path.find('{'); open != std::string::npos;
-       open = from.path.find('{', open + 1)) {
-    const auto close = from.path.find('}', open);
-    all.push_back({{"name", from.path.substr(open + 1, close - open - 1)},
-                   {"in", "path"},
-                   {"required", true},
-                   {"schema", id_schema()}});
-  }
+  for (const auto* field : from.path_fields)
+    all.push_back(
+        {{"name", field->name()}, {"in", "path"}, {"required", true}, {"schema", id_schema()}});
   for (const auto& parameter : from.query)
     all.push_back({{"name", parameter.name},
                    {"in", "query"},
@@ -237,7 +232,7 @@ std::map<std::string, std::string> errors_of(const route& from) {
     all["401"] = "The bearer token is missing or not known.";
     all["403"] = "The token lacks the scope '" + std::string(from.scope) + "'.";
   }
-  if (from.path.find('{') != std::string_view::npos) all["404"] = "No such object.";
+  if (!from.path_fields.empty()) all["404"] = "No such object.";
   if (from.body != body_kind::none) {
     all["409"] = from.body == body_kind::job_spec ? "The job_id is known with another spec."
                                                   : "The job's state does not allow this.";

@@ -180,15 +180,14 @@ void read_query(const route& matched, const target& from, Message& into, problem
 std::string read_path(const compiled_route& matched, const std::vector<std::string>& segments,
                       Message& into, problems& found) {
   std::string last;
+  auto field = matched.source->path_fields.begin();
   for (std::size_t i = 0; i < segments.size(); ++i) {
-    const auto piece = matched.pieces[i];
-    if (!piece.starts_with('{')) continue;
-    const std::string name(piece.substr(1, piece.size() - 2));
-    if (!is_id(segments[i]))
-      add(found, name, "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
-    into.GetReflection()->SetString(&into, into.GetDescriptor()->FindFieldByName(name),
-                                    segments[i]);
+    if (!matched.pieces[i].starts_with('{')) continue;
     last = segments[i];
+    if (!is_id(last))
+      add(found, (*field)->name(),
+          "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
+    into.GetReflection()->SetString(&into, *field++, last);
   }
   return last;
 }

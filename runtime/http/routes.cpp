@@ -66,27 +66,29 @@ const Descriptor* result_of(const pb::HttpRoute& http) {
   return found;
 }
 
-/// Each piece of the path that is in braces is a text of the request.
-void check_path(const operation_row& row) {
+/// What the pieces of the path that are in braces name.
+std::vector<const FieldDescriptor*> path_fields(const operation_row& row) {
+  std::vector<const FieldDescriptor*> all;
   const auto& path = row.marks.http().path();
   for (auto open = path.find('{'); open != std::string::npos; open = path.find('{', open + 1)) {
     const auto name = path.substr(open + 1, path.find('}', open) - open - 1);
     const auto* field = row.field->message_type()->FindFieldByName(name);
     if (field == nullptr || field->cpp_type() != FieldDescriptor::CPPTYPE_STRING)
       throw std::logic_error(path + ": " + row.field->name() + " has no text " + name);
+    all.push_back(field);
   }
+  return all;
 }
 
 route to_route(const operation_row& row) {
-  check_path(row);
   const auto& http = row.marks.http();
   const bool open = row.marks.tells_anybody();
   return {.method = http.method(),
           .path = http.path(),
+          .path_fields = path_fields(row),
           .operation_id = http.id().empty() ? camel_case(row.field->name()) : http.id(),
           .summary = http.summary(),
-          .scope = open ? "" : json_shape::word(*pb::Scope_descriptor()->FindValueByNumber(
-                                   row.marks.scope())),
+          .scope = open ? "" : json_shape::word_of(row.marks.scope()),
           .token_optional = open,
           .body = body_of(http),
           .query = query_of(*row.field->message_type()),

@@ -42,7 +42,9 @@ enum class answer_kind : std::uint8_t { api, openapi, metrics };
 /// One operation over HTTP: matching, checking and its description come from this one entry.
 struct route {
   std::string method;
-  std::string path;  ///< a piece in braces is a field of the operation's message, an id
+  std::string path;  ///< a piece in braces takes any id
+  /// The fields of the operation's message that those pieces go to, in order.
+  std::vector<const google::protobuf::FieldDescriptor*> path_fields{};
   std::string operation_id;
   std::string summary;
   std::string scope{};          ///< that the token must have; empty: no token needed

@@ -81,6 +81,16 @@ class test_log {
       throw std::runtime_error(done.error().message);
   }
 
+  /// What was an event of some stream, as the next one of this.
+  void add_again(const std::string& stream, const pb::Envelope& event) {
+    add(stream, [&](pb::Envelope& e) {
+      e = event;
+      e.clear_position();
+      e.clear_version();
+      e.clear_stream();
+    });
+  }
+
   /// The daemon's start, so that the log is not empty.
   void begin() {
     add("daemon", [](auto& e) { e.mutable_daemon()->mutable_started()->set_version("1"); });

@@ -145,18 +145,8 @@ TEST_CASE("metrics: live jobs of a cluster that is not configured are known",
   CHECK(numbers->unfollowed_jobs() == std::map<std::string, std::uint64_t>{{"gone", 1}});
   const auto before = world.log->last_position();
   left.submission(tests::job::submission_result::refused_permanent, "no such queue");
-  world.add("job/j-1", [&](auto& e) {
-    e = left.log[left.log.size() - 2];
-    e.clear_position();
-    e.clear_version();
-    e.clear_stream();
-  });
-  world.add("job/j-1", [&](auto& e) {
-    e = left.log.back();
-    e.clear_position();
-    e.clear_version();
-    e.clear_stream();
-  });
+  world.add_again("job/j-1", left.log[left.log.size() - 2]);
+  world.add_again("job/j-1", left.log.back());
   take_all(world, reader, before);
   CHECK(numbers->unfollowed_jobs().empty());
 }
@@ -331,12 +321,7 @@ TEST_CASE("metrics: promtool finds nothing to complain about", "[runtime][metric
   world.begin();
   for (const auto& [name, d] : tests::golden_streams()) {
     for (std::size_t i = 0; i < d.log.size(); ++i)
-      world.add("job/" + name, [&history = d.log, at = i](auto& e) {
-        e = history[at];
-        e.clear_position();
-        e.clear_version();
-        e.clear_stream();
-      });
+      world.add_again("job/" + name, d.log[i]);
   }
   const auto numbers = std::make_shared<metrics>(sources());
   metrics_consumer reader(world.log, numbers);

@@ -85,6 +85,21 @@ pb::ApiRequest verify_request() {
   return request;
 }
 
+/// A state directory whose log holds the job j-1, and a backup of it.
+struct backed_up_state {
+  backed_up_state() {
+    accept_job(*open_log(state.path()), "j-1");
+    const auto done = backup_offline(place, backup);
+    REQUIRE(done);
+    CHECK(done->last_position() == 1);
+  }
+
+  temporary_directory state;
+  temporary_directory elsewhere;
+  std::string place = state.path().string();
+  std::string backup = (elsewhere.path() / "backup").string();
+};
+
 }  // namespace
 
 TEST_CASE("vectl offline: answers from the log of a stopped daemon", "[tools][vectl]") {
@@ -199,12 +214,9 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
 
 TEST_CASE("vectl offline: what writes to a log holds it from its first look to its end",
           "[tools][vectl]") {
-  temporary_directory state;
-  temporary_directory elsewhere;
-  const auto place = state.path().string();
-  const auto backup = (elsewhere.path() / "backup").string();
-  accept_job(*open_log(state.path()), "j-1");
-  REQUIRE(backup_offline(place, backup));
+  const backed_up_state made;
+  const auto& place = made.place;
+  const auto& backup = made.backup;
   {
     // As another restoration that has only begun to copy.
     const auto held = ved::runtime::hold_event_log(place);
@@ -227,12 +239,9 @@ TEST_CASE("vectl offline: what writes to a log holds it from its first look to i
 
 TEST_CASE("vectl offline: what writes to a log does so as whom it belongs to", "[tools][vectl]") {
   if (::geteuid() != 0) return;
-  temporary_directory state;
-  temporary_directory elsewhere;
-  const auto place = state.path().string();
-  const auto backup = (elsewhere.path() / "backup").string();
-  accept_job(*open_log(state.path()), "j-1");
-  REQUIRE(backup_offline(place, backup));
+  const backed_up_state made;
+  const auto& place = made.place;
+  const auto& backup = made.backup;
   REQUIRE(::chown(place.c_str(), 12'345, 12'345) == 0);
   for (const auto& refused : {rebuild_offline(place).error(),
                               backup_offline(place, backup + "-2").error(),

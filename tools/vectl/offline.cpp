@@ -211,6 +211,22 @@ result<ved::adapters::unique_fd> hold_log(const std::string& state) {
   return held;
 }
 
+/// A log that is held, open to be written.
+struct held_log {
+  ved::adapters::unique_fd hold;
+  std::unique_ptr<store::event_log> log;
+};
+
+result<held_log> open_held(const std::string& state, bool for_repair) {
+  auto hold = hold_log(state);
+  if (!hold) return fail(hold.error());
+  auto storage = store::open_rocks(log_directory(state), false);
+  if (!storage) return fail(storage.error());
+  auto log = store::event_log::open(std::move(*storage), reading(for_repair));
+  if (!log) return fail(log.error());
+  return held_log{std::move(*hold), std::move(*log)};
+}
+
 result<void> sync_path(const fs::path& path) {
   const int fd = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   const bool good = fd >= 0 && ::fsync(fd) == 0;
@@ -263,28 +279,22 @@ result<std::unique_ptr<channel>> make_offline_channel(const std::string& state) 
 }
 
 result<std::uint64_t> rebuild_offline(const std::string& state) {
-  const auto held = hold_log(state);
+  const auto held = open_held(state, true);
   if (!held) return fail(held.error());
-  auto storage = store::open_rocks(log_directory(state), false);
-  if (!storage) return fail(storage.error());
-  auto log = store::event_log::open(std::move(*storage), reading(true));
-  if (!log) return fail(log.error());
-  if (auto done = (*log)->rebuild(); !done) return fail(done.error());
-  return (*log)->last_position();
+  auto& log = *held->log;
+  if (auto done = log.rebuild(); !done) return fail(done.error());
+  return log.last_position();
 }
 
 result<pb::BackupDone> backup_offline(const std::string& state, const std::string& directory) {
-  const auto held = hold_log(state);
+  const auto held = open_held(state, false);
   if (!held) return fail(held.error());
-  auto storage = store::open_rocks(log_directory(state), false);
-  if (!storage) return fail(storage.error());
-  auto log = store::event_log::open(std::move(*storage), reading(false));
-  if (!log) return fail(log.error());
-  if (auto done = (*log)->backup(directory); !done) return fail(done.error());
+  auto& log = *held->log;
+  if (auto done = log.backup(directory); !done) return fail(done.error());
   pb::BackupDone out;
   out.set_directory(directory);
-  out.set_last_position((*log)->last_position());
-  out.set_head_hash((*log)->head_hash());
+  out.set_last_position(log.last_position());
+  out.set_head_hash(log.head_hash());
   return out;
 }
 

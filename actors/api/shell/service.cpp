@@ -31,10 +31,6 @@ bool is_public(const pb::ApiRequest& request) {
   return request.token().empty() && row != nullptr && row->marks.tells_anybody();
 }
 
-std::string to_text(pb::Scope what) {
-  return json_shape::word(*pb::Scope_descriptor()->FindValueByNumber(what));
-}
-
 }  // namespace
 
 pb::ApiReply to_reply(const error& what) {
@@ -89,13 +85,13 @@ service::judgement service::judge(const pb::ApiRequest& request) {
   }
   const auto scope = needed(request);
   if (allows(*who, scope)) return std::move(*who);
-  const auto why = who->name + " lacks the scope '" + to_text(scope) + "'";
+  const auto why = who->name + " lacks the scope '" + json_shape::word_of(scope) + "'";
   deps_.refused({"unauthorized_access", who->name, request.source(), why, {}, {}});
   // The detail tells a missing right from a missing identity (HTTP 403 from 401).
   auto reply = to_reply({errc::denied, why});
   auto& detail = *reply.mutable_error()->add_details();
   detail.set_field("scope");
-  detail.set_message("needs " + to_text(scope));
+  detail.set_message("needs " + json_shape::word_of(scope));
   return reply;
 }
 
