@@ -210,10 +210,9 @@ def make_user(bed, user):
         return
     except KeyError:
         pass
-    # A star and not a lock: sshd without PAM refuses accounts that are locked.
     made = subprocess.run(
         ["useradd", "--no-log-init", "--user-group", "--create-home", "--skel", "/nonexistent",
-         "--home-dir", bed.home(user), "--shell", "/bin/bash", "--password", "*", user],
+         "--home-dir", bed.home(user), "--shell", "/bin/bash", user],
         capture_output=True, text=True)
     if made.returncode != 0:
         raise problem(f"cannot create the account '{user}': {made.stderr.strip()}")
