@@ -76,8 +76,10 @@ class local_cluster {
   local_cluster(const local_cluster&) = delete;
   local_cluster& operator=(const local_cluster&) = delete;
 
-  /// Reads the spool and starts the thread.
+  /// Reads the spool.
   result<void> open();
+  /// Starts the threads.
+  void begin();
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, scheduler::deadline until);
   std::vector<find_outcome> find(std::span<const lookup> what);
@@ -138,6 +140,10 @@ class local_cluster {
   /// A write failed; under the mutex.
   void note_failed_write(const error& why);
   void look_at_site();
+
+  // copies.cpp: before anything is changed
+  result<void> check_original() const;
+  result<void> note_birthmark() const;
 
   // cluster.cpp: all with the mutex held
   result<void> count_opening();

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -26,6 +27,12 @@ struct process_info {
 std::optional<process_info> parse_process_stat(std::string_view text);
 
 std::optional<process_info> read_process(pid_t pid);
+
+/// Whether the process was started with that word on its command line.
+bool has_argument(pid_t pid, std::string_view wanted);
+
+/// Whether the process has that very file or directory open; false where nobody may look.
+bool has_open(pid_t pid, const struct stat& wanted);
 
 /// Identifies the running kernel: changes with every boot.
 std::string boot_id();

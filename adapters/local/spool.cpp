@@ -149,6 +149,7 @@ result<void> spool::hold_job(const submission_token& token) {
   unique_fd opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!opened) return fail(errno_error("open directory", path));
   held_directory_ = std::move(opened);
+  held_root_ = unique_fd(::open(directory_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   held_ = token;
   return {};
 }

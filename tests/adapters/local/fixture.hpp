@@ -69,6 +69,7 @@ class local_fixture : public scheduler_fixture {
     auto opened = adapters::local::open_local_cluster(options_);
     if (!opened) FAIL(opened.error().message);
     cluster_ = *opened;
+    adapters::local::begin(*cluster_);
   }
   adapters::local::local_options& options() { return options_; }
   adapters::local::spool files() const { return adapters::local::spool(options_.directory); }
