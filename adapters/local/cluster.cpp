@@ -240,6 +240,7 @@ void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {
   job.announced = false;
   job.began = options_.clock();
   job.correction.reset();
+  job.unclear_since.reset();
   active_.insert(job.id);
   cpus_used_ += job.cpus;
   memory_mb_used_ += job.memory_mb;

@@ -99,9 +99,13 @@ job_cgroup::job_cgroup(std::string path, const submission_token& token) {
     path_ = std::move(path);
 }
 
+std::string job_cgroup::path_of(const std::string& parent, const submission_token& token) {
+  return parent + "/" + name_of(token);
+}
+
 job_cgroup job_cgroup::make(const std::string& parent, const submission_token& token) {
   if (parent.empty()) return {};
-  const auto path = parent + "/" + name_of(token);
+  const auto path = path_of(parent, token);
   // One that is there is of a supervisor that ended before it claimed this job: it is empty.
   if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return {};
   job_cgroup made(path, token);

@@ -28,6 +28,8 @@ class job_cgroup {
   job_cgroup() = default;
   /// One that exists, as its supervisor told; none when the path is not of this token.
   job_cgroup(std::string path, const submission_token& token);
+  /// Where it is, if it has one.
+  static std::string path_of(const std::string& parent, const submission_token& token);
   /// Makes the job's cgroup below `parent`; none when that is empty, or cannot be.
   static job_cgroup make(const std::string& parent, const submission_token& token);
 

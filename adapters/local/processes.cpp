@@ -119,6 +119,12 @@ std::string boot_id() {
   return *text;
 }
 
+std::string pid_namespace() {
+  char name[64];
+  const ssize_t length = ::readlink("/proc/self/ns/pid", name, sizeof name);
+  return length > 0 ? std::string(name, static_cast<std::size_t>(length)) : std::string();
+}
+
 std::vector<process_info> descendants(pid_t root) {
   std::unordered_multimap<pid_t, process_info> by_parent;
   for (const process_info& info : all_processes()) by_parent.emplace(info.parent, info);

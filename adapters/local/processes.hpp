@@ -37,6 +37,9 @@ bool has_open(pid_t pid, const struct stat& wanted);
 /// Identifies the running kernel: changes with every boot.
 std::string boot_id();
 
+/// "pid:[4026531836]": a pid of another one means nothing here.
+std::string pid_namespace();
+
 /// All processes below `root`, without `root` itself and without ended ones.
 std::vector<process_info> descendants(pid_t root);
 

@@ -114,6 +114,9 @@ class spool {
   /// Gives the owner of a job's directory back its way in.
   void reopen_job(const submission_token& token) const;
 
+  /// The same with the directories of all jobs: one job must not close them to the others.
+  void reopen_directories() const;
+
   /// Removes what claims left behind that a crash cut short.
   void remove_half_claims() const;
 

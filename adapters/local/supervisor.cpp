@@ -39,7 +39,7 @@ result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
   std::string text = "id: " + std::to_string(job.id()) + "\ntoken: \"" + job.token() +
                      "\"\npid: " + std::to_string(self->pid) +
                      "\nstart_ticks: " + std::to_string(self->start_ticks) + "\nboot_id: \"" +
-                     boot_id() + "\"\n";
+                     boot_id() + "\"\npid_namespace: \"" + pid_namespace() + "\"\n";
   if (cgroup) text += "cgroup: \"" + cgroup.path() + "\"\n";
   for (const int gpu : gpus) text += "gpus: " + std::to_string(gpu) + "\n";
   const std::string path = files.supervisor_path(submission_token(job.token()));
