@@ -187,6 +187,7 @@ bool local_cluster::dispatch() {
       next.options.run_as = options_.run_as;
       next.options.cgroup = options_.cgroup;
       next.options.kill_wait = options_.kill_wait;
+      next.options.open_files = options_.open_files;
       next.options.clock = now();
       starts.push_back(std::move(next));
     }
