@@ -161,8 +161,13 @@ TEST_CASE("local copy: a job that replaces its own files makes no copy of its di
                             "cp $f own; rm $f; sed s/pid:.*/pid:\\ $$/ own > $f",
                             "mv .. ../../../away; cp -a ../../away ../../jobs/$VED_TOKEN");
   INFO(how);
-  const auto job = talk.start(talk.shell_job("f='" + spool + "/supervisors/'$VED_TOKEN; " + how +
-                                             "; echo x > '" + ready + "'; " + until_gone(stays)));
+  const auto waits = fresh_path(fixture, "waits");
+  std::ofstream{waits} << "x";
+  const auto job = talk.start(
+      talk.shell_job(until_gone(waits) + "f='" + spool + "/supervisors/'$VED_TOKEN; " + how +
+                     "; echo x > '" + ready + "'; " + until_gone(stays)));
+  talk.wait_until("it is watched", [&] { return fixture.watches(job); });
+  std::filesystem::remove(waits);
   talk.wait_until("it has done so", [&] { return std::filesystem::exists(ready); });
   talk.restart();
   std::filesystem::remove(stays);

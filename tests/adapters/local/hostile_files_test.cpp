@@ -41,6 +41,10 @@ class plain_user {
   bool root_ = false;
 };
 
+std::string until_there(const std::string& path) {
+  return "while ! [ -e '" + path + "' ]; do sleep 0.02; done; ";
+}
+
 std::string with(const std::string& file, const std::string& text) {
   std::ofstream(file) << text;
   return file;
@@ -67,10 +71,13 @@ TEST_CASE("hostile job: whatever it does to the file of its supervisor, its slot
   INFO(how << (killed ? ", killed" : "") << (restarted ? ", restarted" : ""));
   const auto ready = fresh_path(fixture, "ready");
   const auto go = fresh_path(fixture, "go");
+  const auto begin = fresh_path(fixture, "begin");
   const auto job = talk.start(talk.shell_job(
-      "f='" + fixture.options().directory + "/supervisors/'$VED_TOKEN; " + how + "; echo x > '" +
-      ready + "'; while ! [ -e '" + go + "' ]; do sleep 0.02; done; " +
+      until_there(begin) + "f='" + fixture.options().directory + "/supervisors/'$VED_TOKEN; " +
+      how + "; echo x > '" + ready + "'; while ! [ -e '" + go + "' ]; do sleep 0.02; done; " +
       (killed ? "kill -9 $PPID; sleep 1000; " : "") + "exit 3"));
+  talk.wait_until("it is watched", [&] { return fixture.watches(job); });
+  std::ofstream{begin} << "x";
   talk.wait_until("it has done so", [&] { return std::filesystem::exists(ready); });
   if (restarted) {
     // It may have to be given up, with its processes, as it made itself unknown.
@@ -94,12 +101,16 @@ TEST_CASE("hostile job: a lock that it holds in the name of its supervisor does 
   conversation talk(fixture);
   const auto ready = fresh_path(fixture, "ready");
   // Another session and no environment: nobody knows whose that process is.
+  const auto begin = fresh_path(fixture, "begin");
   const auto job = talk.start(talk.shell_job(
-      "export f='" + fixture.options().directory + "/supervisors/'$VED_TOKEN; cp $f own; rm $f; "
+      until_there(begin) + "export f='" + fixture.options().directory + "/supervisors/'$VED_TOKEN; "
+      "cp $f own; rm $f; "
       "mv own $f; env -i setsid setsid python3 -c \"import fcntl, time, sys\n"
       "file = open('$f', 'r+')\nfcntl.lockf(file, fcntl.LOCK_EX)\nopen('" + ready +
       "', 'w').close()\ntime.sleep(20)\" & while ! [ -e '" + ready +
       "' ]; do sleep 0.02; done; kill -9 $PPID; sleep 1000"));
+  talk.wait_until("it is watched", [&] { return fixture.watches(job); });
+  std::ofstream{begin} << "x";
   talk.wait_until("the lock is held", [&] { return std::filesystem::exists(ready); });
   if (GENERATE(false, true)) talk.restart();
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_FAILED);
