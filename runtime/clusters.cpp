@@ -83,9 +83,11 @@ result<opened_cluster> open_local(const cluster_config& cluster, const remembere
   const auto& name = known.scheduler.name();
   std::from_chars(name.data(), name.data() + name.size(), options.opened_before);
   options.has_ended = environment.has_ended;
+  options.takes_copy = known.given_up;
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
-  return opened_cluster{adapters::local::make_local_factory(std::move(*opened))};
+  return opened_cluster{adapters::local::make_local_factory(*opened),
+                        [cluster = *opened] { adapters::local::begin(*cluster); }};
 }
 
 error no_adapter(const cluster_config& cluster) {

@@ -42,6 +42,8 @@ struct cluster_environment {
 
 struct opened_cluster {
   adapters::scheduler_factory factory;
+  /// Lets it start jobs, once the daemon is sure to serve.
+  std::function<void()> begin = [] {};
   /// Ends calls that are under way and lets none begin: before the workers are waited for.
   std::function<void()> stop = [] {};
 };

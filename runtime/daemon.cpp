@@ -107,7 +107,10 @@ class daemon::implementation {
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
     start_service();
     start_supervisor();
-    return start_ingress();
+    if (auto serving = start_ingress(); !serving) return serving;
+    // A start that fails has started and ended no job.
+    for (const auto& cluster : opened_) cluster.begin();
+    return {};
   }
 
   void reload(const config& settings) {
@@ -159,8 +162,9 @@ class daemon::implementation {
     registry_ = actors::registry_actor{};
     if (service_) service_->set_ingress(actors::ingress_actor{});
     // Workers may still hand results to links; join them before what they use goes away.
-    for (const auto& stop_calls : stop_calls_) stop_calls();
+    for (const auto& cluster : opened_) cluster.stop();
     if (service_) service_.reset();
+    opened_.clear();
     pools_.clear();
     read_pools_.clear();
     refusals_.reset();
@@ -236,8 +240,7 @@ class daemon::implementation {
                             const cluster_id& cluster, std::string_view command, int times) {
       numbers->commands_run(cluster, command, times);
       logs->write(actors::log_severity::trace, "hpc_scheduler", "command",
-                  {{"cluster_id", cluster.str()},
-                   {"command", std::string(command)},
+                  {{"cluster_id", cluster.str()}, {"command", std::string(command)},
                    {"times", std::to_string(times)}});
     };
     environment.remember = remembering(*log_, options_.gives_up);
@@ -265,14 +268,13 @@ class daemon::implementation {
       how.name = cluster.cluster_id.str();
       how.workers = cluster.io_workers;
       how.queue_max = static_cast<std::size_t>(cluster.queue_max);
-      stop_calls_.push_back(std::move(opened->stop));
       pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
       // Whoever reads output must not wait behind calls to a controller that does not answer; of
       // two workers at most one checks the cluster's health.
       how.name += " read";
       how.workers = 2;
-      read_pools_[cluster.cluster_id] =
-          std::make_shared<actors::io_pool>(how, std::move(opened->factory));
+      read_pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
+      opened_.push_back(std::move(*opened));
     }
     return {};
   }
@@ -406,17 +408,15 @@ class daemon::implementation {
   void tell_refusal(const refusal_line& line) {
     const auto& what = line.what;
     audit_note note{what.event_type, what.job_id, what.cluster_id,
-                    {{"principal", what.principal},
-                     {"source", what.source},
+                    {{"principal", what.principal}, {"source", what.source},
                      {"reason", what.reason}},
                     false};
     const auto repeats = std::to_string(line.repeats);
     if (line.repeats > 0) note.details.emplace_back("repeats", repeats);
     options_.log->write(actors::log_severity::warn, "hpc_security", what.event_type,
                         {{"job_id", what.job_id},
-                         {"principal", what.principal},
-                         {"source", what.source}, {"reason", what.reason},
-                         {"repeats", repeats}});
+                         {"principal", what.principal}, {"source", what.source},
+                         {"reason", what.reason}, {"repeats", repeats}});
     followers_->audit(std::move(note));
   }
 
@@ -562,7 +562,7 @@ class daemon::implementation {
   std::vector<cluster_config> clusters_;
   std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;       ///< the links'
   std::map<cluster_id, std::shared_ptr<actors::io_pool>> read_pools_;  ///< the API's
-  std::vector<std::function<void()>> stop_calls_;
+  std::vector<opened_cluster> opened_;
   system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
   actors::event_log_actor log_actor_;

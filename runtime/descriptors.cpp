@@ -15,7 +15,14 @@ rlimit current() {
   return now;
 }
 
+/// Read before main().
+const std::uint64_t first = current().rlim_cur;
+
 }  // namespace
+
+std::uint64_t first_descriptor_limit() {
+  return first;
+}
 
 std::uint64_t descriptor_limit() {
   return current().rlim_cur;

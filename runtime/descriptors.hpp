@@ -16,6 +16,10 @@ inline constexpr std::uint64_t descriptors_reserved = 1'024;
 std::uint64_t descriptor_limit();
 std::uint64_t hard_descriptor_limit();
 
+/// What it was when the process began: for programs of others, some of which use select(2), which
+/// knows no descriptor above 1,023.
+std::uint64_t first_descriptor_limit();
+
 /// Raises the limit to its hard bound; what it is then.
 std::uint64_t raise_descriptor_limit();
 

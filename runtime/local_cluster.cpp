@@ -10,6 +10,7 @@
 #include "adapters/local/spool.hpp"
 #include "adapters/local/step.hpp"
 #include "adapters/system/owned_directory.hpp"
+#include "runtime/descriptors.hpp"
 
 namespace ved::runtime {
 
@@ -33,6 +34,7 @@ adapters::local::local_options local_options_of(const cluster_config& cluster,
   to.cgroup = adapters::local::own_cgroup();
   to.run_as = from.run_as;
   for (const auto& queue : from.queues) to.queues.push_back(queue.name);
+  to.open_files = first_descriptor_limit();
   to.kill_wait = std::chrono::duration_cast<seconds>(from.kill_wait);
   return to;
 }

@@ -127,7 +127,8 @@ remember_cluster remembering(const store::event_log& log, std::string given_up) 
   return [&log, given_up = std::move(given_up)](
              const cluster_id& cluster) -> result<remembered_cluster> {
     remembered_cluster out;
-    if (cluster.str() == given_up) return out;
+    out.given_up = cluster.str() == given_up;
+    if (out.given_up) return out;
     auto all = for_each_live_job(log, [&](std::string_view id) -> result<void> {
       const auto stored = log.state(core::job_stream(id));
       if (!stored) return fail(stored.error());

@@ -38,6 +38,7 @@ result<std::shared_ptr<store::event_log>> open_event_log(const std::string& stat
 struct remembered_cluster {
   std::uint64_t sent_jobs = 0;
   pb::ClusterRecord scheduler;  ///< empty: it was never met
+  bool given_up = false;        ///< the operator said so
 };
 /// Nothing of a cluster without such jobs, nor of `given_up`. The log must outlive it.
 using remember_cluster = std::function<result<remembered_cluster>(const cluster_id&)>;

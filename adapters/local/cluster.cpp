@@ -96,6 +96,7 @@ result<void> local_cluster::open() {
   } else if (text.error().code != errc::not_found) {
     return fail(text.error());
   }
+  if (auto original = check_original(); !original) return original;
   if (auto counted = count_opening(); !counted) return counted;
   const auto names = spool_.list(spool_.jobs_directory());
   if (!names) return fail(names.error());
@@ -104,9 +105,12 @@ result<void> local_cluster::open() {
   }
   next_id_saved_ = next_id_;
   spool_.remove_half_claims();
+  return {};
+}
+
+void local_cluster::begin() {
   thread_ = std::thread([this] { run(); });
   cleaner_ = std::thread([this] { clean(); });
-  return {};
 }
 
 result<void> local_cluster::count_opening() {
@@ -125,7 +129,9 @@ result<void> local_cluster::count_opening() {
                     "only to give up what the copy does not know, and to run again what waits in "
                     "it, start once with --give-up-jobs-of " + options_.cluster);
   opening_ = *before + 1;
-  if (auto counted = replace_file_durably(path, std::to_string(opening_)); !counted) {
+  auto counted = note_birthmark();
+  if (counted) counted = replace_file_durably(path, std::to_string(opening_));
+  if (!counted) {
     // On a full disk jobs end and are cancelled, but none starts.
     opening_ = *before;
     note_failed_write(counted.error());
@@ -234,6 +240,7 @@ void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {
   job.announced = false;
   job.began = options_.clock();
   job.correction.reset();
+  job.unclear_since.reset();
   active_.insert(job.id);
   cpus_used_ += job.cpus;
   memory_mb_used_ += job.memory_mb;
@@ -311,6 +318,10 @@ result<std::shared_ptr<local_cluster>> open_local_cluster(local_options options)
   auto cluster = std::make_shared<local_cluster>(std::move(options));
   if (auto opened = cluster->open(); !opened) return fail(opened.error());
   return cluster;
+}
+
+void begin(local_cluster& cluster) {
+  cluster.begin();
 }
 
 namespace {

@@ -36,6 +36,7 @@ struct local_options {
   std::vector<std::string> queues;  ///< names beside "default" and "local"
   std::string cgroup;  ///< directory to make the jobs' cgroups in (job_cgroup.hpp); empty: none
   std::string run_as;               ///< user; empty: the own one. Only root can name another
+  std::uint64_t open_files = 0;     ///< the jobs' soft limit; 0: as this process has it
   seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
   std::size_t queued_max = 100'000;
   std::size_t ended_max = 20'000;    ///< ended jobs kept, with their output
@@ -52,6 +53,9 @@ struct local_options {
   std::uint64_t opened_before = 0;
   /// Whether the owner knows the job's end: then no copy of it is started. Any thread.
   std::function<bool(const job_id&)> has_ended;
+  /// The owner knows that the directory is a copy, that the one it was copied from is used no more,
+  /// and means to go on with it.
+  bool takes_copy = false;
   /// Told what keeps jobs from being taken or started, and an empty text once nothing does. Called
   /// on the cluster's thread.
   std::function<void(const std::string&)> tell;
@@ -59,9 +63,13 @@ struct local_options {
 
 class local_cluster;
 
-/// Opens the spool and takes up the jobs in it. `conflict` when another process uses it.
+/// Opens the spool and takes up the jobs in it; none is started or ended before `begin`. `conflict`
+/// when another process uses it, or it is a copy of a directory whose jobs live.
 /// The jobs go on when the last reference goes away; only the starting of queued ones pauses.
 result<std::shared_ptr<local_cluster>> open_local_cluster(local_options options);
+
+/// From now on jobs are started, and their ends noticed; once.
+void begin(local_cluster& cluster);
 
 /// Port objects of the cluster; each is a thin handle and may be used from any thread.
 scheduler_factory make_local_factory(std::shared_ptr<local_cluster> cluster);

@@ -45,6 +45,8 @@ struct entry {
   std::vector<int> gpu_ids;  ///< active: handed out
   bool announced = false;    ///< active: `supervisor` below is known and watched
   unique_fd supervisor;      ///< active: pidfd
+  /// Active: since when nobody can tell what became of it.
+  std::optional<std::chrono::steady_clock::time_point> unclear_since;
   time_point began;          ///< active: its supervisor did, as far as is known
   /// Active: what the start that its supervisor tells is off by; looked at once, so that a start
   /// that was told stays the same.
@@ -76,8 +78,10 @@ class local_cluster {
   local_cluster(const local_cluster&) = delete;
   local_cluster& operator=(const local_cluster&) = delete;
 
-  /// Reads the spool and starts the thread.
+  /// Reads the spool.
   result<void> open();
+  /// Starts the threads.
+  void begin();
 
   std::vector<submit_outcome> submit(std::span<const submission> jobs, scheduler::deadline until);
   std::vector<find_outcome> find(std::span<const lookup> what);
@@ -117,7 +121,6 @@ class local_cluster {
   void wake() const;
   bool dispatch();
   void announce(const submission_token& token);
-  void settle(const submission_token& token);
   void not_started(const submission_token& token);
   void start_failed(const submission_token& token, const std::string& problem);
   void start_succeeded(entry& job);
@@ -125,8 +128,14 @@ class local_cluster {
   void check_active();
   void clean();
   void remove_old();
-  pb::LocalJobStatus bury(const submission_token& token);
-  void tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor);
+  // ends.cpp: what became of active jobs, likewise
+  void settle(const submission_token& token);
+  bool may_live(const submission_token& token);
+  bool is_given_up(const submission_token& token, const std::string& why);
+  pb::LocalJobStatus bury(const submission_token& token, const std::string& unread);
+  void end_processes(const submission_token& token, const pb::LocalSupervisor& supervisor,
+                     const pb::LocalJobStatus& last, pb::LocalJobStatus& status) const;
+  void tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor) const;
 
   /// Now, on both clocks.
   clock_anchor now() const { return {options_.clock(), since_boot()}; }
@@ -138,6 +147,10 @@ class local_cluster {
   /// A write failed; under the mutex.
   void note_failed_write(const error& why);
   void look_at_site();
+
+  // copies.cpp: before anything is changed
+  result<void> check_original() const;
+  result<void> note_birthmark() const;
 
   // cluster.cpp: all with the mutex held
   result<void> count_opening();

@@ -1,5 +1,4 @@
 #include <fcntl.h>
-#include <poll.h>
 #include <spawn.h>
 #include <sys/epoll.h>
 #include <sys/syscall.h>
@@ -15,6 +14,7 @@
 #include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor.hpp"
+#include "adapters/local/supervisor_process.hpp"
 
 namespace ved::adapters::local {
 
@@ -35,8 +35,6 @@ constexpr milliseconds start_look_pause{2};
 constexpr seconds room_pause{1};
 constexpr seconds cleaning_interval_max{60};
 constexpr std::size_t removals_at_once_max = 500;
-constexpr int kill_passes_max = 100;
-constexpr int empty_looks_needed = 3;
 
 /// "exited with code 127", or an empty text when it ended well. Kills what does not end.
 std::string wait_for_start(pid_t pid, steady::time_point until) {
@@ -96,12 +94,6 @@ result<pid_t> spawn(const std::string& path, const supervisor_options& options,
 std::string first_line(const std::string& path) {
   const auto text = read_own_file(path, 65536);
   return text ? text->substr(0, std::min<std::size_t>(text->find('\n'), 300)) : std::string();
-}
-
-/// Whether the process of a pidfd has not ended.
-bool lives(const unique_fd& process) {
-  pollfd look{process.get(), POLLIN, 0};
-  return ::poll(&look, 1, 0) == 0;
 }
 
 /// For people: a failed write is nobody's concern.
@@ -195,6 +187,7 @@ bool local_cluster::dispatch() {
       next.options.run_as = options_.run_as;
       next.options.cgroup = options_.cgroup;
       next.options.kill_wait = options_.kill_wait;
+      next.options.open_files = options_.open_files;
       next.options.clock = now();
       starts.push_back(std::move(next));
     }
@@ -279,8 +272,8 @@ void local_cluster::not_started(const submission_token& token) {
 /// Watches the supervisor of an active job, if there is one, or settles what became of it.
 void local_cluster::announce(const submission_token& token) {
   const auto known = spool_.read_supervisor(token);
-  if (!known || known->pid() <= 0 || known->boot_id() != boot_id_ ||
-      !is_locked(spool_.supervisor_path(token))) {
+  if (!known || known->token() != token.str() ||
+      locate(*known, spool_, boot_id_) != whereabouts::here) {
     settle(token);
     return;
   }
@@ -303,132 +296,6 @@ void local_cluster::announce(const submission_token& token) {
   job->announced = true;
   start_succeeded(*job);
   nudge(*job);  // a control that came before we knew whom to tell
-}
-
-/// Looks what became of an active job: nothing yet, ended, lost, or never started.
-void local_cluster::settle(const submission_token& token) {
-  job_id name;
-  {
-    const guard lock(mutex_);
-    const entry* job = find_entry(token);
-    if (job == nullptr || job->where != place::active) return;
-    // Whatever became of its lock file: the process itself is known.
-    if (job->supervisor && lives(job->supervisor)) return;
-    name = job->job;
-  }
-  // The order matters: the exit file is written before the lock is given up.
-  // What is there while it lives the job wrote itself.
-  if (is_locked(spool_.supervisor_path(token))) return;
-  auto status = spool_.read_exit(token);
-  // Of a directory that was moved away or is not mounted nothing is known.
-  if (!status && !is_in_place()) return;
-  const bool worked = status.has_value();
-  if (!status && status.error().code != errc::not_found) {
-    const guard lock(mutex_);
-    damaged_[token.str()] = status.error().message;
-    spool_.reopen_job(token);
-    if (status.error().code != errc::corrupt) return;  // it may be read later
-  }
-  if (!status) {
-    const auto claim = spool_.read_claim(name);
-    if (!claim && claim.error().code != errc::corrupt) return;  // the next check asks again
-    const auto spec = spool_.read_job(token);
-    const bool spec_gone = !spec && spec.error().code != errc::unavailable;
-    const bool untouched = claim && claim->token != token && !spec_gone &&
-                           status.error().code == errc::not_found;
-    if (untouched && !exists(spool_.job_file(token, "cancel"))) {
-      not_started(token);
-      return;
-    }
-    status = bury(token);
-  }
-  correct_times(*status);
-  const guard lock(mutex_);
-  entry* job = find_entry(token);
-  if (job == nullptr || job->where != place::active) return;
-  damaged_.erase(token.str());  // what could not be read before was read now
-  if (worked) start_succeeded(*job);
-  end(*job, *status);
-}
-
-/// What a job held whose supervisor cannot tell what it used: from its spec, and from its start to
-/// its end if both are of this boot.
-void local_cluster::tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor) {
-  auto& usage = *status.mutable_usage();
-  const auto job = spool_.read_job(submission_token(supervisor.token()));
-  if (job) {
-    const auto& resources = job->spec().resources();
-    usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
-    if (resources.memory_gb_per_node() > 0)
-      usage.set_memory_bytes_allocated(std::int64_t{resources.memory_gb_per_node()} << 30);
-  }
-  usage.set_nodes_used(1);
-  usage.set_gpus(supervisor.gpus_size());
-  const auto ran = status.finished_boot_us() - status.started_boot_us();
-  if (status.started_boot_us() > 0 && ran > 0) usage.set_wall_clock_seconds(ran / 1'000'000);
-}
-
-/// Ends a job that nobody can speak for any more, and writes down what is known.
-pb::LocalJobStatus local_cluster::bury(const submission_token& token) {
-  pb::LocalJobStatus status;
-  status.set_state(pb::JOB_STATE_FAILED);
-  const auto supervisor = spool_.read_supervisor(token);
-  const auto last = spool_.read_status(token);
-  const bool same_boot = supervisor && supervisor->boot_id() == boot_id_;
-  if (last) {
-    status.set_started_at_us(last->started_at_us());
-    if (last->boot_id() == boot_id_) status.set_started_boot_us(last->started_boot_us());
-  }
-  const bool never_began = !supervisor || supervisor->pid() == 0;
-  bool cancel_asked = false;
-  {
-    const guard lock(mutex_);
-    const entry* job = find_entry(token);
-    cancel_asked = job != nullptr && job->cancel_due;
-  }
-  if (never_began && exists(spool_.job_file(token, "cancel"))) {
-    status.set_state(pb::JOB_STATE_CANCELLED);
-    status.set_reason(cancelled_before_start);
-  } else if (!exists(spool_.job_directory(token))) {
-    status.set_reason("the job's directory was removed while it ran; how it ended is not known");
-  } else if (never_began) {
-    status.set_reason("the job's spec, claim or end was removed or damaged before it started");
-  } else if (!same_boot) {
-    status.set_reason("supervisor lost: the machine restarted while the job ran");
-  } else {
-    status.set_reason(
-        "supervisor lost: it is gone and left no record of the job's end (killed, or its "
-        "directory was replaced); how the job ended is not known");
-    std::optional<process_info> leader;
-    if (last && last->leader_pid() > 0) {
-      leader = process_info{.pid = last->leader_pid(), .start_ticks = last->leader_start_ticks()};
-    }
-    const job_cgroup cgroup(supervisor->cgroup(), token);
-    // A chain of processes that fork and end may pass by one look.
-    int empty_looks = 0;
-    for (int pass = 0; pass < kill_passes_max && empty_looks < empty_looks_needed; ++pass) {
-      cgroup.kill();
-      const auto rest = processes_of_job(token.str(), leader);
-      empty_looks = rest.empty() && !cgroup.populated() ? empty_looks + 1 : 0;
-      signal_all(rest, SIGKILL);
-      std::this_thread::sleep_for(milliseconds{10});
-    }
-    cgroup.remove();
-    if (empty_looks < empty_looks_needed)
-      status.set_reason(status.reason() + "; processes of the job could not be ended");
-  }
-  if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
-    status.set_state(pb::JOB_STATE_CANCELLED);
-    status.set_reason("cancelled on request; " + status.reason());
-  }
-  const auto moment = now();
-  status.set_finished_at_us(to_us(moment.time));
-  status.set_finished_boot_us(moment.boot.count());
-  status.set_boot_id(boot_id_);
-  if (!never_began) tell_held(status, *supervisor);
-  // A failed write leaves the job as it is on disk, and the next start buries it again.
-  (void)spool_.write_exit(token, status);
-  return status;
 }
 
 void local_cluster::check_active() {
@@ -468,9 +335,9 @@ void local_cluster::press(const submission_token& token) {
     if (!overdue || !job->supervisor) return;
   }
   const auto known = spool_.read_supervisor(token);
-  const auto info = known ? read_process(known->pid()) : std::nullopt;
   // The supervisor still has its job's exit to write while it waits for processes to end.
-  if (info && info->start_ticks == known->start_ticks()) {
+  if (known && known->token() == token.str() &&
+      locate(*known, spool_, boot_id_) == whereabouts::here) {
     job_cgroup(known->cgroup(), token).kill();
     if (const auto rest = descendants(known->pid()); !rest.empty()) {
       signal_all(rest, SIGKILL);

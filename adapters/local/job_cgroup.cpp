@@ -93,15 +93,30 @@ std::string own_cgroup() {
   return directory;
 }
 
+cgroup_usage parse_usage(std::string_view cpu_stat, std::string_view memory_peak) {
+  cgroup_usage seen;
+  std::istringstream lines{std::string(cpu_stat)};
+  std::string name;
+  for (std::int64_t value = 0; lines >> name >> value;)
+    if (name == "usage_usec") seen.cpu_us = value;
+  std::istringstream peak{std::string(memory_peak)};
+  if (!(peak >> seen.memory_bytes_max)) seen.memory_bytes_max = 0;
+  return seen;
+}
+
 job_cgroup::job_cgroup(std::string path, const submission_token& token) {
   if (path.starts_with('/') && path.ends_with("/" + name_of(token)) &&
       exists(path + "/cgroup.kill"))
     path_ = std::move(path);
 }
 
+std::string job_cgroup::path_of(const std::string& parent, const submission_token& token) {
+  return parent + "/" + name_of(token);
+}
+
 job_cgroup job_cgroup::make(const std::string& parent, const submission_token& token) {
   if (parent.empty()) return {};
-  const auto path = parent + "/" + name_of(token);
+  const auto path = path_of(parent, token);
   // One that is there is of a supervisor that ended before it claimed this job: it is empty.
   if (::mkdir(path.c_str(), 0755) != 0 && errno != EEXIST) return {};
   job_cgroup made(path, token);
@@ -124,6 +139,13 @@ bool job_cgroup::populated() const {
   if (path_.empty()) return false;
   const auto events = read_file(path_ + "/cgroup.events", events_bytes_max);
   return events && events->find("populated 1") != std::string::npos;
+}
+
+cgroup_usage job_cgroup::usage() const {
+  if (path_.empty()) return {};
+  const auto cpu = read_file(path_ + "/cpu.stat", events_bytes_max);
+  const auto memory = read_file(path_ + "/memory.peak", events_bytes_max);
+  return parse_usage(cpu.value_or(""), memory.value_or(""));
 }
 
 void job_cgroup::remove() const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 #include <string_view>
 
@@ -22,12 +23,23 @@ std::string own_cgroup();
 /// no hierarchy of version 2 shows it.
 std::string cgroup_directory(std::string_view cgroups, std::string_view mounts);
 
+/// What all processes that were ever in a cgroup used; 0: it does not tell.
+struct cgroup_usage {
+  std::int64_t cpu_us = 0;
+  std::int64_t memory_bytes_max = 0;  ///< where it has the memory controller (Linux 5.19)
+};
+
+/// From the texts of `cpu.stat` and `memory.peak`.
+cgroup_usage parse_usage(std::string_view cpu_stat, std::string_view memory_peak);
+
 /// The cgroup of one job. Default constructed: there is none, and nothing happens.
 class job_cgroup {
  public:
   job_cgroup() = default;
   /// One that exists, as its supervisor told; none when the path is not of this token.
   job_cgroup(std::string path, const submission_token& token);
+  /// Where it is, if it has one.
+  static std::string path_of(const std::string& parent, const submission_token& token);
   /// Makes the job's cgroup below `parent`; none when that is empty, or cannot be.
   static job_cgroup make(const std::string& parent, const submission_token& token);
 
@@ -40,6 +52,7 @@ class job_cgroup {
   void kill() const;
   /// Whether live processes are in it.
   bool populated() const;
+  cgroup_usage usage() const;
   /// Once nothing is in it; what the job made in it goes too.
   void remove() const;
 

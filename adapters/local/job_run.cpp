@@ -27,6 +27,10 @@ using steady = std::chrono::steady_clock;
 /// How often control files are looked at even without a signal, and a KILL is repeated.
 constexpr milliseconds idle_tick{2000};
 constexpr milliseconds drain_tick{50};
+/// A step that found no room for its process is tried again so long, with pauses that double.
+constexpr seconds start_patience{180};
+constexpr milliseconds start_pause_first{50};
+constexpr milliseconds start_pause_max{2000};
 /// Passes over the process tree until every process in it is stopped: forks race with us.
 constexpr int stop_passes_max = 20;
 /// As long as a job's processes fork, they are killed again without a pause.
@@ -84,6 +88,7 @@ result<void> job_run::prepare() {
   }
   launch.environment = job_environment(job_, user_, options_.gpus);
   launch.user = user_;
+  launch.open_files = options_.open_files;
   launch.stdout_fd = stdout_.get();
   launch.stderr_fd = stderr_.get();
   entrance_ = cgroup_.entrance();
@@ -102,8 +107,8 @@ void job_run::run_steps() {
     note("step " + std::to_string(number) + "/" + std::to_string(steps.size()) + " " + what.name +
          ": begins");
     leader_status_.reset();
-    const started_step started = start_step(what, launch_);
-    children_ = true;  // also a step that failed to start left a process to wait for
+    const started_step started = start(what);
+    if (ending_ != ending::none) return;
     if (started.pid == 0) {
       failed_ = true;
       status_.set_exit_code(started.failure.exit_code);
@@ -113,6 +118,7 @@ void job_run::run_steps() {
       return;
     }
     leader_ = started.pid;
+    status_.clear_reason();
     status_.set_step(notes_ ? number : 0);
     status_.set_leader_pid(leader_);
     if (const auto info = read_process(leader_)) {
@@ -121,6 +127,31 @@ void job_run::run_steps() {
     write_status();
     wait_for_leader();
     judge_step(what, number, static_cast<int>(steps.size()));
+  }
+}
+
+/// Nothing of the step has run when it finds no room: that others use up the processes of the
+/// account is not the job's fault. Its cancel and its time limit go on meanwhile.
+started_step job_run::start(const step& what) {
+  const auto until = steady::now() + start_patience;
+  milliseconds pause = start_pause_first;
+  for (bool noted = false;; noted = true) {
+    const auto began = steady::now();
+    const started_step started = start_step(what, launch_);
+    children_ = true;  // also a step that failed to start left a process to wait for
+    if (started.pid != 0 || !started.failure.may_pass || began >= until) return started;
+    if (!noted) {
+      note("waits: " + started.failure.reason);
+      status_.set_reason("waits: " + started.failure.reason);
+      write_status();
+    }
+    sleep_until_event(pause);
+    pause = std::min(pause * 2, start_pause_max);
+    reap();
+    look_at_controls();
+    check_time();
+    waited_ += std::chrono::duration_cast<microseconds>(steady::now() - began);
+    if (ending_ != ending::none) return started;
   }
 }
 
@@ -349,9 +380,14 @@ pb::LocalJobStatus job_run::finish() {
 
   const pb::Resources& resources = job_.spec().resources();
   pb::JobUsage& usage = *status_.mutable_usage();
-  usage.set_wall_clock_seconds(std::chrono::floor<seconds>(active_time()).count());
-  usage.set_cpu_time_us(cpu_us_);
-  if (rss_bytes_max_ > 0) usage.set_memory_bytes_max(rss_bytes_max_);
+  // It does not pay for the time in which others left no room for it.
+  const auto ran = std::max(active_time() - waited_, microseconds{0});
+  usage.set_wall_clock_seconds(std::chrono::floor<seconds>(ran).count());
+  // A process whose parent does not wait for it (SIGCHLD ignored) shows in its cgroup alone.
+  const auto seen = cgroup_.usage();
+  usage.set_cpu_time_us(std::max(cpu_us_, seen.cpu_us));
+  const auto memory = std::max(rss_bytes_max_, seen.memory_bytes_max);
+  if (memory > 0) usage.set_memory_bytes_max(memory);
   usage.set_nodes_used(1);
   usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
   usage.set_gpus(static_cast<int>(options_.gpus.size()));

@@ -35,6 +35,7 @@ class job_run {
 
  private:
   void run_steps();
+  started_step start(const step& what);
   void wait_for_leader();
   void drain();
   void note(const std::string& line);
@@ -73,6 +74,7 @@ class job_run {
   std::chrono::steady_clock::time_point started_;
   std::chrono::steady_clock::time_point suspended_at_;
   microseconds suspended_total_{0};
+  microseconds waited_{0};  ///< for room to start a step
   bool suspended_ = false;
 
   pid_t leader_ = 0;

@@ -36,17 +36,21 @@ std::vector<process_info> all_processes() {
   return all;
 }
 
-bool carries(pid_t pid, std::string_view wanted) {
-  const auto environment =
-      read_file("/proc/" + std::to_string(pid) + "/environ", environment_bytes_max);
-  if (!environment) return false;
-  std::string_view rest = *environment;
+/// Whether a file of texts, each with a NUL at its end, has that one.
+bool lists(const std::string& path, std::string_view wanted) {
+  const auto texts = read_file(path, environment_bytes_max);
+  if (!texts) return false;
+  std::string_view rest = *texts;
   while (!rest.empty()) {
     const std::string_view entry = rest.substr(0, rest.find('\0'));
     if (entry == wanted) return true;
     rest.remove_prefix(std::min(rest.size(), entry.size() + 1));
   }
   return false;
+}
+
+bool carries(pid_t pid, std::string_view wanted) {
+  return lists("/proc/" + std::to_string(pid) + "/environ", wanted);
 }
 
 }  // namespace
@@ -91,11 +95,34 @@ std::optional<process_info> read_process(pid_t pid) {
   return parse_process_stat(*text);
 }
 
+bool has_argument(pid_t pid, std::string_view wanted) {
+  return lists("/proc/" + std::to_string(pid) + "/cmdline", wanted);
+}
+
+bool has_open(pid_t pid, const struct stat& wanted) {
+  const auto path = "/proc/" + std::to_string(pid) + "/fd";
+  std::unique_ptr<DIR, int (*)(DIR*)> open(::opendir(path.c_str()), ::closedir);
+  if (!open) return false;
+  while (const dirent* entry = ::readdir(open.get())) {
+    struct stat info {};
+    if (::fstatat(::dirfd(open.get()), entry->d_name, &info, 0) == 0 &&
+        info.st_dev == wanted.st_dev && info.st_ino == wanted.st_ino)
+      return true;
+  }
+  return false;
+}
+
 std::string boot_id() {
   auto text = read_file("/proc/sys/kernel/random/boot_id", 128);
   if (!text) return {};
   while (!text->empty() && text->back() == '\n') text->pop_back();
   return *text;
+}
+
+std::string pid_namespace() {
+  char name[64];
+  const ssize_t length = ::readlink("/proc/self/ns/pid", name, sizeof name);
+  return length > 0 ? std::string(name, static_cast<std::size_t>(length)) : std::string();
 }
 
 std::vector<process_info> descendants(pid_t root) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <sys/stat.h>
 #include <sys/types.h>
 
 #include <cstdint>
@@ -27,8 +28,17 @@ std::optional<process_info> parse_process_stat(std::string_view text);
 
 std::optional<process_info> read_process(pid_t pid);
 
+/// Whether the process was started with that word on its command line.
+bool has_argument(pid_t pid, std::string_view wanted);
+
+/// Whether the process has that very file or directory open; false where nobody may look.
+bool has_open(pid_t pid, const struct stat& wanted);
+
 /// Identifies the running kernel: changes with every boot.
 std::string boot_id();
+
+/// "pid:[4026531836]": a pid of another one means nothing here.
+std::string pid_namespace();
 
 /// All processes below `root`, without `root` itself and without ended ones.
 std::vector<process_info> descendants(pid_t root);

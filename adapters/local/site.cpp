@@ -55,6 +55,7 @@ void local_cluster::note_failed_write(const error& why) {
 }
 
 void local_cluster::look_at_site() {
+  spool_.reopen_directories();
   std::string found = problem_of_directory();
   bool probes = false;
   {

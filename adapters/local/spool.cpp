@@ -149,6 +149,7 @@ result<void> spool::hold_job(const submission_token& token) {
   unique_fd opened(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   if (!opened) return fail(errno_error("open directory", path));
   held_directory_ = std::move(opened);
+  held_root_ = unique_fd(::open(directory_.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC));
   held_ = token;
   return {};
 }
@@ -256,8 +257,10 @@ result<pb::LocalSupervisor> spool::read_supervisor(const submission_token& token
 }
 
 result<claim_record> spool::read_claim(const job_id& job) const {
-  const auto bytes = read_file(claim_path(job), 256);
+  const auto path = claim_path(job);
+  auto bytes = read_file(path, 256);
   if (!bytes && bytes.error().code == errc::not_found) return claim_record{};
+  if (!bytes && reopen(path)) bytes = read_file(path, 256);
   if (!bytes) return fail(bytes.error());
   const auto line = bytes->find('\n');
   claim_record who{submission_token(bytes->substr(0, line)), {}};
@@ -293,12 +296,13 @@ void spool::reopen_job(const submission_token& token) const {
       ::fchmod(held_directory_.get(), held.st_mode | 0700);
     return;
   }
-  const std::string path = job_directory(token);
-  const unique_fd directory(::open(path.c_str(), O_PATH | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
-  struct stat info {};
-  if (!directory || ::fstat(directory.get(), &info) != 0 || (info.st_mode & 0700) == 0700) return;
-  // fchmod(2) refuses such a descriptor; its name in /proc leads to the very directory.
-  ::chmod(("/proc/self/fd/" + std::to_string(directory.get())).c_str(), info.st_mode | 0700);
+  reopen(job_directory(token));
+}
+
+void spool::reopen_directories() const {
+  for (const auto& path :
+       {directory_, jobs_directory(), directory_ + "/supervisors", claims_directory()})
+    reopen(path);
 }
 
 void spool::remove_half_claims() const {

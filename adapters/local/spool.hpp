@@ -16,6 +16,7 @@
 ///     lock                      held by the one cluster object that uses this directory
 ///     next_id                   text: ids below it may have been given away
 ///     opened                    text: how often the directory was opened; see local_options
+///     birthmark                 text: which directory it is (birthmark.hpp): in a copy, another
 ///     jobs/<token>/spec         LocalJob; without it the directory is no job (crash in submit)
 ///     jobs/<token>/held         exists: do not start
 ///     jobs/<token>/cancel       exists: cancel was asked; text: why
@@ -74,7 +75,7 @@ class spool {
   result<void> create(const directory_owner& owner, bool traversable) const;
 
   /// From now on the files of this job are those in its directory of now, wherever that, or the
-  /// whole spool, is moved to.
+  /// whole spool, is moved to; and whoever looks at this process sees where it works.
   result<void> hold_job(const submission_token& token);
   /// Whether the job surely has no directory; false also where nobody can tell.
   bool has_no_directory(const submission_token& token) const;
@@ -113,6 +114,9 @@ class spool {
   /// Gives the owner of a job's directory back its way in.
   void reopen_job(const submission_token& token) const;
 
+  /// The same with the directories of all jobs: one job must not close them to the others.
+  void reopen_directories() const;
+
   /// Removes what claims left behind that a crash cut short.
   void remove_half_claims() const;
 
@@ -126,6 +130,7 @@ class spool {
   std::string directory_;
   submission_token held_;
   unique_fd held_directory_;
+  unique_fd held_root_;
 };
 
 /// What the directory of a local cluster is marked with.

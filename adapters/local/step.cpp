@@ -4,9 +4,11 @@
 #include <grp.h>
 #include <pwd.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <csignal>
 #include <map>
@@ -48,6 +50,12 @@ child_problem become(const std::vector<std::string>& words, const step_launch& h
   ::sigemptyset(&none);
   ::sigprocmask(SIG_SETMASK, &none, nullptr);
   ::umask(how.umask);
+  if (how.open_files > 0) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_NOFILE, &limit);
+    limit.rlim_cur = std::min<rlim_t>(how.open_files, limit.rlim_max);
+    ::setrlimit(RLIMIT_NOFILE, &limit);
+  }
   if (how.user.switch_user && (::initgroups(how.user.name.c_str(), how.user.gid) != 0 ||
                                ::setgid(how.user.gid) != 0 || ::setuid(how.user.uid) != 0)) {
     return {stage::identity, errno};
@@ -67,14 +75,23 @@ child_problem become(const std::vector<std::string>& words, const step_launch& h
 
 start_failure explain(const child_problem& problem, const step& what, const step_launch& how) {
   const std::string cause = errno_text(problem.number);
+  const bool passes = may_pass(problem.number);
   switch (problem.where) {
-    case stage::descriptors: return {126, "cannot open the job's files: " + cause};
-    case stage::identity: return {126, "cannot become user " + how.user.name + ": " + cause};
+    case stage::descriptors: return {126, "cannot open the job's files: " + cause, passes};
+    case stage::identity:
+      return {126, "cannot become user " + how.user.name + ": " + cause, passes};
     case stage::directory:
-      return {126, "cannot enter working directory " + how.directory + ": " + cause};
+      return {126, "cannot enter working directory " + how.directory + ": " + cause, passes};
     case stage::command: break;
   }
-  return {problem.number == ENOENT ? 127 : 126, "cannot run " + what.command + ": " + cause};
+  return {problem.number == ENOENT ? 127 : 126, "cannot run " + what.command + ": " + cause,
+          passes};
+}
+
+started_step no_room(const char* call) {
+  const int number = errno;
+  return {0, {126, std::string("cannot start the job: ") + call + ": " + errno_text(number),
+              may_pass(number)}};
 }
 
 }  // namespace
@@ -150,18 +167,22 @@ std::vector<std::string> job_environment(const pb::LocalJob& job, const job_user
   return lines;
 }
 
+bool may_pass(int number) {
+  return number == EAGAIN || number == ENOMEM || number == EMFILE || number == ENFILE;
+}
+
 started_step start_step(const step& what, const step_launch& how) {
   std::vector<std::string> words{what.command};
   words.insert(words.end(), what.arguments.begin(), what.arguments.end());
   int ends[2];
   if (::pipe2(ends, O_CLOEXEC) != 0) {
-    return {0, {126, "cannot start the job: pipe: " + errno_text(errno)}};
+    return no_room("pipe");
   }
   unique_fd reader(ends[0]);
   unique_fd writer(ends[1]);
   const pid_t parent = ::getpid();
   const pid_t pid = ::fork();
-  if (pid < 0) return {0, {126, "cannot start the job: fork: " + errno_text(errno)}};
+  if (pid < 0) return no_room("fork");
   if (pid == 0) {
     const child_problem problem = become(words, how, parent);
     const ssize_t sent = ::write(writer.get(), &problem, sizeof problem);

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -48,6 +49,7 @@ struct step_launch {
   int stdout_fd = -1;
   int stderr_fd = -1;
   int cgroup_fd = -1;  ///< of `cgroup.procs` of the job's cgroup; -1: it has none
+  std::uint64_t open_files = 0;  ///< soft limit; 0: the caller's
   mode_t umask = 022;
 };
 
@@ -55,7 +57,12 @@ struct step_launch {
 struct start_failure {
   int exit_code = 0;
   std::string reason;
+  bool may_pass = false;  ///< the machine, or the account, had no room for it just then
 };
+
+/// Whether an errno of fork(2), pipe(2), open(2) or execve(2) tells of what others use up:
+/// processes (EAGAIN, also of execve over RLIMIT_NPROC), memory, open files.
+bool may_pass(int number);
 
 struct started_step {
   pid_t pid = 0;  ///< 0: `failure` says why

@@ -39,7 +39,7 @@ result<void> announce(const spool& files, int lock_fd, const pb::LocalJob& job,
   std::string text = "id: " + std::to_string(job.id()) + "\ntoken: \"" + job.token() +
                      "\"\npid: " + std::to_string(self->pid) +
                      "\nstart_ticks: " + std::to_string(self->start_ticks) + "\nboot_id: \"" +
-                     boot_id() + "\"\n";
+                     boot_id() + "\"\npid_namespace: \"" + pid_namespace() + "\"\n";
   if (cgroup) text += "cgroup: \"" + cgroup.path() + "\"\n";
   for (const int gpu : gpus) text += "gpus: " + std::to_string(gpu) + "\n";
   const std::string path = files.supervisor_path(submission_token(job.token()));
@@ -92,6 +92,8 @@ std::vector<std::string> to_arguments(const supervisor_options& options) {
                                                     std::to_string(options.clock.boot.count())};
   if (!options.cgroup.empty()) words.insert(words.end(), {"--cgroup", options.cgroup});
   if (!options.run_as.empty()) words.insert(words.end(), {"--run-as", options.run_as});
+  if (options.open_files > 0)
+    words.insert(words.end(), {"--open-files", std::to_string(options.open_files)});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
 }
@@ -113,6 +115,8 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
       options.run_as = value;
     } else if (name == "--kill-wait" && parse_number(value, number)) {
       options.kill_wait = seconds(number);
+    } else if (name == "--open-files" && parse_number(value, number)) {
+      options.open_files = static_cast<std::uint64_t>(number);
     } else if (name == "--clock" && parse_anchor(value, options.clock)) {
       continue;
     } else if (name == "--gpu" && parse_number(value, number)) {

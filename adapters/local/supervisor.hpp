@@ -1,6 +1,7 @@
 #pragma once
 
 #include <csignal>
+#include <cstdint>
 #include <string>
 #include <vector>
 
@@ -23,6 +24,7 @@ struct supervisor_options {
   std::string run_as;     ///< user; empty: the own one
   std::string cgroup;     ///< directory to make the job's cgroup in; empty: it gets none
   seconds kill_wait{30};  ///< from TERM to KILL
+  std::uint64_t open_files = 0;  ///< the job's soft limit; 0: as this process has it
   clock_anchor clock = system_anchor();  ///< what the times of the job are told by
 
   time_point now() const { return clock.at(since_boot()); }

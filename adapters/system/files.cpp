@@ -46,6 +46,35 @@ result<std::string> read_all(int fd, const std::string& path, std::size_t bytes_
   }
 }
 
+/// Whether somebody else's, or no plain file at all, stands there.
+bool is_foreign(const file_name& file) {
+  struct stat info {};
+  return ::fstatat(file.directory, file.name.c_str(), &info, AT_SYMLINK_NOFOLLOW) == 0 &&
+         (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid());
+}
+
+/// Opens it, if need be with the owner's rights given back.
+unique_fd open_reopened(const file_name& file, int how) {
+  unique_fd fd(::openat(file.directory, file.name.c_str(), how, 0600));
+  if (fd || errno != EACCES || !reopen(file)) return fd;
+  return unique_fd(::openat(file.directory, file.name.c_str(), how, 0600));
+}
+
+std::string directory_of(const std::string& path) {
+  return path.substr(0, path.rfind('/'));
+}
+
+bool is_plain(const unique_fd& file) {
+  struct stat info {};
+  return ::fstat(file.get(), &info) == 0 && S_ISREG(info.st_mode);
+}
+
+/// What an open with O_NOFOLLOW says of things that are in the way, whatever they are.
+bool is_in_the_way(int number) {
+  return number == ELOOP || number == ENXIO || number == ENODEV || number == EISDIR ||
+         number == ENOTDIR;
+}
+
 struct flock whole_file() {
   struct flock lock {};
   lock.l_type = F_WRLCK;
@@ -94,19 +123,34 @@ result<std::string> read_file(const std::string& path, std::size_t bytes_max) {
   return read_all(fd.get(), path, bytes_max);
 }
 
+bool reopen(const file_name& file) {
+  const unique_fd there(
+      ::openat(file.directory, file.name.c_str(), O_PATH | O_CLOEXEC | O_NOFOLLOW));
+  struct stat info {};
+  if (!there || ::fstat(there.get(), &info) != 0 || info.st_uid != ::geteuid()) return false;
+  if (!S_ISREG(info.st_mode) && !S_ISDIR(info.st_mode)) return false;
+  const mode_t wanted = S_ISDIR(info.st_mode) ? 0700 : 0600;
+  if ((info.st_mode & wanted) == wanted) return false;
+  // fchmod(2) refuses such a descriptor; its name in /proc leads to the very file.
+  return ::chmod(("/proc/self/fd/" + std::to_string(there.get())).c_str(),
+                 (info.st_mode & 07777) | wanted) == 0;
+}
+
 result<unique_fd> open_own_file(const file_name& file) {
   constexpr int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   unique_fd fd;
   if (file.directory == AT_FDCWD) {
     const auto slash = file.name.rfind('/');
     const std::string above = file.name.substr(0, slash);
-    const unique_fd directory(
-        ::open(above.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
+    const unique_fd directory =
+        open_reopened(above, O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW);
     if (!directory && errno == ENOTDIR) return fail(not_plain(above));
     if (!directory) return fail(open_error(above));
-    fd = unique_fd(::openat(directory.get(), file.name.c_str() + slash + 1, how));
+    const file_name inside(directory, file.name.substr(slash + 1), above);
+    fd = open_reopened(inside, how);
+    if (!fd && errno == EACCES && is_foreign(inside)) return fail(not_plain(file.shown));
   } else {
-    fd = unique_fd(::openat(file.directory, file.name.c_str(), how));
+    fd = open_reopened(file, how);
   }
   if (!fd) return fail(open_error(file.shown));
   struct stat info {};
@@ -189,7 +233,7 @@ result<void> sync_file_system(const std::string& path) {
 }
 
 result<void> sync_directory_of(const file_name& file) {
-  if (file.directory == AT_FDCWD) return sync_directory(file.name.substr(0, file.name.rfind('/')));
+  if (file.directory == AT_FDCWD) return sync_directory(directory_of(file.name));
   if (::fsync(file.directory) != 0) return fail(errno_error("sync directory of", file.shown));
   return {};
 }
@@ -220,8 +264,12 @@ result<void> make_directory(const std::string& path, unsigned mode) {
 }
 
 result<unique_fd> lock_file(const std::string& path) {
-  unique_fd fd(
-      ::open(path.c_str(), O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK, 0600));
+  constexpr int how = O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK;
+  unique_fd fd = open_reopened(path, how);
+  if ((!fd && is_in_the_way(errno)) || (fd && !is_plain(fd))) {
+    clear_way(path);
+    fd = open_reopened(path, how);
+  }
   if (!fd) return fail(errno_error("open", path));
   struct flock lock = whole_file();
   if (::fcntl(fd.get(), F_OFD_SETLK, &lock) != 0) {
@@ -233,12 +281,24 @@ result<unique_fd> lock_file(const std::string& path) {
   return fd;
 }
 
-bool is_locked(const std::string& path) {
-  unique_fd fd(::open(path.c_str(), O_RDWR | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK));
-  // Whoever cannot look (too many open files, no memory) must not take a living holder for dead.
-  if (!fd) return errno != ENOENT;
+lock_state look_at_lock(const std::string& path) {
+  constexpr int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
+  unique_fd fd = open_reopened(path, how);
+  if (!fd && errno == EACCES && reopen(directory_of(path))) fd = open_reopened(path, how);
+  if (!fd) {
+    if (errno == ENOENT || is_in_the_way(errno)) return lock_state::free;
+    if (errno == EACCES && is_foreign(path)) return lock_state::free;
+    // Whoever cannot look must not take a living holder for dead.
+    return lock_state::unknown;
+  }
+  if (!is_plain(fd)) return lock_state::free;
   struct flock lock = whole_file();
-  return ::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0 || lock.l_type != F_UNLCK;
+  if (::fcntl(fd.get(), F_OFD_GETLK, &lock) != 0) return lock_state::unknown;
+  return lock.l_type == F_UNLCK ? lock_state::free : lock_state::held;
+}
+
+bool is_locked(const std::string& path) {
+  return look_at_lock(path) != lock_state::free;
 }
 
 }  // namespace ved::adapters

@@ -66,9 +66,14 @@ bool exists(const file_name& file);
 /// file (link, FIFO, device, socket, directory). Waits for nobody.
 result<std::string> read_file(const std::string& path, std::size_t bytes_max);
 
+/// Gives this user back his own rights to a file or directory of his, which a job that runs as the
+/// same user took; follows no link. Whether they were gone and are back.
+bool reopen(const file_name& file);
+
 /// Opens a file that this user's programs wrote, in a directory that is no link, for reading. A job
 /// that runs as the same user may have put anything in its place: `corrupt` unless it is a plain
-/// file of this user with one name. `not_found` when it is not there. Waits for nobody.
+/// file of this user with one name. What the job closed is opened again. `not_found` when it is not
+/// there. Waits for nobody.
 result<unique_fd> open_own_file(const file_name& file);
 
 /// As `read_file`, of what `open_own_file` opens.
@@ -106,10 +111,20 @@ result<void> sync_directory_of(const file_name& file);
 result<void> make_directory(const std::string& path, unsigned mode);
 
 /// Opens (creates) `path` and locks it for the life of the descriptor; `conflict` when another
-/// process holds it. An open-file-description lock: `is_locked` can look without taking it.
+/// process holds it. What is no plain file there is set aside. An open-file-description lock:
+/// `look_at_lock` can look without taking it.
 result<unique_fd> lock_file(const std::string& path);
 
-/// Whether some process holds the lock; false without such a file, true when nobody can tell.
+enum class lock_state {
+  free,     ///< also where there is no such file, or something that nobody can lock
+  held,     ///< by some process
+  unknown,  ///< for now: no more open files, no memory, a file system that does not answer
+};
+
+/// What a job did to the file is no reason for `unknown`.
+lock_state look_at_lock(const std::string& path);
+
+/// Whether the lock is not known to be free.
 bool is_locked(const std::string& path);
 
 /// Writes everything into an open descriptor.

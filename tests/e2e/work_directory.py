@@ -5,7 +5,7 @@ import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, site_case, wait_for  # noqa: E402
+from site_of_test import main, program, run, site_case, wait_for  # noqa: E402
 from small_disk_of_test import small_disk  # noqa: E402
 
 until_go = "while ! [ -e {go} ]; do sleep 0.05; done; "
@@ -84,6 +84,33 @@ class work_directory(site_case):
         s.start()
         s.submit("after", "exit 6")
         self.assertEqual(s.wait_state("after", "failed")["exit_code"], 6)
+        with open(ran) as text:
+            self.assertEqual(text.read(), "x\n")
+        self.verify_log_of_stopped()
+
+    def test_a_daemon_on_a_copy_of_the_state_disturbs_no_job(self):
+        s = self.site
+        ran = os.path.join(s.place, "ran")
+        all_cores = {"nodes": 1, "cpu_cores_per_node": 4}
+        s.start()
+        s.submit("runs", self.until_go + "exit 3", resources=all_cores)
+        s.wait_state("runs", "running")
+        s.submit("waits", f"echo x >> {ran}", resources=all_cores)
+        s.wait_state("waits", "queued")
+        copy = s.state + "-copy"
+        self.assertEqual(run("cp", "-a", s.state, copy)[0], 0)
+        on_copy = (program("ved"), "-c", s.config, "--state", copy)
+        code, _, said = run(*on_copy)
+        self.assertEqual(code, 1, said)
+        self.assertIn("is a copy: job", said)
+        self.assertEqual(s.get("runs")["state"], "running")
+        self.let_go()
+        self.assertEqual(s.wait_state("runs", "failed", "completed")["exit_code"], 3)
+        s.wait_state("waits", "completed")
+        # Its processes have ended, and it still looks as if one job ran and one waited.
+        code, _, said = run(*on_copy)
+        self.assertEqual(code, 1, said)
+        self.assertIn("2 jobs in it have not ended", said)
         with open(ran) as text:
             self.assertEqual(text.read(), "x\n")
         self.verify_log_of_stopped()

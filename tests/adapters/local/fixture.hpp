@@ -4,6 +4,7 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
 #include <memory>
 #include <string>
 
@@ -64,11 +65,27 @@ class local_fixture : public scheduler_fixture {
     ::kill(supervisor->pid(), SIGKILL);
   }
 
+  /// Whether this process has a pidfd of the job's supervisor: a job that tampers with its files
+  /// before that may be taken for lost, and is ended.
+  bool watches(const adapters::tracked_job& job) const {
+    const auto known = adapters::local::spool(options_.directory).read_supervisor(job.token);
+    if (!known || known->pid() <= 1) return false;
+    const auto wanted = "Pid:\t" + std::to_string(known->pid());
+    std::error_code gone;
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fdinfo", gone)) {
+      std::ifstream in(entry.path());
+      for (std::string line; std::getline(in, line);)
+        if (line == wanted) return true;
+    }
+    return false;
+  }
+
   void close() { cluster_.reset(); }
   void open() {
     auto opened = adapters::local::open_local_cluster(options_);
     if (!opened) FAIL(opened.error().message);
     cluster_ = *opened;
+    adapters::local::begin(*cluster_);
   }
   adapters::local::local_options& options() { return options_; }
   adapters::local::spool files() const { return adapters::local::spool(options_.directory); }

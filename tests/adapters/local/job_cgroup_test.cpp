@@ -41,6 +41,17 @@ TEST_CASE("job cgroup: none where version 2 does not show it", "[adapters][cgrou
   CHECK(cgroup_directory("0::/a\n", "31 24 - cgroup2 cgroup2\n").empty());
 }
 
+TEST_CASE("job cgroup: what its processes used is told by the kernel", "[adapters][cgroup]") {
+  const auto seen = parse_usage("usage_usec 1500000\nuser_usec 1400000\nsystem_usec 100000\n",
+                                "4096000\n");
+  CHECK(seen.cpu_us == 1'500'000);
+  CHECK(seen.memory_bytes_max == 4'096'000);
+  for (const char* bad : {"", "usage_usec", "usage_usec x\n", "user_usec 7\n"}) {
+    CHECK(parse_usage(bad, bad).cpu_us == 0);
+    CHECK(parse_usage(bad, bad).memory_bytes_max == 0);
+  }
+}
+
 TEST_CASE("job cgroup: what a file says is one only by its own name", "[adapters][cgroup]") {
   const tests::temp_dir directory;
   const submission_token token("veaaa");

@@ -453,6 +453,7 @@ TEST_CASE("local scheduler: jobs outlive a killed daemon and its process group",
     ::setpgid(0, 0);
     auto cluster = open_local_cluster(fixture.options());
     if (!cluster) ::_exit(1);
+    begin(**cluster);
     auto port = make_local_factory(*cluster)();
     const auto outcomes =
         (*port)->submit(std::span(&asked, 1), std::chrono::steady_clock::now() + seconds{20});

@@ -97,6 +97,7 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   options.run_as = "user";
   options.cgroup = "/sys/fs/cgroup/system.slice/ved.service";
   options.kill_wait = seconds{7};
+  options.open_files = 1024;
   options.clock = {from_us(1'768'471'200'000'000), microseconds{12}};
   const auto read = parse_supervisor_options(to_arguments(options));
   REQUIRE(read);
@@ -106,6 +107,7 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   CHECK(read->run_as == options.run_as);
   CHECK(read->cgroup == options.cgroup);
   CHECK(read->kill_wait == options.kill_wait);
+  CHECK(read->open_files == options.open_files);
   CHECK(read->clock == options.clock);
   for (const std::vector<std::string>& bad :
        {std::vector<std::string>{},

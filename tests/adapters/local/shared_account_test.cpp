@@ -1,0 +1,132 @@
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <cerrno>
+#include <filesystem>
+#include <fstream>
+
+#include "adapters/local/job_cgroup.hpp"
+#include "adapters/local/step.hpp"
+#include "messages/job_state.hpp"
+#include "tests/adapters/local/fixture.hpp"
+
+/// Jobs of many customers share one account and one machine.
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::adapters;
+using namespace ved::adapters::local;
+
+namespace {
+
+/// As it is, but for the soft limit of one resource: of this process and who it starts meanwhile.
+class lower_limit {
+ public:
+  lower_limit(int resource, rlim_t limit) : resource_(resource) {
+    ::getrlimit(static_cast<__rlimit_resource>(resource_), &before_);
+    rlimit lower = before_;
+    lower.rlim_cur = limit;
+    ::setrlimit(static_cast<__rlimit_resource>(resource_), &lower);
+  }
+  ~lower_limit() { ::setrlimit(static_cast<__rlimit_resource>(resource_), &before_); }
+  const rlimit& before() const { return before_; }
+
+ private:
+  int resource_;
+  rlimit before_{};
+};
+
+}  // namespace
+
+TEST_CASE("shared account: a job for whose process there is no room waits for it",
+          "[adapters][local][shared]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  local_options options;
+  options.run_as = "nobody";
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto other = talk.start(talk.shell_job("sleep 1000"));
+  talk.wait_for(other, pb::JOB_STATE_RUNNING);
+  auto spec = talk.shell_job("exit 0");
+  bool cancelled = false;
+  SECTION("with room it runs, and pays for no time that it waited") {}
+  SECTION("its cancel arrives at once") { cancelled = true; }
+  SECTION("its time limit counts") { spec.spec.set_max_runtime_seconds(2); }
+  tracked_job job;
+  rlimit wide{};
+  pid_t supervisor = 0;
+  {
+    // Root has none; from exec(2) on it binds the account, which has one process already.
+    const lower_limit none(RLIMIT_NPROC, 0);
+    wide = none.before();
+    job = talk.start(spec);
+    talk.wait_until("it waits", [&] {
+      const auto seen = std::get<job_status>(talk.look(job));
+      return seen.reason.find("Resource temporarily unavailable") != std::string::npos;
+    });
+    supervisor = fixture.files().read_supervisor(job.token)->pid();
+  }
+  CHECK_FALSE(is_terminal(std::get<job_status>(talk.look(job)).state));
+  if (spec.spec.max_runtime_seconds() > 0) {
+    CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_TIMEOUT);
+    return;
+  }
+  if (cancelled) {
+    talk.control(job, pb::JOB_CONTROL_CANCEL);
+    CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_CANCELLED);
+    return;
+  }
+  ::usleep(1'200'000);
+  REQUIRE(::prlimit(supervisor, RLIMIT_NPROC, &wide, nullptr) == 0);
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  CHECK(end.reason.empty());
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 0);
+}
+
+TEST_CASE("shared account: what a job does wrong itself is told at once",
+          "[adapters][local][shared]") {
+  for (const int number : {EAGAIN, ENOMEM, EMFILE, ENFILE}) CHECK(may_pass(number));
+  for (const int number : {ENOENT, EACCES, ENOEXEC, E2BIG, ENOTDIR, EPERM, ELOOP, 0})
+    CHECK_FALSE(may_pass(number));
+}
+
+TEST_CASE("shared account: children that no one waits for are paid for where there is a cgroup",
+          "[adapters][local][shared][cgroup]") {
+  local_options options;
+  options.cgroup = own_cgroup();
+  if (options.cgroup.empty()) {
+    WARN("left out: needs a cgroup v2 that may be written to");
+    return;
+  }
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto end = talk.wait_for_end(talk.start(talk.shell_job(
+      "exec python3 -c 'import os, signal, time\n"
+      "signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n"
+      "if os.fork() == 0:\n"
+      "  while time.process_time() < 0.7: pass\n"
+      "  os._exit(0)\n"
+      "try: os.wait()\n"
+      "except ChildProcessError: pass'")));
+  REQUIRE(end.usage);
+  CHECK(end.usage->cpu_time_us() >= 600'000);
+}
+
+TEST_CASE("shared account: a job has the soft limit of open files that the daemon was given",
+          "[adapters][local][shared]") {
+  local_options options;
+  options.open_files = 321;
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto job = talk.start(talk.shell_job("ulimit -Sn; ulimit -Hn"));
+  talk.wait_for_end(job);
+  rlimit own{};
+  REQUIRE(::getrlimit(RLIMIT_NOFILE, &own) == 0);
+  CHECK(talk.output(job) == "321\n" + std::to_string(own.rlim_max) + "\n");
+}
