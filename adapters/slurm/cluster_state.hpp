@@ -80,6 +80,11 @@ class slurm_cluster {
     std::optional<exit_status> exit;
     job_status status;  ///< with usage
     bool final = false;
+    /// Slurm names who cancelled a job; slurmdbd, which ends what a controller without its state
+    /// does not know any more, names nobody.
+    bool by_nobody = false;
+    std::int64_t elapsed_seconds = 0;  ///< of the last record
+    bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
     bool steps_open = false;  ///< some of its steps have not ended: their use is not there yet
   };
@@ -152,6 +157,7 @@ class slurm_cluster {
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
+  static std::string why_doubted(const watched& job, time_point now);
   static bool has_own_record(const watched& job);
   std::optional<job_status> lost_claim(const watched& job) const;
   void tell_end(const watched& job, bool accounted, job_status& end) const;

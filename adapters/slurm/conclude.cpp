@@ -37,6 +37,31 @@ bool is_wrappers(int code) {
 
 }  // namespace
 
+/// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
+/// slurmdbd ends jobs of which it knows nothing: as cancelled when a controller comes back without
+/// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
+std::string slurm_cluster::why_doubted(const watched& job, time_point now) {
+  if (!job.accounted || !job.accounted->final || job.status) return {};
+  if (job.kept->ended || job.kept->exit) return {};
+  const auto& told = *job.accounted;
+  const auto& end = told.status;
+  if (told.by_nobody)
+    return "accounting says CANCELLED, but by nobody, and nothing else shows that it ended: Slurm's"
+           " controller started without its state?";
+  if (end.state != pb::JOB_STATE_COMPLETED) return {};
+  const std::string but = "accounting says COMPLETED, but nothing shows that it ended: ";
+  if (!is_set(end.started_at)) return but + "it has no start there";
+  if (job.left.exit_code == 0) return {};
+  if (end.finished_at > now + clock_slack)
+    return but + "its end there, " + to_rfc3339(end.finished_at) + ", has not come yet";
+  const auto span = std::chrono::duration_cast<seconds>(end.finished_at - end.started_at);
+  if (span.count() < 0 || seconds{told.elapsed_seconds} > span + clock_slack)
+    return but + "its times there contradict each other";
+  if (told.elapsed_seconds == 0 && !told.batch_used)
+    return but + "it took no time there, and left no record of an end";
+  return {};
+}
+
 /// It wrote how it ended, in the run that is meant: a requeued job has a record of the one before.
 bool slurm_cluster::has_own_record(const watched& job) {
   const auto& kept = *job.kept;
@@ -131,7 +156,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (!kept.last && job.status) kept.last = job.status;
     return kept.last ? *kept.last : still_ending(job);
   }
-  const bool told = job.accounted ? job.accounted->final : has_own_record(job);
+  job.doubt = why_doubted(job, now);
+  if (!job.doubt.empty()) job.accounted->final = false;
+  const bool told = job.accounted && job.doubt.empty() ? job.accounted->final : has_own_record(job);
   if (job.unseen.empty()) {
     kept.unseen_since = {};
   } else if (!told) {
@@ -246,11 +273,12 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const std::string but_unread = read ? "" : "; its directory was not read";
   // Accounting calls it alive, the controller does not know it: the record may be late, or the
   // controller lost the job (a "runaway job", sacctmgr(1)).
-  if (job.accounted && !is_set(kept.runaway_seen)) kept.runaway_seen = now;
+  const bool lives = job.accounted && job.doubt.empty();
+  if (lives && !is_set(kept.runaway_seen)) kept.runaway_seen = now;
   // Nobody calls a job gone that any of Slurm's own words calls running.
-  const bool runaway = job.accounted && now >= kept.runaway_seen + options_.runaway_after &&
+  const bool runaway = lives && now >= kept.runaway_seen + options_.runaway_after &&
                        job.controller_denies;
-  if ((!job.accounted || runaway) && !job.controller_shows && has_own_record(job)) {
+  if ((!lives || runaway) && !job.controller_shows && has_own_record(job)) {
     // One empty list is none, and the record is the job's own word.
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     if (now < kept.unqueued_since + return_grace) return still_ending(job);
@@ -274,6 +302,9 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   // Who holds or cancels a job must not see it come back: it was last seen waiting by itself.
   const bool never_ran =
       kept.waited && job.has_traces() && !job.left.ended && job.left.untouched;
+  if (!job.doubt.empty())
+    return missing{read && !job.controller_shows, job.doubt + but_unread,
+                   never_ran && !is_set(job.accounted->status.started_at)};
   if (job.accounted) {
     const bool only_waits = never_ran && job.accounted->state == "PENDING";
     if (only_waits) {

@@ -27,6 +27,15 @@ bool names_submission(const account_row& row, const std::string& token) {
   return row.name == token;
 }
 
+/// It has ended there, but never began, and nobody ended it: slurmdbd closes so what it does not
+/// find at a controller that lost its state. It is no more in Slurm than if it had never been sent.
+bool is_swept_away(const account_row& row) {
+  const auto meaning = parse_state(row.state);
+  if (!meaning || is_set(row.started_at)) return false;
+  return meaning->state == pb::JOB_STATE_COMPLETED ||
+         (meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by);
+}
+
 /// The cluster of a record that is not ours; `here` empty: which one is ours is not known.
 std::string elsewhere_of(const account_row& row, const std::string& here) {
   return here.empty() || row.cluster == here ? std::string{} : row.cluster;
@@ -154,7 +163,8 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   for (const auto& row : all.accounts.rows) {
     if (!row.step.empty() || !names_submission(row, token)) continue;
     const auto id = id_of({row.id.str(), elsewhere_of(row, all.here)});
-    if (judge(id, spec_hash_in(row.submit_line, one.token))) states[id] = row.state;
+    if (is_swept_away(row)) states.erase(id);
+    else if (judge(id, spec_hash_in(row.submit_line, one.token))) states[id] = row.state;
   }
   // A job that waits is in squeue, unless the controller has lost it; had it started, its output
   // file would be there.
