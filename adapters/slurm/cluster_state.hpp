@@ -132,6 +132,10 @@ class slurm_cluster {
   /// The same of the name that a Slurm told: not the configured one, nor the first that answered.
   std::string stranger(const std::string& name) const;
   void meet(const std::string& name);
+  /// Why the queries that found nothing say nothing: Slurm's commands may be there and broken, and
+  /// what prints nothing and ends well looks like an empty cluster. A controller always has a
+  /// configuration to tell.
+  std::string why_deaf(const section& config) const;
   /// Of the account's jobs in `cluster`, in all partitions: also in hidden ones, and in those that
   /// the account may no longer use.
   static std::string squeue_command(const std::string& cluster, const std::string& separator);
@@ -195,6 +199,7 @@ class slurm_cluster {
   std::vector<std::string> fields_;   ///< of sacct
   time_point renames_until_;          ///< a plugin of the site rewrites job names, it seemed
   std::string home_;                  ///< ClusterName of the Slurm that is ours; empty: not known
+  bool tells_config_ = false;         ///< its controller has told its configuration before
   std::string met_;                   ///< the one that was told last
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers

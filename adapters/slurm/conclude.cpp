@@ -35,6 +35,15 @@ bool is_wrappers(int code) {
          code == not_started_exit;
 }
 
+/// The wrapper ended because it found no claim and could make none, and nothing else began there. A
+/// job that ran has a claim, and a record of its end.
+bool could_not_claim(const traces& left, const job_status& end) {
+  if (end.state != pb::JOB_STATE_FAILED || end.exit_code != no_claim_exit) return false;
+  if (end.exit_signal != 0 || !left.there || !left.claim.empty()) return false;
+  if (left.strange || left.exit_code || !left.lost_to.empty() || left.again) return false;
+  return !is_set(end.started_at) || end.finished_at - end.started_at <= loses_within;
+}
+
 }  // namespace
 
 /// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
@@ -76,8 +85,8 @@ std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit) {
   if (state == "COMPLETED") return {};
   std::string out = "Slurm: " + state;
-  // Slurm shows a hold that was over long ago among the reasons of an end.
-  const bool stale = reason == "JobHeldUser" || reason == "JobHeldAdmin";
+  // What it waited for last, Slurm shows as the reason of its end. A wait for ever may be one.
+  const bool stale = !explain_reason(reason).empty() && !is_for_ever(reason);
   if (!reason.empty() && reason != "None" && reason != state && !stale)
     out += " (" + reason + ")";
   if (exit.signal != 0) out += ", signal " + std::to_string(exit.signal);
@@ -217,6 +226,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     job.settling = true;
     return still_ending(job);
   }
+  if (could_not_claim(left, end))
+    return missing{true,
+                   "it could not be started, which is the site's fault: its claim could not be "
+                   "made in " + options_.shell.job_directory + "/" + job.job->job.str() +
+                       ": the file system is full or read-only, or its quota is used up",
+                   true};
   if (by_wrapper && !job.has_traces())
     end.reason += "; its directory could not be read, and exit code " +
                   std::to_string(end.exit_code) + " may be the wrapper's";
@@ -228,8 +243,6 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     end.exit_code = 0;
     end.reason = "its command was not started: " + whose_fault(left.fault);
   }
-  if (left.no_claim && end.exit_code == no_claim_exit)
-    end.reason += "; it could not make its claim in the job directory";
   if (!left.lost_to.empty())
     end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
   if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time)
