@@ -169,8 +169,9 @@ result<void> apply(job& state, const event& what) {
     }
     case pb::JobEvent::kSubmissionUnresolved: {
       const auto& e = what.job().submission_unresolved();
-      if (!in<submitting>(state) && !in<queued>(state) && !in<unresolved>(state))
+      if (!in<submitting>(state) && !with_scheduler(state) && !in<unresolved>(state))
         return impossible("none in flight");
+      if (with_scheduler(state)) state.started_at = {};  // what seemed to run never began
       const auto* lost = std::get_if<unresolved>(&state.now);
       const bool claimed = lost != nullptr && lost->claimed_elsewhere;
       leave_scheduler(state);

@@ -84,9 +84,10 @@ time_point next_retry(int failures, const context& ctx) {
 }
 
 /// Retries are used up: it waits for an operator.
-void add_given_up(events& out, const job& state, const std::string& last, const context& ctx) {
+void add_given_up(events& out, const job& state, int submissions, const std::string& last,
+                  const context& ctx) {
   auto& event = add(out, &pb::JobEvent::mutable_held, ctx);
-  event.set_reason("gave up after " + std::to_string(state.failures + 1) +
+  event.set_reason("gave up after " + std::to_string(submissions) +
                    " submissions; the last: " + last);
   event.set_retries_exceeded(true);
   event.set_release("an operator releases it once the cause is mended (vectl job release " +
@@ -304,7 +305,7 @@ void add_refusal(events& out, const job& state, const report_submission& what,
   } else if (state.cancel) {
     add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
   } else if (!retry) {
-    add_given_up(out, state, what.reason, ctx);
+    add_given_up(out, state, state.failures + 1, what.reason, ctx);
   }
 }
 
@@ -361,7 +362,7 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
   } else if (retry) {
     absent.set_retry_at_us(to_us(lost.by_restart ? ctx.now : next_retry(state.failures, ctx)));
   } else {
-    add_given_up(out, state, state.reason, ctx);
+    add_given_up(out, state, state.failures + 1, state.reason, ctx);
   }
 }
 
@@ -479,12 +480,19 @@ result<events> on(const job& state, const report_missing& what, const context& c
   }
   if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) return out;
   // Should it come back all the same, the lookups find it, or its copy finds the claim taken.
-  if (what.never_ran && in<queued>(state) && !is_set(state.started_at) && !state.cancel &&
-      state.wanted == pb::JOB_CONTROL_UNSPECIFIED && state.attempt <= ctx.limits.max_retries) {
+  // What seems to run may be a start that could not even claim the job.
+  const bool unbegun = in<queued>(state) ? !is_set(state.started_at) : !in<suspended>(state);
+  const bool again = what.never_ran && unbegun && !state.cancel &&
+                     state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+  if (again && state.attempt <= ctx.limits.max_retries) {
     auto& lost = add(out, &pb::JobEvent::mutable_submission_unresolved, ctx);
     lost.set_attempt(state.attempt);
     lost.set_reason("the scheduler lost " + state.scheduler_id.str() + " before it started: " +
                     what.reason + " since " + to_rfc3339(state.missing_since));
+    return out;
+  }
+  if (again) {
+    add_given_up(out, state, state.attempt, what.reason, ctx);
     return out;
   }
   auto& end = add(out, &pb::JobEvent::mutable_finished, ctx);

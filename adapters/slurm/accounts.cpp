@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <set>
 #include <string_view>
+#include <tuple>
 #include <unordered_map>
 #include <vector>
 
@@ -32,12 +34,20 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
   }
   account* now = nullptr;
   scheduler_job_id now_id;
+  // What is printed twice was used once.
+  using run = std::tuple<std::string, std::string, time_point, time_point, time_point,
+                         std::int64_t>;
+  std::set<run> read;
   for (const auto& row : rows.rows) {
+    const run key{row.id.str(),   row.step,     row.submitted_at,
+                  row.started_at, row.ended_at, row.elapsed_seconds};
+    if (!read.insert(key).second) continue;
     if (!row.step.empty()) {
       if (now == nullptr || row.id != now_id) continue;
       if (row.state == "OUT_OF_MEMORY" && row.step != "batch" && row.step != "extern")
         now->out_of_memory = row.step;
       now->steps_open = now->steps_open || !is_ended(row.state);
+      if (row.step == "batch") now->batch_used = row.cpu_time || row.memory_bytes_max;
       auto& usage = *now->status.usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
@@ -115,6 +125,9 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
   to.final = meaning && is_terminal(meaning->state) && is_set(row.ended_at) && row.exit;
+  to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
+  to.elapsed_seconds = row.elapsed_seconds;
+  to.batch_used = false;
   auto& status = to.status;
   to.exit = row.exit;
   to.reason = row.reason;

@@ -80,6 +80,11 @@ class slurm_cluster {
     std::optional<exit_status> exit;
     job_status status;  ///< with usage
     bool final = false;
+    /// Slurm names who cancelled a job; slurmdbd, which ends what a controller without its state
+    /// does not know any more, names nobody.
+    bool by_nobody = false;
+    std::int64_t elapsed_seconds = 0;  ///< of the last record
+    bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
     bool steps_open = false;  ///< some of its steps have not ended: their use is not there yet
   };
@@ -127,6 +132,10 @@ class slurm_cluster {
   /// The same of the name that a Slurm told: not the configured one, nor the first that answered.
   std::string stranger(const std::string& name) const;
   void meet(const std::string& name);
+  /// Why the queries that found nothing say nothing: Slurm's commands may be there and broken, and
+  /// what prints nothing and ends well looks like an empty cluster. A controller always has a
+  /// configuration to tell.
+  std::string why_deaf(const section& config) const;
   /// Of the account's jobs in `cluster`, in all partitions: also in hidden ones, and in those that
   /// the account may no longer use.
   static std::string squeue_command(const std::string& cluster, const std::string& separator);
@@ -152,6 +161,7 @@ class slurm_cluster {
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
+  static std::string why_doubted(const watched& job, time_point now);
   static bool has_own_record(const watched& job);
   std::optional<job_status> lost_claim(const watched& job) const;
   void tell_end(const watched& job, bool accounted, job_status& end) const;
@@ -189,6 +199,7 @@ class slurm_cluster {
   std::vector<std::string> fields_;   ///< of sacct
   time_point renames_until_;          ///< a plugin of the site rewrites job names, it seemed
   std::string home_;                  ///< ClusterName of the Slurm that is ours; empty: not known
+  bool tells_config_ = false;         ///< its controller has told its configuration before
   std::string met_;                   ///< the one that was told last
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting
   mutable named_alone filed_only_;      ///< an output file, where accounting answers

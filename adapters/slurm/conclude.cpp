@@ -35,7 +35,41 @@ bool is_wrappers(int code) {
          code == not_started_exit;
 }
 
+/// The wrapper ended because it found no claim and could make none, and nothing else began there. A
+/// job that ran has a claim, and a record of its end.
+bool could_not_claim(const traces& left, const job_status& end) {
+  if (end.state != pb::JOB_STATE_FAILED || end.exit_code != no_claim_exit) return false;
+  if (end.exit_signal != 0 || !left.there || !left.claim.empty()) return false;
+  if (left.strange || left.exit_code || !left.lost_to.empty() || left.again) return false;
+  return !is_set(end.started_at) || end.finished_at - end.started_at <= loses_within;
+}
+
 }  // namespace
+
+/// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
+/// slurmdbd ends jobs of which it knows nothing: as cancelled when a controller comes back without
+/// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
+std::string slurm_cluster::why_doubted(const watched& job, time_point now) {
+  if (!job.accounted || !job.accounted->final || job.status) return {};
+  if (job.kept->ended || job.kept->exit) return {};
+  const auto& told = *job.accounted;
+  const auto& end = told.status;
+  if (told.by_nobody)
+    return "accounting says CANCELLED, but by nobody, and nothing else shows that it ended: Slurm's"
+           " controller started without its state?";
+  if (end.state != pb::JOB_STATE_COMPLETED) return {};
+  const std::string but = "accounting says COMPLETED, but nothing shows that it ended: ";
+  if (!is_set(end.started_at)) return but + "it has no start there";
+  if (job.left.exit_code == 0) return {};
+  if (end.finished_at > now + clock_slack)
+    return but + "its end there, " + to_rfc3339(end.finished_at) + ", has not come yet";
+  const auto span = std::chrono::duration_cast<seconds>(end.finished_at - end.started_at);
+  if (span.count() < 0 || seconds{told.elapsed_seconds} > span + clock_slack)
+    return but + "its times there contradict each other";
+  if (told.elapsed_seconds == 0 && !told.batch_used)
+    return but + "it took no time there, and left no record of an end";
+  return {};
+}
 
 /// It wrote how it ended, in the run that is meant: a requeued job has a record of the one before.
 bool slurm_cluster::has_own_record(const watched& job) {
@@ -51,8 +85,8 @@ std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit) {
   if (state == "COMPLETED") return {};
   std::string out = "Slurm: " + state;
-  // Slurm shows a hold that was over long ago among the reasons of an end.
-  const bool stale = reason == "JobHeldUser" || reason == "JobHeldAdmin";
+  // What it waited for last, Slurm shows as the reason of its end. A wait for ever may be one.
+  const bool stale = !explain_reason(reason).empty() && !is_for_ever(reason);
   if (!reason.empty() && reason != "None" && reason != state && !stale)
     out += " (" + reason + ")";
   if (exit.signal != 0) out += ", signal " + std::to_string(exit.signal);
@@ -131,7 +165,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (!kept.last && job.status) kept.last = job.status;
     return kept.last ? *kept.last : still_ending(job);
   }
-  const bool told = job.accounted ? job.accounted->final : has_own_record(job);
+  job.doubt = why_doubted(job, now);
+  if (!job.doubt.empty()) job.accounted->final = false;
+  const bool told = job.accounted && job.doubt.empty() ? job.accounted->final : has_own_record(job);
   if (job.unseen.empty()) {
     kept.unseen_since = {};
   } else if (!told) {
@@ -190,6 +226,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     job.settling = true;
     return still_ending(job);
   }
+  if (could_not_claim(left, end))
+    return missing{true,
+                   "it could not be started, which is the site's fault: its claim could not be "
+                   "made in " + options_.shell.job_directory + "/" + job.job->job.str() +
+                       ": the file system is full or read-only, or its quota is used up",
+                   true};
   if (by_wrapper && !job.has_traces())
     end.reason += "; its directory could not be read, and exit code " +
                   std::to_string(end.exit_code) + " may be the wrapper's";
@@ -201,8 +243,6 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     end.exit_code = 0;
     end.reason = "its command was not started: " + whose_fault(left.fault);
   }
-  if (left.no_claim && end.exit_code == no_claim_exit)
-    end.reason += "; it could not make its claim in the job directory";
   if (!left.lost_to.empty())
     end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
   if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time)
@@ -246,11 +286,12 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   const std::string but_unread = read ? "" : "; its directory was not read";
   // Accounting calls it alive, the controller does not know it: the record may be late, or the
   // controller lost the job (a "runaway job", sacctmgr(1)).
-  if (job.accounted && !is_set(kept.runaway_seen)) kept.runaway_seen = now;
+  const bool lives = job.accounted && job.doubt.empty();
+  if (lives && !is_set(kept.runaway_seen)) kept.runaway_seen = now;
   // Nobody calls a job gone that any of Slurm's own words calls running.
-  const bool runaway = job.accounted && now >= kept.runaway_seen + options_.runaway_after &&
+  const bool runaway = lives && now >= kept.runaway_seen + options_.runaway_after &&
                        job.controller_denies;
-  if ((!job.accounted || runaway) && !job.controller_shows && has_own_record(job)) {
+  if ((!lives || runaway) && !job.controller_shows && has_own_record(job)) {
     // One empty list is none, and the record is the job's own word.
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     if (now < kept.unqueued_since + return_grace) return still_ending(job);
@@ -274,6 +315,9 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   // Who holds or cancels a job must not see it come back: it was last seen waiting by itself.
   const bool never_ran =
       kept.waited && job.has_traces() && !job.left.ended && job.left.untouched;
+  if (!job.doubt.empty())
+    return missing{read && !job.controller_shows, job.doubt + but_unread,
+                   never_ran && !is_set(job.accounted->status.started_at)};
   if (job.accounted) {
     const bool only_waits = never_ran && job.accounted->state == "PENDING";
     if (only_waits) {

@@ -1,6 +1,7 @@
 #include <algorithm>
 #include <set>
 
+#include "adapters/slurm/batch_script.hpp"
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/text.hpp"
@@ -25,6 +26,15 @@ bool names_submission(const account_row& row, const std::string& token) {
   if (row.submit_line.find(mark) != std::string::npos)
     return row.submit_line.find(std::string(mark) + token) != std::string::npos;
   return row.name == token;
+}
+
+/// It has ended there, but never began, and nobody ended it: slurmdbd closes so what it does not
+/// find at a controller that lost its state. It is no more in Slurm than if it had never been sent.
+bool is_swept_away(const account_row& row) {
+  const auto meaning = parse_state(row.state);
+  if (!meaning || is_set(row.started_at)) return false;
+  return meaning->state == pb::JOB_STATE_COMPLETED ||
+         (meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by);
 }
 
 /// The cluster of a record that is not ours; `here` empty: which one is ours is not known.
@@ -127,6 +137,9 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
       return std::vector<find_outcome>(what.size(), not_known{other});
     meet(told->cluster_name);
     all.here = told->cluster_name;
+  } else if (auto deaf = why_deaf(got.of("config")); !deaf.empty() && all.queue_answers) {
+    all.queue_answers = false;
+    all.silence = std::move(deaf);
   }
   std::vector<find_outcome> out;
   for (std::size_t i = 0; i < what.size(); ++i) out.push_back(judge_lookup(what[i], i, all));
@@ -141,20 +154,30 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
   std::set<scheduler_job_id, decltype(&by_number)> foreign(&by_number);
   std::set<scheduler_job_id, decltype(&by_number)> vouched(&by_number);  // of our spec, Slurm says
+  // A copy that could make no claim, as a full disk lets none be made, has ended unstarted.
+  std::set<std::string> unstarted;
+  const auto starts = [&](const auto& row) {
+    const auto& left = all.left[number];
+    const bool none = left.there && left.claim.empty() && row.exit &&
+                      *row.exit == exit_status{no_claim_exit, 0};
+    if (none) unstarted.insert(row.id.str());
+    return !none;
+  };
   const auto judge = [&](const scheduler_job_id& id, const std::string& hash) {
     if (hash.empty() || one.spec_hash.empty()) return true;
     (hash == one.spec_hash ? vouched : foreign).insert(id);
     return hash == one.spec_hash;
   };
   for (const auto& row : all.queue.rows)
-    if (is_ours({row.id, one.token, one.job}, row) &&
+    if (is_ours({row.id, one.token, one.job}, row) && starts(row) &&
         judge(row.id, spec_hash_in(row.comment, one.token)))
       ids.insert(row.id);
   std::map<scheduler_job_id, std::string> states;  // of each id the last record's
   for (const auto& row : all.accounts.rows) {
     if (!row.step.empty() || !names_submission(row, token)) continue;
     const auto id = id_of({row.id.str(), elsewhere_of(row, all.here)});
-    if (judge(id, spec_hash_in(row.submit_line, one.token))) states[id] = row.state;
+    if (is_swept_away(row) || !starts(row)) states.erase(id);
+    else if (judge(id, spec_hash_in(row.submit_line, one.token))) states[id] = row.state;
   }
   // A job that waits is in squeue, unless the controller has lost it; had it started, its output
   // file would be there.
@@ -168,7 +191,9 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   const bool is_claimed = claim && !claim->cancelled && claim->token == token;
   // The job itself can write files: they tell only of what Slurm does not know any more. Nor do
   // they tell of which cluster the number is: accounting does, a little later than the job starts.
-  if (const auto& files = all.left[number].ids; ids.empty() && !files.empty()) {
+  auto files = all.left[number].ids;
+  std::erase_if(files, [&](const std::string& id) { return unstarted.contains(id); });
+  if (ids.empty() && !files.empty()) {
     if (all.accounts_answer && waits.empty()) {
       const auto now = options_.clock();
       const std::lock_guard lock(mutex_);

@@ -65,6 +65,17 @@ void slurm_cluster::meet(const std::string& name) {
   const std::lock_guard lock(mutex_);
   if (home_.empty() && !name.empty() && name == met_) home_ = name;
   met_ = name;
+  tells_config_ = true;
+}
+
+std::string slurm_cluster::why_deaf(const section& config) const {
+  if (parse_config(config.out)) return {};
+  const std::lock_guard lock(mutex_);
+  const bool mute = config.complete && config.exit_code == 0;
+  if (!mute && !tells_config_) return {};
+  const auto words = words_of(config.err);
+  return "Slurm's commands do not tell: scontrol show config gives no configuration" +
+         (words.empty() ? "" : ": " + words);
 }
 
 /// Best effort: what a site does not tell is absent, and said so. Only a cluster of which nothing

@@ -25,6 +25,11 @@ std::string waiting_reason(const std::string& reason) {
   return more.empty() ? reason : reason + ": " + std::string(more);
 }
 
+/// Requeued and held: what is shown as its start is a plan.
+bool is_held_again(const std::string& state) {
+  return state == "REQUEUE_HOLD" || state == "SPECIAL_EXIT" || state == "RESV_DEL_HOLD";
+}
+
 /// What squeue alone tells of a job's use: no processor time, no memory.
 pb::JobUsage usage_of(const queue_row& row) {
   pb::JobUsage out;
@@ -66,7 +71,7 @@ struct queue_answer {
   std::string problem;  ///< not empty: it is no answer
   table<queue_row> rows;
   std::unordered_map<std::string, std::vector<const queue_row*>> by_number;  ///< those asked for
-  /// Live jobs that nobody asked for: the token that they bear → their number.
+  /// Live jobs: the token that they bear → their number.
   std::unordered_map<std::string, std::string> others;
   bool complained = false;
 
@@ -82,6 +87,13 @@ struct queue_answer {
   }
 };
 
+void add_alive(std::unordered_map<std::string, std::string>& to, const queue_row& row) {
+  const auto meaning = parse_state(row.state);
+  if (meaning && is_terminal(meaning->state)) return;
+  const auto named = token_in(row.output_path);
+  to.emplace(named.empty() ? row.name : std::string(named), row.id.str());
+}
+
 void read_queue(queue_answer& out, const section& from, const std::string& problem,
                 const std::unordered_set<std::string>& numbers, const std::string& separator) {
   if (!from.complete) {
@@ -94,12 +106,8 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
   for (const auto& row : rows.rows) {
     if (numbers.contains(row.id.str())) {
       out.by_number[row.id.str()].push_back(&row);
-      continue;
     }
-    const auto meaning = parse_state(row.state);
-    if (meaning && is_terminal(meaning->state)) continue;
-    const auto named = token_in(row.output_path);
-    out.others.emplace(named.empty() ? row.name : std::string(named), row.id.str());
+    add_alive(out.others, row);
   }
   const auto says = judge_failure(from.exit_code, from.err);
   // An account without any job is an empty list, but an error never is one. Rows beside a
@@ -159,7 +167,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     job.kept->unqueued_since = {};
     job.kept->ended.reset();
     // While it waits, StartTime is only a plan.
-    const bool began = status.state != pb::JOB_STATE_QUEUED;
+    const bool queued = status.state == pb::JOB_STATE_QUEUED;
+    const bool began = !queued && !is_held_again(row.state);
     if (!began) job.kept->waited_at = now;
     if (began) status.started_at = row.started_at;
     if (began) job.kept->allocated = usage_of(row);
@@ -167,8 +176,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (job.completing) job.held = held_of(row);
     job.kept->exit = job.completing ? row.exit : std::nullopt;
     status.reason = waiting_reason(row.reason);
-    status.never_starts = !began && is_for_ever(row.reason);
-    job.kept->waited = !began && !row.reason.starts_with("JobHeld");
+    status.never_starts = queued && is_for_ever(row.reason);
+    job.kept->waited = queued && !row.reason.starts_with("JobHeld");
     job.status = status;
     return;
   }
@@ -230,11 +239,13 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   for (auto& job : all) {
     const auto [number, cluster] = number_of(job.job->id);
     const auto& queue = queues.at(cluster);
+    bool is_shown = false;
     const auto shown = queue.by_number.find(number);
     if (shown != queue.by_number.end())
       for (const auto* row : shown->second) {
         // Another job under the same number: numbers wrap.
         if (!is_ours(*job.job, *row)) continue;
+        is_shown = true;
         // One that runs may have renamed itself.
         if (row->name != job.job->token.str() && row->state == "PENDING") {
           const std::lock_guard lock(mutex_);
@@ -242,7 +253,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
         }
         see_in_queue(job, *row, now);
       }
-    if (shown == queue.by_number.end()) job.unseen = queue.why_unseen(number, job.job->token.str());
+    if (!is_shown) job.unseen = queue.why_unseen(number, job.job->token.str());
     // Accounting knows how a job ended before its nodes are clean again.
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
@@ -306,6 +317,8 @@ bool slurm_cluster::read_looks(const std::vector<watched*>& jobs, const std::vec
     if (all[i] && !job.has_traces()) {
       job.look = look_result::answered;
       job.left = std::move(*all[i]);
+      // Nobody calls a directory untouched that could not be read.
+      if (job.left.shut) job.look = look_result::no_getting;
     } else if (looked[i] && !job.has_traces() && told.complete && !hung) {
       job.look = whole ? look_result::not_asked : look_result::no_getting;
     }
@@ -399,6 +412,10 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
     if (auto other = stranger(config->cluster_name); !other.empty())
       return fail(errc::unavailable, other);
     meet(config->cluster_name);
+  } else if (gone) {
+    const auto deaf = why_deaf(got.of("config"));
+    for (auto* job : jobs)
+      if (!job->ended && !job->completing && job->unseen.empty()) job->unseen = deaf;
   }
 
   for (std::size_t i = 0; i < parts.size(); ++i) {

@@ -69,6 +69,20 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     const auto now = std::chrono::steady_clock::now();
     (void)take_inventory({now + (at.until - now) / inventory_share, at.queries});
   }
+  // What tells the cluster's name once may be any Slurm: the jobs go where it is told twice.
+  const auto met_once = [&] {
+    const std::lock_guard lock(mutex_);
+    return options_.cluster_name.empty() && home_.empty() ? met_ : std::string{};
+  };
+  if (const auto first = met_once(); !first.empty()) {
+    const auto now = std::chrono::steady_clock::now();
+    (void)take_inventory({now + (at.until - now) / inventory_share, at.queries});
+    if (const auto second = met_once(); !second.empty() && second != first)
+      return std::vector<submit_outcome>(
+          jobs.size(), not_sent{.reason = "the Slurm that answers was " + first + ", and is " +
+                                          second + " now (scontrol show config): set cluster_name",
+                                .site_fault = true});
+  }
   const auto seen = [&] {
     const std::lock_guard lock(mutex_);
     return site_;

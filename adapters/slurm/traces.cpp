@@ -70,7 +70,9 @@ std::string look_function(const std::string& nonce) {
   // before an open could be outrun.
   return "look() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$3\n" +
          // A link in its place may lead to where a look hangs.
-         "[ ! -L \"${3%/}\" ] && [ -d \"$3\" ] || return 0\n" + std::string(print_claim) +
+         "[ ! -L \"${3%/}\" ] && [ -d \"$3\" ] || return 0\n"
+         "[ -r \"$3\" ] && [ -x \"$3\" ] || { echo shut; return 0; }\n" +
+         std::string(print_claim) +
          "[ -e \"$3$4.$2.out\" ] && echo began\n"
          "ved_f=$3$4.$2.end\n"
          "if [ -f \"$ved_f\" ] && [ ! -L \"$ved_f\" ]; then\n"
@@ -119,9 +121,13 @@ std::vector<sought> split_sought(const std::string& nonce, std::string_view text
     while (!answer.empty()) {
       const auto line = take_line(answer);
       if (!line.whole) return;
-      if (line.text.starts_with(claim_key)) out[number].claim = line.text.substr(claim_key.size());
-      else if (line.text.starts_with(file_key) && is_job_id(line.text.substr(file_key.size())))
+      if (line.text.starts_with(claim_key)) {
+        out[number].there = true;
+        out[number].claim = line.text.substr(claim_key.size());
+      } else if (line.text.starts_with(file_key) &&
+                 is_job_id(line.text.substr(file_key.size()))) {
         out[number].ids.emplace_back(line.text.substr(file_key.size()));
+      }
     }
   });
   return out;
@@ -142,9 +148,12 @@ traces parse_end(std::string_view text) {
     if (!in_record) {
       if (line.starts_with(claim_key)) {
         out.claim = rest(claim_key);
+        out.there = true;
         out.untouched = out.claim.empty();
       } else if (line == "began") {
         out.untouched = false;
+      } else if (line == "shut") {
+        out.shut = true;
       } else if (line == "strange") {
         out.strange = true;
       } else if (line.starts_with("at ")) {

@@ -36,6 +36,8 @@ std::optional<claim_text> parse_claim(std::string_view text);
 struct traces {
   std::string claim;           ///< as its link says; empty: none, or nothing that a claim can be
   bool untouched = false;      ///< its directory is there: no claim, and no output of this job
+  bool there = false;          ///< its directory is, and could be looked into
+  bool shut = false;           ///< its directory is there, and the account may not look into it
   bool strange = false;        ///< something else stands where its end record should
   bool ended = false;          ///< it wrote how it ended
   std::optional<int> exit_code;
@@ -67,6 +69,7 @@ std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view
 std::string seek_function(const std::string& nonce);
 struct sought {
   bool answered = false;
+  bool there = false;  ///< its directory
   std::string claim;
   std::vector<std::string> ids;  ///< of Slurm, that its output files name
 };

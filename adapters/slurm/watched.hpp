@@ -36,6 +36,7 @@ struct slurm_cluster::watched {
   bool is_unread() const { return look == look_result::cut || look == look_result::no_getting; }
 
   std::optional<account> accounted;
+  std::string doubt;            ///< why the end that accounting tells, and nothing else, is none
   bool accounts_answer = false;
   bool put_off = false;         ///< it has ended, and this poll does not ask accounting for it
   look_result look = look_result::not_asked;

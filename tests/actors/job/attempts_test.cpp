@@ -229,3 +229,26 @@ TEST_CASE("job core: a job that only says that it was cancelled has failed", "[a
     CHECK(d.run(end) == "finished:cancelled");
   }
 }
+
+TEST_CASE("job core: a run that never began is sent again within the retries, then held",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  d.ctx.limits.max_retries = 2;
+  const auto gone = [&] {
+    job::report_missing none{d.state.scheduler_id, true, "the disk is full", true};
+    d.run(none);
+    return d.pass(d.ctx.limits.vanish_grace).run(none);
+  };
+  for (int attempt = 1; attempt <= 2; ++attempt) {
+    CHECK(gone() == "submission_unresolved");
+    CHECK_FALSE(is_set(d.state.started_at));
+    d.pass(seconds{30}).lookup(look::absent);
+    CHECK(d.lookup(look::absent) == "lookup_absent:settled");
+    CHECK(d.run(job::advance{}).empty());  // not at once
+    CHECK(d.pass(d.ctx.limits.max_backoff).run(job::advance{}) == "submission_intended");
+    d.submission(sub::accepted, std::to_string(50 + attempt));
+  }
+  CHECK(gone() == "held");
+  CHECK(d.state.reason == "gave up after 3 submissions; the last: the disk is full");
+  CHECK_FALSE(job::to_record(d.state).scheduler_job_id().size() > 0);
+}

@@ -325,14 +325,24 @@ TEST_CASE("job core: a queued job that the scheduler lost is sent again under a 
   SECTION("not while its claim may be taken") {
     CHECK(d.missing(true, false) == "finished:failed");
   }
-  SECTION("not when it was seen running") {
+  SECTION("also when what could not claim it seemed to run") {
     d.status(pb::JOB_STATE_RUNNING);
+    d.missing(true, true);
+    CHECK(d.pass(seconds{100}).missing(true, true) == "submission_unresolved");
+  }
+  SECTION("not when it was seen running, and its claim may be taken") {
+    d.status(pb::JOB_STATE_RUNNING);
+    d.missing(true, false);
+    CHECK(d.pass(seconds{100}).missing(true, false) == "finished:failed");
+  }
+  SECTION("not when it was suspended") {
+    d.status(pb::JOB_STATE_SUSPENDED);
     d.missing(true, true);
     CHECK(d.pass(seconds{100}).missing(true, true) == "finished:failed");
   }
   SECTION("not again and again") {
     d.state.attempt = d.ctx.limits.max_retries + 1;
-    CHECK(d.missing(true, true) == "finished:failed");
+    CHECK(d.missing(true, true) == "held");
   }
   SECTION("not when it was to be held") {
     d.run(job::hold_job{"alice", ""});

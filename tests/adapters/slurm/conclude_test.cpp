@@ -1,3 +1,4 @@
+#include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/slurm/poll.hpp"
 
@@ -311,7 +312,7 @@ TEST_CASE("slurm poll: a connection that is cut before the directories answer en
 TEST_CASE("slurm poll: a directory that shows nothing yet is waited for as long as accounting",
           "[adapters][slurm]") {
   scripted_site site;
-  const int code = GENERATE(73, 74, 75, 76);
+  const int code = GENERATE(73, 74, 76);
   const auto exit = std::to_string(code) + ":0";
   site.reply("squeue", ended_row("FAILED", code).text());
   site.reply("sacct0", account("FAILED", exit.c_str()).text());
@@ -499,13 +500,46 @@ TEST_CASE("slurm poll: the job's own record fills in what accounting lacks", "[a
   CHECK(seen.usage->cpu_time_us() == 61'750'000);
 }
 
-TEST_CASE("slurm poll: a job that could make no claim says so", "[adapters][slurm]") {
+TEST_CASE("slurm poll: a job that could make no claim never ran, and that is the site's fault",
+          "[adapters][slurm]") {
   scripted_site site;
-  site.reply("sacct0", account("FAILED", "75:0").text());
-  site.reply("traces", left("", "noclaim\n"));
-  const auto seen = status(site);
-  CHECK(seen.state == pb::JOB_STATE_FAILED);
-  CHECK(contains(seen.reason, "could not make its claim"));
+  auto quick = account("FAILED", "75:0");
+  quick.ended = "1799999003";
+  quick.elapsed_seconds = 3;
+  site.reply("sacct0", quick.text());
+  const auto never_ran = [&](const std::string& traces) {
+    site.reply("traces", traces);
+    (void)observe(site);
+    site.now += seconds{15};
+    const auto seen = observe(site);
+    const auto* gone = std::get_if<missing>(&seen);
+    if (gone == nullptr) return false;
+    CHECK(gone->confirmed);
+    CHECK(contains(gone->reason, "the site's fault"));
+    CHECK(contains(gone->reason, "/jobs/j-41"));
+    return gone->never_ran;
+  };
+  CHECK(never_ran(left("", "noclaim\n")));
+  // A full disk takes no record either, or an empty one.
+  CHECK(never_ran(left("") + "began\nat 1799999003\n"));
+  CHECK(never_ran(left("") + "began\n"));
+  // The job's own.
+  CHECK_FALSE(never_ran(left(token + ":41:0:x", "exit 75\n")));
+  CHECK_FALSE(never_ran(left("", "exit 75\n")));
+  CHECK_FALSE(never_ran(left(token + ":41:0:x")));
+  CHECK_FALSE(never_ran("{nonce} j 0\n"));
+  quick.ended = "1799999999";
+  quick.elapsed_seconds = 999;
+  site.reply("sacct0", quick.text());
+  CHECK_FALSE(never_ran(left("") + "began\n"));
+}
+
+TEST_CASE("slurm poll: what a job waited for last is no reason of its end", "[adapters][slurm]") {
+  const std::string stale = GENERATE("BeginTime", "Priority", "Resources", "JobHeldUser",
+                                     "Dependency", "ReqNodeNotAvail,_UnavailableNodes:n1");
+  CHECK(slurm::ending_reason("FAILED", stale, {7, 0}) == "Slurm: FAILED, exit code 7");
+  const std::string real = GENERATE("NonZeroExitCode", "DependencyNeverSatisfied", "SystemFailure");
+  CHECK(slurm::ending_reason("CANCELLED", real, {}) == "Slurm: CANCELLED (" + real + ")");
 }
 
 TEST_CASE("slurm poll: a command that could not be started is the site's or the request's fault",
