@@ -163,11 +163,12 @@ ved_step=
 )sh";
 
 /// Where a watcher looks, if there is one. Opened for both ways: a FIFO that somebody put there
-/// must not hold the job up.
+/// must not hold the job up. `true` and not `:`, a special built-in: one that cannot open its file
+/// ends the shell.
 std::string hint_text(bool wanted) {
   if (!wanted) return "ved_hint() { :; }\n";
   return "ved_hint() {\n[ -d \"${ved_dir%/*}/" + std::string(hint_directory) +
-         "\" ] &&\n: <> \"${ved_dir%/*}/" + std::string(hint_directory) +
+         "\" ] &&\ntrue <> \"${ved_dir%/*}/" + std::string(hint_directory) +
          "/$1.$ved_token.${ved_dir##*/}\"\n} 2>/dev/null\n";
 }
 

@@ -132,7 +132,7 @@ class slurm_hints(slurm_case):
             self.assertEqual(code, 0, errors)
             return "ends of jobs before the next poll" in text
         wait_for(told, "the note tells why")
-        self.assertNotIn("watch", str(s.call("GET", "/health")[2]))
+        self.assertEqual(s.call("GET", "/health")[2]["problems"], [])
         self.ends("blind-too", "completed")
         os.unlink(folder)
         self.is_watched("near")

@@ -46,20 +46,29 @@ class watching {
     });
   }
 
-  bool alive() { return read([&] { return alive_; }); }
-  std::size_t count() { return read([&] { return hints_.size(); }); }
-  std::vector<job_hint> hints() { return read([&] { return hints_; }); }
-  std::optional<watch_end> end() { return read([&] { return end_; }); }
-  void want_no_more() { read([&] { return wanted_ = false; }); }
+  bool alive() {
+    const std::lock_guard lock(mutex_);
+    return alive_;
+  }
+  std::size_t count() {
+    const std::lock_guard lock(mutex_);
+    return hints_.size();
+  }
+  std::vector<job_hint> hints() {
+    const std::lock_guard lock(mutex_);
+    return hints_;
+  }
+  std::optional<watch_end> end() {
+    const std::lock_guard lock(mutex_);
+    return end_;
+  }
+  void want_no_more() {
+    const std::lock_guard lock(mutex_);
+    wanted_ = false;
+  }
   void stop() { thread_.request_stop(); }
 
  private:
-  template <class What>
-  auto read(What what) {
-    const std::lock_guard lock(mutex_);
-    return what();
-  }
-
   const std::shared_ptr<transport> way_;
   std::shared_ptr<job_watcher> watcher_;
   std::mutex mutex_;
@@ -127,10 +136,11 @@ TEST_CASE("slurm watcher: a job's own script is heard", "[adapters][slurm]") {
     const auto ended = here.run(test::script_of("kill -9 $$"), "41");
     CHECK((ended.signal == SIGKILL || ended.exit_code == 137));
     REQUIRE(eventually([&] { return made.count() == 2; }));
-    const auto token = submission_token{test::token};
-    CHECK(made.hints() ==
-          std::vector<job_hint>{{job_id{"j-1"}, token, job_hint::what::started},
-                                {job_id{"j-1"}, token, job_hint::what::ended}});
+    for (const auto what : {job_hint::what::started, job_hint::what::ended}) {
+      const auto heard = made.hints();
+      CHECK(std::count(heard.begin(), heard.end(),
+                       job_hint{job_id{"j-1"}, submission_token{test::token}, what}) == 1);
+    }
   }
 }
 
