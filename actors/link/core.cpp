@@ -125,7 +125,8 @@ outputs link::want(const job_id& job, desired what, time_point now) {
     to_find_.erase(job);
     to_control_.erase(job);
     followed_.erase(&job);
-    hints_changed_ = hinted_.erase(job) > 0 || hints_changed_;
+    hinted_.erase(job);
+    hints_changed_ = true;
     // An entry in flight stays until its answer comes: its token must not be forgotten.
     if (auto it = jobs_.find(job); it != jobs_.end()) {
       leave_line(it->second);
@@ -180,6 +181,7 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   }
   e.wanted = std::move(what);
   forget_hint(job, e);
+  hints_changed_ = true;
   return out;
 }
 

@@ -247,8 +247,9 @@ class link {
   /// Brings the next poll forward, for jobs that somebody says have started or ended; how many of
   /// them are news of jobs that are here. Of what else is named nothing is kept. A job is asked for
   /// a few times in growing pauses and then not for a poll interval, whatever is said of it. These
-  /// polls keep their distance (`hint_spacing`, or poll_interval_min while the queue fills and on
-  /// large clusters; three times what the last poll took) and leave half of a minute's queries.
+  /// polls keep their distance (`hint_spacing`, or poll_interval_min on large clusters and four
+  /// times that while the queue fills; three times what the last poll took; less for the last jobs
+  /// that are left) and leave half of a minute's queries.
   std::size_t hear(std::span<const hint> hints, time_point now);
   /// Some job wants something.
   bool has_jobs() const { return !jobs_.empty(); }
@@ -409,7 +410,8 @@ class link {
   poll_pace pace_;
   std::unordered_map<job_id, hinted> hinted_;  ///< of jobs_ only
   std::optional<time_point> hint_due_;         ///< the first due of those that are followed
-  bool hints_changed_ = false;                 ///< `hint_due_` is to be found anew
+  bool all_hinted_ = false;                    ///< all that are followed have ended, as hints say
+  bool hints_changed_ = false;                 ///< both are to be found anew
   std::size_t settling_ = 0;  ///< in the last poll
   time_point next_control_;
   time_point next_submit_;  ///< after a fault of the site

@@ -10,7 +10,7 @@ namespace {
 
 /// Before each poll for a job that has ended, as a hint says: its node tells the controller a
 /// moment after the job, and that tells the accounts.
-constexpr std::array<milliseconds, 5> end_pauses{milliseconds{150}, milliseconds{300},
+constexpr std::array<milliseconds, 5> end_pauses{milliseconds{100}, milliseconds{300},
                                                  milliseconds{500}, milliseconds{1'000},
                                                  milliseconds{2'000}};
 /// A start hurries less: the end of a short job comes first.
@@ -56,7 +56,6 @@ std::size_t link::hear(std::span<const hint> hints, time_point now) {
 void link::forget_hint(const job_id& job, const entry& e) {
   const auto it = hinted_.find(job);
   if (it == hinted_.end()) return;
-  hints_changed_ = true;
   if (it->second.token != (e.wanted.follow ? e.wanted.follow->token : e.sent)) hinted_.erase(it);
 }
 
@@ -64,8 +63,13 @@ void link::plan_hints() {
   if (!hints_changed_) return;
   hints_changed_ = false;
   hint_due_.reset();
-  for (const auto& [job, h] : hinted_)
-    if (h.due && followed_.contains(&job) && (!hint_due_ || *h.due < *hint_due_)) hint_due_ = h.due;
+  std::size_t ended = 0;
+  for (const auto& [job, h] : hinted_) {
+    if (!h.due || !followed_.contains(&job)) continue;
+    ended += h.ended;
+    if (!hint_due_ || *h.due < *hint_due_) hint_due_ = h.due;
+  }
+  all_hinted_ = ended == followed_.size();
 }
 
 /// A poll of all followed jobs begins.

@@ -13,6 +13,10 @@ namespace {
 constexpr double forgotten = 0.5;
 /// Polls that hints bring forward take at most a third of the scheduler's time for us.
 constexpr int hint_rest = 3;
+/// In intervals of an early poll, while submissions wait.
+constexpr int hint_rest_of_filling = 4;
+/// Between the polls for the last jobs, all of which have ended as hints say.
+constexpr microseconds last_spacing = milliseconds{100};
 
 }  // namespace
 
@@ -37,8 +41,12 @@ time_point link::poll_due() const {
   const auto due = fills || !early_poll_ ? next_poll_ : std::min(next_poll_, *early_poll_);
   if (!hint_due_) return due;
   auto pause = bounds_.hint_spacing;
-  if (fills || is_large()) pause = std::max(pause, bounds_.poll_interval_min);
+  if (is_large()) pause = std::max(pause, bounds_.poll_interval_min);
+  // Whoever submits has most need of the scheduler's time.
+  if (fills) pause = std::max(pause, hint_rest_of_filling * bounds_.poll_interval_min);
   pause = std::max(pause, hint_rest * last_poll_took_);
+  // The last ones: nothing comes that a later poll would show, too.
+  if (!fills && all_hinted_) pause = std::min(pause, std::max(last_spacing, 2 * last_poll_took_));
   return std::min(due, std::max(*hint_due_, poll_started_ + pause));
 }
 

@@ -56,7 +56,7 @@ TEST_CASE("link hints: a hinted end is asked for soon, with its accounts", "[act
   const auto now = start + seconds{3};
   REQUIRE(hear(made, ends(1), now) == 1);
   CHECK(orders<link::poll_order>(made.tick(now)).empty());  // Slurm has not heard of it yet
-  const auto due = now + milliseconds{150};
+  const auto due = now + milliseconds{100};
   CHECK(made.next_poll_at() == due);
   const auto poll = orders<link::poll_order>(made.tick(due)).at(0);
   CHECK_FALSE(std::get<link::poll_order>(poll.what).quick);
@@ -169,9 +169,9 @@ TEST_CASE("link hints: a job whose records show nothing new is asked for a few t
       asked.push_back(at - now);
       made.complete(one.id, link::poll_done{{running(0)}}, 2, at);
     }
-  const std::vector<microseconds> expected{milliseconds{150},   milliseconds{450},
-                                           milliseconds{950},   milliseconds{1'950},
-                                           milliseconds{3'950}, milliseconds{13'950}};
+  const std::vector<microseconds> expected{milliseconds{100},   milliseconds{400},
+                                           milliseconds{900},   milliseconds{1'900},
+                                           milliseconds{3'900}, milliseconds{13'900}};
   CHECK(asked == expected);  // and then at the usual pace
 }
 
@@ -189,7 +189,7 @@ TEST_CASE("link hints: one that hints without end is not believed for an interva
   }
   // Five in four seconds, then ten of quiet.
   CHECK(polls > 60);
-  CHECK(polls <= 600 / 14 * 6 + 6);
+  CHECK(polls <= 600 / 13 * 6);
 }
 
 TEST_CASE("link hints: however many hints come, the queries stay within half of the budget",
@@ -214,15 +214,15 @@ TEST_CASE("link hints: however many hints come, the queries stay within half of 
 
 TEST_CASE("link hints: they bring polls only so close together", "[actors][link]") {
   auto limits = test_limits();
-  limits.poll_interval_min = seconds{1};
+  limits.poll_interval_min = milliseconds{600};
   const auto gap = [&](auto prepare, microseconds takes) {
-    auto made = follower(400, limits);
+    auto made = follower(900, limits);
     prepare(made);
     std::vector<time_point> begun;
     std::optional<std::pair<link::order, time_point>> runs;
     int next = 0;
     for (auto now = start + seconds{1}; now < start + seconds{9}; now += milliseconds{10}) {
-      for (int i = 0; i < 1 && next < 400; ++i) hear(made, ends(next++), now);
+      hear(made, ends(next++), now);
       if (runs && now >= runs->second + takes) {
         link::poll_done done;
         const auto& asked = std::get<link::poll_order>(runs->first.what);
@@ -249,11 +249,28 @@ TEST_CASE("link hints: they bring polls only so close together", "[actors][link]
               made.want(id(1'000), submits(1'000), start);
               made.tick(start);
             },
-            milliseconds{0}) == seconds{1});
+            milliseconds{0}) == milliseconds{2'400});
   limits.early_poll_nodes_max = 99;
-  CHECK(gap([](link::link& made) { made.knows_nodes(100); }, milliseconds{0}) == seconds{1});
+  CHECK(gap([](link::link& made) { made.knows_nodes(100); }, milliseconds{0}) ==
+        milliseconds{600});
   CHECK(gap([](link::link& made) { made.knows_nodes(99); }, milliseconds{0}) ==
         milliseconds{300});
+}
+
+TEST_CASE("link hints: the last jobs, all of which have ended, are asked for without delay",
+          "[actors][link]") {
+  for (const int left : {2, 3}) {
+    auto made = follower(left);
+    const auto now = start + seconds{10};
+    const auto poll = orders<link::poll_order>(made.tick(now)).at(0);
+    hear(made, ends(0), now);
+    hear(made, ends(1), now);
+    link::poll_done done;
+    for (int n = 0; n < left; ++n) done.answers.emplace_back(running(n));
+    made.complete(poll.id, done, 2, now + milliseconds{200});
+    made.tick(now + milliseconds{200});
+    CHECK(*made.next_poll_at() == now + milliseconds{left == 2 ? 400 : 600});
+  }
 }
 
 TEST_CASE("link hints: a hint while a poll runs is asked for by the next one", "[actors][link]") {
@@ -308,8 +325,8 @@ TEST_CASE("link hints: a start is asked for with less hurry, and an end that fol
   SECTION("an end") {
     REQUIRE(hear(made, ends(0), start + milliseconds{2'500}) == 1);
     CHECK(hear(made, starts(0), start + milliseconds{2'500}) == 0);
-    CHECK(orders<link::poll_order>(made.tick(start + milliseconds{2'640})).empty());
-    CHECK(orders<link::poll_order>(made.tick(start + milliseconds{2'650})).size() == 1);
+    CHECK(orders<link::poll_order>(made.tick(start + milliseconds{2'590})).empty());
+    CHECK(orders<link::poll_order>(made.tick(start + milliseconds{2'600})).size() == 1);
   }
 }
 
