@@ -77,6 +77,8 @@ result<void> make_event_log(const std::string& state_directory) {
 }
 
 result<void> begin_new_event_log(const std::string& state_directory) {
+  const auto held = hold_event_log(state_directory);
+  if (!held) return fail(held.error());
   const auto directory = log_directory(state_directory);
   if (has_event_log(state_directory))
     return fail(errc::conflict, "event log " + directory +
@@ -88,8 +90,18 @@ result<void> begin_new_event_log(const std::string& state_directory) {
   return make_event_log(state_directory);
 }
 
+result<adapters::unique_fd> hold_event_log(const std::string& state_directory) {
+  auto held = adapters::lock_file(state_layout(state_directory).log_lock.string());
+  if (!held && held.error().code == errc::conflict)
+    return fail(errc::conflict, "event log " + log_directory(state_directory) +
+                                    ": another ved holds it, or a vectl that mends or restores it");
+  return held;
+}
+
 result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
                                                          store::event_log::options how) {
+  auto held = hold_event_log(state_directory);
+  if (!held) return fail(held.error());
   const auto directory = log_directory(state_directory);
   auto storage = store::open_rocks(directory, false);
   if (!storage && storage.error().code == errc::not_found)
@@ -103,7 +115,12 @@ result<std::shared_ptr<store::event_log>> open_event_log(const std::string& stat
   how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
   auto opened = store::event_log::open(std::move(*storage), std::move(how));
   if (!opened) return fail_in("event log " + directory, opened.error());
-  return std::move(*opened);
+  struct held_log {
+    adapters::unique_fd lock;
+    std::unique_ptr<store::event_log> log;
+  };
+  auto both = std::make_shared<held_log>(held_log{std::move(*held), std::move(*opened)});
+  return std::shared_ptr<store::event_log>(both, both->log.get());
 }
 
 remember_cluster remembering(const store::event_log& log, std::string given_up) {

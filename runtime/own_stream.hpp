@@ -5,6 +5,7 @@
 #include <memory>
 #include <string>
 
+#include "adapters/system/files.hpp"
 #include "messages/event.pb.h"
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -23,8 +24,13 @@ result<void> begin_new_event_log(const std::string& state_directory);
 
 bool has_event_log(const std::string& state_directory);
 
-/// Opens the event log below a state directory; the writer of the process. Of `how` only whom to
-/// tell counts. errc::not_found says what to do where there is none.
+/// Keeps everybody else from writing the log of a state directory, or putting another in its place,
+/// for the life of the descriptor: a daemon and what mends or restores a log exclude each other
+/// from their first look to their end. errc::conflict while another holds it.
+result<adapters::unique_fd> hold_event_log(const std::string& state_directory);
+
+/// Opens the event log below a state directory and holds it; the writer of the process. Of `how`
+/// only whom to tell counts. errc::not_found says what to do where there is none.
 result<std::shared_ptr<store::event_log>> open_event_log(const std::string& state_directory,
                                                          store::event_log::options how = {});
 

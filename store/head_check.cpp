@@ -88,6 +88,9 @@ result<std::optional<head_note>> read_head_note(const std::string& file) {
   std::error_code failed;
   if (!fs::exists(fs::symlink_status(file, failed))) return std::optional<head_note>{};
   const auto text = read_public_file(file, note_bytes_max);
+  if (!text && ::access(file.c_str(), R_OK) != 0 && errno != ENOENT)
+    return fail(errc::denied, file + ": cannot be read: " + std::strerror(errno) +
+                                  "; it should belong to the user that ved runs as");
   auto note = text ? parse(*text) : std::nullopt;
   if (!note)
     return fail(errc::corrupt, file + ": is damaged: it should say what the event log holds. "

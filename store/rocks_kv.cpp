@@ -26,6 +26,7 @@ namespace {
 namespace fs = std::filesystem;
 
 constexpr std::chrono::seconds head_check_interval{1};
+constexpr std::chrono::milliseconds place_check_interval{500};
 constexpr int read_only_attempts_max = 5;
 constexpr const char* restore_advice =
     ". Restore a backup with `vectl log restore BACKUP --state DIR --force`";
@@ -50,6 +51,14 @@ errc code_of(const rocksdb::Status& status) {
   // A file that the manifest lists but the directory lacks.
   if (mentions(status, "No such file")) return errc::corrupt;
   return errc::unavailable;
+}
+
+/// Tells one directory with a log from every other; none: there is no log.
+std::optional<std::pair<dev_t, ino_t>> identity_of(const std::string& directory) {
+  struct stat about {};
+  if (::stat((directory + "/CURRENT").c_str(), &about) != 0) return std::nullopt;
+  if (::stat(directory.c_str(), &about) != 0) return std::nullopt;
+  return std::pair{about.st_dev, about.st_ino};
 }
 
 std::string describe(const std::string& directory, const rocksdb::Status& status) {
@@ -234,7 +243,8 @@ class rocks_kv final : public kv {
       : directory_(std::move(directory)),
         read_only_(read_only),
         database_(database),
-        families_(std::move(families)) {}
+        families_(std::move(families)),
+        place_(identity_of(directory_)) {}
 
   rocks_kv(const rocks_kv&) = delete;
   rocks_kv& operator=(const rocks_kv&) = delete;
@@ -248,6 +258,10 @@ class rocks_kv final : public kv {
 
   result<void> write(const std::vector<kv_write>& batch, durability how) override {
     if (auto usable = check_writable(); !usable) return usable;
+    if (auto there = check_place(); !there) {
+      poisoned_ = true;
+      return there;
+    }
     rocksdb::WriteBatch writes;
     const std::string* head = nullptr;
     for (const auto& one : batch) {
@@ -416,6 +430,22 @@ class rocks_kv final : public kv {
     return {};
   }
 
+  /// RocksDB writes on into files that were moved or removed under it, and nobody finds there again
+  /// what was called durable.
+  result<void> check_place() {
+    const std::lock_guard lock(head_guard_);
+    const auto moment = std::chrono::steady_clock::now();
+    if (moment - place_checked_at_ < place_check_interval) return {};
+    if (place_ && identity_of(directory_) == place_) {
+      place_checked_at_ = moment;
+      return {};
+    }
+    return fail(errc::corrupt,
+                "event log " + directory_ +
+                    ": was moved away or removed while ved had it open; nothing more is written. "
+                    "Put it back, or restore a backup");
+  }
+
   result<void> commit(rocksdb::WriteBatch& writes, durability how) {
     rocksdb::WriteOptions options;
     options.sync = how == durability::synced;
@@ -477,6 +507,9 @@ class rocks_kv final : public kv {
   keys::head head_{0, keys::genesis_hash()};
   bool head_is_noted_ = true;
   std::chrono::steady_clock::time_point head_noted_at_{};
+
+  const std::optional<std::pair<dev_t, ino_t>> place_;  ///< where it was opened
+  std::chrono::steady_clock::time_point place_checked_at_{};
 };
 
 result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create) {

@@ -82,10 +82,6 @@ void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
 
 }  // namespace
 
-bool may_call_back(const pb::Envelope& what) {
-  return what.job().has_submitted() || what.job().has_observed() || what.job().has_finished();
-}
-
 std::vector<pb::HookCallback> callbacks_of(const job::job& before, const pb::Envelope& what) {
   teller t(before);
   if (what.job().has_submitted()) {

@@ -21,9 +21,6 @@
 ///    └───── HookDelivered, then the cursor ◄──────────────────────────────────────────────┘
 namespace ved::core::hooks {
 
-/// True when an event of this kind may cause a callback; the others need no look at the job.
-bool may_call_back(const pb::Envelope& what);
-
 /// The callbacks that `what` causes for a job that was `before` it, in order. An end that shows
 /// that the job ran, though it was never seen running, is told as `started` first.
 /// `delivery_id` is still empty, and so is what only the job's first event knows (`resources`).

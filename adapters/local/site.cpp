@@ -41,8 +41,8 @@ std::string local_cluster::problem_of_directory() const {
   const auto least = std::max(options_.min_free_bytes, free_bytes_min);
   if (static_cast<std::uint64_t>(seen.f_bavail) * seen.f_frsize < static_cast<std::uint64_t>(least))
     return "work directory " + path + " has less than " + std::to_string(least >> 20) +
-           " MiB free: no job is taken or started, those that run go on; make room, or lower "
-           "state.min_free_bytes";
+           " MiB free: no job is taken or started, those that run go on; make room" +
+           (least > free_bytes_min ? ", or lower state.min_free_bytes" : "");
   if (seen.f_files > 0 && seen.f_favail < free_files_min)
     return "work directory " + path + " has no room for more files (inodes): no job is taken or "
            "started, those that run go on; remove files";

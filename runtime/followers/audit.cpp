@@ -101,17 +101,11 @@ void audit_inbox::written(std::size_t lines) {
 }
 
 audit_consumer::audit_consumer(audit_parts parts)
-    : parts_(std::move(parts)), tracker_(*parts_.log) {}
+    : parts_(std::move(parts)) {}
 
-result<std::vector<std::string>> audit_consumer::lines_of(const pb::Envelope& what,
-                                                          job_tracker& tracker) const {
-  std::optional<job_tracker::step> step;
-  if (!core::job_of_stream(what.stream()).empty()) {
-    auto followed = tracker.follow(what);
-    if (!followed) return fail(followed.error());
-    step = std::move(*followed);
-  }
-  return audit_lines(what, step ? &*step : nullptr, parts_.schedulers, parts_.settings);
+std::vector<std::string> audit_consumer::lines_of(const committed& what) const {
+  return audit_lines(what.event, what.job ? &*what.job : nullptr, parts_.schedulers,
+                     parts_.settings);
 }
 
 result<audit_consumer::mark> audit_consumer::find_end() const {
@@ -120,14 +114,15 @@ result<audit_consumer::mark> audit_consumer::find_end() const {
   auto found = last_lines(*tail);
   if (found.position == 0) return mark{};
   // Only if they are what this log says of that event: after a restore another one stands there.
-  const auto event = parts_.log->read(found.position - 1, 1);
+  auto event = parts_.log->read(found.position - 1, 1);
   if (!event) return fail(event.error());
   if (event->empty()) return mark{};
   job_tracker tracker(*parts_.log);
-  const auto expected = lines_of(event->front(), tracker);
-  if (!expected) return fail(expected.error());
-  if (found.lines.size() > expected->size() ||
-      !std::equal(found.lines.begin(), found.lines.end(), expected->begin()))
+  const auto step = to_committed(std::move(event->front()), tracker);
+  if (!step) return fail(step.error());
+  const auto expected = lines_of(*step);
+  if (found.lines.size() > expected.size() ||
+      !std::equal(found.lines.begin(), found.lines.end(), expected.begin()))
     return mark{};
   return mark{found.position, std::move(found.lines)};
 }
@@ -139,14 +134,14 @@ result<void> audit_consumer::begin() {
   return {};
 }
 
-result<void> audit_consumer::take(const std::vector<pb::Envelope>& batch) {
+result<void> audit_consumer::take(const committed_batch& batch) {
   std::string text;
-  for (const auto& e : batch) {
-    const auto lines = lines_of(e, tracker_);
-    if (!lines) return fail(lines.error());
-    if (e.position() < written_.position) continue;
-    const auto skip = e.position() == written_.position ? written_.lines.size() : 0;
-    for (std::size_t i = skip; i < lines->size(); ++i) text += (*lines)[i];
+  for (const auto& one : batch) {
+    const auto position = one->event.position();
+    if (position < written_.position) continue;
+    const auto lines = lines_of(*one);
+    const auto skip = position == written_.position ? written_.lines.size() : 0;
+    for (std::size_t i = skip; i < lines.size(); ++i) text += lines[i];
   }
   if (text.empty()) return {};
   return parts_.file->append(text);

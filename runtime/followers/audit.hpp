@@ -95,7 +95,7 @@ class audit_consumer final : public consumer {
 
   /// Opens the file, so that one that cannot be written is known before there is an event.
   result<void> begin() override;
-  result<void> take(const std::vector<pb::Envelope>& batch) override;
+  result<void> take(const committed_batch& batch) override;
   std::optional<moment> work(const std::stop_token& stop) override;
   /// Also what was noted while the daemon stopped.
   result<std::uint64_t> settle(std::uint64_t taken) override;
@@ -109,12 +109,11 @@ class audit_consumer final : public consumer {
 
   /// Writes the oldest notes; how many.
   result<std::size_t> write_notes();
-  result<std::vector<std::string>> lines_of(const pb::Envelope& what, job_tracker& tracker) const;
+  std::vector<std::string> lines_of(const committed& what) const;
   /// What the file ends with, when that is of this log.
   result<mark> find_end() const;
 
   const audit_parts parts_;
-  job_tracker tracker_;
   mark written_;
 };
 

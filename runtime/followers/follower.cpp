@@ -6,11 +6,11 @@
 
 namespace ved::runtime {
 
-follower::follower(options how, std::uint64_t from, std::shared_ptr<store::event_log> log,
+follower::follower(options how, std::uint64_t from, std::shared_ptr<committed_tail> tail,
                    const std::shared_ptr<actors::commit_feed>& feed,
                    std::shared_ptr<actors::log_sink> logs, std::unique_ptr<consumer> what)
     : how_(std::move(how)),
-      log_(std::move(log)),
+      tail_(std::move(tail)),
       logs_(std::move(logs)),
       consumer_(std::move(what)),
       taken_(from),
@@ -74,9 +74,27 @@ bool follower::begin(const std::stop_token& stop) {
   return false;
 }
 
+/// From what all followers share, or alone while that does not reach back so far.
+result<committed_batch> follower::read() {
+  if (auto shared = tail_->read(taken_, how_.batch_max)) {
+    alone_.reset();
+    return std::move(*shared);
+  }
+  auto events = tail_->log()->read(taken_, how_.batch_max);
+  if (!events) return fail(events.error());
+  if (!alone_) alone_ = std::make_unique<job_tracker>(*tail_->log());
+  committed_batch out;
+  for (auto& event : *events) {
+    auto step = to_committed(std::move(event), *alone_);
+    if (!step) return fail(step.error());
+    out.push_back(std::make_shared<const committed>(std::move(*step)));
+  }
+  return out;
+}
+
 /// One event that a consumer stumbles over must not end the daemon at every start: this follower
 /// stays behind, says so, and the others and the jobs go on.
-result<void> follower::take(const std::vector<pb::Envelope>& batch) {
+result<void> follower::take(const committed_batch& batch) {
   try {
     return consumer_->take(batch);
   } catch (const std::exception& broken) {
@@ -88,7 +106,7 @@ result<void> follower::take(const std::vector<pb::Envelope>& batch) {
 bool follower::take_batch() {
   if (clock::now() < retry_at_ || !consumer_->has_room()) return false;
   news_ = false;
-  const auto batch = log_->read(taken_, how_.batch_max);
+  const auto batch = read();
   if (!batch) {
     failed("read", batch.error());
     return false;
@@ -100,7 +118,7 @@ bool follower::take_batch() {
     return false;
   }
   backoff_ = how_.backoff_initial;
-  taken_ = batch->back().position();
+  taken_ = batch->back()->event.position();
   works("take");
   return batch->size() == how_.batch_max;
 }
@@ -132,8 +150,8 @@ void follower::settle(bool now) {
   const auto position = consumer_->settle(taken_);
   settled_at_ = clock::now();
   if (position && *position == stored_) return;
-  const auto written =
-      position ? log_->set_cursor(how_.name, *position) : result<void>(fail(position.error()));
+  const auto written = position ? tail_->log()->set_cursor(how_.name, *position)
+                                : result<void>(fail(position.error()));
   if (written) {
     works("settle");
     stored_ = *position;

@@ -17,6 +17,7 @@
 #include "messages/error.hpp"
 #include "messages/event.pb.h"
 #include "messages/time.hpp"
+#include "runtime/followers/committed_tail.hpp"
 #include "runtime/followers/follower_report.hpp"
 #include "store/event_log.hpp"
 
@@ -33,7 +34,7 @@ class consumer {
   virtual result<void> begin() { return {}; }
   /// The next events, in order of position without gaps. After an error, and after an exception,
   /// the whole batch is offered again, with backoff.
-  virtual result<void> take(const std::vector<pb::Envelope>& batch) = 0;
+  virtual result<void> take(const committed_batch& batch) = 0;
   /// False: it cannot take more now; the rest waits in the log.
   virtual bool has_room() const { return true; }
   /// Does one thing that is due besides taking events. May block, but must return soon after a stop
@@ -49,7 +50,7 @@ class consumer {
   virtual std::uint64_t done(std::uint64_t taken) const { return taken; }
 };
 
-/// Reads committed events in order of position on a thread of its own and hands them to a consumer.
+/// Takes committed events in order of position on a thread of its own and hands them to a consumer.
 /// It reads what is in the log already, so it can be as slow as it likes without slowing the
 /// writer, and catches up after having been away.
 class follower {
@@ -69,7 +70,7 @@ class follower {
   };
 
   /// Begins after position `from`.
-  follower(options how, std::uint64_t from, std::shared_ptr<store::event_log> log,
+  follower(options how, std::uint64_t from, std::shared_ptr<committed_tail> tail,
            const std::shared_ptr<actors::commit_feed>& feed, std::shared_ptr<actors::log_sink> logs,
            std::unique_ptr<consumer> what);
   /// Stops.
@@ -94,7 +95,8 @@ class follower {
   void run(const std::stop_token& stop);
   bool begin(const std::stop_token& stop);
   bool take_batch();
-  result<void> take(const std::vector<pb::Envelope>& batch);
+  result<committed_batch> read();
+  result<void> take(const committed_batch& batch);
   void settle(bool now);
   void failed(const char* step, const error& why);
   void works(const char* step);
@@ -102,10 +104,11 @@ class follower {
   void sleep(const std::stop_token& stop, std::optional<clock::time_point> wake);
 
   const options how_;
-  const std::shared_ptr<store::event_log> log_;
+  const std::shared_ptr<committed_tail> tail_;
   const std::shared_ptr<actors::log_sink> logs_;
   const std::unique_ptr<consumer> consumer_;
 
+  std::unique_ptr<job_tracker> alone_;  ///< while it is too far behind for the tail
   std::atomic<std::uint64_t> taken_;
   std::uint64_t stored_;  ///< cursor as on disk
   clock::time_point settled_at_{};

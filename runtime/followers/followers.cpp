@@ -17,7 +17,8 @@ constexpr milliseconds audit_pace{200};
 }  // namespace
 
 struct followers::impl {
-  explicit impl(follower_deps given) : deps(std::move(given)) {}
+  explicit impl(follower_deps given)
+      : deps(std::move(given)), tail(std::make_shared<committed_tail>(deps.log)) {}
 
   void start_metrics();
   result<void> start_audit();
@@ -27,7 +28,7 @@ struct followers::impl {
                                  std::unique_ptr<consumer> what) {
     if (!how.report) how.report = add_report(how.name);
     how.report->done(from);
-    return std::make_unique<follower>(std::move(how), from, deps.log, deps.feed, deps.logs,
+    return std::make_unique<follower>(std::move(how), from, tail, deps.feed, deps.logs,
                                       std::move(what));
   }
 
@@ -36,6 +37,7 @@ struct followers::impl {
   }
 
   const follower_deps deps;
+  const std::shared_ptr<committed_tail> tail;
   std::vector<std::shared_ptr<follower_report>> reports;
   std::shared_ptr<audit_file> file;
   std::shared_ptr<audit_inbox> inbox;
@@ -138,6 +140,12 @@ std::vector<actors::problem> followers::problems() const {
   std::vector<actors::problem> out;
   for (const auto& one : impl_->reports)
     if (auto found = one->problem(last)) out.push_back(std::move(*found));
+  for (const auto& [cluster, jobs] : impl_->deps.numbers->unfollowed_jobs())
+    out.push_back({"cluster " + cluster + ": " + std::to_string(jobs) +
+                       " of its jobs have not ended, and no cluster of that name is configured: "
+                       "nothing follows, cancels or bills them; put it back until they have ended",
+                   actors::problem::weight::degraded,
+                   {}});
   return out;
 }
 

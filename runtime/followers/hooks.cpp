@@ -69,15 +69,14 @@ class hook_consumer final : public consumer {
       : parts_(std::move(parts)),
         stream_(hook_stream(parts_.hook.name)),
         version_(parts_.start.version),
-        tracker_(*parts_.log),
         outbox_(parts_.hook.name, {parts_.hook.callbacks.begin(), parts_.hook.callbacks.end()},
                 parts_.limits, parts_.start.position) {}
 
-  result<void> take(const std::vector<pb::Envelope>& batch) override {
-    for (const auto& e : batch) {
-      auto callbacks = callbacks_of(e);
+  result<void> take(const committed_batch& batch) override {
+    for (const auto& one : batch) {
+      auto callbacks = callbacks_of(*one);
       if (!callbacks) return fail(callbacks.error());
-      outbox_.offer(e.position(), std::move(*callbacks));
+      outbox_.offer(one->event.position(), std::move(*callbacks));
     }
     tell_waiting();
     return {};
@@ -106,16 +105,10 @@ class hook_consumer final : public consumer {
   std::uint64_t done(std::uint64_t) const override { return outbox_.cursor(); }
 
  private:
-  result<std::vector<pb::HookCallback>> callbacks_of(const pb::Envelope& e) {
-    std::vector<pb::HookCallback> none;
-    if (core::job_of_stream(e.stream()).empty()) return none;
-    if (!core::hooks::may_call_back(e)) {
-      if (auto skipped = tracker_.skip(e); !skipped) return fail(skipped.error());
-      return none;
-    }
-    const auto step = tracker_.follow(e);
-    if (!step) return fail(step.error());
-    auto all = core::hooks::callbacks_of(step->before, e);
+  result<std::vector<pb::HookCallback>> callbacks_of(const committed& what) {
+    const auto& e = what.event;
+    if (!what.job) return std::vector<pb::HookCallback>{};
+    auto all = core::hooks::callbacks_of(what.job->before, e);
     std::erase_if(all, [&](const pb::HookCallback& c) {
       return parts_.start.recorded.contains({e.position(), c.callback()});
     });
@@ -201,7 +194,6 @@ class hook_consumer final : public consumer {
   const hook_parts parts_;
   const std::string stream_;
   std::uint64_t version_;
-  job_tracker tracker_;
   core::hooks::outbox outbox_;
   std::optional<pb::HookDelivered> record_;  ///< over, but not in the log yet
   time_point recorded_at_;

@@ -36,19 +36,6 @@ result<job_tracker::step> job_tracker::follow(const pb::Envelope& what) {
   return out;
 }
 
-result<void> job_tracker::skip(const pb::Envelope& what) {
-  const auto found = kept_.find(what.stream());
-  if (found == kept_.end()) {
-    // A new job is cheap to follow from its first event.
-    if (what.version() != 1) return {};
-  } else if (found->second.version + 1 != what.version()) {
-    kept_.erase(found);
-    return {};
-  }
-  if (auto followed = follow(what); !followed) return fail(followed.error());
-  return {};
-}
-
 result<job_tracker::entry> job_tracker::load(const std::string& stream,
                                              std::uint64_t version) const {
   entry out;

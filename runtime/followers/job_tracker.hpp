@@ -27,8 +27,6 @@ class job_tracker {
   /// The step that an event of a job stream was. Errors: what the log says when it cannot be read,
   /// corrupt when the stream does not fold.
   result<step> follow(const pb::Envelope& what);
-  /// As `follow` for events whose step interests nobody: costs nothing for a job not in memory.
-  result<void> skip(const pb::Envelope& what);
 
  private:
   struct entry {

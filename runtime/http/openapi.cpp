@@ -157,10 +157,11 @@ json parameter_schema(const query_parameter& parameter) {
     case parameter_kind::moment: return {{"type", "string"}, {"format", "date-time"}};
     case parameter_kind::output_name:
       return {{"type", "string"}, {"enum", json::array({"stdout", "stderr"})}};
-    case parameter_kind::job_state: {
+    case parameter_kind::word: {
       json words = json::array();
-      for (int i = 1; i < pb::JobState_descriptor()->value_count(); ++i)
-        words.push_back(json_shape::word(*pb::JobState_descriptor()->value(i)));
+      const auto& type = *parameter.field->enum_type();
+      for (int i = 1; i < type.value_count(); ++i)
+        words.push_back(json_shape::word(*type.value(i)));
       return {{"type", "string"}, {"enum", words}};
     }
     case parameter_kind::number: {
@@ -175,8 +176,9 @@ json parameter_schema(const query_parameter& parameter) {
 
 json parameters_of(const route& from) {
   json all = json::array();
-  if (const auto open = from.path.find('{'); open != std::string_view::npos) {
-    const auto close = from.path.find('}');
+  for (auto open = from.path.find('{'); open != std::string::npos;
+       open = from.path.find('{', open + 1)) {
+    const auto close = from.path.find('}', open);
     all.push_back({{"name", from.path.substr(open + 1, close - open - 1)},
                    {"in", "path"},
                    {"required", true},

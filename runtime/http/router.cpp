@@ -16,6 +16,8 @@ namespace ved::runtime::http {
 
 namespace {
 
+using google::protobuf::FieldDescriptor;
+using google::protobuf::Message;
 using problems = std::vector<pb::Problem>;
 
 constexpr std::size_t shown_path_bytes_max = 200;
@@ -62,12 +64,6 @@ bool matches(const compiled_route& candidate, const std::vector<std::string>& se
                     });
 }
 
-std::string path_parameter(const compiled_route& matched, const std::vector<std::string>& from) {
-  for (std::size_t i = 0; i < from.size(); ++i)
-    if (matched.pieces[i].starts_with('{')) return from[i];
-  return {};
-}
-
 std::string joined_path(const std::vector<std::string>& segments) {
   std::string path;
   for (const auto& segment : segments) path += "/" + segment;
@@ -110,25 +106,38 @@ std::optional<std::int64_t> whole_number(std::string_view text) {
   return value;
 }
 
-void read_parameter(const query_parameter& parameter, const std::string& value, arguments& out,
+/// A number into a field of any whole type; the route's bounds fit into it.
+void set_number(Message& into, const FieldDescriptor& field, std::int64_t value) {
+  const auto& access = *into.GetReflection();
+  switch (field.cpp_type()) {
+    case FieldDescriptor::CPPTYPE_INT32:
+      return access.SetInt32(&into, &field, static_cast<std::int32_t>(value));
+    case FieldDescriptor::CPPTYPE_UINT32:
+      return access.SetUInt32(&into, &field, static_cast<std::uint32_t>(value));
+    case FieldDescriptor::CPPTYPE_UINT64:
+      return access.SetUInt64(&into, &field, static_cast<std::uint64_t>(value));
+    default: return access.SetInt64(&into, &field, value);
+  }
+}
+
+void read_parameter(const query_parameter& parameter, const std::string& value, Message& into,
                     problems& found) {
+  const auto& access = *into.GetReflection();
+  const auto& field = *parameter.field;
   switch (parameter.kind) {
     case parameter_kind::text:
       if (value.size() > query_text_bytes_max)
         add(found, parameter.name,
             "must be at most " + std::to_string(query_text_bytes_max) + " bytes");
-      out.texts[parameter.name] = value;
-      return;
+      return access.SetString(&into, &field, value);
     case parameter_kind::id:
       if (!is_id(value)) add(found, parameter.name, "must be 1 to 64 of A-Z a-z 0-9 . _ -");
-      out.texts[parameter.name] = value;
-      return;
-    case parameter_kind::job_state: {
-      const auto* state = json_shape::find(*pb::JobState_descriptor(), value);
-      if (state == nullptr || state->number() == 0)
+      return access.SetString(&into, &field, value);
+    case parameter_kind::word: {
+      const auto* word = json_shape::find(*field.enum_type(), value);
+      if (word == nullptr || word->number() == 0)
         return add(found, parameter.name, "must be a job state, like running");
-      out.numbers[parameter.name] = state->number();
-      return;
+      return access.SetEnum(&into, &field, word);
     }
     case parameter_kind::number: {
       const auto number = whole_number(value);
@@ -136,24 +145,21 @@ void read_parameter(const query_parameter& parameter, const std::string& value, 
         return add(found, parameter.name,
                    "must be a whole number from " + std::to_string(parameter.min) + " to " +
                        std::to_string(parameter.max));
-      out.numbers[parameter.name] = *number;
-      return;
+      return set_number(into, field, *number);
     }
     case parameter_kind::moment: {
       const auto moment = from_rfc3339(value);
       if (!moment) return add(found, parameter.name, moment.error().message);
-      out.numbers[parameter.name] = to_us(*moment);
-      return;
+      return set_number(into, field, to_us(*moment));
     }
     case parameter_kind::output_name:
       if (value != "stdout" && value != "stderr")
         return add(found, parameter.name, "must be stdout or stderr");
-      out.texts[parameter.name] = value;
-      return;
+      return access.SetBool(&into, &field, value == "stderr");
   }
 }
 
-void read_query(const route& matched, const target& from, arguments& out, problems& found) {
+void read_query(const route& matched, const target& from, Message& into, problems& found) {
   for (auto each = from.query.begin(); each != from.query.end(); ++each) {
     const auto& name = each->first;
     const auto& value = each->second;
@@ -166,8 +172,25 @@ void read_query(const route& matched, const target& from, arguments& out, proble
     else if (repeated)
       add(found, name, "occurs more than once");
     else
-      read_parameter(*known, value, out, found);
+      read_parameter(*known, value, into, found);
   }
+}
+
+/// The pieces of the path that are in braces, each an id; the last of them is returned.
+std::string read_path(const compiled_route& matched, const std::vector<std::string>& segments,
+                      Message& into, problems& found) {
+  std::string last;
+  for (std::size_t i = 0; i < segments.size(); ++i) {
+    const auto piece = matched.pieces[i];
+    if (!piece.starts_with('{')) continue;
+    const std::string name(piece.substr(1, piece.size() - 2));
+    if (!is_id(segments[i]))
+      add(found, name, "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
+    into.GetReflection()->SetString(&into, into.GetDescriptor()->FindFieldByName(name),
+                                    segments[i]);
+    last = segments[i];
+  }
+  return last;
 }
 
 /// "the request has 2 problems"; they are the details.
@@ -224,16 +247,11 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
   api_call call;
   call.matched = &source;
   if (auto refused = read_identity(request, source, call.request)) return std::move(*refused);
-  auto& parts = call.parts;
+  auto& parameters = source.parameters_in(call.request);
   problems found;
-  parts.id = path_parameter(matched, from.segments);
-  const bool has_id = source.path.find('{') != std::string_view::npos;
-  if (has_id && !is_id(parts.id))
-    add(found, source.path.find("{job_id}") != std::string_view::npos ? "job_id" : "cluster_id",
-        "must be 1 to 64 of A-Z a-z 0-9 . _ -, not start with . or -, not hold ..");
-  read_query(source, from, parts, found);
+  call.id = read_path(matched, from.segments, parameters, found);
+  read_query(source, from, parameters, found);
   if (!found.empty()) return problems_reply(400, "request", std::move(found));
-  source.build(parts, call.request);
   if (source.operation_id == "getJobEvents" && request.method == "GET" &&
       request.accept.find("text/event-stream") != std::string_view::npos) {
     call.live = true;
@@ -245,7 +263,6 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
           static_cast<std::uint64_t>(*version));
     }
   }
-  call.id = parts.id;
   return call;
 }
 
@@ -275,8 +292,9 @@ std::optional<http_reply> read_body(std::string_view body, api_call& call) {
       if (told.reason().size() > reason_bytes_max)
         add(found, "reason", "must be at most " + std::to_string(reason_bytes_max) + " bytes");
       if (!found.empty()) return body_reply(std::move(found));
-      call.parts.reason = told.reason();
-      call.matched->build(call.parts, call.request);
+      auto& into = call.matched->parameters_in(call.request);
+      into.GetReflection()->SetString(&into, into.GetDescriptor()->FindFieldByName("reason"),
+                                      told.reason());
       return std::nullopt;
     }
   }

@@ -22,7 +22,6 @@ struct api_call {
   const route* matched = nullptr;
   std::string id;     ///< of the path, or the job_id of a submitted spec
   bool live = false;  ///< the client wants the events as a live stream
-  arguments parts;
   pb::ApiRequest request;
 };
 

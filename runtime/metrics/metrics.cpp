@@ -243,6 +243,20 @@ void metrics::count_live(const live_job& job, double jobs) {
       .Add({{"cluster", job.cluster}, {"state", std::string(state_name(job.state))}})
       .Increment(jobs);
   if (job.held) impl_->held_jobs.Add({{"cluster", job.cluster}}).Increment(jobs);
+  const auto& followed = impl_->from.clusters;
+  if (std::any_of(followed.begin(), followed.end(),
+                  [&](const cluster_id& one) { return one.str() == job.cluster; }))
+    return;
+  const std::lock_guard lock(impl_->live_mutex);
+  impl_->unfollowed[job.cluster] += static_cast<std::int64_t>(jobs);
+}
+
+std::map<std::string, std::uint64_t> metrics::unfollowed_jobs() const {
+  std::map<std::string, std::uint64_t> out;
+  const std::lock_guard lock(impl_->live_mutex);
+  for (const auto& [cluster, jobs] : impl_->unfollowed)
+    if (jobs > 0) out.emplace(cluster, static_cast<std::uint64_t>(jobs));
+  return out;
 }
 
 std::string metrics::text(const pb::Status& now) const {

@@ -73,6 +73,9 @@ class metrics {
   };
   /// Adds `jobs` to, or with -1 takes them from, the gauges of live jobs.
   void count_live(const live_job& job, double jobs);
+  /// Live jobs of clusters that are not among `sources::clusters`: nothing follows them. Any
+  /// thread.
+  std::map<std::string, std::uint64_t> unfollowed_jobs() const;
 
   /// Everything, given what the daemon's actors say now; without what only they know when they gave
   /// no answer (a Status without status). Linear in the number of series.

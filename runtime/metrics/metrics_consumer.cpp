@@ -17,8 +17,7 @@ metrics_consumer::metrics_consumer(std::shared_ptr<store::event_log> log,
                                    std::shared_ptr<actors::log_sink> logs)
     : log_(std::move(log)),
       numbers_(std::move(numbers)),
-      logs_(std::move(logs)),
-      tracker_(*log_) {}
+      logs_(std::move(logs)) {}
 
 result<void> metrics_consumer::begin() {
   seen_.clear();
@@ -46,30 +45,22 @@ result<void> metrics_consumer::begin() {
   return {};
 }
 
-result<void> metrics_consumer::take(const std::vector<pb::Envelope>& batch) {
-  std::vector<job_tracker::step> steps(batch.size());
-  // All steps first: after an error the batch comes again, and nothing may count twice.
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    if (core::job_of_stream(batch[i].stream()).empty()) continue;
-    auto step = tracker_.follow(batch[i]);
-    if (!step) return fail(step.error());
-    steps[i] = std::move(*step);
-  }
-  for (std::size_t i = 0; i < batch.size(); ++i) {
-    const auto& e = batch[i];
-    if (core::job_of_stream(e.stream()).empty()) {
+result<void> metrics_consumer::take(const committed_batch& batch) {
+  for (const auto& one : batch) {
+    const auto& e = one->event;
+    if (!one->job) {
       numbers_->observe(e, nullptr, nullptr);
       continue;
     }
-    const auto& [before, now] = steps[i];
+    const auto& [before, now] = *one->job;
     const auto* was = before.id.empty() ? nullptr : &before;
     numbers_->observe(e, was, &now);
-    if (logs_) log_job_event(*logs_, e, steps[i]);
+    if (logs_) log_job_event(*logs_, e, *one->job);
     if (is_counted_already(e)) continue;
     if (was != nullptr) numbers_->count_live(to_live(*was), -1);
     numbers_->count_live(to_live(now), 1);
   }
-  if (batch.back().position() >= counted_until_) seen_.clear();
+  if (batch.back()->event.position() >= counted_until_) seen_.clear();
   return {};
 }
 

@@ -20,7 +20,7 @@ class metrics_consumer final : public consumer {
                    std::shared_ptr<actors::log_sink> logs = {});
 
   result<void> begin() override;
-  result<void> take(const std::vector<pb::Envelope>& batch) override;
+  result<void> take(const committed_batch& batch) override;
 
  private:
   bool is_counted_already(const pb::Envelope& what);
@@ -28,7 +28,6 @@ class metrics_consumer final : public consumer {
   const std::shared_ptr<store::event_log> log_;
   const std::shared_ptr<metrics> numbers_;
   const std::shared_ptr<actors::log_sink> logs_;
-  job_tracker tracker_;
   /// Up to here the count of live jobs may have seen an event already.
   std::uint64_t counted_until_ = 0;
   /// The versions that the count saw; a job that is not in here had ended, or came later.

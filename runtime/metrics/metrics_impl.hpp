@@ -32,6 +32,8 @@ struct metrics::impl {
 
   const sources from;
   prometheus::Registry registry;
+  std::mutex live_mutex;
+  std::map<std::string, std::int64_t> unfollowed;  ///< live jobs of clusters not in `from`
   std::mutex http_mutex;
   std::function<http_counts()> http;
 

@@ -1,8 +1,11 @@
 #include "runtime/security/start_checks.hpp"
 
+#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstring>
 #include <set>
 
 #include "runtime/security/layout.hpp"
@@ -80,6 +83,24 @@ class checker {
            "chmod go-w");
   }
 
+  /// What the daemon itself writes: files that another user made there keep it from its start.
+  void writable(const fs::path& directory) {
+    std::error_code failed;
+    std::vector<fs::path> all{directory.string() + ".check"};
+    for (fs::directory_iterator next(directory, failed), end; !failed && next != end;
+         next.increment(failed))
+      all.push_back(next->path());
+    for (const auto& file : all) {
+      if (::faccessat(AT_FDCWD, file.c_str(), R_OK | W_OK, AT_EACCESS) == 0 || errno == ENOENT)
+        continue;
+      found_.push_back({true, file.string() + ": cannot be read and written: " +
+                                  std::strerror(errno) + "; run: chown -R " +
+                                  std::to_string(::geteuid()) + " '" + directory.string() + "' '" +
+                                  directory.string() + ".check'"});
+      return;
+    }
+  }
+
   std::vector<finding> take() { return std::move(found_); }
 
  private:
@@ -130,7 +151,8 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
   check.closed(layout.pki);
   check.closed(layout.keys);
   check.closed(layout.client);
-  check.trusted(layout.directory / "log");
+  check.trusted(layout.log);
+  check.writable(layout.log);
   check.trusted(layout.marker);
   for (const auto& key : {layout.ca_key, layout.server_key, layout.client_key, layout.signing_key,
                           layout.client_token, layout.tokens})

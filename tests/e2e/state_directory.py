@@ -4,10 +4,11 @@ import pwd
 import shutil
 import socket
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, program, run, site, site_case  # noqa: E402
+from site_of_test import main, patience, program, run, site, site_case  # noqa: E402
 
 
 class state_directory(site_case):
@@ -27,6 +28,45 @@ class state_directory(site_case):
         s.wait_state("a-2", "completed")
         self.assertEqual(s.stop()[0], 0)
         self.verify_log()
+
+    def test_a_log_that_is_moved_away_ends_the_daemon(self):
+        s = self.site
+        s.start()
+        self.assertEqual(s.submit("before")[0], 201)
+        s.wait_state("before", "completed")
+        os.rename(f"{s.state}/log", f"{s.state}/moved")
+        refused = False
+        for n in range(200):
+            try:
+                refused = s.submit(f"late-{n}")[0] != 201
+            except OSError:
+                refused = True
+            if refused:
+                break
+            time.sleep(0.05)
+        self.assertTrue(refused, "goes on to call durable what nobody finds again")
+        self.assertNotEqual(s.process.wait(patience), 0)
+        self.assertIn("was moved away or removed", s.said())
+        shutil.rmtree(f"{s.state}/log", ignore_errors=True)
+        os.rename(f"{s.state}/moved", f"{s.state}/log")
+        s.start()
+        self.assertEqual(s.get("before")["state"], "completed")
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+    def test_a_log_with_files_of_another_user_is_told_with_the_command(self):
+        s = self.site
+        nobody = pwd.getpwnam("nobody")
+        s.start()
+        s.stop()
+        for place, folders, files in os.walk(s.place):
+            for name in [place] + [os.path.join(place, one) for one in files]:
+                os.chown(name, nobody.pw_uid, nobody.pw_gid)
+        os.chown(f"{s.state}/log/HEAD.check", 0, 0)
+        os.chmod(f"{s.state}/log/HEAD.check", 0o600)
+        code, out, err = run(program("ved"), "-c", s.config, "--check-config")
+        self.assertNotEqual(code, 0, out + err)
+        self.assertIn(f"chown -R {nobody.pw_uid} '{s.state}/log'", out + err)
+        self.assertNotIn("damaged", out + err)
 
     def test_a_port_in_use_is_named(self):
         s = self.site

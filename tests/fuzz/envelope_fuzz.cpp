@@ -29,7 +29,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     if (event.ParseFromArray(data + at + 4, static_cast<int>(length))) {
       auto folded = ved::core::fold("job/f", state, event);
       if (folded) state = *folded;
-      static_cast<void>(ved::core::job::tell(event));
+      static_cast<void>(ved::core::tell(event));
       log.push_back(std::move(event));
     }
     at += 4 + length;

@@ -24,14 +24,14 @@ class recorder final : public consumer {
  public:
   explicit recorder(tests::watched<seen>& out, std::size_t failures = 0)
       : out_(out), failures_(failures) {}
-  result<void> take(const std::vector<pb::Envelope>& batch) override {
+  result<void> take(const committed_batch& batch) override {
     const bool bad = failures_ > 0;
     if (bad) --failures_;
     out_.change([&](seen& s) {
       ++s.calls;
       s.batch_max = std::max(s.batch_max, batch.size());
       if (bad) return;
-      for (const auto& e : batch) s.positions.push_back(e.position());
+      for (const auto& one : batch) s.positions.push_back(one->event.position());
     });
     // Every second failure is one that the consumer did not foresee.
     if (bad && failures_ % 2 == 1) throw std::runtime_error("an event that nobody foresaw");
@@ -67,7 +67,7 @@ TEST_CASE("follower: it hands over what was there and what comes, in order and o
   world.add(completed_job("j-1"));
   auto how = quick("f");
   how.batch_max = 3;
-  follower f(how, 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out));
+  follower f(how, 0, world.tail, world.feed, world.logs, std::make_unique<recorder>(out));
   for (int i = 2; i <= 20; ++i) world.add(completed_job("j-" + std::to_string(i)));
   const auto last = world.log->last_position();
   REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
@@ -86,7 +86,7 @@ TEST_CASE("follower: a stop takes what was committed before it, whatever the pac
   auto how = quick("f");
   how.pace = milliseconds{3'600'000};
   how.batch_max = 2;
-  follower f(how, world.log->last_position(), world.log, world.feed, world.logs,
+  follower f(how, world.log->last_position(), world.tail, world.feed, world.logs,
              std::make_unique<recorder>(out));
   const auto before = world.log->last_position();
   for (int i = 2; i <= 5; ++i) world.add(completed_job("j-" + std::to_string(i)));
@@ -102,7 +102,7 @@ TEST_CASE("follower: a failing consumer gets the same batch again", "[runtime][f
   test_log world;
   tests::watched<seen> out;
   world.add(completed_job("j-1"));
-  follower f(quick("f"), 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out, 3));
+  follower f(quick("f"), 0, world.tail, world.feed, world.logs, std::make_unique<recorder>(out, 3));
   const auto last = world.log->last_position();
   REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
   f.stop();
@@ -116,13 +116,13 @@ TEST_CASE("follower: the next start goes on after the cursor", "[runtime][follow
   world.add(completed_job("j-1"));
   const auto first = world.log->last_position();
   {
-    follower f(quick("f"), 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out));
+    follower f(quick("f"), 0, world.tail, world.feed, world.logs, std::make_unique<recorder>(out));
     REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= first; }));
   }
   world.add(completed_job("j-2"));
   const auto cursor = *world.log->cursor("f");
   CHECK(cursor == first);
-  follower f(quick("f"), cursor, world.log, world.feed, world.logs,
+  follower f(quick("f"), cursor, world.tail, world.feed, world.logs,
              std::make_unique<recorder>(out));
   const auto last = world.log->last_position();
   REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
@@ -135,7 +135,7 @@ TEST_CASE("follower: many batches cost few cursor writes", "[runtime][followers]
   tests::watched<seen> out;
   auto how = quick("f");
   how.settle_interval = std::chrono::hours{1};
-  follower f(how, 0, world.log, world.feed, world.logs, std::make_unique<recorder>(out));
+  follower f(how, 0, world.tail, world.feed, world.logs, std::make_unique<recorder>(out));
   const auto before = world.disk->syncs();
   constexpr std::uint64_t jobs = 50;
   for (std::uint64_t i = 0; i < jobs; ++i) {
@@ -154,7 +154,7 @@ TEST_CASE("follower: a consumer that is stuck does not hold up the writer",
   class stuck final : public consumer {
    public:
     explicit stuck(tests::watched<bool>& open) : open_(open) {}
-    result<void> take(const std::vector<pb::Envelope>&) override {
+    result<void> take(const committed_batch&) override {
       open_.wait([](const bool& open) { return open; });
       return {};
     }
@@ -164,7 +164,7 @@ TEST_CASE("follower: a consumer that is stuck does not hold up the writer",
   };
   test_log world;
   tests::watched<bool> gate;
-  follower f(quick("f"), 0, world.log, world.feed, world.logs, std::make_unique<stuck>(gate));
+  follower f(quick("f"), 0, world.tail, world.feed, world.logs, std::make_unique<stuck>(gate));
   for (int i = 0; i < 200; ++i) world.add(completed_job("j-" + std::to_string(i)));
   CHECK(f.position() == 0);
   gate.change([](bool& open) { open = true; });
@@ -204,4 +204,72 @@ TEST_CASE("job tracker: it tells every step, whatever it has forgotten meanwhile
   CHECK(records.size() == streams.size());
   for (const auto& [name, d] : streams)
     CHECK(records["job/" + name] == tests::job::to_record(d.state).SerializeAsString());
+}
+
+TEST_CASE("follower: near the end all share one fold, far behind each reads alone",
+          "[runtime][followers]") {
+  test_log world;
+  for (int i = 0; i < 3; ++i) world.add(completed_job("early-" + std::to_string(i)));
+  committed_tail tail(world.log, 500);
+  const auto began = world.log->last_position();
+  CHECK_FALSE(tail.read(began - 1, 10));
+  REQUIRE(tail.read(began, 10));
+  CHECK((*tail.read(began, 10))->empty());
+  world.add(completed_job("j-1"));
+  const auto last = world.log->last_position();
+  const auto first_reader = **tail.read(began, 1'000);
+  const auto second_reader = **tail.read(began, 1'000);
+  REQUIRE(first_reader.size() == last - began);
+  CHECK(first_reader == second_reader);  // the very same steps, not equal ones
+  CHECK((*tail.read(last - 1, 10))->size() == 1);
+  CHECK((*tail.read(began, 2))->back()->event.position() == began + 2);
+  for (const auto& one : first_reader) {
+    REQUIRE(one->job);
+    CHECK(one->job->after.id.str() == "j-1");
+    CHECK(one->job->before.id.empty() == (one->event.version() == 1));
+  }
+  SECTION("who asks from beyond its end gets what comes after that") {
+    committed_tail late(world.log, 500);
+    for (int i = 0; i < 120; ++i) world.add(completed_job("k-" + std::to_string(i)));
+    const auto from = world.log->last_position();
+    REQUIRE(from > last + 500);
+    CHECK((*late.read(from, 10))->empty());
+    world.add(completed_job("l-1"));
+    CHECK((*late.read(from, 10))->front()->event.position() == from + 1);
+  }
+  SECTION("what is kept is bounded") {
+    for (int i = 0; i < 150; ++i) world.add(completed_job("m-" + std::to_string(i)));
+    auto at = last;
+    while (at < world.log->last_position()) at = (*tail.read(at, 1'000))->back()->event.position();
+    CHECK_FALSE(tail.read(began, 10));
+    CHECK((*tail.read(at - 499, 1'000))->size() == 499);
+  }
+}
+
+TEST_CASE("follower: one that was far behind comes to the shared steps without a gap",
+          "[runtime][followers]") {
+  test_log world;
+  tests::watched<seen> out;
+  for (int i = 0; i < 10; ++i) world.add(completed_job("j-" + std::to_string(i)));
+  world.tail = std::make_shared<committed_tail>(world.log, 500);
+  follower f(quick("f"), 0, world.tail, world.feed, world.logs, std::make_unique<recorder>(out));
+  for (int i = 10; i < 40; ++i) world.add(completed_job("j-" + std::to_string(i)));
+  const auto last = world.log->last_position();
+  REQUIRE(out.wait([&](const seen& s) { return s.positions.size() >= last; }));
+  f.stop();
+  CHECK(out.get().positions == up_to(last));
+}
+
+TEST_CASE("follower: steps that cannot be folded stop nobody before them",
+          "[runtime][followers]") {
+  test_log world;
+  const auto began = world.log->last_position();
+  world.add(completed_job("j-1"));
+  const auto good = world.log->last_position();
+  world.add("job/broken", [](auto& e) { e.mutable_job()->mutable_observed(); });
+  CHECK_FALSE(**world.tail->read(began, 100) == committed_batch{});
+  CHECK((*world.tail->read(began, 100))->size() == good - began);
+  const auto stuck = world.tail->read(good, 100);
+  REQUIRE(stuck);
+  CHECK(stuck->error().code == errc::corrupt);
 }

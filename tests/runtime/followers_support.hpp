@@ -14,6 +14,7 @@
 #include "actors/job/stored.hpp"
 #include "actors/shell/commit_feed.hpp"
 #include "actors/shell/log_sink.hpp"
+#include "runtime/followers/committed_tail.hpp"
 #include "store/event_log.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
@@ -33,6 +34,7 @@ class test_log {
     auto opened = store::event_log::open(store::open_memory(disk), std::move(how));
     if (!opened) throw std::runtime_error(opened.error().message);
     log = std::move(*opened);
+    tail = std::make_shared<runtime::committed_tail>(log);
   }
 
   /// As the log's writer does it.
@@ -101,6 +103,7 @@ class test_log {
 
   std::shared_ptr<store::memory_disk> disk;
   std::shared_ptr<store::event_log> log;
+  std::shared_ptr<runtime::committed_tail> tail;
   std::shared_ptr<actors::commit_feed> feed;
   std::shared_ptr<actors::log_sink> logs = std::make_shared<actors::log_sink>();
 

@@ -47,7 +47,7 @@ class one_hook {
     how.report = report;
     how.name = hook_stream(hook.name);
     how.pace = milliseconds{1};
-    reader_ = std::make_unique<follower>(how, start->position, world.log, world.feed, world.logs,
+    reader_ = std::make_unique<follower>(how, start->position, world.tail, world.feed, world.logs,
                                          make_hook_consumer(std::move(parts)));
   }
   void stop() { reader_->stop(); }

@@ -71,8 +71,12 @@ double value(const std::string& text, const std::string& series) {
 
 /// Takes everything of the log into `numbers`, as its follower would from position `from`.
 void take_all(const test_log& world, metrics_consumer& reader, std::uint64_t from = 0) {
-  const auto events = *world.log->read(from, 10'000);
-  if (!events.empty()) REQUIRE(reader.take(events));
+  job_tracker tracker(*world.log);
+  committed_batch all;
+  auto events = *world.log->read(from, 10'000);
+  for (auto& event : events)
+    all.push_back(std::make_shared<const committed>(*to_committed(std::move(event), tracker)));
+  if (!all.empty()) REQUIRE(reader.take(all));
 }
 
 std::string all_of(const test_log& world) {
@@ -125,6 +129,36 @@ TEST_CASE("metrics: a figure that the scheduler does not tell has no series",
   CHECK(value(text, R"(hpc_cluster_jobs{cluster="hpc-1",state="running"})") == 0);
   CHECK(value(text, R"(hpc_cluster_gpus_allocated{cluster="hpc-1"})") == -1);
   CHECK(value(text, R"(hpc_cluster_jobs{cluster="hpc-1",state="queued"})") == -1);
+}
+
+TEST_CASE("metrics: live jobs of a cluster that is not configured are known",
+          "[runtime][metrics]") {
+  test_log world;
+  auto spec = tests::sample_spec("j-1");
+  spec.set_cluster_id("gone");
+  tests::driver left(spec);
+  world.add(left);
+  world.add(tests::driver(tests::sample_spec("j-2")));
+  const auto numbers = std::make_shared<metrics>(sources());
+  metrics_consumer reader(world.log, numbers);
+  REQUIRE(reader.begin());
+  CHECK(numbers->unfollowed_jobs() == std::map<std::string, std::uint64_t>{{"gone", 1}});
+  const auto before = world.log->last_position();
+  left.submission(tests::job::submission_result::refused_permanent, "no such queue");
+  world.add("job/j-1", [&](auto& e) {
+    e = left.log[left.log.size() - 2];
+    e.clear_position();
+    e.clear_version();
+    e.clear_stream();
+  });
+  world.add("job/j-1", [&](auto& e) {
+    e = left.log.back();
+    e.clear_position();
+    e.clear_version();
+    e.clear_stream();
+  });
+  take_all(world, reader, before);
+  CHECK(numbers->unfollowed_jobs().empty());
 }
 
 TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][metrics]") {

@@ -103,6 +103,34 @@ TEST_CASE("rocks: what a killed process had acknowledged is there", "[store][roc
   CHECK(value_of(log->verify()).ok);
 }
 
+TEST_CASE("rocks: a log whose place is lost under it takes nothing more", "[store][rocks]") {
+  temporary_directory directory;
+  const auto aside = directory.log() + ".aside";
+  auto log = value_of(try_open(directory.log()));
+  append_jobs(*log, 0, 2);
+  const auto before = log->last_position();
+  const std::string how = GENERATE("moved", "removed", "emptied", "replaced by a copy");
+  CAPTURE(how);
+  if (how == "removed") {
+    std::filesystem::remove_all(directory.log());
+  } else if (how == "emptied") {
+    for (const auto& entry : std::filesystem::directory_iterator(directory.log()))
+      std::filesystem::remove(entry.path());
+  } else {
+    std::filesystem::rename(directory.log(), aside);
+    if (how != "moved") std::filesystem::copy(aside, directory.log());
+  }
+  std::this_thread::sleep_for(std::chrono::milliseconds{600});  // it looks twice a second
+  const auto refused = log->commit(std::vector{append_to("job/late", 0, {"queued"})}, at(1));
+  REQUIRE_FALSE(refused);
+  CHECK_THAT(refused.error().message, Catch::Contains("was moved away or removed"));
+  CHECK(log->last_position() == before);
+  log.reset();
+  if (how != "moved") return;
+  std::filesystem::rename(aside, directory.log());
+  CHECK(value_of(try_open(directory.log()))->last_position() == before);
+}
+
 TEST_CASE("rocks: a half-written record at the end was never acknowledged and is dropped",
           "[store][rocks]") {
   temporary_directory directory;

@@ -1,4 +1,5 @@
 #include <stdlib.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -7,6 +8,8 @@
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
+#include "messages/operations.hpp"
+#include "runtime/own_stream.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
 
@@ -117,6 +120,21 @@ TEST_CASE("vectl offline: answers from the log of a stopped daemon", "[tools][ve
   CHECK(ask(with, request).error().error() == "unavailable");
 }
 
+TEST_CASE("vectl offline: what is marked so is answered, and nothing else", "[tools][vectl]") {
+  temporary_directory state;
+  { auto log = open_log(state.path()); }
+  auto opened = make_offline_channel(state.path().string());
+  REQUIRE(opened);
+  for (const auto& one : ved::operations()) {
+    INFO(one.field->name());
+    pb::ApiRequest request;
+    pb::ApiRequest::GetReflection()->MutableMessage(&request, one.field);
+    const auto code = ask(**opened, request).error().error();
+    CHECK((code == "unavailable") == !one.marks.offline());
+    CHECK(code != "internal");
+  }
+}
+
 TEST_CASE("vectl offline: a state directory without a log is named", "[tools][vectl]") {
   temporary_directory state;
   const auto missing = make_offline_channel(state.path().string());
@@ -177,6 +195,52 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
     REQUIRE_FALSE(missing);
     CHECK(missing.error().code == ved::errc::not_found);
   }
+}
+
+TEST_CASE("vectl offline: what writes to a log holds it from its first look to its end",
+          "[tools][vectl]") {
+  temporary_directory state;
+  temporary_directory elsewhere;
+  const auto place = state.path().string();
+  const auto backup = (elsewhere.path() / "backup").string();
+  accept_job(*open_log(state.path()), "j-1");
+  REQUIRE(backup_offline(place, backup));
+  {
+    // As another restoration that has only begun to copy.
+    const auto held = ved::runtime::hold_event_log(place);
+    REQUIRE(held);
+    CHECK_FALSE(log_is_held(place));  // not by a daemon
+    CHECK(restore_offline(place, backup, true).error().code == ved::errc::conflict);
+    CHECK(rebuild_offline(place).error().code == ved::errc::conflict);
+    CHECK(backup_offline(place, backup + "-2").error().code == ved::errc::conflict);
+    const auto daemon = ved::runtime::open_event_log(place);
+    REQUIRE_FALSE(daemon);
+    CHECK_THAT(daemon.error().message, Catch::Contains("a vectl that mends or restores it"));
+  }
+  {
+    const auto daemon = ved::runtime::open_event_log(place);
+    REQUIRE(daemon);
+    CHECK(restore_offline(place, backup, true).error().code == ved::errc::conflict);
+  }
+  CHECK(restore_offline(place, backup, true));
+}
+
+TEST_CASE("vectl offline: what writes to a log does so as whom it belongs to", "[tools][vectl]") {
+  if (::geteuid() != 0) return;
+  temporary_directory state;
+  temporary_directory elsewhere;
+  const auto place = state.path().string();
+  const auto backup = (elsewhere.path() / "backup").string();
+  accept_job(*open_log(state.path()), "j-1");
+  REQUIRE(backup_offline(place, backup));
+  REQUIRE(::chown(place.c_str(), 12'345, 12'345) == 0);
+  for (const auto& refused : {rebuild_offline(place).error(),
+                              backup_offline(place, backup + "-2").error(),
+                              restore_offline(place, backup, true).error()}) {
+    CHECK(refused.code == ved::errc::denied);
+    CHECK_THAT(refused.message, Catch::Contains("setpriv --reuid=12345 --regid=12345"));
+  }
+  CHECK(ask(**make_offline_channel(place), verify_request()).verification().ok());
 }
 
 TEST_CASE("vectl offline: a restoration touches no directory that is not ved's",

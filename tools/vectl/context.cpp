@@ -4,6 +4,7 @@
 #include <ostream>
 
 #include "messages/json.hpp"
+#include "messages/operations.hpp"
 
 namespace vectl {
 
@@ -17,14 +18,8 @@ constexpr ved::milliseconds patience{60'000};
 constexpr ved::milliseconds retry_interval{500};
 
 bool changes_something(const pb::ApiRequest& request) {
-  switch (request.operation_case()) {
-    case pb::ApiRequest::kSubmitJob:
-    case pb::ApiRequest::kCancelJob:
-    case pb::ApiRequest::kHoldJob:
-    case pb::ApiRequest::kReleaseJob:
-    case pb::ApiRequest::kBackupLog: return true;
-    default: return false;
-  }
+  const auto* row = ved::operation_of(request);
+  return row != nullptr && row->marks.changes();
 }
 
 // No reply at all is a different thing for scripts than a daemon that answers "unavailable".

@@ -1,6 +1,7 @@
 #include <langinfo.h>
 #include <pwd.h>
 #include <sys/ioctl.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <clocale>
@@ -83,7 +84,14 @@ int work(int argc, char** argv) {
   with.requests = requests.get();
   const auto code = run(wanted.what, with);
   std::cout.flush();
-  if (!std::cout && code == exit_code::ok) return static_cast<int>(exit_code::failed);
+  if (!std::cout && code == exit_code::ok) {
+    // A reader that has seen enough closed its pipe; anything else is told.
+    struct stat about {};
+    const bool piped = ::fstat(STDOUT_FILENO, &about) == 0 &&
+                       (S_ISFIFO(about.st_mode) || S_ISSOCK(about.st_mode));
+    if (!piped) std::cerr << "vectl: not all of the answer could be written to standard output\n";
+    return static_cast<int>(exit_code::failed);
+  }
   // Nothing here needs an orderly end, and CAF's takes longer than most commands.
   requests.release();
   return static_cast<int>(code);

@@ -1,4 +1,5 @@
 #include <fcntl.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -9,10 +10,12 @@
 #include <vector>
 
 #include "actors/api/shell/queries.hpp"
-#include "actors/job/explain.hpp"
 #include "actors/entities.hpp"
+#include "actors/job/explain.hpp"
 #include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
+#include "messages/operations.hpp"
+#include "runtime/own_stream.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
@@ -123,6 +126,11 @@ class offline_channel final : public channel {
 
   result<pb::ApiReply> call(pb::ApiRequest request) override {
     pb::ApiReply reply;
+    const auto* row = ved::operation_of(request);
+    if (row == nullptr || !row->marks.offline())
+      return to_reply({errc::unavailable,
+                       "no daemon holds this state directory, and without one this operation is "
+                       "not possible; start ved"});
     switch (request.operation_case()) {
       case pb::ApiRequest::kListJobs:
         return fill(
@@ -149,11 +157,9 @@ class offline_channel final : public channel {
             ved::actors::read_stats(*log_),
             [&](auto& found) { *reply.mutable_log_stats() = std::move(found); }, reply);
       case pb::ApiRequest::kDumpLog: return dump(request.dump_log());
-      default:
-        return to_reply({errc::unavailable,
-                         "no daemon holds this state directory, and without one this operation "
-                         "is not possible; start ved"});
+      default: break;
     }
+    return to_reply({errc::internal, row->field->name() + ": nothing answers it offline"});
   }
 
  private:
@@ -179,8 +185,30 @@ class offline_channel final : public channel {
   std::unique_ptr<store::event_log> log_;
 };
 
-error in_use(const std::string& state) {
-  return {errc::conflict, "state directory " + state + ": a daemon holds it; stop ved first"};
+/// What writes to a log must leave it to whom it belongs: files of another user would keep the
+/// daemon from its start.
+result<void> check_owner(const std::string& state) {
+  struct stat about {};
+  if (::stat(state.c_str(), &about) != 0 || about.st_uid == ::geteuid()) return {};
+  const auto* owner = ::getpwuid(about.st_uid);
+  const auto name = owner == nullptr ? std::to_string(about.st_uid) : std::string(owner->pw_name);
+  return fail(errc::denied,
+              "state directory " + state + ": belongs to " + name +
+                  ", and so must all that is written there; run this as that user: setpriv "
+                  "--reuid=" +
+                  name + " --regid=" + std::to_string(about.st_gid) +
+                  (owner == nullptr ? " --clear-groups" : " --init-groups") + " vectl ...");
+}
+
+/// The log of this state directory, for one who is to write it; nobody else does meanwhile.
+result<ved::adapters::unique_fd> hold_log(const std::string& state) {
+  if (auto ours = check_owner(state); !ours) return fail(ours.error());
+  auto held = ved::runtime::hold_event_log(state);
+  if (!held && held.error().code == errc::conflict)
+    return fail(errc::conflict,
+                "state directory " + state +
+                    ": a daemon holds it, or another vectl that mends or restores; stop ved first");
+  return held;
 }
 
 result<void> sync_path(const fs::path& path) {
@@ -235,7 +263,8 @@ result<std::unique_ptr<channel>> make_offline_channel(const std::string& state) 
 }
 
 result<std::uint64_t> rebuild_offline(const std::string& state) {
-  if (log_is_held(state)) return fail(in_use(state));
+  const auto held = hold_log(state);
+  if (!held) return fail(held.error());
   auto storage = store::open_rocks(log_directory(state), false);
   if (!storage) return fail(storage.error());
   auto log = store::event_log::open(std::move(*storage), reading(true));
@@ -245,7 +274,8 @@ result<std::uint64_t> rebuild_offline(const std::string& state) {
 }
 
 result<pb::BackupDone> backup_offline(const std::string& state, const std::string& directory) {
-  if (log_is_held(state)) return fail(in_use(state));
+  const auto held = hold_log(state);
+  if (!held) return fail(held.error());
   auto storage = store::open_rocks(log_directory(state), false);
   if (!storage) return fail(storage.error());
   auto log = store::event_log::open(std::move(*storage), reading(false));
@@ -260,18 +290,20 @@ result<pb::BackupDone> backup_offline(const std::string& state, const std::strin
 
 result<pb::LogVerification> restore_offline(const std::string& state, const std::string& backup,
                                             bool force) {
-  if (log_is_held(state)) return fail(in_use(state));
   const fs::path target = log_directory(state);
   std::error_code ignored;
+  if (!fs::is_directory(backup, ignored))
+    return fail(errc::not_found, "backup " + backup + ": there is no such directory");
+  if (auto ours = check_owner(state); !ours) return fail(ours.error());
+  if (auto ours = take_state(state); !ours) return fail(ours.error());
+  const auto held = hold_log(state);
+  if (!held) return fail(held.error());
   const bool exists = fs::exists(fs::symlink_status(target, ignored));
   if (exists && !force)
     return fail(errc::conflict, target.string() + " exists; --force moves it aside");
 
   // Only a whole backup may take the place of the log, and only all at once.
   const auto fresh = target.string() + ".restoring";
-  if (!fs::is_directory(backup, ignored))
-    return fail(errc::not_found, "backup " + backup + ": there is no such directory");
-  if (auto ours = take_state(state); !ours) return fail(ours.error());
   if (auto removed = remove_half_restored(fresh); !removed) return fail(removed.error());
   if (auto copied = copy_log(backup, fresh); !copied) return fail(copied.error());
   const auto give_up = [&](error cause) {

@@ -7,51 +7,32 @@
 #include <utility>
 
 #include "actors/api/shell/service_call.hpp"
+#include "messages/json_shape.hpp"
+#include "messages/operations.hpp"
 
 namespace ved::actors {
 namespace {
 
-enum class scope { read, submit, admin };
-
-/// Without a default: an operation that nobody gave a scope does not compile.
-scope needed(const pb::ApiRequest& request) {
-  switch (request.operation_case()) {
-    case pb::ApiRequest::kSubmitJob:
-    case pb::ApiRequest::kCancelJob:
-    case pb::ApiRequest::kHoldJob:
-    case pb::ApiRequest::kReleaseJob: return scope::submit;
-    case pb::ApiRequest::kGetConfig:
-    case pb::ApiRequest::kVerifyLog:
-    case pb::ApiRequest::kDumpLog:
-    case pb::ApiRequest::kBackupLog: return scope::admin;
-    case pb::ApiRequest::kGetJob:
-    case pb::ApiRequest::kListJobs:
-    case pb::ApiRequest::kGetJobEvents:
-    case pb::ApiRequest::kExplainJob:
-    case pb::ApiRequest::kGetJobOutput:
-    case pb::ApiRequest::kListClusters:
-    case pb::ApiRequest::kGetCluster:
-    case pb::ApiRequest::kCheckHealth:
-    case pb::ApiRequest::kGetStatus:
-    case pb::ApiRequest::kGetLogStats: return scope::read;
-    case pb::ApiRequest::OPERATION_NOT_SET: return scope::read;  // refused, for what it is
-  }
-  return scope::admin;  // one of a newer release
+/// What is not known is refused for what it is, by whoever may read.
+pb::Scope needed(const pb::ApiRequest& request) {
+  const auto* row = operation_of(request);
+  return row == nullptr ? pb::SCOPE_READ : row->marks.scope();
 }
 
-bool allows(const principal& who, scope what) {
+bool allows(const principal& who, pb::Scope what) {
   if (who.admin) return true;
-  if (what == scope::submit) return who.submit;
-  return what == scope::read && (who.read || who.submit);
+  if (what == pb::SCOPE_SUBMIT) return who.submit;
+  return what == pb::SCOPE_READ && (who.read || who.submit);
 }
 
 /// Needs no token, and tells no more than a word.
 bool is_public(const pb::ApiRequest& request) {
-  return request.token().empty() && request.has_get_status();
+  const auto* row = operation_of(request);
+  return request.token().empty() && row != nullptr && row->marks.tells_anybody();
 }
 
-std::string_view to_text(scope what) {
-  return what == scope::admin ? "admin" : what == scope::submit ? "submit" : "read";
+std::string to_text(pb::Scope what) {
+  return json_shape::word(*pb::Scope_descriptor()->FindValueByNumber(what));
 }
 
 }  // namespace
@@ -68,6 +49,7 @@ service::service(service_deps deps)
       requests_(deps_.limits.requests_per_second, deps_.limits.requests_burst),
       controls_(deps_.limits.controls_per_second, deps_.limits.controls_burst),
       queries_({}) {
+  operations();  // one without a scope must not be served
   for (const auto& [id, cluster] : deps_.clusters)
     outputs_[id] = std::make_shared<output_reads>(
         cluster.pool, output_reads::options{.per_second = cluster.output_reads_per_second});
@@ -107,13 +89,13 @@ service::judgement service::judge(const pb::ApiRequest& request) {
   }
   const auto scope = needed(request);
   if (allows(*who, scope)) return std::move(*who);
-  const auto why = who->name + " lacks the scope '" + std::string(to_text(scope)) + "'";
+  const auto why = who->name + " lacks the scope '" + to_text(scope) + "'";
   deps_.refused({"unauthorized_access", who->name, request.source(), why, {}, {}});
   // The detail tells a missing right from a missing identity (HTTP 403 from 401).
   auto reply = to_reply({errc::denied, why});
   auto& detail = *reply.mutable_error()->add_details();
   detail.set_field("scope");
-  detail.set_message("needs " + std::string(to_text(scope)));
+  detail.set_message("needs " + to_text(scope));
   return reply;
 }
 
