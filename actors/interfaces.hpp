@@ -39,6 +39,9 @@ struct link_completion {
   core::link::order_id order = 0;
   order_result result;
 };
+struct link_hints {
+  std::vector<core::link::hint> hints;
+};
 struct cluster_reply {
   pb::Cluster cluster;
 };
@@ -76,6 +79,8 @@ using link_actor = caf::typed_actor<
     caf::reacts_to<link_want>,
     // An I/O worker has finished an order.
     caf::reacts_to<link_completion>,
+    // A watcher says that jobs have started or ended.
+    caf::reacts_to<link_hints>,
     // Reports go to this sink from now on.
     caf::reacts_to<subscribe_reports>,
     // To itself: time has passed.
@@ -195,6 +200,7 @@ CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::store::append_request)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::append_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_want)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_completion)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::link_hints)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::cluster_reply)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::ask_about)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::about_reply)

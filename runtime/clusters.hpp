@@ -9,6 +9,7 @@
 #include "actors/job/core.hpp"
 #include "actors/link/core.hpp"
 #include "adapters/scheduler.hpp"
+#include "adapters/watcher.hpp"
 #include "messages/error.hpp"
 #include "runtime/config/config.hpp"
 #include "runtime/own_stream.hpp"
@@ -46,6 +47,8 @@ struct opened_cluster {
   std::function<void()> begin = [] {};
   /// Ends calls that are under way and lets none begin: before the workers are waited for.
   std::function<void()> stop = [] {};
+  /// Who sees jobs start and end; null: nobody.
+  std::shared_ptr<adapters::job_watcher> watcher = {};
 };
 
 /// What would keep active clusters from being opened, as far as the files of this machine tell: a

@@ -23,6 +23,7 @@
 #include "actors/supervisor/actor.hpp"
 #include "runtime/api_bridge.hpp"
 #include "runtime/clock.hpp"
+#include "runtime/cluster_ways.hpp"
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/descriptors.hpp"
@@ -108,8 +109,7 @@ class daemon::implementation {
     start_service();
     start_supervisor();
     if (auto serving = start_ingress(); !serving) return serving;
-    // A start that fails has started and ended no job.
-    for (const auto& cluster : opened_) cluster.begin();
+    ways_.begin();  // a start that fails has started and ended no job
     return {};
   }
 
@@ -162,9 +162,8 @@ class daemon::implementation {
     registry_ = actors::registry_actor{};
     if (service_) service_->set_ingress(actors::ingress_actor{});
     // Workers may still hand results to links; join them before what they use goes away.
-    for (const auto& cluster : opened_) cluster.stop();
+    ways_.stop();
     if (service_) service_.reset();
-    opened_.clear();
     pools_.clear();
     read_pools_.clear();
     refusals_.reset();
@@ -268,13 +267,14 @@ class daemon::implementation {
       how.name = cluster.cluster_id.str();
       how.workers = cluster.io_workers;
       how.queue_max = static_cast<std::size_t>(cluster.queue_max);
+      ways_.add(cluster.cluster_id, *opened, links_, options_.log);
       pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
       // Whoever reads output must not wait behind calls to a controller that does not answer; of
       // two workers at most one checks the cluster's health.
       how.name += " read";
       how.workers = 2;
-      read_pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
-      opened_.push_back(std::move(*opened));
+      read_pools_[cluster.cluster_id] =
+          std::make_shared<actors::io_pool>(how, std::move(opened->factory));
     }
     return {};
   }
@@ -286,7 +286,6 @@ class daemon::implementation {
     actors::event_log_deps deps{log_, feed_, clock(),
                                 [this](const std::string& why) { fatal("event log: " + why); }};
     log_actor_ = system_->spawn<caf::detached>(actors::event_log, std::move(deps));
-    links_ = std::make_shared<actors::link_directory>();
     auto world = std::make_shared<actors::job_environment>();
     world->log = log_actor_;
     world->reading = log_;
@@ -429,6 +428,7 @@ class daemon::implementation {
     deps.reading = log_;
     deps.pool = pools_.at(cluster.cluster_id);
     deps.reads = read_pools_.at(cluster.cluster_id);
+    deps.watch = ways_.watch_of(cluster.cluster_id);
     deps.logs = options_.log;
     deps.clock = clock();
     deps.poll_took = [numbers = numbers_, id = cluster.cluster_id](microseconds duration) {
@@ -562,11 +562,11 @@ class daemon::implementation {
   std::vector<cluster_config> clusters_;
   std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;       ///< the links'
   std::map<cluster_id, std::shared_ptr<actors::io_pool>> read_pools_;  ///< the API's
-  std::vector<opened_cluster> opened_;
+  cluster_ways ways_;
   system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
   actors::event_log_actor log_actor_;
-  std::shared_ptr<actors::link_directory> links_;
+  std::shared_ptr<actors::link_directory> links_ = std::make_shared<actors::link_directory>();
   std::shared_ptr<const actors::job_environment> world_;
   actors::registry_actor registry_;  ///< touched by the supervisor's thread only
   actors::supervisor_actor supervisor_;

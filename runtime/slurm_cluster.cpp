@@ -4,6 +4,7 @@
 
 #include "adapters/process/transport.hpp"
 #include "adapters/slurm/cluster.hpp"
+#include "adapters/slurm/watcher.hpp"
 #include "adapters/ssh/transport.hpp"
 
 namespace ved::runtime {
@@ -35,6 +36,7 @@ slurm::slurm_options options_of(const cluster_config& cluster, const std::string
   to.containers = from.containers;
   to.accounting_grace = from.accounting_grace;
   to.runaway_after = from.runaway_after;
+  to.hints = from.hints == "auto";
   return to;
 }
 
@@ -85,9 +87,11 @@ result<opened_cluster> open_slurm(
     for (const auto& warning : ssh->status().warnings) warn(warning);
     way = std::move(ssh);
   }
+  auto watcher = options.hints ? slurm::make_slurm_watcher(options.shell, way) : nullptr;
   return opened_cluster{
-      slurm::make_slurm_factory(slurm::open_slurm_cluster(std::move(options), way)),
-      [way] { way->stop(); }};
+      .factory = slurm::make_slurm_factory(slurm::open_slurm_cluster(std::move(options), way)),
+      .stop = [way] { way->stop(); },
+      .watcher = std::move(watcher)};
 }
 
 }  // namespace ved::runtime

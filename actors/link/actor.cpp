@@ -41,7 +41,16 @@ class runner : public std::enable_shared_from_this<runner> {
   void pump() {
     self_->state.pumped = false;
     deliver(self_->state.core->tick(deps_.clock()));
+    if (deps_.watch) deps_.watch->need(self_->state.core->has_jobs());
     wake_for_poll();
+  }
+
+  void hear(const link_hints& what) {
+    const auto news = self_->state.core->hear(what.hints, deps_.clock());
+    if (news == 0) return;
+    deps_.logs->write(log_severity::debug, "hpc_scheduler", "hints",
+                      {{"cluster_id", deps_.cluster.str()}, {"jobs", std::to_string(news)}});
+    pump();
   }
 
   void complete(const link_completion& done) {
@@ -95,6 +104,7 @@ class runner : public std::enable_shared_from_this<runner> {
         std::chrono::duration_cast<milliseconds>(deps_.limits.poll_interval).count());
     out.set_last_poll_us(view.last_poll_took.count());
     if (self_->state.inventory) add_inventory(out, *self_->state.inventory);
+    if (const auto note = watch_note(); !note.empty()) out.add_notes(note);
     return out;
   }
 
@@ -199,7 +209,10 @@ class runner : public std::enable_shared_from_this<runner> {
     self_->delayed_send(self_, wait, pump_atom::value);
   }
 
-  void tell_health(const checked_health& health) {
+  std::string watch_note() const { return deps_.watch ? deps_.watch->note() : std::string(); }
+
+  void tell_health(checked_health health) {
+    if (auto note = watch_note(); !note.empty()) health.notes.push_back(std::move(note));
     self_->state.health = health;
     for (auto& one : std::exchange(self_->state.asking_health, {}))
       one.deliver(health_reply{health});
@@ -319,6 +332,7 @@ link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
   return {
       [run](const link_want& what) { run->want(what); },
       [run](const link_completion& done) { run->complete(done); },
+      [run](const link_hints& what) { run->hear(what); },
       [self](const subscribe_reports& to) { self->state.sink = to.sink; },
       [self, run](tick_atom) {
         run->append_next();

@@ -8,6 +8,7 @@
 #include <string>
 
 #include "actors/interfaces.hpp"
+#include "actors/shell/hint_watch.hpp"
 #include "actors/shell/io_pool.hpp"
 #include "actors/shell/log_sink.hpp"
 #include "actors/shell/port_calls.hpp"
@@ -23,6 +24,7 @@ struct link_deps {
   std::shared_ptr<store::event_log> reading;  ///< specs of accepted jobs, version of our stream
   std::shared_ptr<io_pool> pool;
   std::shared_ptr<io_pool> reads;  ///< apart: who waits for an answer does not wait for polls
+  std::shared_ptr<hint_watch> watch;  ///< whose hints come to this link; null: there is none
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;
   std::function<void(microseconds)> poll_took;         ///< for metrics; must not block

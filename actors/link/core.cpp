@@ -125,6 +125,8 @@ outputs link::want(const job_id& job, desired what, time_point now) {
     to_find_.erase(job);
     to_control_.erase(job);
     followed_.erase(&job);
+    hinted_.erase(job);
+    hints_changed_ = true;
     // An entry in flight stays until its answer comes: its token must not be forgotten.
     if (auto it = jobs_.find(job); it != jobs_.end()) {
       leave_line(it->second);
@@ -178,6 +180,8 @@ outputs link::want(const job_id& job, desired what, time_point now) {
     e.last.reset();
   }
   e.wanted = std::move(what);
+  forget_hint(job, e);
+  hints_changed_ = true;
   return out;
 }
 
@@ -243,6 +247,7 @@ std::array<link::question, link::questions> link::turns() const {
 outputs link::tick(time_point now) {
   outputs out;
   give_up_overdue(out, now);
+  plan_hints();
   if (breaker_ == breaker::closed) {
     for (const auto turn : turns()) {
       if (query_rate_.left(now) < 1) break;

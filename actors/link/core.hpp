@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -25,8 +26,9 @@
 ///
 /// Rules: a job's submission gets its turn when there is room, and only then its intent is written;
 /// a token is sent at most once; a token that is still in flight is not looked up; one poll
-/// at a time, for all jobs, at the interval's pace or at that of a queue that runs empty; unchanged
-/// jobs hear nothing; unknown never reads as an answer;
+/// at a time, for all jobs, at the interval's pace, at that of a queue that runs empty, or soon
+/// after a hint, which is never believed; unchanged jobs hear nothing; unknown never reads as an
+/// answer;
 /// an open breaker sends nothing but one probe at a time.
 namespace ved::core::link {
 
@@ -36,6 +38,8 @@ struct limits {
   microseconds poll_interval_min = seconds{15};
   /// Only on clusters that are known to have no more nodes; unset: on all.
   std::optional<int> early_poll_nodes_max;
+  /// Polls that hints bring forward begin at least so far after the last one: see `hear`.
+  microseconds hint_spacing = milliseconds{300};
   microseconds lookup_interval = seconds{5};
   microseconds control_interval = seconds{5};
   /// A cancel that the scheduler took is repeated after this, if the job still has not ended.
@@ -105,6 +109,12 @@ struct submit_order {
 };
 struct find_order {
   std::vector<std::pair<job_id, submission_token>> items;
+};
+/// Somebody says that a job has probably started, or ended: a reason to ask, nothing else.
+struct hint {
+  job_id job;
+  submission_token token;
+  bool ended = true;
 };
 struct tracked {
   job_id job;
@@ -234,6 +244,15 @@ class link {
   /// An answer to an order, and what it asked of the scheduler; answers to orders already given up
   /// are still used where they help.
   outputs complete(order_id id, completion what, std::int64_t queries, time_point now);
+  /// Brings the next poll forward, for jobs that somebody says have started or ended; how many of
+  /// them are news of jobs that are here. Of what else is named nothing is kept. A job is asked for
+  /// a few times in growing pauses and then not for a poll interval, whatever is said of it. These
+  /// polls keep their distance (`hint_spacing`, or poll_interval_min on large clusters and four
+  /// times that while the queue fills; three times what the last poll took; less for the last jobs
+  /// that are left) and leave half of a minute's queries.
+  std::size_t hear(std::span<const hint> hints, time_point now);
+  /// Some job wants something.
+  bool has_jobs() const { return !jobs_.empty(); }
   /// Somebody wants to know how the cluster is: `tick` asks when its turn comes, unless an answer
   /// is on its way already.
   void want_health(time_point now) {
@@ -304,6 +323,15 @@ class link {
     order what;
     time_point started;
   };
+  /// One that was hinted at, until a poll shows that, or it was asked for often enough.
+  struct hinted {
+    submission_token token;
+    bool ended = false;
+    std::size_t asked = 0;  ///< polls since the hint
+    bool asking = false;    ///< the poll that runs counts for it
+    std::optional<time_point> due = {};  ///< of its next poll; none: that is over
+    time_point deaf_until = {};          ///< none due: no hint counts before
+  };
   /// What asks the scheduler for something, and so waits for its turn of the queries.
   enum class question : std::size_t { poll, find, control, inventory, health };
   static constexpr std::size_t questions = 5;
@@ -314,6 +342,12 @@ class link {
   std::array<question, questions> turns() const;
   bool control_waits(time_point now) const;
   time_point poll_due() const;
+  bool is_large() const;
+  void plan_hints();
+  bool hints_due(time_point now) const { return hint_due_ && now >= *hint_due_; }
+  void begin_hinted(time_point now);
+  void settle_hinted(const poll_order& asked, const poll_done* done, time_point now);
+  void forget_hint(const job_id& job, const entry& e);
   void leave_line(entry& e);
   void give_turns(outputs& out, time_point now);
   void start_submit(outputs& out, time_point now);
@@ -374,6 +408,10 @@ class link {
   time_point full_poll_at_;  ///< when the last one began; unset: the next poll is a full one
   std::optional<int> nodes_;
   poll_pace pace_;
+  std::unordered_map<job_id, hinted> hinted_;  ///< of jobs_ only
+  std::optional<time_point> hint_due_;         ///< the first due of those that are followed
+  bool all_hinted_ = false;                    ///< all that are followed have ended, as hints say
+  bool hints_changed_ = false;                 ///< both are to be found anew
   std::size_t settling_ = 0;  ///< in the last poll
   time_point next_control_;
   time_point next_submit_;  ///< after a fault of the site

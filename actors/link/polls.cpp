@@ -11,6 +11,12 @@ namespace {
 
 /// Jobs that ended in polls long ago, as they still count for the pace.
 constexpr double forgotten = 0.5;
+/// Polls that hints bring forward take at most a third of the scheduler's time for us.
+constexpr int hint_rest = 3;
+/// In intervals of an early poll, while submissions wait.
+constexpr int hint_rest_of_filling = 4;
+/// Between the polls for the last jobs, all of which have ended as hints say.
+constexpr microseconds last_spacing = milliseconds{100};
 
 }  // namespace
 
@@ -32,16 +38,31 @@ microseconds poll_pace::next(const limits& bounds, std::size_t ended, std::size_
 
 time_point link::poll_due() const {
   const bool fills = submitting_ || !to_submit_.empty();
-  return fills || !early_poll_ ? next_poll_ : std::min(next_poll_, *early_poll_);
+  const auto due = fills || !early_poll_ ? next_poll_ : std::min(next_poll_, *early_poll_);
+  if (!hint_due_) return due;
+  auto pause = bounds_.hint_spacing;
+  if (is_large()) pause = std::max(pause, bounds_.poll_interval_min);
+  // Whoever submits has most need of the scheduler's time.
+  if (fills) pause = std::max(pause, hint_rest_of_filling * bounds_.poll_interval_min);
+  pause = std::max(pause, hint_rest * last_poll_took_);
+  // The last ones: nothing comes that a later poll would show, too.
+  if (!fills && all_hinted_) pause = std::min(pause, std::max(last_spacing, 2 * last_poll_took_));
+  return std::min(due, std::max(*hint_due_, poll_started_ + pause));
+}
+
+bool link::is_large() const {
+  const auto& largest = bounds_.early_poll_nodes_max;
+  return largest && (!nodes_ || *nodes_ > *largest);
 }
 
 void link::start_poll(outputs& out, time_point now) {
   if (polling_) return;
   if (!probe_wanted_ && (now < poll_due() || followed_.empty())) return;
   poll_order all;
-  all.quick = !probe_wanted_ && now < full_poll_at_ + bounds_.poll_interval;
+  const bool early = !probe_wanted_ && now < full_poll_at_ + bounds_.poll_interval;
   // Half of a minute's queries is kept for lookups, inventories and the polls of the usual pace.
-  if (all.quick && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
+  if (early && query_rate_.left(now) < bounds_.queries_per_minute_max / 2.0) return;
+  all.quick = early && !hints_due(now);
   if (!all.quick) full_poll_at_ = now;
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
@@ -49,6 +70,7 @@ void link::start_poll(outputs& out, time_point now) {
     all.jobs.push_back({*job, f.id, f.token});
   }
   polling_ = true;
+  begin_hinted(now);
   probe_wanted_ = false;
   early_poll_.reset();
   next_poll_ = full_poll_at_ + bounds_.poll_interval;  // quick ones do not put off a full one
@@ -62,7 +84,9 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
   const auto soonest = now + (now - poll_started_) / 4;
   next_poll_ = std::max(next_poll_, soonest);
   const auto* done = std::get_if<poll_done>(&answer);
-  if (done == nullptr || done->answers.size() != asked.jobs.size()) return;
+  if (done != nullptr && done->answers.size() != asked.jobs.size()) done = nullptr;
+  settle_hinted(asked, done, now);
+  if (done == nullptr) return;
   plan_poll(*done, soonest);
   for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
     const auto& asked_job = asked.jobs[i];
@@ -117,8 +141,7 @@ void link::plan_poll(const poll_done& done, time_point soonest) {
   const auto settling = std::min(static_cast<std::size_t>(std::max(0, done.settling)), left);
   const auto settling_before = std::exchange(settling_, settling);
   if (left == 0) return;  // what came meanwhile has its time
-  const auto& largest = bounds_.early_poll_nodes_max;
-  if (largest && (!nodes_ || *nodes_ > *largest)) return;
+  if (is_large()) return;
   const auto over = ended + settling;
   const auto pause = pace_.next(bounds_, over - std::min(over, settling_before), left - settling,
                                 poll_started_ - poll_started_before_);

@@ -70,6 +70,7 @@ delivery_outcome run_command(const command_target& target, const delivery& what,
       return {ran.signal == 0 && ran.exit_code == 0, clean_detail(in_words(ran))};
     case ending::not_started: return {false, clean_detail(ran.reason)};
     case ending::stopped: return {false, "ended because the daemon stops"};
+    case ending::silent:
     case ending::deadline:
     case ending::too_much_output: break;
   }

@@ -127,12 +127,13 @@ class output {
 /// The running program and what it writes.
 class running {
  public:
-  running(pid_t pid, output out, output err, bool cut)
-      : out_(std::move(out)),
+  running(pid_t pid, output out, output err, const program& what)
+      : what_(what),
+        out_(std::move(out)),
         err_(std::move(err)),
         pid_(pid),
         exited_(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0))),
-        cut_(cut) {}
+        cut_(what.cut_output) {}
 
   /// Until it ends by itself, or there is a reason to end it.
   ending wait(steady::time_point until, int interrupt) {
@@ -146,8 +147,11 @@ class running {
         return too_much() ? ending::too_much_output : ending::finished;
       }
       if (too_much()) return ending::too_much_output;
-      const auto left = std::chrono::ceil<milliseconds>(until - steady::now()).count();
-      if (left <= 0) return ending::deadline;
+      if (unwanted_) return ending::stopped;
+      auto first = until;
+      if (what_.silence_max.count() > 0) first = std::min(first, heard_at_ + what_.silence_max);
+      const auto left = std::chrono::ceil<milliseconds>(first - steady::now()).count();
+      if (left <= 0) return first < until ? ending::silent : ending::deadline;
       // Without a pidfd (very old kernels, some sandboxes) look again often.
       const auto pause = exited_ ? left : std::min<std::int64_t>(left, 20);
       std::array<pollfd, 4> fds{{{out_.fd(), POLLIN, 0},
@@ -188,11 +192,18 @@ class running {
   void drain() {
     out_.drain();
     err_.drain();
+    if (!what_.read || out_.text.empty()) return;
+    heard_at_ = steady::now();
+    unwanted_ = unwanted_ || !what_.read(out_.text);
+    out_.text.clear();
   }
   bool too_much() const { return !cut_ && (out_.beyond_limit || err_.beyond_limit); }
 
+  const program& what_;
   output out_;
   output err_;
+  steady::time_point heard_at_ = steady::now();
+  bool unwanted_ = false;
   pid_t pid_;
   unique_fd exited_;
   bool cut_;
@@ -238,7 +249,7 @@ outcome run(const program& what, const std::stop_token& stop) {
   err.to_us.reset();
 
   running child(pid, output(std::move(out.from_program), what.output_bytes_max),
-                output(std::move(err.from_program), what.output_bytes_max), what.cut_output);
+                output(std::move(err.from_program), what.output_bytes_max), what);
   outcome result;
   result.how = child.wait(what.until, interrupt.fd());
   if (result.how != ending::finished) {

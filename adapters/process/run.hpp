@@ -2,8 +2,10 @@
 
 #include <chrono>
 #include <cstddef>
+#include <functional>
 #include <stop_token>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "messages/time.hpp"
@@ -23,6 +25,9 @@ struct program {
   bool cut_output = false;           ///< drop what is beyond the limit; else it ends the program
   std::chrono::steady_clock::time_point until;
   milliseconds kill_wait{0};  ///< between TERM and KILL; 0: KILL at once
+  /// Gets stdout as it comes, none of which is in the outcome; false: the program is ended.
+  std::function<bool(std::string_view piece)> read = {};
+  milliseconds silence_max{0};  ///< with `read`: one that writes nothing for so long is ended
   bool end_group = false;     ///< what it leaves in its group by ending itself is killed
 };
 
@@ -31,7 +36,8 @@ enum class ending {
   finished,         ///< by itself: exit_code or signal say how
   not_started,      ///< it surely never ran; `reason` says why
   deadline,         ///< it was still running at `until`
-  stopped,          ///< a stop was asked for
+  stopped,          ///< a stop was asked for, or `read` wants no more
+  silent,           ///< it wrote nothing for `silence_max`
   too_much_output,  ///< it wrote beyond the limit
 };
 

@@ -47,7 +47,24 @@ class process_transport final : public transport {
       : environment_(environment_of(options)), directory_(directory_of(environment_)) {}
 
   command_outcome run(const remote_command& what, deadline until) override {
-    if (stop_.stop_requested()) return command_not_started{place() + ": the daemon stops"};
+    return run_program(program_of(what, until), stop_.get_token());
+  }
+
+  command_outcome keep(const kept_command& kept, deadline until, std::stop_token stop) override {
+    auto program = program_of(kept.what, until);
+    program.read = kept.read;
+    program.silence_max = kept.silence_max;
+    std::stop_source either;
+    const std::stop_callback ours(stop_.get_token(), [&] { either.request_stop(); });
+    const std::stop_callback theirs(stop, [&] { either.request_stop(); });
+    return run_program(program, either.get_token());
+  }
+
+  void stop() override { stop_.request_stop(); }
+  std::string place() const override { return "this machine"; }
+
+ private:
+  process::program program_of(const remote_command& what, deadline until) const {
     process::program program;
     program.argv = {"/bin/sh", "-c", what.line};
     program.environment = environment_;
@@ -55,8 +72,13 @@ class process_transport final : public transport {
     program.input = what.input;
     program.output_bytes_max = what.output_bytes_max;
     program.until = until;
+    return program;
+  }
+
+  command_outcome run_program(const process::program& what, const std::stop_token& stop) const {
+    if (stop.stop_requested()) return command_not_started{place() + ": the daemon stops"};
     // No TERM first: a tool that lives on after the deadline might still deliver its request.
-    auto ran = process::run(program, stop_.get_token());
+    auto ran = process::run(what, stop);
     switch (ran.how) {
       case ending::finished:
         return command_finished{ran.exit_code, ran.signal, std::move(ran.out), std::move(ran.err)};
@@ -66,18 +88,18 @@ class process_transport final : public transport {
                                        std::to_string(what.output_bytes_max) + " bytes: killed",
                                    std::move(ran.out), std::move(ran.err)};
       case ending::stopped:
-        return command_interrupted{place() + ": the daemon stops: killed", std::move(ran.out),
-                                   std::move(ran.err)};
+        return command_interrupted{
+            place() + (what.read ? ": no longer needed: killed" : ": the daemon stops: killed"),
+            std::move(ran.out), std::move(ran.err)};
+      case ending::silent:
+        return command_interrupted{place() + ": the command wrote nothing for too long: killed",
+                                   std::move(ran.out), std::move(ran.err)};
       case ending::deadline: break;
     }
     return command_interrupted{place() + ": the command had not ended at its deadline: killed",
                                std::move(ran.out), std::move(ran.err)};
   }
 
-  void stop() override { stop_.request_stop(); }
-  std::string place() const override { return "this machine"; }
-
- private:
   std::vector<std::string> environment_;
   std::string directory_;
   std::stop_source stop_;

@@ -1,6 +1,7 @@
 #include "adapters/slurm/batch_script.hpp"
 
 #include "adapters/slurm/container.hpp"
+#include "adapters/slurm/hint_lines.hpp"
 #include "adapters/slurm/shell.hpp"
 
 namespace ved::adapters::slurm {
@@ -49,6 +50,7 @@ ved_home=$HOME
 ved_job=
 ved_canary=
 ved_leave() {
+ved_hint e
 [ -z "$ved_canary" ] || kill -9 "$ved_canary"
 case $(($1 - 128)) in
 17|18|19|20|21|22|23|28|32|33) ;;
@@ -87,6 +89,7 @@ done
 exit 74 ;;
 *) printf 'lost %s\n' "$ved_claim" > "$ved_end"; exit 73 ;;
 esac
+ved_hint s
 )sh";
 
 // From here on the shell's own messages (bash tells how its children ended) are nobody's; the
@@ -159,6 +162,16 @@ env "$ved_default" > /dev/null || ved_default=
 ved_step=
 )sh";
 
+/// Where a watcher looks, if there is one. Opened for both ways: a FIFO that somebody put there
+/// must not hold the job up. `true` and not `:`, a special built-in: one that cannot open its file
+/// ends the shell.
+std::string hint_text(bool wanted) {
+  if (!wanted) return "ved_hint() { :; }\n";
+  return "ved_hint() {\n[ -d \"${ved_dir%/*}/" + std::string(hint_directory) +
+         "\" ] &&\ntrue <> \"${ved_dir%/*}/" + std::string(hint_directory) +
+         "/$1.$ved_token.${ved_dir##*/}\"\n} 2>/dev/null\n";
+}
+
 /// The child that becomes the job. A shell without job control starts it deaf to INT and QUIT:
 /// bash can undo that itself, env(1) since coreutils 8.31. What has a '=' in its name would be a
 /// variable for env.
@@ -202,6 +215,7 @@ std::string batch_script(const submission& what, const slurm_options& site) {
   out += "ved_spec=" + word(what.spec_hash.empty() ? "" : ":" + what.spec_hash) + "\n";
   out += "ved_dir=" + word(site.shell.job_directory + "/" + what.job.str()) + "\n";
   out += "case $ved_dir in /*) ;; *) ved_dir=$HOME/$ved_dir ;; esac\n";
+  out += hint_text(site.hints);
   out += claim_text;
   out += "ved_cr=$(printf '\\r')\n";
   out += run_text;

@@ -1,5 +1,3 @@
-#include <sodium.h>
-
 #include <algorithm>
 #include <iterator>
 
@@ -89,13 +87,6 @@ std::optional<std::string> claim_in(const section& claims, const std::string& ma
       return std::string(line.substr(mark.size() + gap));
   }
   return std::nullopt;
-}
-
-std::string draw_nonce() {
-  static constexpr char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
-  std::string out = "ved";
-  for (int i = 0; i < 20; ++i) out += digits[randombytes_uniform(32)];
-  return out;
 }
 
 }  // namespace

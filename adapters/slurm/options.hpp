@@ -32,6 +32,7 @@ struct slurm_options {
   milliseconds accounting_grace{15'000};
   /// How long accounting may call a job alive that the controller does not know.
   milliseconds runaway_after{900'000};
+  bool hints = false;  ///< jobs tell of their start and end where a watcher looks
   std::function<time_point()> clock;
   /// Called for every command of Slurm that is run, with its name and how often; any thread.
   std::function<void(std::string_view command, int times)> count;

@@ -50,6 +50,13 @@ bool take_prefix(std::string_view& text, std::string_view prefix) {
 
 }  // namespace
 
+std::string draw_nonce() {
+  static constexpr char digits[] = "abcdefghijklmnopqrstuvwxyz234567";
+  std::string out = "ved";
+  for (int i = 0; i < 20; ++i) out += digits[randombytes_uniform(32)];
+  return out;
+}
+
 std::string quote(std::string_view text) {
   std::string out = "'";
   for (const char c : text) {
@@ -144,9 +151,11 @@ remote_command command_of(const program& made, int limit_seconds) {
   return out;
 }
 
+std::string run_line(std::string_view nonce) { return std::string(nonce) + run_mark; }
+
 arrival arrival_of(std::string_view nonce, std::string_view out, std::string_view err) {
   arrival to;
-  const auto began = std::string(nonce) + run_mark + "\n";
+  const auto began = run_line(nonce) + "\n";
   const auto cut = std::string(nonce) + cut_mark;
   for (auto [from, own] : {std::pair{out, &to.out}, std::pair{err, &to.err}}) {
     const auto at = from.find(began);

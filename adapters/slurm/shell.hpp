@@ -38,6 +38,9 @@ inline constexpr int killed_exit = 137;
 /// waits for the end of that, but for the line.
 std::string guarded(std::string_view nonce, std::string_view command, int limit_seconds);
 
+/// Random characters of [a-z0-9] that frame a program's output.
+std::string draw_nonce();
+
 /// What one framed command printed, and its exit code.
 struct section {
   bool complete = false;  ///< it ran to its end
@@ -84,6 +87,9 @@ class program {
 /// way it is base64, which no other shell that a start-up file puts in its place takes for more
 /// than an unknown command; empty lines in front are for start-up files that ask a question.
 remote_command command_of(const program& made, int limit_seconds);
+
+/// The line after which a program's own output begins.
+std::string run_line(std::string_view nonce);
 
 /// How a program came to its place, from what its exec printed.
 struct arrival {

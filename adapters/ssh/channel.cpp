@@ -42,8 +42,10 @@ void command_channel::start(std::shared_ptr<request> what) {
 }
 
 bool command_channel::step(steady::time_point now) {
-  if (has_command() && now >= request_->until()) {
-    cut("the command had not ended at its deadline");
+  if (has_command() && (now >= request_->until() || request_->is_cancelled())) {
+    cut(request_->is_cancelled() ? "no longer needed"
+        : request_->is_kept()    ? "the command wrote nothing for too long, or its time was over"
+                                 : "the command had not ended at its deadline");
     return true;
   }
   switch (phase_) {
@@ -85,6 +87,10 @@ bool command_channel::step_running() {
   bool progress = write_input();
   for (const int stream : {0, SSH_EXTENDED_DATA_STDERR})
     progress = read(stream, stream == 0 ? out_ : err_) || progress;
+  if (unwanted_) {
+    cut("no more of its output is wanted");
+    return true;
+  }
   const auto most = request_->what().output_bytes_max;
   if (std::max(out_.size(), err_.size()) > most) {
     out_.resize(std::min(out_.size(), most));
@@ -110,10 +116,20 @@ bool command_channel::read(int stream, std::string& into) {
     const auto n = ::libssh2_channel_read_ex(channel_, stream, buffer.data(), buffer.size());
     if (n <= 0) break;
     progress = true;
-    into.append(buffer.data(), static_cast<std::size_t>(n));
+    if (!take(stream, {buffer.data(), static_cast<std::size_t>(n)}, into)) break;
     if (into.size() > request_->what().output_bytes_max) break;
   }
   return progress;
+}
+
+/// False: no more is wanted.
+bool command_channel::take(int stream, std::string_view piece, std::string& into) {
+  if (!request_->is_kept() || stream != 0) {
+    into.append(piece);
+    return true;
+  }
+  unwanted_ = !request_->read(piece);
+  return !unwanted_;
 }
 
 bool command_channel::write_input() {
@@ -158,7 +174,7 @@ bool command_channel::finish() {
 void command_channel::cut(const std::string& why) {
   // What the peer has not acknowledged may still arrive after we said that the command is over;
   // only a reset takes it back.
-  const bool on_the_way = session_.acknowledged() < wire_end_;
+  const bool on_the_way = !request_->is_kept() && session_.acknowledged() < wire_end_;
   answer(interrupted(why), phase::closing);
   if (on_the_way) session_.abort("reset, as a command's input was on its way at its deadline");
 }

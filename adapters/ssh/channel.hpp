@@ -26,6 +26,8 @@ class command_channel {
   bool has_command() const noexcept {
     return phase_ == phase::starting || phase_ == phase::running;
   }
+  /// It is one that is kept for long.
+  bool is_kept() const noexcept { return has_command() && request_->is_kept(); }
   /// When its command has to be over; the end of time without one.
   steady::time_point until() const noexcept;
 
@@ -42,6 +44,7 @@ class command_channel {
   bool step_running();
   bool step_closing();
   bool read(int stream, std::string& into);
+  bool take(int stream, std::string_view piece, std::string& into);
   bool write_input();
   bool finish();
   /// Ends a command whose outcome nobody will know.
@@ -58,6 +61,7 @@ class command_channel {
   std::uint64_t wire_end_ = 0;
   std::size_t input_done_ = 0;
   bool input_ended_ = false;
+  bool unwanted_ = false;  ///< who reads a kept command wants no more
   std::string out_;
   std::string err_;
 };

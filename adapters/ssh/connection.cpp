@@ -3,6 +3,7 @@
 #include <poll.h>
 
 #include <algorithm>
+#include <utility>
 
 namespace ved::adapters::ssh {
 namespace {
@@ -13,6 +14,9 @@ constexpr int keepalives_unanswered_max = 2;
 constexpr milliseconds refused_pause{20};
 constexpr milliseconds useless_max{500};
 constexpr std::size_t warnings_max = 8;
+/// Channels that must be open and idle before a command is kept: its own, and two for others.
+constexpr std::size_t kept_needs = 3;
+constexpr seconds kept_waits_max{10};
 
 }  // namespace
 
@@ -27,11 +31,12 @@ connection::connection(std::unique_ptr<session> with, const ssh_options& options
   ::libssh2_keepalive_config(session_->raw(), 1, 2);
 }
 
-void connection::turn(const next_request& next) {
+void connection::turn(const next_request& next, const next_request& next_kept) {
   for (;;) {
     const auto now = steady::now();
     const auto received = session_->received();
     bool progress = give_work(next, now);
+    progress = give_kept(next_kept, now) || progress;
     progress = open_next(now) || progress;
     for (const auto& one : channels_) {
       if (broken()) break;
@@ -42,12 +47,13 @@ void connection::turn(const next_request& next) {
     session_->flush();
     if (broken()) {
       for (const auto& one : channels_) one->lost(why_broken());
+      refuse_kept(why_broken());
       return;
     }
     // Reading for one channel queues packets of others inside libssh2, which no poll would tell.
     if (!progress && session_->received() == received) break;
   }
-  const bool working = opening_ || commands() > 0;
+  const bool working = opening_ || kept_ || commands() > 0;
   if (working) idle_since_ = never;
   if (!working && idle_since_ == never) idle_since_ = steady::now();
 }
@@ -68,11 +74,47 @@ bool connection::give_work(const next_request& next, steady::time_point now) {
   return true;
 }
 
+std::size_t connection::ready_channels() const {
+  return static_cast<std::size_t>(
+      std::count_if(channels_.begin(), channels_.end(), [](const auto& one) {
+        return one->at() == command_channel::phase::ready;
+      }));
+}
+
+/// Other commands go first: it starts when there are channels enough for them, too.
+bool connection::give_kept(const next_request& next, steady::time_point now) {
+  if (!kept_) {
+    kept_ = next();
+    kept_since_ = now;
+  }
+  if (!kept_ || broken()) return false;
+  if (channels_max_ < kept_needs) {
+    refuse_kept("the server allows only " + std::to_string(channels_max_) +
+                " commands at once, too few for one that is kept");
+  } else if (kept_->is_cancelled() || now >= kept_since_ + kept_waits_max) {
+    refuse_kept("no channel was free for a command that is kept");
+  } else if (ready_channels() >= kept_needs) {
+    const auto one = std::find_if(channels_.begin(), channels_.end(), [](const auto& channel) {
+      return channel->at() == command_channel::phase::ready;
+    });
+    const auto what = std::exchange(kept_, nullptr);
+    if (!what->begin()) return true;
+    ++commands_begun_;
+    (*one)->start(what);
+  } else {
+    return false;
+  }
+  return true;
+}
+
+void connection::refuse_kept(const std::string& why) {
+  if (const auto what = std::exchange(kept_, nullptr))
+    what->answer(command_not_started{place_ + ": " + why, false, broken()});
+}
+
 bool connection::open_next(steady::time_point now) {
   if (broken() || now < open_after_) return false;
-  const bool have_spare = std::any_of(channels_.begin(), channels_.end(), [](const auto& one) {
-    return one->at() == command_channel::phase::ready;
-  });
+  const bool have_spare = ready_channels() >= (kept_ ? kept_needs : 1);
   if (have_spare && !opening_) return false;
   if (!opening_ && channels_.size() >= channels_max_) {
     on_no_channel(now);
@@ -117,7 +159,7 @@ void connection::on_channel_refused(steady::time_point now) {
 /// Commands that we gave up and that live on over there can hold every session that the server
 /// allows: then only a new connection helps.
 void connection::on_no_channel(steady::time_point now) {
-  if (commands() > 0) return;
+  if (has_calls() || ready_channels() > 0) return;
   if (useless_since_ == steady::time_point{}) useless_since_ = now;
   open_after_ = now + refused_pause;
   if (now - useless_since_ >= useless_max)
@@ -155,10 +197,17 @@ steady::time_point connection::until() const {
   auto first = next_keepalive_;
   if (open_after_ > steady::now()) first = std::min(first, open_after_);
   if (opening_) first = std::min(first, opening_since_ + options_.timeout);
+  if (kept_) first = std::min(first, kept_since_ + kept_waits_max);
   for (const auto& one : channels_) first = std::min(first, one->until());
   if (options_.idle_timeout.count() > 0 && idle_since_ != never)
     first = std::min(first, idle_since_ + options_.idle_timeout);
   return first;
+}
+
+/// Commands that will end soon.
+bool connection::has_calls() const {
+  return std::any_of(channels_.begin(), channels_.end(),
+                     [](const auto& one) { return one->has_command() && !one->is_kept(); });
 }
 
 int connection::commands() const {
@@ -169,6 +218,7 @@ int connection::commands() const {
 void connection::abort(const std::string& why) {
   for (const auto& one : channels_) one->lost(why);
   session_->abort(why);
+  refuse_kept(why);
 }
 
 void connection::warn(std::string text) {

@@ -18,9 +18,11 @@ class connection {
   using next_request = std::function<std::shared_ptr<request>()>;
 
   connection(std::unique_ptr<session> with, const ssh_options& options, std::string place);
+  ~connection() { refuse_kept("the connection was closed"); }
 
-  /// Everything that can be done now.
-  void turn(const next_request& next);
+  /// Everything that can be done now. `next_kept`: the same of commands that are kept; one at a
+  /// time, and only where the server is seen to allow some others beside it.
+  void turn(const next_request& next, const next_request& next_kept);
   /// What to poll the socket for, and until when at most.
   int fd() const noexcept { return session_->fd(); }
   short events() const noexcept;
@@ -43,6 +45,10 @@ class connection {
 
  private:
   bool give_work(const next_request& next, steady::time_point now);
+  bool give_kept(const next_request& next, steady::time_point now);
+  void refuse_kept(const std::string& why);
+  std::size_t ready_channels() const;
+  bool has_calls() const;
   bool open_next(steady::time_point now);
   void on_channel_refused(steady::time_point now);
   void on_no_channel(steady::time_point now);
@@ -56,6 +62,8 @@ class connection {
   std::vector<std::unique_ptr<command_channel>> channels_;
   std::size_t channels_max_;
   std::size_t channels_seen_ = 0;  ///< the most that the server had open at once
+  std::shared_ptr<request> kept_;     ///< waits until there are channels enough
+  steady::time_point kept_since_;
   bool opening_ = false;
   steady::time_point opening_since_;
   steady::time_point open_after_;     ///< no try before

@@ -18,7 +18,15 @@ request::~request() {
 bool request::begin() {
   const std::lock_guard lock(mutex_);
   begun_ = !abandoned_;
+  heard_at_ = steady::now();
   return begun_;
+}
+
+bool request::read(std::string_view piece) {
+  // Whoever waits may go at its deadline, and what `read_` needs with it.
+  const std::lock_guard lock(mutex_);
+  heard_at_ = steady::now();
+  return !abandoned_ && read_(piece);
 }
 
 void request::answer(command_outcome outcome) {

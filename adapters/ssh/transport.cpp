@@ -10,6 +10,7 @@
 #include <deque>
 #include <mutex>
 #include <thread>
+#include <utility>
 
 #include "adapters/ssh/backoff.hpp"
 #include "adapters/ssh/connection.hpp"
@@ -60,6 +61,24 @@ class client final : public ssh_transport, private waiter {
     return mine->wait(place_);
   }
 
+  command_outcome keep(const kept_command& what, deadline until, std::stop_token stop) override {
+    const auto mine = std::make_shared<request>(what, until);
+    {
+      const std::lock_guard lock(mutex_);
+      if (stopping_) return not_started("the daemon stops");
+      if (!status_.connected)
+        return command_not_started{place_ + ": there is no connection now", false, true};
+      if (kept_) return not_started("another command is kept already");
+      kept_ = mine;
+    }
+    ::eventfd_write(wake_.get(), 1);
+    const std::stop_callback on_stop(stop, [this, &mine] {
+      mine->cancel();
+      ::eventfd_write(wake_.get(), 1);
+    });
+    return mine->wait(place_);
+  }
+
   std::string place() const override { return place_; }
 
   ssh_status status() const override {
@@ -100,6 +119,7 @@ class client final : public ssh_transport, private waiter {
     }
     if (connection_ && connection_->commands() > 0) connection_->abort("the daemon stops");
     if (connection_) connection_->close();
+    connection_.reset();
     fail_waiting("the daemon stops");
   }
 
@@ -128,7 +148,7 @@ class client final : public ssh_transport, private waiter {
   }
 
   void serve() {
-    connection_->turn([this] { return take_waiting(); });
+    connection_->turn([this] { return take_waiting(); }, [this] { return take_kept(); });
     const bool idle = options_.idle_timeout.count() > 0 && connection_->idle_since() != never &&
                       !has_waiting() &&
                       steady::now() - connection_->idle_since() >= options_.idle_timeout;
@@ -136,9 +156,12 @@ class client final : public ssh_transport, private waiter {
       connection_->close();
       connection_.reset();
       backoff_.reset();
-      const std::lock_guard lock(mutex_);
-      status_.connected = false;
-      status_.running = 0;
+      {
+        const std::lock_guard lock(mutex_);
+        status_.connected = false;
+        status_.running = 0;
+      }
+      fail_kept("the connection was idle");
       return;
     }
     note_progress();
@@ -230,6 +253,11 @@ class client final : public ssh_transport, private waiter {
     return first;
   }
 
+  std::shared_ptr<request> take_kept() {
+    const std::lock_guard lock(mutex_);
+    return std::exchange(kept_, nullptr);
+  }
+
   steady::time_point first_deadline() const {
     const std::lock_guard lock(mutex_);
     auto first = never;
@@ -256,6 +284,12 @@ class client final : public ssh_transport, private waiter {
       all.swap(waiting_);
     }
     for (const auto& one : all) one->answer(not_started(why));
+    fail_kept(why);
+  }
+
+  void fail_kept(const std::string& why) {
+    if (const auto kept = take_kept())
+      kept->answer(command_not_started{place_ + ": " + why, false, true});
   }
 
   const ssh_options options_;
@@ -266,6 +300,7 @@ class client final : public ssh_transport, private waiter {
   bool stopping_ = false;
   bool connecting_ = false;
   std::deque<std::shared_ptr<request>> waiting_;
+  std::shared_ptr<request> kept_;  ///< waits for the connection to take it
   ssh_status status_;
   steady::time_point next_try_;
   std::atomic<bool> denied_{false};  ///< the last login was refused

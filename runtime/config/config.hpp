@@ -199,6 +199,7 @@ struct slurm_config {
   std::string umask = "022";                 ///< of the jobs, three octal digits
   milliseconds accounting_grace{15'000};
   milliseconds runaway_after{900'000};
+  std::string hints = "auto";           ///< auto, off
   std::string never_starts = "report";  ///< report, cancel
   milliseconds never_starts_after{600'000};
   ssh_config ssh;

@@ -21,8 +21,8 @@ void describe_link(section& into, cluster_config& c) {
       .range(poll_interval_min_least.count(), day)
       .from_another();
   s.add("early_poll_nodes_max", &c.early_poll_nodes_max,
-        "Clusters with more nodes, counted per queue, are never polled sooner than the interval; "
-        "0: none is. Not given: 99, or any number if poll_interval_min is given.")
+        "Clusters with more nodes, counted per queue, are polled sooner than the interval after "
+        "hints only; 0: all of them. Not given: 99, or any number if poll_interval_min is given.")
       .range(0, early_poll_nodes_most)
       .from_another();
   s.add("connection_timeout", &c.connection_timeout,

@@ -198,6 +198,11 @@ void describe_slurm(section& into, slurm_config& c) {
   s.add("runaway_after", &c.runaway_after,
         "How long accounting may call a job alive that the controller does not know.")
       .range(0, day);
+  s.add("hints", &c.hints,
+        "Jobs leave a file in the job directory when they start and end, and one process on the "
+        "login node reports those at once, so that the next poll comes sooner. auto: where that "
+        "works.")
+      .one_of({"auto", "off"});
   s.add("never_starts", &c.never_starts,
         "A job that Slurm says can never start: report it, or cancel it too.")
       .one_of({"report", "cancel"});

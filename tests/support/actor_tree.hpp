@@ -69,6 +69,7 @@ inline actors::link_actor::behavior_type watching_link(
         pass(what);
       },
       [pass](const actors::link_completion& what) { pass(what); },
+      [pass](const actors::link_hints& what) { pass(what); },
       [pass](const actors::subscribe_reports& what) { pass(what); },
       [pass](actors::tick_atom what) { pass(what); },
       [pass](actors::pump_atom what) { pass(what); },

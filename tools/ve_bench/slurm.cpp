@@ -104,16 +104,12 @@ std::unique_ptr<adapters::scheduler> running_slurm::connect(const slurm::slurm_o
   return std::move(*port);
 }
 
-std::string running_slurm::configuration(int poll_interval_ms) const {
+std::string running_slurm::configuration() const {
   return "  clusters:\n"
          "    - cluster_id: bench\n"
          "      scheduler_type: slurm\n"
-         // A poll is squeue and, while jobs end, sacct: the default bound would stretch 1 s.
-         "      link: {queries_per_minute_max: 600}\n"
          "      slurm:\n"
-         "        job_poll_interval: " +
-         std::to_string(poll_interval_ms) +
-         "ms\n"
+         "        job_poll_interval: 10s\n"
          "        job_directory: " +
          job_directory() +
          "\n"

@@ -36,8 +36,9 @@ class running_slurm {
   std::unique_ptr<adapters::scheduler> connect(const adapters::slurm::slurm_options& how) const;
   /// What a port needs to know of this bed: our own job directory and the clock.
   adapters::slurm::slurm_options port_options() const;
-  /// The same for the daemon: lines below `hpc:`, one cluster "bench" that is polled so often.
-  std::string configuration(int poll_interval_ms) const;
+  /// The same for the daemon: lines below `hpc:`, one cluster "bench" with what README tells a site
+  /// to write, and nothing tuned.
+  std::string configuration() const;
 
   /// Runs one command of Slurm to its end without a shell; its exit code.
   int command(std::vector<std::string> words, const std::string& input_file = {}) const;

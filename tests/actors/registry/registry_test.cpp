@@ -35,6 +35,7 @@ actors::link_actor::behavior_type counting_link(actors::link_actor::pointer,
   return {
       [seen](const actors::link_want& what) { ++(*seen)[what.job.str()]; },
       [](const actors::link_completion&) {},
+      [](const actors::link_hints&) {},
       [](const actors::subscribe_reports&) {},
       [](actors::tick_atom) {},
       [](actors::pump_atom) {},

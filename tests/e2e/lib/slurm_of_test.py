@@ -190,6 +190,7 @@ class slurm_case(unittest.TestCase):
     `bed_options`: as of tools/slurm_bed; `clusters`: as of slurm_site."""
     bed_options = {}
     clusters = {}
+    kind = slurm_site
     site = slurm = None
 
     @classmethod
@@ -200,7 +201,7 @@ class slurm_case(unittest.TestCase):
         cls.slurm = bed(os.path.join(cls.folder, "bed"), owner=os.getpid(), shim=True,
                         **cls.bed_options)
         cls.slurm.up()
-        cls.site = slurm_site(cls.slurm, cls.clusters)
+        cls.site = cls.kind(cls.slurm, cls.clusters)
         cls.prepare()
         cls.site.initialise()
         cls.start_site()
