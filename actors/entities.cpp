@@ -4,7 +4,7 @@
 #include <array>
 
 #include "actors/cluster/stored.hpp"
-#include "actors/daemon/words.hpp"
+#include "actors/daemon/stored.hpp"
 #include "actors/hooks/words.hpp"
 #include "actors/job/explain.hpp"
 #include "actors/job/stored.hpp"
@@ -27,7 +27,7 @@ constexpr std::array table{
            [](const pb::Envelope& event) { return cluster::tell(event.cluster()); }},
     entity{"hook/", pb::Envelope::kHook, no_state, no_keys,
            [](const pb::Envelope& event) { return hooks::tell(event.hook()); }},
-    entity{"daemon", pb::Envelope::kDaemon, no_state, no_keys,
+    entity{"daemon", pb::Envelope::kDaemon, daemon::fold, no_keys,
            [](const pb::Envelope& event) { return daemon::tell(event.daemon()); }}};
 
 }  // namespace

@@ -14,7 +14,6 @@
 #include <thread>
 
 #include "actors/api/shell/service.hpp"
-#include "actors/event_log/actor.hpp"
 #include "actors/ingress/actor.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
@@ -32,8 +31,8 @@
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
 #include "runtime/local_cluster.hpp"
-#include "runtime/log_damage.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/parts/logs.hpp"
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/refusal_tally.hpp"
@@ -43,7 +42,6 @@
 namespace ved::runtime {
 namespace {
 
-constexpr auto append_timeout = seconds{30};
 constexpr auto status_timeout = seconds{5};
 constexpr auto supervised_stop_timeout = seconds{5};
 /// Each is a command over the connection to a login node.
@@ -76,33 +74,28 @@ class daemon::implementation {
       return fail(errc::not_found, "state directory " + state.string() +
                                        " is not initialised: run `ved init --state " +
                                        state.string() + "` first");
-    damage_ = std::make_shared<log_damage>(state.string(), options_.log, problems_);
-    store::event_log::options whom;
-    whom.on_damage = [damage = damage_](store::table where, const std::string& what) {
-      damage->found(where, what);
-    };
-    whom.on_write_failure = [this](const error& why) { fatal("event log: " + why.message); };
-    auto opened_log = open_event_log(state.string(), std::move(whom));
-    if (!opened_log) return fail(opened_log.error());
-    log_ = std::move(*opened_log);
+    logs_part::options logs{state.string(), options_.log, problems_, clock(),
+                            [this](const std::string& why) { fatal(why); }};
+    auto opened_logs = logs_part::open(std::move(logs));
+    if (!opened_logs) return fail(opened_logs.error());
+    logs_ = std::move(*opened_logs);
     // Before the daemon's own start is recorded: this is about what was there.
-    tell_future(log_->last_recorded_at());
-    feed_ = std::make_shared<actors::commit_feed>();
+    tell_future(logs_->last_recorded_at());
     const auto tell_tokens = [board = problems_](const auto& p) { board->tell("tokens", p); };
     if (auto tokens = token_store::open(state_layout(state).tokens, tell_tokens); tokens)
       tokens_ = std::move(*tokens);
     else
       return fail(tokens.error());
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
-    clusters_ = active_clusters(settings);
     certificates_ = std::make_shared<certificate_watch>(state_layout(state));
     problems_->watch([log = options_.log] { return log->problems(); });
     // OpenSSL judges by the system's clock.
     problems_->watch([this] { return certificates_->problems(smooth_clock::read().wall); });
-    start_numbers();
-    auto instance = record_start(*log_, boot_id_, clock_.now());
+    auto instance = record_start(*logs_->logs(), boot_id_, clock_.now());
     if (!instance) return fail(instance.error());
     instance_ = std::move(*instance);
+    need_logs();
+    start_numbers();
     if (auto opened = open_clusters(); !opened) return opened;
     start_actors();
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
@@ -168,21 +161,19 @@ class daemon::implementation {
     read_pools_.clear();
     refusals_.reset();
     if (followers_) followers_->stop();
-    if (log_actor_) {
+    if (system_) {
       pb::Envelope event;
       event.set_at_us(to_us(clock_.now()));
       event.mutable_daemon()->mutable_stopped()->set_reason(reason);
-      if (auto told = record(std::move(event)); !told)
+      if (auto told = logs_->record(std::move(event)); !told)
         log(actors::log_severity::warn, "stop_not_recorded", {{"reason", told.error().message}});
-      caf::anon_send_exit(log_actor_, caf::exit_reason::user_shutdown);
-      log_actor_ = actors::event_log_actor{};
+      logs_->stop();
     }
     followers_.reset();
     world_.reset();
     links_.reset();
     system_.reset();
-    feed_.reset();
-    log_.reset();
+    logs_.reset();
     log(actors::log_severity::info, "stopped", {{"reason", reason}});
   }
 
@@ -206,6 +197,16 @@ class daemon::implementation {
 
   std::function<time_point()> clock() {
     return [this] { return clock_.now(); };
+  }
+
+  /// A cluster without its log stands still, whatever else it has.
+  void need_logs() {
+    for (auto& cluster : active_clusters(options_.settings)) {
+      if (auto there = logs_->need(cluster.cluster_id); there)
+        clusters_.push_back(std::move(cluster));
+      else
+        out_of_service_[cluster.cluster_id] = there.error().message;
+    }
   }
 
   /// Ends the supervisor and its children, and waits until they have ended: it may be starting
@@ -242,8 +243,8 @@ class daemon::implementation {
                   {{"cluster_id", cluster.str()}, {"command", std::string(command)},
                    {"times", std::to_string(times)}});
     };
-    environment.remember = remembering(*log_, options_.gives_up);
-    environment.has_ended = ended_in(*log_);
+    environment.remember = remembering(*logs_->logs(), options_.gives_up);
+    environment.has_ended = ended_in(*logs_->logs());
     environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
       log(actors::log_severity::warn, "cluster_warning",
           {{"cluster_id", cluster.str()}, {"warning", warning}});
@@ -283,12 +284,9 @@ class daemon::implementation {
     system_ = std::make_unique<caf::actor_system>(actor_config_);
     // Job actors end with their registry; the process must not wait for stragglers.
     system_->await_actors_before_shutdown(false);
-    actors::event_log_deps deps{log_, feed_, clock(),
-                                [this](const std::string& why) { fatal("event log: " + why); }};
-    log_actor_ = system_->spawn<caf::detached>(actors::event_log, std::move(deps));
+    logs_->start(*system_);
     auto world = std::make_shared<actors::job_environment>();
-    world->log = log_actor_;
-    world->reading = log_;
+    world->writers = logs_->writers();
     world->links = links_;
     for (const auto& cluster : clusters_) world->policies[cluster.cluster_id] = policy_of(cluster);
     world->logs = options_.log;
@@ -298,48 +296,32 @@ class daemon::implementation {
     world_ = std::move(world);
   }
 
-  result<store::append_ack> append(store::append_request request) {
-    caf::scoped_actor self{*system_};
-    result<store::append_ack> outcome =
-        fail(errc::unknown_outcome, "the event log did not answer");
-    self->request(log_actor_, append_timeout, std::move(request))
-        .receive([&](const actors::append_reply& reply) { outcome = reply.outcome; },
-                 [](const caf::error&) {});
-    return outcome;
-  }
-
-  /// Adds an event to the daemon's own stream.
-  result<void> record(pb::Envelope event) {
-    auto request = of_daemon(*log_, std::move(event));
-    if (!request) return fail(request.error());
-    if (auto done = append(std::move(*request)); !done) return fail(done.error());
-    return {};
-  }
-
   void start_numbers() {
     metrics::sources from;
     from.version = std::string(version);
     from.started_at = clock_.now();
     for (const auto& cluster : clusters_) from.clusters.push_back(cluster.cluster_id);
-    from.log_bytes = [this] { return log_->bytes_on_disk(); };
+    from.log_bytes = [logs = logs_->logs()] { return logs->bytes_on_disk(); };
     from.disk_free_bytes = [this] { return guard_->free_bytes(); };
     from.now = clock();
     from.certificates = [certificates = certificates_] { return certificates->expiries(); };
     from.clock_offset = [this] { return clock_.offset(); };
-    from.damaged_reads = [damage = damage_] { return damage->reads(); };
+    from.damaged_reads = [this] { return logs_->damaged_reads(); };
     numbers_ = std::make_shared<metrics>(std::move(from));
   }
 
   result<void> start_followers() {
     follower_deps deps;
     deps.settings = options_.settings;
-    deps.log = log_;
-    deps.feed = feed_;
+    for (const auto& one : logs_->writers()->all())
+      deps.followed.push_back({{one.name, one.reading}, one.feed,
+                               [this, name = one.name](store::append_request request) {
+                                 return logs_->append(name, std::move(request));
+                               }});
     deps.logs = options_.log;
     deps.numbers = numbers_;
     deps.clock = clock();
     deps.instance = instance_;
-    deps.append = [this](store::append_request request) { return append(std::move(request)); };
     auto started = followers::start(std::move(deps));
     if (!started) return fail(started.error());
     followers_ = std::move(*started);
@@ -360,7 +342,11 @@ class daemon::implementation {
     refusals_ = std::make_unique<refusal_reporter>(
         [this](const refusal_line& line) { tell_refusal(line); });
     actors::service_deps deps;
-    deps.log = log_;
+    deps.logs = logs_->logs();
+    deps.backup = [logs = logs_->logs()](const std::string& directory) {
+      return back_up_event_logs(*logs, directory);
+    };
+    deps.out_of_service = out_of_service_;
     for (const auto& cluster : clusters_)
       deps.clusters[cluster.cluster_id] = {
           to_string(cluster.type), policy_of(cluster), read_pools_.at(cluster.cluster_id),
@@ -424,8 +410,7 @@ class daemon::implementation {
     deps.cluster = cluster.cluster_id;
     deps.scheduler_type = to_string(cluster.type);
     deps.limits = limits_of(cluster);
-    deps.log = log_actor_;
-    deps.reading = log_;
+    deps.log = logs_->writers()->of(cluster.cluster_id);
     deps.pool = pools_.at(cluster.cluster_id);
     deps.reads = read_pools_.at(cluster.cluster_id);
     deps.watch = ways_.watch_of(cluster.cluster_id);
@@ -509,7 +494,9 @@ class daemon::implementation {
                    {"status", std::to_string(seen.status)},
                    {"us", std::to_string(seen.duration.count())}});
     };
-    http_ = std::make_unique<http_server>(how, *bridge_, feed_,
+    std::vector<std::shared_ptr<actors::commit_feed>> feeds;
+    for (const auto& one : logs_->writers()->all()) feeds.push_back(one.feed);
+    http_ = std::make_unique<http_server>(how, *bridge_, std::move(feeds),
                                           [this] { return metrics_text(); });
     numbers_->watch_http([this] { return http_->counts(); });
     auto port = http_->start();
@@ -534,7 +521,7 @@ class daemon::implementation {
   void fatal(const std::string& why) {
     if (failed_.exchange(true)) return;
     // A part that keeps failing on a damaged table does not know why.
-    const auto damage = damage_->first();
+    const auto damage = logs_ ? logs_->first_damage() : std::string{};
     const auto reason = damage.empty() ? why : why + "; " + damage;
     log(actors::log_severity::critical, "fatal", {{"reason", reason}});
     options_.fatal(reason);
@@ -551,21 +538,19 @@ class daemon::implementation {
   const std::shared_ptr<actors::problem_board> problems_ =
       std::make_shared<actors::problem_board>(options_.log, clock());
 
-  std::shared_ptr<log_damage> damage_;
   std::optional<time_point> future_until_;  ///< the log is ahead of the clock until then
-  std::shared_ptr<store::event_log> log_;
-  std::shared_ptr<actors::commit_feed> feed_;
-  std::string instance_;  ///< of the log: see instance_of
+  std::unique_ptr<logs_part> logs_;
+  std::string instance_;  ///< see instance_of
   std::shared_ptr<certificate_watch> certificates_;
   std::unique_ptr<token_store> tokens_;
   std::unique_ptr<disk_guard> guard_;
-  std::vector<cluster_config> clusters_;
+  std::vector<cluster_config> clusters_;  ///< in service
+  std::map<cluster_id, std::string> out_of_service_;
   std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;       ///< the links'
   std::map<cluster_id, std::shared_ptr<actors::io_pool>> read_pools_;  ///< the API's
   cluster_ways ways_;
   system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
-  actors::event_log_actor log_actor_;
   std::shared_ptr<actors::link_directory> links_ = std::make_shared<actors::link_directory>();
   std::shared_ptr<const actors::job_environment> world_;
   actors::registry_actor registry_;  ///< touched by the supervisor's thread only

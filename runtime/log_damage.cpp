@@ -2,19 +2,23 @@
 
 #include <utility>
 
+#include "runtime/event_logs.hpp"
+
 namespace ved::runtime {
 
-log_damage::log_damage(std::string state_directory, std::shared_ptr<actors::log_sink> logs,
+log_damage::log_damage(std::string state_directory, std::string log_name,
+                       std::shared_ptr<actors::log_sink> logs,
                        std::shared_ptr<actors::problem_board> problems)
     : state_directory_(std::move(state_directory)),
+      log_name_(std::move(log_name)),
       logs_(std::move(logs)),
       problems_(std::move(problems)) {}
 
 void log_damage::found(store::table where, const std::string& what, clock::time_point now) {
   const std::string name(store::name_of(where));
-  const auto text = "event log " + state_directory_ + "/log: table " + name +
+  const auto text = "event log " + log_directory(state_directory_, log_name_) + ": table " + name +
                     " is damaged: " + what + ". To mend it, stop ved and " +
-                    store::remedy_of(where, state_directory_);
+                    store::remedy_of(where, state_directory_ + " --log " + log_name_);
   {
     const std::lock_guard lock(mutex_);
     auto& seen = tables_[where];
@@ -24,7 +28,7 @@ void log_damage::found(store::table where, const std::string& what, clock::time_
   }
   logs_->write(actors::log_severity::critical, "event_log", "log_damaged",
                {{"table", name}, {"problem", text}});
-  problems_->raise("store." + name, text);
+  problems_->raise("store." + log_name_ + "." + name, text);
 }
 
 std::map<std::string, std::uint64_t> log_damage::reads() const {

@@ -14,14 +14,15 @@
 
 namespace ved::runtime {
 
-/// Damage of the event log that reads have met: each table is a problem until a restart, with what
+/// Damage of one event log that reads have met: each table is a problem until a restart, with what
 /// mends it, and a critical log line, at most one per table and interval. Any thread.
 class log_damage {
  public:
   using clock = std::chrono::steady_clock;
   static constexpr std::chrono::minutes tell_interval{10};
 
-  log_damage(std::string state_directory, std::shared_ptr<actors::log_sink> logs,
+  log_damage(std::string state_directory, std::string log_name,
+             std::shared_ptr<actors::log_sink> logs,
              std::shared_ptr<actors::problem_board> problems);
 
   void found(store::table where, const std::string& what, clock::time_point now = clock::now());
@@ -38,6 +39,7 @@ class log_damage {
   };
 
   const std::string state_directory_;
+  const std::string log_name_;
   const std::shared_ptr<actors::log_sink> logs_;
   const std::shared_ptr<actors::problem_board> problems_;
   mutable std::mutex mutex_;

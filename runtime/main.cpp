@@ -20,6 +20,7 @@
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/daemon.hpp"
+#include "runtime/event_logs.hpp"
 #include "runtime/descriptors.hpp"
 #include "runtime/last_words.hpp"
 #include "runtime/machine_checks.hpp"
@@ -283,13 +284,14 @@ int run(const arguments& given) {
 }
 
 int init(const arguments& given, const std::string& gateway, const std::vector<std::string>& names,
-         bool renew, bool new_log) {
+         bool renew, bool new_log, const std::string& log_name) {
   init_options options;
   options.directory = given.state.empty() ? "/var/lib/ved" : given.state;
   options.new_log = new_log;
   if (new_log && is_initialised(options.directory)) {
-    if (auto done = begin_new_log(options.directory); !done) return complain(done.error());
-    std::cout << "made " << state_layout(options.directory).log.string() << "\n";
+    if (auto done = begin_new_log(options.directory, log_name); !done)
+      return complain(done.error());
+    std::cout << "made " << log_directory(options.directory, log_name) << "\n";
     return 0;
   }
   options.gateway = gateway;
@@ -368,6 +370,7 @@ int main(int argc, char** argv) {
   std::vector<std::string> names;
   bool renew = false;
   bool new_log = false;
+  std::string log_name(store::own_log_name);
   init_command->add_option("--state", given.state, "state directory")
       ->default_str("/var/lib/ved");
   init_command->add_option("--gateway", gateway, "where vectl will find the daemon")
@@ -377,6 +380,8 @@ int main(int argc, char** argv) {
 
   init_command->add_flag("--new-log", new_log,
                          "where the event log is gone for good: begin anew, without its jobs");
+  init_command->add_option("--log", log_name, "with --new-log: daemon, or cluster/ID")
+      ->capture_default_str();
 
   auto* token = app.add_subcommand("token", "manage bearer tokens")->require_subcommand(1);
   std::string token_name;
@@ -399,7 +404,7 @@ int main(int argc, char** argv) {
     const int code = app.exit(bad);
     return code == 0 ? 0 : exit_usage;
   }
-  if (*init_command) return init(given, gateway, names, renew, new_log);
+  if (*init_command) return init(given, gateway, names, renew, new_log, log_name);
   if (*add) return add_one_token(given, token_name, scopes, days);
   if (*list) return show_tokens(given);
   if (*revoke) {

@@ -259,6 +259,10 @@ result<void> event_log::backup(const std::string& directory) {
   return note_backup(directory, (*copy)->impl_->current_head());
 }
 
+result<void> event_log::is_apart_from(const std::string& directory) const {
+  return impl_->storage->is_apart_from(directory);
+}
+
 std::uint64_t event_log::bytes_on_disk() const {
   return impl_->storage->bytes_on_disk();
 }

@@ -148,6 +148,8 @@ class event_log {
   /// Copies the log into the new `directory` while writing goes on, then opens the copy to check
   /// it, and notes there what it holds. errc::conflict when anything is at `directory`.
   result<void> backup(const std::string& directory);
+  /// errc::invalid when `directory` is inside of the log's own.
+  result<void> is_apart_from(const std::string& directory) const;
   std::uint64_t bytes_on_disk() const;
 
   struct impl;  ///< opaque

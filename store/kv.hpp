@@ -68,6 +68,8 @@ class kv {
   virtual result<void> clear(table where) = 0;
   /// A consistent copy in a new directory, made while writing goes on.
   virtual result<void> checkpoint(const std::string& directory) = 0;
+  /// errc::invalid when `directory` is inside of its own.
+  virtual result<void> is_apart_from(const std::string& directory) const = 0;
   virtual std::uint64_t bytes_on_disk() const = 0;
 };
 

@@ -137,6 +137,8 @@ class memory_kv final : public kv {
     return fail(errc::invalid, directory + ": a log in memory has no files to copy");
   }
 
+  result<void> is_apart_from(const std::string&) const override { return {}; }
+
   std::uint64_t bytes_on_disk() const override {
     const std::lock_guard lock(disk_->guard_);
     std::uint64_t bytes = 0;

@@ -152,9 +152,8 @@ result<void> make_directory(const std::string& directory) {
   return {};
 }
 
-/// A backup goes only into a directory that this very call makes: nothing of anybody can be in it.
-/// Nor is it part of what it is a copy of, `log`.
-result<void> make_backup_directory(const std::string& directory, const std::string& log) {
+/// A backup is no part of what it is a copy of, `log`.
+result<void> check_apart(const std::string& directory, const std::string& log) {
   std::error_code failed;
   const auto inside = fs::weakly_canonical(directory, failed).lexically_relative(
       fs::weakly_canonical(log, failed));
@@ -163,6 +162,12 @@ result<void> make_backup_directory(const std::string& directory, const std::stri
                                    (failed ? failed.message()
                                            : "is inside of the log itself; name a place elsewhere, "
                                              "best on another disk"));
+  return {};
+}
+
+/// A backup goes only into a directory that this very call makes: nothing of anybody can be in it.
+result<void> make_backup_directory(const std::string& directory, const std::string& log) {
+  if (auto apart = check_apart(directory, log); !apart) return apart;
   if (::mkdir(directory.c_str(), 0700) == 0) return {};
   const int cause = errno;
   const std::string where = "backup " + directory + ": ";
@@ -370,6 +375,10 @@ class rocks_kv final : public kv {
     std::error_code ignored;
     if (!moved) fs::remove_all(directory, ignored);
     return moved;
+  }
+
+  result<void> is_apart_from(const std::string& directory) const override {
+    return check_apart(directory, directory_);
   }
 
   std::uint64_t bytes_on_disk() const override {

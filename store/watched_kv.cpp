@@ -37,6 +37,9 @@ class watched_kv final : public kv {
   result<void> checkpoint(const std::string& directory) override {
     return inner_->checkpoint(directory);
   }
+  result<void> is_apart_from(const std::string& directory) const override {
+    return inner_->is_apart_from(directory);
+  }
   std::uint64_t bytes_on_disk() const override { return inner_->bytes_on_disk(); }
 
  private:

@@ -52,8 +52,13 @@ job::command in_part(job::command what, const error& why) {
 /// The behavior's helper: decide, append, apply, reply, react.
 class runner : public std::enable_shared_from_this<runner> {
  public:
-  runner(job_pointer self, std::shared_ptr<const job_environment> world, registry_actor registry)
-      : self_(self), world_(std::move(world)), registry_(std::move(registry)) {}
+  runner(job_pointer self, std::shared_ptr<const job_environment> world, open_log log,
+         registry_actor registry)
+      : self_(self),
+        world_(std::move(world)),
+        reading_(std::move(log.reading)),
+        writer_(std::move(log.writer)),
+        registry_(std::move(registry)) {}
 
   caf::result<job_reply> submit(const submit_job& what) {
     auto& state = self_->state;
@@ -73,7 +78,7 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
   caf::result<job_reply> ask(const ask_job& what) {
-    auto repeated = was_asked_before(*world_->reading, what);
+    auto repeated = was_asked_before(*reading_, what);
     if (!repeated) return job_reply{fail(repeated.error())};
     if (*repeated) return job_reply{snapshot(true)};
     auto made = decide(what.what);
@@ -191,7 +196,7 @@ class runner : public std::enable_shared_from_this<runner> {
     request.events = std::move(events);
     const auto stream = request.stream;
     world_->crash_point("before_append");
-    self_->request(world_->log, append_timeout, std::move(request))
+    self_->request(writer_, append_timeout, std::move(request))
         .await(
             [this, keep = shared_from_this(), after, intends, news, stream,
              done](const append_reply& reply) mutable {
@@ -221,7 +226,7 @@ class runner : public std::enable_shared_from_this<runner> {
   /// Returns what to tell the asker.
   error refused(const error& why, bool news, const std::string& stream) {
     const auto& state = self_->state;
-    const auto head = world_->reading->state(stream);
+    const auto head = reading_->state(stream);
     const auto stored = head && *head ? (*head)->version : 0;
     if (head && stored == state.version) {
       if (stored == 0) self_->quit();
@@ -256,6 +261,8 @@ class runner : public std::enable_shared_from_this<runner> {
 
   job_pointer self_;
   std::shared_ptr<const job_environment> world_;
+  std::shared_ptr<store::event_log> reading_;  ///< of the job's cluster
+  event_log_actor writer_;                     ///< its
   registry_actor registry_;
 };
 
@@ -300,19 +307,20 @@ result<bool> was_asked_before(const store::event_log& log, const ask_job& what) 
 }
 
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
-                                 registry_actor registry) {
-  return behavior_of(self,
-                     std::make_shared<runner>(self, std::move(world), std::move(registry)));
+                                 open_log log, registry_actor registry) {
+  return behavior_of(self, std::make_shared<runner>(self, std::move(world), std::move(log),
+                                                    std::move(registry)));
 }
 
 job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_environment> world,
-                                    registry_actor registry,
+                                    open_log log, registry_actor registry,
                                     std::shared_ptr<const core::job::job> stored,
                                     std::uint64_t version, std::string why_recovered) {
   self->state.job = *stored;
   self->state.job.watched_since = world->clock();
   self->state.version = version;
-  auto run = std::make_shared<runner>(self, std::move(world), std::move(registry));
+  auto run =
+      std::make_shared<runner>(self, std::move(world), std::move(log), std::move(registry));
   run->recover(why_recovered);
   return behavior_of(self, run);
 }

@@ -8,14 +8,14 @@
 #include "actors/interfaces.hpp"
 #include "actors/shell/link_directory.hpp"
 #include "actors/shell/log_sink.hpp"
+#include "actors/shell/log_writers.hpp"
 #include "actors/shell/problem_board.hpp"
 
 namespace ved::actors {
 
 /// What every job of a daemon shares; one object, so that a job costs a pointer.
 struct job_environment {
-  event_log_actor log;
-  std::shared_ptr<store::event_log> reading;
+  std::shared_ptr<log_writers> writers;
   std::shared_ptr<link_directory> links;
   std::unordered_map<cluster_id, core::job::policy> policies;
   std::shared_ptr<log_sink> logs;
@@ -40,13 +40,13 @@ using job_pointer = job_actor::stateful_pointer<job_state>;
 /// its id was used for something else: an "already done" would be a lie.
 result<bool> was_asked_before(const store::event_log& log, const ask_job& what);
 
-/// A job that is not in the log yet: its first message must be `submit_job`.
+/// A job that is not in `log` yet: its first message must be `submit_job`.
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
-                                 registry_actor registry);
+                                 open_log log, registry_actor registry);
 
-/// A job as stored. It knows nothing of requests in flight and says so in the log.
+/// A job as stored in `log`. It knows nothing of requests in flight and says so there.
 job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_environment> world,
-                                    registry_actor registry,
+                                    open_log log, registry_actor registry,
                                     std::shared_ptr<const core::job::job> stored,
                                     std::uint64_t version, std::string why_recovered);
 

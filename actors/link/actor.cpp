@@ -140,12 +140,12 @@ class runner : public std::enable_shared_from_this<runner> {
     auto self = self_;
     const auto name = request.dedup_id;
     const auto stored = request.state;
-    self_->request(deps_.log, append_timeout, std::move(request))
+    self_->request(deps_.log.writer, append_timeout, std::move(request))
         .then(
             [this, self, name, stored, keep = shared_from_this()](const append_reply& reply) {
               auto& after = self->state;
               after.appending = false;
-              const auto known = deps_.reading->deduplicated(name);
+              const auto known = deps_.log.reading->deduplicated(name);
               if (reply.outcome || (known && *known)) after.to_record.pop_front();
               else if (reply.outcome.error().code == errc::invalid)
                 shorten_first(reply.outcome.error());
@@ -167,7 +167,7 @@ class runner : public std::enable_shared_from_this<runner> {
   /// Whether the stream has another head than was known.
   bool read_head() {
     auto& state = self_->state;
-    const auto head = deps_.reading->state(stream());
+    const auto head = deps_.log.reading->state(stream());
     if (!head || !*head || (*head)->version == state.stream_version) return false;
     state.stream_version = (*head)->version;
     state.stored = (*head)->state;
@@ -267,7 +267,7 @@ class runner : public std::enable_shared_from_this<runner> {
     };
     const bool waited_for = std::holds_alternative<link::health_order>(what->what);
     const bool taken = (waited_for ? deps_.reads : deps_.pool)->post(
-        [what, reply, reading = deps_.reading, clock = deps_.clock, crash = deps_.crash_point,
+        [what, reply, reading = deps_.log.reading, clock = deps_.clock, crash = deps_.crash_point,
          logs = deps_.logs, cluster = deps_.cluster](result<adapters::scheduler*> port) {
           const auto begun = std::chrono::steady_clock::now();
           const auto ended = [&](order_result done) {

@@ -11,6 +11,7 @@
 #include "actors/shell/hint_watch.hpp"
 #include "actors/shell/io_pool.hpp"
 #include "actors/shell/log_sink.hpp"
+#include "actors/shell/log_writers.hpp"
 #include "actors/shell/port_calls.hpp"
 #include "messages/event.pb.h"
 
@@ -20,8 +21,7 @@ struct link_deps {
   cluster_id cluster;
   std::string scheduler_type;
   core::link::limits limits;
-  event_log_actor log;
-  std::shared_ptr<store::event_log> reading;  ///< specs of accepted jobs, version of our stream
+  open_log log;  ///< of the cluster: specs of accepted jobs, and our stream
   std::shared_ptr<io_pool> pool;
   std::shared_ptr<io_pool> reads;  ///< apart: who waits for an answer does not wait for polls
   std::shared_ptr<hint_watch> watch;  ///< whose hints come to this link; null: there is none

@@ -30,19 +30,27 @@ class runner {
     const job_id id{what.spec->job_id()};
     if (const auto it = state.jobs.find(id); it != state.jobs.end())
       return self_->delegate(it->second, what);
-    auto stored = deps_.world->reading->state(core::job_stream(id.str()));
-    if (!stored) return job_reply{fail(stored.error())};
-    if (*stored) {
+    // In whichever cluster's log: an id names one job of the daemon.
+    auto holder = logs().holder(core::job_stream(id.str()));
+    if (!holder) return job_reply{fail(holder.error())};
+    if (holder->log) {
+      auto stored = holder->log->state(core::job_stream(id.str()));
+      if (!stored) return job_reply{fail(stored.error())};
       revive_if_alone(id);
-      return job_reply{compare(**stored, what)};
+      return job_reply{compare(stored->value(), what)};
     }
+    auto log = deps_.world->writers->of(cluster_id{what.spec->cluster_id()});
+    if (log.name.empty())
+      return job_reply{fail(errc::unavailable, "job " + id.str() + ": cluster " +
+                                                   what.spec->cluster_id() +
+                                                   " has no log that can be written")};
     const auto live = state.jobs.size() + state.unrecovered;
     if (live >= deps_.live_jobs_max)
       return job_reply{fail(errc::overloaded,
                             "job " + id.str() + ": " + std::to_string(live) +
                                 " jobs are live, the most that hpc.job_service.max_concurrent_jobs "
                                 "allows")};
-    auto made = self_->spawn(new_job, deps_.world, registry_actor{self_});
+    auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
     adopt(id, made);
     return self_->delegate(made, what);
   }
@@ -52,17 +60,19 @@ class runner {
       return self_->delegate(it->second, what);
     auto stored = read(what.job);
     if (!stored) return job_reply{fail(stored.error())};
-    if (!job::is_terminal(stored->first)) {
-      revive(what.job, std::move(*stored));
+    if (!job::is_terminal(stored->job)) {
+      if (!revive(what.job, std::move(*stored)))
+        return job_reply{fail(errc::unavailable, "job " + what.job.str() +
+                                                     ": nobody writes to its log")};
       return self_->delegate(self_->state.jobs.at(what.job), what);
     }
-    auto repeated = was_asked_before(*deps_.world->reading, what);
+    auto repeated = was_asked_before(*stored->log.log, what);
     if (!repeated) return job_reply{fail(repeated.error())};
     if (*repeated)
-      return job_reply{job_snapshot{job::to_record(stored->first), stored->second, true}};
-    auto made = job::decide(stored->first, what.what, {});
+      return job_reply{job_snapshot{job::to_record(stored->job), stored->version, true}};
+    auto made = job::decide(stored->job, what.what, {});
     if (!made) return job_reply{fail(made.error())};
-    return job_reply{job_snapshot{job::to_record(stored->first), stored->second, false}};
+    return job_reply{job_snapshot{job::to_record(stored->job), stored->version, false}};
   }
 
   void report(const job_report& what) {
@@ -123,7 +133,7 @@ class runner {
       }
       auto stored = read(id);
       // Never stored, or over: nothing to start. What the log still takes, the sweep finds.
-      if (stored ? job::is_terminal(stored->first) : stored.error().code == errc::not_found) {
+      if (stored ? job::is_terminal(stored->job) : stored.error().code == errc::not_found) {
         it = state.fallen_jobs.erase(it);
         continue;
       }
@@ -139,13 +149,15 @@ class runner {
 
   /// How many live jobs the store has: until they are recovered they count as well.
   void count_live() {
-    std::string after;
-    for (bool more = true; more;) {
-      auto page = deps_.world->reading->scan_index(core::live_prefix, after, count_batch);
-      if (!page) return;  // the recovery meets the same error and says so
-      self_->state.unrecovered += page->keys.size();
-      more = page->more;
-      if (!page->keys.empty()) after = page->keys.back();
+    for (const auto& one : logs().all()) {
+      std::string after;
+      for (bool more = true; more;) {
+        auto page = one.log->scan_index(core::live_prefix, after, count_batch);
+        if (!page) break;  // the recovery meets the same error and says so
+        self_->state.unrecovered += page->keys.size();
+        more = page->more;
+        if (!page->keys.empty()) after = page->keys.back();
+      }
     }
   }
 
@@ -162,49 +174,70 @@ class runner {
   /// True: there is more to recover.
   bool recover_some() {
     auto& state = self_->state;
-    auto page =
-        deps_.world->reading->scan_index(core::live_prefix, state.recover_after, recover_batch);
+    if (state.recovering.empty()) state.recovering = logs().all();
+    const auto from = state.recovering[state.recovered_logs];
+    auto page = from.log->scan_index(core::live_prefix, state.recover_after, recover_batch);
     if (!page) {
       deps_.world->logs->write(log_severity::critical, "hpc_job", "recovery_failed",
-                               {{"reason", page.error().message}});
+                               {{"log", from.name}, {"reason", page.error().message}});
       self_->quit(caf::exit_reason::unhandled_exception);
       return false;
     }
-    for (const auto& key : page->keys) {
-      const job_id id{std::string(core::job_of_index_key(key))};
-      if (state.jobs.contains(id)) continue;
-      if (auto stored = read(id); stored && !job::is_terminal(stored->first))
-        revive(id, std::move(*stored));
-      else if (!stored) {
-        if (stored.error().code == errc::not_found)
-          static_cast<void>(deps_.world->reading->damaged(
-              store::table::state,
-              "job " + id.str() + ": the index has it, but it has no stored state"));
-        deps_.world->logs->write(log_severity::critical, "hpc_job", "job_not_recovered",
-                                 {{"job_id", id.str()}, {"reason", stored.error().message}});
-      }
-    }
-    if (!page->keys.empty()) state.recover_after = page->keys.back();
+    for (const auto& key : page->keys)
+      recover_one(from, job_id{std::string(core::job_of_index_key(key))});
     state.unrecovered -= std::min(state.unrecovered, page->keys.size());
-    if (!page->more) state.unrecovered = 0;
-    state.recovered = !page->more;
-    return page->more;
+    if (page->more && !page->keys.empty()) {
+      state.recover_after = page->keys.back();
+      return true;
+    }
+    state.recover_after.clear();
+    if (++state.recovered_logs < state.recovering.size()) return true;
+    state.recovering.clear();
+    state.unrecovered = 0;
+    state.recovered = true;
+    return false;
   }
 
  private:
-  using stored_job_state = std::pair<job::job, std::uint64_t>;
+  struct stored_job_state {
+    store::named_log log;
+    job::job job;
+    std::uint64_t version = 0;
+  };
+
+  const store::event_logs& logs() const { return deps_.world->writers->logs(); }
 
   result<stored_job_state> read(const job_id& id) const {
-    auto stored = deps_.world->reading->state(core::job_stream(id.str()));
+    auto holder = logs().holder(core::job_stream(id.str()));
+    if (!holder) return fail(holder.error());
+    if (!holder->log) return fail(errc::not_found, "job " + id.str() + ": not known");
+    return read(id, std::move(*holder));
+  }
+
+  static result<stored_job_state> read(const job_id& id, store::named_log from) {
+    auto stored = from.log->state(core::job_stream(id.str()));
     if (!stored) return fail(stored.error());
     if (!*stored) return fail(errc::not_found, "job " + id.str() + ": not known");
     pb::JobRecord record;
     if (!record.ParseFromString((*stored)->state))
-      return deps_.world->reading->damaged(
-          store::table::state, "job " + id.str() + ": stored state does not parse");
+      return from.log->damaged(store::table::state,
+                               "job " + id.str() + ": stored state does not parse");
     auto folded = job::from_record(record);
     if (!folded) return fail(folded.error());
-    return stored_job_state{std::move(*folded), (*stored)->version};
+    return stored_job_state{std::move(from), std::move(*folded), (*stored)->version};
+  }
+
+  void recover_one(const store::named_log& from, const job_id& id) {
+    if (self_->state.jobs.contains(id)) return;
+    auto stored = read(id, from);
+    if (stored && !job::is_terminal(stored->job)) revive(id, std::move(*stored));
+    if (stored) return;
+    if (stored.error().code == errc::not_found)
+      static_cast<void>(from.log->damaged(
+          store::table::state,
+          "job " + id.str() + ": the index has it, but it has no stored state"));
+    deps_.world->logs->write(log_severity::critical, "hpc_job", "job_not_recovered",
+                             {{"job_id", id.str()}, {"reason", stored.error().message}});
   }
 
   static result<job_snapshot> compare(const store::stream_state& stored, const submit_job& what) {
@@ -233,21 +266,23 @@ class runner {
   /// Starts the actor of a live job that has none and waits for none.
   void revive_if_alone(const job_id& id) {
     if (self_->state.fallen_jobs.contains(id)) return;
-    if (auto stored = read(id); stored && !job::is_terminal(stored->first))
+    if (auto stored = read(id); stored && !job::is_terminal(stored->job))
       revive(id, std::move(*stored));
   }
 
   /// A job can become live in the log after its actor is gone: an append that was on its way when
   /// the job's actor or the registry before this one died. Nobody else would ever notice.
   void sweep() {
-    auto& state = self_->state;
-    auto page = deps_.world->reading->scan_index(core::live_prefix, state.sweep_after, sweep_batch);
-    if (!page) return;
-    for (const auto& key : page->keys) {
-      const job_id id{std::string(core::job_of_index_key(key))};
-      if (!state.jobs.contains(id)) revive_if_alone(id);
+    for (const auto& from : logs().all()) {
+      auto& after = self_->state.sweep_after[from.name];
+      auto page = from.log->scan_index(core::live_prefix, after, sweep_batch);
+      if (!page) continue;
+      for (const auto& key : page->keys) {
+        const job_id id{std::string(core::job_of_index_key(key))};
+        if (!self_->state.jobs.contains(id)) revive_if_alone(id);
+      }
+      after = page->more ? page->keys.back() : std::string{};
     }
-    state.sweep_after = page->more ? page->keys.back() : std::string{};
   }
 
   void adopt(const job_id& id, const job_actor& made) {
@@ -257,13 +292,17 @@ class runner {
     state.ids[made.address()] = &place->first;
   }
 
-  void revive(const job_id& id, stored_job_state stored) {
-    auto job = std::make_shared<const job::job>(std::move(stored.first));
+  /// False: nobody writes to its log.
+  bool revive(const job_id& id, stored_job_state stored) {
+    auto log = deps_.world->writers->find(stored.log.name);
+    if (log.name.empty()) return false;
+    auto job = std::make_shared<const job::job>(std::move(stored.job));
     const auto fallen = self_->state.fallen_jobs.contains(id);
-    adopt(id, self_->spawn(stored_job, deps_.world, registry_actor{self_}, std::move(job),
-                           stored.second,
+    adopt(id, self_->spawn(stored_job, deps_.world, std::move(log), registry_actor{self_},
+                           std::move(job), stored.version,
                            fallen ? "the job's actor failed while the submission was in flight"
                                   : deps_.why_recovered));
+    return true;
   }
 
   self_pointer self_;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <caf/fwd.hpp>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -37,10 +38,12 @@ class registry_state {
   std::set<std::pair<time_point, job_id>> wakes;
   std::unordered_map<job_id, time_point> wishes;
   std::unordered_map<job_id, fallen> fallen_jobs;
-  std::string recover_after;    ///< index key of the last job recovered
+  std::vector<store::named_log> recovering;  ///< while it does
+  std::size_t recovered_logs = 0;            ///< of these, wholly
+  std::string recover_after;    ///< index key of the last job recovered in the next of them
   std::size_t unrecovered = 0;  ///< live jobs in the store beyond `recover_after`
   bool recovered = false;
-  std::string sweep_after;  ///< index key at which the next sweep goes on
+  std::map<std::string, std::string> sweep_after;  ///< by log: index key where the next goes on
   time_point sweep_at;
 };
 

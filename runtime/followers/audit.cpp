@@ -18,9 +18,9 @@ struct last_event {
   std::vector<std::string> lines;
 };
 
-/// The last position that a complete line of the text names, and the lines with it, in order.
-/// Notes have none; a line that a crash cut off counts for nothing.
-last_event last_lines(std::string_view text) {
+/// The last position in this log that a complete line of the text names, and the lines with it, in
+/// order. Notes have none; a line that a crash cut off counts for nothing.
+last_event last_lines(std::string_view text, const std::string& log) {
   last_event out;
   while (!text.empty()) {
     const auto end = text.rfind('\n');
@@ -31,6 +31,8 @@ last_event last_lines(std::string_view text) {
     text = text.substr(0, start);
     const auto json = nlohmann::json::parse(line, nullptr, false);
     if (!json.is_object() || !json.contains("details") || !json["details"].is_object()) continue;
+    const auto of = json["details"].find("log");
+    if (of == json["details"].end() || *of != log) continue;
     const auto position = json["details"].find("position");
     if (position == json["details"].end() || !position->is_number_unsigned()) continue;
     const auto value = position->get<std::uint64_t>();
@@ -104,20 +106,20 @@ audit_consumer::audit_consumer(audit_parts parts)
     : parts_(std::move(parts)) {}
 
 std::vector<std::string> audit_consumer::lines_of(const committed& what) const {
-  return audit_lines(what.event, what.job ? &*what.job : nullptr, parts_.schedulers,
-                     parts_.settings);
+  return audit_lines(what.event, parts_.log.name, what.job ? &*what.job : nullptr,
+                     parts_.schedulers, parts_.settings);
 }
 
 result<audit_consumer::mark> audit_consumer::find_end() const {
   const auto tail = parts_.file->tail(audit_tail_bytes_max);
   if (!tail) return fail(tail.error());
-  auto found = last_lines(*tail);
+  auto found = last_lines(*tail, parts_.log.name);
   if (found.position == 0) return mark{};
   // Only if they are what this log says of that event: after a restore another one stands there.
-  auto event = parts_.log->read(found.position - 1, 1);
+  auto event = parts_.log.log->read(found.position - 1, 1);
   if (!event) return fail(event.error());
   if (event->empty()) return mark{};
-  job_tracker tracker(*parts_.log);
+  job_tracker tracker(*parts_.log.log);
   const auto step = to_committed(std::move(event->front()), tracker);
   if (!step) return fail(step.error());
   const auto expected = lines_of(*step);
@@ -148,6 +150,7 @@ result<void> audit_consumer::take(const committed_batch& batch) {
 }
 
 result<std::size_t> audit_consumer::write_notes() {
+  if (!parts_.inbox) return std::size_t{0};
   const auto lines = parts_.inbox->waiting(notes_per_write_max);
   if (lines.empty()) return std::size_t{0};
   std::string text;

@@ -20,7 +20,7 @@
 #include "runtime/followers/audit_file.hpp"
 #include "runtime/followers/follower.hpp"
 #include "runtime/followers/job_tracker.hpp"
-#include "store/event_log.hpp"
+#include "store/event_logs.hpp"
 
 namespace ved::runtime {
 
@@ -47,9 +47,10 @@ using scheduler_names = std::map<std::string, std::string>;
 ///     {"timestamp": RFC 3339, "event_type": "job_submitted", "job_id": "job-123",
 ///      "cluster_id": "cluster-001", "details": {...}, "success": true}
 ///
-/// `details.position` is the event's position in the log; after a crash the file goes on behind the
-/// last line that it holds. `step`: of a job's event, else null.
-std::vector<std::string> audit_lines(const pb::Envelope& what, const job_tracker::step* step,
+/// `details.log` and `details.position` tell where the event stands; after a crash the file goes on
+/// behind the last line of that log that it holds. `step`: of a job's event, else null.
+std::vector<std::string> audit_lines(const pb::Envelope& what, const std::string& log,
+                                     const job_tracker::step* step,
                                      const scheduler_names& schedulers,
                                      const audit_config& switches);
 std::string audit_line(const audit_note& note, time_point at);
@@ -77,9 +78,9 @@ class audit_inbox {
 struct audit_parts {
   audit_config settings;
   scheduler_names schedulers;
-  std::shared_ptr<store::event_log> log;
+  store::named_log log;
   std::shared_ptr<audit_file> file;
-  std::shared_ptr<audit_inbox> inbox;
+  std::shared_ptr<audit_inbox> inbox;  ///< none: another log's consumer writes the notes
   std::shared_ptr<actors::log_sink> logs;
   std::shared_ptr<follower_report> report;
 };

@@ -32,8 +32,9 @@ std::string shown(pb::JobState state) {
 /// Collects the lines of one event.
 class writer {
  public:
-  writer(const pb::Envelope& what, const job_tracker::step* step, const audit_config& switches)
-      : what_(what), step_(step), switches_(switches) {
+  writer(const pb::Envelope& what, const std::string& log, const job_tracker::step* step,
+         const audit_config& switches)
+      : what_(what), log_(log), step_(step), switches_(switches) {
     if (step != nullptr) {
       job_ = step->after.id.str();
       cluster_ = step->after.cluster.str();
@@ -47,6 +48,7 @@ class writer {
 
   void add(std::string_view event_type, json details, bool success = true) {
     if (!is_wanted(switches_, event_type)) return;
+    details["log"] = log_;
     details["position"] = what_.position();
     details["version"] = what_.version();
     if (!what_.principal().empty()) details["principal"] = what_.principal();
@@ -85,6 +87,7 @@ class writer {
   }
 
   const pb::Envelope& what_;
+  const std::string& log_;
   const job_tracker::step* step_;
   const audit_config& switches_;
   std::string job_;
@@ -265,6 +268,10 @@ void add_daemon_event(writer& out, const pb::DaemonEvent& what) {
     case pb::DaemonEvent::kStopped:
       out.add("service_stopped", {{"reason", what.stopped().reason()}});
       break;
+    case pb::DaemonEvent::kClusterLogBegun:
+      out.about({}, what.cluster_log_begun().cluster_id());
+      out.add("cluster_log_begun", json::object());
+      break;
     case pb::DaemonEvent::EVENT_NOT_SET: break;
   }
 }
@@ -285,10 +292,11 @@ void add_event(writer& out, const pb::Envelope& what, const job_tracker::step* s
 
 }  // namespace
 
-std::vector<std::string> audit_lines(const pb::Envelope& what, const job_tracker::step* step,
+std::vector<std::string> audit_lines(const pb::Envelope& what, const std::string& log,
+                                     const job_tracker::step* step,
                                      const scheduler_names& schedulers,
                                      const audit_config& switches) {
-  writer out(what, step, switches);
+  writer out(what, log, step, switches);
   add_event(out, what, step, schedulers);
   return out.take();
 }

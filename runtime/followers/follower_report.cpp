@@ -3,10 +3,12 @@
 #include <algorithm>
 #include <utility>
 
+#include "store/event_logs.hpp"
+
 namespace ved::runtime {
 
-follower_report::follower_report(std::string name, clock now)
-    : name_(std::move(name)), now_(std::move(now)) {}
+follower_report::follower_report(std::string name, std::string log, clock now)
+    : name_(std::move(name)), log_(std::move(log)), now_(std::move(now)) {}
 
 void follower_report::failed(std::string_view step, std::string why) {
   const std::lock_guard lock(mutex_);
@@ -37,6 +39,7 @@ pb::Follower follower_report::seen(std::uint64_t last_position) const {
   const std::lock_guard lock(mutex_);
   pb::Follower out;
   out.set_name(name_);
+  out.set_log(log_);
   out.set_position(position_);
   out.set_behind(last_position - std::min(last_position, position_));
   out.set_waiting(waiting_);
@@ -56,7 +59,8 @@ std::optional<actors::problem> follower_report::problem(std::uint64_t last_posit
   const auto now = seen(last_position);
   const auto since = from_us(now.failing_since_us());
   if (!is_set(since) || now_() - since < follower_patience) return std::nullopt;
-  std::string text = name_ + ": " + now.error() + "; tried " + std::to_string(now.failures()) +
+  const auto of = log_ == store::own_log_name ? std::string{} : " of " + log_;
+  std::string text = name_ + of + ": " + now.error() + "; tried " + std::to_string(now.failures()) +
                      " times, is tried again; " + std::to_string(now.behind()) + " events behind";
   if (now.waiting() > 0) text += ", " + std::to_string(now.waiting()) + " callbacks wait";
   return actors::problem{std::move(text), actors::problem::weight::degraded, since};

@@ -22,7 +22,8 @@ class follower_report {
  public:
   using clock = std::function<time_point()>;
 
-  follower_report(std::string name, clock now);
+  /// `log`: the name of the one that it follows.
+  follower_report(std::string name, std::string log, clock now);
 
   /// The step ("take", "deliver") failed once more; the moment of its first failure is kept.
   void failed(std::string_view step, std::string why);
@@ -45,6 +46,7 @@ class follower_report {
   };
 
   const std::string name_;
+  const std::string log_;
   const clock now_;
   mutable std::mutex mutex_;
   std::map<std::string, failure, std::less<>> failures_;  ///< by step; the steps are few

@@ -1,6 +1,7 @@
 #include "runtime/followers/followers.hpp"
 
 #include <chrono>
+#include <map>
 #include <utility>
 #include <vector>
 
@@ -17,66 +18,85 @@ constexpr milliseconds audit_pace{200};
 }  // namespace
 
 struct followers::impl {
-  explicit impl(follower_deps given)
-      : deps(std::move(given)), tail(std::make_shared<committed_tail>(deps.log)) {}
+  explicit impl(follower_deps given) : deps(std::move(given)) {}
 
-  void start_metrics();
-  result<void> start_audit();
-  result<void> start_hook(const hook_config& hook);
+  result<void> start_log(const followed_log& log);
+  void start_metrics(const followed_log& log);
+  result<void> start_audit(const followed_log& log);
+  result<void> start_hook(const followed_log& log, const hook_config& hook);
 
-  std::unique_ptr<follower> make(follower::options how, std::uint64_t from,
-                                 std::unique_ptr<consumer> what) {
-    if (!how.report) how.report = add_report(how.name);
+  std::unique_ptr<follower> make(const followed_log& log, follower::options how,
+                                 std::uint64_t from, std::unique_ptr<consumer> what) {
+    if (!how.report) how.report = add_report(log, how.name);
     how.report->done(from);
-    return std::make_unique<follower>(std::move(how), from, tail, deps.feed, deps.logs,
-                                      std::move(what));
+    return std::make_unique<follower>(std::move(how), from, tails.at(log.log.name), log.feed,
+                                      deps.logs, std::move(what));
   }
 
-  std::shared_ptr<follower_report> add_report(const std::string& name) {
-    return reports.emplace_back(std::make_shared<follower_report>(name, deps.clock));
+  std::shared_ptr<follower_report> add_report(const followed_log& log, const std::string& name) {
+    reports.emplace_back(std::make_shared<follower_report>(name, log.log.name, deps.clock),
+                         log.log.log);
+    return reports.back().first;
   }
 
   const follower_deps deps;
-  const std::shared_ptr<committed_tail> tail;
-  std::vector<std::shared_ptr<follower_report>> reports;
+  std::map<std::string, std::shared_ptr<committed_tail>> tails;
+  std::vector<std::pair<std::shared_ptr<follower_report>, std::shared_ptr<store::event_log>>>
+      reports;
   std::shared_ptr<audit_file> file;
   std::shared_ptr<audit_inbox> inbox;
-  follower* audit_reader = nullptr;
+  follower* audit_reader = nullptr;  ///< the one that writes the notes
   std::vector<std::unique_ptr<follower>> all;
-  actors::commit_feed::subscription commits;
+  std::vector<actors::commit_feed::subscription> commits;
 };
 
-void followers::impl::start_metrics() {
-  follower::options how;
-  how.name = "metrics";
-  how.durable = false;
-  commits = deps.feed->subscribe([numbers = deps.numbers](const auto&) { numbers->committed(); });
-  all.push_back(make(std::move(how), deps.log->last_position(),
-                     std::make_unique<metrics_consumer>(deps.log, deps.numbers, deps.logs)));
-}
-
-result<void> followers::impl::start_audit() {
-  const auto& settings = deps.settings.hpc.audit;
-  if (!settings.enabled) return {};
-  const auto cursor = deps.log->cursor(audit_follower);
-  if (!cursor) return fail(cursor.error());
-  scheduler_names schedulers;
-  for (const auto& c : deps.settings.clusters) schedulers[c.cluster_id.str()] = to_string(c.type);
-  file = std::make_shared<audit_file>(settings.log_path);
-  inbox = std::make_shared<audit_inbox>();
-  follower::options how;
-  how.name = audit_follower;
-  how.pace = audit_pace;
-  how.report = add_report(how.name);
-  auto consumer = std::make_unique<audit_consumer>(audit_parts{
-      settings, std::move(schedulers), deps.log, file, inbox, deps.logs, how.report});
-  all.push_back(make(std::move(how), *cursor, std::move(consumer)));
-  audit_reader = all.back().get();
+result<void> followers::impl::start_log(const followed_log& log) {
+  tails[log.log.name] = std::make_shared<committed_tail>(log.log.log);
+  start_metrics(log);
+  if (auto audit = start_audit(log); !audit) return fail_in("audit log", audit.error());
+  // Callbacks are about jobs, and those are in the logs of clusters.
+  if (log.log.name == store::own_log_name) return {};
+  for (const auto& hook : deps.settings.hooks)
+    if (auto started = start_hook(log, hook); !started) return started;
   return {};
 }
 
-result<void> followers::impl::start_hook(const hook_config& hook) {
-  auto start = find_start(*deps.log, hook.name);
+void followers::impl::start_metrics(const followed_log& log) {
+  follower::options how;
+  how.name = "metrics";
+  how.durable = false;
+  commits.push_back(
+      log.feed->subscribe([numbers = deps.numbers](const auto&) { numbers->committed(); }));
+  all.push_back(make(log, std::move(how), log.log.log->last_position(),
+                     std::make_unique<metrics_consumer>(log.log.log, deps.numbers, deps.logs)));
+}
+
+result<void> followers::impl::start_audit(const followed_log& log) {
+  const auto& settings = deps.settings.hpc.audit;
+  if (!settings.enabled) return {};
+  const auto cursor = log.log.log->cursor(audit_follower);
+  if (!cursor) return fail(cursor.error());
+  scheduler_names schedulers;
+  for (const auto& c : deps.settings.clusters) schedulers[c.cluster_id.str()] = to_string(c.type);
+  const bool first = !file;
+  if (first) {
+    file = std::make_shared<audit_file>(settings.log_path);
+    inbox = std::make_shared<audit_inbox>();
+  }
+  follower::options how;
+  how.name = audit_follower;
+  how.pace = audit_pace;
+  how.report = add_report(log, how.name);
+  auto consumer = std::make_unique<audit_consumer>(
+      audit_parts{settings, std::move(schedulers), log.log, file, first ? inbox : nullptr,
+                  deps.logs, how.report});
+  all.push_back(make(log, std::move(how), *cursor, std::move(consumer)));
+  if (first) audit_reader = all.back().get();
+  return {};
+}
+
+result<void> followers::impl::start_hook(const followed_log& log, const hook_config& hook) {
+  auto start = find_start(*log.log.log, hook.name);
   if (!start) return fail(start.error());
   follower::options how;
   how.name = hook_stream(hook.name);
@@ -84,24 +104,22 @@ result<void> followers::impl::start_hook(const hook_config& hook) {
   hook_parts parts;
   parts.hook = hook;
   parts.start = std::move(*start);
-  parts.log = deps.log;
+  parts.log = log.log.log;
   parts.logs = deps.logs;
-  parts.append = deps.append;
-  parts.deliver = make_deliver(hook, deps.instance);
+  parts.append = log.append;
+  parts.deliver = make_deliver(hook, deps.instance + "/" + log.log.name);
   parts.clock = deps.clock;
-  parts.report = how.report = add_report(how.name);
+  parts.report = how.report = add_report(log, how.name);
   parts.on_failure = [numbers = deps.numbers, name = hook.name] { numbers->hook_failed(name); };
-  all.push_back(make(std::move(how), from, make_hook_consumer(std::move(parts))));
+  all.push_back(make(log, std::move(how), from, make_hook_consumer(std::move(parts))));
   return {};
 }
 
 result<std::unique_ptr<followers>> followers::start(follower_deps deps) {
   auto parts = std::make_unique<impl>(std::move(deps));
   auto& p = *parts;
-  p.start_metrics();
-  if (auto audit = p.start_audit(); !audit) return fail_in("audit log", audit.error());
-  for (const auto& hook : p.deps.settings.hooks)
-    if (auto started = p.start_hook(hook); !started) return fail(started.error());
+  for (const auto& log : p.deps.followed)
+    if (auto started = p.start_log(log); !started) return fail_in(log.log.name, started.error());
   return std::unique_ptr<followers>(new followers(std::move(parts)));
 }
 
@@ -112,7 +130,7 @@ followers::~followers() {
 }
 
 void followers::stop() {
-  impl_->commits = {};
+  impl_->commits.clear();
   // All at once, so that the slowest one bounds the whole.
   for (const auto& one : impl_->all) one->request_stop();
   for (const auto& one : impl_->all) one->stop();
@@ -129,17 +147,15 @@ void followers::audit(audit_note note) {
 }
 
 std::vector<pb::Follower> followers::seen() const {
-  const auto last = impl_->deps.log->last_position();
   std::vector<pb::Follower> out;
-  for (const auto& one : impl_->reports) out.push_back(one->seen(last));
+  for (const auto& [one, log] : impl_->reports) out.push_back(one->seen(log->last_position()));
   return out;
 }
 
 std::vector<actors::problem> followers::problems() const {
-  const auto last = impl_->deps.log->last_position();
   std::vector<actors::problem> out;
-  for (const auto& one : impl_->reports)
-    if (auto found = one->problem(last)) out.push_back(std::move(*found));
+  for (const auto& [one, log] : impl_->reports)
+    if (auto found = one->problem(log->last_position())) out.push_back(std::move(*found));
   for (const auto& [cluster, jobs] : impl_->deps.numbers->unfollowed_jobs())
     out.push_back({"cluster " + cluster + ": " + std::to_string(jobs) +
                        " of its jobs have not ended, and no cluster of that name is configured: "

@@ -12,24 +12,29 @@
 #include "runtime/followers/audit.hpp"
 #include "runtime/followers/hooks.hpp"
 #include "runtime/metrics/metrics.hpp"
-#include "store/event_log.hpp"
+#include "store/event_logs.hpp"
 
 namespace ved::runtime {
 
-struct follower_deps {
-  config settings;
-  std::shared_ptr<store::event_log> log;
+/// A log, who hears of its commits, and how to append to it.
+struct followed_log {
+  store::named_log log;
   std::shared_ptr<actors::commit_feed> feed;
-  std::shared_ptr<actors::log_sink> logs;
-  std::shared_ptr<metrics> numbers;
-  std::function<time_point()> clock;
-  std::string instance;  ///< of the log: see instance_of
   /// For the records of hooks; must answer, be it with an error, until stop() has returned.
   append_function append;
 };
 
-/// Everything that reads along behind the log's writer: metrics, audit file, one follower per
-/// hook, each on its own thread. Owned by the daemon's root: started once the log's writer runs
+struct follower_deps {
+  config settings;
+  std::vector<followed_log> followed;  ///< the daemon's own first
+  std::shared_ptr<actors::log_sink> logs;
+  std::shared_ptr<metrics> numbers;
+  std::function<time_point()> clock;
+  std::string instance;  ///< of the daemon: see instance_of
+};
+
+/// Everything that reads along behind the writers of the logs: for each log metrics, audit file and
+/// one follower per hook, each on its own thread. Owned by the daemon's root: started once the log's writer runs
 /// and has appended the daemon's start, stopped before the writer is.
 class followers {
  public:

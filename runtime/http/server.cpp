@@ -140,10 +140,11 @@ void run(asio::io_context& context) {
 
 class http_server::implementation {
  public:
-  implementation(http_options options, api_port& api, std::shared_ptr<actors::commit_feed> feed,
+  implementation(http_options options, api_port& api,
+                 std::vector<std::shared_ptr<actors::commit_feed>> feeds,
                  std::function<std::string()> metrics)
       : shared_(std::make_shared<http::service>(std::move(options), api, std::move(metrics))),
-        feed_(std::move(feed)) {}
+        feeds_(std::move(feeds)) {}
 
   result<std::uint16_t> start() {
     const std::lock_guard lock(mutex_);
@@ -168,11 +169,11 @@ class http_server::implementation {
       doors_.push_back(metrics);
     }
     started_ = true;
-    if (feed_)
-      subscription_ = feed_->subscribe(
+    for (const auto& feed : feeds_)
+      subscriptions_.push_back(feed->subscribe(
           [watchers = shared_->watchers](const actors::commit_feed::commit& committed) {
             watchers->wake(committed);
-          });
+          }));
     for (const auto& each : doors_) each->accept();
     const signals_blocked blocked;
     for (const auto& context : shared_->contexts) {
@@ -187,7 +188,7 @@ class http_server::implementation {
     if (stopped_) return;
     stopped_ = true;
     shared_->stopping = true;
-    subscription_ = {};
+    subscriptions_.clear();
     if (started_) {
       for (const auto& each : doors_) each->close();
       shared_->tell_all(&http::connection::drain);
@@ -221,11 +222,11 @@ class http_server::implementation {
   using work_guard = asio::executor_work_guard<asio::io_context::executor_type>;
 
   const std::shared_ptr<http::service> shared_;
-  const std::shared_ptr<actors::commit_feed> feed_;
+  const std::vector<std::shared_ptr<actors::commit_feed>> feeds_;
   mutable std::mutex mutex_;
   bool started_ = false;
   bool stopped_ = false;
-  actors::commit_feed::subscription subscription_;
+  std::vector<actors::commit_feed::subscription> subscriptions_;
   std::vector<std::shared_ptr<door>> doors_;
   std::optional<std::uint16_t> metrics_port_;
   std::vector<work_guard> work_;
@@ -233,9 +234,9 @@ class http_server::implementation {
 };
 
 http_server::http_server(http_options options, api_port& api,
-                         std::shared_ptr<actors::commit_feed> feed,
+                         std::vector<std::shared_ptr<actors::commit_feed>> feeds,
                          std::function<std::string()> metrics)
-    : self_(std::make_unique<implementation>(std::move(options), api, std::move(feed),
+    : self_(std::make_unique<implementation>(std::move(options), api, std::move(feeds),
                                              std::move(metrics))) {}
 
 http_server::~http_server() {

@@ -94,7 +94,8 @@ struct http_counts {
 class http_server {
  public:
   /// `metrics` returns the Prometheus text; it runs on a server thread.
-  http_server(http_options options, api_port& api, std::shared_ptr<actors::commit_feed> feed,
+  http_server(http_options options, api_port& api,
+              std::vector<std::shared_ptr<actors::commit_feed>> feeds,
               std::function<std::string()> metrics);
   http_server(const http_server&) = delete;
   http_server& operator=(const http_server&) = delete;

@@ -102,7 +102,7 @@ void add_capacity(families& out, const pb::Status& now) {
 void add_followers(families& out, const pb::Status& now, time_point at) {
   const auto each = [&](auto read) {
     for (const auto& f : now.followers())
-      out.add(static_cast<double>(read(f)), {{"follower", f.name()}});
+      out.add(static_cast<double>(read(f)), {{"follower", f.name()}, {"log", f.log()}});
   };
   const auto since = [&](std::int64_t us) {
     return us == 0 ? 0.0 : in_seconds(std::max<std::int64_t>(to_us(at) - us, 0));
@@ -117,7 +117,8 @@ void add_followers(families& out, const pb::Status& now, time_point at) {
   const auto each_hook = [&](auto read) {
     for (const auto& f : now.followers())
       if (f.name().starts_with(prefix))
-        out.add(static_cast<double>(read(f)), {{"hook", f.name().substr(prefix.size())}});
+        out.add(static_cast<double>(read(f)),
+                {{"hook", f.name().substr(prefix.size())}, {"log", f.log()}});
   };
   out.begin("ved_hook_waiting", "Callbacks in memory that are not delivered.");
   each_hook([](const auto& f) { return f.waiting(); });
@@ -138,7 +139,7 @@ void add_status(families& out, const pb::Status& now) {
     out.add(now.status() == status ? 1 : 0, {{"status", status}});
   out.begin("ved_problems", "Problems that /health shows.").add(now.problems_size());
   out.begin("ved_live_jobs", "Jobs with an actor.").add(static_cast<double>(now.live_jobs()));
-  out.begin("ved_log_events_total", "Events of the log; its last position.", MetricType::Counter)
+  out.begin("ved_log_events_total", "Events of all logs.", MetricType::Counter)
       .add(static_cast<double>(now.log_position()));
 }
 

@@ -9,7 +9,7 @@
 #include <utility>
 
 #include "adapters/system/owned_directory.hpp"
-#include "runtime/own_stream.hpp"
+#include "runtime/event_logs.hpp"
 #include "runtime/security/pki.hpp"
 #include "runtime/security/private_file.hpp"
 #include "runtime/security/signing_key.hpp"
@@ -90,7 +90,9 @@ class initialiser {
   // First of all, so that whoever finds a key and no log knows that there was one.
   result<void> log() {
     const auto state = layout_.directory.string();
-    if (!has_event_log(state)) {
+    const std::string own(store::own_log_name);
+    const bool made_before = has_event_log(state, own);
+    if (!made_before) {
       for (const auto& key : {layout_.ca_key, layout_.signing_key, layout_.tokens}) {
         if (is_there(key) && !options_.new_log)
           return fail(errc::conflict,
@@ -100,8 +102,7 @@ class initialiser {
                                      "and begin anew, add --new-log");
       }
     }
-    const bool made_before = has_event_log(state);
-    auto made = options_.new_log && !made_before ? begin_new_event_log(state)
+    auto made = options_.new_log && !made_before ? begin_new_event_log(state, own)
                                                  : make_event_log(state);
     if (made && !made_before && options_.on_made) options_.on_made(layout_.log);
     return made;
@@ -236,12 +237,12 @@ bool is_initialised(const std::filesystem::path& directory) {
   return is_there(state_layout(directory).marker);
 }
 
-result<void> begin_new_log(const std::filesystem::path& directory) {
+result<void> begin_new_log(const std::filesystem::path& directory, const std::string& log_name) {
   if (!is_initialised(directory))
     return fail(errc::not_found, directory.string() + ": is not initialised");
   const auto lock = file_lock::take(state_layout(directory).lock);
   if (!lock) return fail(lock.error());
-  return begin_new_event_log(directory.string());
+  return begin_new_event_log(directory.string(), log_name);
 }
 
 result<void> renew_certificates(const init_options& options) {

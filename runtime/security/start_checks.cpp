@@ -8,6 +8,7 @@
 #include <cstring>
 #include <set>
 
+#include "runtime/event_logs.hpp"
 #include "runtime/security/layout.hpp"
 
 namespace ved::runtime {
@@ -151,8 +152,11 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
   check.closed(layout.pki);
   check.closed(layout.keys);
   check.closed(layout.client);
-  check.trusted(layout.log);
-  check.writable(layout.log);
+  for (const auto& name : logs_there(layout.directory.string())) {
+    const auto directory = log_directory(layout.directory.string(), name);
+    check.trusted(directory);
+    check.writable(directory);
+  }
   check.trusted(layout.marker);
   for (const auto& key : {layout.ca_key, layout.server_key, layout.client_key, layout.signing_key,
                           layout.client_token, layout.tokens})

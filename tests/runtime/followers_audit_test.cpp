@@ -53,7 +53,7 @@ std::vector<json> lines_of(const tests::driver& d, const audit_config& switches 
   for (const auto& e : world.events()) {
     const auto step = tracker.follow(e);
     REQUIRE(step);
-    for (const auto& text : audit_lines(e, &*step, {{"hpc-1", "slurm"}}, switches))
+    for (const auto& text : audit_lines(e, "cluster/hpc-1", &*step, {{"hpc-1", "slurm"}}, switches))
       out.push_back(json::parse(text));
   }
   return out;
@@ -77,9 +77,8 @@ struct running {
     audit.log_path = file.string();
     settings.hpc.audit = audit;
     auto started =
-        followers::start({settings, on.log, on.feed, on.logs, numbers,
-                          [this] { return now.get(); }, "instance",
-                          [&on](auto request) { return on.append(std::move(request)); }});
+        followers::start({settings, {on.followed()}, on.logs, numbers,
+                          [this] { return now.get(); }, "instance"});
     REQUIRE(started);
     all = std::move(*started);
   }

@@ -15,6 +15,7 @@
 #include "actors/shell/commit_feed.hpp"
 #include "actors/shell/log_sink.hpp"
 #include "runtime/followers/committed_tail.hpp"
+#include "runtime/followers/followers.hpp"
 #include "store/event_log.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
@@ -107,6 +108,13 @@ class test_log {
     const auto stream = log->read_stream("hook/" + hook, 0, 1000);
     for (const auto& e : stream.value()) out.push_back(e.hook().delivered());
     return out;
+  }
+
+  /// As a cluster's.
+  runtime::followed_log followed() {
+    return {{"cluster/hpc-1", log},
+            feed,
+            [this](store::append_request request) { return append(std::move(request)); }};
   }
 
   std::vector<pb::Envelope> events() const { return log->read(0, 10'000).value(); }

@@ -54,7 +54,7 @@ class one_hook {
 
   tests::watched<time_point> now;
   std::shared_ptr<follower_report> report = std::make_shared<follower_report>(
-      "hook/site", [this] { return tests::t0 + (now.get() - time_point{}); });
+      "hook/site", "cluster/hpc-1", [this] { return tests::t0 + (now.get() - time_point{}); });
 
  private:
   std::unique_ptr<follower> reader_;
@@ -101,9 +101,8 @@ TEST_CASE("hooks: a job's callbacks reach a webhook and a command, and are recor
   test_log world;
   world.begin();
   const auto numbers = std::make_shared<metrics>(metrics::sources{});
-  auto all = followers::start({settings, world.log, world.feed, world.logs, numbers,
-                               [] { return tests::t0; }, "instance",
-                               [&](auto r) { return world.append(std::move(r)); }});
+  auto all = followers::start({settings, {world.followed()}, world.logs, numbers,
+                               [] { return tests::t0; }, "instance"});
   REQUIRE(all);
   world.add(completed_job("j-1"));
   REQUIRE(world.wait(

@@ -450,7 +450,7 @@ TEST_CASE("http: a proxy that is no address ends the start", "[runtime][http]") 
   fake_api api;
   runtime::http_options options;
   options.trusted_proxies = {"proxy.example"};
-  runtime::http_server server(options, api, nullptr, nullptr);
+  runtime::http_server server(options, api, {}, nullptr);
   const auto started = server.start();
   REQUIRE_FALSE(started);
   CHECK(started.error().message.find("proxy.example") != std::string::npos);

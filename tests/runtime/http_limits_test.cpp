@@ -248,14 +248,14 @@ TEST_CASE("http: a port in use is named with its address", "[runtime][http]") {
   fake_api api;
   runtime::http_options options;
   options.port = up.port;
-  runtime::http_server second(options, api, nullptr, nullptr);
+  runtime::http_server second(options, api, {}, nullptr);
   const auto started = second.start();
   REQUIRE_FALSE(started.has_value());
   REQUIRE(started.error().code == errc::unavailable);
   REQUIRE(started.error().message == "HTTP server: cannot listen on 127.0.0.1:" +
                                          std::to_string(up.port) + ": Address already in use");
   options.address = "nowhere";
-  runtime::http_server third(options, api, nullptr, nullptr);
+  runtime::http_server third(options, api, {}, nullptr);
   REQUIRE(third.start().error().code == errc::invalid);
 }
 

@@ -311,7 +311,7 @@ class fake_api : public runtime::api_port {
 /// A server on a free port over a fake API.
 struct running_server {
   explicit running_server(runtime::http_options options = {})
-      : server(std::move(options), api, feed, [] { return std::string("up 1\n"); }) {
+      : server(std::move(options), api, {feed}, [] { return std::string("up 1\n"); }) {
     const auto started = server.start();
     if (!started) throw std::runtime_error(started.error().message);
     port = *started;

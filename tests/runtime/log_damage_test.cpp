@@ -27,7 +27,7 @@ TEST_CASE("log damage: each table is told once an interval and stays a problem w
           "[runtime][damage]") {
   const auto logs = std::make_shared<told>();
   const auto problems = std::make_shared<actors::problem_board>(logs, [] { return from_us(1); });
-  log_damage damage("/var/lib/ved", logs, problems);
+  log_damage damage("/var/lib/ved", "daemon", logs, problems);
   CHECK(damage.first().empty());
   const log_damage::clock::time_point begin{std::chrono::hours{1}};
   damage.found(store::table::index, "block checksum mismatch in 000012.sst", begin);
@@ -38,7 +38,7 @@ TEST_CASE("log damage: each table is told once an interval and stays a problem w
   CHECK(logs->critical.size() == 3);
   CHECK(damage.reads() == std::map<std::string, std::uint64_t>{{"index", 3}, {"dedup", 1}});
   CHECK_THAT(damage.first(), Catch::Contains("table index is damaged: block checksum mismatch") &&
-                                 Catch::Contains("vectl log rebuild --state /var/lib/ved"));
+                                 Catch::Contains("vectl log rebuild --state /var/lib/ved --log daemon"));
   const auto all = problems->all();
   REQUIRE(all.size() == 2);
   for (const auto& one : all) CHECK(one.how_bad == actors::problem::weight::degraded);

@@ -296,9 +296,8 @@ TEST_CASE("metrics: the running followers count a job as it goes", "[runtime][me
   settings.hpc.audit.enabled = false;
   const auto numbers = std::make_shared<metrics>(sources());
   const auto before = world.log->last_position();
-  auto all = followers::start({settings, world.log, world.feed, world.logs, numbers,
-                               [] { return tests::t0; }, "instance",
-                               [&](auto r) { return world.append(std::move(r)); }});
+  auto all = followers::start({settings, {world.followed()}, world.logs, numbers,
+                               [] { return tests::t0; }, "instance"});
   REQUIRE(all);
   world.add(completed_job("new"));
   const auto until = std::chrono::steady_clock::now() + tests::patience;

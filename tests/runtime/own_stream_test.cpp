@@ -4,33 +4,25 @@
 
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
-#include "store/memory_kv.hpp"
 #include "tests/runtime/followers_support.hpp"
+#include "tests/support/memory_logs.hpp"
 
 using namespace ved;
 using namespace ved::runtime;
 
 namespace {
-
 constexpr time_point t0{seconds{1'700'000'000}};
-
-std::shared_ptr<store::event_log> log_on(const std::shared_ptr<store::memory_disk>& disk) {
-  store::event_log::options how;
-  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
-  return std::move(store::event_log::open(store::open_memory(disk), how).value());
-}
-
 }  // namespace
 
 TEST_CASE("own stream: each start is recorded after what the daemon said before", "[runtime]") {
-  const auto log = log_on(std::make_shared<store::memory_disk>());
-  REQUIRE(record_start(*log, "first", t0));
+  const auto log = tests::memory_log();
+  REQUIRE(record_start(store::event_logs(log), "first", t0));
   pb::Envelope stopped;
   stopped.mutable_daemon()->mutable_stopped()->set_reason("told to");
   const auto request = of_daemon(*log, stopped);
   REQUIRE(request);
   REQUIRE(log->commit(std::span(&*request, 1), t0 + seconds{1})->front());
-  REQUIRE(record_start(*log, "second", t0 + seconds{2}));
+  REQUIRE(record_start(store::event_logs(log), "second", t0 + seconds{2}));
   const auto events = log->read_stream("daemon", 0, 10);
   REQUIRE(events);
   REQUIRE(events->size() == 3);
@@ -43,10 +35,10 @@ TEST_CASE("own stream: each start is recorded after what the daemon said before"
 
 TEST_CASE("own stream: a start tells how many jobs are still to be followed", "[runtime]") {
   tests::test_log log;
-  REQUIRE(record_start(*log.log, "empty", t0));
+  REQUIRE(record_start(store::event_logs(log.log), "empty", t0));
   log.add(tests::completed_job("ended"));
   for (const auto* id : {"waits", "also-waits"}) log.add(tests::driver(tests::sample_spec(id)));
-  REQUIRE(record_start(*log.log, "later", t0));
+  REQUIRE(record_start(store::event_logs(log.log), "later", t0));
   const auto events = log.log->read_stream("daemon", 0, 10);
   REQUIRE(events);
   CHECK(events->at(0).daemon().started().live_jobs() == 0);
@@ -57,18 +49,18 @@ TEST_CASE("own stream: a log has one name for ever, and another log another", "[
   const auto disk = std::make_shared<store::memory_disk>();
   std::string name;
   {
-    const auto log = log_on(disk);
+    const auto log = tests::memory_log(disk);
     CHECK(instance_of(*log).error().code == errc::internal);  // nothing was written yet
-    REQUIRE(record_start(*log, "first", t0));
+    REQUIRE(record_start(store::event_logs(log), "first", t0));
     name = instance_of(*log).value();
   }
   CHECK(name.size() == 16);
   CHECK(name.find_first_not_of("0123456789abcdef") == std::string::npos);
-  const auto again = log_on(disk);
-  REQUIRE(record_start(*again, "second", t0 + seconds{1}));
+  const auto again = tests::memory_log(disk);
+  REQUIRE(record_start(store::event_logs(again), "second", t0 + seconds{1}));
   CHECK(instance_of(*again).value() == name);
-  const auto other = log_on(std::make_shared<store::memory_disk>());
-  REQUIRE(record_start(*other, "third", t0));
+  const auto other = tests::memory_log();
+  REQUIRE(record_start(store::event_logs(other), "third", t0));
   CHECK(instance_of(*other).value() != name);
   CHECK(make_boot_id() != make_boot_id());
   CHECK(make_boot_id().size() == 16);
@@ -80,11 +72,12 @@ TEST_CASE("own stream: jobs that were sent are counted by cluster, what waits he
   log.add(tests::completed_job("ended"));
   auto sent = tests::driver(tests::sample_spec("sent"));
   log.add(sent);
-  const auto known = remembering(*log.log, "given-up");
+  const auto logs = tests::logs_with({{"hpc-1", log.log}});
+  const auto known = remembering(*logs, "given-up");
   CHECK(known(cluster_id{"hpc-1"})->sent_jobs == 1);
   CHECK(known(cluster_id{"hpc-1"})->scheduler.scheduler_type().empty());  // never met
   CHECK(known(cluster_id{"another"})->sent_jobs == 0);
-  CHECK(remembering(*log.log, "hpc-1")(cluster_id{"hpc-1"})->sent_jobs == 0);
+  CHECK(remembering(*logs, "hpc-1")(cluster_id{"hpc-1"})->sent_jobs == 0);
 }
 
 TEST_CASE("own stream: a cluster's scheduler is remembered as it was met last", "[runtime]") {
@@ -101,11 +94,43 @@ TEST_CASE("own stream: a cluster's scheduler is remembered as it was met last", 
   };
   meet("hpc-1", 0, "west");
   meet("hpc-1", 1, "east");
-  meet("idle", 0, "north");
   log.add(tests::driver(tests::sample_spec("sent")));
-  const auto known = remembering(*log.log, "");
+  const auto logs = tests::logs_with({{"hpc-1", log.log}});
+  const auto known = remembering(*logs, "");
   CHECK(known(cluster_id{"hpc-1"})->scheduler.scheduler_type() == "slurm");
   CHECK(known(cluster_id{"hpc-1"})->scheduler.name() == "east");
-  // Nothing is bound to the scheduler of a cluster that has no job there.
-  CHECK(known(cluster_id{"idle"})->scheduler.name().empty());
+}
+
+TEST_CASE("own stream: nothing is bound to the scheduler of a cluster that has no job there",
+          "[runtime]") {
+  tests::test_log log;
+  store::append_request request;
+  request.stream = "cluster/idle";
+  auto& event = request.events.emplace_back();
+  event.mutable_cluster()->mutable_identified()->set_name("north");
+  request.state = core::fold(request.stream, "", event).value();
+  REQUIRE(log.log->commit(std::span(&request, 1), t0)->front());
+  const auto logs = tests::logs_with({{"idle", log.log}});
+  CHECK(remembering(*logs, "")(cluster_id{"idle"})->scheduler.name().empty());
+}
+
+TEST_CASE("own stream: the clusters that had a log are remembered, each once", "[runtime]") {
+  const auto own = tests::memory_log();
+  CHECK(clusters_with_logs(*own)->empty());
+  REQUIRE(record_start(store::event_logs(own), "first", t0));
+  for (const auto* id : {"b", "a", "b"}) REQUIRE(record_cluster_log(*own, cluster_id{id}, t0));
+  REQUIRE(record_start(store::event_logs(own), "second", t0));
+  CHECK(clusters_with_logs(*own).value() == std::set<std::string>{"a", "b"});
+  CHECK(own->verify()->ok);
+}
+
+TEST_CASE("own stream: a job has ended wherever it lies", "[runtime]") {
+  tests::test_log log;
+  log.add(tests::completed_job("ended"));
+  log.add(tests::driver(tests::sample_spec("waits")));
+  const auto logs = tests::logs_with({{"hpc-0", tests::memory_log()}, {"hpc-1", log.log}});
+  const auto ended = ended_in(*logs);
+  CHECK(ended(job_id{"ended"}));
+  CHECK_FALSE(ended(job_id{"waits"}));
+  CHECK_FALSE(ended(job_id{"unknown"}));
 }

@@ -11,7 +11,7 @@
 #include <sstream>
 
 #include "runtime/gateway/tls.hpp"
-#include "runtime/own_stream.hpp"
+#include "runtime/event_logs.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/pki.hpp"
 #include "runtime/security/private_file.hpp"
@@ -370,6 +370,12 @@ TEST_CASE("init: a crash after any step is finished by the next call", "[runtime
                                        "token", "init.json", "log"});
 }
 
+namespace {
+auto open_all(const std::string& state) {
+  return open_event_logs(state, [](const std::string&) { return plain_log_options(); });
+}
+}  // namespace
+
 TEST_CASE("init: where keys are and the log is not, only asked to it begins a new one",
           "[runtime][security]") {
   const ved::tests::temp_dir dir;
@@ -378,12 +384,12 @@ TEST_CASE("init: where keys are and the log is not, only asked to it begins a ne
   REQUIRE(report);
   const auto& at = report->layout;
   const auto state = at.directory.string();
-  REQUIRE(open_event_log(state));
-  CHECK(begin_new_log(state).error().code == errc::conflict);
+  REQUIRE(open_all(state));
+  CHECK(begin_new_log(state, "daemon").error().code == errc::conflict);
   std::filesystem::remove_all(at.log);
   std::filesystem::remove(state + "/log.check");
 
-  const auto started = open_event_log(state);
+  const auto started = open_all(state);
   REQUIRE_FALSE(started);
   CHECK(started.error().code == errc::not_found);
   CHECK_THAT(started.error().message,
@@ -397,8 +403,41 @@ TEST_CASE("init: where keys are and the log is not, only asked to it begins a ne
     options.new_log = true;
     REQUIRE(initialise_state(options));
   }
-  SECTION("else") { REQUIRE(begin_new_log(state)); }
-  CHECK(open_event_log(state));
+  SECTION("else") { REQUIRE(begin_new_log(state, "daemon")); }
+  CHECK(open_all(state));
+}
+
+TEST_CASE("event logs: a cluster's log is made once; one that is gone is lost, not made anew",
+          "[runtime][security]") {
+  const ved::tests::temp_dir dir;
+  const auto report = initialise_state(options_for(dir.path() / "state"));
+  REQUIRE(report);
+  const auto state = report->layout.directory.string();
+  const auto how = [](const std::string&) { return plain_log_options(); };
+  const auto need = [&](const char* cluster, bool had_one) {
+    const auto logs = open_all(state);
+    REQUIRE(logs);
+    return need_cluster_log(**logs, state, cluster_id{cluster}, had_one, how);
+  };
+  CHECK(need("c", false));
+  CHECK(need("c", true));
+  CHECK(logs_there(state) == std::vector<std::string>{"daemon", "cluster/c"});
+  const auto place = log_directory(state, "cluster/c");
+  CHECK(begin_new_log(state, "cluster/c").error().code == errc::conflict);
+  for (const auto* bad : {"cluster/", "cluster/..", "cluster/../../x", "c", ""})
+    CHECK(begin_new_log(state, bad).error().code == errc::invalid);
+
+  std::filesystem::remove_all(place);
+  SECTION("only the log") {}
+  SECTION("with all that is beside it") {
+    std::filesystem::remove_all(std::filesystem::path(place).parent_path());
+  }
+  const auto lost = need("c", true);
+  REQUIRE_FALSE(lost);
+  CHECK_FALSE(std::filesystem::exists(place));
+  CHECK(need("d", false));  // another one is not concerned
+  REQUIRE(begin_new_log(state, "cluster/c"));
+  CHECK(need("c", true));
 }
 
 TEST_CASE("init: files that are not ours are not overwritten", "[runtime][security]") {

@@ -25,6 +25,7 @@
 #include "actors/supervisor/actor.hpp"
 #include "messages/job_state.hpp"
 #include "store/memory_kv.hpp"
+#include "tests/support/memory_logs.hpp"
 #include "tests/support/job_fixture.hpp"
 #include "tests/support/scripted_scheduler.hpp"
 
@@ -39,14 +40,6 @@ bool eventually(F holds) {
     std::this_thread::sleep_for(milliseconds{1});
   }
   return true;
-}
-
-inline std::unique_ptr<store::event_log> open_log(const std::shared_ptr<store::memory_disk>& disk) {
-  store::event_log::options how;
-  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
-  auto opened = store::event_log::open(store::open_memory(disk), std::move(how));
-  if (!opened) throw std::runtime_error(opened.error().message);
-  return std::move(*opened);
 }
 
 /// Stands between jobs and their link and notes each job's actor, so that a test can kill it.
@@ -96,21 +89,28 @@ class actor_tree {
 
   actor_tree() : actor_tree(options{}) {}
   explicit actor_tree(const options& how)
-      : disk(std::make_shared<store::memory_disk>()), log(open_log(disk)) {
+      : logs(std::make_shared<store::event_logs>(memory_log())),
+        writers_(std::make_shared<actors::log_writers>(logs)) {
     config_.set("scheduler.policy", caf::atom("sharing"));
     config_.set("scheduler.max-threads", std::size_t{2});
     system_ = std::make_unique<caf::actor_system>(config_);
     system_->await_actors_before_shutdown(false);
-    feed_ = std::make_shared<actors::commit_feed>();
-    log_actor_ = system_->spawn<caf::detached>(
-        actors::event_log,
-        actors::event_log_deps{log, feed_, clock(), [this](const std::string&) { ++fatals; }});
+    for (const auto& name : how.clusters) {
+      disks[name] = std::make_shared<store::memory_disk>();
+      logs->add(store::cluster_log_name(name), memory_log(disks[name]));
+    }
+    for (const auto& one : logs->all()) {
+      const auto feed = std::make_shared<actors::commit_feed>();
+      actors::event_log_deps deps{one.log, feed, clock(),
+                                  [this](const std::string&) { ++fatals; }};
+      writers_->set(one.name, system_->spawn<caf::detached>(actors::event_log, std::move(deps)),
+                    feed);
+    }
     links_ = std::make_shared<actors::link_directory>();
     watched_ = std::make_shared<actors::link_directory>();
     seen_ = std::make_shared<job_watch>();
     auto world = std::make_shared<actors::job_environment>();
-    world->log = log_actor_;
-    world->reading = log;
+    world->writers = writers_;
     world->links = watched_;
     world->logs = std::make_shared<actors::log_sink>();
     world->problems = std::make_shared<actors::problem_board>(world->logs, clock());
@@ -142,12 +142,13 @@ class actor_tree {
     }
     all.clear();
     pools_.clear();
-    caf::anon_send_exit(log_actor_, caf::exit_reason::user_shutdown);
+    for (const auto& one : writers_->all())
+      caf::anon_send_exit(one.writer, caf::exit_reason::user_shutdown);
     for (auto& [id, one] : watched_->all()) caf::anon_send_exit(one, caf::exit_reason::kill);
     supervisor_ = actors::supervisor_actor{};
     registry_ = actors::registry_actor{};
     ingress_ = actors::ingress_actor{};
-    log_actor_ = actors::event_log_actor{};
+    writers_->clear();
     world_.reset();
     links_.reset();
     watched_.reset();
@@ -203,7 +204,9 @@ class actor_tree {
   // --- what is in the log ---
 
   std::string state_of(const std::string& id) const {
-    auto stored = log->state(core::job_stream(id));
+    const auto holder = logs->holder(core::job_stream(id));
+    if (!holder || !holder->log) return "none";
+    auto stored = holder->log->state(core::job_stream(id));
     if (!stored || !*stored) return "none";
     pb::JobRecord record;
     record.ParseFromString((*stored)->state);
@@ -214,7 +217,9 @@ class actor_tree {
   }
   /// The kinds of a stream's events in order: "accepted submission_intended submitted ...".
   std::string history(const std::string& stream) const {
-    auto events = log->read_stream(stream, 0, 1000);
+    const auto holder = logs->holder(stream);
+    if (!holder || !holder->log) return {};
+    auto events = holder->log->read_stream(stream, 0, 1000);
     std::string out;
     if (events)
       for (const auto& e : *events) out += (out.empty() ? "" : " ") + kind_of(e);
@@ -269,8 +274,8 @@ class actor_tree {
     return out;
   }
 
-  std::shared_ptr<store::memory_disk> disk;
-  std::shared_ptr<store::event_log> log;
+  std::map<std::string, std::shared_ptr<store::memory_disk>> disks;  ///< by cluster
+  std::shared_ptr<store::event_logs> logs;
   std::atomic<int> fatals{0};
   std::atomic<int> supervisor_fatals{0};
 
@@ -334,8 +339,7 @@ class actor_tree {
     deps.cluster = cluster_id{name};
     deps.scheduler_type = "scripted";
     deps.limits = limits();
-    deps.log = log_actor_;
-    deps.reading = log;
+    deps.log = writers_->of(cluster_id{name});
     deps.pool = deps.reads = pools_.at(name);
     deps.logs = std::make_shared<actors::log_sink>();
     deps.clock = clock();
@@ -349,8 +353,7 @@ class actor_tree {
 
   caf::actor_system_config config_;
   std::unique_ptr<caf::actor_system> system_;
-  std::shared_ptr<actors::commit_feed> feed_;
-  actors::event_log_actor log_actor_;
+  std::shared_ptr<actors::log_writers> writers_;
   std::shared_ptr<actors::link_directory> links_;    ///< the real ones
   std::shared_ptr<actors::link_directory> watched_;  ///< what jobs see
   std::shared_ptr<job_watch> seen_;

@@ -9,7 +9,7 @@
 #include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "messages/operations.hpp"
-#include "runtime/own_stream.hpp"
+#include "runtime/event_logs.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
 
@@ -41,16 +41,18 @@ class temporary_directory {
 
 const ved::time_point at = ved::from_us(1'768'478'400'000'000);
 
-std::unique_ptr<store::event_log> open_log(const fs::path& state) {
+/// The log of that name below a state directory, made where there is none.
+std::shared_ptr<store::event_log> open_log(const fs::path& state,
+                                           const std::string& name = "cluster/c-1") {
   REQUIRE(ved::adapters::take_directory(state.string(), {"state", "ved"}, 0711));
-  auto storage = store::open_rocks((state / "log").string(), true);
-  if (!storage) FAIL(storage.error().message);
-  store::event_log::options how;
-  how.fold = {ved::core::fold, ved::core::index_keys,
-              std::string(ved::core::live_prefix)};
-  auto log = store::event_log::open(std::move(*storage), std::move(how));
-  if (!log) FAIL(log.error().message);
-  return std::move(*log);
+  REQUIRE(ved::runtime::make_event_log(state.string()));
+  const auto how = [](const std::string&) { return ved::runtime::plain_log_options(); };
+  auto logs = ved::runtime::open_event_logs(state.string(), how);
+  if (!logs) FAIL(logs.error().message);
+  if (const auto cluster = store::cluster_of_log_name(name))
+    REQUIRE(ved::runtime::need_cluster_log(**logs, state.string(), ved::cluster_id{*cluster}, false,
+                                           how));
+  return (*logs)->find(name);
 }
 
 void accept_job(store::event_log& log, const std::string& id) {
@@ -126,10 +128,13 @@ TEST_CASE("vectl offline: answers from the log of a stopped daemon", "[tools][ve
   CHECK(ask(with, request).events().events_size() == 1);
   request.mutable_get_log_stats();
   CHECK(ask(with, request).log_stats().last_position() == 2);
+  request.mutable_dump_log()->set_log("cluster/c-1");
   request.mutable_dump_log()->set_limit(1);
   CHECK(ask(with, request).events().more());
-  request.mutable_dump_log()->set_after_position(1);
-  CHECK_FALSE(ask(with, request).events().more());
+  request.mutable_dump_log()->set_after_position(2);
+  CHECK(ask(with, request).events().events().empty());
+  request.mutable_dump_log()->set_log("cluster/c-2");
+  CHECK(ask(with, request).error().error() == "not_found");
   CHECK(ask(with, verify_request()).verification().ok());
   request.mutable_cancel_job()->set_job_id("j-1");
   CHECK(ask(with, request).error().error() == "unavailable");
@@ -160,7 +165,7 @@ TEST_CASE("vectl offline: a state directory without a log is named", "[tools][ve
 TEST_CASE("vectl offline: a rebuilt log verifies and keeps its events", "[tools][vectl]") {
   temporary_directory state;
   accept_job(*open_log(state.path()), "j-1");
-  const auto events = rebuild_offline(state.path().string());
+  const auto events = rebuild_offline(state.path().string(), "");
   REQUIRE(events);
   CHECK(*events == 1);
   CHECK(ask(**make_offline_channel(state.path().string()), verify_request()).verification().ok());
@@ -177,36 +182,36 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
   accept_job(*open_log(state.path()), "j-2");
 
   SECTION("never over an existing log without force") {
-    const auto refused = restore_offline(state.path().string(), backup, false);
+    const auto refused = restore_offline(state.path().string(), backup, "", false);
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == ved::errc::conflict);
   }
   SECTION("the old log is moved aside") {
-    const auto restored = restore_offline(state.path().string(), backup, true);
+    const auto restored = restore_offline(state.path().string(), backup, "", true);
     REQUIRE(restored);
     CHECK(restored->events() == 1);
     int aside = 0;
-    for (const auto& entry : fs::directory_iterator(state.path()))
+    for (const auto& entry : fs::recursive_directory_iterator(state.path()))
       if (entry.path().filename().string().starts_with("log.replaced-")) ++aside;
-    CHECK(aside == 1);
+    CHECK(aside == 2);  // of the daemon and of the cluster
     accept_job(*open_log(state.path()), "j-3");
   }
   SECTION("a damaged backup changes nothing") {
     bool damaged = false;
-    for (const auto& entry : fs::directory_iterator(backup)) {
+    for (const auto& entry : fs::recursive_directory_iterator(backup)) {
       if (!entry.path().filename().string().starts_with("MANIFEST")) continue;
       std::ofstream(entry.path(), std::ios::binary | std::ios::trunc) << "garbage";
       damaged = true;
     }
     REQUIRE(damaged);
-    REQUIRE_FALSE(restore_offline(state.path().string(), backup, true));
+    REQUIRE_FALSE(restore_offline(state.path().string(), backup, "", true));
     pb::ApiRequest request;
     request.mutable_get_job()->set_job_id("j-2");
     CHECK(ask(**make_offline_channel(state.path().string()), request).has_job());
     CHECK_FALSE(fs::exists(state.path() / "log.restoring"));
   }
   SECTION("what is not there is not found") {
-    const auto missing = restore_offline(state.path().string(), backup + "x", true);
+    const auto missing = restore_offline(state.path().string(), backup + "x", "", true);
     REQUIRE_FALSE(missing);
     CHECK(missing.error().code == ved::errc::not_found);
   }
@@ -219,22 +224,22 @@ TEST_CASE("vectl offline: what writes to a log holds it from its first look to i
   const auto& backup = made.backup;
   {
     // As another restoration that has only begun to copy.
-    const auto held = ved::runtime::hold_event_log(place);
+    const auto held = ved::runtime::hold_event_logs(place);
     REQUIRE(held);
     CHECK_FALSE(log_is_held(place));  // not by a daemon
-    CHECK(restore_offline(place, backup, true).error().code == ved::errc::conflict);
-    CHECK(rebuild_offline(place).error().code == ved::errc::conflict);
+    CHECK(restore_offline(place, backup, "", true).error().code == ved::errc::conflict);
+    CHECK(rebuild_offline(place, "").error().code == ved::errc::conflict);
     CHECK(backup_offline(place, backup + "-2").error().code == ved::errc::conflict);
-    const auto daemon = ved::runtime::open_event_log(place);
+    const auto daemon = ved::runtime::hold_event_logs(place);
     REQUIRE_FALSE(daemon);
-    CHECK_THAT(daemon.error().message, Catch::Contains("a vectl that mends or restores it"));
+    CHECK_THAT(daemon.error().message, Catch::Contains("a vectl that mends or restores"));
   }
   {
-    const auto daemon = ved::runtime::open_event_log(place);
+    const auto daemon = ved::runtime::hold_event_logs(place);
     REQUIRE(daemon);
-    CHECK(restore_offline(place, backup, true).error().code == ved::errc::conflict);
+    CHECK(restore_offline(place, backup, "", true).error().code == ved::errc::conflict);
   }
-  CHECK(restore_offline(place, backup, true));
+  CHECK(restore_offline(place, backup, "", true));
 }
 
 TEST_CASE("vectl offline: what writes to a log does so as whom it belongs to", "[tools][vectl]") {
@@ -243,9 +248,9 @@ TEST_CASE("vectl offline: what writes to a log does so as whom it belongs to", "
   const auto& place = made.place;
   const auto& backup = made.backup;
   REQUIRE(::chown(place.c_str(), 12'345, 12'345) == 0);
-  for (const auto& refused : {rebuild_offline(place).error(),
+  for (const auto& refused : {rebuild_offline(place, "").error(),
                               backup_offline(place, backup + "-2").error(),
-                              restore_offline(place, backup, true).error()}) {
+                              restore_offline(place, backup, "", true).error()}) {
     CHECK(refused.code == ved::errc::denied);
     CHECK_THAT(refused.message, Catch::Contains("setpriv --reuid=12345 --regid=12345"));
   }
@@ -260,7 +265,7 @@ TEST_CASE("vectl offline: a restoration touches no directory that is not ved's",
   accept_job(*open_log(state.path()), "j-1");
   REQUIRE(backup_offline(state.path().string(), backup));
   const auto refused = [&](const fs::path& where) {
-    const auto said = restore_offline(where.string(), backup, true);
+    const auto said = restore_offline(where.string(), backup, "", true);
     return !said && said.error().code == ved::errc::conflict;
   };
   const auto put = [](const fs::path& file) {
@@ -291,15 +296,56 @@ TEST_CASE("vectl offline: a restoration touches no directory that is not ved's",
   SECTION("what one that was cut short left goes") {
     put(state.path() / "log.restoring" / "MANIFEST-000001");
     put(state.path() / "log.restoring" / "000007.sst");
-    CHECK(restore_offline(state.path().string(), backup, true));
+    CHECK(restore_offline(state.path().string(), backup, "", true));
   }
   SECTION("an empty directory becomes one of ved's") {
     const auto fresh = elsewhere.path() / "fresh";
     fs::create_directory(fresh);
-    REQUIRE(restore_offline(fresh.string(), backup, false));
-    REQUIRE(restore_offline(fresh.string(), backup, true));
+    REQUIRE(restore_offline(fresh.string(), backup, "", false));
+    REQUIRE(restore_offline(fresh.string(), backup, "", true));
     accept_job(*open_log(fresh), "j-2");
   }
+}
+
+TEST_CASE("vectl offline: one damaged log of several is named, and mended alone",
+          "[tools][vectl]") {
+  temporary_directory state;
+  temporary_directory elsewhere;
+  const auto place = state.path().string();
+  const auto backup = (elsewhere.path() / "backup").string();
+  for (const auto* cluster : {"a", "b"})
+    accept_job(*open_log(state.path(), store::cluster_log_name(cluster)),
+               std::string("j-") + cluster);
+  REQUIRE(backup_offline(place, backup));
+  const auto damaged = state.path() / "clusters" / "b" / "log";
+  SECTION("its files are garbage") {
+    for (const auto& entry : fs::directory_iterator(damaged))
+      if (entry.path().filename().string().starts_with("MANIFEST"))
+        std::ofstream(entry.path(), std::ios::binary | std::ios::trunc) << "garbage";
+  }
+  SECTION("it is gone, what was noted of it is not") { fs::remove_all(damaged); }
+
+  auto with = make_offline_channel(place);
+  REQUIRE(with);
+  pb::ApiRequest request;
+  request.mutable_get_job()->set_job_id("j-a");
+  CHECK(ask(**with, request).has_job());
+  request.mutable_get_job()->set_job_id("j-b");
+  CHECK(ask(**with, request).error().error() == "unavailable");
+  const auto seen = ask(**with, verify_request()).verification();
+  CHECK_FALSE(seen.ok());
+  CHECK_THAT(seen.first_problem(), Catch::Contains("cluster/b"));
+  // A backup is whole or is none.
+  CHECK(backup_offline(place, backup + "-2").error().code == ved::errc::unavailable);
+  CHECK_FALSE(fs::exists(backup + "-2"));
+
+  const auto untouched = fs::last_write_time(state.path() / "clusters" / "a" / "log" / "CURRENT");
+  REQUIRE(restore_offline(place, backup, "cluster/b", true));
+  CHECK(fs::last_write_time(state.path() / "clusters" / "a" / "log" / "CURRENT") == untouched);
+  with = make_offline_channel(place);
+  CHECK(ask(**with, verify_request()).verification().ok());
+  CHECK(ask(**with, request).has_job());
+  CHECK(restore_offline(place, backup, "cluster/c", true).error().code == ved::errc::not_found);
 }
 
 TEST_CASE("vectl client directory: looked for in the order that --help says", "[tools][vectl]") {

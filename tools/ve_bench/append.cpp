@@ -54,6 +54,9 @@ class recorder final : public store::kv {
   result<void> checkpoint(const std::string& directory) override {
     return below_->checkpoint(directory);
   }
+  result<void> is_apart_from(const std::string& directory) const override {
+    return below_->is_apart_from(directory);
+  }
   std::uint64_t bytes_on_disk() const override { return below_->bytes_on_disk(); }
 
  private:

@@ -99,14 +99,21 @@ class actors_on_log {
     };
     const auto logs = std::make_shared<actors::log_sink>();
     auto world = std::make_shared<actors::job_environment>();
-    world->log = system_->spawn<caf::detached>(
-        actors::event_log,
-        actors::event_log_deps{log, std::make_shared<actors::commit_feed>(), clock,
-                               [](const std::string& why) {
-                                 std::fprintf(stderr, "ve_bench: %s\n", why.c_str());
-                                 std::_Exit(1);
-                               }});
-    world->reading = log;
+    // All in one log: what is measured is reading it.
+    const std::string own(store::own_log_name);
+    world->writers =
+        std::make_shared<actors::log_writers>(std::make_shared<store::event_logs>(log));
+    const auto feed = std::make_shared<actors::commit_feed>();
+    world->writers->set(own,
+                        system_->spawn<caf::detached>(
+                            actors::event_log,
+                            actors::event_log_deps{log, feed, clock,
+                                                   [](const std::string& why) {
+                                                     std::fprintf(stderr, "ve_bench: %s\n",
+                                                                  why.c_str());
+                                                     std::_Exit(1);
+                                                   }}),
+                        feed);
     world->links = std::make_shared<actors::link_directory>();
     world->logs = logs;
     world->problems = std::make_shared<actors::problem_board>(logs, clock);
@@ -118,8 +125,7 @@ class actors_on_log {
       link.cluster = cluster_id{name};
       link.scheduler_type = "none";
       link.limits.poll_interval = poll_interval;
-      link.log = world->log;
-      link.reading = log;
+      link.log = world->writers->find(own);
       link.pool = std::make_shared<actors::io_pool>(
           actors::io_pool::options{name, 1, 64},
           []() -> result<std::unique_ptr<adapters::scheduler>> {

@@ -50,14 +50,16 @@ bool log_is_held(const std::string& state);
 /// Answers queries from the log in `state`, opened for reading. Errors: not_found, corrupt, ...
 ved::result<std::unique_ptr<channel>> make_offline_channel(const std::string& state);
 
-/// Recreates states and indexes; returns the number of events. conflict while a daemon runs.
-ved::result<std::uint64_t> rebuild_offline(const std::string& state);
-/// Copies the log of a stopped daemon into `directory`, which must not exist yet.
+/// Recreates states and indexes of all logs, or of `only`; returns the number of events. conflict
+/// while a daemon runs.
+ved::result<std::uint64_t> rebuild_offline(const std::string& state, const std::string& only);
+/// Copies the logs of a stopped daemon into `directory`, which must not exist yet.
 ved::result<ved::pb::BackupDone> backup_offline(const std::string& state,
                                                 const std::string& directory);
-/// Puts a verified copy of the backup into the place of the log; `force` moves the old log aside.
-/// Returns the verification of the backup.
+/// Puts verified copies of the backup's logs, or of `only`, in their places; `force` moves the old
+/// ones aside. All are whole before the first is put. Returns the verification of the backup.
 ved::result<ved::pb::LogVerification> restore_offline(const std::string& state,
-                                                      const std::string& backup, bool force);
+                                                      const std::string& backup,
+                                                      const std::string& only, bool force);
 
 }  // namespace vectl

@@ -22,30 +22,44 @@ void add_log_commands(CLI::App& app, parse_target& into) {
   auto* log = app.add_subcommand("log", "verify, read and save the event log");
   log->require_subcommand(1);
   log->fallthrough();
-  add_command<log_verify>(*log, into, "verify",
-                          "check positions, hash chain and stored states of the whole log");
+  const auto one_log = [](CLI::App& sub, std::string& name) {
+    sub.add_option("--log", name, "only this one: daemon, or cluster/ID")->type_name("LOG");
+  };
+  {
+    auto [sub, v] = add_command<log_verify>(
+        *log, into, "verify", "check positions, hash chain and stored states of all logs");
+    one_log(*sub, v->log);
+  }
   add_command<log_stats>(*log, into, "stats", "show sizes and counts");
   {
     auto [sub, v] = add_command<log_dump>(*log, into, "dump", "print events in order");
-    sub->add_option("--after", v->after, "start behind this position")->type_name("POSITION");
+    one_log(*sub, v->log);
+    sub->add_option("--after", v->after, "start behind this position of the log")
+        ->type_name("POSITION")
+        ->needs("--log");
     sub->add_option("--limit", v->limit, "print at most this many (default: all)")
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   }
-  add_command<log_rebuild>(*log, into, "rebuild",
-                           "recreate states and indexes from the log alone (needs --state; the "
-                           "daemon must be stopped)");
+  {
+    auto [sub, v] = add_command<log_rebuild>(
+        *log, into, "rebuild",
+        "recreate states and indexes from the events alone (needs --state; the daemon must be "
+        "stopped)");
+    one_log(*sub, v->log);
+  }
   {
     auto [sub, v] = add_command<log_backup>(*log, into, "backup",
-                                            "copy the log while the daemon goes on writing");
+                                            "copy all logs while the daemon goes on writing");
     sub->add_option("DIR", v->directory, "directory to make")->required();
   }
   {
     auto [sub, v] =
         add_command<log_restore>(*log, into, "restore",
-                                 "put a backup in the log's place (needs --state; the daemon must "
-                                 "be stopped)");
+                                 "put a backup in the place of the logs (needs --state; the "
+                                 "daemon must be stopped)");
+    one_log(*sub, v->log);
     sub->add_option("DIR", v->directory, "directory that `log backup` made")->required();
-    sub->add_flag("--force", v->force, "move an existing log aside");
+    sub->add_flag("--force", v->force, "move existing logs aside");
   }
 }
 

@@ -84,18 +84,24 @@ struct health_check {
   std::string cluster;
 };
 struct status {};
-struct log_verify {};
+struct log_verify {
+  std::string log; /* empty: all */
+};
 struct log_stats {};
 struct log_dump {
+  std::string log; /* empty: all, one after the other */
   std::uint64_t after = 0;
   std::int64_t limit = 0; /* 0: all */
 };
-struct log_rebuild {};
+struct log_rebuild {
+  std::string log; /* empty: all */
+};
 struct log_backup {
   std::string directory;
 };
 struct log_restore {
   std::string directory;
+  std::string log; /* empty: all of the backup */
   bool force = false;
 };
 struct config_show {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <chrono>
 #include <cstring>
@@ -15,7 +16,7 @@
 #include "actors/job/stored.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "messages/operations.hpp"
-#include "runtime/own_stream.hpp"
+#include "runtime/event_logs.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
@@ -34,9 +35,7 @@ namespace store = ved::store;
 
 namespace {
 
-std::string log_directory(const std::string& state) {
-  return ved::runtime::state_layout(state).log.string();
-}
+using ved::runtime::log_directory;
 
 const ved::adapters::directory_owner state_owner{"state", "ved"};
 
@@ -80,20 +79,6 @@ result<void> take_state(const std::string& state) {
   return taken ? result<void>{} : ved::fail_in("state directory", taken.error());
 }
 
-/// A backup is a log without a state directory around it.
-bool is_backup(const std::string& directory) {
-  std::error_code ignored;
-  return fs::exists(fs::path(directory) / "CURRENT", ignored) &&
-         !fs::exists(log_directory(directory), ignored);
-}
-
-store::event_log::options reading(bool for_repair) {
-  store::event_log::options how;
-  how.fold = {ved::core::fold, ved::core::index_keys, std::string(ved::core::live_prefix)};
-  how.for_repair = for_repair;
-  return how;
-}
-
 pb::ApiReply to_reply(const error& problem) {
   pb::ApiReply reply;
   reply.mutable_error()->set_error(std::string(ved::to_string(problem.code)));
@@ -101,28 +86,10 @@ pb::ApiReply to_reply(const error& problem) {
   return reply;
 }
 
-result<pb::LogVerification> verify(const store::event_log& log) {
-  const auto began = std::chrono::steady_clock::now();
-  auto seen = log.verify();
-  if (!seen) return fail(seen.error());
-  pb::LogVerification out;
-  out.set_ok(seen->ok);
-  out.set_events(seen->events);
-  out.set_streams(seen->streams);
-  out.set_first_problem(seen->first_problem);
-  out.set_head_hash(seen->head_hash);
-  out.set_duration_us(
-      std::chrono::duration_cast<ved::microseconds>(std::chrono::steady_clock::now() - began)
-          .count());
-  return out;
-}
-
-// Events of one page of `log dump`.
-constexpr int dump_page = 1'000;
-
 class offline_channel final : public channel {
  public:
-  explicit offline_channel(std::unique_ptr<store::event_log> log) : log_(std::move(log)) {}
+  explicit offline_channel(std::shared_ptr<const store::event_logs> logs)
+      : logs_(std::move(logs)) {}
 
   result<pb::ApiReply> call(pb::ApiRequest request) override {
     pb::ApiReply reply;
@@ -134,29 +101,33 @@ class offline_channel final : public channel {
     switch (request.operation_case()) {
       case pb::ApiRequest::kListJobs:
         return fill(
-            ved::actors::list_jobs(*log_, request.list_jobs()),
+            ved::actors::list_jobs(*logs_, request.list_jobs()),
             [&](auto& found) { *reply.mutable_jobs() = std::move(found); }, reply);
       case pb::ApiRequest::kGetJob:
         return fill(
-            ved::actors::read_job(*log_, request.get_job().job_id(), true),
+            ved::actors::read_job(*logs_, request.get_job().job_id(), true),
             [&](auto& found) { *reply.mutable_job()->mutable_job() = std::move(found); }, reply);
       case pb::ApiRequest::kGetJobEvents:
         return fill(
-            ved::actors::read_events(*log_, request.get_job_events()),
+            ved::actors::read_events(*logs_, request.get_job_events()),
             [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
       case pb::ApiRequest::kExplainJob:
         return fill(
-            ved::actors::fold_history(*log_, request.explain_job()),
+            ved::actors::fold_history(*logs_, request.explain_job()),
             [&](auto& found) { *reply.mutable_explanation() = found->finish(nullptr); }, reply);
       case pb::ApiRequest::kVerifyLog:
         return fill(
-            verify(*log_), [&](auto& found) { *reply.mutable_verification() = std::move(found); },
+            ved::actors::verify_logs(*logs_, request.verify_log()),
+            [&](auto& found) { *reply.mutable_verification() = std::move(found); },
             reply);
       case pb::ApiRequest::kGetLogStats:
         return fill(
-            ved::actors::read_stats(*log_),
+            ved::actors::read_stats(*logs_),
             [&](auto& found) { *reply.mutable_log_stats() = std::move(found); }, reply);
-      case pb::ApiRequest::kDumpLog: return dump(request.dump_log());
+      case pb::ApiRequest::kDumpLog:
+        return fill(
+            ved::actors::dump_log(*logs_, request.dump_log()),
+            [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
       default: break;
     }
     return to_reply({errc::internal, row->field->name() + ": nothing answers it offline"});
@@ -170,19 +141,7 @@ class offline_channel final : public channel {
     return std::move(reply);
   }
 
-  result<pb::ApiReply> dump(const pb::DumpLog& what) {
-    pb::ApiReply reply;
-    const int limit = what.limit() <= 0 ? dump_page : std::min(what.limit(), dump_page);
-    auto found = log_->read(what.after_position(), static_cast<std::size_t>(limit));
-    if (!found) return to_reply(found.error());
-    auto& out = *reply.mutable_events();
-    for (auto& event : *found) *out.add_events() = std::move(event);
-    out.set_more(!out.events().empty() &&
-                 out.events(out.events_size() - 1).position() < log_->last_position());
-    return reply;
-  }
-
-  std::unique_ptr<store::event_log> log_;
+  std::shared_ptr<const store::event_logs> logs_;
 };
 
 /// What writes to a log must leave it to whom it belongs: files of another user would keep the
@@ -200,31 +159,15 @@ result<void> check_owner(const std::string& state) {
                   (owner == nullptr ? " --clear-groups" : " --init-groups") + " vectl ...");
 }
 
-/// The log of this state directory, for one who is to write it; nobody else does meanwhile.
-result<ved::adapters::unique_fd> hold_log(const std::string& state) {
+/// The logs of this state directory, for one who is to write them; nobody else does meanwhile.
+result<ved::adapters::unique_fd> hold_logs(const std::string& state) {
   if (auto ours = check_owner(state); !ours) return fail(ours.error());
-  auto held = ved::runtime::hold_event_log(state);
+  auto held = ved::runtime::hold_event_logs(state);
   if (!held && held.error().code == errc::conflict)
     return fail(errc::conflict,
                 "state directory " + state +
                     ": a daemon holds it, or another vectl that mends or restores; stop ved first");
   return held;
-}
-
-/// A log that is held, open to be written.
-struct held_log {
-  ved::adapters::unique_fd hold;
-  std::unique_ptr<store::event_log> log;
-};
-
-result<held_log> open_held(const std::string& state, bool for_repair) {
-  auto hold = hold_log(state);
-  if (!hold) return fail(hold.error());
-  auto storage = store::open_rocks(log_directory(state), false);
-  if (!storage) return fail(storage.error());
-  auto log = store::event_log::open(std::move(*storage), reading(for_repair));
-  if (!log) return fail(log.error());
-  return held_log{std::move(*hold), std::move(*log)};
 }
 
 result<void> sync_path(const fs::path& path) {
@@ -255,10 +198,80 @@ result<void> copy_log(const fs::path& from, const fs::path& to) {
   return sync_path(to);
 }
 
+/// Names of the logs that a command is about: the one that is named, or all.
+result<std::vector<std::string>> logs_meant(const std::string& directory, const std::string& only) {
+  auto there = ved::runtime::logs_there(directory);
+  if (only.empty()) return there;
+  if (std::find(there.begin(), there.end(), only) == there.end())
+    return fail(errc::not_found, directory + ": has no log " + only);
+  return std::vector{only};
+}
+
+/// A whole copy of a log, beside the place that it is to take.
+struct copied_log {
+  std::string name;
+  fs::path place;
+  fs::path copy;
+  bool is_begun = false;  ///< what is at `copy` is ours
+  store::keys::head head;
+};
+
+void give_up(const std::vector<copied_log>& copies) {
+  std::error_code ignored;
+  for (const auto& one : copies)
+    if (one.is_begun) fs::remove_all(one.copy, ignored);
+}
+
+/// Copies one log of a backup and verifies the copy, which is in `into` from its beginning on.
+result<pb::LogSize> copy_verified(const std::string& backup, copied_log& into) {
+  const auto from = log_directory(backup, into.name);
+  if (auto removed = remove_half_restored(into.copy); !removed) return fail(removed.error());
+  std::error_code problem;
+  if (into.name != store::own_log_name) fs::create_directories(into.place.parent_path(), problem);
+  if (problem)
+    return fail(errc::unavailable, into.place.parent_path().string() + ": cannot be made: " +
+                                       problem.message());
+  into.is_begun = true;
+  if (auto copied = copy_log(from, into.copy); !copied) return fail(copied.error());
+  auto storage = store::open_rocks_copy(into.copy.string());
+  if (!storage) return fail(storage.error());
+  auto how = ved::runtime::plain_log_options();
+  how.for_repair = true;
+  auto log = store::event_log::open(std::move(*storage), std::move(how));
+  if (!log) return fail(log.error());
+  auto seen = (*log)->verify();
+  if (!seen) return fail(seen.error());
+  if (!seen->ok) return fail(errc::corrupt, seen->first_problem);
+  into.head = {seen->events, seen->head_hash};
+  pb::LogSize out;
+  out.set_log(into.name);
+  out.set_last_position(seen->events);
+  out.set_streams(seen->streams);
+  out.set_head_hash(seen->head_hash);
+  out.set_disk_bytes((*log)->bytes_on_disk());
+  return out;
+}
+
+/// Puts the copy in its place, and what was there aside.
+result<void> put_in_place(const copied_log& one, const std::string& aside) {
+  std::error_code problem;
+  std::error_code ignored;
+  if (fs::exists(fs::symlink_status(one.place, ignored)))
+    fs::rename(one.place, one.place.string() + aside, problem);
+  if (!problem) fs::rename(one.copy, one.place, problem);
+  if (problem)
+    return fail(errc::unavailable, "cannot put " + one.copy.string() + " in the place of " +
+                                       one.place.string() + ": " + problem.message());
+  // From here on this log, and no older one, is the state directory's.
+  if (auto noted = store::note_log(one.place.string(), one.head); !noted) return noted;
+  return sync_path(one.place.parent_path());
+}
+
 }  // namespace
 
 bool log_is_held(const std::string& state) {
-  const auto file = log_directory(state) + "/LOCK";  // RocksDB's lock, a POSIX record lock
+  // RocksDB's lock, a POSIX record lock.
+  const auto file = log_directory(state, store::own_log_name) + "/LOCK";
   const int fd = ::open(file.c_str(), O_RDWR | O_CLOEXEC);
   if (fd < 0) return false;
   struct flock probe {};
@@ -270,81 +283,78 @@ bool log_is_held(const std::string& state) {
 }
 
 result<std::unique_ptr<channel>> make_offline_channel(const std::string& state) {
-  auto storage = is_backup(state) ? store::open_rocks_copy(state)
-                                  : store::open_rocks_read_only(log_directory(state));
-  if (!storage) return fail(storage.error());
-  auto log = store::event_log::open(std::move(*storage), reading(true));
-  if (!log) return fail(log.error());
-  return std::unique_ptr<channel>(std::make_unique<offline_channel>(std::move(*log)));
+  auto logs = ved::runtime::read_event_logs(state);
+  if (!logs) return fail(logs.error());
+  return std::unique_ptr<channel>(std::make_unique<offline_channel>(std::move(*logs)));
 }
 
-result<std::uint64_t> rebuild_offline(const std::string& state) {
-  const auto held = open_held(state, true);
+result<std::uint64_t> rebuild_offline(const std::string& state, const std::string& only) {
+  const auto held = hold_logs(state);
   if (!held) return fail(held.error());
-  auto& log = *held->log;
-  if (auto done = log.rebuild(); !done) return fail(done.error());
-  return log.last_position();
+  const auto names = logs_meant(state, only);
+  if (!names) return fail(names.error());
+  std::uint64_t events = 0;
+  for (const auto& name : *names) {
+    auto storage = store::open_rocks(log_directory(state, name), false);
+    if (!storage) return fail(storage.error());
+    auto how = ved::runtime::plain_log_options();
+    how.for_repair = true;
+    auto log = store::event_log::open(std::move(*storage), std::move(how));
+    if (!log) return ved::fail_in(name, log.error());
+    if (auto done = (*log)->rebuild(); !done) return ved::fail_in(name, done.error());
+    events += (*log)->last_position();
+  }
+  return events;
 }
 
 result<pb::BackupDone> backup_offline(const std::string& state, const std::string& directory) {
-  const auto held = open_held(state, false);
+  const auto held = hold_logs(state);
   if (!held) return fail(held.error());
-  auto& log = *held->log;
-  if (auto done = log.backup(directory); !done) return fail(done.error());
-  pb::BackupDone out;
-  out.set_directory(directory);
-  out.set_last_position(log.last_position());
-  out.set_head_hash(log.head_hash());
-  return out;
+  const auto logs = ved::runtime::open_event_logs(
+      state, [](const std::string&) { return ved::runtime::plain_log_options(); });
+  if (!logs) return fail(logs.error());
+  return ved::runtime::back_up_event_logs(**logs, directory);
 }
 
 result<pb::LogVerification> restore_offline(const std::string& state, const std::string& backup,
-                                            bool force) {
-  const fs::path target = log_directory(state);
+                                            const std::string& only, bool force) {
   std::error_code ignored;
   if (!fs::is_directory(backup, ignored))
     return fail(errc::not_found, "backup " + backup + ": there is no such directory");
   if (auto ours = check_owner(state); !ours) return fail(ours.error());
   if (auto ours = take_state(state); !ours) return fail(ours.error());
-  const auto held = hold_log(state);
+  const auto held = hold_logs(state);
   if (!held) return fail(held.error());
-  const bool exists = fs::exists(fs::symlink_status(target, ignored));
-  if (exists && !force)
-    return fail(errc::conflict, target.string() + " exists; --force moves it aside");
-
-  // Only a whole backup may take the place of the log, and only all at once.
-  const auto fresh = target.string() + ".restoring";
-  if (auto removed = remove_half_restored(fresh); !removed) return fail(removed.error());
-  if (auto copied = copy_log(backup, fresh); !copied) return fail(copied.error());
-  const auto give_up = [&](error cause) {
-    fs::remove_all(fresh, ignored);
-    return fail_in("backup " + backup, std::move(cause));
-  };
+  const auto names = logs_meant(backup, only);
+  if (!names) return fail(names.error());
+  std::vector<copied_log> copies;
+  for (const auto& name : *names) {
+    const auto place = log_directory(state, name);
+    if (fs::exists(fs::symlink_status(place, ignored)) && !force)
+      return fail(errc::conflict, place + " exists; --force moves it aside");
+    copies.push_back({name, place, place + ".restoring", false, {}});
+  }
+  // Only whole logs may take the place of others, and only once all of them are whole.
   pb::LogVerification seen;
-  {
-    auto storage = store::open_rocks_copy(fresh);
-    if (!storage) return give_up(storage.error());
-    auto log = store::event_log::open(std::move(*storage), reading(true));
-    if (!log) return give_up(log.error());
-    auto verified = verify(**log);
-    if (!verified) return give_up(verified.error());
-    seen = std::move(*verified);
+  seen.set_ok(true);
+  const auto began = std::chrono::steady_clock::now();
+  for (auto& one : copies) {
+    auto size = copy_verified(backup, one);
+    if (!size) {
+      give_up(copies);
+      return ved::fail_in("backup " + backup, size.error());
+    }
+    seen.set_events(seen.events() + size->last_position());
+    seen.set_streams(seen.streams() + size->streams());
+    *seen.add_logs() = std::move(*size);
   }
-  if (!seen.ok()) return give_up({errc::corrupt, seen.first_problem()});
-  const store::keys::head head{seen.events(), seen.head_hash()};
-  std::error_code problem;
-  if (exists) {
-    const auto stamp =
-        std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
-    fs::rename(target, target.string() + ".replaced-" + std::to_string(stamp), problem);
-  }
-  if (!problem) fs::rename(fresh, target, problem);
-  if (problem)
-    return fail(errc::unavailable, "cannot put " + fresh + " in the place of " + target.string() +
-                                       ": " + problem.message());
-  // From here on this log, and no older one, is the state directory's.
-  if (auto noted = store::note_log(target.string(), head); !noted) return fail(noted.error());
-  if (auto synced = sync_path(target.parent_path()); !synced) return fail(synced.error());
+  const auto stamp = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
+  for (const auto& one : copies)
+    if (auto put = put_in_place(one, ".replaced-" + std::to_string(stamp)); !put)
+      return fail(put.error());
+  seen.set_duration_us(
+      std::chrono::duration_cast<ved::microseconds>(std::chrono::steady_clock::now() - began)
+          .count());
   return seen;
 }
 

@@ -31,6 +31,6 @@ std::string render_status(const ved::pb::Status& status, ved::time_point now, co
 
 std::string render_verification(const ved::pb::LogVerification& seen, const style& look);
 std::string render_stats(const ved::pb::LogStats& stats, const style& look);
-std::string render_backup(const ved::pb::BackupDone& done);
+std::string render_backup(const ved::pb::BackupDone& done, const style& look);
 
 }  // namespace vectl

@@ -167,13 +167,14 @@ namespace {
 
 /// Those that have something to tell: who is behind, waits or fails.
 std::string render_followers(const pb::Status& status, ved::time_point now, const style& look) {
-  table rows({"FOLLOWER", "BEHIND", "WAITING", "OLDEST", "FAILS SINCE"});
+  table rows({"FOLLOWER", "LOG", "BEHIND", "WAITING", "OLDEST", "FAILS SINCE"});
   bool any = false;
   for (const auto& one : status.followers()) {
     if (one.failing_since_us() == 0 && one.waiting() == 0) continue;
     any = true;
     const bool fails = one.failing_since_us() != 0;
     rows.add({{printable(one.name())},
+              {printable(one.log())},
               {std::to_string(one.behind())},
               {std::to_string(one.waiting())},
               {one.oldest_at_us() == 0 ? "-" : ago(one.oldest_at_us(), now)},
@@ -181,6 +182,21 @@ std::string render_followers(const pb::Status& status, ved::time_point now, cons
                fails ? tone::bad : tone::plain}});
   }
   return any ? "\n" + rows.text(look) : "";
+}
+
+std::string render_logs(const google::protobuf::RepeatedPtrField<pb::LogSize>& logs,
+                        const style& look) {
+  table rows({"LOG", "EVENTS", "STREAMS", "ON DISK", "HEAD HASH"});
+  for (const auto& one : logs) {
+    const bool lost = !one.problem().empty();
+    rows.add({{printable(one.log())},
+              {std::to_string(one.last_position())},
+              {std::to_string(one.streams())},
+              {human_bytes(one.disk_bytes())},
+              {lost ? printable(one.problem()) : hex(one.head_hash()),
+               lost ? tone::bad : tone::plain}});
+  }
+  return logs.empty() ? "" : "\n" + rows.text(look);
 }
 
 }  // namespace
@@ -209,9 +225,8 @@ std::string render_verification(const pb::LogVerification& seen, const style& lo
   lines.add_if("First problem", printable(seen.first_problem()), tone::bad);
   lines.add("Events", std::to_string(seen.events()));
   lines.add("Streams", std::to_string(seen.streams()));
-  lines.add_if("Head hash", hex(seen.head_hash()));
   if (seen.duration_us() != 0) lines.add("Took", human_duration(microseconds{seen.duration_us()}));
-  return lines.text(look);
+  return lines.text(look) + render_logs(seen.logs(), look);
 }
 
 std::string render_stats(const pb::LogStats& stats, const style& look) {
@@ -221,16 +236,15 @@ std::string render_stats(const pb::LogStats& stats, const style& look) {
   lines.add("Live jobs", std::to_string(stats.live_jobs()));
   lines.add("On disk", human_bytes(stats.disk_bytes()));
   if (stats.disk_free_bytes() != 0) lines.add("Disk free", human_bytes(stats.disk_free_bytes()));
-  lines.add_if("Head hash", hex(stats.head_hash()));
   for (const auto& entry : stats.jobs())
     lines.add("Jobs " + std::string(state_name(entry.state())), std::to_string(entry.count()),
               tone_of(entry.state()));
-  return lines.text(look);
+  return lines.text(look) + render_logs(stats.logs(), look);
 }
 
-std::string render_backup(const pb::BackupDone& done) {
+std::string render_backup(const pb::BackupDone& done, const style& look) {
   return "backed up " + std::to_string(done.last_position()) + " events to " +
-         printable(done.directory()) + " (head " + hex(done.head_hash()).substr(0, 16) + ")\n";
+         printable(done.directory()) + "\n" + render_logs(done.logs(), look);
 }
 
 }  // namespace vectl

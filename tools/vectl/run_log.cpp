@@ -2,6 +2,8 @@
 #include <filesystem>
 #include <limits>
 #include <ostream>
+#include <string>
+#include <vector>
 
 #include "tools/vectl/render.hpp"
 #include "tools/vectl/run.hpp"
@@ -21,11 +23,35 @@ exit_code needs_state(const char* what, context& with) {
       std::string("log ") + what + " works on a stopped daemon's files: give --state DIR"});
 }
 
+/// Prints one log behind a position, as long as `left` allows.
+exit_code dump(const std::string& log, std::uint64_t after, std::int64_t& left, context& with) {
+  for (bool more = true; more && left > 0 && with.out->good();) {
+    pb::ApiRequest request;
+    auto& what = *request.mutable_dump_log();
+    what.set_log(log);
+    what.set_after_position(after);
+    what.set_limit(static_cast<int>(std::min<std::int64_t>(left, dump_page)));
+    const auto reply = with.ask(std::move(request));
+    if (!reply) return with.failure;
+    for (const auto& event : reply->events().events()) {
+      after = event.position();
+      if (with.global.json)
+        with.print_json(event, true);
+      else
+        *with.out << render_event(event, true, with.look);
+    }
+    left -= reply->events().events_size();
+    more = reply->events().more() && !reply->events().events().empty();
+    if (with.interrupted()) return exit_code::interrupted;
+  }
+  return exit_code::ok;
+}
+
 }  // namespace
 
-exit_code run(const log_verify&, context& with) {
+exit_code run(const log_verify& what, context& with) {
   pb::ApiRequest request;
-  request.mutable_verify_log();
+  request.mutable_verify_log()->set_log(what.log);
   const auto reply = with.ask(std::move(request));
   if (!reply) return with.failure;
   const auto& seen = reply->verification();
@@ -49,32 +75,24 @@ exit_code run(const log_stats&, context& with) {
 }
 
 exit_code run(const log_dump& what, context& with) {
-  std::uint64_t after = what.after;
-  std::int64_t left = what.limit == 0 ? std::numeric_limits<std::int64_t>::max() : what.limit;
-  for (bool more = true; more && left > 0 && with.out->good();) {
+  std::vector<std::string> logs{what.log};
+  if (what.log.empty()) {
     pb::ApiRequest request;
-    request.mutable_dump_log()->set_after_position(after);
-    request.mutable_dump_log()->set_limit(
-        static_cast<int>(std::min<std::int64_t>(left, dump_page)));
+    request.mutable_get_log_stats();
     const auto reply = with.ask(std::move(request));
     if (!reply) return with.failure;
-    for (const auto& event : reply->events().events()) {
-      after = event.position();
-      if (with.global.json)
-        with.print_json(event, true);
-      else
-        *with.out << render_event(event, true, with.look);
-    }
-    left -= reply->events().events_size();
-    more = reply->events().more() && !reply->events().events().empty();
-    if (with.interrupted()) return exit_code::interrupted;
+    logs.clear();
+    for (const auto& one : reply->log_stats().logs()) logs.push_back(one.log());
   }
+  std::int64_t left = what.limit == 0 ? std::numeric_limits<std::int64_t>::max() : what.limit;
+  for (const auto& log : logs)
+    if (const auto end = dump(log, what.after, left, with); end != exit_code::ok) return end;
   return exit_code::ok;
 }
 
-exit_code run(const log_rebuild&, context& with) {
+exit_code run(const log_rebuild& what, context& with) {
   if (with.global.state.empty()) return needs_state("rebuild", with);
-  const auto events = rebuild_offline(with.global.state);
+  const auto events = rebuild_offline(with.global.state, what.log);
   if (!events) return with.report(events.error());
   *with.out << "rebuilt states and indexes from " << *events << " events\n";
   return exit_code::ok;
@@ -99,13 +117,13 @@ exit_code run(const log_backup& what, context& with) {
   if (with.global.json)
     with.print_json(done);
   else
-    *with.out << render_backup(done);
+    *with.out << render_backup(done, with.look);
   return exit_code::ok;
 }
 
 exit_code run(const log_restore& what, context& with) {
   if (with.global.state.empty()) return needs_state("restore", with);
-  const auto seen = restore_offline(with.global.state, what.directory, what.force);
+  const auto seen = restore_offline(with.global.state, what.directory, what.log, what.force);
   if (!seen) return with.report(seen.error());
   if (with.global.json)
     with.print_json(*seen);

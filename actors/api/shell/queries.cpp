@@ -1,6 +1,9 @@
 #include "actors/api/shell/queries.hpp"
 
 #include <algorithm>
+#include <chrono>
+#include <map>
+#include <utility>
 
 #include "actors/job/stored.hpp"
 #include "actors/job/view.hpp"
@@ -38,6 +41,62 @@ bool matches(const pb::JobRecord& record, const pb::ListJobs& what) {
           record.customer_address() == what.customer_address());
 }
 
+/// The log with this job; errc::not_found, or errc::unavailable when a log that may have it cannot
+/// be read.
+result<std::shared_ptr<store::event_log>> log_of(const store::event_logs& logs,
+                                                 const std::string& job_id) {
+  auto found = logs.holder(core::job_stream(job_id));
+  if (!found) return fail(found.error());
+  if (found->log) return std::move(found->log);
+  const auto lost = logs.lost();
+  if (lost.empty()) return fail(errc::not_found, "job " + job_id + ": not known");
+  return fail(errc::unavailable, "job " + job_id + ": not known, but it may be in " +
+                                     lost.begin()->first + ", which cannot be read: " +
+                                     lost.begin()->second.message);
+}
+
+/// The logs that a list is made of: one cluster's, or all.
+std::vector<store::named_log> logs_of(const store::event_logs& logs, const std::string& cluster) {
+  if (cluster.empty()) return logs.all();
+  const auto name = store::cluster_log_name(cluster);
+  auto log = logs.find(name);
+  return log ? std::vector<store::named_log>{{name, std::move(log)}}
+             : std::vector<store::named_log>{};
+}
+
+/// The next keys of an index over several logs, as if it were one.
+struct merged_page {
+  std::vector<std::pair<std::string, const store::event_log*>> keys;
+  bool more = false;
+};
+
+result<merged_page> scan(const std::vector<store::named_log>& logs, std::string_view prefix,
+                         std::string_view after, std::size_t limit) {
+  merged_page out;
+  for (const auto& one : logs) {
+    auto page = one.log->scan_index(prefix, after, limit);
+    if (!page) return fail_in(one.name, page.error());
+    out.more = out.more || page->more;
+    for (auto& key : page->keys) out.keys.emplace_back(std::move(key), one.log.get());
+  }
+  std::sort(out.keys.begin(), out.keys.end());
+  if (out.keys.size() > limit) {
+    out.keys.resize(limit);
+    out.more = true;
+  }
+  return out;
+}
+
+pb::LogSize size_of(const store::named_log& of) {
+  pb::LogSize out;
+  out.set_log(of.name);
+  out.set_last_position(of.log->last_position());
+  out.set_streams(of.log->stream_count());
+  out.set_disk_bytes(of.log->bytes_on_disk());
+  out.set_head_hash(of.log->head_hash());
+  return out;
+}
+
 }  // namespace
 
 pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version) {
@@ -45,15 +104,20 @@ pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version) {
   return folded ? core::job::to_api_job(*folded, version) : pb::Job{};
 }
 
-result<pb::JobRecord> read_record(const store::event_log& log, const std::string& job_id) {
-  auto stored = log.state(core::job_stream(job_id));
+result<pb::JobRecord> read_record(const store::event_logs& logs, const std::string& job_id) {
+  const auto log = log_of(logs, job_id);
+  if (!log) return fail(log.error());
+  auto stored = (*log)->state(core::job_stream(job_id));
   if (!stored) return fail(stored.error());
   if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
-  return parse(log, job_id, **stored);
+  return parse(**log, job_id, **stored);
 }
 
-result<pb::Job> read_job(const store::event_log& log, const std::string& job_id, bool with_spec) {
+result<pb::Job> read_job(const store::event_logs& logs, const std::string& job_id, bool with_spec) {
   const auto stream = core::job_stream(job_id);
+  const auto holder = log_of(logs, job_id);
+  if (!holder) return fail(holder.error());
+  const auto& log = **holder;
   auto stored = log.state(stream);
   if (!stored) return fail(stored.error());
   if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
@@ -72,7 +136,7 @@ result<pb::Job> read_job(const store::event_log& log, const std::string& job_id,
   return job;
 }
 
-result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& what) {
+result<pb::JobList> list_jobs(const store::event_logs& logs, const pb::ListJobs& what) {
   const int limit = what.limit() == 0 ? 100 : what.limit();
   if (limit < 1 || limit > list_limit_max)
     return fail(errc::invalid, "limit: must be 1 to " + std::to_string(list_limit_max) + ", not " +
@@ -82,26 +146,27 @@ result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& w
     return fail(errc::invalid, "cursor: it belongs to another list than these filters make");
   // Keys run from new to old, so `since` is where the list ends.
   const std::string last_time = core::index_time(what.since_us());
+  const auto from = logs_of(logs, what.cluster_id());
   pb::JobList out;
   std::string after = what.cursor();
   for (std::size_t seen = 0; seen < scan_max;) {
     const auto want = static_cast<std::size_t>(limit - out.jobs_size());
-    auto page = log.scan_index(prefix, after, want);
+    auto page = scan(from, prefix, after, want);
     if (!page) return fail(page.error());
     seen += std::max<std::size_t>(page->keys.size(), 1);
-    for (const auto& key : page->keys) {
+    for (const auto& [key, log] : page->keys) {
       after = key;
       const auto time = std::string_view(key).substr(prefix.size(), last_time.size());
       if (what.since_us() > 0 && time > last_time) return out;
       const std::string id{core::job_of_index_key(key)};
-      auto stored = log.state(core::job_stream(id));
+      auto stored = log->state(core::job_stream(id));
       if (!stored) return fail(stored.error());
       // A stream's state and its index keys are written together, and a state stays for ever.
       if (!*stored)
-        return log.damaged(store::table::state, "job " + id +
-                                                    ": the index has it, but it has no stored "
-                                                    "state");
-      auto record = parse(log, id, **stored);
+        return log->damaged(store::table::state, "job " + id +
+                                                     ": the index has it, but it has no stored "
+                                                     "state");
+      auto record = parse(*log, id, **stored);
       if (!record) return fail(record.error());
       if (matches(*record, what)) *out.add_jobs() = to_api_job(*record, (*stored)->version);
     }
@@ -112,10 +177,13 @@ result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& w
   return out;
 }
 
-result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobEvents& what) {
+result<pb::EventList> read_events(const store::event_logs& logs, const pb::GetJobEvents& what) {
   const int limit = what.limit() == 0 ? events_limit_max : what.limit();
   if (limit < 1 || limit > events_limit_max)
     return fail(errc::invalid, "limit: must be 1 to " + std::to_string(events_limit_max));
+  const auto holder = log_of(logs, what.job_id());
+  if (!holder) return fail(holder.error());
+  const auto& log = **holder;
   const auto stream = core::job_stream(what.job_id());
   auto head = log.state(stream);
   if (!head) return fail(head.error());
@@ -129,22 +197,14 @@ result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobE
   return out;
 }
 
-result<std::vector<pb::Envelope>> read_history(const store::event_log& log,
-                                               const std::string& job_id) {
-  auto events = log.read_stream(core::job_stream(job_id), 0, 100'000);
-  if (!events) return fail(events.error());
-  if (events->empty()) return fail(errc::not_found, "job " + job_id + ": not known");
-  return events;
-}
-
-result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_log& log,
+result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_logs& logs,
                                                              const pb::ExplainJob& what) {
+  const auto log = log_of(logs, what.job_id());
+  if (!log) return fail(log.error());
   auto out = std::make_shared<core::job::explanation>(from_us(what.at_us()));
   for (std::uint64_t after = 0;;) {
-    auto events = log.read_stream(core::job_stream(what.job_id()), after, history_page);
+    auto events = (*log)->read_stream(core::job_stream(what.job_id()), after, history_page);
     if (!events) return fail(events.error());
-    if (events->empty() && after == 0)
-      return fail(errc::not_found, "job " + what.job_id() + ": not known");
     for (const auto& event : *events)
       if (!out->add(event)) return out;
     if (events->size() < history_page) return out;
@@ -152,30 +212,93 @@ result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_
   }
 }
 
-result<pb::LogStats> read_stats(const store::event_log& log) {
+result<pb::LogStats> read_stats(const store::event_logs& logs) {
   pb::LogStats out;
-  out.set_last_position(log.last_position());
-  out.set_head_hash(log.head_hash());
-  out.set_disk_bytes(log.bytes_on_disk());
-  out.set_streams(log.stream_count());
   constexpr std::size_t page_size = 10'000;
-  for (int state = pb::JOB_STATE_PENDING; state <= pb::JOB_STATE_TIMEOUT; ++state) {
-    std::uint64_t count = 0;
-    std::string after;
-    const auto prefix = core::jobs_by_state_prefix(static_cast<pb::JobState>(state));
-    for (bool more = true; more;) {
-      auto page = log.scan_index(prefix, after, page_size);
-      if (!page) return fail(page.error());
-      count += page->keys.size();
-      more = page->more;
-      if (!page->keys.empty()) after = page->keys.back();
+  std::map<pb::JobState, std::uint64_t> counts;
+  for (const auto& one : logs.all()) {
+    auto& size = *out.add_logs() = size_of(one);
+    out.set_last_position(out.last_position() + size.last_position());
+    out.set_disk_bytes(out.disk_bytes() + size.disk_bytes());
+    out.set_streams(out.streams() + size.streams());
+    for (int state = pb::JOB_STATE_PENDING; state <= pb::JOB_STATE_TIMEOUT; ++state) {
+      std::string after;
+      const auto prefix = core::jobs_by_state_prefix(static_cast<pb::JobState>(state));
+      for (bool more = true; more;) {
+        auto page = one.log->scan_index(prefix, after, page_size);
+        if (!page) return fail_in(one.name, page.error());
+        counts[static_cast<pb::JobState>(state)] += page->keys.size();
+        more = page->more;
+        if (!page->keys.empty()) after = page->keys.back();
+      }
     }
+  }
+  for (const auto& [name, why] : logs.lost()) {
+    auto& lost = *out.add_logs();
+    lost.set_log(name);
+    lost.set_problem(why.message);
+  }
+  for (const auto& [state, count] : counts) {
     if (count == 0) continue;
     auto& entry = *out.add_jobs();
-    entry.set_state(static_cast<pb::JobState>(state));
+    entry.set_state(state);
     entry.set_count(count);
-    if (!is_terminal(entry.state())) out.set_live_jobs(out.live_jobs() + count);
+    if (!is_terminal(state)) out.set_live_jobs(out.live_jobs() + count);
   }
+  return out;
+}
+
+result<pb::EventList> dump_log(const store::event_logs& logs, const pb::DumpLog& what) {
+  const int limit = what.limit() == 0 ? events_limit_max : what.limit();
+  if (limit < 1 || limit > events_limit_max)
+    return fail(errc::invalid, "limit: must be 1 to " + std::to_string(events_limit_max));
+  const auto name = what.log().empty() ? std::string(store::own_log_name) : what.log();
+  const auto log = logs.find(name);
+  if (!log) return fail(errc::not_found, "log " + name + ": there is none of that name");
+  auto events = log->read(what.after_position(), static_cast<std::size_t>(limit));
+  if (!events) return fail_in(name, events.error());
+  pb::EventList out;
+  for (auto& event : *events) *out.add_events() = std::move(event);
+  out.set_more(out.events_size() == limit);
+  return out;
+}
+
+result<pb::LogVerification> verify_logs(const store::event_logs& logs, const pb::VerifyLog& what,
+                                        const std::stop_token& stop) {
+  const auto began = std::chrono::steady_clock::now();
+  pb::LogVerification out;
+  out.set_ok(true);
+  const auto note = [&out](pb::LogSize size) {
+    if (!size.problem().empty() && out.ok()) {
+      out.set_ok(false);
+      out.set_first_problem("log " + size.log() + ": " + size.problem());
+    }
+    out.set_events(out.events() + size.last_position());
+    out.set_streams(out.streams() + size.streams());
+    *out.add_logs() = std::move(size);
+  };
+  for (const auto& one : logs.all()) {
+    if (!what.log().empty() && one.name != what.log()) continue;
+    auto seen = one.log->verify(stop);
+    if (!seen) return fail_in(one.name, seen.error());
+    auto size = size_of(one);
+    size.set_last_position(seen->events);
+    size.set_streams(seen->streams);
+    size.set_head_hash(seen->head_hash);
+    if (!seen->ok) size.set_problem(seen->first_problem);
+    note(std::move(size));
+  }
+  for (const auto& [name, why] : logs.lost()) {
+    if (!what.log().empty() && name != what.log()) continue;
+    pb::LogSize size;
+    size.set_log(name);
+    size.set_problem(why.message);
+    note(std::move(size));
+  }
+  if (out.logs().empty())
+    return fail(errc::not_found, "log " + what.log() + ": there is none of that name");
+  out.set_duration_us(
+      std::chrono::duration_cast<microseconds>(std::chrono::steady_clock::now() - began).count());
   return out;
 }
 

@@ -6,30 +6,32 @@
 #include "actors/job/core.hpp"
 #include "actors/job/explain.hpp"
 #include "messages/api.pb.h"
-#include "store/event_log.hpp"
+#include "store/event_logs.hpp"
 
-/// Answers from the log alone, online and offline.
+/// Answers from the logs alone, online and offline.
 namespace ved::actors {
 
 inline constexpr int list_limit_max = 1000;
 inline constexpr int events_limit_max = 1000;
 
 /// The stored job as it is kept; errc::not_found.
-result<pb::JobRecord> read_record(const store::event_log& log, const std::string& job_id);
+result<pb::JobRecord> read_record(const store::event_logs& logs, const std::string& job_id);
 /// The stored job with its spec; errc::not_found.
-result<pb::Job> read_job(const store::event_log& log, const std::string& job_id, bool with_spec);
+result<pb::Job> read_job(const store::event_logs& logs, const std::string& job_id, bool with_spec);
 /// One page, newest first; short, with a cursor to go on, when few of many match. errc::invalid for
 /// a bad cursor or limit.
-result<pb::JobList> list_jobs(const store::event_log& log, const pb::ListJobs& what);
+result<pb::JobList> list_jobs(const store::event_logs& logs, const pb::ListJobs& what);
 /// Events of one job; errc::not_found when there is no such job.
-result<pb::EventList> read_events(const store::event_log& log, const pb::GetJobEvents& what);
+result<pb::EventList> read_events(const store::event_logs& logs, const pb::GetJobEvents& what);
 /// The job's events as far as the question goes, folded; errc::not_found.
-result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_log& log,
+result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_logs& logs,
                                                              const pb::ExplainJob& what);
-/// All events of one job, bounded.
-result<std::vector<pb::Envelope>> read_history(const store::event_log& log,
-                                               const std::string& job_id);
-result<pb::LogStats> read_stats(const store::event_log& log);
+result<pb::LogStats> read_stats(const store::event_logs& logs);
+/// One page of one log (empty: the daemon's own), oldest first; errc::not_found.
+result<pb::EventList> dump_log(const store::event_logs& logs, const pb::DumpLog& what);
+/// All logs, or the one named; the first that is not as it should be is told first.
+result<pb::LogVerification> verify_logs(const store::event_logs& logs, const pb::VerifyLog& what,
+                                        const std::stop_token& stop = {});
 /// `what.principal`: the user-facing form of a snapshot's record.
 pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version);
 

@@ -19,6 +19,7 @@
 #include "actors/interfaces.hpp"
 #include "actors/shell/io_pool.hpp"
 #include "actors/shell/problem_board.hpp"
+#include "store/event_logs.hpp"
 #include "messages/api.pb.h"
 
 namespace ved::actors {
@@ -60,9 +61,12 @@ struct principal_limits {
 };
 
 struct service_deps {
-  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<const store::event_logs> logs;
+  /// Copies all logs into a new directory.
+  std::function<result<pb::BackupDone>(const std::string& directory)> backup;
   std::int64_t max_runtime_seconds_default = 24 * 3'600;  ///< limit of jobs that name none
   std::map<cluster_id, api_cluster> clusters;
+  std::map<cluster_id, std::string> out_of_service;  ///< configured as well, and why they stand still
   principal_limits limits;
   std::function<result<principal>(const std::string& token)> authenticate;
   /// Refuses new work: the disk is nearly full, the daemon stops.

@@ -147,7 +147,7 @@ void service::status(std::function<void(pb::Status)> done) {
     out.set_version(deps_.version);
     out.set_boot_id(deps_.boot_id);
     out.set_started_at_us(to_us(deps_.started_at));
-    out.set_log_position(deps_.log->last_position());
+    out.set_log_position(deps_.logs->events());
     out.set_live_jobs(registry.live_jobs);
     std::string word = "ok";
     for (auto& one : all) {

@@ -23,14 +23,15 @@ constexpr auto output_timeout = seconds{15};
 /// The limit of a job that names none. A repeat means what was accepted, whatever the default is
 /// now.
 std::int64_t service::limit_of(const pb::JobSpec& spec) const {
-  const auto known = read_job(*deps_.log, spec.job_id(), false);
+  const auto known = read_job(*deps_.logs, spec.job_id(), false);
   return known ? known->max_runtime_seconds() : deps_.max_runtime_seconds_default;
 }
 
 void service::submit(const std::shared_ptr<call>& c) {
   auto& spec = *c->request.mutable_submit_job()->mutable_spec();
   auto problems = validate(spec);
-  if (!spec.cluster_id().empty() && !deps_.clusters.contains(cluster_id{spec.cluster_id()})) {
+  if (const cluster_id named{spec.cluster_id()};
+      !named.empty() && !deps_.clusters.contains(named) && !deps_.out_of_service.contains(named)) {
     pb::Problem unknown;
     unknown.set_field("cluster_id");
     unknown.set_message("no cluster '" + spec.cluster_id() + "' is configured here");
@@ -46,10 +47,15 @@ void service::submit(const std::shared_ptr<call>& c) {
     for (auto& problem : problems) *reply.mutable_error()->add_details() = std::move(problem);
     return c->done(std::move(reply));
   }
+  const auto stands_still = deps_.out_of_service.find(cluster_id{spec.cluster_id()});
+  if (stands_still != deps_.out_of_service.end())
+    return c->done(to_reply({errc::unavailable, "job " + spec.job_id() + ": cluster " +
+                                                    spec.cluster_id() + " is out of service: " +
+                                                    stands_still->second}));
   if (auto may = deps_.may_accept(); !may) {
     // A repeat of what was accepted needs no room, and its client must not be left in doubt.
-    const auto known = deps_.log->state(core::job_stream(spec.job_id()));
-    if (!known || !*known) return c->done(to_reply(may.error()));
+    const auto known = deps_.logs->holder(core::job_stream(spec.job_id()));
+    if (!known || !known->log) return c->done(to_reply(may.error()));
   }
   const bool names_limit = spec.max_runtime_seconds() != 0;
   if (!names_limit) spec.set_max_runtime_seconds(limit_of(spec));
@@ -84,7 +90,7 @@ void service::ask(const std::shared_ptr<call>& c, const std::string& job,
 }
 
 void service::get_job(call& c) {
-  auto job = read_job(*deps_.log, c.request.get_job().job_id(), true);
+  auto job = read_job(*deps_.logs, c.request.get_job().job_id(), true);
   if (!job) return c.done(to_reply(job.error()));
   hide_values(*job, c.who);
   pb::ApiReply reply;
@@ -93,19 +99,19 @@ void service::get_job(call& c) {
 }
 
 void service::list_jobs(call& c) {
-  c.done(reply_of(actors::list_jobs(*deps_.log, c.request.list_jobs()),
+  c.done(reply_of(actors::list_jobs(*deps_.logs, c.request.list_jobs()),
                   &pb::ApiReply::mutable_jobs));
 }
 
 void service::job_events(call& c) {
-  auto events = read_events(*deps_.log, c.request.get_job_events());
+  auto events = read_events(*deps_.logs, c.request.get_job_events());
   if (events) hide_values(*events, c.who);
   c.done(reply_of(std::move(events), &pb::ApiReply::mutable_events));
 }
 
 void service::explain(const std::shared_ptr<call>& c) {
   const auto& what = c->request.explain_job();
-  auto folded = fold_history(*deps_.log, what);
+  auto folded = fold_history(*deps_.logs, what);
   if (!folded) return c->done(to_reply(folded.error()));
   const auto at = from_us(what.at_us());
   describe([this, c, story = *folded, at](const std::vector<pb::Cluster>& all,
@@ -156,7 +162,7 @@ void service::explain(const std::shared_ptr<call>& c) {
 
 void service::output(const std::shared_ptr<call>& c) {
   const auto& what = c->request.get_job_output();
-  auto job = read_record(*deps_.log, what.job_id());
+  auto job = read_record(*deps_.logs, what.job_id());
   if (!job) return c->done(to_reply(job.error()));
   const bool finished = is_terminal(job->state());
   if (what.bytes_max() > output_most)

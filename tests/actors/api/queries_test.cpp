@@ -6,8 +6,8 @@
 
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
-#include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
+#include "tests/support/memory_logs.hpp"
 
 using namespace ved;
 using namespace ved::actors;
@@ -17,16 +17,9 @@ namespace {
 /// A log of accepted jobs, j-0 the oldest, a second apart.
 class job_list {
  public:
-  job_list() {
-    store::event_log::options how;
-    how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
-    auto opened = store::event_log::open(
-        store::open_memory(std::make_shared<store::memory_disk>()), std::move(how));
-    if (!opened) FAIL(opened.error().message);
-    log_ = std::move(*opened);
-  }
-
   void add(int jobs, const std::string& customer, const std::string& cluster = "c") {
+    auto log = logs_->find(store::cluster_log_name(cluster));
+    if (!log) logs_->add(store::cluster_log_name(cluster), log = tests::memory_log());
     std::vector<store::append_request> group;
     for (int i = 0; i < jobs; ++i, ++count_) {
       pb::Envelope event;
@@ -44,7 +37,7 @@ class job_list {
       request.events.push_back(std::move(event));
       group.push_back(std::move(request));
     }
-    const auto done = log_->commit(group, tests::t0);
+    const auto done = log->commit(group, tests::t0);
     if (!done) FAIL(done.error().message);
     for (const auto& one : *done)
       if (!one) FAIL(one.error().message);
@@ -57,13 +50,13 @@ class job_list {
     what.set_cursor(cursor);
     what.set_customer_address(customer);
     what.set_cluster_id(cluster);
-    return list_jobs(*log_, what);
+    return list_jobs(*logs_, what);
   }
 
-  const store::event_log& log() const { return *log_; }
+  const store::event_logs& logs() const { return *logs_; }
 
  private:
-  std::unique_ptr<store::event_log> log_;
+  std::shared_ptr<store::event_logs> logs_ = tests::logs_with({});
   int count_ = 0;
 };
 
@@ -159,7 +152,7 @@ TEST_CASE("job events: an answer has at most the bound of them, from wherever it
     what.set_job_id("j-0");
     what.set_limit(limit);
     what.set_after_version(after);
-    return read_events(jobs.log(), what);
+    return read_events(jobs.logs(), what);
   };
   for (const int limit : {events_limit_max + 1, std::numeric_limits<int>::max(), -1})
     CHECK(ask(limit, 0).error().code == errc::invalid);
@@ -171,4 +164,36 @@ TEST_CASE("job events: an answer has at most the bound of them, from wherever it
     CHECK(page->events_size() == 0);
     CHECK_FALSE(page->more());
   }
+}
+
+TEST_CASE("api list: the jobs of all clusters stand in one order, each once, over any page size",
+          "[actors][api]") {
+  job_list jobs;
+  for (int round = 0; round < 5; ++round)
+    for (const auto* cluster : {"a", "b", "c"}) jobs.add(round % 2 + 1, "x", cluster);
+  const int limit = GENERATE(1, 2, 3, 7, 100);
+  std::vector<std::string> seen;
+  std::string cursor;
+  do {
+    const auto page = jobs.ask(limit, cursor);
+    REQUIRE(page);
+    for (const auto& job : page->jobs()) seen.push_back(job.job_id());
+    cursor = page->next_cursor();
+  } while (!cursor.empty());
+  REQUIRE(seen.size() == 21);
+  for (std::size_t i = 0; i < seen.size(); ++i) CHECK(seen[i] == "j-" + std::to_string(20 - i));
+}
+
+TEST_CASE("api: what may be in a log that is lost is not said to be unknown", "[actors][api]") {
+  auto logs = tests::logs_with({{"a", tests::memory_log()}});
+  CHECK(read_job(*logs, "j", true).error().code == errc::not_found);
+  logs->add_lost("cluster/b", error{errc::corrupt, "its head is damaged"});
+  const auto lost = read_job(*logs, "j", true);
+  CHECK(lost.error().code == errc::unavailable);
+  CHECK_THAT(lost.error().message, Catch::Contains("cluster/b"));
+  const auto seen = verify_logs(*logs, {});
+  REQUIRE(seen);
+  CHECK_FALSE(seen->ok());
+  CHECK(seen->logs_size() == 3);
+  CHECK(read_stats(*logs)->logs(2).problem() == "its head is damaged");
 }

@@ -48,8 +48,7 @@ struct lone_link {
     deps.cluster = cluster_id{"hpc-1"};
     deps.scheduler_type = "slurm";
     deps.limits = limits;
-    deps.log = writer;
-    deps.reading = log;
+    deps.log = {store::cluster_log_name("hpc-1"), log, writer, nullptr};
     deps.pool = deps.reads = pool = std::make_shared<actors::io_pool>(
         actors::io_pool::options{.name = "none", .workers = 0, .queue_max = calls_max},
         []() -> result<std::unique_ptr<adapters::scheduler>> {

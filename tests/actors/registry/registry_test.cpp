@@ -9,11 +9,10 @@
 #include <map>
 
 #include "actors/event_log/actor.hpp"
-#include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "actors/registry/actor.hpp"
-#include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
+#include "tests/support/memory_logs.hpp"
 
 using namespace ved;
 using namespace ved::tests;
@@ -59,31 +58,34 @@ struct counting_logs : actors::log_sink {
 class jobs_fixture {
  public:
   explicit jobs_fixture(std::size_t live_jobs_max = 100) : live_jobs_max_(live_jobs_max) {
-    store::event_log::options how;
-    how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
-    log = std::move(store::event_log::open(store::open_memory(disk_), std::move(how)).value());
     scheduler_.clock().current_time += std::chrono::hours(1);
   }
 
   ~jobs_fixture() {
     for (const auto& one :
          {caf::actor_cast<caf::actor>(registry), caf::actor_cast<caf::actor>(log_actor),
+          caf::actor_cast<caf::actor>(writers->of(cluster_id{"hpc-2"}).writer),
           caf::actor_cast<caf::actor>(link_)})
       caf::anon_send_exit(one, caf::exit_reason::kill);
     run();
   }
 
   void start() {
-    log_actor = system_.spawn(
-        actors::event_log,
-        actors::event_log_deps{log, std::make_shared<actors::commit_feed>(), [this] { return now; },
-                               [this](const std::string&) { ++fatals; }});
+    for (const auto& [id, of] : std::map{std::pair{"hpc-1", log}, std::pair{"hpc-2", other_log}}) {
+      const auto feed = std::make_shared<actors::commit_feed>();
+      logs_->add(store::cluster_log_name(id), of);
+      writers->set(store::cluster_log_name(id),
+                   system_.spawn(actors::event_log,
+                                 actors::event_log_deps{of, feed, [this] { return now; },
+                                                        [this](const std::string&) { ++fatals; }}),
+                   feed);
+    }
+    log_actor = writers->of(cluster_id{"hpc-1"}).writer;
     link_ = system_.spawn(counting_link, wanted);
     auto links = std::make_shared<actors::link_directory>();
     links->set(cluster_id{"hpc-1"}, link_);
     auto world = std::make_shared<actors::job_environment>();
-    world->log = log_actor;
-    world->reading = log;
+    world->writers = writers;
     world->links = links;
     world->logs = logs;
     world->problems = problems;
@@ -156,8 +158,10 @@ class jobs_fixture {
   }
 
   time_point now = t0;
-  std::shared_ptr<store::event_log> log;
+  std::shared_ptr<store::event_log> log = memory_log();        ///< of hpc-1
+  std::shared_ptr<store::event_log> other_log = memory_log();  ///< of hpc-2
   std::shared_ptr<wants> wanted = std::make_shared<wants>();
+  std::shared_ptr<actors::log_writers> writers = std::make_shared<actors::log_writers>(logs_);
   actors::event_log_actor log_actor;
   actors::registry_actor registry;
   int fatals = 0;
@@ -167,7 +171,7 @@ class jobs_fixture {
 
  private:
   const std::size_t live_jobs_max_;
-  std::shared_ptr<store::memory_disk> disk_ = std::make_shared<store::memory_disk>();
+  std::shared_ptr<store::event_logs> logs_ = std::make_shared<store::event_logs>(memory_log());
   testing_config config_;
   caf::actor_system system_{config_};
   caf::scheduler::test_coordinator& scheduler_ =
@@ -368,4 +372,30 @@ TEST_CASE("registry: a submission whose outcome cannot be stored is looked up",
   CHECK(stored.phase() == pb::JOB_PHASE_UNRESOLVED);
   CHECK(stored.reason().starts_with("its outcome could not be stored: stream job/j-1: an event"));
   CHECK(f.logs->lines["job_actor_failed"] == 0);
+}
+
+TEST_CASE("registry: each job lies in its cluster's log, and an id names one job over all of them",
+          "[actors][registry]") {
+  jobs_fixture f;
+  f.start();
+  f.run();
+  const auto submit_to = [&](const std::string& id, const std::string& cluster) {
+    auto spec = sample_spec(id);
+    spec.set_cluster_id(cluster);
+    return f.ask(actors::submit_job{
+        {"tester", {}}, std::make_shared<const pb::JobSpec>(spec), "hash of " + cluster});
+  };
+  REQUIRE(submit_to("one", "hpc-1"));
+  REQUIRE(submit_to("two", "hpc-2"));
+  CHECK(f.log->state("job/one").value().has_value());
+  CHECK_FALSE(f.log->state("job/two").value().has_value());
+  CHECK(f.other_log->state("job/two").value().has_value());
+  CHECK(submit_to("one", "hpc-2").error().code == errc::conflict);
+  // Also once its actor is gone.
+  REQUIRE(f.command("two", core::job::cancel_job{"tester", ""}, ""));
+  f.run();
+  CHECK(submit_to("two", "hpc-1").error().code == errc::conflict);
+  CHECK(submit_to("two", "hpc-2")->already_known);
+  // A cluster without a log takes nothing.
+  CHECK(submit_to("three", "hpc-3").error().code == errc::unavailable);
 }

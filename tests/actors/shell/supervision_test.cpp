@@ -96,7 +96,7 @@ TEST_CASE("actors: whichever actor is killed, others work and each job ends exac
   CHECK(eventually([&] { return tree.describe().live_jobs == 0; }));
   CHECK(tree.fatals == 0);
   CHECK(tree.supervisor_fatals == 0);
-  CHECK(tree.log->verify()->ok);
+  for (const auto& one : tree.logs->all()) CHECK(one.log->verify()->ok);
 }
 
 TEST_CASE("actors: a killed ingress answers what it held: the outcome is not known",
@@ -130,7 +130,7 @@ TEST_CASE("actors: when the log's disk fails, the process is told and nothing is
   std::shared_ptr<store::memory_disk> disk;
   {
     actor_tree tree;
-    disk = tree.disk;
+    disk = tree.disks.at("alpha");
     REQUIRE(tree.submit("stored", "alpha"));
     REQUIRE(tree.reaches("stored", "queued"));
     disk->fail_next_sync(keeps_batch);
@@ -148,7 +148,7 @@ TEST_CASE("actors: when the log's disk fails, the process is told and nothing is
     CHECK(tree.state_of("stored") == "queued");
   }
   disk->crash();
-  const auto again = open_log(disk);
+  const auto again = memory_log(disk);
   CHECK(again->verify()->ok);
   CHECK(again->state("job/stored")->has_value());
   CHECK(again->state("job/lost")->has_value() == keeps_batch);

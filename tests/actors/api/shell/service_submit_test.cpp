@@ -8,9 +8,7 @@
 #include <vector>
 
 #include "actors/api/shell/service.hpp"
-#include "actors/entities.hpp"
-#include "actors/job/stored.hpp"
-#include "store/memory_kv.hpp"
+#include "tests/support/memory_logs.hpp"
 
 using namespace ved;
 using namespace ved::actors;
@@ -40,12 +38,8 @@ struct api_fixture {
   ingress_actor ingress;
 
   api_fixture() {
-    store::event_log::options how;
-    how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
     service_deps deps;
-    deps.log = std::move(
-        store::event_log::open(store::open_memory(std::make_shared<store::memory_disk>()), how)
-            .value());
+    deps.logs = tests::logs_with({{"hpc-1", tests::memory_log()}});
     deps.max_runtime_seconds_default = 7'200;
     deps.clusters[cluster_id{"hpc-1"}].pool = std::make_shared<io_pool>(
         io_pool::options{.name = "none", .workers = 0, .queue_max = 1},

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "adapters/system/files.hpp"
+#include "messages/api.pb.h"
+#include "messages/error.hpp"
+#include "messages/ids.hpp"
+#include "store/event_logs.hpp"
+
+/// The event logs on disk. Below a state directory, and likewise below a backup:
+///
+///     log/                  the daemon's own
+///     clusters/ID/log/      that of a cluster: with all its jobs, it moves as one directory
+///     log.check, clusters/ID/log.check   notes beside them (store/head_check.hpp), not in a backup
+///     log.lock              who writes to any of them (hold_event_logs)
+namespace ved::runtime {
+
+/// Where the log of that name stands.
+std::string log_directory(const std::string& state_directory, std::string_view log_name);
+
+bool has_event_log(const std::string& state_directory, std::string_view log_name);
+
+/// Makes an empty log of the daemon below a state directory, for `ved init` alone: a daemon that
+/// finds none has lost it, and would run every job once more that it is sent again. One that is
+/// there is kept.
+result<void> make_event_log(const std::string& state_directory);
+
+/// Makes an empty log in the place of one that is gone for good, together with what is noted of it.
+/// errc::conflict while there is one.
+result<void> begin_new_event_log(const std::string& state_directory, std::string_view log_name);
+
+/// Keeps everybody else from writing the logs of a state directory, or putting others in their
+/// place, for the life of the descriptor: a daemon and what mends or restores a log exclude each
+/// other from their first look to their end. errc::conflict while another holds them.
+result<adapters::unique_fd> hold_event_logs(const std::string& state_directory);
+
+/// Names of the logs that are there, whole or not: the daemon's first.
+std::vector<std::string> logs_there(const std::string& state_directory);
+
+/// How the log of that name is opened; only whom to tell counts.
+using log_options_of = std::function<store::event_log::options(const std::string& log_name)>;
+
+/// Opens all logs of a state directory to write to them; whoever calls it holds them. Those of
+/// clusters that cannot be opened are lost, the others serve on; an error is one of the daemon's
+/// own log. errc::not_found says what to do where there is none.
+result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& state_directory,
+                                                           const log_options_of& how);
+
+/// The log of a cluster that is configured: opened already, or made now for one that never had one.
+/// `had_one`: it has; then none is made, and what is missing is lost.
+result<void> need_cluster_log(store::event_logs& logs, const std::string& state_directory,
+                              const cluster_id& cluster, bool had_one, const log_options_of& how);
+
+/// Opens all logs for reading, also beside a daemon: of a state directory, or of a backup. Damaged
+/// ones are opened as far as `verify` and readers need.
+result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& directory);
+
+/// What logs fold with, and nothing else.
+store::event_log::options plain_log_options();
+
+/// Copies all logs into the new `directory` while writing goes on. errc::conflict when anything is
+/// at `directory`, errc::unavailable when a log is lost: a backup is whole.
+result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
+                                          const std::string& directory);
+
+}  // namespace ved::runtime

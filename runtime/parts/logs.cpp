@@ -1,0 +1,131 @@
+#include "runtime/parts/logs.hpp"
+
+#include <algorithm>
+#include <caf/actor_system.hpp>
+#include <caf/scoped_actor.hpp>
+#include <caf/send.hpp>
+#include <caf/typed_event_based_actor.hpp>
+#include <utility>
+
+#include "actors/event_log/actor.hpp"
+#include "runtime/own_stream.hpp"
+
+namespace ved::runtime {
+namespace {
+constexpr auto append_timeout = seconds{30};
+}
+
+logs_part::logs_part(options how) : how_(std::move(how)) {}
+
+result<std::unique_ptr<logs_part>> logs_part::open(options how) {
+  std::unique_ptr<logs_part> out(new logs_part(std::move(how)));
+  auto held = hold_event_logs(out->how_.state_directory);
+  if (!held) return fail(held.error());
+  out->hold_ = std::move(*held);
+  auto opened = open_event_logs(out->how_.state_directory, out->options_of());
+  if (!opened) return fail(opened.error());
+  out->logs_ = std::move(*opened);
+  out->writers_ = std::make_shared<actors::log_writers>(out->logs_);
+  for (const auto& [name, why] : out->logs_->lost()) out->tell_lost(name, why);
+  auto had = clusters_with_logs(*out->logs_->own());
+  if (!had) return fail(had.error());
+  out->had_logs_ = std::move(*had);
+  return out;
+}
+
+log_options_of logs_part::options_of() {
+  return [this](const std::string& name) {
+    auto& damage = damage_[name];
+    if (!damage)
+      damage = std::make_shared<log_damage>(how_.state_directory, name, how_.logs, how_.problems);
+    store::event_log::options out;
+    out.on_damage = [damage](store::table where, const std::string& what) {
+      damage->found(where, what);
+    };
+    out.on_write_failure = [fatal = how_.fatal, name](const error& why) {
+      fatal("event log " + name + ": " + why.message);
+    };
+    return out;
+  };
+}
+
+void logs_part::tell_lost(const std::string& name, const error& why) {
+  how_.logs->write(actors::log_severity::critical, "event_log", "log_lost",
+                   {{"log", name}, {"reason", why.message}});
+  how_.problems->raise("store." + name, why.message + "; all others serve on");
+}
+
+result<void> logs_part::need(const cluster_id& cluster) {
+  const bool had_one = had_logs_.contains(cluster.str());
+  const auto name = store::cluster_log_name(cluster.str());
+  auto there = need_cluster_log(*logs_, how_.state_directory, cluster, had_one, options_of());
+  if (!there) {
+    tell_lost(name, there.error());
+    return there;
+  }
+  if (had_one) return {};
+  had_logs_.insert(cluster.str());
+  return record_cluster_log(*logs_->own(), cluster, how_.clock());
+}
+
+void logs_part::start(caf::actor_system& system) {
+  system_ = &system;
+  for (const auto& one : logs_->all()) {
+    auto feed = std::make_shared<actors::commit_feed>();
+    actors::event_log_deps deps{one.log, feed, how_.clock,
+                                [fatal = how_.fatal, name = one.name](const std::string& why) {
+                                  fatal("event log " + name + ": " + why);
+                                }};
+    writers_->set(one.name, system.spawn<caf::detached>(actors::event_log, std::move(deps)),
+                  std::move(feed));
+  }
+}
+
+result<store::append_ack> logs_part::append(const std::string& log,
+                                            store::append_request request) {
+  const auto to = writers_->find(log);
+  if (to.name.empty()) return fail(errc::unavailable, "event log " + log + ": has no writer");
+  caf::scoped_actor self{*system_};
+  result<store::append_ack> outcome =
+      fail(errc::unknown_outcome, "event log " + log + ": it did not answer");
+  self->request(to.writer, append_timeout, std::move(request))
+      .receive([&](const actors::append_reply& reply) { outcome = reply.outcome; },
+               [](const caf::error&) {});
+  return outcome;
+}
+
+result<void> logs_part::record(pb::Envelope event) {
+  auto request = of_daemon(*logs_->own(), std::move(event));
+  if (!request) return fail(request.error());
+  if (auto done = append(std::string(store::own_log_name), std::move(*request)); !done)
+    return fail(done.error());
+  return {};
+}
+
+void logs_part::stop() {
+  for (const auto& one : writers_->all())
+    caf::anon_send_exit(one.writer, caf::exit_reason::user_shutdown);
+  writers_->clear();
+}
+
+std::optional<time_point> logs_part::last_recorded_at() const {
+  std::optional<time_point> out;
+  for (const auto& one : logs_->all())
+    if (const auto at = one.log->last_recorded_at(); at && (!out || *at > *out)) out = at;
+  return out;
+}
+
+std::map<std::string, std::uint64_t> logs_part::damaged_reads() const {
+  std::map<std::string, std::uint64_t> out;
+  for (const auto& [name, damage] : damage_)
+    for (const auto& [table, reads] : damage->reads()) out[table] += reads;
+  return out;
+}
+
+std::string logs_part::first_damage() const {
+  for (const auto& [name, damage] : damage_)
+    if (auto first = damage->first(); !first.empty()) return first;
+  return {};
+}
+
+}  // namespace ved::runtime
