@@ -82,7 +82,7 @@ result<opened_cluster> open_local(const cluster_config& cluster, const remembere
   // A local cluster is called by how often its directory was opened.
   const auto& name = known.scheduler.name();
   std::from_chars(name.data(), name.data() + name.size(), options.opened_before);
-  options.has_ended = environment.has_ended;
+  options.remembers = environment.remembers;
   options.takes_copy = known.given_up;
   auto opened = adapters::local::open_local_cluster(std::move(options));
   if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());

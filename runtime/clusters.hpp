@@ -38,7 +38,7 @@ struct cluster_environment {
   /// What the log knows of the cluster; nothing of one whose jobs the operator gives up.
   remember_cluster remember = [](const cluster_id&) { return remembered_cluster{}; };
   /// Whether the log knows the job's end; any thread.
-  std::function<bool(const job_id&)> has_ended = [](const job_id&) { return false; };
+  std::function<adapters::remembered(const job_id&, const submission_token&)> remembers = {};
 };
 
 struct opened_cluster {

@@ -89,6 +89,7 @@ class daemon::implementation {
     guard_ = std::make_unique<disk_guard>(state.string(), settings.state.min_free_bytes);
     certificates_ = std::make_shared<certificate_watch>(state_layout(state));
     problems_->watch([log = options_.log] { return log->problems(); });
+    problems_->watch([this] { return logs_->problems(); });
     // OpenSSL judges by the system's clock.
     problems_->watch([this] { return certificates_->problems(smooth_clock::read().wall); });
     auto instance = record_start(*logs_->logs(), boot_id_, clock_.now());
@@ -202,10 +203,13 @@ class daemon::implementation {
   /// A cluster without its log stands still, whatever else it has.
   void need_logs() {
     for (auto& cluster : active_clusters(options_.settings)) {
-      if (auto there = logs_->need(cluster.cluster_id); there)
-        clusters_.push_back(std::move(cluster));
-      else
-        out_of_service_[cluster.cluster_id] = there.error().message;
+      auto instance = logs_->need(cluster.cluster_id);
+      if (!instance) {
+        out_of_service_[cluster.cluster_id] = instance.error().message;
+        continue;
+      }
+      instances_[cluster.cluster_id] = std::move(*instance);
+      clusters_.push_back(std::move(cluster));
     }
   }
 
@@ -235,7 +239,7 @@ class daemon::implementation {
 
   result<void> open_clusters() {
     cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
-                                    options_.fault_plan, instance_, clock(), {}, {}};
+                                    options_.fault_plan, {}, clock(), {}, {}};
     environment.count = [numbers = numbers_, logs = options_.log](
                             const cluster_id& cluster, std::string_view command, int times) {
       numbers->commands_run(cluster, command, times);
@@ -244,7 +248,7 @@ class daemon::implementation {
                    {"times", std::to_string(times)}});
     };
     environment.remember = remembering(*logs_->logs(), options_.gives_up);
-    environment.has_ended = ended_in(*logs_->logs());
+    environment.remembers = life_in(*logs_->logs());
     environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
       log(actors::log_severity::warn, "cluster_warning",
           {{"cluster_id", cluster.str()}, {"warning", warning}});
@@ -262,6 +266,7 @@ class daemon::implementation {
       problems_->raise("cluster." + cluster.str() + ".user", text,
                        actors::problem::weight::warning);
     for (const auto& cluster : clusters_) {
+      environment.instance = instances_.at(cluster.cluster_id);
       auto opened = open_cluster(cluster, environment);
       if (!opened) return fail(opened.error());
       actors::io_pool::options how;
@@ -540,7 +545,8 @@ class daemon::implementation {
 
   std::optional<time_point> future_until_;  ///< the log is ahead of the clock until then
   std::unique_ptr<logs_part> logs_;
-  std::string instance_;  ///< see instance_of
+  std::string instance_;  ///< of the daemon: see instance_of
+  std::map<cluster_id, std::string> instances_;  ///< of the logs of clusters
   std::shared_ptr<certificate_watch> certificates_;
   std::unique_ptr<token_store> tokens_;
   std::unique_ptr<disk_guard> guard_;

@@ -52,6 +52,7 @@ result<std::shared_ptr<store::event_log>> open(std::unique_ptr<store::kv> storag
   auto plain = plain_log_options();
   how.fold = std::move(plain.fold);
   auto opened = store::event_log::open(std::move(storage), std::move(how));
+  if (!opened && opened.error().message.starts_with("event log")) return fail(opened.error());
   if (!opened) return fail_in("event log " + directory, opened.error());
   return std::shared_ptr<store::event_log>(std::move(*opened));
 }
@@ -146,8 +147,8 @@ result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& st
                 "event log " + own_directory + ": there is none, but `ved init` made one with the "
                     "keys that are here: it was removed or its disk is not mounted. Restore a "
                     "backup with `vectl log restore BACKUP --state " + state_directory +
-                    "`; only to give up all its jobs and begin anew, run `ved init --new-log "
-                    "--state " + state_directory + "`");
+                    " --log daemon`; only to begin one anew, run `ved init --new-log --state " +
+                    state_directory + "`");
   if (!own) return fail(own.error());
   auto out = std::make_shared<store::event_logs>(std::move(*own));
   for (const auto& name : logs_there(state_directory)) {
@@ -169,10 +170,10 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
     error why{errc::not_found,
               "event log " + directory +
                   ": there is none, but there was: it was removed or its disk is not mounted. "
-                  "Restore it from a backup with `vectl log restore BACKUP --log " + name +
-                  " --state " + state_directory +
+                  "Restore it from a backup with `vectl log restore BACKUP --state " +
+                  state_directory + " --log " + name +
                   "`; only to give up all jobs of the cluster and begin anew, run `ved init "
-                  "--new-log --log " + name + " --state " + state_directory + "`"};
+                  "--new-log --state " + state_directory + " --log " + name + "`"};
     logs.add_lost(name, why);
     return fail(std::move(why));
   }
@@ -231,7 +232,8 @@ result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
   if (::mkdir(directory.c_str(), 0700) != 0) {
     const int cause = errno;
     if (cause == EEXIST)
-      return fail(errc::conflict, where + ": exists already; name a directory that is not there yet");
+      return fail(errc::conflict,
+                  where + ": exists already; name a directory that is not there yet");
     return fail(cause == ENOSPC ? errc::unavailable : errc::denied,
                 where + ": cannot be made: " + std::strerror(cause));
   }

@@ -87,14 +87,20 @@ remember_cluster remembering(const store::event_logs& logs, std::string given_up
   };
 }
 
-std::function<bool(const job_id&)> ended_in(const store::event_logs& logs) {
-  return [&logs](const job_id& id) {
+std::function<adapters::remembered(const job_id&, const submission_token&)> life_in(
+    const store::event_logs& logs) {
+  using adapters::remembered;
+  return [&logs](const job_id& id, const submission_token& token) {
     const auto stream_of_it = core::job_stream(id.str());
     const auto holder = logs.holder(stream_of_it);
-    if (!holder || !holder->log) return false;
+    if (!holder || !holder->log) return remembered::nothing;
     const auto stored = holder->log->state(stream_of_it);
     pb::JobRecord job;
-    return stored && *stored && job.ParseFromString((*stored)->state) && is_terminal(job.state());
+    if (!stored || !*stored || !job.ParseFromString((*stored)->state)) return remembered::nothing;
+    if (is_terminal(job.state())) return remembered::ended;
+    const bool runs =
+        job.state() == pb::JOB_STATE_RUNNING || job.state() == pb::JOB_STATE_SUSPENDED;
+    return runs && job.token() == token.str() ? remembered::began : remembered::nothing;
   };
 }
 
@@ -167,8 +173,24 @@ result<store::append_request> of_daemon(const store::event_log& own, pb::Envelop
   return request;
 }
 
-result<std::string> instance_of(const store::event_log& own) {
-  auto first = own.read(0, 1);
+result<std::string> begin_cluster_log(store::event_log& log, const cluster_id& cluster,
+                                      time_point now) {
+  if (log.last_position() > 0) return instance_of(log);
+  store::append_request request;
+  request.stream = core::cluster_stream(cluster.str());
+  auto& event = request.events.emplace_back();
+  event.set_principal("ved");
+  event.set_at_us(to_us(now));
+  event.mutable_cluster()->mutable_begun()->set_cluster_id(cluster.str());
+  event.mutable_cluster()->mutable_begun()->set_log_id(make_boot_id());
+  auto done = log.commit(std::span(&request, 1), now);
+  if (!done) return fail(done.error());
+  if (!done->front()) return fail(done->front().error());
+  return instance_of(log);
+}
+
+result<std::string> instance_of(const store::event_log& log) {
+  auto first = log.read(0, 1);
   if (!first) return fail(first.error());
   if (first->empty()) return fail(errc::internal, "the log has no event after its start");
   const auto bytes = first->front().SerializeAsString();

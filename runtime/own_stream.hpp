@@ -5,6 +5,7 @@
 #include <set>
 #include <string>
 
+#include "adapters/remembered.hpp"
 #include "messages/event.pb.h"
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -24,27 +25,33 @@ struct remembered_cluster {
 using remember_cluster = std::function<result<remembered_cluster>(const cluster_id&)>;
 remember_cluster remembering(const store::event_logs& logs, std::string given_up);
 
-/// Whether a job has ended, as the logs know. They must outlive it; any thread.
-std::function<bool(const job_id&)> ended_in(const store::event_logs& logs);
+/// What the logs know of a job's life under that token. They must outlive it; any thread.
+std::function<adapters::remembered(const job_id&, const submission_token&)> life_in(
+    const store::event_logs& logs);
 
 /// Sixteen random hex digits: one start of the program.
 std::string make_boot_id();
 
-/// Writes daemon_started and gives the daemon's name, see `instance_of`. Before any actor exists, so
-/// nobody else writes yet.
+/// Writes daemon_started and gives the daemon's name, see `instance_of`. Before any actor exists,
+/// so nobody else writes yet.
 result<std::string> record_start(const store::event_logs& logs, const std::string& boot_id,
                                  time_point now);
 
 /// The clusters that had a log, as far as the daemon's own log knows.
 result<std::set<std::string>> clusters_with_logs(const store::event_log& own);
-/// Writes that this cluster has one now. As record_start, before any actor exists.
+/// Writes into the daemon's own log that this cluster has one now. As record_start, before any
+/// actor exists.
 result<void> record_cluster_log(store::event_log& own, const cluster_id& cluster, time_point now);
+/// Gives the log of a cluster its first event, where it has none, and tells its name, see
+/// `instance_of`. As record_start.
+result<std::string> begin_cluster_log(store::event_log& log, const cluster_id& cluster,
+                                      time_point now);
 
 /// The event as the next one of the daemon's own stream.
 result<store::append_request> of_daemon(const store::event_log& own, pb::Envelope event);
 
-/// Sixteen hex digits of the first event of the daemon's own log: the same for ever, also after a
-/// restore; of two daemons never the same.
-result<std::string> instance_of(const store::event_log& own);
+/// Sixteen hex digits of a log's first event: the same for ever, also after a restore; of two logs
+/// never the same. Of the daemon's own log: the name of the daemon.
+result<std::string> instance_of(const store::event_log& log);
 
 }  // namespace ved::runtime

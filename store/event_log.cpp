@@ -259,6 +259,12 @@ result<void> event_log::backup(const std::string& directory) {
   return note_backup(directory, (*copy)->impl_->current_head());
 }
 
+std::chrono::steady_clock::duration event_log::writing_for() const noexcept {
+  using clock = std::chrono::steady_clock;
+  const auto since = impl_->writing_since.load();
+  return since == 0 ? clock::duration{} : clock::now().time_since_epoch() - clock::duration{since};
+}
+
 result<void> event_log::is_apart_from(const std::string& directory) const {
   return impl_->storage->is_apart_from(directory);
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -109,6 +110,10 @@ class event_log {
   /// and the log must not be used again.
   result<std::vector<result<append_ack>>> commit(std::span<const append_request> requests,
                                                  time_point now);
+
+  /// How long the write that is under way has taken so far; zero: there is none. A disk that hangs
+  /// returns no error.
+  std::chrono::steady_clock::duration writing_for() const noexcept;
 
   std::uint64_t last_position() const noexcept;
   std::uint64_t stream_count() const noexcept;

@@ -53,6 +53,7 @@ struct event_log::impl {
   bool has_format = false;               // writer only: meta "format" is on disk
   keys::rows rows;                       // writer only: meta "rows"
   std::atomic<bool> poisoned = false;
+  std::atomic<std::chrono::steady_clock::rep> writing_since = 0;  // 0: nothing is written
   std::atomic<std::uint64_t> last_position = 0;
 
   mutable std::mutex head_guard;  // guards `head`; position and hash belong together

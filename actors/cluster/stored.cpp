@@ -30,6 +30,7 @@ std::string tell(const pb::ClusterEvent& what) {
       return "the cluster's scheduler is " + e.scheduler_type() +
              (e.name().empty() ? "" : " '" + e.name() + "'");
     }
+    case pb::ClusterEvent::kBegun: return "the log of the cluster was begun";
     case pb::ClusterEvent::EVENT_NOT_SET: break;
   }
   return std::string(unknown_event_words);

@@ -119,7 +119,8 @@ void outbox::offer(std::uint64_t position, std::vector<pb::HookCallback> callbac
   for (auto& c : callbacks) {
     if (!callbacks_.contains(c.callback())) continue;
     // Made of what a repetition sees again, so that it gets the same id.
-    c.set_delivery_id(hook_ + ":" + std::to_string(position) + ":" + c.callback());
+    c.set_delivery_id(hook_ + ":" + c.cluster_id() + ":" + std::to_string(position) + ":" +
+                      c.callback());
     c.set_position(position);
     waiting_.push_back(item{std::move(c), 0, {}});
   }

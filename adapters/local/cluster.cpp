@@ -175,14 +175,16 @@ result<void> local_cluster::load(const submission_token& token) {
     return {};
   }
   const auto claim = spool_.read_claim(added.job);
-  const bool may_run = alive || (claim && claim->token == token);
-  if (!may_run && options_.has_ended && options_.has_ended(added.job)) {
-    pb::LocalJobStatus known;
-    known.set_state(pb::JOB_STATE_CANCELLED);
-    known.set_reason("not started: the log knows its end already (is the work directory an older "
-                     "copy?)");
-    known.set_finished_at_us(to_us(options_.clock()));
-    end(added, known);
+  const auto known = options_.remembers ? options_.remembers(added.job, token) : remembered::nothing;
+  added.has_begun = known == remembered::began || has_trace_of_run(token);
+  const bool may_run = alive || (claim && claim->token == token) || added.has_begun;
+  if (!may_run && known == remembered::ended) {
+    pb::LocalJobStatus before;
+    before.set_state(pb::JOB_STATE_CANCELLED);
+    before.set_reason("not started: the log knows its end already (is the work directory an older "
+                      "copy?)");
+    before.set_finished_at_us(to_us(options_.clock()));
+    end(added, before);
     return {};
   }
   if (!may_run) {
@@ -198,6 +200,13 @@ result<void> local_cluster::load(const submission_token& token) {
   take_slots(added, &gpus);
   if (exists(spool_.job_file(token, "cancel"))) expect_end(added);
   return {};
+}
+
+/// A claim can be removed, by a disk or by another job of the same account; what the supervisor wrote
+/// of the run then still tells that there was one.
+bool local_cluster::has_trace_of_run(const submission_token& token) const {
+  const auto last = spool_.read_status(token);
+  return last && last->started_at_us() != 0;
 }
 
 entry& local_cluster::insert(const pb::LocalJob& job) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/remembered.hpp"
 #include "adapters/scheduler.hpp"
 
 /// The local scheduler: real process trees on this machine, and the reference for the port.
@@ -51,8 +52,9 @@ struct local_options {
   /// How often the directory was opened at least, as its owner remembers: one that was opened less
   /// often is an older copy, in which jobs that ran look as if they waited.
   std::uint64_t opened_before = 0;
-  /// Whether the owner knows the job's end: then no copy of it is started. Any thread.
-  std::function<bool(const job_id&)> has_ended;
+  /// What the owner remembers of a job under that token. One that began or ended is not started
+  /// again, whatever the directory says; unset: nothing. Any thread.
+  std::function<remembered(const job_id&, const submission_token&)> remembers;
   /// The owner knows that the directory is a copy, that the one it was copied from is used no more,
   /// and means to go on with it.
   bool takes_copy = false;

@@ -41,6 +41,7 @@ struct entry {
   bool held = false;
   bool unfit = false;  ///< asks for more than this machine has (it had more once)
   std::string spec_hash;  ///< in hex
+  bool has_begun = false;  ///< whatever the directory still knows of it
 
   std::vector<int> gpu_ids;  ///< active: handed out
   bool announced = false;    ///< active: `supervisor` below is known and watched
@@ -154,6 +155,7 @@ class local_cluster {
 
   // cluster.cpp: all with the mutex held
   result<void> count_opening();
+  bool has_trace_of_run(const submission_token& token) const;
   result<void> load(const submission_token& token);
   entry& insert(const pb::LocalJob& job);
   bool fits_machine(const entry& job) const;

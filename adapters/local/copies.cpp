@@ -20,6 +20,7 @@ result<void> local_cluster::check_original() const {
   const auto tokens = spool_.list(spool_.jobs_directory());
   if (!tokens) return fail(tokens.error());
   std::size_t live = 0;
+  std::string unmade;  ///< a job that began, and waits here
   for (const std::string& name : *tokens) {
     const submission_token token(name);
     if (!is_valid_token(token)) continue;
@@ -34,9 +35,25 @@ result<void> local_cluster::check_original() const {
                       "stop the ved there and wait for the ends of its jobs, or end them");
     if (exists(spool_.job_file(token, "exit"))) continue;
     const auto job = spool_.read_job(token);
-    if (!job || (options_.has_ended && options_.has_ended(job_id(job->job_id())))) continue;
+    if (!job) continue;
+    const auto id = job_id(job->job_id());
+    const auto before =
+        options_.remembers ? options_.remembers(id, token) : remembered::nothing;
+    if (before == remembered::ended) continue;
     ++live;
+    const auto claim = spool_.read_claim(id);
+    const bool is_untouched = !(claim && claim->token == token) && !known &&
+                              !has_trace_of_run(token) &&
+                              !is_locked(spool_.supervisor_path(token));
+    if (before == remembered::began && is_untouched) unmade = id.str();
   }
+  if (!unmade.empty() && !options_.takes_copy)
+    return fail(errc::conflict,
+                "work directory " + spool_.directory() + " was set back: job " + unmade +
+                    " waits in it, but the log saw it run, and it may run still. Nothing was "
+                    "changed. Put back what was there last; only where that is gone for good, start "
+                    "once with --give-up-jobs-of " + options_.cluster +
+                    ": what is left of jobs that had begun is ended, and they are told as lost");
   if (live == 0 || options_.takes_copy) return {};
   const auto text = read_own_file(birthmark_path(spool_), birthmark_bytes_max);
   // None of before there were any, or none that can be read: then only the processes tell.

@@ -157,6 +157,7 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
   pb::LocalJobStatus status;
   status.set_state(pb::JOB_STATE_FAILED);
   bool cancel_asked = false;
+  bool has_begun = false;
   bool watched = false;
   pb::LocalSupervisor supervisor;
   supervisor.set_token(token.str());
@@ -165,6 +166,7 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
     const entry* job = find_entry(token);
     cancel_asked = job != nullptr && job->cancel_due;
     watched = job != nullptr && job->supervisor;
+    has_begun = job != nullptr && job->has_begun;
     if (job != nullptr) supervisor.mutable_gpus()->Add(job->gpu_ids.begin(), job->gpu_ids.end());
   }
   const auto known = spool_.read_supervisor(token);
@@ -181,14 +183,15 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
     if (last->boot_id() == boot_id_) status.set_started_boot_us(last->started_boot_us());
   }
   const bool no_name = known ? known->pid() == 0 : known.error().code == errc::not_found;
-  const bool never_began = !watched && !last && no_name;
+  const bool never_began = !watched && !last && no_name && !has_begun;
   if (never_began && exists(spool_.job_file(token, "cancel"))) {
     status.set_state(pb::JOB_STATE_CANCELLED);
     status.set_reason(cancelled_before_start);
   } else if (!exists(spool_.job_directory(token))) {
     status.set_reason("the job's directory was removed while it ran; how it ended is not known");
   } else if (never_began) {
-    status.set_reason("the job's spec, claim or end was removed or damaged before it started");
+    status.set_reason("the job's spec, claim or end was removed or damaged, and nothing is left that "
+                      "shows a start");
   } else if (!same_boot) {
     status.set_reason("supervisor lost: the machine restarted while the job ran");
   } else {

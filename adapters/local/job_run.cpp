@@ -27,7 +27,8 @@ using steady = std::chrono::steady_clock;
 /// How often control files are looked at even without a signal, and a KILL is repeated.
 constexpr milliseconds idle_tick{2000};
 constexpr milliseconds drain_tick{50};
-/// A step that found no room for its process is tried again so long, with pauses that double.
+/// A step that found no room for its process is tried again so long, or as long as the job may run
+/// where that is longer: another's processes that are in the way end no job. Pauses double.
 constexpr seconds start_patience{180};
 constexpr milliseconds start_pause_first{50};
 constexpr milliseconds start_pause_max{2000};
@@ -133,7 +134,8 @@ void job_run::run_steps() {
 /// Nothing of the step has run when it finds no room: that others use up the processes of the
 /// account is not the job's fault. Its cancel and its time limit go on meanwhile.
 started_step job_run::start(const step& what) {
-  const auto until = steady::now() + start_patience;
+  const auto until =
+      steady::now() + std::max(start_patience, seconds(job_.spec().max_runtime_seconds()));
   milliseconds pause = start_pause_first;
   for (bool noted = false;; noted = true) {
     const auto began = steady::now();

@@ -168,7 +168,7 @@ ved_step=
 std::string hint_text(bool wanted) {
   if (!wanted) return "ved_hint() { :; }\n";
   return "ved_hint() {\n[ -d \"${ved_dir%/*}/" + std::string(hint_directory) +
-         "\" ] &&\ntrue <> \"${ved_dir%/*}/" + std::string(hint_directory) +
+         "\" ] &&\n[ ! -L \"${ved_dir%/*}/" + std::string(hint_directory) + "\" ] &&\ntrue <> \"${ved_dir%/*}/" + std::string(hint_directory) +
          "/$1.$ved_token.${ved_dir##*/}\"\n} 2>/dev/null\n";
 }
 

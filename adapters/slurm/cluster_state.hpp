@@ -65,6 +65,8 @@ class slurm_cluster {
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
     time_point unread_since;     ///< its directory was asked for, and nothing of it came
     time_point waited_at;        ///< when squeue last showed it waiting
+    /// Another number that bore its token in squeue, while its own was not shown as its.
+    std::string elsewhere;
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     /// Squeue's last word of its end, which may age out there.
@@ -164,7 +166,9 @@ class slurm_cluster {
   static std::string why_doubted(const watched& job, time_point now);
   static bool has_own_record(const watched& job);
   std::optional<job_status> lost_claim(const watched& job) const;
-  void tell_end(const watched& job, bool accounted, job_status& end) const;
+  static std::optional<observation> named_wrongly(const watched& job, bool told, time_point now);
+  static bool slurmd_failed(const watched& job, const exit_status& exit);
+  exit_status tell_end(const watched& job, bool accounted, job_status& end) const;
   observation still_ending(watched& job) const;
   /// What a lookup asks, and what it answered.
   struct lookup_sources {

@@ -130,8 +130,37 @@ std::optional<job_status> slurm_cluster::lost_claim(const watched& job) const {
   return status;
 }
 
+/// slurmd could not start it at all, and nothing began: as where its output file cannot be made.
+bool slurm_cluster::slurmd_failed(const watched& job, const exit_status& exit) {
+  const auto& left = job.left;
+  return exit.slurmd != 0 && job.has_traces() && left.untouched && left.claim.empty() &&
+         !left.ended;
+}
+
+/// The number that sbatch gave is not the job's: squeue showed its token with another one, and never
+/// with this one. Who follows it looks it up by its token.
+std::optional<observation> slurm_cluster::named_wrongly(const watched& job, bool told,
+                                                        time_point now) {
+  auto& kept = *job.kept;
+  const auto me = number_of(job.job->id).number;
+  if (told || job.status || kept.elsewhere.empty() || kept.ended) return std::nullopt;
+  if (const auto claim = parse_claim(job.left.claim);
+      claim && claim->token == job.job->token.str() && claim->id == me)
+    return std::nullopt;
+  // One broken answer is none; what was seen and is over is not waited for.
+  if (!is_set(kept.unseen_since)) kept.unseen_since = now;
+  if (!job.unseen.empty() && now < kept.unseen_since + unseen_grace) return std::nullopt;
+  job_status status;
+  status.state = pb::JOB_STATE_FAILED;
+  status.reason = "squeue shows its token with job " + kept.elsewhere +
+                  ", and not with the number that sbatch gave";
+  status.lost_claim_to = job.job->token;
+  return status;
+}
+
 /// How it exited, and why it ended, from all that is known.
-void slurm_cluster::tell_end(const watched& job, bool accounted, job_status& end) const {
+exit_status slurm_cluster::tell_end(const watched& job, bool accounted,
+                                    job_status& end) const {
   const auto& kept = *job.kept;
   const auto& left = job.left;
   const auto& state = accounted ? job.accounted->state : kept.ended_word;
@@ -151,6 +180,7 @@ void slurm_cluster::tell_end(const watched& job, bool accounted, job_status& end
   end.reason += verdict.remarks;
   if (accounted && failed && state != "OUT_OF_MEMORY" && !job.accounted->out_of_memory.empty())
     end.reason += "; its step " + job.accounted->out_of_memory + " ran out of memory";
+  return verdict.exit;
 }
 
 observation slurm_cluster::conclude(watched& job, time_point now) const {
@@ -168,6 +198,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   job.doubt = why_doubted(job, now);
   if (!job.doubt.empty()) job.accounted->final = false;
   const bool told = job.accounted && job.doubt.empty() ? job.accounted->final : has_own_record(job);
+  if (auto named = named_wrongly(job, told, now)) return *named;
   if (job.unseen.empty()) {
     kept.unseen_since = {};
   } else if (!told) {
@@ -206,9 +237,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (accounted && job.may_return && now < kept.ended_seen + return_grace)
     return still_ending(job);
   const auto& left = job.left;
+  exit_status exit;
   if (accounted || kept.ended) {
     const auto more = end.reason;
-    tell_end(job, accounted, end);
+    exit = tell_end(job, accounted, end);
     if (!more.empty()) end.reason += (end.reason.empty() ? "" : "; ") + more;
   } else if (end.state == pb::JOB_STATE_FAILED && !left.step.empty()) {
     end.reason += "; in step " + left.step;
@@ -226,6 +258,11 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     job.settling = true;
     return still_ending(job);
   }
+  if (end.state == pb::JOB_STATE_FAILED && slurmd_failed(job, exit))
+    return missing{true,
+                   "it could not be started, which is the site's fault, in " +
+                       options_.shell.job_directory + ": " + end.reason,
+                   true};
   if (could_not_claim(left, end))
     return missing{true,
                    "it could not be started, which is the site's fault: its claim could not be "
@@ -302,8 +339,13 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     else end.exit_code = code;
     end.reason = "its own record, Slurm does not know it any more";
     if (code != 0) end.reason += ": exit code " + std::to_string(code);
-    end.finished_at = job.left.ended_at;
     if (kept.last) end.started_at = kept.last->started_at;
+    // Anybody of the account can set the time of a file, and clocks differ: then it ended when that
+    // was noticed.
+    const bool plausible = job.left.ended_at <= now + clock_slack &&
+                           (!is_set(end.started_at) || job.left.ended_at >= end.started_at);
+    end.finished_at = plausible ? job.left.ended_at : kept.unqueued_since;
+    if (!plausible) end.reason += "; the time of the record cannot be, its end is when it was seen";
     // Nothing measured it but the job itself; what it held is known if squeue ever showed it.
     end.usage = kept.allocated;
     end.usage->clear_wall_clock_seconds();
@@ -336,7 +378,10 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   if (job.accounts_answer)
     return missing{read, "neither squeue nor sacct know it" + but_unread, never_ran};
   if (!accounting && job.has_traces() && job.controller_denies)
-    return missing{true, "neither squeue nor scontrol know it, and it left no end record"};
+    return missing{true, std::string("neither squeue nor scontrol know it, and ") +
+                             (job.left.ended ? "its end record is of before it was seen waiting, by "
+                                               "the file server's clock"
+                                             : "it left no end record")};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"
                                    : "squeue does not know it; no second source answers"};
 }

@@ -65,21 +65,24 @@ exit_verdict judge_exit(const exit_sources& all) {
     return {{0, 0, error}, ": " + words_of_slurmd(error)};
   if (is_hup(all)) return {{0, 1}, {}};
   exit_verdict out;
-  out.exit = all.accounts ? *all.accounts : all.queue.value_or(exit_status{});
+  // Of a job whose node is gone slurmctld sets a plain 1 itself: no signal reached it.
+  const bool is_made_up = all.state == "NODE_FAIL" && all.queue == exit_status{0, 1};
+  const auto queue = is_made_up ? std::nullopt : all.queue;
+  out.exit = all.accounts ? *all.accounts : queue.value_or(exit_status{});
   auto& code = out.exit.code;
-  if (all.accounts && all.queue && *all.queue != *all.accounts) {
-    if (out.exit.signal == 0 && all.queue->signal == 0 && less_128(code, all.queue->code))
-      code = all.queue->code;
-    else if (is_ended(all.state) && (all.queue->code != 0 || all.queue->signal != 0))
-      out.remarks = "; squeue said " + (all.queue->signal != 0
-                                            ? "signal " + std::to_string(all.queue->signal)
-                                            : "exit code " + std::to_string(all.queue->code));
+  if (all.accounts && queue && *queue != *all.accounts) {
+    if (out.exit.signal == 0 && queue->signal == 0 && less_128(code, queue->code))
+      code = queue->code;
+    else if (is_ended(all.state) && (queue->code != 0 || queue->signal != 0))
+      out.remarks = "; squeue said " + (queue->signal != 0
+                                            ? "signal " + std::to_string(queue->signal)
+                                            : "exit code " + std::to_string(queue->code));
   }
   if (!all.own) return out;
   const int own = *all.own;
   const auto state = parse_state(all.state);
   const bool failed = state && state->state == pb::JOB_STATE_FAILED;
-  if (failed && out.exit.signal == 0 && !all.queue && less_128(code, own)) code = own;
+  if (failed && out.exit.signal == 0 && !queue && less_128(code, own)) code = own;
   if (all.state == "OUT_OF_MEMORY" && own == 0)
     out.remarks += "; the script itself ended well (its own record says exit code 0), one of its "
                    "processes was killed for its memory";

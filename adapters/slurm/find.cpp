@@ -163,21 +163,26 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
     if (none) unstarted.insert(row.id.str());
     return !none;
   };
-  const auto judge = [&](const scheduler_job_id& id, const std::string& hash) {
-    if (hash.empty() || one.spec_hash.empty()) return true;
+  // Where Slurm shows the comments of jobs, ours bears the spec; who copies only a part is not ours.
+  const bool shows_marks = std::any_of(all.queue.rows.begin(), all.queue.rows.end(),
+                                       [](const auto& row) { return bears_mark(row.comment); });
+  const auto judge = [&](const scheduler_job_id& id, const std::string& text, bool is_shown) {
+    const auto hash = spec_hash_in(text, one.token);
+    const bool stripped = hash.empty() && !is_shown && !bears_mark(text);
+    if (stripped || one.spec_hash.empty()) return true;
     (hash == one.spec_hash ? vouched : foreign).insert(id);
     return hash == one.spec_hash;
   };
   for (const auto& row : all.queue.rows)
     if (is_ours({row.id, one.token, one.job}, row) && starts(row) &&
-        judge(row.id, spec_hash_in(row.comment, one.token)))
+        judge(row.id, row.comment, shows_marks))
       ids.insert(row.id);
   std::map<scheduler_job_id, std::string> states;  // of each id the last record's
   for (const auto& row : all.accounts.rows) {
     if (!row.step.empty() || !names_submission(row, token)) continue;
     const auto id = id_of({row.id.str(), elsewhere_of(row, all.here)});
     if (is_swept_away(row) || !starts(row)) states.erase(id);
-    else if (judge(id, spec_hash_in(row.submit_line, one.token))) states[id] = row.state;
+    else if (judge(id, row.submit_line, false)) states[id] = row.state;
   }
   // A job that waits is in squeue, unless the controller has lost it; had it started, its output
   // file would be there.

@@ -35,6 +35,8 @@ std::string mark_of(const submission_token& token, const std::string& spec_hash)
   return "ved:" + token.str() + (spec_hash.empty() ? "" : ":" + spec_hash);
 }
 
+bool bears_mark(std::string_view text) { return text.find("ved:ve") != std::string_view::npos; }
+
 std::string spec_hash_in(std::string_view text, const submission_token& token) {
   const auto begin = mark_of(token, "") + ":";
   const auto at = text.find(begin);

@@ -19,6 +19,8 @@ std::vector<std::string> sbatch_options(const submission& what, const slurm_opti
 std::string mark_of(const submission_token& token, const std::string& spec_hash);
 /// The hash that such a mark of the token in the text tells; empty: none.
 std::string spec_hash_in(std::string_view text, const submission_token& token);
+/// Whether a text bears the mark of some submission of a ved.
+bool bears_mark(std::string_view text);
 
 /// The effective wishes: the defaults, then every matching rule.
 submission_defaults wishes_of(const pb::JobSpec& spec, const slurm_options& site);

@@ -253,7 +253,13 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
         }
         see_in_queue(job, *row, now);
       }
-    if (!is_shown) job.unseen = queue.why_unseen(number, job.job->token.str());
+    if (is_shown) {
+      job.kept->elsewhere.clear();
+    } else {
+      job.unseen = queue.why_unseen(number, job.job->token.str());
+      if (const auto it = queue.others.find(job.job->token.str()); it != queue.others.end())
+        job.kept->elsewhere = it->second;
+    }
     // Accounting knows how a job ended before its nodes are clean again.
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);

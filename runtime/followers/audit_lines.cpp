@@ -238,6 +238,10 @@ void add_cluster_event(writer& out, const pb::ClusterEvent& what) {
               {{"scheduler_type", e.scheduler_type()}, {"scheduler_name", e.name()}});
       break;
     }
+    case pb::ClusterEvent::kBegun:
+      out.about({}, what.begun().cluster_id());
+      out.add("cluster_log_begun", {{"log_id", what.begun().log_id()}});
+      break;
     case pb::ClusterEvent::EVENT_NOT_SET: break;
   }
 }
@@ -270,7 +274,7 @@ void add_daemon_event(writer& out, const pb::DaemonEvent& what) {
       break;
     case pb::DaemonEvent::kClusterLogBegun:
       out.about({}, what.cluster_log_begun().cluster_id());
-      out.add("cluster_log_begun", json::object());
+      out.add("cluster_added", json::object());
       break;
     case pb::DaemonEvent::EVENT_NOT_SET: break;
   }

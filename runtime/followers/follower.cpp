@@ -96,7 +96,7 @@ result<committed_batch> follower::read() {
 /// stays behind, says so, and the others and the jobs go on.
 result<void> follower::take(const committed_batch& batch) {
   try {
-    return consumer_->take(batch);
+    return call("take", [&] { return consumer_->take(batch); });
   } catch (const std::exception& broken) {
     return fail(errc::internal, how_.name + ": " + broken.what());
   }
@@ -147,7 +147,7 @@ void follower::failed(const char* step, const error& why) {
 void follower::settle(bool now) {
   if (!how_.durable) return;
   if (!now && clock::now() < settled_at_ + how_.settle_interval) return;
-  const auto position = consumer_->settle(taken_);
+  const auto position = call("settle", [&] { return consumer_->settle(taken_); });
   settled_at_ = clock::now();
   if (position && *position == stored_) return;
   const auto written = position ? tail_->log()->set_cursor(how_.name, *position)

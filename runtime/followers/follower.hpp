@@ -98,6 +98,14 @@ class follower {
   result<committed_batch> read();
   result<void> take(const committed_batch& batch);
   void settle(bool now);
+  /// Calls the consumer, so that a call that hangs can be told.
+  template <class Call>
+  auto call(const char* step, const Call& what) {
+    if (how_.report) how_.report->begins(step);
+    auto out = what();
+    if (how_.report) how_.report->returned();
+    return out;
+  }
   void failed(const char* step, const error& why);
   void works(const char* step);
   void tell_progress();

@@ -24,6 +24,17 @@ void follower_report::works(std::string_view step) {
   if (const auto at = failures_.find(step); at != failures_.end()) failures_.erase(at);
 }
 
+void follower_report::begins(std::string_view step) {
+  const std::lock_guard lock(mutex_);
+  under_way_ = step;
+  under_way_since_ = now_();
+}
+
+void follower_report::returned() {
+  const std::lock_guard lock(mutex_);
+  under_way_.clear();
+}
+
 void follower_report::done(std::uint64_t position) {
   const std::lock_guard lock(mutex_);
   position_ = position;
@@ -51,6 +62,9 @@ pb::Follower follower_report::seen(std::uint64_t last_position) const {
     out.set_failing_since_us(to_us(worst->second.since));
     out.set_failures(worst->second.times);
     out.set_error(worst->second.why);
+  } else if (!under_way_.empty() && now_() - under_way_since_ >= follower_patience) {
+    out.set_failing_since_us(to_us(under_way_since_));
+    out.set_error("its step '" + under_way_ + "' does not return: does a disk hang?");
   }
   return out;
 }
@@ -60,8 +74,10 @@ std::optional<actors::problem> follower_report::problem(std::uint64_t last_posit
   const auto since = from_us(now.failing_since_us());
   if (!is_set(since) || now_() - since < follower_patience) return std::nullopt;
   const auto of = log_ == store::own_log_name ? std::string{} : " of " + log_;
-  std::string text = name_ + of + ": " + now.error() + "; tried " + std::to_string(now.failures()) +
-                     " times, is tried again; " + std::to_string(now.behind()) + " events behind";
+  std::string text = name_ + of + ": " + now.error();
+  if (now.failures() > 0)
+    text += "; tried " + std::to_string(now.failures()) + " times, is tried again";
+  text += "; " + std::to_string(now.behind()) + " events behind";
   if (now.waiting() > 0) text += ", " + std::to_string(now.waiting()) + " callbacks wait";
   return actors::problem{std::move(text), actors::problem::weight::degraded, since};
 }

@@ -29,6 +29,9 @@ class follower_report {
   void failed(std::string_view step, std::string why);
   /// The step works, or works again.
   void works(std::string_view step);
+  /// The step is called, and has returned: one that hangs gives no error.
+  void begins(std::string_view step);
+  void returned();
   /// Everything up to this position of the log is done.
   void done(std::uint64_t position);
   /// Callbacks that are read and not delivered, and when the oldest of them happened.
@@ -50,6 +53,8 @@ class follower_report {
   const clock now_;
   mutable std::mutex mutex_;
   std::map<std::string, failure, std::less<>> failures_;  ///< by step; the steps are few
+  std::string under_way_;  ///< the step that has not returned; empty: none
+  time_point under_way_since_;
   std::uint64_t position_ = 0;
   std::size_t waiting_ = 0;
   time_point oldest_;

@@ -34,8 +34,8 @@ struct follower_deps {
 };
 
 /// Everything that reads along behind the writers of the logs: for each log metrics, audit file and
-/// one follower per hook, each on its own thread. Owned by the daemon's root: started once the log's writer runs
-/// and has appended the daemon's start, stopped before the writer is.
+/// one follower per hook, each on its own thread. Owned by the daemon's root: started once the
+/// writers run and the daemon's start is recorded, stopped before the writers are.
 class followers {
  public:
   /// Errors: only what the log says; an audit file or a receiver that is not there is retried.

@@ -25,9 +25,9 @@ using append_function = std::function<result<store::append_ack>(store::append_re
 using deliver_function = std::function<adapters::hooks::delivery_outcome(
     const adapters::hooks::delivery&, const std::stop_token&)>;
 
-/// Runs the hook's command or posts to its URL. `instance` of the daemon and log tells the processes of this
-/// daemon's commands from those of another one on this machine; what a killed daemon has left of
-/// them at work is ended.
+/// Runs the hook's command or posts to its URL. `instance` of the daemon and log tells the
+/// processes of these commands from others on this machine; what a killed daemon has left of them
+/// at work is ended.
 deliver_function make_deliver(const hook_config& hook, const std::string& instance);
 
 /// Stream of a hook's records, and name of its follower: "hook/<name>".

@@ -123,7 +123,7 @@ result<void> check_credentials(const gateway_credentials& credentials) {
                                    X509_verify_cert_error_string(cause) +
                                    (cause == X509_V_ERR_CERT_NOT_YET_VALID
                                         ? "; is the system clock right? See `timedatectl`"
-                                        : remake_hint));
+                                        : "; `ved init --renew` issues it anew"));
   }
   return {};
 }

@@ -13,6 +13,8 @@
 namespace ved::runtime {
 namespace {
 constexpr auto append_timeout = seconds{30};
+/// A write that takes longer is a problem of its disk's.
+constexpr auto write_patience = seconds{5};
 }
 
 logs_part::logs_part(options how) : how_(std::move(how)) {}
@@ -52,20 +54,27 @@ log_options_of logs_part::options_of() {
 void logs_part::tell_lost(const std::string& name, const error& why) {
   how_.logs->write(actors::log_severity::critical, "event_log", "log_lost",
                    {{"log", name}, {"reason", why.message}});
-  how_.problems->raise("store." + name, why.message + "; all others serve on");
+  const auto damage = damage_.find(name);
+  const bool told = damage != damage_.end() && !damage->second->first().empty();
+  how_.problems->raise("store." + name,
+                       store::cluster_of_log_name(name).value_or(name) + " is out of service: " +
+                           (told ? "its event log is damaged" : why.message) +
+                           "; all other clusters serve on");
 }
 
-result<void> logs_part::need(const cluster_id& cluster) {
+result<std::string> logs_part::need(const cluster_id& cluster) {
   const bool had_one = had_logs_.contains(cluster.str());
   const auto name = store::cluster_log_name(cluster.str());
   auto there = need_cluster_log(*logs_, how_.state_directory, cluster, had_one, options_of());
   if (!there) {
     tell_lost(name, there.error());
-    return there;
+    return fail(there.error());
   }
-  if (had_one) return {};
+  auto instance = begin_cluster_log(*logs_->find(name), cluster, how_.clock());
+  if (!instance || had_one) return instance;
   had_logs_.insert(cluster.str());
-  return record_cluster_log(*logs_->own(), cluster, how_.clock());
+  auto recorded = record_cluster_log(*logs_->own(), cluster, how_.clock());
+  return recorded ? instance : fail(recorded.error());
 }
 
 void logs_part::start(caf::actor_system& system) {
@@ -106,6 +115,20 @@ void logs_part::stop() {
   for (const auto& one : writers_->all())
     caf::anon_send_exit(one.writer, caf::exit_reason::user_shutdown);
   writers_->clear();
+}
+
+std::vector<actors::problem> logs_part::problems() const {
+  std::vector<actors::problem> out;
+  for (const auto& one : logs_->all()) {
+    const auto took = std::chrono::floor<seconds>(one.log->writing_for());
+    if (took < write_patience) continue;
+    out.push_back({"event log " + log_directory(how_.state_directory, one.name) +
+                       ": a write has not returned for " + std::to_string(took.count()) +
+                       " s: its disk hangs; nothing of it is acknowledged meanwhile",
+                   actors::problem::weight::degraded,
+                   {}});
+  }
+  return out;
 }
 
 std::optional<time_point> logs_part::last_recorded_at() const {

@@ -38,9 +38,10 @@ class logs_part {
   const std::shared_ptr<store::event_logs>& logs() const noexcept { return logs_; }
   const std::shared_ptr<actors::log_writers>& writers() const noexcept { return writers_; }
 
-  /// The log of a cluster that is configured; made for one that never had one. Before `start`.
-  /// An error keeps the cluster out of service, and is told as a problem.
-  result<void> need(const cluster_id& cluster);
+  /// Sees to the log of a cluster that is configured: made for one that never had one. Returns its
+  /// name, see `instance_of`. Before `start`. An error keeps the cluster out of service, and is
+  /// told as a problem.
+  result<std::string> need(const cluster_id& cluster);
 
   /// Gives each log its writer.
   void start(caf::actor_system& system);
@@ -51,6 +52,8 @@ class logs_part {
   /// Ends the writers; what they have taken is written.
   void stop();
 
+  /// Writes that have not returned for long. Any thread.
+  std::vector<actors::problem> problems() const;
   /// When the last event of all was recorded.
   std::optional<time_point> last_recorded_at() const;
   /// Reads that met damage, by table.

@@ -40,8 +40,8 @@ struct init_report {
 /// in the way).
 result<init_report> initialise_state(const init_options& options);
 
-/// An empty event log in the place of one of that name that is gone for good. Errors: not_found (not
-/// initialised), conflict (there is one; is being initialised), unavailable.
+/// An empty event log in the place of one of that name that is gone for good. Errors: not_found
+/// (not initialised), conflict (there is one; is being initialised), unavailable.
 result<void> begin_new_log(const std::filesystem::path& directory, const std::string& log_name);
 
 /// Whether initialise_state has finished here.

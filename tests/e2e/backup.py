@@ -39,15 +39,16 @@ class backup(site_case):
         self.assertEqual(code, 0, text + errors)
         self.assertEqual(s.stop()[0], 0)
 
-        log = os.path.join(s.state, "log")
-        mode = os.stat(log).st_mode
+        logs = [os.path.join(s.state, "log"), os.path.join(s.state, "clusters", "here", "log")]
+        modes = [os.stat(log).st_mode for log in logs]
         for command in ("verify", "stats"):
             code, text, errors = run(program("vectl"), "--state", place, "log", command)
             self.assertEqual(code, 0, f"the backup itself: {text}{errors}")
-        shutil.rmtree(log)
+        for log in logs:
+            shutil.rmtree(log)
         code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", place)
         self.assertEqual(code, 0, text + errors)
-        self.assertEqual(os.stat(log).st_mode, mode)
+        self.assertEqual([os.stat(log).st_mode for log in logs], modes)
         self.verify_log()
         s.start()
         self.assertEqual(s.get("before")["exit_code"], 3)
@@ -69,8 +70,9 @@ class backup(site_case):
         s.submit("again", script)
         s.wait_state("again", "completed")
         self.assertEqual(s.stop()[0], 0)
-        shutil.rmtree(os.path.join(s.state, "log"))
-        self.assertEqual(run(program("vectl"), "--state", s.state, "log", "restore", place)[0], 0)
+        shutil.rmtree(os.path.join(s.state, "clusters", "here", "log"))
+        self.assertEqual(run(program("vectl"), "--state", s.state, "log", "restore", place,
+                             "--log", "cluster/here")[0], 0)
         s.start()
         self.assertEqual(s.submit("again", script)[0], 201)
         s.wait_state("again", "completed")

@@ -1,5 +1,5 @@
 """A damaged event log: the daemon refuses it, or a verification names it; nothing goes missing
-quietly."""
+quietly. That of a cluster takes the cluster out of service, and nothing else."""
 import os
 import random
 import re
@@ -10,19 +10,29 @@ sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib
 from site_of_test import main, program, run, site_case, wait_for  # noqa: E402
 
 jobs = 25
+broken_words = "(?i)corrupt|damage|differ|missing|checksum|mismatch"
 
 
 class corruption(site_case):
+    settings = {"clusters": ("here", "there")}
+    broken = None  # the cluster whose log is damaged; None: the daemon's own
+
+    def folder(self, state=None):
+        parts = ["clusters", self.broken] if self.broken else []
+        return os.path.join(state or self.site.state, *parts, "log")
+
     def fill(self):
         s = self.site
         s.start()
+        self.assertEqual(s.submit("elsewhere", cluster_id="there")[0], 201)
+        s.wait_state("elsewhere", "completed")
         for number in range(jobs):
             self.assertEqual(s.submit(f"d-{number}", f"exit {number % 2}")[0], 201)
         for number in range(jobs):
             s.wait_state(f"d-{number}", "completed", "failed")
 
     def files(self, ending):
-        folder = os.path.join(self.site.state, "log")
+        folder = self.folder()
         return [os.path.join(folder, name) for name in sorted(os.listdir(folder))
                 if name.endswith(ending) and os.path.getsize(os.path.join(folder, name)) > 0]
 
@@ -34,21 +44,40 @@ class corruption(site_case):
             pass
         if process.poll() is not None:
             said = s.said().splitlines()[-1]
+            self.assertIsNone(self.broken, f"{what}: one cluster's log stops all: {said}")
             self.assertEqual(process.returncode, 1, f"{what}: {said}")
-            self.assertIn(os.path.join(s.state, "log"), said, what)
-            self.assertRegex(said, "(?i)corrupt|damage|differ|missing|checksum|mismatch", what)
+            self.assertIn(self.folder(), said, what)
+            self.assertRegex(said, broken_words, what)
             return "refused"
         with open(s.port_file) as text:
             s.port = int(text.readline().split("=")[1])
+        if self.is_out_of_service(what):
+            s.stop()
+            return "refused"
         found = s.call("GET", "/api/v1/hpc/jobs?limit=1000")
         s.stop()
         code, text, errors = run(program("vectl"), "--state", s.state, "log", "verify")
         if code != 0:
             self.assertEqual(code, 8, text + errors)
             return "noticed"
-        self.assertEqual((found[0], len(found[2].get("jobs", []))), (200, jobs),
+        self.assertEqual((found[0], len(found[2].get("jobs", []))), (200, jobs + 1),
                          f"{what}: jobs are gone and the log verifies")
         return "harmless"
+
+    def is_out_of_service(self, what):
+        """The cluster with the damaged log stands still; then the other one must not."""
+        s = self.site
+        told = [one for one in s.problems() if self.folder() in one]
+        if not self.broken or not told:
+            return False
+        self.assertEqual(s.submit("here-too")[0], 503, what)
+        self.assertEqual(len(told), 1, f"{what}: {s.problems()}")
+        self.assertRegex(told[0], broken_words, what)
+        self.assertEqual(s.get("elsewhere")["state"], "completed", what)
+        self.assertIn(s.submit("still", cluster_id="there")[0], (200, 201), what)
+        s.wait_state("still", "completed")
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/d-1")[0], 503, "it is not unknown")
+        return True
 
     def damage(self, path, change):
         """Damages the file, looks what happens, and puts everything back."""
@@ -84,14 +113,16 @@ class corruption(site_case):
     def test_a_flipped_byte_in_the_write_ahead_log_is_not_passed_over(self):
         self.fill()
         self.site.kill()
-        self.flip_some(".log", 12)
+        for self.broken, times in ((None, 4), ("here", 10)):
+            self.flip_some(".log", times)
 
     def test_a_flipped_byte_in_a_table_is_not_passed_over(self):
         self.fill()
         self.site.stop()
         self.site.start()  # recovery writes the write-ahead log into tables
         self.site.stop()
-        self.flip_some(".sst", 12)
+        for self.broken, times in ((None, 3), ("here", 8)):
+            self.flip_some(".sst", times)
 
     def test_a_torn_end_as_a_power_cut_leaves_it_is_taken_back(self):
         self.fill()
@@ -108,8 +139,9 @@ class corruption(site_case):
             size = out.seek(0, os.SEEK_END)
             out.truncate(size - 20)
             return f"cut from {size} to {size - 20}"
-        for path in self.files(".log"):
-            self.assertEqual(self.damage(path, tear), "harmless")
+        for self.broken in (None, "here"):
+            for path in self.files(".log"):
+                self.assertEqual(self.damage(path, tear), "harmless")
 
     def test_a_missing_file_is_refused(self):
         self.fill()
@@ -117,6 +149,15 @@ class corruption(site_case):
         self.site.start()
         self.site.stop()
         s = self.site
+        self.broken = "here"
+        for path in self.files(".sst") + [os.path.join(self.folder(), "CURRENT")]:
+            hidden = path + ".hidden"
+            os.rename(path, hidden)
+            s.start()
+            self.assertTrue(self.is_out_of_service(path), path)
+            s.stop()
+            os.rename(hidden, path)
+        self.broken = None
         for path in self.files(".sst") + [os.path.join(s.state, "log", "CURRENT")]:
             hidden = path + ".hidden"
             os.rename(path, hidden)
@@ -188,7 +229,8 @@ class corruption(site_case):
         self.assertIn("--new-log", said)
         os.rename(marker + ".away", marker)
 
-        code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup)
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup,
+                                 "--log", "daemon")
         self.assertEqual(code, 0, text + errors)
         s.start()
         self.assertEqual(s.get("d-1")["state"], "failed")
@@ -201,7 +243,43 @@ class corruption(site_case):
         code, text, said = run(program("ved"), "init", "--new-log", "--state", s.state)
         self.assertEqual(code, 0, text + said)
         s.start()
-        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs")[2].get("jobs", []), [])
+        # The clusters keep what is theirs.
+        self.assertEqual(s.get("d-1")["state"], "failed")
+        self.assertEqual(s.submit("anew")[0], 201)
+        s.wait_state("anew", "completed")
+
+    def test_a_clusters_log_that_is_gone_is_made_anew_only_for_who_asks(self):
+        s = self.site
+        self.fill()
+        backup = os.path.join(s.place, "backup")
+        self.assertEqual(s.vectl("log", "backup", backup)[0], 0)
+        self.assertEqual(s.stop()[0], 0)
+        self.broken = "here"
+        for whole in (False, True):
+            shutil.rmtree(os.path.dirname(self.folder()) if whole else self.folder())
+            s.start()
+            self.assertEqual(s.submit("d-1")[0], 503, "else it would run once more")
+            told = " ".join(s.problems())
+            self.assertIn("vectl log restore", told)
+            self.assertEqual(s.submit(f"there-{whole}", cluster_id="there")[0], 201)
+            s.wait_state(f"there-{whole}", "completed")
+            self.assertEqual(s.stop()[0], 0)
+            self.assertFalse(os.path.exists(self.folder()))
+            code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup,
+                                     "--log", "cluster/here")
+            self.assertEqual(code, 0, text + errors)
+            s.start()
+            self.assertEqual(s.get("d-1")["state"], "failed")
+            self.assertEqual(s.get(f"there-{whole}")["state"], "completed")
+            self.assertEqual(s.stop()[0], 0)
+        new = ("init", "--new-log", "--log", "cluster/here", "--state", s.state)
+        code, _, said = run(program("ved"), *new)
+        self.assertEqual(code, 1, "not over a log that is there")
+        shutil.rmtree(os.path.dirname(self.folder()))
+        code, _, said = run(program("ved"), *new)
+        self.assertEqual(code, 0, said)
+        s.start()
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/d-1")[0], 404)
         self.assertEqual(s.submit("anew")[0], 201)
         s.wait_state("anew", "completed")
 

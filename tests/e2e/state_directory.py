@@ -34,7 +34,8 @@ class state_directory(site_case):
         s.start()
         self.assertEqual(s.submit("before")[0], 201)
         s.wait_state("before", "completed")
-        os.rename(f"{s.state}/log", f"{s.state}/moved")
+        log = f"{s.state}/clusters/here/log"
+        os.rename(log, f"{s.state}/moved")
         refused = False
         for n in range(200):
             try:
@@ -47,8 +48,8 @@ class state_directory(site_case):
         self.assertTrue(refused, "goes on to call durable what nobody finds again")
         self.assertNotEqual(s.process.wait(patience), 0)
         self.assertIn("was moved away or removed", s.said())
-        shutil.rmtree(f"{s.state}/log", ignore_errors=True)
-        os.rename(f"{s.state}/moved", f"{s.state}/log")
+        shutil.rmtree(log, ignore_errors=True)
+        os.rename(f"{s.state}/moved", log)
         s.start()
         self.assertEqual(s.get("before")["state"], "completed")
 
@@ -61,11 +62,12 @@ class state_directory(site_case):
         for place, folders, files in os.walk(s.place):
             for name in [place] + [os.path.join(place, one) for one in files]:
                 os.chown(name, nobody.pw_uid, nobody.pw_gid)
-        os.chown(f"{s.state}/log/HEAD.check", 0, 0)
-        os.chmod(f"{s.state}/log/HEAD.check", 0o600)
+        log = f"{s.state}/clusters/here/log"
+        os.chown(f"{log}/HEAD.check", 0, 0)
+        os.chmod(f"{log}/HEAD.check", 0o600)
         code, out, err = run(program("ved"), "-c", s.config, "--check-config")
         self.assertNotEqual(code, 0, out + err)
-        self.assertIn(f"chown -R {nobody.pw_uid} '{s.state}/log'", out + err)
+        self.assertIn(f"chown -R {nobody.pw_uid} '{log}'", out + err)
         self.assertNotIn("damaged", out + err)
 
     def test_a_port_in_use_is_named(self):

@@ -164,9 +164,22 @@ TEST_CASE("follower: a consumer that is stuck does not hold up the writer",
   };
   test_log world;
   tests::watched<bool> gate;
-  follower f(quick("f"), 0, world.tail, world.feed, world.logs, std::make_unique<stuck>(gate));
+  tests::watched<time_point> now;
+  auto how = quick("f");
+  how.report = std::make_shared<follower_report>("f", "daemon", [&] { return now.get(); });
+  now.change([](time_point& t) { t = tests::t0; });
+  follower f(how, 0, world.tail, world.feed, world.logs, std::make_unique<stuck>(gate));
   for (int i = 0; i < 200; ++i) world.add(completed_job("j-" + std::to_string(i)));
   CHECK(f.position() == 0);
+  CHECK_FALSE(how.report->problem(200));
+  const auto late = std::chrono::steady_clock::now() + tests::patience;
+  // It gives no error, and is a problem all the same.
+  for (bool told = false; !told && std::chrono::steady_clock::now() < late;) {
+    now.change([](time_point& t) { t += seconds{1}; });
+    const auto problem = how.report->problem(200);
+    told = problem && problem->text.find("'take' does not return") != std::string::npos;
+  }
+  CHECK(how.report->problem(200));
   gate.change([](bool& open) { open = true; });
   f.stop();
 }

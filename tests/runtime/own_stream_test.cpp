@@ -124,13 +124,19 @@ TEST_CASE("own stream: the clusters that had a log are remembered, each once", "
   CHECK(own->verify()->ok);
 }
 
-TEST_CASE("own stream: a job has ended wherever it lies", "[runtime]") {
+TEST_CASE("own stream: what became of a job is known wherever it lies", "[runtime]") {
+  using adapters::remembered;
   tests::test_log log;
   log.add(tests::completed_job("ended"));
+  const auto runs = tests::in_phase("running");
+  log.add(runs);
   log.add(tests::driver(tests::sample_spec("waits")));
   const auto logs = tests::logs_with({{"hpc-0", tests::memory_log()}, {"hpc-1", log.log}});
-  const auto ended = ended_in(*logs);
-  CHECK(ended(job_id{"ended"}));
-  CHECK_FALSE(ended(job_id{"waits"}));
-  CHECK_FALSE(ended(job_id{"unknown"}));
+  const auto life = life_in(*logs);
+  const auto token = runs.state.token;
+  CHECK(life(job_id{"ended"}, token) == remembered::ended);
+  CHECK(life(runs.state.id, token) == remembered::began);
+  CHECK(life(runs.state.id, submission_token{"vebbbbbbbbbbbb"}) == remembered::nothing);
+  CHECK(life(job_id{"waits"}, token) == remembered::nothing);
+  CHECK(life(job_id{"unknown"}, token) == remembered::nothing);
 }

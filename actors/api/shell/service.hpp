@@ -66,7 +66,8 @@ struct service_deps {
   std::function<result<pb::BackupDone>(const std::string& directory)> backup;
   std::int64_t max_runtime_seconds_default = 24 * 3'600;  ///< limit of jobs that name none
   std::map<cluster_id, api_cluster> clusters;
-  std::map<cluster_id, std::string> out_of_service;  ///< configured as well, and why they stand still
+  /// Configured as well, and why they stand still.
+  std::map<cluster_id, std::string> out_of_service;
   principal_limits limits;
   std::function<result<principal>(const std::string& token)> authenticate;
   /// Refuses new work: the disk is nearly full, the daemon stops.

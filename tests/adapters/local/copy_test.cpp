@@ -74,7 +74,7 @@ TEST_CASE("local copy: one of a directory whose jobs run is refused, and no job 
   auto options = options_at(fixture, copy);
   // Its processes are proof: the operator's word does not go before it.
   options.takes_copy = GENERATE(false, true);
-  options.has_ended = [](const job_id&) { return true; };
+  options.remembers = [](const auto&, const auto&) { return remembered::ended; };
   const auto before = files_of(copy);
   {
     const auto opened = open_local_cluster(options);
@@ -139,7 +139,7 @@ TEST_CASE("local copy: jobs that wait in it run only when the operator says so",
   }
   SECTION("the owner knows that they have ended") {
     fixture.options().directory = copy;
-    fixture.options().has_ended = [](const job_id&) { return true; };
+    fixture.options().remembers = [](const auto&, const auto&) { return remembered::ended; };
     fixture.open();
     conversation again(fixture);
     CHECK(again.wait_for_end(waits).state == pb::JOB_STATE_CANCELLED);
@@ -212,4 +212,83 @@ TEST_CASE("local copy: the time of birth goes before the inode", "[adapters][loc
   REQUIRE(read);
   CHECK(is_same(*read, {18'446'744'073'709'551'615U, 5}));
   for (const char* bad : {"", "x", "1", "1 2 3", "-"}) CHECK_FALSE(parse_birthmark(bad));
+}
+
+TEST_CASE("local copy: contents that were set back run no job a second time",
+          "[adapters][local][copy]") {
+  local_fixture fixture;
+  const auto ran = fresh_path(fixture, "ran");
+  const auto stays = fresh_path(fixture, "stays");
+  std::ofstream{stays} << "x";
+  const std::string directory = fixture.options().directory;
+  const std::string before = directory + "-before";
+  tracked_job job;
+  {
+    conversation talk(fixture);
+    auto wide = talk.shell_job(until_gone(stays));
+    wide.spec.mutable_resources()->set_cpu_cores_per_node(3);
+    const auto first = talk.start(wide);
+    talk.wait_for(first, pb::JOB_STATE_RUNNING);
+    const auto hold = fresh_path(fixture, "hold");
+    std::ofstream{hold} << "x";
+    job = talk.start(talk.shell_job("echo x >> '" + ran + "'; " + until_gone(hold)));
+    copy_tree(directory, before);
+    std::filesystem::remove(stays);
+    talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  }
+  fixture.close();
+  // The directory itself stays; only what is in it is of before.
+  for (const auto& entry : std::filesystem::directory_iterator(directory))
+    std::filesystem::remove_all(entry.path());
+  REQUIRE(std::system(("cp -a '" + before + "/.' '" + directory + "/'").c_str()) == 0);
+
+  auto& options = fixture.options();
+  options.remembers = [&](const job_id& id, const submission_token& token) {
+    if (id != job.job) return remembered::ended;
+    return token == job.token ? remembered::began : remembered::nothing;
+  };
+  const auto files = files_of(directory);
+  {
+    const auto opened = open_local_cluster(options);
+    REQUIRE_FALSE(opened);
+    CHECK(opened.error().code == errc::conflict);
+    CHECK(contains(opened.error().message, "was set back: job " + job.job.str()));
+    CHECK(contains(opened.error().message, "--give-up-jobs-of"));
+  }
+  CHECK(files_of(directory) == files);
+  // The operator gives its jobs up: told as lost, what is left of them is ended, none runs again.
+  options.takes_copy = true;
+  fixture.open();
+  conversation talk(fixture);
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(processes_of_job(job.token.str(), std::nullopt).empty());
+  std::ifstream in(ran);
+  CHECK(std::string(std::istreambuf_iterator<char>(in), {}) == "x\n");
+}
+
+TEST_CASE("local copy: a claim that is gone runs no job a second time", "[adapters][local][copy]") {
+  local_fixture fixture;
+  const auto ran = fresh_path(fixture, "ran");
+  tracked_job job;
+  {
+    conversation talk(fixture);
+    job = talk.start(talk.shell_job("echo x >> '" + ran + "'; sleep 600"));
+    talk.wait_for(job, pb::JOB_STATE_RUNNING);
+    for (int i = 0; i < 5000 && !std::filesystem::exists(ran); ++i) ::usleep(2000);
+  }
+  fixture.kill_supervisor(job);
+  fixture.close();
+  std::filesystem::remove_all(fixture.options().directory + "/claims");
+  std::filesystem::create_directory(fixture.options().directory + "/claims");
+  // Also when the log has not heard of the start yet.
+  const bool heard = GENERATE(false, true);
+  fixture.options().remembers = [heard](const job_id&, const submission_token&) {
+    return heard ? remembered::began : remembered::nothing;
+  };
+  fixture.open();
+  conversation talk(fixture);
+  CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_FAILED);
+  std::ifstream in(ran);
+  CHECK(std::string(std::istreambuf_iterator<char>(in), {}) == "x\n");
 }

@@ -333,7 +333,9 @@ TEST_CASE("local site: what waits in a copy is not started when its end is known
   local_options options;
   options.cpus = 2;
   std::string ended;
-  options.has_ended = [&](const job_id& job) { return job.str() == ended; };
+  options.remembers = [&](const job_id& job, const submission_token&) {
+    return job.str() == ended ? remembered::ended : remembered::nothing;
+  };
   local_fixture fixture(options);
   conversation talk(fixture);
   const auto stays = file_at(fixture, "stays");

@@ -78,21 +78,45 @@ TEST_CASE("slurm poll: a number that is another job's ends none that squeue show
   real.id = "42";
   site.reply("squeue", other.text() + real.text());
   site.reply("traces", left(""));
-  CHECK_FALSE(ever_gone(site));
-  CHECK(contains(absence(site).reason, "with job 42"));
+  // Its token is looked up: what is found there is followed.
+  const auto is_looked_up = [&] {
+    for (int poll = 0; poll < 20; ++poll) {
+      const auto seen = observe(site);
+      if (const auto* end = std::get_if<job_status>(&seen); end && end->lost_claim_to) {
+        CHECK(end->lost_claim_to->str() == token);
+        CHECK(contains(end->reason, "with job 42"));
+        return true;
+      }
+      CHECK_FALSE(std::holds_alternative<job_status>(seen));
+      const auto* gone = std::get_if<missing>(&seen);
+      if (gone != nullptr && gone->confirmed) return false;
+      site.now += seconds{10};
+    }
+    return false;
+  };
+  SECTION("while it runs, after more than one look") {
+    CHECK_FALSE(std::holds_alternative<job_status>(observe(site)));
+    CHECK(is_looked_up());
+  }
   SECTION("also where that number is followed for yet another") {
     const std::vector<tracked_job> both{job(), job("42", "vecccccccccccc")};
+    (void)site.port->observe(both, poll_kind::full, scripted_site::until());
     site.now += seconds{70};
     const auto seen = site.port->observe(both, poll_kind::full, scripted_site::until());
     REQUIRE(seen);
-    CHECK_FALSE(as<missing>(seen->observations[0]).confirmed);
+    CHECK(as<job_status>(seen->observations[0]).lost_claim_to);
     CHECK(as<missing>(seen->observations[1]).confirmed);
   }
-  SECTION("one that has ended there is none") {
+  SECTION("also once it has ended there") {
+    (void)observe(site);
     real.state = "COMPLETED";
     real.ended = "1799999500";
-    site.reply("squeue", other.text() + real.text());
-    CHECK(ever_gone(site));
+    site.reply("squeue", GENERATE(as<std::string>{}, other.text() + real.text(), other.text()));
+    CHECK(is_looked_up());
+  }
+  SECTION("not when the job itself claimed under its number") {
+    site.reply("traces", left(token + ":41:0:x"));
+    CHECK_FALSE(is_looked_up());
   }
 }
 

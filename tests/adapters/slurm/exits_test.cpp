@@ -69,3 +69,12 @@ TEST_CASE("slurm exits: sources that contradict each other are told", "[adapters
   const auto killed = judge_exit({"OUT_OF_MEMORY", {}, exit_status{0, 0}, 0, true});
   CHECK(killed.remarks.find("the script itself ended well") != std::string::npos);
 }
+
+TEST_CASE("slurm exits: what slurmctld sets for a lost node is no signal of the job",
+          "[adapters][slurm]") {
+  auto lost = failed(exit_status{0, 1}, std::nullopt, 1);
+  lost.state = "NODE_FAIL";
+  const auto seen = judge_exit(lost);
+  CHECK(seen.exit.signal == 0);
+  CHECK(seen.remarks.find("signal") == std::string::npos);
+}

@@ -252,3 +252,26 @@ TEST_CASE("slurm find: where jobs are renamed accounting is asked without names"
   (void)find(site);
   CHECK(site.way->programs.back().find("--name=") != std::string::npos);
 }
+
+TEST_CASE("slurm find: who bears a part of our mark is a stranger", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("files", no_files);
+  queue_line stranger;
+  SECTION("the token without the spec") { stranger.comment = "ved:" + token; }
+  SECTION("nothing, where Slurm shows the comments of others") {
+    stranger.comment = "";
+    queue_line other;
+    other.id = "40";
+    other.name = "vebbbbbbbbbbbb";
+    other.comment = "ved:vebbbbbbbbbbbb:0123abcd";
+    site.reply("squeue", other.text() + stranger.text());
+    CHECK_FALSE(std::holds_alternative<found>(find(site, "0123abcd")));
+  }
+  site.reply("squeue", stranger.text());
+  if (!stranger.comment.empty())
+    CHECK_FALSE(std::holds_alternative<found>(find(site, "0123abcd")));
+  // A site may show no comments at all.
+  stranger.comment = "";
+  site.reply("squeue", stranger.text());
+  CHECK(ids_of(find(site, "0123abcd")) == std::vector<std::string>{"41"});
+}

@@ -19,21 +19,11 @@ patience = 180.0
 base_configuration = """
 hpc:
   enabled: true
-  scheduler_type: local
-  cluster_id: here
   job_service: {{max_concurrent_jobs: {jobs_max}}}
-  link:
-    poll_interval: 100ms
-    connection_timeout: 500ms
-    message_timeout: 200ms
-    vanish_grace: 500ms
-    queries_per_minute_max: 60000
-    breaker_open_for: 300ms
-  local:
-    {{cpus: {cpus}, memory_mb: 4096, kill_wait: 1s, run_as: "{run_as}",
-      work_directory: "{work_directory}"}}
   retry: {{initial_backoff: 100ms, max_backoff: 400ms}}
   audit: {{log_path: {place}/audit.log}}
+  clusters:
+{all_clusters}
 state:
   directory: {state}
   min_free_bytes: {min_free_bytes}
@@ -41,6 +31,20 @@ http: {{port: {port}, read_timeout: {read_timeout}, rate_per_second: 100000, rat
 gateway: {{port: 0}}
 metrics: {{enabled: true, port: 0}}
 logging: {{level: {level}, file: "{log_file}"}}
+"""
+cluster_configuration = """
+  - scheduler_type: local
+    cluster_id: {cluster}
+    link:
+      poll_interval: 100ms
+      connection_timeout: 500ms
+      message_timeout: 200ms
+      vanish_grace: 500ms
+      queries_per_minute_max: 60000
+      breaker_open_for: 300ms
+    local:
+      {{cpus: {cpus}, memory_mb: 4096, kill_wait: 1s, run_as: "{run_as}",
+        work_directory: "{work_directory}"}}
 """
 
 
@@ -61,7 +65,7 @@ class site:
         self.settings = {"jobs_max": 1000, "cpus": 4, "min_free_bytes": 0, "port": 0,
                          "read_timeout": "15s", "level": "info", "log_file": "",
                          "run_as": "root" if os.geteuid() == 0 else "",
-                         "work_directory": "",
+                         "work_directory": "", "clusters": ("here",),
                          "place": self.place, "state": os.path.join(self.place, "state"),
                          **settings}
         self.state = self.settings["state"]
@@ -75,8 +79,10 @@ class site:
 
     def configure(self, **settings):
         self.settings.update(settings)
+        all_clusters = "".join(cluster_configuration.format(cluster=cluster, **self.settings)
+                               for cluster in self.settings["clusters"])
         with open(self.config, "w") as out:
-            out.write(base_configuration.format(**self.settings))
+            out.write(base_configuration.format(all_clusters=all_clusters, **self.settings))
 
     def initialise(self):
         code, text, errors = run(program("ved"), "init", "--state", self.state)
@@ -205,6 +211,9 @@ class site:
     def metrics(self):
         """(status, headers, text) of the metrics listener."""
         return self.call("GET", "/metrics", token="", port=self.metrics_port)
+
+    def problems(self):
+        return self.call("GET", "/health")[2].get("problems", [])
 
     def job(self, name, script="true", **more):
         spec = {"job_id": name, "offering_id": "e2e", "cluster_id": "here",

@@ -1,0 +1,15 @@
+#pragma once
+
+#include <cstdint>
+
+namespace ved::adapters {
+
+/// What the daemon's logs know of a job under one token, for an adapter whose own files may have
+/// been set back.
+enum class remembered : std::uint8_t {
+  nothing,
+  began,  ///< it was seen running
+  ended,
+};
+
+}  // namespace ved::adapters
