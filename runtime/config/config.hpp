@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "actors/link/limits.hpp"
 #include "messages/ids.hpp"
 #include "messages/secret.hpp"
 #include "messages/time.hpp"
@@ -120,10 +121,17 @@ struct slurm_k8s_config {
   friend bool operator==(const slurm_k8s_config&, const slurm_k8s_config&) = default;
 };
 
+/// What the link of a cluster keeps to where nobody says otherwise.
+inline constexpr core::link::limits link_defaults;
+
+constexpr milliseconds in_milliseconds(microseconds span) {
+  return std::chrono::duration_cast<milliseconds>(span);
+}
+
 /// The circuit breaker of a cluster.
 struct breaker_config {
-  int failures = 3;  ///< in a row, until it opens
-  milliseconds open_for{30'000};
+  int failures = link_defaults.breaker_failures;  ///< in a row, until it opens
+  milliseconds open_for = in_milliseconds(link_defaults.breaker_open_for);
 
   friend bool operator==(const breaker_config&, const breaker_config&) = default;
 };
@@ -136,17 +144,18 @@ struct cluster_config {
   /// Effective: the first that the file gives of link.poll_interval, the scheduler section's
   /// job_poll_interval (session_poll_interval), hpc.job_service.job_poll_interval (not for local);
   /// else the scheduler section's default.
-  milliseconds poll_interval{10'000};
+  milliseconds poll_interval = in_milliseconds(link_defaults.poll_interval);
   /// Effective: link.poll_interval_min, else a tenth of the interval.
-  milliseconds poll_interval_min{1'000};
+  milliseconds poll_interval_min = in_milliseconds(link_defaults.poll_interval_min);
   int early_poll_nodes_max = 99;  ///< larger clusters are polled at the interval only
   /// Effective: link.connection_timeout, else the scheduler section's.
-  milliseconds connection_timeout{30'000};
+  milliseconds connection_timeout = in_milliseconds(link_defaults.call_timeout);
   int io_workers = 4;
   int queue_max = 1'024;      ///< calls that wait for a worker
-  int submit_batch_max = 64;  ///< submissions in one call
-  int queries_per_minute_max = 60;
-  int submissions_per_minute_max = 0;  ///< submissions and controls; 0: no limit
+  int submit_batch_max = link_defaults.batch_max;  ///< submissions in one call
+  int queries_per_minute_max = link_defaults.queries_per_minute_max;
+  /// Submissions and controls; 0: no limit.
+  int submissions_per_minute_max = link_defaults.submissions_per_minute_max;
   breaker_config breaker;
   /// A message may reach the scheduler this long after it was sent: a lookup that finds nothing
   /// counts only afterwards (Slurm: MessageTimeout, 10 s by default).

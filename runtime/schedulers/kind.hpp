@@ -19,9 +19,6 @@
 namespace ved::core::job {
 struct policy;
 }
-namespace ved::core::link {
-struct limits;
-}
 
 /// A kind of scheduler is a row: all that the rest of the daemon has to know of it. Who wants
 /// something of a cluster asks its row, and never which row that is.
@@ -95,7 +92,8 @@ struct named_scheduler {
   std::string name;   ///< empty: whichever answers
 };
 
-/// All functions are pure but those that say so; the cluster that they get is of this kind.
+/// What a kind does not name is what most need: nothing. A cluster that a function gets is of this
+/// kind. None changes what is outside of the process but `open`.
 struct scheduler_kind {
   std::string_view name;  ///< as scheduler_type, and of its section
   const char* doc = "";   ///< of the section
@@ -134,8 +132,9 @@ struct scheduler_kind {
   // How its link may ask.
   /// It is a part of this process: nobody else pays for asking it.
   bool in_process = false;
-  /// Changes what the cluster's own keys say.
+  /// Changes what came of the cluster's own keys.
   void (*limit)(core::link::limits& link) = [](core::link::limits&) {};
+  /// The same for the rules of its jobs.
   void (*rule)(core::job::policy& jobs, const cluster_config& cluster) =
       [](core::job::policy&, const cluster_config&) {};
   named_scheduler (*named)(const cluster_config& cluster) =

@@ -22,10 +22,6 @@ class scheduler_section {
   const T* get() const noexcept {
     return std::any_cast<T>(&value_);
   }
-  template <class T>
-  T* get() noexcept {
-    return std::any_cast<T>(&value_);
-  }
 
   friend bool operator==(const scheduler_section& a, const scheduler_section& b) {
     return a.same_ == b.same_ && a.same_(a.value_, b.value_);

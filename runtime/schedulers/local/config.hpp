@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/local/cluster.hpp"
 #include "messages/time.hpp"
 
 namespace ved::runtime {
@@ -23,7 +24,7 @@ struct local_config {
   std::string run_as;          ///< user that jobs run as; empty: the daemon's own; needs root
   std::string work_directory;  ///< where jobs' directories are made; empty: STATE/local/CLUSTER
   std::vector<local_queue_config> queues;  ///< beside "default" and "local"
-  milliseconds kill_wait{30'000};          ///< between TERM and KILL
+  milliseconds kill_wait = adapters::local::local_options{}.kill_wait;  ///< between TERM and KILL
   milliseconds job_poll_interval{500};
 
   friend bool operator==(const local_config&, const local_config&) = default;

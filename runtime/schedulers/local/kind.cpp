@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <utility>
 
-#include "actors/link/core.hpp"
 #include "runtime/config/schema.hpp"
 #include "runtime/schedulers/local/cluster.hpp"
 
