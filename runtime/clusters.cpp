@@ -5,29 +5,10 @@
 #include <thread>
 
 #include "adapters/faulty/faulty_scheduler.hpp"
-#include "adapters/system/files.hpp"
-#include "runtime/local_cluster.hpp"
-#include "runtime/slurm_cluster.hpp"
+#include "adapters/system/owned_directory.hpp"
 
 namespace ved::runtime {
 namespace {
-
-/// A local call is a few file operations: it needs no network's patience.
-constexpr milliseconds local_call_timeout{5'000};
-
-milliseconds call_timeout(const cluster_config& cluster) {
-  return cluster.type == scheduler_type::local
-             ? std::min(cluster.connection_timeout, local_call_timeout)
-             : cluster.connection_timeout;
-}
-
-/// How long after its outcome was lost a submission may still be under way: our own call, and
-/// then the scheduler's handling of it.
-milliseconds settle_time(const cluster_config& cluster) {
-  return cluster.type == scheduler_type::local
-             ? call_timeout(cluster) + milliseconds{1'000}
-             : call_timeout(cluster) + 2 * cluster.message_timeout;
-}
 
 /// "seed=7,reply_lost=0.1": the names of adapters::faulty::fault_plan.
 result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
@@ -61,105 +42,68 @@ result<adapters::faulty::fault_plan> parse_faults(const std::string& text) {
   return plan;
 }
 
-result<opened_cluster> open_local(const cluster_config& cluster, const remembered_cluster& known,
-                                  const cluster_environment& environment) {
-  if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
-  auto options = local_options_of(cluster, environment);
-  options.clock = environment.clock;
-  options.min_free_bytes = environment.min_free_bytes;
-  if (environment.tell)
-    options.tell = [tell = environment.tell, id = cluster.cluster_id](const std::string& problem) {
-      tell(id, problem.empty() ? problem : "cluster " + id.str() + ": " + problem);
-    };
-  // Below the state directory the folder of all clusters is ours; jobs pass through it.
-  if (cluster.local.work_directory.empty()) {
-    const auto above = environment.state_directory + "/local";
-    if (auto made = adapters::make_directory(above, 0711); !made)
-      return fail_in("cluster " + cluster.cluster_id.str(), made.error());
-  }
-  if (auto whole = check_still_there(cluster, options.directory, known); !whole)
-    return fail(whole.error());
-  // A local cluster is called by how often its directory was opened.
-  const auto& name = known.scheduler.name();
-  std::from_chars(name.data(), name.data() + name.size(), options.opened_before);
-  options.remembers = environment.remembers;
-  options.takes_copy = known.given_up;
-  auto opened = adapters::local::open_local_cluster(std::move(options));
-  if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
-  return opened_cluster{adapters::local::make_local_factory(*opened),
-                        [cluster = *opened] { adapters::local::begin(*cluster); }};
-}
-
 error no_adapter(const cluster_config& cluster) {
+  std::string usable;
+  for (const auto* kind : scheduler_kinds())
+    if (kind->open != nullptr)
+      usable += (usable.empty() ? "'" : " or '") + std::string(kind->name) + "'";
   return {errc::invalid, "cluster " + cluster.cluster_id.str() +
                              ": this version has no adapter for scheduler type '" +
-                             to_string(cluster.type) +
-                             "'; configure type 'local' or 'slurm', or take the cluster out"};
+                             std::string(cluster.kind->name) + "'; configure type " + usable +
+                             ", or take the cluster out"};
 }
 
-result<opened_cluster> open_by_type(const cluster_config& cluster,
-                                    const cluster_environment& environment) {
-  const auto id = cluster.cluster_id;
-  const auto known = environment.remember(id);
+result<opened_cluster> open_known(const cluster_config& cluster,
+                                  const cluster_environment& environment) {
+  const auto known = environment.remember(cluster.cluster_id);
   if (!known) return fail(known.error());
   if (auto same = check_same_scheduler(cluster, *known); !same) return fail(same.error());
-  switch (cluster.type) {
-    case scheduler_type::local: return open_local(cluster, *known, environment);
-    case scheduler_type::slurm:
-      return open_slurm(
-          cluster, environment.instance, known->scheduler.name(), environment.clock,
-          [id, count = environment.count](std::string_view command, int times) {
-            count(id, command, times);
-          },
-          [&](const std::string& warning) { environment.warn(id, warning); });
-    case scheduler_type::moab:
-    case scheduler_type::ood: break;
-  }
-  return fail(no_adapter(cluster));
+  if (cluster.kind->open == nullptr) return fail(no_adapter(cluster));
+  return cluster.kind->open(cluster, *known, environment);
 }
 
 }  // namespace
 
+std::vector<error> shared_local_directories(const config& settings) {
+  std::vector<adapters::directory_use> uses{{"state.directory", settings.state.directory}};
+  for (const auto& cluster : active_clusters(settings))
+    if (auto own = cluster.kind->directory(cluster))
+      uses.push_back({"cluster " + cluster.cluster_id.str() + ": " + own->key, own->path});
+  return adapters::shared_directories(uses);
+}
+
 std::vector<error> check_clusters(const config& settings) {
   auto out = shared_local_directories(settings);
   for (const auto& cluster : active_clusters(settings)) {
-    if (cluster.type == scheduler_type::slurm) {
-      if (auto usable = check_slurm(cluster); !usable) out.push_back(usable.error());
-    } else if (cluster.type == scheduler_type::local) {
-      if (auto allowed = check_local_user(cluster); !allowed) out.push_back(allowed.error());
-      if (auto ours = check_local_directory(cluster); !ours) out.push_back(ours.error());
-    } else {
-      out.push_back(no_adapter(cluster));
-    }
+    if (cluster.kind->open == nullptr) out.push_back(no_adapter(cluster));
+    for (auto& problem : cluster.kind->check(cluster)) out.push_back(std::move(problem));
   }
   return out;
 }
 
 std::vector<cluster_warning> cluster_warnings(const config& settings) {
   std::vector<cluster_warning> out;
-  for (const auto& cluster : active_clusters(settings)) {
-    if (cluster.type != scheduler_type::local || !check_local_user(cluster)) continue;
-    if (auto text = local_user_warning(cluster))
+  for (const auto& cluster : active_clusters(settings))
+    if (auto text = cluster.kind->warning(cluster))
       out.push_back({cluster.cluster_id, std::move(*text)});
-  }
   return out;
 }
 
 result<void> check_same_scheduler(const cluster_config& cluster,
                                   const remembered_cluster& known) {
   const auto& was = known.scheduler;
-  const std::string type = to_string(cluster.type);
-  const auto named = cluster.type == scheduler_type::slurm ? cluster.slurm.cluster_name : "";
+  const std::string type(cluster.kind->name);
+  const auto named = cluster.kind->named(cluster);
   const bool same_type = was.scheduler_type().empty() || was.scheduler_type() == type;
-  const bool same_name = named.empty() || was.name().empty() || named == was.name();
+  const bool same_name = named.name.empty() || was.name().empty() || named.name == was.name();
   if (known.sent_jobs == 0 || (same_type && same_name)) return {};
   const auto id = cluster.cluster_id.str();
   return fail(errc::conflict,
               "cluster " + id + ": " +
-                  (same_type ? "slurm.cluster_name is " + named : "scheduler_type is " + type) +
+                  (same_type ? named.key + " is " + named.name : "scheduler_type is " + type) +
                   ", but " + std::to_string(known.sent_jobs) +
                   " of its jobs that have not ended were sent to " +
-                  (same_type ? "the Slurm named " + was.name()
+                  (same_type ? "the " + named.among + " named " + was.name()
                              : "one of type " + was.scheduler_type()) +
                   ", which is asked no more: put it back until they have ended, and give the other "
                   "scheduler a cluster of its own. Where it is the same one under a new name, or "
@@ -172,11 +116,10 @@ core::job::policy policy_of(const cluster_config& cluster) {
   out.initial_backoff = cluster.retry.initial_backoff;
   out.max_backoff = cluster.retry.max_backoff;
   out.backoff_multiplier = cluster.retry.backoff_multiplier;
-  out.settle = settle_time(cluster);
+  // Until then a submission whose outcome was lost may still be under way.
+  out.settle = limits_of(cluster).fresh_grace;
   out.vanish_grace = cluster.vanish_grace;
-  if (cluster.type == scheduler_type::slurm && cluster.slurm.never_starts == "cancel")
-    out.cancel_never_starts_after =
-        std::max<microseconds>(cluster.slurm.never_starts_after, seconds{1});
+  cluster.kind->rule(out, cluster);
   return out;
 }
 
@@ -184,26 +127,25 @@ core::link::limits limits_of(const cluster_config& cluster) {
   core::link::limits out;
   out.poll_interval = cluster.poll_interval;
   out.poll_interval_min = cluster.poll_interval_min;
-  if (cluster.type != scheduler_type::local)
-    out.early_poll_nodes_max = cluster.early_poll_nodes_max;
+  out.early_poll_nodes_max = cluster.early_poll_nodes_max;
   out.lookup_interval = std::min<microseconds>(cluster.poll_interval, seconds{5});
   out.control_interval = out.lookup_interval;
   out.inventory_interval = std::max<microseconds>(cluster.poll_interval * 4, seconds{10});
-  out.call_timeout = call_timeout(cluster);
-  out.fresh_grace = settle_time(cluster);
+  out.call_timeout = cluster.connection_timeout;
+  // Our own call, and then the scheduler's handling of it.
+  out.fresh_grace = cluster.connection_timeout + 2 * cluster.message_timeout;
   out.breaker_failures = cluster.breaker.failures;
   out.breaker_open_for = cluster.breaker.open_for;
   out.batch_max = cluster.submit_batch_max;
-  // The local scheduler is part of this process: no one else pays for asking it.
-  out.queries_per_minute_max =
-      cluster.type == scheduler_type::local ? 0 : cluster.queries_per_minute_max;
+  out.queries_per_minute_max = cluster.queries_per_minute_max;
   out.submissions_per_minute_max = cluster.submissions_per_minute_max;
+  cluster.kind->limit(out);
   return out;
 }
 
 result<opened_cluster> open_cluster(const cluster_config& cluster,
                                     const cluster_environment& environment) {
-  auto opened = open_by_type(cluster, environment);
+  auto opened = open_known(cluster, environment);
   if (!opened || environment.fault_plan.empty()) return opened;
   auto plan = parse_faults(environment.fault_plan);
   if (!plan) return fail(plan.error());

@@ -30,7 +30,6 @@
 #include "runtime/followers/followers.hpp"
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
-#include "runtime/local_cluster.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/parts/logs.hpp"
 #include "runtime/security/certificate_watch.hpp"
@@ -354,8 +353,9 @@ class daemon::implementation {
     deps.out_of_service = out_of_service_;
     for (const auto& cluster : clusters_)
       deps.clusters[cluster.cluster_id] = {
-          to_string(cluster.type), policy_of(cluster), read_pools_.at(cluster.cluster_id),
-          cluster.type == scheduler_type::local ? 0 : remote_output_reads_per_second};
+          std::string(cluster.kind->name), policy_of(cluster),
+          read_pools_.at(cluster.cluster_id),
+          cluster.kind->in_process ? 0 : remote_output_reads_per_second};
     deps.limits.requests_per_second = options_.settings.http.rate_per_second;
     deps.limits.requests_burst = options_.settings.http.rate_burst;
     deps.authenticate = [this](const std::string& token) -> result<actors::principal> {
@@ -413,7 +413,7 @@ class daemon::implementation {
   caf::actor start_link(const cluster_config& cluster) {
     actors::link_deps deps;
     deps.cluster = cluster.cluster_id;
-    deps.scheduler_type = to_string(cluster.type);
+    deps.scheduler_type = cluster.kind->name;
     deps.limits = limits_of(cluster);
     deps.log = logs_->writers()->of(cluster.cluster_id);
     deps.pool = pools_.at(cluster.cluster_id);

@@ -132,19 +132,19 @@ std::vector<finding> check_machine(const config& settings, const std::string& su
   if (settings.hpc.audit.enabled)
     check.appendable("hpc.audit.log_path:", settings.hpc.audit.log_path, true);
   check.appendable("logging.file:", settings.logging.file, false);
-  bool local = false;
+  std::set<std::string> supervised;
   for (const auto& cluster : active_clusters(settings)) {
-    local = local || cluster.type == scheduler_type::local;
-    // What lies behind a login, the health check asks for.
-    const auto& slurm = cluster.slurm;
-    const bool is_here = cluster.type == scheduler_type::slurm && slurm.ssh.host.empty();
-    const auto name = "cluster " + cluster.cluster_id.str() + ": slurm.";
-    if (is_here && !slurm.bin_directory.empty())
-      check.program(name + "bin_directory:", slurm.bin_directory + "/sbatch");
-    if (is_here && !slurm.conf_file.empty())
-      check.readable(name + "conf_file:", slurm.conf_file);
+    if (cluster.kind->uses_supervisor) supervised.emplace(cluster.kind->name);
+    for (const auto& file : cluster.kind->files(cluster)) {
+      const auto what = "cluster " + cluster.cluster_id.str() + ": " + file.key + ":";
+      if (file.is_program)
+        check.program(what, file.path);
+      else
+        check.readable(what, file.path);
+    }
   }
-  if (local) check.program("local scheduler: supervisor", supervisor_path);
+  for (const auto& kind : supervised)
+    check.program(kind + " scheduler: supervisor", supervisor_path);
   check.listener("http:", settings.http.address, settings.http.port);
   if (settings.gateway.enabled)
     check.listener("gateway:", settings.gateway.address, settings.gateway.port);

@@ -6,8 +6,8 @@
 #include <string_view>
 #include <utility>
 
-#include "adapters/local/processes.hpp"
 #include "adapters/process/run.hpp"
+#include "adapters/system/processes.hpp"
 
 namespace ved::adapters::hooks {
 namespace {
@@ -45,7 +45,7 @@ std::string in_words(const process::outcome& ran) {
 void end_leftovers(const std::string& mark) {
   if (mark.empty()) return;
   for (int round = 0; round < kill_rounds_max; ++round) {
-    const auto left = local::processes_with(std::string(mark_name) + mark);
+    const auto left = processes_with(std::string(mark_name) + mark);
     if (left.empty()) return;
     for (const auto& one : left) ::kill(one.pid, SIGKILL);
   }

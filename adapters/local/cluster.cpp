@@ -10,8 +10,8 @@
 #include <filesystem>
 
 #include "adapters/local/cluster_state.hpp"
-#include "adapters/local/processes.hpp"
 #include "adapters/local/step.hpp"
+#include "adapters/system/processes.hpp"
 
 namespace ved::adapters::local {
 

@@ -12,9 +12,9 @@
 
 #include "adapters/local/cluster_state.hpp"
 #include "adapters/local/job_cgroup.hpp"
-#include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor.hpp"
 #include "adapters/local/supervisor_process.hpp"
+#include "adapters/system/processes.hpp"
 
 namespace ved::adapters::local {
 

@@ -7,8 +7,8 @@
 
 #include "adapters/local/cluster_state.hpp"
 #include "adapters/local/job_cgroup.hpp"
-#include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor_process.hpp"
+#include "adapters/system/processes.hpp"
 
 /// What becomes of jobs whose supervisor has ended. Nothing that a job did to its own files keeps
 /// its slots from the others for longer than `unclear_max`.

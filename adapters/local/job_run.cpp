@@ -15,7 +15,7 @@
 #include <utility>
 #include <vector>
 
-#include "adapters/local/processes.hpp"
+#include "adapters/system/processes.hpp"
 #include "messages/plain_text.hpp"
 
 namespace ved::adapters::local {

@@ -9,8 +9,8 @@
 
 #include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/job_run.hpp"
-#include "adapters/local/processes.hpp"
 #include "adapters/local/spool.hpp"
+#include "adapters/system/processes.hpp"
 
 namespace ved::adapters::local {
 

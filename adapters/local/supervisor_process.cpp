@@ -2,7 +2,7 @@
 
 #include <sys/stat.h>
 
-#include "adapters/local/processes.hpp"
+#include "adapters/system/processes.hpp"
 
 namespace ved::adapters::local {
 

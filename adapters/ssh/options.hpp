@@ -27,7 +27,7 @@ struct ssh_options {
   milliseconds timeout{30'000};        ///< to resolve, connect and log in; to open a channel
   milliseconds keepalive{30'000};      ///< 0: none
   milliseconds idle_timeout{300'000};  ///< then an unused connection is closed; 0: never
-  int channels_max = 8;  ///< at once on the one connection; MaxSessions of sshd is 10 by default
+  int channels_max = 5;  ///< at once on the one connection; MaxSessions of sshd is 10 by default
   host_key_policy host_keys = host_key_policy::known_hosts;
   std::string known_hosts_path;     ///< empty: ~/.ssh/known_hosts and /etc/ssh/ssh_known_hosts
   std::string host_public_key;      ///< "ssh-ed25519 AAAA..."
@@ -35,6 +35,8 @@ struct ssh_options {
   milliseconds backoff_max{60'000};
   /// The least after a refused login or host key: sites ban addresses that keep knocking.
   milliseconds backoff_refused{60'000};
+
+  friend bool operator==(const ssh_options&, const ssh_options&) = default;
 };
 
 }  // namespace ved::adapters

@@ -97,10 +97,13 @@ std::string annotated_yaml() {
   annotator out;
   out.text("Configuration of ved. Every key stands here with its default; what is left out keeps "
            "it. Check a file with: ved --check-config --config FILE", "");
+  std::string variables;
+  for (const std::string name : secret_variables())
+    variables += (variables.empty() ? "" : ", ") + name;
   out.text("Durations are written like 500ms, 15s, 1m30s or 24h, sizes like 1000B, 64KiB, 256MiB "
            "or 2GiB. Secrets never stand in this "
-           "file: they come from the environment (SLURM_JWT_TOKEN, MOAB_USERNAME, MOAB_PASSWORD, "
-           "OOD_OIDC_CLIENT_SECRET, PROVIDER_SIGNING_KEY_PATH) or from files of mode 0600.", "");
+           "file: they come from the environment (" + variables + ") or from files of mode 0600.",
+           "");
   out.body(describe(draft), "", "");
   return out.take();
 }

@@ -6,6 +6,7 @@
 
 #include "runtime/config/loader.hpp"
 #include "runtime/config/quantity.hpp"
+#include "runtime/schedulers/kind.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -67,7 +68,11 @@ struct scalar_reader {
     if (value) *v = *value;
     return value.has_value();
   }
-  bool operator()(scheduler_type* v) const { return read_enum(text, scheduler_type::ood, *v); }
+  bool operator()(const scheduler_kind** v) const {
+    const auto* named = find_scheduler_kind(text);
+    if (named != nullptr) *v = named;
+    return named != nullptr;
+  }
   bool operator()(log_level* v) const { return read_enum(text, log_level::off, *v); }
   bool operator()(size_target v) const {
     const auto value = parse_size(text);
@@ -208,7 +213,8 @@ class applier {
     if (!usable_text(value, path)) return;
     if (!std::visit(scalar_reader{value.scalar, k}, k.target)) {
       const auto expected = "expected " + expected_text(k) + ", got " + shown(value);
-      const bool own_words = std::holds_alternative<scheduler_type*>(k.target) && !k.rule.empty();
+      const bool own_words =
+          std::holds_alternative<const scheduler_kind**>(k.target) && !k.rule.empty();
       state_.complain(path, own_words ? k.rule + ": " + expected : expected);
     }
   }

@@ -7,55 +7,32 @@
 #include "messages/url_mask.hpp"
 #include "runtime/config/loader.hpp"
 #include "runtime/config/quantity.hpp"
+#include "runtime/schedulers/kind.hpp"
 
 namespace ved::runtime {
 namespace {
 
 // --- settling -----------------------------------------------------------------------------------
 
-struct scheduler_keys {
-  std::string section;
-  std::string poll_key;
-  milliseconds poll;
-  milliseconds timeout;
-  int max_retries;
-};
-
-scheduler_keys keys_of(const cluster_config& c) {
-  switch (c.type) {
-    case scheduler_type::local:
-      return {"local", "job_poll_interval", c.local.job_poll_interval, c.connection_timeout, 0};
-    case scheduler_type::slurm:
-      return {"slurm", "job_poll_interval", c.slurm.job_poll_interval, c.slurm.connection_timeout,
-              c.slurm.max_retries};
-    case scheduler_type::moab:
-      return {"moab", "job_poll_interval", c.moab.job_poll_interval, c.moab.connection_timeout,
-              c.moab.max_retries};
-    case scheduler_type::ood:
-      return {"ood", "session_poll_interval", c.ood.session_poll_interval,
-              c.ood.connection_timeout, c.ood.max_retries};
-  }
-  return {};
-}
-
 // The most special key that the file gives wins.
 void settle_cluster(cluster_config& c, const std::string& path, const loading& state) {
-  const auto keys = keys_of(c);
-  const auto own = path + "." + keys.section + ".";
-  const bool local = c.type == scheduler_type::local;
+  const auto pace = c.kind->pace(c.sections);
+  const auto own = path + "." + std::string(c.kind->name) + ".";
   if (!state.given(path + ".link.poll_interval")) {
-    const bool general = !local && !state.given(own + keys.poll_key) &&
+    const bool general = !c.kind->in_process && !state.given(own + c.kind->poll_key) &&
                          state.given("hpc.job_service.job_poll_interval");
-    c.poll_interval = general ? state.draft.value.hpc.job_service.job_poll_interval : keys.poll;
+    c.poll_interval = general ? state.draft.value.hpc.job_service.job_poll_interval
+                              : pace.poll_interval;
   }
   if (!state.given(path + ".link.poll_interval_min"))
     c.poll_interval_min = std::max(c.poll_interval / 10, poll_interval_min_least);
   else if (!state.given(path + ".link.early_poll_nodes_max"))
     c.early_poll_nodes_max = early_poll_nodes_most;
-  if (!state.given(path + ".link.connection_timeout")) c.connection_timeout = keys.timeout;
-  if (!state.given(path + ".retry.max_retries") && !state.given("hpc.retry.max_retries") &&
-      state.given(own + "max_retries")) {
-    c.retry.max_retries = keys.max_retries;
+  if (pace.connection_timeout && !state.given(path + ".link.connection_timeout"))
+    c.connection_timeout = *pace.connection_timeout;
+  if (pace.max_retries && !state.given(path + ".retry.max_retries") &&
+      !state.given("hpc.retry.max_retries") && state.given(own + "max_retries")) {
+    c.retry.max_retries = *pace.max_retries;
   }
 }
 
@@ -125,30 +102,44 @@ void check_retry(const retry_config& retry, const std::string& path, loading& st
                        ", got " + format_duration(retry.initial_backoff));
 }
 
+/// Items of one list that must differ in one key.
+void check_unique(const list& l, const std::string& path, loading& state) {
+  std::set<std::string> seen;
+  const auto items = l.items();
+  for (std::size_t i = 0; i < items.size(); ++i) {
+    for (const auto& k : items[i].keys) {
+      if (k.name != l.unique) continue;
+      for (const auto& text : texts_of(k))
+        if (!seen.insert(text).second)
+          state.complain(path + "[" + std::to_string(i) + "]." + k.name,
+                         "expected a unique " + k.name + ", got " + shown(text) + " again");
+    }
+  }
+}
+
 void check_clusters(loading& state) {
-  const auto& value = state.draft.value;
+  auto& value = state.draft.value;
   const auto single = state.lines.find(single_form_path);
   if (!value.clusters.empty() && single != state.lines.end()) {
     state.complain("hpc.clusters",
                    "given together with the single form (line " + std::to_string(single->second) +
-                       ": scheduler_type, cluster_id, link, local, slurm, moab or ood below hpc); "
-                       "move that into an item of hpc.clusters");
+                       ": scheduler_type, cluster_id, link, " + scheduler_kind_names(" or ") +
+                       " below hpc); move that into an item of hpc.clusters");
   }
   if (!value.hpc.enabled) return;
   check_retry(value.hpc.retry, "hpc.retry", state);
   std::set<std::string> ids;
-  const auto check_one = [&](const cluster_config& c, const std::string& path) {
+  const auto check_one = [&](cluster_config& c, const std::string& path) {
     if (!c.cluster_id.empty() && !ids.insert(c.cluster_id.str()).second) {
       state.complain(path + ".cluster_id",
                      "expected a unique name, got " + shown(c.cluster_id.str()) + " again");
     }
-    const auto keys = keys_of(c);
     // A value that came from another key is told by the rule of that key.
     const bool own_rule = !state.given(path + ".link.poll_interval");
-    if (c.type != scheduler_type::local && c.poll_interval < milliseconds{1'000} && !own_rule) {
+    if (!c.kind->in_process && c.poll_interval < milliseconds{1'000} && !own_rule) {
       state.complain(path + ".link.poll_interval",
                      "job_poll_interval must be at least 1 second (expected duration >= 1s for " +
-                         std::string(to_string(c.type)) + ", got " +
+                         std::string(c.kind->name) + ", got " +
                          format_duration(c.poll_interval) + ")");
     }
     if (c.poll_interval_min > c.poll_interval && state.given(path + ".link.poll_interval_min")) {
@@ -160,18 +151,12 @@ void check_clusters(loading& state) {
     if (c.retry.initial_backoff != general.initial_backoff ||
         c.retry.max_backoff != general.max_backoff)
       check_retry(c.retry, path + ".retry", state);
-    std::set<std::string> types;
-    for (std::size_t i = 0; i < c.slurm.gpu_types.size(); ++i) {
-      if (types.insert(c.slurm.gpu_types[i].name).second) continue;
-      state.complain(path + ".slurm.gpu_types[" + std::to_string(i) + "].name",
-                     "expected a unique name, got " + shown(c.slurm.gpu_types[i].name) + " again");
-    }
-    std::set<std::string> queues;
-    for (std::size_t i = 0; i < c.local.queues.size(); ++i) {
-      if (queues.insert(c.local.queues[i].name).second) continue;
-      state.complain(path + ".local.queues[" + std::to_string(i) + "].name",
-                     "expected a unique name, got " + shown(c.local.queues[i].name) + " again");
-    }
+    section described;
+    describe_cluster(described, c);
+    walk(described, path, true, [&](const std::string& where, const section& part, bool) {
+      for (const auto& l : part.lists)
+        if (!l.unique.empty()) check_unique(l, join_path(where, l.name), state);
+    });
   };
   for (std::size_t i = 0; i < value.clusters.size(); ++i) {
     check_one(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]");

@@ -2,16 +2,6 @@
 
 namespace ved::runtime {
 
-const char* to_string(scheduler_type type) noexcept {
-  switch (type) {
-    case scheduler_type::local: return "local";
-    case scheduler_type::slurm: return "slurm";
-    case scheduler_type::moab: return "moab";
-    case scheduler_type::ood: return "ood";
-  }
-  return "";
-}
-
 const char* to_string(log_level level) noexcept {
   switch (level) {
     case log_level::trace: return "trace";

@@ -6,20 +6,16 @@
 #include <string>
 #include <vector>
 
-#include "adapters/slurm/site_rules.hpp"
+#include "actors/link/limits.hpp"
 #include "messages/ids.hpp"
 #include "messages/secret.hpp"
 #include "messages/time.hpp"
+#include "runtime/schedulers/sections.hpp"
 
 /// The effective configuration: plain values with their defaults. What a key means, its bounds and
 /// its text form stand once, in schema.cpp. Durations are milliseconds, sizes bytes.
 /// Sources: the provider operations guide; keys that it does not name are ours.
 namespace ved::runtime {
-
-enum class scheduler_type { local, slurm, moab, ood };
-
-/// "local", "slurm", "moab", "ood".
-const char* to_string(scheduler_type type) noexcept;
 
 enum class log_level { trace, debug, info, warn, error, critical, off };
 
@@ -125,136 +121,17 @@ struct slurm_k8s_config {
   friend bool operator==(const slurm_k8s_config&, const slurm_k8s_config&) = default;
 };
 
-/// A queue of the local scheduler.
-struct local_queue_config {
-  std::string name;
+/// What the link of a cluster keeps to where nobody says otherwise.
+inline constexpr core::link::limits link_defaults;
 
-  friend bool operator==(const local_queue_config&, const local_queue_config&) = default;
-};
-
-/// hpc.local: processes on this machine.
-struct local_config {
-  int cpus = 0;                ///< slots; 0: all cores of the machine
-  std::int64_t memory_mb = 0;  ///< 0: all memory of the machine
-  int gpus = 0;
-  std::string run_as;          ///< user that jobs run as; empty: the daemon's own; needs root
-  std::string work_directory;  ///< where jobs' directories are made; empty: STATE/local/CLUSTER
-  std::vector<local_queue_config> queues;  ///< beside "default" and "local"
-  milliseconds kill_wait{30'000};          ///< between TERM and KILL
-  milliseconds job_poll_interval{500};
-
-  friend bool operator==(const local_config&, const local_config&) = default;
-};
-
-/// How a cluster's commands are reached. An empty host: they run on this machine.
-struct ssh_config {
-  std::string host;
-  int port = 22;
-  std::string user;
-  std::string key_file;
-  std::string passphrase_file;  ///< of key_file
-  std::string identity_agent;  ///< socket of an ssh agent; empty: SSH_AUTH_SOCK
-  milliseconds timeout{30'000};
-  milliseconds keepalive{30'000};
-  int pool_size = 5;  ///< commands at the same time, over one connection
-  milliseconds pool_idle_timeout{300'000};
-  std::string host_key_callback = "known_hosts";  ///< known_hosts, pinned, insecure
-  std::string known_hosts_path;                   ///< empty: ~/.ssh/known_hosts
-  std::string host_public_key;                    ///< pinned
-
-  friend bool operator==(const ssh_config&, const ssh_config&) = default;
-};
-
-/// The path without a "~/", "$HOME/" or "${HOME}/" in front: what is relative lies below the
-/// account's home.
-std::string below_home(const std::string& path);
-
-/// A job's gpu_type, and what slurm.conf calls it.
-struct slurm_gpu_type_config {
-  std::string name;
-  std::string gres;
-
-  friend bool operator==(const slurm_gpu_type_config&, const slurm_gpu_type_config&) = default;
-};
-
-/// hpc.slurm
-struct slurm_config {
-  std::string cluster_name;  ///< empty: whichever answers
-  std::string clusters;      ///< --clusters; empty: the account's own
-  std::string controller_host = "slurmctld";
-  int controller_port = 6817;
-  std::string auth_method = "munge";  ///< munge, jwt
-  secret auth_token;                  ///< the content of auth_token_file, else SLURM_JWT_TOKEN
-  std::string auth_token_file;
-  std::string default_partition = "default";
-  milliseconds job_poll_interval{10'000};
-  milliseconds connection_timeout{30'000};
-  int max_retries = 3;
-  std::string bin_directory;
-  std::string conf_file;
-  std::string job_directory = ".ved/jobs";
-  adapters::slurm::submission_defaults defaults;  ///< its partition is default_partition
-  std::string gpu_option = "gpus-per-node";  ///< gpus-per-node, gres
-  std::string memory_option = "mem";         ///< mem, mem_per_cpu, none
-  std::string umask = "022";                 ///< of the jobs, three octal digits
-  milliseconds accounting_grace{15'000};
-  milliseconds runaway_after{900'000};
-  std::string hints = "auto";           ///< auto, off
-  std::string never_starts = "report";  ///< report, cancel
-  milliseconds never_starts_after{600'000};
-  ssh_config ssh;
-  adapters::slurm::container_options containers;
-  std::vector<adapters::slurm::site_rule> rules;
-  std::vector<slurm_gpu_type_config> gpu_types;
-
-  friend bool operator==(const slurm_config&, const slurm_config&) = default;
-};
-
-/// hpc.moab
-struct moab_config {
-  std::string server_host = "moab-server";
-  int server_port = 42559;
-  bool use_tls = true;
-  std::string auth_method = "password";  ///< password, key, kerberos
-  std::string username;                  ///< else MOAB_USERNAME
-  secret password;                       ///< the content of password_file, else MOAB_PASSWORD
-  std::string password_file;
-  std::string default_queue = "batch";
-  std::string default_account = "default";
-  milliseconds job_poll_interval{15'000};
-  milliseconds connection_timeout{30'000};
-  int max_retries = 3;
-  bool waldur_integration = true;
-  std::string waldur_endpoint;
-  std::string ssh_host_key_callback = "known_hosts";  ///< known_hosts, pinned, insecure
-  std::string ssh_known_hosts_path;                   ///< empty: ~/.ssh/known_hosts
-  std::string ssh_host_public_key;
-
-  friend bool operator==(const moab_config&, const moab_config&) = default;
-};
-
-/// hpc.ood
-struct ood_config {
-  std::string base_url = "https://ondemand.example.com";
-  std::string cluster = "virtengine-hpc";
-  std::string oidc_issuer;
-  std::string oidc_client_id;
-  secret oidc_client_secret;  ///< the content of its file, else OOD_OIDC_CLIENT_SECRET
-  std::string oidc_client_secret_file;
-  milliseconds session_poll_interval{15'000};
-  milliseconds connection_timeout{30'000};
-  int max_retries = 3;
-  std::string slurm_partition = "interactive";
-  int default_hours = 4;
-  bool enable_file_browser = true;
-
-  friend bool operator==(const ood_config&, const ood_config&) = default;
-};
+constexpr milliseconds in_milliseconds(microseconds span) {
+  return std::chrono::duration_cast<milliseconds>(span);
+}
 
 /// The circuit breaker of a cluster.
 struct breaker_config {
-  int failures = 3;  ///< in a row, until it opens
-  milliseconds open_for{30'000};
+  int failures = link_defaults.breaker_failures;  ///< in a row, until it opens
+  milliseconds open_for = in_milliseconds(link_defaults.breaker_open_for);
 
   friend bool operator==(const breaker_config&, const breaker_config&) = default;
 };
@@ -263,21 +140,22 @@ struct breaker_config {
 /// which is shorthand for a list of one.
 struct cluster_config {
   ved::cluster_id cluster_id;
-  scheduler_type type = scheduler_type::slurm;
+  const scheduler_kind* kind = default_scheduler_kind();  ///< scheduler_type; never null
   /// Effective: the first that the file gives of link.poll_interval, the scheduler section's
   /// job_poll_interval (session_poll_interval), hpc.job_service.job_poll_interval (not for local);
   /// else the scheduler section's default.
-  milliseconds poll_interval{10'000};
+  milliseconds poll_interval = in_milliseconds(link_defaults.poll_interval);
   /// Effective: link.poll_interval_min, else a tenth of the interval.
-  milliseconds poll_interval_min{1'000};
+  milliseconds poll_interval_min = in_milliseconds(link_defaults.poll_interval_min);
   int early_poll_nodes_max = 99;  ///< larger clusters are polled at the interval only
   /// Effective: link.connection_timeout, else the scheduler section's.
-  milliseconds connection_timeout{30'000};
+  milliseconds connection_timeout = in_milliseconds(link_defaults.call_timeout);
   int io_workers = 4;
   int queue_max = 1'024;      ///< calls that wait for a worker
-  int submit_batch_max = 64;  ///< submissions in one call
-  int queries_per_minute_max = 60;
-  int submissions_per_minute_max = 0;  ///< submissions and controls; 0: no limit
+  int submit_batch_max = link_defaults.batch_max;  ///< submissions in one call
+  int queries_per_minute_max = link_defaults.queries_per_minute_max;
+  /// Submissions and controls; 0: no limit.
+  int submissions_per_minute_max = link_defaults.submissions_per_minute_max;
   breaker_config breaker;
   /// A message may reach the scheduler this long after it was sent: a lookup that finds nothing
   /// counts only afterwards (Slurm: MessageTimeout, 10 s by default).
@@ -285,10 +163,7 @@ struct cluster_config {
   /// How long a job must stay absent, confirmed, before it counts as lost.
   milliseconds vanish_grace{60'000};
   retry_config retry;  ///< hpc.retry, overridden by the cluster's own
-  local_config local;
-  slurm_config slurm;
-  moab_config moab;
-  ood_config ood;
+  scheduler_sections sections;
 
   friend bool operator==(const cluster_config&, const cluster_config&) = default;
 };

@@ -2,6 +2,7 @@
 
 #include "messages/url_mask.hpp"
 #include "runtime/config/loader.hpp"
+#include "runtime/schedulers/kind.hpp"
 
 // The effective configuration as YAML, and the list of all keys.
 namespace ved::runtime {
@@ -52,9 +53,8 @@ void collect(const section& s, const std::string& path, std::string why,
   for (const auto& k : s.keys) {
     out.push_back({join_path(path, k.name), expected_text(k), value_text(k).value_or(""), k.doc,
                    k.not_used.empty() ? why : k.not_used, k.choices});
-    if (std::holds_alternative<scheduler_type*>(k.target)) {
-      out.back().choices = {"local", "slurm", "moab", "ood"};
-    }
+    if (std::holds_alternative<const scheduler_kind**>(k.target))
+      for (const auto* kind : scheduler_kinds()) out.back().choices.emplace_back(kind->name);
   }
   for (const auto& child : s.sections) collect(child, join_path(path, child.name), why, out);
   for (const auto& l : s.lists) collect(l.sample(), join_path(path, l.name) + "[]", why, out);
@@ -67,10 +67,8 @@ std::string secret_lines(const config& value) {
   };
   for (std::size_t i = 0; i < value.clusters.size(); ++i) {
     const auto& c = value.clusters[i];
-    const auto path = "hpc.clusters[" + std::to_string(i) + "]";
-    note(path + ".slurm.auth_token", c.slurm.auth_token);
-    note(path + ".moab.password", c.moab.password);
-    note(path + ".ood.oidc_client_secret", c.ood.oidc_client_secret);
+    const auto path = "hpc.clusters[" + std::to_string(i) + "]." + std::string(c.kind->name) + ".";
+    for (const auto& held : c.kind->secrets(c.sections)) note(path + held.key, *held.value);
   }
   for (std::size_t i = 0; i < value.hooks.size(); ++i) {
     note("hooks[" + std::to_string(i) + "].secret", value.hooks[i].signing_secret);

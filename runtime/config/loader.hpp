@@ -51,6 +51,8 @@ void settle(loading& state);
 void check(loading& state);
 /// Step 4: secrets from files and the environment.
 void fetch_secrets(loading& state);
+/// The environment variables of the guide that secrets come from.
+std::vector<const char*> secret_variables();
 /// The variables of the guide that are set and that nothing has taken.
 std::vector<std::string> unused_variables(const loading& state);
 

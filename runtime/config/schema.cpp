@@ -11,6 +11,7 @@
 
 #include "messages/overloaded.hpp"
 #include "runtime/config/quantity.hpp"
+#include "runtime/schedulers/kind.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -70,7 +71,9 @@ std::string type_text(const key& described) {
                  [](milliseconds*) -> std::string { return "duration (such as 15s or 1m30s)"; },
                  [](std::vector<std::string>*) -> std::string { return "list of texts"; },
                  [](ved::cluster_id*) -> std::string { return "text"; },
-                 [](scheduler_type*) -> std::string { return "one of local, slurm, moab, ood"; },
+                 [](const scheduler_kind**) -> std::string {
+                   return "one of " + scheduler_kind_names();
+                 },
                  [](log_level*) -> std::string {
                    return "one of trace, debug, info, warn, error, critical, off";
                  },
@@ -128,7 +131,7 @@ std::optional<std::string> value_text(const key& described) {
                    return "[" + joined(items) + "]";
                  },
                  [](const ved::cluster_id* v) -> text { return quoted(v->str()); },
-                 [](const scheduler_type* v) -> text { return to_string(*v); },
+                 [](const scheduler_kind* const* v) -> text { return std::string((*v)->name); },
                  [](const log_level* v) -> text { return to_string(*v); },
                  [](const size_target& v) -> text { return format_size(*v.bytes); },
                  [&](const component_target& v) -> text {
@@ -255,23 +258,6 @@ std::optional<std::string> is_option_value(const std::string& text) {
   });
   if (printable && !text.starts_with('-') && text.size() <= 1'024) return std::nullopt;
   return "printable text that does not start with '-'";
-}
-
-std::optional<std::string> is_sbatch_option(const std::string& text) {
-  constexpr std::string_view ours[] = {
-      "--parsable", "--job-name", "--comment", "--output",   "--error",   "--chdir", "--wrap",
-      "--array",    "--wait",     "--export",  "--test-only", "--clusters",
-      // What they print is no answer; or it is another user's job, or another environment.
-      "--help",     "--usage",    "--version", "--uid",       "--gid",     "--export-file"};
-  const auto name = std::string_view(text).substr(0, text.find('='));
-  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; };
-  // getopt takes any beginning of a name that is not ambiguous.
-  const bool is_ours = std::any_of(std::begin(ours), std::end(ours),
-                                   [&](std::string_view one) { return one.starts_with(name); });
-  if (name.size() > 3 && name.starts_with("--") && !is_ours &&
-      std::all_of(name.begin(), name.end(), allowed) && !is_option_value(text.substr(2)))
-    return std::nullopt;
-  return "\"--name\" or \"--name=value\", and none that the daemon sets itself";
 }
 
 std::optional<std::string> is_url_path(const std::string& text) {

@@ -43,7 +43,7 @@ struct refused_secret {
 
 using key_target =
     std::variant<bool*, int*, std::int64_t*, double*, std::string*, milliseconds*,
-                 std::vector<std::string>*, ved::cluster_id*, scheduler_type*, log_level*,
+                 std::vector<std::string>*, ved::cluster_id*, const scheduler_kind**, log_level*,
                  size_target, component_target, refused_secret>;
 
 /// Checks the form of one string; returns what was expected when it is wrong, else nothing.
@@ -100,6 +100,7 @@ struct list {
   std::string name;
   std::string doc;
   std::size_t items_max = 64;
+  std::string unique;  ///< key of which no two items have the same value; empty: none
   /// YAML of some items, for the annotated file; empty: the sample is shown.
   std::string example;
   std::function<section()> append;  ///< makes a new item; earlier items' descriptions end
@@ -107,13 +108,32 @@ struct list {
   std::function<section()> sample;  ///< an item with the defaults, for documentation
 };
 
+/// A list over `all`, with `of` to describe one item of it.
+template <class Item>
+list list_of(std::string name, std::string doc, std::vector<Item>& all, section (*of)(Item&)) {
+  list out;
+  out.name = std::move(name);
+  out.doc = std::move(doc);
+  auto* items = &all;
+  out.append = [items, of] { return of(items->emplace_back()); };
+  out.items = [items, of] {
+    std::vector<section> made;
+    for (auto& one : *items) made.push_back(of(one));
+    return made;
+  };
+  out.sample = [of] {
+    static Item sample;
+    return of(sample);
+  };
+  return out;
+}
+
 /// The description of a draft, with pointers into it: valid while the draft neither moves nor ends.
 section describe(config_draft& draft);
 
 /// Parts of it, by concern.
 section describe_hpc(config_draft& draft);
 void describe_cluster(section& into, cluster_config& cluster);
-void describe_slurm(section& into, slurm_config& slurm);
 section describe_logging(logging_config& logging);
 section describe_metrics(metrics_config& metrics);
 section describe_http(http_config& http);
@@ -133,8 +153,6 @@ std::optional<std::string> is_name(const std::string& text);
 std::optional<std::string> is_url_path(const std::string& text);
 /// A value of a scheduler's option: printable, not starting with a dash.
 std::optional<std::string> is_option_value(const std::string& text);
-/// "--name" or "--name=value", and none of those that the daemon sets itself.
-std::optional<std::string> is_sbatch_option(const std::string& text);
 
 /// The value of a key as YAML; strings in double quotes. Nothing for refused secrets and for
 /// component levels that are not set.

@@ -2,6 +2,7 @@
 
 #include "messages/job_spec.hpp"
 #include "runtime/config/schema.hpp"
+#include "runtime/schedulers/kind.hpp"
 
 // hpc: the part that concerns all clusters. Names, defaults and rule texts: provider operations
 // guide and the provider daemon that it describes.
@@ -187,7 +188,8 @@ section describe_hpc(config_draft& draft) {
   clusters.name = "clusters";
   clusters.doc =
       "Several clusters at once, instead of the single form. An item takes the keys "
-      "scheduler_type, cluster_id, link, local, slurm, moab and ood as above, and its own retry.";
+      "scheduler_type, cluster_id, link, " + scheduler_kind_names(" and ") +
+      " as above, and its own retry.";
   clusters.example =
       "- cluster_id: alpha\n"
       "  scheduler_type: slurm\n"

@@ -7,6 +7,7 @@
 
 #include "runtime/followers/follower.hpp"
 #include "runtime/metrics/metrics_consumer.hpp"
+#include "runtime/schedulers/kind.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -77,7 +78,7 @@ result<void> followers::impl::start_audit(const followed_log& log) {
   const auto cursor = log.log.log->cursor(audit_follower);
   if (!cursor) return fail(cursor.error());
   scheduler_names schedulers;
-  for (const auto& c : deps.settings.clusters) schedulers[c.cluster_id.str()] = to_string(c.type);
+  for (const auto& c : deps.settings.clusters) schedulers[c.cluster_id.str()] = c.kind->name;
   const bool first = !file;
   if (first) {
     file = std::make_shared<audit_file>(settings.log_path);

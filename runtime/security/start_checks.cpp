@@ -9,6 +9,7 @@
 #include <set>
 
 #include "runtime/event_logs.hpp"
+#include "runtime/schedulers/kind.hpp"
 #include "runtime/security/layout.hpp"
 
 namespace ved::runtime {
@@ -136,9 +137,8 @@ std::vector<std::string> secret_files(const config& settings) {
   std::vector<std::string> out;
   for (const auto& hook : settings.hooks) out.push_back(hook.secret_file);
   for (const auto& c : settings.clusters)
-    for (const auto* file : {&c.slurm.auth_token_file, &c.moab.password_file,
-                             &c.ood.oidc_client_secret_file, &c.slurm.ssh.passphrase_file})
-      out.push_back(*file);
+    for (const auto* kind : scheduler_kinds())
+      for (auto& file : kind->secret_files(c.sections)) out.push_back(std::move(file));
   std::erase(out, "");
   return out;
 }

@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 
+#include "runtime/schedulers/slurm/config.hpp"
+
 using namespace ved;
 using namespace ved::runtime;
 
@@ -10,7 +12,7 @@ namespace {
 struct change {
   const char* was_type;
   const char* was_name;
-  scheduler_type type;
+  const char* type;
   const char* named;  ///< slurm.cluster_name
   const char* problem;
 };
@@ -20,20 +22,20 @@ struct change {
 TEST_CASE("clusters: jobs that were sent bind their cluster to the scheduler that has them",
           "[runtime]") {
   const auto is = GENERATE(
-      change{"slurm", "west", scheduler_type::local, "", "scheduler_type is local"},
-      change{"local", "", scheduler_type::slurm, "", "were sent to one of type local"},
-      change{"local", "", scheduler_type::ood, "", "scheduler_type is ood"},
-      change{"slurm", "west", scheduler_type::slurm, "east", "were sent to the Slurm named west"},
-      change{"slurm", "west", scheduler_type::slurm, "west", ""},
-      change{"slurm", "west", scheduler_type::slurm, "", ""},  // whoever answers is asked its name
-      change{"slurm", "", scheduler_type::slurm, "east", ""},  // it had told none
-      change{"local", "", scheduler_type::local, "east", ""},
-      change{"", "", scheduler_type::local, "", ""});  // it was never met
+      change{"slurm", "west", "local", "", "scheduler_type is local"},
+      change{"local", "", "slurm", "", "were sent to one of type local"},
+      change{"local", "", "ood", "", "scheduler_type is ood"},
+      change{"slurm", "west", "slurm", "east", "were sent to the Slurm named west"},
+      change{"slurm", "west", "slurm", "west", ""},
+      change{"slurm", "west", "slurm", "", ""},  // whoever answers is asked its name
+      change{"slurm", "", "slurm", "east", ""},  // it had told none
+      change{"local", "", "local", "east", ""},
+      change{"", "", "local", "", ""});  // it was never met
   CAPTURE(is.was_type, is.was_name, is.named);
   cluster_config cluster;
   cluster.cluster_id = cluster_id{"here"};
-  cluster.type = is.type;
-  cluster.slurm.cluster_name = is.named;
+  cluster.kind = find_scheduler_kind(is.type);
+  cluster.sections.of<slurm_config>().cluster_name = is.named;
   remembered_cluster known;
   known.scheduler.set_scheduler_type(is.was_type);
   known.scheduler.set_name(is.was_name);

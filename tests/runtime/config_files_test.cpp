@@ -6,6 +6,8 @@
 #include <sstream>
 
 #include "runtime/config/load.hpp"
+#include "runtime/schedulers/kind.hpp"
+#include "runtime/schedulers/slurm/config.hpp"
 
 // The files of conf/, as an operator would copy them.
 using namespace ved::runtime;
@@ -78,11 +80,11 @@ TEST_CASE("conf: the small examples load and say what they say", "[runtime][conf
   REQUIRE(local.ok());
   CHECK(local.notices.empty());
   REQUIRE(active_clusters(local.value).size() == 1);
-  CHECK(local.value.clusters[0].type == scheduler_type::local);
+  CHECK(local.value.clusters[0].kind->name == "local");
 
   const auto slurm = load("ved-slurm.yaml");
   INFO(slurm.problem_text());
   REQUIRE(slurm.ok());
   REQUIRE(active_clusters(slurm.value).size() == 1);
-  CHECK(slurm.value.clusters[0].slurm.ssh.host == "login.example.org");
+  CHECK(slurm.value.clusters[0].sections.of<slurm_config>().ssh.host == "login.example.org");
 }

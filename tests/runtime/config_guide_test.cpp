@@ -1,6 +1,10 @@
 #include <catch2/catch.hpp>
 
 #include "runtime/config/load.hpp"
+#include "runtime/schedulers/kind.hpp"
+#include "runtime/schedulers/moab/config.hpp"
+#include "runtime/schedulers/ood/config.hpp"
+#include "runtime/schedulers/slurm/config.hpp"
 
 // The YAML blocks of the provider operations guide, as they stand there.
 using namespace ved::runtime;
@@ -58,7 +62,7 @@ TEST_CASE("config: the guide's basic configuration loads with its meaning", "[ru
 )");
   CHECK(c.hpc.enabled);
   REQUIRE(c.clusters.size() == 1);
-  CHECK(c.clusters[0].type == scheduler_type::slurm);
+  CHECK(c.clusters[0].kind->name == "slurm");
   CHECK(c.clusters[0].cluster_id.str() == "my-hpc-cluster-001");
   CHECK(c.clusters[0].poll_interval == seconds{15});
   CHECK(c.clusters[0].retry == c.hpc.retry);
@@ -90,9 +94,10 @@ TEST_CASE("config: the guide's SLURM block loads and is disabled as written",
     max_retries: 3
 )");
   REQUIRE(c.clusters.size() == 1);
-  CHECK(c.clusters[0].slurm.controller_host == "slurmctld.example.com");
-  CHECK(c.clusters[0].slurm.controller_port == 6817);
-  CHECK(c.clusters[0].slurm.default_partition == "default");
+  const auto& slurm = c.clusters[0].sections.of<slurm_config>();
+  CHECK(slurm.controller_host == "slurmctld.example.com");
+  CHECK(slurm.controller_port == 6817);
+  CHECK(slurm.default_partition == "default");
   CHECK(c.clusters[0].poll_interval == seconds{10});
   CHECK(c.clusters[0].connection_timeout == seconds{30});
   CHECK_FALSE(c.hpc.enabled);
@@ -118,8 +123,8 @@ TEST_CASE("config: the guide's MOAB block loads", "[runtime][config]") {
     ssh_known_hosts_path: /home/provider/.ssh/known_hosts
 )");
   REQUIRE(c.clusters.size() == 1);
-  const auto& moab = c.clusters[0].moab;
-  CHECK(c.clusters[0].type == scheduler_type::moab);
+  const auto& moab = c.clusters[0].sections.of<moab_config>();
+  CHECK(c.clusters[0].kind->name == "moab");
   CHECK(c.clusters[0].poll_interval == seconds{15});
   CHECK(moab.server_host == "moab-server.example.com");
   CHECK(moab.server_port == 42559);
@@ -144,9 +149,10 @@ TEST_CASE("config: the guide's Open OnDemand block loads", "[runtime][config]") 
     enable_file_browser: true
 )");
   REQUIRE(c.clusters.size() == 1);
-  CHECK(c.clusters[0].type == scheduler_type::ood);
-  CHECK(c.clusters[0].ood.oidc_issuer == "https://veid.virtengine.io");
-  CHECK(c.clusters[0].ood.default_hours == 4);
+  CHECK(c.clusters[0].kind->name == "ood");
+  const auto& ood = c.clusters[0].sections.of<ood_config>();
+  CHECK(ood.oidc_issuer == "https://veid.virtengine.io");
+  CHECK(ood.default_hours == 4);
   CHECK(c.clusters[0].poll_interval == seconds{15});
 }
 
@@ -171,7 +177,8 @@ metrics:
   CHECK(c.logging.level == log_level::debug);
   CHECK(c.logging.components.at("hpc_scheduler") == log_level::trace);
   REQUIRE(c.clusters.size() == 1);
-  CHECK(c.clusters[0].moab.ssh_known_hosts_path == "/home/provider/.ssh/known_hosts");
+  const auto& moab = c.clusters[0].sections.of<moab_config>();
+  CHECK(moab.ssh_known_hosts_path == "/home/provider/.ssh/known_hosts");
   CHECK(c.hpc.job_service.max_concurrent_jobs == 250);
   CHECK(c.hpc.usage_reporting.report_interval == minutes{6});
   CHECK(c.hpc.usage_reporting.batch_size == 51);
@@ -192,13 +199,13 @@ TEST_CASE("config: the guide's environment variables are read", "[runtime][confi
     CHECK(out.problems[0].key == "security.signing_key_file");
     return out.value.clusters.at(0);
   };
-  CHECK(cluster("  slurm: {auth_method: jwt}\n").slurm.auth_token.reveal() ==
-        "value-of-SLURM_JWT_TOKEN");
-  const auto moab = cluster("  scheduler_type: moab\n").moab;
+  const auto slurm = cluster("  slurm: {auth_method: jwt}\n").sections.of<slurm_config>();
+  CHECK(slurm.auth_token.reveal() == "value-of-SLURM_JWT_TOKEN");
+  const auto moab = cluster("  scheduler_type: moab\n").sections.of<moab_config>();
   CHECK(moab.username == "value-of-MOAB_USERNAME");
   CHECK(moab.password.reveal() == "value-of-MOAB_PASSWORD");
-  CHECK(cluster("  scheduler_type: ood\n").ood.oidc_client_secret.reveal() ==
-        "value-of-OOD_OIDC_CLIENT_SECRET");
+  const auto ood = cluster("  scheduler_type: ood\n").sections.of<ood_config>();
+  CHECK(ood.oidc_client_secret.reveal() == "value-of-OOD_OIDC_CLIENT_SECRET");
   const load_options key_path{[](const char* name) -> std::optional<std::string> {
                                 if (std::string(name) != "PROVIDER_SIGNING_KEY_PATH") return {};
                                 return "/path/to/key";

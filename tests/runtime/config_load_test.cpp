@@ -10,6 +10,8 @@
 #include "runtime/config/load.hpp"
 #include "runtime/config/quantity.hpp"
 #include "runtime/config/yaml.hpp"
+#include "runtime/schedulers/local/config.hpp"
+#include "runtime/schedulers/slurm/config.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved::runtime;
@@ -171,8 +173,9 @@ TEST_CASE("config: several clusters take the general retry policy and may change
   const auto& beta = out.value.clusters[1];
   CHECK(alpha.retry.max_retries == 7);
   CHECK(alpha.poll_interval == milliseconds{500});
-  REQUIRE(alpha.local.queues.size() == 2);
-  CHECK(alpha.local.queues[1].name == "long");
+  const auto& queues = alpha.sections.of<local_config>().queues;
+  REQUIRE(queues.size() == 2);
+  CHECK(queues[1].name == "long");
   CHECK(beta.retry.max_retries == 9);
   CHECK(beta.retry.initial_backoff == seconds{2});
   CHECK(beta.poll_interval == seconds{20});
@@ -240,7 +243,7 @@ TEST_CASE("config: secrets come from private files only", "[runtime][config]") {
   ::chmod(path.c_str(), 0600);
   const auto closed = load(text);
   REQUIRE(closed.ok());
-  CHECK(closed.value.clusters[0].slurm.auth_token.reveal() == "s3cret");
+  CHECK(closed.value.clusters[0].sections.of<slurm_config>().auth_token.reveal() == "s3cret");
   const auto dump = to_yaml(closed.value);
   CHECK(dump.find("s3cret") == std::string::npos);
   CHECK(dump.find("********") != std::string::npos);

@@ -10,6 +10,9 @@
 #include <filesystem>
 #include <fstream>
 
+#include "runtime/schedulers/local/kind.hpp"
+#include "runtime/schedulers/slurm/config.hpp"
+#include "runtime/schedulers/slurm/kind.hpp"
 #include "runtime/security/init.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -44,10 +47,10 @@ struct machine {
     std::ofstream(file) << "#!/bin/sh\n";
     REQUIRE(::chmod(file.c_str(), mode) == 0);
   }
-  cluster_config& add(scheduler_type type) {
+  cluster_config& add(const scheduler_kind& kind) {
     auto& one = settings.clusters.emplace_back();
     one.cluster_id = cluster_id{"here"};
-    one.type = type;
+    one.kind = &kind;
     return one;
   }
   /// What stands against a start, or what is only told.
@@ -64,7 +67,7 @@ struct machine {
 TEST_CASE("machine checks: what a start needs and does not find is refused with its place",
           "[runtime][config]") {
   machine here;
-  here.add(scheduler_type::local);
+  here.add(local_kind);
   REQUIRE(here.found(true).empty());
   REQUIRE(here.found(false).empty());
   std::string words;
@@ -94,7 +97,7 @@ TEST_CASE("machine checks: what a start needs and does not find is refused with 
     words = "local scheduler: supervisor " + here.supervisor.string();
   }
   SECTION("Slurm's commands, where they run on this machine") {
-    auto& slurm = here.add(scheduler_type::slurm).slurm;
+    auto& slurm = here.add(slurm_kind).sections.of<slurm_config>();
     slurm.bin_directory = here.dir.path();
     slurm.ssh.host = "login.example.org";
     CHECK(here.found(true).empty());

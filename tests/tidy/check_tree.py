@@ -40,6 +40,12 @@ FOREIGN = {
 AGENT_PROJECT = {"messages", "adapters", "tools"}
 AGENT_FOREIGN = ["caf/", "rocksdb/"]
 
+# Kinds of schedulers are folders here; what is said of one elsewhere belongs into its row.
+SCHEDULERS = "runtime/schedulers/"
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+KINDS = sorted(entry.name for entry in os.scandir(os.path.join(ROOT, SCHEDULERS))
+               if entry.is_dir())
+
 INCLUDE = re.compile(r'^\s*#\s*include\s*[<"]([^>"]+)[>"]')
 CLOCK = re.compile(r"_clock::now\s*\(|\bstd::time\s*\(|\bgettimeofday\b|\brand\s*\(|"
                    r"\brandom_device\b")
@@ -75,6 +81,30 @@ def check_arrows(path, lines, report):
                     report(number, f"{layer} must not include <{header}>")
         elif layer == "core" and CLOCK.search(line.split("//")[0]):
             report(number, "core must not read clocks or draw random numbers")
+
+
+def own_kinds(path):
+    """The kinds that a file may name: all in the rows, its own in an adapter and its benchmark."""
+    if path.startswith((SCHEDULERS, "tests/")):
+        return set(KINDS)
+    return {kind for kind in KINDS
+            if path.startswith((f"adapters/{kind}/", f"tools/ve_bench/{kind}."))}
+
+
+def check_kinds(path, lines, report):
+    others = "|".join(sorted(set(KINDS) - own_kinds(path)))
+    if not others:
+        return
+    folder = re.compile(rf"({re.escape(SCHEDULERS)}|adapters/)({others})/")
+    named = re.compile(rf"\b({others})(_config|_kind)\b|\b(adapters|scheduler_type)::({others})\b|"
+                       rf"\bkind->name\s*[!=]=|find_scheduler_kind\(\s*\"|"
+                       rf"[!=]=\s*\"({others})\"")
+    for number, line in enumerate(lines, 1):
+        found = INCLUDE.match(line)
+        if found and folder.match(found.group(1)):
+            report(number, f"only {SCHEDULERS} may include what is of one kind ({found.group(1)})")
+        elif not found and named.search(line.split("//")[0]):
+            report(number, f"only {SCHEDULERS} may tell kinds of schedulers apart: ask the row")
 
 
 def check_style(path, lines, report):
@@ -123,6 +153,7 @@ def check_file(path, text):
     check_style(path, lines, report)
     if path.endswith((".hpp", ".cpp")):
         check_arrows(path, lines, report)
+        check_kinds(path, lines, report)
     if path.startswith("tests/") and path.endswith("_test.cpp"):
         check_sections(lines, report)
     return problems
@@ -151,6 +182,15 @@ BROKEN = [
     ("actors/job/actor.cpp", '#include "runtime/version.hpp"'),
     ("actors/job/actor.cpp", "#include <rocksdb/db.h>"),
     ("runtime/a.cpp", '#include "tools/vectl/cli.hpp"'),
+    ("runtime/a.cpp", '#include "adapters/slurm/cluster.hpp"'),
+    ("runtime/a.cpp", '#include "runtime/schedulers/slurm/config.hpp"'),
+    ("runtime/config/a.cpp", "const auto& c = cluster.sections.of<slurm_config>();"),
+    ("runtime/a.cpp", 'if (cluster.kind == find_scheduler_kind("x")) return;'),
+    ("runtime/a.cpp", 'if (cluster.kind->name == name) return;'),
+    ("runtime/a.cpp", "auto options = adapters::local::local_options{};"),
+    ("actors/link/actor.cpp", 'if (deps_.scheduler_type == "local") return;'),
+    ("adapters/slurm/a.cpp", '#include "adapters/local/spool.hpp"'),
+    ("tools/vectl/a.cpp", "return &moab_kind;"),
     ("tools/hpc-node-agent/a.cpp", '#include "store/kv.hpp"'),
     ("tools/hpc-node-agent/a.cpp", "#include <caf/actor.hpp>"),
     ("store/a.hpp", "int x;"),
@@ -167,6 +207,10 @@ CLEAN = [
     ("actors/job/core.cpp", '#include "messages/time.hpp"\n#include "actors/job/core.hpp"'),
     ("actors/interfaces.hpp", '#pragma once\n#include <caf/actor.hpp>\n#include "store/kv.hpp"'),
     ("actors/shell/pool.cpp", "#include <caf/actor.hpp>\n#include <thread>"),
+    ("runtime/schedulers/slurm/a.cpp", '#include "adapters/slurm/cluster.hpp"\nslurm_config c;'),
+    ("runtime/a.cpp", '#include "runtime/schedulers/kind.hpp"\nif (cluster.kind->in_process) run();'),
+    ("adapters/slurm/a.cpp", '#include "adapters/slurm/cluster.hpp"'),
+    ("tests/runtime/a_test.cpp", "add(slurm_kind).sections.of<slurm_config>();"),
     ("tools/ve_sim/a.cpp", '#include "actors/link/core.hpp"\n#include "store/event_log.hpp"'),
     ("tests/a_test.cpp", 'SECTION("a") {\n  const auto f = [&](int n) {\n    return n;\n  };\n'
                          '  f([] { return 1; }());\n}\nif (y) {\n  return;\n}'),
@@ -189,12 +233,11 @@ def self_test():
 def main():
     if sys.argv[1:] == ["--self-test"]:
         return self_test()
-    root = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
     files = 0
     problems = []
-    for path in tree(root):
+    for path in tree(ROOT):
         files += 1
-        with open(os.path.join(root, path), encoding="utf-8") as source:
+        with open(os.path.join(ROOT, path), encoding="utf-8") as source:
             problems += check_file(path, source.read())
     for problem in problems:
         print(problem)

@@ -8,8 +8,8 @@
 #include <map>
 
 #include "adapters/local/birthmark.hpp"
-#include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor_process.hpp"
+#include "adapters/system/processes.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
 

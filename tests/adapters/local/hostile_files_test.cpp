@@ -8,8 +8,8 @@
 #include <filesystem>
 #include <fstream>
 
-#include "adapters/local/processes.hpp"
 #include "adapters/local/supervisor_process.hpp"
+#include "adapters/system/processes.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
 

@@ -7,7 +7,7 @@
 #include <fstream>
 
 #include "adapters/local/job_cgroup.hpp"
-#include "adapters/local/processes.hpp"
+#include "adapters/system/processes.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
 

@@ -1,14 +1,16 @@
-#include "runtime/local_cluster.hpp"
+#include "runtime/schedulers/local/cluster.hpp"
 
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 #include <filesystem>
 #include <thread>
 
 #include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/spool.hpp"
 #include "adapters/local/step.hpp"
+#include "adapters/system/files.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "runtime/descriptors.hpp"
 
@@ -16,7 +18,7 @@ namespace ved::runtime {
 
 adapters::local::local_options local_options_of(const cluster_config& cluster,
                                                 const cluster_environment& around) {
-  const auto& from = cluster.local;
+  const auto& from = cluster.sections.of<local_config>();
   adapters::local::local_options to;
   to.directory = from.work_directory.empty()
                      ? around.state_directory + "/local/" + cluster.cluster_id.str()
@@ -40,7 +42,7 @@ adapters::local::local_options local_options_of(const cluster_config& cluster,
 }
 
 result<void> check_local_user(const cluster_config& cluster) {
-  const auto& name = cluster.local.run_as;
+  const auto& name = cluster.sections.of<local_config>().run_as;
   const std::string where = "cluster " + cluster.cluster_id.str() + ": local.run_as";
   if (name.empty() && ::geteuid() == 0)
     return fail(errc::denied,
@@ -52,7 +54,7 @@ result<void> check_local_user(const cluster_config& cluster) {
 }
 
 result<void> check_local_directory(const cluster_config& cluster) {
-  const auto& path = cluster.local.work_directory;
+  const auto& path = cluster.sections.of<local_config>().work_directory;
   if (path.empty()) return {};
   auto ours = adapters::judge_directory(
       path, {adapters::local::spool_kind, cluster.cluster_id.str()});
@@ -74,22 +76,42 @@ result<void> check_still_there(const cluster_config& cluster, const std::string&
                   cluster.cluster_id.str());
 }
 
-std::vector<error> shared_local_directories(const config& settings) {
-  std::vector<adapters::directory_use> uses{{"state.directory", settings.state.directory}};
-  for (const auto& cluster : active_clusters(settings)) {
-    if (cluster.type == scheduler_type::local && !cluster.local.work_directory.empty())
-      uses.push_back({"cluster " + cluster.cluster_id.str() + ": local.work_directory",
-                      cluster.local.work_directory});
-  }
-  return adapters::shared_directories(uses);
-}
-
 std::optional<std::string> local_user_warning(const cluster_config& cluster) {
-  const auto user = adapters::local::find_user(cluster.local.run_as);
+  if (!check_local_user(cluster)) return std::nullopt;
+  const auto user = adapters::local::find_user(cluster.sections.of<local_config>().run_as);
   if (!user || user->switch_user) return std::nullopt;
   return "cluster " + cluster.cluster_id.str() + ": jobs run as " + user->name +
          ", the user of ved itself, and reach its keys and tokens: scopes do not bind on this "
          "cluster. To separate them run ved as root and name another account in local.run_as";
+}
+
+result<opened_cluster> open_local(const cluster_config& cluster, const remembered_cluster& known,
+                                  const cluster_environment& around) {
+  if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
+  auto options = local_options_of(cluster, around);
+  options.clock = around.clock;
+  options.min_free_bytes = around.min_free_bytes;
+  if (around.tell)
+    options.tell = [tell = around.tell, id = cluster.cluster_id](const std::string& problem) {
+      tell(id, problem.empty() ? problem : "cluster " + id.str() + ": " + problem);
+    };
+  // Below the state directory the folder of all clusters is ours; jobs pass through it.
+  if (cluster.sections.of<local_config>().work_directory.empty()) {
+    const auto above = around.state_directory + "/local";
+    if (auto made = adapters::make_directory(above, 0711); !made)
+      return fail_in("cluster " + cluster.cluster_id.str(), made.error());
+  }
+  if (auto whole = check_still_there(cluster, options.directory, known); !whole)
+    return fail(whole.error());
+  // A local cluster is called by how often its directory was opened.
+  const auto& name = known.scheduler.name();
+  std::from_chars(name.data(), name.data() + name.size(), options.opened_before);
+  options.remembers = around.remembers;
+  options.takes_copy = known.given_up;
+  auto opened = adapters::local::open_local_cluster(std::move(options));
+  if (!opened) return fail_in("cluster " + cluster.cluster_id.str(), opened.error());
+  return opened_cluster{adapters::local::make_local_factory(*opened),
+                        [cluster = *opened] { adapters::local::begin(*cluster); }};
 }
 
 }  // namespace ved::runtime

@@ -1,13 +1,13 @@
-#include "adapters/local/processes.hpp"
+#include "adapters/system/processes.hpp"
 
 #include <unistd.h>
 
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
 
-using namespace ved::adapters::local;
+using namespace ved::adapters;
 
-TEST_CASE("process stat: the command name may hold anything", "[adapters][local]") {
+TEST_CASE("process stat: the command name may hold anything", "[adapters]") {
   // proc(5): comm stands in parentheses and is not escaped; field 22 is the start time.
   const auto info = parse_process_stat(
       "4711 (a) R 1 (b) S 17 4711 4710 0 -1 4194560 1 2 3 4 5 6 7 8 20 0 1 0 987654 1000 200\n");
@@ -19,7 +19,7 @@ TEST_CASE("process stat: the command name may hold anything", "[adapters][local]
   CHECK(info->start_ticks == 987654);
 }
 
-TEST_CASE("process stat: cut or wrong text is refused", "[adapters][local]") {
+TEST_CASE("process stat: cut or wrong text is refused", "[adapters]") {
   for (const char* text :
        {"", "1", "1 (x", "1 (x) S 1 2", "x (y) S 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 5",
         "1 (x) SS 1 1 1 0 0 0 0 0 0 0 0 0 0 0 0 0 0 0 5"}) {
@@ -30,7 +30,7 @@ TEST_CASE("process stat: cut or wrong text is refused", "[adapters][local]") {
       rc::check("never crashes", [](const std::string& text) { (void)parse_process_stat(text); }));
 }
 
-TEST_CASE("processes: the own one is read", "[adapters][local]") {
+TEST_CASE("processes: the own one is read", "[adapters]") {
   const auto self = read_process(::getpid());
   REQUIRE(self);
   CHECK(self->pid == ::getpid());

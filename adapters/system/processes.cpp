@@ -1,4 +1,4 @@
-#include "adapters/local/processes.hpp"
+#include "adapters/system/processes.hpp"
 
 #include <dirent.h>
 #include <unistd.h>
@@ -11,7 +11,7 @@
 
 #include "adapters/system/files.hpp"
 
-namespace ved::adapters::local {
+namespace ved::adapters {
 
 namespace {
 
@@ -183,4 +183,4 @@ std::vector<process_info> processes_of_job(std::string_view token,
   return found;
 }
 
-}  // namespace ved::adapters::local
+}  // namespace ved::adapters

@@ -6,8 +6,8 @@
 
 #include "adapters/local/cluster.hpp"
 #include "messages/error.hpp"
-#include "runtime/clusters.hpp"
-#include "runtime/config/config.hpp"
+#include "runtime/schedulers/kind.hpp"
+#include "runtime/schedulers/local/config.hpp"
 
 /// All that the daemon knows of clusters of scheduler_type local.
 namespace ved::runtime {
@@ -28,11 +28,12 @@ result<void> check_local_directory(const cluster_config& cluster);
 result<void> check_still_there(const cluster_config& cluster, const std::string& directory,
                                const remembered_cluster& known);
 
-/// `conflict` for work directories that are one, or inside of another or of the state directory.
-std::vector<error> shared_local_directories(const config& settings);
-
 /// A sentence when jobs run as the user of this process: they reach its keys, tokens and log, so
-/// scopes of tokens do not bind who may submit there.
+/// scopes of tokens do not bind who may submit there. Nothing where the user is refused.
 std::optional<std::string> local_user_warning(const cluster_config& cluster);
+
+/// Opens the directory of the cluster, and makes it when there is none.
+result<opened_cluster> open_local(const cluster_config& cluster, const remembered_cluster& known,
+                                  const cluster_environment& around);
 
 }  // namespace ved::runtime

@@ -1,4 +1,4 @@
-#include "runtime/local_cluster.hpp"
+#include "runtime/schedulers/local/cluster.hpp"
 
 #include <unistd.h>
 
@@ -8,6 +8,7 @@
 
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
+#include "runtime/schedulers/local/kind.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
@@ -18,8 +19,8 @@ namespace {
 cluster_config cluster_with(const std::string& run_as) {
   cluster_config out;
   out.cluster_id = cluster_id{"here"};
-  out.type = scheduler_type::local;
-  out.local.run_as = run_as;
+  out.kind = &local_kind;
+  out.sections.of<local_config>().run_as = run_as;
   return out;
 }
 
@@ -80,7 +81,7 @@ TEST_CASE("local cluster: the check names a work directory that others have, or 
     for (const auto& one : directories) {
       auto cluster = cluster_with(::geteuid() == 0 ? "nobody" : "");
       cluster.cluster_id = cluster_id{"c" + std::to_string(settings.clusters.size())};
-      cluster.local.work_directory = one.string();
+      cluster.sections.of<local_config>().work_directory = one.string();
       settings.clusters.push_back(std::move(cluster));
     }
     std::string out;

@@ -11,7 +11,7 @@
 
 /// What Linux tells about processes, see proc(5). A pid alone means nothing after its process
 /// ended: pid, start time and boot id together name one process for ever.
-namespace ved::adapters::local {
+namespace ved::adapters {
 
 /// One process as /proc/<pid>/stat shows it.
 struct process_info {
@@ -57,4 +57,4 @@ void signal_all(const std::vector<process_info>& all, int number);
 std::vector<process_info> processes_of_job(std::string_view token,
                                            const std::optional<process_info>& leader);
 
-}  // namespace ved::adapters::local
+}  // namespace ved::adapters

@@ -1,4 +1,4 @@
-#include "runtime/slurm_cluster.hpp"
+#include "runtime/schedulers/slurm/cluster.hpp"
 
 #include <cstdlib>
 
@@ -13,7 +13,7 @@ namespace {
 namespace slurm = adapters::slurm;
 
 slurm::slurm_options options_of(const cluster_config& cluster, const std::string& instance) {
-  const auto& from = cluster.slurm;
+  const auto& from = cluster.sections.of<slurm_config>();
   slurm::slurm_options to;
   to.cluster = cluster.cluster_id.str();
   to.shell.bin_directory = from.bin_directory;
@@ -40,51 +40,32 @@ slurm::slurm_options options_of(const cluster_config& cluster, const std::string
   return to;
 }
 
-adapters::ssh_options ssh_options_of(const ssh_config& from) {
-  adapters::ssh_options to;
-  to.host = from.host;
-  to.port = from.port;
-  to.user = from.user;
-  to.key_file = from.key_file;
-  to.passphrase_file = from.passphrase_file;
-  to.identity_agent = from.identity_agent;
-  to.timeout = from.timeout;
-  to.keepalive = from.keepalive;
-  to.idle_timeout = from.pool_idle_timeout;
-  to.channels_max = from.pool_size;
-  to.host_keys = from.host_key_callback == "pinned"     ? adapters::host_key_policy::pinned
-                 : from.host_key_callback == "insecure" ? adapters::host_key_policy::insecure
-                                                        : adapters::host_key_policy::known_hosts;
-  to.known_hosts_path = from.known_hosts_path;
-  to.host_public_key = from.host_public_key;
-  return to;
-}
-
 }  // namespace
 
 result<void> check_slurm(const cluster_config& cluster) {
-  if (cluster.slurm.ssh.host.empty()) return {};
-  if (auto usable = adapters::check_ssh_options(ssh_options_of(cluster.slurm.ssh)); !usable)
+  const auto& ssh = cluster.sections.of<slurm_config>().ssh;
+  if (ssh.host.empty()) return {};
+  if (auto usable = adapters::check_ssh_options(ssh_options_of(ssh)); !usable)
     return fail_in("cluster " + cluster.cluster_id.str() + ": ssh", usable.error());
   return {};
 }
 
-result<opened_cluster> open_slurm(
-    const cluster_config& cluster, const std::string& instance, const std::string& home,
-    std::function<time_point()> clock,
-    std::function<void(std::string_view command, int times)> count,
-    const std::function<void(const std::string& warning)>& warn) {
-  auto options = options_of(cluster, instance);
-  options.home = home;
-  options.clock = std::move(clock);
-  options.count = std::move(count);
+result<opened_cluster> open_slurm(const cluster_config& cluster, const remembered_cluster& known,
+                                  const cluster_environment& around) {
+  const auto& id = cluster.cluster_id;
+  auto options = options_of(cluster, around.instance);
+  options.home = known.scheduler.name();
+  options.clock = around.clock;
+  options.count = [id, count = around.count](std::string_view command, int times) {
+    count(id, command, times);
+  };
   std::shared_ptr<adapters::transport> way;
-  if (cluster.slurm.ssh.host.empty()) {
+  if (const auto& login = cluster.sections.of<slurm_config>().ssh; login.host.empty()) {
     way = adapters::make_process_transport();
   } else {
     if (auto usable = check_slurm(cluster); !usable) return fail(usable.error());
-    auto ssh = adapters::make_ssh_transport(ssh_options_of(cluster.slurm.ssh));
-    for (const auto& warning : ssh->status().warnings) warn(warning);
+    auto ssh = adapters::make_ssh_transport(ssh_options_of(login));
+    for (const auto& warning : ssh->status().warnings) around.warn(id, warning);
     way = std::move(ssh);
   }
   auto watcher = options.hints ? slurm::make_slurm_watcher(options.shell, way) : nullptr;

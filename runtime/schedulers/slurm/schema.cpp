@@ -1,4 +1,4 @@
-#include "runtime/config/schema.hpp"
+#include "runtime/schedulers/slurm/schema.hpp"
 
 #include <algorithm>
 #include <filesystem>
@@ -16,14 +16,22 @@ constexpr double second = 1'000;
 constexpr double hour = 3'600 * second;
 constexpr double day = 24 * hour;
 
-/// A login name as the host knows it: also a domain's, "DOM\\alice" or "alice@realm".
-std::optional<std::string> is_login(const std::string& text) {
-  constexpr std::size_t bytes_max = 256;
-  if (text.size() <= bytes_max && !text.starts_with('-') &&
-      std::none_of(text.begin(), text.end(),
-                   [](unsigned char c) { return c <= 0x20 || c == 0x7f; }))
+/// "--name" or "--name=value", and none of those that the daemon sets itself.
+std::optional<std::string> is_sbatch_option(const std::string& text) {
+  constexpr std::string_view ours[] = {
+      "--parsable", "--job-name", "--comment", "--output",   "--error",   "--chdir", "--wrap",
+      "--array",    "--wait",     "--export",  "--test-only", "--clusters",
+      // What they print is no answer; or it is another user's job, or another environment.
+      "--help",     "--usage",    "--version", "--uid",       "--gid",     "--export-file"};
+  const auto name = std::string_view(text).substr(0, text.find('='));
+  const auto allowed = [](char c) { return (c >= 'a' && c <= 'z') || c == '-'; };
+  // getopt takes any beginning of a name that is not ambiguous.
+  const bool is_ours = std::any_of(std::begin(ours), std::end(ours),
+                                   [&](std::string_view one) { return one.starts_with(name); });
+  if (name.size() > 3 && name.starts_with("--") && !is_ours &&
+      std::all_of(name.begin(), name.end(), allowed) && !is_option_value(text.substr(2)))
     return std::nullopt;
-  return "a login name without blanks, not starting with '-'";
+  return "\"--name\" or \"--name=value\", and none that the daemon sets itself";
 }
 
 std::optional<std::string> is_umask(const std::string& text) {
@@ -50,30 +58,6 @@ std::optional<std::string> is_job_directory(const std::string& text) {
     return std::nullopt;
   return "an absolute path, or one below the account's home (\"jobs\", \"~/jobs\", "
          "\"$HOME/jobs\"), without \"..\" and backslashes; another '~' or '$' is not expanded";
-}
-
-void describe_ssh(section& into, ssh_config& c) {
-  auto& s = into.open("ssh", "Where the commands run; an empty host: on this machine.");
-  s.add("host", &c.host, "Login or controller node.");
-  s.add("port", &c.port, "Its ssh port.").range(1, 65'535);
-  s.add("user", &c.user, "Empty: the daemon's own.").formed(is_login);
-  s.add("key_file", &c.key_file, "Private key (ed25519 or ecdsa), mode 0600. Empty: an agent's.")
-      .formed(is_absolute_path);
-  s.add("passphrase_file", &c.passphrase_file, "Of the key's passphrase, mode 0600.")
-      .formed(is_absolute_path);
-  s.add("identity_agent", &c.identity_agent, "Socket of an ssh agent. Empty: SSH_AUTH_SOCK.")
-      .formed(is_absolute_path);
-  s.add("timeout", &c.timeout, "For connecting.").range(100, hour);
-  s.add("keepalive", &c.keepalive, "Between two signs of life; 0s: none.").range(0, hour);
-  s.add("pool_size", &c.pool_size, "Commands at the same time, over the one connection.")
-      .range(1, 64);
-  s.add("pool_idle_timeout", &c.pool_idle_timeout, "Unused for longer: closed; 0s: never.")
-      .range(0, day);
-  s.add("host_key_callback", &c.host_key_callback, "How the host's key is checked.")
-      .one_of({"known_hosts", "pinned", "insecure"});
-  s.add("known_hosts_path", &c.known_hosts_path, "Empty: ~/.ssh/known_hosts.")
-      .formed(is_absolute_path);
-  s.add("host_public_key", &c.host_public_key, "The pinned key, as in known_hosts.");
 }
 
 /// What a submission asks for beside the job's own resources; of the cluster or of one rule.
@@ -119,25 +103,6 @@ void describe_containers(section& into, container_options& c) {
   s.add("contain", &c.contain, "--contain.");
 }
 
-template <class Item>
-list list_of(std::string name, std::string doc, std::vector<Item>& all, section (*of)(Item&)) {
-  list out;
-  out.name = std::move(name);
-  out.doc = std::move(doc);
-  auto* items = &all;
-  out.append = [items, of] { return of(items->emplace_back()); };
-  out.items = [items, of] {
-    std::vector<section> made;
-    for (auto& one : *items) made.push_back(of(one));
-    return made;
-  };
-  out.sample = [of] {
-    static Item sample;
-    return of(sample);
-  };
-  return out;
-}
-
 }  // namespace
 
 std::string below_home(const std::string& path) {
@@ -149,9 +114,8 @@ std::string below_home(const std::string& path) {
   return path;
 }
 
-void describe_slurm(section& into, slurm_config& c) {
+void describe_slurm(section& s, slurm_config& c) {
   constexpr auto by_conf = "Slurm's commands find it in slurm.conf";
-  auto& s = into.open("slurm", "scheduler_type slurm: through its commands, here or by ssh.");
   s.add("cluster_name", &c.cluster_name,
         "ClusterName in slurm.conf; another one that answers is a problem of the health check.");
   s.add("clusters", &c.clusters,
@@ -212,9 +176,11 @@ void describe_slurm(section& into, slurm_config& c) {
   s.lists.push_back(list_of<site_rule>(
       "rules", "Site rules: jobs that match get what the rule sets; later ones win.", c.rules,
       rule_section));
-  s.lists.push_back(list_of<slurm_gpu_type_config>(
+  auto gpu_types = list_of<slurm_gpu_type_config>(
       "gpu_types", "Names of GPU types in jobs and in slurm.conf.", c.gpu_types,
-      gpu_type_section));
+      gpu_type_section);
+  gpu_types.unique = "name";
+  s.lists.push_back(std::move(gpu_types));
 }
 
 }  // namespace ved::runtime
