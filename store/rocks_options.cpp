@@ -67,9 +67,7 @@ rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger) {
 
 std::vector<rocksdb::ColumnFamilyDescriptor> family_descriptors() {
   rocksdb::BlockBasedTableOptions blocks;
-  // One for all logs of the process.
-  static const auto cache = rocksdb::NewLRUCache(block_cache_bytes);
-  blocks.block_cache = cache;
+  blocks.block_cache = rocksdb::NewLRUCache(block_cache_bytes);
   blocks.filter_policy.reset(rocksdb::NewBloomFilterPolicy(10));
   blocks.block_size = 16u << 10;
   blocks.cache_index_and_filter_blocks = true;

@@ -175,7 +175,8 @@ result<void> local_cluster::load(const submission_token& token) {
     return {};
   }
   const auto claim = spool_.read_claim(added.job);
-  const auto known = options_.remembers ? options_.remembers(added.job, token) : remembered::nothing;
+  const auto known =
+      options_.remembers ? options_.remembers(added.job, token) : remembered::nothing;
   added.has_begun = known == remembered::began || has_trace_of_run(token);
   const bool may_run = alive || (claim && claim->token == token) || added.has_begun;
   if (!may_run && known == remembered::ended) {
@@ -202,8 +203,8 @@ result<void> local_cluster::load(const submission_token& token) {
   return {};
 }
 
-/// A claim can be removed, by a disk or by another job of the same account; what the supervisor wrote
-/// of the run then still tells that there was one.
+/// A claim can be removed, by a disk or by another job of the same account; what the supervisor
+/// wrote of the run then still tells that there was one.
 bool local_cluster::has_trace_of_run(const submission_token& token) const {
   const auto last = spool_.read_status(token);
   return last && last->started_at_us() != 0;

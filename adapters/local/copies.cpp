@@ -51,8 +51,8 @@ result<void> local_cluster::check_original() const {
     return fail(errc::conflict,
                 "work directory " + spool_.directory() + " was set back: job " + unmade +
                     " waits in it, but the log saw it run, and it may run still. Nothing was "
-                    "changed. Put back what was there last; only where that is gone for good, start "
-                    "once with --give-up-jobs-of " + options_.cluster +
+                    "changed. Put back what was there last; only where that is gone for good, "
+                    "start once with --give-up-jobs-of " + options_.cluster +
                     ": what is left of jobs that had begun is ended, and they are told as lost");
   if (live == 0 || options_.takes_copy) return {};
   const auto text = read_own_file(birthmark_path(spool_), birthmark_bytes_max);

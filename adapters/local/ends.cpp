@@ -35,10 +35,12 @@ bool lives(const unique_fd& process) {
 void local_cluster::settle(const submission_token& token) {
   job_id name;
   bool watched = false;
+  bool has_begun = false;
   {
     const guard lock(mutex_);
     const entry* job = find_entry(token);
     if (job == nullptr || job->where != place::active) return;
+    has_begun = job->has_begun;
     // Whatever became of its lock file: the process itself is known.
     if (job->supervisor && lives(job->supervisor)) return;
     watched = static_cast<bool>(job->supervisor);
@@ -65,8 +67,8 @@ void local_cluster::settle(const submission_token& token) {
     }
     const auto spec = spool_.read_job(token);
     const bool spec_gone = !spec && spec.error().code != errc::unavailable;
-    const bool untouched = claim && claim->token != token && !spec_gone &&
-                           status.error().code == errc::not_found;
+    const bool untouched = claim && claim->token != token && !spec_gone && !has_begun &&
+                           !has_trace_of_run(token) && status.error().code == errc::not_found;
     if (untouched && !exists(spool_.job_file(token, "cancel"))) {
       not_started(token);
       return;
@@ -190,8 +192,8 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
   } else if (!exists(spool_.job_directory(token))) {
     status.set_reason("the job's directory was removed while it ran; how it ended is not known");
   } else if (never_began) {
-    status.set_reason("the job's spec, claim or end was removed or damaged, and nothing is left that "
-                      "shows a start");
+    status.set_reason("the job's spec, claim or end was removed or damaged, and nothing is left "
+                      "that shows a start");
   } else if (!same_boot) {
     status.set_reason("supervisor lost: the machine restarted while the job ran");
   } else {

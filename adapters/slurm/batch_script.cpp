@@ -167,8 +167,8 @@ ved_step=
 /// ends the shell.
 std::string hint_text(bool wanted) {
   if (!wanted) return "ved_hint() { :; }\n";
-  return "ved_hint() {\n[ -d \"${ved_dir%/*}/" + std::string(hint_directory) +
-         "\" ] &&\n[ ! -L \"${ved_dir%/*}/" + std::string(hint_directory) + "\" ] &&\ntrue <> \"${ved_dir%/*}/" + std::string(hint_directory) +
+  const auto place = "\"${ved_dir%/*}/" + std::string(hint_directory);
+  return "ved_hint() {\n[ -d " + place + "\" ] &&\n[ ! -L " + place + "\" ] &&\ntrue <> " + place +
          "/$1.$ved_token.${ved_dir##*/}\"\n} 2>/dev/null\n";
 }
 

@@ -137,8 +137,8 @@ bool slurm_cluster::slurmd_failed(const watched& job, const exit_status& exit) {
          !left.ended;
 }
 
-/// The number that sbatch gave is not the job's: squeue showed its token with another one, and never
-/// with this one. Who follows it looks it up by its token.
+/// The number that sbatch gave is not the job's: squeue showed its token with another one, and
+/// never with this one. Who follows it looks it up by its token.
 std::optional<observation> slurm_cluster::named_wrongly(const watched& job, bool told,
                                                         time_point now) {
   auto& kept = *job.kept;
@@ -378,10 +378,11 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   if (job.accounts_answer)
     return missing{read, "neither squeue nor sacct know it" + but_unread, never_ran};
   if (!accounting && job.has_traces() && job.controller_denies)
-    return missing{true, std::string("neither squeue nor scontrol know it, and ") +
-                             (job.left.ended ? "its end record is of before it was seen waiting, by "
-                                               "the file server's clock"
-                                             : "it left no end record")};
+    return missing{true,
+                   std::string("neither squeue nor scontrol know it, and ") +
+                       (job.left.ended ? "its end record is of before it was seen waiting, by the "
+                                         "file server's clock"
+                                       : "it left no end record")};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"
                                    : "squeue does not know it; no second source answers"};
 }

@@ -163,15 +163,17 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
     if (none) unstarted.insert(row.id.str());
     return !none;
   };
-  // Where Slurm shows the comments of jobs, ours bears the spec; who copies only a part is not ours.
+  // Where Slurm shows the comments of jobs, ours bears the spec; who copies a part is not ours.
   const bool shows_marks = std::any_of(all.queue.rows.begin(), all.queue.rows.end(),
                                        [](const auto& row) { return bears_mark(row.comment); });
-  const auto judge = [&](const scheduler_job_id& id, const std::string& text, bool is_shown) {
-    const auto hash = spec_hash_in(text, one.token);
-    const bool stripped = hash.empty() && !is_shown && !bears_mark(text);
-    if (stripped || one.spec_hash.empty()) return true;
+  const auto judge_hash = [&](const scheduler_job_id& id, const std::string& hash) {
     (hash == one.spec_hash ? vouched : foreign).insert(id);
     return hash == one.spec_hash;
+  };
+  const auto judge = [&](const scheduler_job_id& id, const std::string& text, bool is_shown) {
+    const auto hash = spec_hash_in(text, one.token);
+    const bool is_stripped = hash.empty() && !is_shown && !bears_mark(text);
+    return is_stripped || one.spec_hash.empty() || judge_hash(id, hash);
   };
   for (const auto& row : all.queue.rows)
     if (is_ours({row.id, one.token, one.job}, row) && starts(row) &&
@@ -209,9 +211,10 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
     }
     for (const auto& id : files) ids.insert(scheduler_job_id{id});
   }
-  if (is_claimed)
+  if (is_claimed && !claim->spec_hash.empty() && !one.spec_hash.empty())
     for (const auto& id : ids)
-      if (number_of(id).number == claim->id && !vouched.contains(id)) judge(id, claim->spec_hash);
+      if (number_of(id).number == claim->id && !vouched.contains(id))
+        judge_hash(id, claim->spec_hash);
   for (const auto& id : foreign)
     if (!vouched.contains(id)) ids.erase(id);
   if (!ids.empty()) {

@@ -35,11 +35,13 @@ pb::Status status() {
   c.set_last_poll_at_us(1'768'471'200'000'000);
   auto& audit = *now.add_followers();
   audit.set_name("audit");
+  audit.set_log("cluster/hpc-1");
   audit.set_position(17);
   audit.set_behind(25);
   audit.set_failing_since_us(to_us(tests::t0 - seconds{40}));
   auto& hook = *now.add_followers();
   hook.set_name("hook/site");
+  hook.set_log("cluster/hpc-1");
   hook.set_waiting(4);
   hook.set_oldest_at_us(to_us(tests::t0 - seconds{90}));
   return now;
@@ -265,12 +267,16 @@ TEST_CASE("metrics: what the daemon's parts report shows", "[runtime][metrics]")
   CHECK(value(text, R"(ved_http_requests_total{method="other",route="other",status="405"})") == 1);
   CHECK(value(text, "ved_http_connections") == 5);
   CHECK(value(text, "ved_log_commits_total") == 1);
-  CHECK(value(text, R"(ved_follower_position{follower="audit"})") == 17);
-  CHECK(value(text, R"(ved_follower_behind_events{follower="audit"})") == 25);
-  CHECK(value(text, R"(ved_follower_failing_seconds{follower="audit"})") == 40);
-  CHECK(value(text, R"(ved_follower_failing_seconds{follower="hook/site"})") == 0);
-  CHECK(value(text, R"(ved_hook_waiting{hook="site"})") == 4);
-  CHECK(value(text, R"(ved_hook_oldest_age_seconds{hook="site"})") == 90);
+  const auto of_follower = [&](const char* what, const char* name) {
+    return value(text, std::string("ved_follower_") + what + R"({follower=")" + name +
+                           R"(",log="cluster/hpc-1"})");
+  };
+  CHECK(of_follower("position", "audit") == 17);
+  CHECK(of_follower("behind_events", "audit") == 25);
+  CHECK(of_follower("failing_seconds", "audit") == 40);
+  CHECK(of_follower("failing_seconds", "hook/site") == 0);
+  CHECK(value(text, R"(ved_hook_waiting{hook="site",log="cluster/hpc-1"})") == 4);
+  CHECK(value(text, R"(ved_hook_oldest_age_seconds{hook="site",log="cluster/hpc-1"})") == 90);
   CHECK(value(text, R"(ved_hook_failures_total{hook="site"})") == 1);
   CHECK(value(text, R"(ved_certificate_expiry_seconds{certificate="server"})") == 86'400);
   CHECK(value(text, "ved_clock_offset_seconds") == -2.5);

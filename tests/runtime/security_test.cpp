@@ -417,7 +417,7 @@ TEST_CASE("event logs: a cluster's log is made once; one that is gone is lost, n
   const auto need = [&](const char* cluster, bool had_one) {
     const auto logs = open_all(state);
     REQUIRE(logs);
-    return need_cluster_log(**logs, state, cluster_id{cluster}, had_one, how);
+    return need_cluster_log(**logs, state, ved::cluster_id{cluster}, had_one, how);
   };
   CHECK(need("c", false));
   CHECK(need("c", true));

@@ -89,7 +89,10 @@ TEST_CASE("vectl arguments: every command is reached with its options", "[tools]
   CHECK(command_of<cluster_show>({"cluster", "show", "c"}).id == "c");
   CHECK(command_of<health_check>({"hpc", "health-check"}).cluster.empty());
   command_of<log_verify>({"log", "verify"});
-  CHECK(command_of<log_dump>({"log", "dump", "--after", "7", "--limit", "3"}).after == 7);
+  const auto dump =
+      command_of<log_dump>({"log", "dump", "--log", "daemon", "--after", "7", "--limit", "3"});
+  CHECK(dump.after == 7);
+  CHECK(dump.log == "daemon");
   command_of<log_rebuild>({"--state", "/s", "log", "rebuild"});
   command_of<log_stats>({"log", "stats"});
   CHECK(command_of<log_backup>({"log", "backup", "/b"}).directory == "/b");

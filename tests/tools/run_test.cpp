@@ -373,7 +373,7 @@ TEST_CASE("vectl log dump: pages on and stops at its limit", "[tools][vectl]") {
   };
   f.requests.reply(page(8, 9, true));
   f.requests.reply(page(10, 10, true));
-  CHECK(run(log_dump{7, 3}, f.with) == exit_code::ok);
+  CHECK(run(log_dump{"daemon", 7, 3}, f.with) == exit_code::ok);
   CHECK(f.requests.seen[0].dump_log().after_position() == 7);
   CHECK(f.requests.seen[1].dump_log().after_position() == 9);
   CHECK(f.requests.seen[1].dump_log().limit() == 1);
@@ -382,6 +382,6 @@ TEST_CASE("vectl log dump: pages on and stops at its limit", "[tools][vectl]") {
 TEST_CASE("vectl log rebuild and restore: need a state directory", "[tools][vectl]") {
   fixture f;
   CHECK(run(log_rebuild{}, f.with) == exit_code::usage);
-  CHECK(run(log_restore{"/b"}, f.with) == exit_code::usage);
+  CHECK(run(log_restore{"/b", "", false}, f.with) == exit_code::usage);
   CHECK_THAT(f.err.str(), Catch::Contains("--state DIR"));
 }

@@ -115,7 +115,7 @@ TEST_CASE("hooks: deliveries go out one at a time, in order, only those wanted",
   box.offer(14, {});
   const auto first = box.next(t0);
   REQUIRE(first);
-  CHECK(first->what.delivery_id() == "pager:12:failed");
+  CHECK(first->what.delivery_id() == "pager::12:failed");
   CHECK_FALSE(box.next(t0));
   CHECK(box.cursor() == 11);
   const auto record = box.done(true, "200 OK", 0, t0);
@@ -239,7 +239,7 @@ TEST_CASE("hooks: crashes repeat deliveries under their ids and lose none",
     std::vector<std::string> expected;
     for (std::uint64_t p = 1; p <= events; ++p)
       for (const char* c : {"submitted", "queued"})
-        expected.push_back("h:" + std::to_string(p) + ":" + c);
+        expected.push_back("h::" + std::to_string(p) + ":" + c);
     RC_ASSERT(first == expected);
   }));
 }

@@ -73,7 +73,7 @@ class jobs_fixture {
   void start() {
     for (const auto& [id, of] : std::map{std::pair{"hpc-1", log}, std::pair{"hpc-2", other_log}}) {
       const auto feed = std::make_shared<actors::commit_feed>();
-      logs_->add(store::cluster_log_name(id), of);
+      all_logs->add(store::cluster_log_name(id), of);
       writers->set(store::cluster_log_name(id),
                    system_.spawn(actors::event_log,
                                  actors::event_log_deps{of, feed, [this] { return now; },
@@ -161,7 +161,9 @@ class jobs_fixture {
   std::shared_ptr<store::event_log> log = memory_log();        ///< of hpc-1
   std::shared_ptr<store::event_log> other_log = memory_log();  ///< of hpc-2
   std::shared_ptr<wants> wanted = std::make_shared<wants>();
-  std::shared_ptr<actors::log_writers> writers = std::make_shared<actors::log_writers>(logs_);
+  std::shared_ptr<store::event_logs> all_logs =
+      std::make_shared<store::event_logs>(memory_log());
+  std::shared_ptr<actors::log_writers> writers = std::make_shared<actors::log_writers>(all_logs);
   actors::event_log_actor log_actor;
   actors::registry_actor registry;
   int fatals = 0;
@@ -171,7 +173,6 @@ class jobs_fixture {
 
  private:
   const std::size_t live_jobs_max_;
-  std::shared_ptr<store::event_logs> logs_ = std::make_shared<store::event_logs>(memory_log());
   testing_config config_;
   caf::actor_system system_{config_};
   caf::scheduler::test_coordinator& scheduler_ =

@@ -233,19 +233,23 @@ TEST_CASE("slurm poll: a job that squeue shows under a number that sbatch did no
   shown.path = "/jobs/j-41/" + token + ".1001.out";
   site.reply("squeue", shown.text());
   site.reply("traces", left(""));
-  CHECK(std::holds_alternative<no_news>(observe(site)));
-  site.now += seconds{61};
-  const auto seen = absence(site);
-  CHECK_FALSE(seen.confirmed);
-  CHECK(contains(seen.reason, "squeue shows its token with job 1001"));
-  // Neither an ended copy of it, nor one that only calls itself so, is alive.
-  shown.state = "COMPLETED";
-  site.reply("squeue", shown.text());
-  CHECK(absence(site).confirmed);
-  shown.state = "RUNNING";
-  shown.path = "/jobs/j-9/vebbbbbbbbbbbb.1001.out";
-  site.reply("squeue", shown.text());
-  CHECK(absence(site).confirmed);
+  SECTION("it is looked up by its token") {
+    CHECK(std::holds_alternative<no_news>(observe(site)));
+    site.now += seconds{61};
+    const auto seen = status(site);
+    CHECK(seen.lost_claim_to == submission_token{token});
+    CHECK(contains(seen.reason, "squeue shows its token with job 1001"));
+  }
+  SECTION("an ended copy of it is not alive") {
+    shown.state = "COMPLETED";
+    site.reply("squeue", shown.text());
+    CHECK(absence(site).confirmed);
+  }
+  SECTION("nor one that only calls itself so") {
+    shown.path = "/jobs/j-9/vebbbbbbbbbbbb.1001.out";
+    site.reply("squeue", shown.text());
+    CHECK(absence(site).confirmed);
+  }
 }
 
 TEST_CASE("slurm poll: another job under the same number is not ours", "[adapters][slurm]") {
