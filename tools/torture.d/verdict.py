@@ -187,7 +187,11 @@ class verdict:
             self.judge_output(job)
 
     def judge_output(self, job):
-        status, text = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/output", most=10)
+        for _ in range(200):
+            status, text = self.load.call("GET", f"/api/v1/hpc/jobs/{job.id}/output", most=10)
+            if status != 429:  # so many reads a second, as README says
+                break
+            time.sleep(0.2)
         if status != 200 or text != f"{job.id} out\n".encode():
             self.wrong.append(f"{job.id}: its output is {status}: {text!r}")
 
