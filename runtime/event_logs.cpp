@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "actors/api/shell/queries.hpp"
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "runtime/security/layout.hpp"
@@ -62,16 +63,6 @@ result<std::shared_ptr<store::event_log>> open_to_write(const std::string& direc
   auto storage = store::open_rocks(directory, create);
   if (!storage) return fail(storage.error());
   return open(std::move(*storage), directory, std::move(how));
-}
-
-pb::LogSize size_of(const store::named_log& of) {
-  pb::LogSize out;
-  out.set_log(of.name);
-  out.set_last_position(of.log->last_position());
-  out.set_streams(of.log->stream_count());
-  out.set_disk_bytes(of.log->bytes_on_disk());
-  out.set_head_hash(of.log->head_hash());
-  return out;
 }
 
 }  // namespace
@@ -248,7 +239,7 @@ result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
       fs::remove_all(directory, ignored);
       return fail(done.error());
     }
-    auto& size = *out.add_logs() = size_of(one);
+    auto& size = *out.add_logs() = actors::size_of(one);
     out.set_last_position(out.last_position() + size.last_position());
   }
   return out;

@@ -91,12 +91,9 @@ std::function<adapters::remembered(const job_id&, const submission_token&)> life
     const store::event_logs& logs) {
   using adapters::remembered;
   return [&logs](const job_id& id, const submission_token& token) {
-    const auto stream_of_it = core::job_stream(id.str());
-    const auto holder = logs.holder(stream_of_it);
-    if (!holder || !holder->log) return remembered::nothing;
-    const auto stored = holder->log->state(stream_of_it);
+    const auto known = logs.find_stream(core::job_stream(id.str()));
     pb::JobRecord job;
-    if (!stored || !*stored || !job.ParseFromString((*stored)->state)) return remembered::nothing;
+    if (!known || !*known || !job.ParseFromString((*known)->at.state)) return remembered::nothing;
     if (is_terminal(job.state())) return remembered::ended;
     const bool runs =
         job.state() == pb::JOB_STATE_RUNNING || job.state() == pb::JOB_STATE_SUSPENDED;

@@ -48,15 +48,15 @@ std::map<std::string, error> event_logs::lost() const {
   return lost_;
 }
 
-result<named_log> event_logs::holder(std::string_view stream) const {
+result<std::optional<held_stream>> event_logs::find_stream(std::string_view stream) const {
   std::optional<error> unread;
   for (auto& one : all()) {
     auto stored = one.log->state(stream);
-    if (stored && *stored) return std::move(one);
+    if (stored && *stored) return held_stream{std::move(one), std::move(**stored)};
     if (!stored && !unread) unread = std::move(stored.error());
   }
   if (unread) return fail(std::move(*unread));
-  return named_log{};
+  return std::optional<held_stream>{};
 }
 
 std::uint64_t event_logs::events() const {

@@ -23,6 +23,12 @@ struct named_log {
   std::shared_ptr<event_log> log;
 };
 
+/// A stream in the log that has it.
+struct held_stream {
+  named_log in;
+  stream_state at;
+};
+
 std::string cluster_log_name(std::string_view cluster_id);
 /// The cluster whose log that is; none: no cluster's.
 std::optional<std::string> cluster_of_log_name(std::string_view name);
@@ -46,9 +52,9 @@ class event_logs {
   /// Why a log is not among them, by name.
   std::map<std::string, error> lost() const;
 
-  /// The log with this stream; one without a name when none has it. An error when a log cannot be
-  /// read and no other has the stream.
-  result<named_log> holder(std::string_view stream) const;
+  /// The log with this stream, and the stream's state; none when no log has it. An error when a log
+  /// cannot be read and no other has the stream.
+  result<std::optional<held_stream>> find_stream(std::string_view stream) const;
 
   /// Events in all of them.
   std::uint64_t events() const;

@@ -31,13 +31,11 @@ class runner {
     if (const auto it = state.jobs.find(id); it != state.jobs.end())
       return self_->delegate(it->second, what);
     // In whichever cluster's log: an id names one job of the daemon.
-    auto holder = logs().holder(core::job_stream(id.str()));
-    if (!holder) return job_reply{fail(holder.error())};
-    if (holder->log) {
-      auto stored = holder->log->state(core::job_stream(id.str()));
-      if (!stored) return job_reply{fail(stored.error())};
+    auto known = logs().find_stream(core::job_stream(id.str()));
+    if (!known) return job_reply{fail(known.error())};
+    if (*known) {
       revive_if_alone(id);
-      return job_reply{compare(stored->value(), what)};
+      return job_reply{compare((*known)->at, what)};
     }
     auto log = deps_.world->writers->of(cluster_id{what.spec->cluster_id()});
     if (log.name.empty())
@@ -208,23 +206,27 @@ class runner {
   const store::event_logs& logs() const { return deps_.world->writers->logs(); }
 
   result<stored_job_state> read(const job_id& id) const {
-    auto holder = logs().holder(core::job_stream(id.str()));
-    if (!holder) return fail(holder.error());
-    if (!holder->log) return fail(errc::not_found, "job " + id.str() + ": not known");
-    return read(id, std::move(*holder));
+    auto known = logs().find_stream(core::job_stream(id.str()));
+    if (!known) return fail(known.error());
+    if (!*known) return fail(errc::not_found, "job " + id.str() + ": not known");
+    return to_state(id, std::move(**known));
   }
 
-  static result<stored_job_state> read(const job_id& id, store::named_log from) {
+  static result<stored_job_state> read(const job_id& id, const store::named_log& from) {
     auto stored = from.log->state(core::job_stream(id.str()));
     if (!stored) return fail(stored.error());
     if (!*stored) return fail(errc::not_found, "job " + id.str() + ": not known");
+    return to_state(id, {from, std::move(**stored)});
+  }
+
+  static result<stored_job_state> to_state(const job_id& id, store::held_stream stored) {
     pb::JobRecord record;
-    if (!record.ParseFromString((*stored)->state))
-      return from.log->damaged(store::table::state,
-                               "job " + id.str() + ": stored state does not parse");
+    if (!record.ParseFromString(stored.at.state))
+      return stored.in.log->damaged(store::table::state,
+                                    "job " + id.str() + ": stored state does not parse");
     auto folded = job::from_record(record);
     if (!folded) return fail(folded.error());
-    return stored_job_state{std::move(from), std::move(*folded), (*stored)->version};
+    return stored_job_state{std::move(stored.in), std::move(*folded), stored.at.version};
   }
 
   void recover_one(const store::named_log& from, const job_id& id) {

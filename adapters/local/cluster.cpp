@@ -177,8 +177,9 @@ result<void> local_cluster::load(const submission_token& token) {
   const auto claim = spool_.read_claim(added.job);
   const auto known =
       options_.remembers ? options_.remembers(added.job, token) : remembered::nothing;
-  added.has_begun = known == remembered::began || has_trace_of_run(token);
-  const bool may_run = alive || (claim && claim->token == token) || added.has_begun;
+  added.has_begun = known == remembered::began;
+  const bool may_run = alive || (claim && claim->token == token) || added.has_begun ||
+                       has_trace_of_run(token);
   if (!may_run && known == remembered::ended) {
     pb::LocalJobStatus before;
     before.set_state(pb::JOB_STATE_CANCELLED);

@@ -41,11 +41,10 @@ result<void> local_cluster::check_original() const {
         options_.remembers ? options_.remembers(id, token) : remembered::nothing;
     if (before == remembered::ended) continue;
     ++live;
+    if (before != remembered::began || known || has_trace_of_run(token)) continue;
     const auto claim = spool_.read_claim(id);
-    const bool is_untouched = !(claim && claim->token == token) && !known &&
-                              !has_trace_of_run(token) &&
-                              !is_locked(spool_.supervisor_path(token));
-    if (before == remembered::began && is_untouched) unmade = id.str();
+    const bool is_claimed = claim && claim->token == token;
+    if (!is_claimed && !is_locked(spool_.supervisor_path(token))) unmade = id.str();
   }
   if (!unmade.empty() && !options_.takes_copy)
     return fail(errc::conflict,

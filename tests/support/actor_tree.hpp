@@ -204,12 +204,10 @@ class actor_tree {
   // --- what is in the log ---
 
   std::string state_of(const std::string& id) const {
-    const auto holder = logs->holder(core::job_stream(id));
-    if (!holder || !holder->log) return "none";
-    auto stored = holder->log->state(core::job_stream(id));
+    const auto stored = logs->find_stream(core::job_stream(id));
     if (!stored || !*stored) return "none";
     pb::JobRecord record;
-    record.ParseFromString((*stored)->state);
+    record.ParseFromString((*stored)->at.state);
     return std::string(state_name(record.state()));
   }
   bool reaches(const std::string& id, const std::string& state) const {
@@ -217,9 +215,9 @@ class actor_tree {
   }
   /// The kinds of a stream's events in order: "accepted submission_intended submitted ...".
   std::string history(const std::string& stream) const {
-    const auto holder = logs->holder(stream);
-    if (!holder || !holder->log) return {};
-    auto events = holder->log->read_stream(stream, 0, 1000);
+    const auto found = logs->find_stream(stream);
+    if (!found || !*found) return {};
+    auto events = (*found)->in.log->read_stream(stream, 0, 1000);
     std::string out;
     if (events)
       for (const auto& e : *events) out += (out.empty() ? "" : " ") + kind_of(e);

@@ -41,13 +41,12 @@ bool matches(const pb::JobRecord& record, const pb::ListJobs& what) {
           record.customer_address() == what.customer_address());
 }
 
-/// The log with this job; errc::not_found, or errc::unavailable when a log that may have it cannot
-/// be read.
-result<std::shared_ptr<store::event_log>> log_of(const store::event_logs& logs,
-                                                 const std::string& job_id) {
-  auto found = logs.holder(core::job_stream(job_id));
+/// The job in the log that has it; errc::not_found, or errc::unavailable when a log that may have
+/// it cannot be read.
+result<store::held_stream> find_job(const store::event_logs& logs, const std::string& job_id) {
+  auto found = logs.find_stream(core::job_stream(job_id));
   if (!found) return fail(found.error());
-  if (found->log) return std::move(found->log);
+  if (*found) return std::move(**found);
   const auto lost = logs.lost();
   if (lost.empty()) return fail(errc::not_found, "job " + job_id + ": not known");
   return fail(errc::unavailable, "job " + job_id + ": not known, but it may be in " +
@@ -87,6 +86,15 @@ result<merged_page> scan(const std::vector<store::named_log>& logs, std::string_
   return out;
 }
 
+pb::LogSize lost_size(const std::string& name, const error& why) {
+  pb::LogSize out;
+  out.set_log(name);
+  out.set_problem(why.message);
+  return out;
+}
+
+}  // namespace
+
 pb::LogSize size_of(const store::named_log& of) {
   pb::LogSize out;
   out.set_log(of.name);
@@ -97,35 +105,26 @@ pb::LogSize size_of(const store::named_log& of) {
   return out;
 }
 
-}  // namespace
-
 pb::Job to_api_job(const pb::JobRecord& record, std::uint64_t version) {
   const auto folded = core::job::from_record(record);
   return folded ? core::job::to_api_job(*folded, version) : pb::Job{};
 }
 
 result<pb::JobRecord> read_record(const store::event_logs& logs, const std::string& job_id) {
-  const auto log = log_of(logs, job_id);
-  if (!log) return fail(log.error());
-  auto stored = (*log)->state(core::job_stream(job_id));
-  if (!stored) return fail(stored.error());
-  if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
-  return parse(**log, job_id, **stored);
+  const auto found = find_job(logs, job_id);
+  if (!found) return fail(found.error());
+  return parse(*found->in.log, job_id, found->at);
 }
 
 result<pb::Job> read_job(const store::event_logs& logs, const std::string& job_id, bool with_spec) {
-  const auto stream = core::job_stream(job_id);
-  const auto holder = log_of(logs, job_id);
-  if (!holder) return fail(holder.error());
-  const auto& log = **holder;
-  auto stored = log.state(stream);
-  if (!stored) return fail(stored.error());
-  if (!*stored) return fail(errc::not_found, "job " + job_id + ": not known");
-  auto record = parse(log, job_id, **stored);
+  const auto found = find_job(logs, job_id);
+  if (!found) return fail(found.error());
+  const auto& log = *found->in.log;
+  auto record = parse(log, job_id, found->at);
   if (!record) return fail(record.error());
-  auto job = to_api_job(*record, (*stored)->version);
+  auto job = to_api_job(*record, found->at.version);
   if (!with_spec) return job;
-  auto first = log.read_stream(stream, 0, 1);
+  auto first = log.read_stream(core::job_stream(job_id), 0, 1);
   if (!first) return fail(first.error());
   if (first->empty())
     return log.damaged(store::table::stream, "job " + job_id + ": its events are not listed");
@@ -181,29 +180,26 @@ result<pb::EventList> read_events(const store::event_logs& logs, const pb::GetJo
   const int limit = what.limit() == 0 ? events_limit_max : what.limit();
   if (limit < 1 || limit > events_limit_max)
     return fail(errc::invalid, "limit: must be 1 to " + std::to_string(events_limit_max));
-  const auto holder = log_of(logs, what.job_id());
-  if (!holder) return fail(holder.error());
-  const auto& log = **holder;
-  const auto stream = core::job_stream(what.job_id());
-  auto head = log.state(stream);
-  if (!head) return fail(head.error());
-  if (!*head) return fail(errc::not_found, "job " + what.job_id() + ": not known");
-  auto events = log.read_stream(stream, what.after_version(), static_cast<std::size_t>(limit));
+  const auto found = find_job(logs, what.job_id());
+  if (!found) return fail(found.error());
+  auto events = found->in.log->read_stream(core::job_stream(what.job_id()), what.after_version(),
+                                           static_cast<std::size_t>(limit));
   if (!events) return fail(events.error());
   pb::EventList out;
   for (auto& event : *events) *out.add_events() = std::move(event);
   out.set_more(out.events_size() > 0 &&
-               out.events(out.events_size() - 1).version() < (*head)->version);
+               out.events(out.events_size() - 1).version() < found->at.version);
   return out;
 }
 
 result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_logs& logs,
                                                              const pb::ExplainJob& what) {
-  const auto log = log_of(logs, what.job_id());
-  if (!log) return fail(log.error());
+  const auto found = find_job(logs, what.job_id());
+  if (!found) return fail(found.error());
   auto out = std::make_shared<core::job::explanation>(from_us(what.at_us()));
   for (std::uint64_t after = 0;;) {
-    auto events = (*log)->read_stream(core::job_stream(what.job_id()), after, history_page);
+    auto events =
+        found->in.log->read_stream(core::job_stream(what.job_id()), after, history_page);
     if (!events) return fail(events.error());
     for (const auto& event : *events)
       if (!out->add(event)) return out;
@@ -233,11 +229,7 @@ result<pb::LogStats> read_stats(const store::event_logs& logs) {
       }
     }
   }
-  for (const auto& [name, why] : logs.lost()) {
-    auto& lost = *out.add_logs();
-    lost.set_log(name);
-    lost.set_problem(why.message);
-  }
+  for (const auto& [name, why] : logs.lost()) *out.add_logs() = lost_size(name, why);
   for (const auto& [state, count] : counts) {
     if (count == 0) continue;
     auto& entry = *out.add_jobs();
@@ -290,10 +282,7 @@ result<pb::LogVerification> verify_logs(const store::event_logs& logs, const pb:
   }
   for (const auto& [name, why] : logs.lost()) {
     if (!what.log().empty() && name != what.log()) continue;
-    pb::LogSize size;
-    size.set_log(name);
-    size.set_problem(why.message);
-    note(std::move(size));
+    note(lost_size(name, why));
   }
   if (out.logs().empty())
     return fail(errc::not_found, "log " + what.log() + ": there is none of that name");

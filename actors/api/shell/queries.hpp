@@ -26,6 +26,8 @@ result<pb::EventList> read_events(const store::event_logs& logs, const pb::GetJo
 /// The job's events as far as the question goes, folded; errc::not_found.
 result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_logs& logs,
                                                              const pb::ExplainJob& what);
+/// Of a log that is there.
+pb::LogSize size_of(const store::named_log& of);
 result<pb::LogStats> read_stats(const store::event_logs& logs);
 /// One page of one log (empty: the daemon's own), oldest first; errc::not_found.
 result<pb::EventList> dump_log(const store::event_logs& logs, const pb::DumpLog& what);

@@ -54,8 +54,8 @@ void service::submit(const std::shared_ptr<call>& c) {
                                                     stands_still->second}));
   if (auto may = deps_.may_accept(); !may) {
     // A repeat of what was accepted needs no room, and its client must not be left in doubt.
-    const auto known = deps_.logs->holder(core::job_stream(spec.job_id()));
-    if (!known || !known->log) return c->done(to_reply(may.error()));
+    const auto known = deps_.logs->find_stream(core::job_stream(spec.job_id()));
+    if (!known || !*known) return c->done(to_reply(may.error()));
   }
   const bool names_limit = spec.max_runtime_seconds() != 0;
   if (!names_limit) spec.set_max_runtime_seconds(limit_of(spec));
