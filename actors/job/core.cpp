@@ -137,6 +137,12 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
   };
   const auto later = [&] {
     if (!state.cancel) wish();
+    if (what.gives_up)
+      add_cancelled(out, state,
+                    "given up by " + what.by + because(what.reason) + ": cluster " +
+                        state.cluster.str() +
+                        " is not configured, and what becomes of the job there is not known",
+                    ctx);
   };
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return at_once(), false; },

@@ -146,6 +146,8 @@ struct context {
 struct cancel_job {
   std::string by;
   std::string reason;
+  /// Nobody follows its cluster any more: the job ends here, whatever becomes of it there.
+  bool gives_up = false;
 };
 struct hold_job {
   std::string by;

@@ -175,18 +175,18 @@ class runner {
     if (state.recovering.empty()) state.recovering = logs().all();
     const auto from = state.recovering[state.recovered_logs];
     auto page = from.log->scan_index(core::live_prefix, state.recover_after, recover_batch);
-    if (!page) {
+    if (page) {
+      for (const auto& key : page->keys)
+        recover_one(from, job_id{std::string(core::job_of_index_key(key))});
+      state.unrecovered -= std::min(state.unrecovered, page->keys.size());
+      if (page->more && !page->keys.empty()) {
+        state.recover_after = page->keys.back();
+        return true;
+      }
+    } else {
+      // The jobs of all others go on; the sweep takes these up if the log can be read again.
       deps_.world->logs->write(log_severity::critical, "hpc_job", "recovery_failed",
                                {{"log", from.name}, {"reason", page.error().message}});
-      self_->quit(caf::exit_reason::unhandled_exception);
-      return false;
-    }
-    for (const auto& key : page->keys)
-      recover_one(from, job_id{std::string(core::job_of_index_key(key))});
-    state.unrecovered -= std::min(state.unrecovered, page->keys.size());
-    if (page->more && !page->keys.empty()) {
-      state.recover_after = page->keys.back();
-      return true;
     }
     state.recover_after.clear();
     if (++state.recovered_logs < state.recovering.size()) return true;

@@ -160,7 +160,8 @@ std::vector<actors::problem> followers::problems() const {
   for (const auto& [cluster, jobs] : impl_->deps.numbers->unfollowed_jobs())
     out.push_back({"cluster " + cluster + ": " + std::to_string(jobs) +
                        " of its jobs have not ended, and no cluster of that name is configured: "
-                       "nothing follows, cancels or bills them; put it back until they have ended",
+                       "nothing follows, cancels or bills them; put it back until they have ended, "
+                       "or end them here with vectl job cancel --give-up",
                    actors::problem::weight::degraded,
                    {}});
   return out;

@@ -31,12 +31,37 @@ class edges(site_case):
         self.assertEqual(s.post("c-1", "cancel", "no longer needed")[0], 200)
         self.assertEqual(s.submit("c-2", cluster_id="there")[0], 201)
         s.wait_state("c-2", "completed")
+        code, text, errors = s.vectl("job", "cancel", "--give-up", "c-2")
+        self.assertNotEqual(code, 0, "it has ended, and its cluster is configured")
         s.stop()
         with open(s.config, "w") as out:
             out.write(good)
         s.start()
         self.assertIn("no longer needed", s.wait_state("c-1", "cancelled")["reason"])
         self.assertEqual(lines_of(effects), ["ran"])
+        s.stop()
+        self.verify_log()
+
+    def test_an_operator_ends_a_job_whose_cluster_is_gone_for_good(self):
+        s = self.site
+        s.start()
+        s.submit("c-1", "sleep 60")
+        s.wait_state("c-1", "running")
+        code, text, errors = s.vectl("job", "cancel", "--give-up", "c-1")
+        self.assertNotEqual(code, 0, "its cluster is configured")
+        s.stop()
+        with open(s.config) as text:
+            good = text.read()
+        with open(s.config, "w") as out:
+            out.write(good.replace("cluster_id: here", "cluster_id: there"))
+        s.start()
+        self.assertIn("--give-up", " ".join(s.problems()))
+        code, text, errors = s.vectl("job", "cancel", "--give-up", "--reason", "sold", "c-1")
+        self.assertEqual(code, 0, text + errors)
+        ended = s.wait_state("c-1", "cancelled")
+        self.assertIn("given up by", ended["reason"])
+        self.assertIn("sold", ended["reason"])
+        wait_for(lambda: "--give-up" not in " ".join(s.problems()), "nothing is left there")
         s.stop()
         self.verify_log()
 

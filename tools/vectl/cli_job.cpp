@@ -139,6 +139,8 @@ void add_job_commands(CLI::App& app, parse_target& into) {
     auto [sub, v] = add_command<job_cancel>(*job, into, "cancel", "cancel a job");
     add_id(*sub, v->id);
     sub->add_option("--reason", v->reason, "why, for the record")->type_name("TEXT");
+    sub->add_flag("--give-up", v->give_up,
+                  "end it here, where its cluster is not configured any more (scope admin)");
   }
   {
     auto [sub, v] = add_command<job_hold>(*job, into, "hold",

@@ -67,6 +67,7 @@ struct job_output {
 struct job_cancel {
   std::string id;
   std::string reason;
+  bool give_up = false;
 };
 struct job_hold {
   std::string id;

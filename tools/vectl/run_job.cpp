@@ -118,7 +118,8 @@ exit_code run(const job_cancel& what, context& with) {
   pb::ApiRequest request;
   request.mutable_cancel_job()->set_job_id(what.id);
   request.mutable_cancel_job()->set_reason(what.reason);
-  return steer(std::move(request), "cancel requested", with);
+  request.mutable_cancel_job()->set_give_up(what.give_up);
+  return steer(std::move(request), what.give_up ? "given up" : "cancel requested", with);
 }
 
 exit_code run(const job_hold& what, context& with) {

@@ -160,9 +160,7 @@ void service::answer(const std::shared_ptr<call>& c) {
   const auto& r = c->request;
   switch (r.operation_case()) {
     case pb::ApiRequest::kSubmitJob: return submit(c);
-    case pb::ApiRequest::kCancelJob:
-      return ask(c, r.cancel_job().job_id(),
-                 core::job::cancel_job{c->who.name, r.cancel_job().reason()});
+    case pb::ApiRequest::kCancelJob: return cancel(c);
     case pb::ApiRequest::kHoldJob:
       return ask(c, r.hold_job().job_id(),
                  core::job::hold_job{c->who.name, r.hold_job().reason()});

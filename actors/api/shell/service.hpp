@@ -127,6 +127,7 @@ class service {
   void submit(const std::shared_ptr<call>& c);
   std::int64_t limit_of(const pb::JobSpec& spec) const;
   void ask(const std::shared_ptr<call>& c, const std::string& job, core::job::command what);
+  void cancel(const std::shared_ptr<call>& c);
   void get_job(call& c);
   void list_jobs(call& c);
   void job_events(call& c);

@@ -89,6 +89,24 @@ void service::ask(const std::shared_ptr<call>& c, const std::string& job,
     answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }
 
+/// What is asked of a cluster that left the configuration waits for its return, unless an operator
+/// gives the job up.
+void service::cancel(const std::shared_ptr<call>& c) {
+  const auto& what = c->request.cancel_job();
+  core::job::cancel_job order{c->who.name, what.reason(), what.give_up()};
+  if (!order.gives_up) return ask(c, what.job_id(), order);
+  if (!c->who.admin)
+    return c->done(to_reply({errc::denied, "job " + what.job_id() +
+                                               ": to give it up needs a token with scope admin"}));
+  const auto job = read_record(*deps_.logs, what.job_id());
+  if (!job) return c->done(to_reply(job.error()));
+  const cluster_id of{job->cluster_id()};
+  if (deps_.clusters.contains(of) || deps_.out_of_service.contains(of))
+    return c->done(to_reply({errc::conflict, "job " + what.job_id() + ": cluster " + of.str() +
+                                                 " is configured; cancel the job there"}));
+  ask(c, what.job_id(), order);
+}
+
 void service::get_job(call& c) {
   auto job = read_job(*deps_.logs, c.request.get_job().job_id(), true);
   if (!job) return c.done(to_reply(job.error()));
@@ -155,6 +173,8 @@ void service::explain(const std::shared_ptr<call>& c) {
       explanation.clear_next();
       explanation.add_next("nothing, until cluster " + cluster +
                            " is configured again and ved restarted: it is not configured any more");
+      explanation.add_next("an operator may end it here, whatever becomes of it there: vectl job "
+                           "cancel --give-up " + job.str());
     }
     deliver(c, std::move(reply));
   });

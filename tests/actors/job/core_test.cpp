@@ -55,6 +55,19 @@ TEST_CASE("job core: a plain job runs from accepted to completed", "[actors][job
   CHECK(job::react(d.state, d.ctx.limits).empty());
 }
 
+TEST_CASE("job core: a job whose cluster nobody follows any more is ended where it stands",
+          "[actors][job]") {
+  const std::string phase = GENERATE(as<std::string>{}, "submitting", "unresolved", "queued",
+                                     "starting", "running", "suspended");
+  driver d = in_phase(phase);
+  const bool asked_before = GENERATE(false, true);
+  if (asked_before) d.run(job::cancel_job{"alice", ""});
+  CHECK(d.run(job::cancel_job{"root", "the cluster is gone", true}) ==
+        std::string(asked_before ? "" : "cancel_requested ") + "finished:cancelled");
+  CHECK(d.state.reason.find("given up by root: the cluster is gone") == 0);
+  CHECK(d.phase() == "finished");
+}
+
 TEST_CASE("job core: a cancel during the submission withdraws it or follows it to its end",
           "[actors][job]") {
   driver d;
