@@ -64,7 +64,7 @@ class slurm_cluster {
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
     time_point unread_since;     ///< its directory was asked for, and nothing of it came
-    time_point waited_at;        ///< when squeue last showed it waiting
+    time_point waited_at;        ///< when squeue last showed it waiting, by the site's clock
     /// Another number that bore its token in squeue, while its own was not shown as its.
     std::string elsewhere;
     std::optional<job_status> last;
@@ -147,6 +147,7 @@ class slurm_cluster {
   /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
+  static time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   std::string looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
                        time_point now) const;
@@ -163,7 +164,7 @@ class slurm_cluster {
   static void add_record(account& to, const account_row& row);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
-  static std::string why_doubted(const watched& job, time_point now);
+  static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
   std::optional<job_status> lost_claim(const watched& job) const;
   static std::optional<observation> named_wrongly(const watched& job, bool told, time_point now);

@@ -49,7 +49,7 @@ bool could_not_claim(const traces& left, const job_status& end) {
 /// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
 /// slurmdbd ends jobs of which it knows nothing: as cancelled when a controller comes back without
 /// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
-std::string slurm_cluster::why_doubted(const watched& job, time_point now) {
+std::string slurm_cluster::why_doubted(const watched& job) {
   if (!job.accounted || !job.accounted->final || job.status) return {};
   if (job.kept->ended || job.kept->exit) return {};
   const auto& told = *job.accounted;
@@ -61,7 +61,7 @@ std::string slurm_cluster::why_doubted(const watched& job, time_point now) {
   const std::string but = "accounting says COMPLETED, but nothing shows that it ended: ";
   if (!is_set(end.started_at)) return but + "it has no start there";
   if (job.left.exit_code == 0) return {};
-  if (end.finished_at > now + clock_slack)
+  if (end.finished_at > job.site_now + clock_slack)
     return but + "its end there, " + to_rfc3339(end.finished_at) + ", has not come yet";
   const auto span = std::chrono::duration_cast<seconds>(end.finished_at - end.started_at);
   if (span.count() < 0 || seconds{told.elapsed_seconds} > span + clock_slack)
@@ -195,7 +195,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (!kept.last && job.status) kept.last = job.status;
     return kept.last ? *kept.last : still_ending(job);
   }
-  job.doubt = why_doubted(job, now);
+  job.doubt = why_doubted(job);
   if (!job.doubt.empty()) job.accounted->final = false;
   const bool told = job.accounted && job.doubt.empty() ? job.accounted->final : has_own_record(job);
   if (auto named = named_wrongly(job, told, now)) return *named;
@@ -342,7 +342,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     if (kept.last) end.started_at = kept.last->started_at;
     // Anybody of the account can set the time of a file, and clocks differ: then it ended when that
     // was noticed.
-    const bool plausible = job.left.ended_at <= now + clock_slack &&
+    const bool plausible = job.left.ended_at <= job.site_now + clock_slack &&
                            (!is_set(end.started_at) || job.left.ended_at >= end.started_at);
     end.finished_at = plausible ? job.left.ended_at : kept.unqueued_since;
     if (!plausible) end.reason += "; the time of the record cannot be, its end is when it was seen";
@@ -381,7 +381,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     return missing{true,
                    std::string("neither squeue nor scontrol know it, and ") +
                        (job.left.ended ? "its end record is of before it was seen waiting, by the "
-                                         "file server's clock"
+                                         "clocks of the login node and of the file server"
                                        : "it left no end record")};
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"
                                    : "squeue does not know it; no second source answers"};

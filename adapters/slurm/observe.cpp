@@ -150,6 +150,13 @@ bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
          row.output_path.find("/" + token + ".") != std::string::npos;
 }
 
+/// The clock of the login node, by which files of jobs and Slurm's times are judged: ours may be
+/// minutes off.
+time_point slurm_cluster::site_clock(const section& told, time_point now) {
+  const auto there = parse_moment(trim(told.out));
+  return told.complete && there && is_set(*there) ? *there : now;
+}
+
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {
   job.word = row.state;
   job.kept->submitted_at = row.submitted_at;
@@ -169,7 +176,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     // While it waits, StartTime is only a plan.
     const bool queued = status.state == pb::JOB_STATE_QUEUED;
     const bool began = !queued && !is_held_again(row.state);
-    if (!began) job.kept->waited_at = now;
+    if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = row.started_at;
     if (began) job.kept->allocated = usage_of(row);
     job.completing = row.state == "COMPLETING";
@@ -205,6 +212,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   const auto clusters = clusters_of(jobs);
   for (const auto& cluster : clusters)
     made.add_section(section_of("squeue", cluster), squeue_command(cluster, separator));
+  made.add_section("clock", "date +%s");
   const auto got =
       run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
   std::unordered_set<std::string> numbers;
@@ -219,6 +227,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       return fail(errc::unavailable, "squeue: " + queues[cluster].problem);
   }
   const auto now = options_.clock();
+  const auto site_now = site_clock(got.of("clock"), now);
   std::vector<watched> all(jobs.size());
   {
     const std::lock_guard lock(mutex_);
@@ -233,6 +242,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       all[i].job = &jobs[i];
       all[i].kept = &seen_.at(key(jobs[i]));
+      all[i].site_now = site_now;
     }
   }
   std::vector<watched*> unclear;

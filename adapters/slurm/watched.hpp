@@ -20,6 +20,7 @@ enum class look_result {
 /// One job in the course of an observation.
 struct slurm_cluster::watched {
   const tracked_job* job = nullptr;
+  time_point site_now;               ///< the site's clock at this poll
   std::optional<job_status> status;  ///< not empty: squeue shows it alive
   bool completing = false;           ///< alive for squeue: its nodes are being cleaned up
   bool ended = false;                ///< squeue shows it ended

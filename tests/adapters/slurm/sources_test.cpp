@@ -56,3 +56,37 @@ TEST_CASE("slurm poll: a record with a time that cannot be ends the job when tha
   CHECK(end.finished_at >= end.started_at);
   CHECK(contains(end.reason, "the time of the record cannot be"));
 }
+
+TEST_CASE("slurm poll: a clock of ours that is minutes off makes no record unbelievable",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  // Its record is of 1799999600: the site's clock shows 1799999700 then, ours is far from it.
+  site.now = from_us(GENERATE(1'800'009'000'000'000, 1'799'990'000'000'000));
+  site.reply("clock", "1799999590\n");
+  site.reply("squeue", row("PENDING").text());
+  (void)status(site);
+  site.reply("clock", "1799999700\n");
+  site.reply("squeue", "");
+  site.fails("job41", no_such_job);
+  site.reply("traces", left(token + ":41", "exit 3\n"));
+  (void)observe(site);
+  site.now += seconds{5};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 3);
+  CHECK(end.finished_at == from_us(1'799'999'600'000'000));
+  SECTION("one of the run before the last wait still is") {
+    scripted_site again;
+    again.disable_accounting();
+    again.reply("clock", "1799999700\n");
+    again.reply("squeue", row("PENDING").text());
+    (void)status(again);
+    again.reply("squeue", "");
+    again.fails("job41", no_such_job);
+    again.reply("traces", left(token + ":41", "exit 3\n"));
+    (void)observe(again);
+    again.now += seconds{5};
+    CHECK(contains(absence(again).reason, "before it was seen waiting"));
+  }
+}
