@@ -59,7 +59,7 @@ TEST_CASE("job core: a job whose cluster nobody follows any more is ended where 
           "[actors][job]") {
   const std::string phase = GENERATE(as<std::string>{}, "submitting", "unresolved", "queued",
                                      "starting", "running", "suspended");
-  driver d = in_phase(phase);
+  auto d = tests::in_phase(phase);
   const bool asked_before = GENERATE(false, true);
   if (asked_before) d.run(job::cancel_job{"alice", ""});
   CHECK(d.run(job::cancel_job{"root", "the cluster is gone", true}) ==
