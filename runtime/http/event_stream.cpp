@@ -20,24 +20,21 @@ using boost::system::error_code;
 
 constexpr std::int32_t events_per_answer = 256;
 constexpr std::chrono::seconds linger_time{1};
+/// Commits that follow each other so soon are answered together.
+constexpr std::chrono::milliseconds gather_time{20};
 
 /// An answer with events, as text for the client.
 struct events_page {
   sse_cursor cursor;  ///< behind them
   std::string text;
-  bool more = false;
   std::optional<pb::ApiReply> failure;
 };
 
 events_page to_page(sse_cursor cursor, pb::ApiReply reply) {
-  events_page page{cursor, {}, false, {}};
-  if (reply.result_case() != pb::ApiReply::kEvents) {
-    page.failure = std::move(reply);
-    return page;
-  }
+  events_page page{std::move(cursor), {}, {}};
   try {
-    page.text = page.cursor.take(reply.events());
-    page.more = reply.events().more();
+    if (auto text = page.cursor.take(reply)) page.text = std::move(*text);
+    else page.failure = std::move(reply);
   } catch (const std::exception& cause) {
     page.failure = actors::to_reply({errc::internal, cause.what()});
   }
@@ -45,21 +42,21 @@ events_page to_page(sse_cursor cursor, pb::ApiReply reply) {
 }
 
 /// One live stream: asks the API port for events after the last one sent, writes them, waits for
-/// a commit to the job's stream, asks again. At most one question and one write are under way, so
-/// a slow client slows only itself.
+/// a commit that brings news, asks again. At most one question and one write are under way, so a
+/// slow client slows only itself.
 class event_stream final : public connection, public std::enable_shared_from_this<event_stream> {
  public:
   explicit event_stream(event_stream_start from)
       : from_(std::move(from)),
         shared_(*from_.shared),
         deadline_(from_.where.get_executor()),
-        cursor_(from_.call.request.get_job_events().after_version()) {}
+        cursor_(question_of(from_.call.request)) {}
 
   void start() {
     shared_.replace(from_.slot.key(), weak_from_this());
     // Watch first, ask then: a commit between the two is not missed.
     watch_ = shared_.watchers->add(
-        "job/" + from_.call.id,
+        cursor_.stream(),
         [weak = weak_from_this(), owner = from_.shared->weak_from_this(), &where = from_.where] {
           if (const auto alive = owner.lock())
             alive->hand_over(where, [weak] {
@@ -88,6 +85,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     guarded([&] {
       switch (stage_) {
         case stage::waiting: return keep_alive();
+        case stage::gathering: return ask_events();
         case stage::asking: return on_reply_timeout();
         case stage::writing:
         case stage::ending: return close();
@@ -97,7 +95,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   }
 
  private:
-  enum class stage : std::uint8_t { asking, writing, waiting, ending, closed };
+  enum class stage : std::uint8_t { asking, writing, waiting, gathering, ending, closed };
 
   const http_options& options() const { return shared_.options; }
 
@@ -105,29 +103,32 @@ class event_stream final : public connection, public std::enable_shared_from_thi
 
   void ask_events() {
     news_ = false;
-    auto request = identity();
-    auto& events = *request.mutable_get_job_events();
-    events.set_job_id(from_.call.id);
-    events.set_after_version(cursor_.after_version());
-    events.set_limit(events_per_answer);
+    auto request = cursor_.question(events_per_answer);
+    identify(request);
     ask(std::move(request),
         [cursor = cursor_](pb::ApiReply reply) { return to_page(cursor, std::move(reply)); },
         [](event_stream& self, events_page page) { self.on_events(std::move(page)); });
   }
 
   void ask_job() {
-    auto request = identity();
+    pb::ApiRequest request;
+    identify(request);
     request.mutable_get_job()->set_job_id(from_.call.id);
     ask(std::move(request), [](pb::ApiReply reply) { return reply; },
         [](event_stream& self, const pb::ApiReply& reply) { self.on_job(reply); });
   }
 
   /// Who asks. The token goes along each time: one that is revoked ends its streams.
-  pb::ApiRequest identity() const {
-    pb::ApiRequest request;
+  void identify(pb::ApiRequest& request) const {
     request.set_token(from_.call.request.token());
     request.set_source(from_.call.request.source());
-    return request;
+  }
+
+  static pb::ApiRequest question_of(const pb::ApiRequest& call) {
+    auto out = call;
+    out.clear_token();
+    out.clear_source();
+    return out;
   }
 
   template <class Make, class Then>
@@ -150,20 +151,26 @@ class event_stream final : public connection, public std::enable_shared_from_thi
 
   void on_events(events_page page) {
     if (page.failure) return on_failure(*page.failure);
-    const auto before = std::exchange(cursor_, page.cursor).after_version();
-    // "more" without progress would make us ask for ever
-    if (page.more && cursor_.after_version() > before) news_ = true;
+    const auto before = cursor_.version();
+    cursor_ = std::move(page.cursor);
+    if (cursor_.has_more()) news_ = true;
     // A client that already has the terminal event comes back because streams end: tell it to stop.
-    if (!head_sent_ && page.text.empty() && before > 0) return ask_job();
+    if (!head_sent_ && page.text.empty() && before.value_or(0) > 0) return ask_job();
+    // A page may hold nothing that this client may see.
+    if (head_sent_ && page.text.empty()) {
+      const auto quiet_for = std::chrono::steady_clock::now() - written_at_;
+      if (quiet_for < options().keep_alive_interval) return on_written();
+      page.text = sse_comment("keep-alive");
+    }
     write(std::move(page.text));
   }
 
   void on_job(const pb::ApiReply& reply) {
     if (reply.result_case() != pb::ApiReply::kJob) return on_failure(reply);
     const auto& job = reply.job().job();
-    if (is_terminal(job.state()) && job.version() <= cursor_.after_version())
+    if (is_terminal(job.state()) && job.version() <= cursor_.version())
       return refuse({204, "", "", {}});
-    if (job.version() > cursor_.after_version()) news_ = true;
+    if (job.version() > cursor_.version()) news_ = true;
     write({});
   }
 
@@ -182,8 +189,14 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   }
 
   void on_commit() {
-    if (stage_ == stage::waiting) return ask_events();
-    news_ = true;
+    if (stage_ == stage::gathering) return;
+    if (stage_ != stage::waiting) {
+      news_ = true;
+      return;
+    }
+    // A busy daemon commits a thousand times a second.
+    stage_ = stage::gathering;
+    deadline_.set(shared_from_this(), gather_time);
   }
 
   /// Also the moment to ask again, in case a question failed before.
@@ -226,6 +239,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
 
   void send(stage as) {
     stage_ = as;
+    written_at_ = std::chrono::steady_clock::now();
     deadline_.set(shared_from_this(), options().write_timeout);
     asio::async_write(from_.socket, asio::buffer(out_),
                       [self = shared_from_this()](const error_code& error, std::size_t) {
@@ -295,6 +309,8 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   sse_cursor cursor_;
   stream_watchers::watch watch_;
   const std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
+
+  std::chrono::steady_clock::time_point written_at_;
 
   stage stage_ = stage::asking;
   unsigned round_ = 0;

@@ -152,7 +152,7 @@ json id_schema() {
 
 json parameter_schema(const query_parameter& parameter) {
   switch (parameter.kind) {
-    case parameter_kind::text: return {{"type", "string"}, {"maxLength", query_text_bytes_max}};
+    case parameter_kind::text: return {{"type", "string"}, {"maxLength", parameter.max}};
     case parameter_kind::id: return id_schema();
     case parameter_kind::moment: return {{"type", "string"}, {"format", "date-time"}};
     case parameter_kind::output_name:
@@ -190,7 +190,7 @@ json parameters_of(const route& from) {
                    {"description",
                     "A repeat with the same key has no second effect."},
                    {"schema", {{"type", "string"}, {"maxLength", 128}}}});
-  if (from.operation_id == "getJobEvents")
+  if (from.has_stream)
     all.push_back({{"name", "Last-Event-ID"},
                    {"in", "header"},
                    {"description", "Live stream: go on after the event of this version."},
@@ -251,9 +251,10 @@ json responses_of(const route& from, schema_maker& schemas) {
         {"content", content("application/json", schemas.reference(*pb::Error::descriptor()))}};
   json good = {{"description", "OK"}, {"content", good_content(from, schemas)}};
   if (from.operation_id == "getJobOutput") good["headers"] = output_headers();
-  if (from.operation_id == "getJobEvents") {
+  if (from.has_stream) {
     good["content"]["text/event-stream"] = {{"schema", {{"type", "string"}}}};
-    all["204"] = {{"description", "Live stream: nothing can follow Last-Event-ID any more."}};
+    if (from.result == pb::EventList::descriptor())
+      all["204"] = {{"description", "Live stream: nothing can follow Last-Event-ID any more."}};
   }
   if (from.body == body_kind::job_spec) {
     good["description"] = "The same job was accepted before.";

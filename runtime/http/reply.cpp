@@ -141,6 +141,7 @@ http_reply render(const route& matched, const std::string& id, const pb::ApiRepl
     case pb::ApiReply::kJob: return json_reply(200, reply.job().job());
     case pb::ApiReply::kJobs: return json_reply(200, reply.jobs());
     case pb::ApiReply::kEvents: return json_reply(200, reply.events());
+    case pb::ApiReply::kEventPage: return json_reply(200, reply.event_page());
     case pb::ApiReply::kExplanation: return json_reply(200, reply.explanation());
     case pb::ApiReply::kOutput: return output_reply(reply.output());
     case pb::ApiReply::kClusters: return json_reply(200, reply.clusters());

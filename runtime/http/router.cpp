@@ -126,9 +126,8 @@ void read_parameter(const query_parameter& parameter, const std::string& value, 
   const auto& field = *parameter.field;
   switch (parameter.kind) {
     case parameter_kind::text:
-      if (value.size() > query_text_bytes_max)
-        add(found, parameter.name,
-            "must be at most " + std::to_string(query_text_bytes_max) + " bytes");
+      if (static_cast<std::int64_t>(value.size()) > parameter.max)
+        add(found, parameter.name, "must be at most " + std::to_string(parameter.max) + " bytes");
       return access.SetString(&into, &field, value);
     case parameter_kind::id:
       if (!is_id(value)) add(found, parameter.name, "must be 1 to 64 of A-Z a-z 0-9 . _ -");
@@ -163,11 +162,10 @@ void read_query(const route& matched, const target& from, Message& into, problem
   for (auto each = from.query.begin(); each != from.query.end(); ++each) {
     const auto& name = each->first;
     const auto& value = each->second;
-    const auto known = std::find_if(matched.query.begin(), matched.query.end(),
-                                    [&](const auto& parameter) { return parameter.name == name; });
+    const auto* known = matched.find_parameter(name);
     const bool repeated = std::any_of(from.query.begin(), each,
                                       [&](const auto& before) { return before.first == name; });
-    if (known == matched.query.end())
+    if (known == nullptr)
       add(found, name, "is not a known parameter");
     else if (repeated)
       add(found, name, "occurs more than once");
@@ -251,17 +249,13 @@ routed call_api(const http_request& request, const compiled_route& matched, cons
   call.id = read_path(matched, from.segments, parameters, found);
   read_query(source, from, parameters, found);
   if (!found.empty()) return problems_reply(400, "request", std::move(found));
-  if (source.operation_id == "getJobEvents" && request.method == "GET" &&
-      request.accept.find("text/event-stream") != std::string_view::npos) {
-    call.live = true;
-    if (!request.last_event_id.empty()) {
-      const auto version = whole_number(request.last_event_id);
-      if (!version || *version < 0)
-        return error_reply(400, "invalid", "Last-Event-ID must be the version of an event");
-      call.request.mutable_get_job_events()->set_after_version(
-          static_cast<std::uint64_t>(*version));
-    }
-  }
+  call.live = source.has_stream && request.method == "GET" &&
+              request.accept.find("text/event-stream") != std::string_view::npos;
+  if (!call.live || request.last_event_id.empty()) return call;
+  read_parameter(*source.find_parameter("after"), std::string(request.last_event_id), parameters,
+                 found);
+  if (!found.empty())
+    return error_reply(400, "invalid", "Last-Event-ID: " + found.front().message());
   return call;
 }
 

@@ -1,5 +1,6 @@
 #include "runtime/http/routes.hpp"
 
+#include <algorithm>
 #include <limits>
 #include <stdexcept>
 
@@ -41,10 +42,13 @@ std::vector<query_parameter> query_of(const Descriptor& request) {
     const auto& field = *request.field(i);
     if (!field.options().HasExtension(pb::parameter)) continue;
     const auto& marks = field.options().GetExtension(pb::parameter);
+    const auto kind = kind_of(field, marks);
+    const auto most = kind == parameter_kind::text ? query_text_bytes_max
+                                                   : std::numeric_limits<std::int64_t>::max();
     all.push_back({.name = marks.name().empty() ? field.name() : marks.name(),
-                   .kind = kind_of(field, marks),
+                   .kind = kind,
                    .min = marks.min(),
-                   .max = marks.max() == 0 ? std::numeric_limits<std::int64_t>::max() : marks.max(),
+                   .max = marks.max() == 0 ? most : marks.max(),
                    .description = marks.description(),
                    .field = &field});
   }
@@ -94,6 +98,8 @@ route to_route(const operation_row& row) {
           .query = query_of(*row.field->message_type()),
           .media_type = http.result().empty() ? "text/plain" : "application/json",
           .result = result_of(http),
+          .has_stream = http.result() == pb::EventList::descriptor()->name() ||
+                        http.result() == pb::EventPage::descriptor()->name(),
           .operation = row.field};
 }
 
@@ -116,6 +122,12 @@ std::vector<route> make_routes() {
 }
 
 }  // namespace
+
+const query_parameter* route::find_parameter(std::string_view name) const {
+  const auto found = std::find_if(query.begin(), query.end(),
+                                  [&](const auto& parameter) { return parameter.name == name; });
+  return found == query.end() ? nullptr : &*found;
+}
 
 google::protobuf::Message& route::parameters_in(pb::ApiRequest& request) const {
   return *pb::ApiRequest::GetReflection()->MutableMessage(&request, operation);

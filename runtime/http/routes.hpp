@@ -26,12 +26,13 @@ struct query_parameter {
   std::string name;
   parameter_kind kind = parameter_kind::text;
   std::int64_t min = 0;
-  std::int64_t max = 0;
+  std::int64_t max = 0;  ///< of a text: bytes
   std::string description;
   const google::protobuf::FieldDescriptor* field = nullptr;  ///< of the operation's message
 };
 
-constexpr std::size_t query_text_bytes_max = 512;
+/// Where the parameter says nothing else.
+constexpr std::int64_t query_text_bytes_max = 512;
 
 /// What a request body may hold.
 enum class body_kind : std::uint8_t { none, job_spec, reason };
@@ -54,8 +55,11 @@ struct route {
   std::vector<query_parameter> query{};
   std::string media_type = "application/json";                ///< of a good answer
   const google::protobuf::Descriptor* result = nullptr;       ///< the answer's JSON
+  bool has_stream = false;  ///< events: also as a live stream, resumed by the parameter `after`
   const google::protobuf::FieldDescriptor* operation = nullptr;  ///< of pb::ApiRequest; api only
 
+  /// Null: it has no parameter of that name.
+  const query_parameter* find_parameter(std::string_view name) const;
   /// The operation's message in the request, made if it is not there.
   google::protobuf::Message& parameters_in(pb::ApiRequest& request) const;
 };

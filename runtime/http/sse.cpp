@@ -8,17 +8,55 @@
 
 namespace ved::runtime::http {
 
-std::string sse_cursor::take(const pb::EventList& events) {
+namespace {
+
+std::string to_text(const std::string& id, const pb::Envelope& event,
+                    const google::protobuf::Message& shown) {
+  const auto type = to_json(event)["type"];
+  return "id: " + id + "\nevent: " + (type.is_string() ? type.get<std::string>() : "unknown") +
+         "\ndata: " + to_json(shown).dump() + "\n\n";  // a dump has no line ends
+}
+
+}  // namespace
+
+pb::ApiRequest sse_cursor::question(std::int32_t limit) const {
+  auto out = next_;
+  if (out.has_get_job_events()) out.mutable_get_job_events()->set_limit(limit);
+  else out.mutable_list_events()->set_limit(limit);
+  return out;
+}
+
+std::optional<std::string> sse_cursor::stream() const {
+  if (!next_.has_get_job_events()) return std::nullopt;
+  return "job/" + next_.get_job_events().job_id();
+}
+
+std::optional<std::uint64_t> sse_cursor::version() const {
+  if (!next_.has_get_job_events()) return std::nullopt;
+  return next_.get_job_events().after_version();
+}
+
+std::optional<std::string> sse_cursor::take(const pb::ApiReply& answer) {
   std::string text;
-  for (const auto& event : events.events()) {
-    if (event.version() <= after_version_) continue;
-    const auto json = to_json(event);
-    const auto type = json["type"].is_string() ? json["type"].get<std::string>() : "unknown";
-    text += "id: " + std::to_string(event.version()) + "\nevent: " + type +
-            "\ndata: " + json.dump() + "\n\n";  // a dump has no line ends
-    after_version_ = event.version();
-    if (event.job().has_finished()) finished_ = true;
+  if (answer.has_events() && next_.has_get_job_events()) {
+    auto& job = *next_.mutable_get_job_events();
+    const auto before = job.after_version();
+    for (const auto& event : answer.events().events()) {
+      if (event.version() <= job.after_version()) continue;
+      text += to_text(std::to_string(event.version()), event, event);
+      job.set_after_version(event.version());
+      if (event.job().has_finished()) finished_ = true;
+    }
+    more_ = answer.events().more() && job.after_version() > before;
+    return text;
   }
+  if (!answer.has_event_page() || !next_.has_list_events()) return std::nullopt;
+  const auto& page = answer.event_page();
+  auto& all = *next_.mutable_list_events();
+  for (const auto& placed : page.events())
+    text += to_text(placed.position(), placed.event(), placed);
+  more_ = page.more() && page.next() != all.after();
+  all.set_after(page.next());
   return text;
 }
 

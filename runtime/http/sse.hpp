@@ -1,28 +1,40 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 
 #include "messages/api.pb.h"
 
-/// Server-Sent Events (WHATWG HTML, 9.2) of one job, as text. The id of an event is its version in
-/// the job's stream, so that Last-Event-ID says where to go on.
+/// Server-Sent Events (WHATWG HTML, 9.2) as text. The id of an event is what `Last-Event-ID` and
+/// the parameter `after` take: its version among the events of one job, its position among those of
+/// all logs.
 namespace ved::runtime::http {
 
-/// What a client of a job's events has got so far.
+/// What a client of a stream of events has got so far.
 class sse_cursor {
  public:
-  explicit sse_cursor(std::uint64_t after_version) : after_version_(after_version) {}
+  /// `question`: the operation that the client asked for, from where it goes on.
+  explicit sse_cursor(pb::ApiRequest question) : next_(std::move(question)) {}
 
-  std::uint64_t after_version() const { return after_version_; }
-  /// The terminal event has been turned into text: nothing follows.
+  /// Asks for at most `limit` more events; without who asks.
+  pb::ApiRequest question(std::int32_t limit) const;
+  /// The stream of the log whose commits bring news; none: every commit does.
+  std::optional<std::string> stream() const;
+
+  /// The events of an answer as text; those that the client already has are left out. None: the
+  /// answer is no events.
+  std::optional<std::string> take(const pb::ApiReply& answer);
+  /// The last answer was not all that there is, and brought the cursor forward.
+  bool has_more() const { return more_; }
+  /// The terminal event of a job has been turned into text: nothing follows.
   bool finished() const { return finished_; }
-
-  /// The events as text; those that the client already has are left out.
-  std::string take(const pb::EventList& events);
+  /// The version behind which a job's events are asked for; none: it is not one job's stream.
+  std::optional<std::uint64_t> version() const;
 
  private:
-  std::uint64_t after_version_;
+  pb::ApiRequest next_;
+  bool more_ = false;
   bool finished_ = false;
 };
 

@@ -20,15 +20,17 @@ void stream_watchers::watch::end() {
   key_ = 0;
 }
 
-stream_watchers::watch stream_watchers::add(std::string stream, std::function<void()> wake) {
+stream_watchers::watch stream_watchers::add(std::optional<std::string> stream,
+                                             std::function<void()> wake) {
   const std::lock_guard lock(mutex_);
   const auto key = next_key_++;
-  streams_[stream].emplace(key, std::move(wake));
+  (stream ? streams_[*stream] : all_).emplace(key, std::move(wake));
   return {weak_from_this(), std::move(stream), key};
 }
 
 void stream_watchers::wake(const actors::commit_feed::commit& committed) const {
   const std::lock_guard lock(mutex_);
+  for (const auto& [key, wake_one] : all_) wake_one();
   if (streams_.empty()) return;
   for (const auto& stream : committed.streams) {
     const auto found = streams_.find(stream);
@@ -37,9 +39,13 @@ void stream_watchers::wake(const actors::commit_feed::commit& committed) const {
   }
 }
 
-void stream_watchers::remove(const std::string& stream, std::uint64_t key) {
+void stream_watchers::remove(const std::optional<std::string>& stream, std::uint64_t key) {
   const std::lock_guard lock(mutex_);
-  const auto found = streams_.find(stream);
+  if (!stream) {
+    all_.erase(key);
+    return;
+  }
+  const auto found = streams_.find(*stream);
   if (found == streams_.end()) return;
   found->second.erase(key);
   if (found->second.empty()) streams_.erase(found);

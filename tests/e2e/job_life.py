@@ -3,9 +3,10 @@ import json
 import os
 import socket
 import sys
+import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, site_case, wait_for  # noqa: E402
+from site_of_test import main, program, run, site_case, wait_for  # noqa: E402
 
 
 def read_stream(site, path, last_event_id=None):
@@ -32,7 +33,9 @@ def read_stream(site, path, last_event_id=None):
         fields = dict(line.split(": ", 1) for line in block.splitlines()
                       if ": " in line and not line.startswith(":"))
         if "data" in fields:
-            events.append((int(fields["id"]), fields.get("event"), json.loads(fields["data"])))
+            number = fields["id"]
+            events.append((int(number) if number.isdigit() else number, fields.get("event"),
+                           json.loads(fields["data"])))
     return int(head.split()[1]), events
 
 
@@ -102,6 +105,51 @@ class job_life(site_case):
         self.assertEqual(read_stream(s, path, last_event_id=len(stored)), (204, []))
         page = s.call("GET", path + "?after=1&limit=2")[2]
         self.assertEqual(([e["version"] for e in page["events"]], page["more"]), ([2, 3], True))
+
+    def test_events_of_all_jobs_go_on_behind_a_position(self):
+        s = self.site
+        path = "/api/v1/hpc/events"
+        begin = s.call("GET", path + "?after=latest")[2]
+        self.assertEqual((begin["events"], begin["more"]), ([], False))
+        s.submit("e-1", "true")
+        s.submit("e-2", "exit 2")
+        for job in ("e-1", "e-2"):
+            s.wait_state(job, "completed", "failed")
+        stored = {job: [e["version"] for e in
+                        s.call("GET", f"/api/v1/hpc/jobs/{job}/events")[2]["events"]]
+                  for job in ("e-1", "e-2")}
+        seen, after = {"e-1": [], "e-2": []}, begin["next"]
+        for _ in range(100):
+            page = s.call("GET", f"{path}?after={after}&limit=3")[2]
+            for one in page["events"]:
+                kind, _, name = one["event"]["stream"].partition("/")
+                if kind == "job":
+                    self.assertEqual(one["log"], "cluster/here")
+                    seen[name].append(one["event"]["version"])
+            after = page["next"]
+            if not page["more"]:
+                break
+        self.assertEqual(seen, stored)
+        # Live, from the middle, while the daemon stops and starts: nothing twice, nothing missing.
+        got = []
+        stream = threading.Thread(target=lambda: got.extend(read_stream(s, path, after)[1]))
+        stream.start()
+        s.submit("e-3", "true")
+        s.wait_state("e-3", "completed")
+        s.stop()
+        stream.join(20)
+        s.start()
+        rest = s.call("GET", f"{path}?after={got[-1][0] if got else after}")[2]["events"]
+        versions = [e["event"]["version"] for e in [data for _, _, data in got] + rest
+                    if e["event"]["stream"] == "job/e-3"]
+        self.assertEqual(versions, [e["version"] for e in
+                                    s.call("GET", "/api/v1/hpc/jobs/e-3/events")[2]["events"]])
+        self.assertTrue(got, "the stream brought nothing")
+        self.assertEqual(s.call("GET", path + "?after=xyz")[0], 400)
+        code, text, said = run(program("vectl"), "--state", s.state, "-o", "json", "log", "events",
+                               "--cluster", "here")
+        self.assertEqual(code, 0, said)
+        self.assertIn('"job/e-3"', text)
 
     def test_explain_answers_for_now_and_for_a_past_moment(self):
         s = self.site

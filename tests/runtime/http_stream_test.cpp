@@ -228,13 +228,51 @@ TEST_CASE("event stream: commits while it asks are not missed", "[runtime][http]
 }
 
 TEST_CASE("event stream: an event that the client has is not sent again", "[runtime][http]") {
-  runtime::http::sse_cursor cursor(1);
-  pb::EventList events;
+  pb::ApiRequest question;
+  question.mutable_get_job_events()->set_after_version(1);
+  runtime::http::sse_cursor cursor(question);
+  pb::ApiReply answer;
   for (std::uint64_t version = 1; version <= 3; ++version)
-    events.add_events()->set_version(version);
-  const auto text = cursor.take(events);
-  REQUIRE(text.starts_with("id: 2\nevent: unknown\ndata: {"));
-  REQUIRE(cursor.after_version() == 3);
-  REQUIRE(cursor.take(events).empty());
+    answer.mutable_events()->add_events()->set_version(version);
+  const auto text = cursor.take(answer);
+  REQUIRE(text);
+  REQUIRE(text->starts_with("id: 2\nevent: unknown\ndata: {"));
+  REQUIRE(cursor.version() == 3);
+  REQUIRE(cursor.take(answer) == "");
   REQUIRE_FALSE(cursor.finished());
+  pb::ApiReply other;
+  other.mutable_event_page();
+  REQUIRE_FALSE(cursor.take(other));
+}
+
+TEST_CASE("event stream: of all logs it goes on behind a position, and has no end",
+          "[runtime][http]") {
+  running_server up;
+  up.api.add_event("j-1");
+  up.api.add_event("j-2", pb::JOB_STATE_COMPLETED);
+  const auto open = [](std::string_view more) {
+    return running_server::request("GET", "/api/v1/hpc/events?after=p0", "",
+                                   std::string(wants_stream) + std::string(more));
+  };
+  raw_client client(up.port);
+  client.send(open(""));
+  REQUIRE(client.read_response().status == 200);
+  const auto past = client.read_until("id: p2\n");
+  REQUIRE(past.find("id: p1\nevent: job_observed\ndata: {") != std::string::npos);
+  REQUIRE(past.find("\"log\":\"cluster/c\"") != std::string::npos);
+  // Any commit brings news of it, whatever stream it is of.
+  up.api.add_event("j-3");
+  up.commit("other");
+  client.read_until("id: p3\n");
+
+  raw_client again(up.port);
+  again.send(open("Last-Event-ID: p2\r\n"));
+  REQUIRE(again.read_until("id: p3\n").find("id: p2\n") == std::string::npos);
+  REQUIRE(up.ask("GET", "/api/v1/hpc/events", "",
+                 std::string(wants_stream) + "Last-Event-ID: " + std::string(4'097, 'a') + "\r\n")
+              .status == 400);
+  const auto page = up.ask("GET", "/api/v1/hpc/events?after=p2");
+  REQUIRE(page.status == 200);
+  REQUIRE(page.json()["events"].size() == 1);
+  REQUIRE(page.json()["next"] == "p3");
 }

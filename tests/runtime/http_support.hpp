@@ -207,6 +207,10 @@ class fake_api : public runtime::api_port {
       event.mutable_job()->mutable_finished()->set_state(terminal);
     else
       event.mutable_job()->mutable_observed()->set_reason("step");
+    auto& placed = *all_.add_events();
+    placed.set_position("p" + std::to_string(all_.events_size()));
+    placed.set_log("cluster/c");
+    *placed.mutable_event() = event;
   }
 
   static pb::ApiReply error(errc code, const std::string& message, const std::string& field = {}) {
@@ -235,6 +239,7 @@ class fake_api : public runtime::api_port {
         reply.mutable_jobs()->set_next_cursor("next");
         return reply;
       case pb::ApiRequest::kGetJobEvents: return events(request.get_job_events());
+      case pb::ApiRequest::kListEvents: return all_events(request.list_events());
       case pb::ApiRequest::kExplainJob:
         reply.mutable_explanation()->set_job_id(request.explain_job().job_id());
         return reply;
@@ -297,6 +302,19 @@ class fake_api : public runtime::api_port {
     return reply;
   }
 
+  /// Position n is "p<n>".
+  pb::ApiReply all_events(const pb::ListEvents& wanted) const {
+    const int after = wanted.after().empty() ? 0 : std::stoi(wanted.after().substr(1));
+    const int limit = wanted.limit() == 0 ? 1'000 : wanted.limit();
+    pb::ApiReply reply;
+    auto& page = *reply.mutable_event_page();
+    for (int i = after; i < all_.events_size() && page.events_size() < limit; ++i)
+      *page.add_events() = all_.events(i);
+    page.set_next("p" + std::to_string(after + page.events_size()));
+    page.set_more(after + page.events_size() < all_.events_size());
+    return reply;
+  }
+
   mutable std::mutex mutex_;
   std::condition_variable arrived_;
   answer answer_;
@@ -306,6 +324,7 @@ class fake_api : public runtime::api_port {
   std::vector<pb::ApiRequest> requests_;
   std::map<std::string, std::string> jobs_;
   std::map<std::string, pb::EventList> events_;
+  pb::EventPage all_;
 };
 
 /// A server on a free port over a fake API.

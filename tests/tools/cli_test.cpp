@@ -93,6 +93,11 @@ TEST_CASE("vectl arguments: every command is reached with its options", "[tools]
       command_of<log_dump>({"log", "dump", "--log", "daemon", "--after", "7", "--limit", "3"});
   CHECK(dump.after == 7);
   CHECK(dump.log == "daemon");
+  const auto events =
+      command_of<log_events>({"log", "events", "--after", "latest", "--cluster", "c", "-f"});
+  CHECK(events.after == "latest");
+  CHECK(events.cluster == "c");
+  CHECK(events.follow);
   command_of<log_rebuild>({"--state", "/s", "log", "rebuild"});
   command_of<log_stats>({"log", "stats"});
   CHECK(command_of<log_backup>({"log", "backup", "/b"}).directory == "/b");

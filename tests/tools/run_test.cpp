@@ -379,6 +379,36 @@ TEST_CASE("vectl log dump: pages on and stops at its limit", "[tools][vectl]") {
   CHECK(f.requests.seen[1].dump_log().limit() == 1);
 }
 
+TEST_CASE("vectl log events: pages on, and says what comes next and what is missing",
+          "[tools][vectl]") {
+  fixture f;
+  const auto page = [](const std::string& next, bool more) {
+    pb::ApiReply reply;
+    auto& out = *reply.mutable_event_page();
+    out.add_events()->mutable_event()->set_stream("job/" + next);
+    out.set_next(next);
+    out.set_more(more);
+    return reply;
+  };
+  f.requests.reply(page("p1", true));
+  auto last = page("p2", false);
+  SECTION("all are there") {
+    f.requests.reply(last);
+    CHECK(run(log_events{"p0", "c"}, f.with) == exit_code::ok);
+  }
+  SECTION("a log is missing") {
+    last.mutable_event_page()->add_missing_logs("cluster/b");
+    f.requests.reply(last);
+    CHECK(run(log_events{"p0", "c"}, f.with) == exit_code::unavailable);
+    CHECK(f.err.str().find("log cluster/b cannot be read") != std::string::npos);
+  }
+  CHECK(f.requests.seen[0].list_events().after() == "p0");
+  CHECK(f.requests.seen[0].list_events().cluster_id() == "c");
+  CHECK(f.requests.seen[1].list_events().after() == "p1");
+  CHECK(f.out.str().find("job/p2") != std::string::npos);
+  CHECK(f.err.str().find("--after p2") != std::string::npos);
+}
+
 TEST_CASE("vectl log rebuild and restore: need a state directory", "[tools][vectl]") {
   fixture f;
   CHECK(run(log_rebuild{}, f.with) == exit_code::usage);

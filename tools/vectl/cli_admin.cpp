@@ -41,6 +41,16 @@ void add_log_commands(CLI::App& app, parse_target& into) {
         ->check(CLI::Range(std::int64_t{1}, std::int64_t{1} << 40));
   }
   {
+    auto [sub, v] = add_command<log_events>(*log, into, "events",
+                                            "print what happened to all jobs and clusters");
+    sub->add_option("--after", v->after,
+                    "start behind this position (printed last, and with --json by each event), or "
+                    "latest")
+        ->type_name("POSITION");
+    sub->add_option("--cluster", v->cluster, "only of this cluster")->type_name("ID");
+    sub->add_flag("--follow,-f", v->follow, "go on with what is to come");
+  }
+  {
     auto [sub, v] = add_command<log_rebuild>(
         *log, into, "rebuild",
         "recreate states and indexes from the events alone (needs --state; the daemon must be "

@@ -94,6 +94,11 @@ struct log_dump {
   std::uint64_t after = 0;
   std::int64_t limit = 0; /* 0: all */
 };
+struct log_events {
+  std::string after;  ///< a position, "latest", or empty: from the first event
+  std::string cluster;
+  bool follow = false;
+};
 struct log_rebuild {
   std::string log; /* empty: all */
 };
@@ -112,7 +117,7 @@ struct config_show {
 using command = std::variant<job_submit, job_list, job_show, job_watch, job_events, job_explain,
                              job_output, job_cancel, job_hold, job_release, cluster_list,
                              cluster_show, health_check, status, log_verify, log_stats, log_dump,
-                             log_rebuild, log_backup, log_restore, config_show>;
+                             log_events, log_rebuild, log_backup, log_restore, config_show>;
 
 struct invocation {
   global_options global;

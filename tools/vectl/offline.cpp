@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <vector>
 
+#include "actors/api/shell/all_events.hpp"
 #include "actors/api/shell/queries.hpp"
 #include "actors/entities.hpp"
 #include "actors/job/explain.hpp"
@@ -111,6 +112,11 @@ class offline_channel final : public channel {
         return fill(
             ved::actors::read_events(*logs_, request.get_job_events()),
             [&](auto& found) { *reply.mutable_events() = std::move(found); }, reply);
+      case pb::ApiRequest::kListEvents:
+        return fill(
+            ved::actors::list_events(*logs_, request.list_events(),
+                                     {.name = "", .read = true, .admin = true}),
+            [&](auto& found) { *reply.mutable_event_page() = std::move(found); }, reply);
       case pb::ApiRequest::kExplainJob:
         return fill(
             ved::actors::fold_history(*logs_, request.explain_job()),

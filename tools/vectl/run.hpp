@@ -25,6 +25,7 @@ exit_code run(const status& what, context& with);
 exit_code run(const log_verify& what, context& with);
 exit_code run(const log_stats& what, context& with);
 exit_code run(const log_dump& what, context& with);
+exit_code run(const log_events& what, context& with);
 exit_code run(const log_rebuild& what, context& with);
 exit_code run(const log_backup& what, context& with);
 exit_code run(const log_restore& what, context& with);

@@ -90,6 +90,38 @@ exit_code run(const log_dump& what, context& with) {
   return exit_code::ok;
 }
 
+exit_code run(const log_events& what, context& with) {
+  std::string after = what.after;
+  std::vector<std::string> missing;
+  for (bool more = true; more && with.out->good();) {
+    pb::ApiRequest request;
+    request.mutable_list_events()->set_after(after);
+    request.mutable_list_events()->set_cluster_id(what.cluster);
+    const auto reply = with.ask_patiently(request);
+    if (!reply) return with.failure;
+    const auto& page = reply->event_page();
+    for (const auto& placed : page.events()) {
+      if (with.global.json)
+        with.print_json(placed, true);
+      else
+        *with.out << render_event(placed.event(), true, with.look);
+    }
+    *with.out << std::flush;
+    std::vector<std::string> lost(page.missing_logs().begin(), page.missing_logs().end());
+    if (lost != missing)
+      for (const auto& one : lost)
+        *with.err << "vectl: log " << one << " cannot be read: its events are not among these\n";
+    missing = std::move(lost);
+    after = page.next();
+    more = page.more() || what.follow;
+    if (more && with.interrupted()) break;
+    if (!page.more() && what.follow) with.sleep(follow_interval);
+  }
+  if (!with.global.json) *with.err << "vectl: what comes next: --after " << after << '\n';
+  if (with.interrupted()) return exit_code::interrupted;
+  return missing.empty() ? exit_code::ok : exit_code::unavailable;
+}
+
 exit_code run(const log_rebuild& what, context& with) {
   if (with.global.state.empty()) return needs_state("rebuild", with);
   const auto events = rebuild_offline(with.global.state, what.log);

@@ -54,15 +54,6 @@ result<store::held_stream> find_job(const store::event_logs& logs, const std::st
                                      lost.begin()->second.message);
 }
 
-/// The logs that a list is made of: one cluster's, or all.
-std::vector<store::named_log> logs_of(const store::event_logs& logs, const std::string& cluster) {
-  if (cluster.empty()) return logs.all();
-  const auto name = store::cluster_log_name(cluster);
-  auto log = logs.find(name);
-  return log ? std::vector<store::named_log>{{name, std::move(log)}}
-             : std::vector<store::named_log>{};
-}
-
 /// The next keys of an index over several logs, as if it were one.
 struct merged_page {
   std::vector<std::pair<std::string, const store::event_log*>> keys;
@@ -94,6 +85,14 @@ pb::LogSize lost_size(const std::string& name, const error& why) {
 }
 
 }  // namespace
+
+std::vector<store::named_log> logs_of(const store::event_logs& logs, const std::string& cluster) {
+  if (cluster.empty()) return logs.all();
+  const auto name = store::cluster_log_name(cluster);
+  auto log = logs.find(name);
+  return log ? std::vector<store::named_log>{{name, std::move(log)}}
+             : std::vector<store::named_log>{};
+}
 
 pb::LogSize size_of(const store::named_log& of) {
   pb::LogSize out;

@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "actors/job/core.hpp"
 #include "actors/job/explain.hpp"
@@ -14,6 +15,8 @@ namespace ved::actors {
 inline constexpr int list_limit_max = 1000;
 inline constexpr int events_limit_max = 1000;
 
+/// The logs that a list is made of: one cluster's, or all when `cluster` is empty.
+std::vector<store::named_log> logs_of(const store::event_logs& logs, const std::string& cluster);
 /// The stored job as it is kept; errc::not_found.
 result<pb::JobRecord> read_record(const store::event_logs& logs, const std::string& job_id);
 /// The stored job with its spec; errc::not_found.

@@ -171,6 +171,7 @@ void service::answer(const std::shared_ptr<call>& c) {
     case pb::ApiRequest::kListJobs: return query(c, kind::many, [this, c] { list_jobs(*c); });
     case pb::ApiRequest::kGetJobEvents:
       return query(c, kind::one_job, [this, c] { job_events(*c); });
+    case pb::ApiRequest::kListEvents: return query(c, kind::many, [this, c] { list_events(*c); });
     case pb::ApiRequest::kExplainJob: return query(c, kind::one_job, [this, c] { explain(c); });
     case pb::ApiRequest::kGetJobOutput:
       return query(c, kind::one_job, [this, c] { output(c); });

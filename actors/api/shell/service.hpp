@@ -131,6 +131,7 @@ class service {
   void get_job(call& c);
   void list_jobs(call& c);
   void job_events(call& c);
+  void list_events(call& c);
   void explain(const std::shared_ptr<call>& c);
   void output(const std::shared_ptr<call>& c);
   void clusters(const std::shared_ptr<call>& c, const std::string& only);

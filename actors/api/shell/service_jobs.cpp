@@ -2,6 +2,7 @@
 #include <chrono>
 #include <utility>
 
+#include "actors/api/shell/all_events.hpp"
 #include "actors/api/shell/queries.hpp"
 #include "actors/api/shell/service_call.hpp"
 #include "actors/api/shell/visible.hpp"
@@ -125,6 +126,11 @@ void service::job_events(call& c) {
   auto events = read_events(*deps_.logs, c.request.get_job_events());
   if (events) hide_values(*events, c.who);
   c.done(reply_of(std::move(events), &pb::ApiReply::mutable_events));
+}
+
+void service::list_events(call& c) {
+  c.done(reply_of(actors::list_events(*deps_.logs, c.request.list_events(), c.who),
+                  &pb::ApiReply::mutable_event_page));
 }
 
 void service::explain(const std::shared_ptr<call>& c) {

@@ -21,10 +21,17 @@ void hide_values(pb::Job& job, const principal& who) {
   if (job.has_spec() && !sees_values(who, job.submitted_by())) hide_values(*job.mutable_spec());
 }
 
+bool may_see(const pb::Envelope& event, const principal& who) {
+  return who.admin || event.has_job() || event.has_cluster();
+}
+
+void hide_values(pb::Envelope& event, const principal& who) {
+  if (event.job().has_accepted() && !sees_values(who, event.principal()))
+    hide_values(*event.mutable_job()->mutable_accepted()->mutable_spec());
+}
+
 void hide_values(pb::EventList& events, const principal& who) {
-  for (auto& event : *events.mutable_events())
-    if (event.job().has_accepted() && !sees_values(who, event.principal()))
-      hide_values(*event.mutable_job()->mutable_accepted()->mutable_spec());
+  for (auto& event : *events.mutable_events()) hide_values(event, who);
 }
 
 }  // namespace ved::actors

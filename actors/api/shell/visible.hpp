@@ -18,7 +18,10 @@ void hide_values(pb::JobSpec& spec);
 
 /// An answer about a job as `who` may see it.
 void hide_values(pb::Job& job, const principal& who);
-/// Events as `who` may see them; the submitter stands in the envelope of the first one.
+/// What happens to the daemon and its hooks is for admins alone.
+bool may_see(const pb::Envelope& event, const principal& who);
+/// An event as `who` may see it; the submitter stands in the envelope of a job's first one.
+void hide_values(pb::Envelope& event, const principal& who);
 void hide_values(pb::EventList& events, const principal& who);
 
 }  // namespace ved::actors
