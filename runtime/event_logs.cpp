@@ -13,6 +13,8 @@
 #include "actors/api/shell/queries.hpp"
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
+#include "messages/job_spec.hpp"
+#include "runtime/own_stream.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/head_check.hpp"
 
@@ -62,6 +64,75 @@ result<std::shared_ptr<store::event_log>> open_to_write(const std::string& direc
                                                         store::event_log::options how) {
   auto storage = store::open_rocks(directory, create);
   if (!storage) return fail(storage.error());
+  return open(std::move(*storage), directory, std::move(how));
+}
+
+error gone(const std::string& state_directory, const std::string& name) {
+  return {errc::not_found,
+          "event log " + log_directory(state_directory, name) +
+              ": there is none, but there was: it was removed or its disk is not mounted. "
+              "Restore it from a backup with `vectl log restore BACKUP --state " +
+              state_directory + " --log " + name +
+              "`; only to give up all jobs of the cluster and begin anew, run `ved init "
+              "--new-log --state " + state_directory + " --log " + name + "`"};
+}
+
+using opened_log = result<std::shared_ptr<store::event_log>>;
+
+/// A log, unless it is the one of another cluster: a copy, or one that was moved.
+opened_log if_it_is(const cluster_id& cluster, const std::string& directory, opened_log opened) {
+  if (!opened) return opened;
+  const auto whose = cluster_of(**opened);
+  if (!whose) return fail(whose.error());
+  if (whose->empty() || *whose == cluster.str()) return opened;
+  return fail(errc::conflict, "event log " + directory + ": it is the log of cluster " + *whose +
+                                  ", copied or moved here, and not the one of " + cluster.str() +
+                                  ": nothing is read of it; move it out of " +
+                                  fs::path(directory).parent_path().parent_path().string());
+}
+
+/// All logs of a directory, beside the daemon's own. Those that were recorded there and are not
+/// there, or are others' or damaged, are lost; what else stands there is a stray.
+result<std::shared_ptr<store::event_logs>> gather(
+    const std::string& directory, std::shared_ptr<store::event_log> own,
+    const std::function<opened_log(const std::string& name, bool recorded)>& open_one) {
+  auto recorded = clusters_with_logs(*own);
+  if (!recorded) return fail(recorded.error());
+  // One that was begun anew knows of none.
+  const bool knows_them = own->last_position() > 0;
+  auto out = std::make_shared<store::event_logs>(std::move(own));
+  for (const auto& name : logs_there(directory)) {
+    const auto cluster = store::cluster_of_log_name(name);
+    if (!cluster) continue;
+    const bool is_recorded = recorded->contains(*cluster);
+    auto opened = if_it_is(cluster_id{*cluster}, log_directory(directory, name),
+                           open_one(name, is_recorded));
+    if (opened) {
+      out->add(name, std::move(*opened));
+      continue;
+    }
+    const bool is_anothers = opened.error().code == errc::conflict;
+    if (is_recorded || (!knows_them && !is_anothers)) out->add_lost(name, opened.error());
+    else out->add_stray(name, opened.error());
+  }
+  const auto lost = out->lost();
+  for (const auto& cluster : *recorded)
+    if (const auto name = store::cluster_log_name(cluster);
+        !out->find(name) && !lost.contains(name))
+      out->add_lost(name, gone(directory, name));
+  return out;
+}
+
+/// Reads a log that others may write, or one of a backup. Damaged ones are opened, too.
+opened_log open_to_read(const std::string& directory) {
+  std::error_code ignored;
+  // A backup has no notes beside its logs.
+  auto storage = fs::exists(store::outer_note(directory), ignored)
+                     ? store::open_rocks_read_only(directory)
+                     : store::open_rocks_copy(directory);
+  if (!storage) return fail(storage.error());
+  auto how = plain_log_options();
+  how.for_repair = true;
   return open(std::move(*storage), directory, std::move(how));
 }
 
@@ -117,7 +188,9 @@ std::vector<std::string> logs_there(const std::string& state_directory) {
   std::error_code failed;
   for (fs::directory_iterator next(state_layout(state_directory).clusters, failed), end;
        !failed && next != end; next.increment(failed)) {
-    const auto name = store::cluster_log_name(next->path().filename().string());
+    const auto cluster = next->path().filename().string();
+    if (!is_id(cluster)) continue;
+    const auto name = store::cluster_log_name(cluster);
     const auto directory = log_directory(state_directory, name);
     std::error_code ignored;
     if (fs::exists(directory, ignored) || fs::exists(store::outer_note(directory), ignored))
@@ -141,14 +214,16 @@ result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& st
                     " --log daemon`; only to begin one anew, run `ved init --new-log --state " +
                     state_directory + "`");
   if (!own) return fail(own.error());
-  auto out = std::make_shared<store::event_logs>(std::move(*own));
-  for (const auto& name : logs_there(state_directory)) {
-    if (name == own_name) continue;
-    auto opened = open_to_write(log_directory(state_directory, name), false, how(name));
-    if (opened) out->add(name, std::move(*opened));
-    else out->add_lost(name, opened.error());
-  }
-  return out;
+  return gather(state_directory, std::move(*own), [&](const std::string& name, bool recorded) {
+    const auto directory = log_directory(state_directory, name);
+    // Nothing is written to what may be a copy that somebody put there.
+    if (!recorded)
+      if (auto read = if_it_is(cluster_id{*store::cluster_of_log_name(name)}, directory,
+                               open_to_read(directory));
+          !read)
+        return read;
+    return open_to_write(directory, false, how(name));
+  });
 }
 
 result<void> need_cluster_log(store::event_logs& logs, const std::string& state_directory,
@@ -156,18 +231,14 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
   const auto name = store::cluster_log_name(cluster.str());
   if (logs.find(name)) return {};
   if (const auto lost = logs.lost(); lost.contains(name)) return fail(lost.at(name));
-  const auto directory = log_directory(state_directory, name);
-  if (had_one) {
-    error why{errc::not_found,
-              "event log " + directory +
-                  ": there is none, but there was: it was removed or its disk is not mounted. "
-                  "Restore it from a backup with `vectl log restore BACKUP --state " +
-                  state_directory + " --log " + name +
-                  "`; only to give up all jobs of the cluster and begin anew, run `ved init "
-                  "--new-log --state " + state_directory + " --log " + name + "`"};
+  const auto strays = logs.strays();
+  const auto stray = strays.find(name);
+  if (had_one || stray != strays.end()) {
+    auto why = had_one ? gone(state_directory, name) : stray->second;
     logs.add_lost(name, why);
     return fail(std::move(why));
   }
+  const auto directory = log_directory(state_directory, name);
   if (auto parents = make_parents(state_directory, directory); !parents) return parents;
   auto made = open_to_write(directory, true, how(name));
   if (!made) {
@@ -179,29 +250,11 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
 }
 
 result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& directory) {
-  const auto open_one =
-      [&](const std::string& name) -> result<std::shared_ptr<store::event_log>> {
-    const auto place = log_directory(directory, name);
-    std::error_code ignored;
-    // A backup has no notes beside its logs.
-    auto storage = fs::exists(store::outer_note(place), ignored)
-                       ? store::open_rocks_read_only(place)
-                       : store::open_rocks_copy(place);
-    if (!storage) return fail(storage.error());
-    auto how = plain_log_options();
-    how.for_repair = true;
-    return open(std::move(*storage), place, std::move(how));
-  };
-  auto own = open_one(std::string(store::own_log_name));
+  auto own = open_to_read(log_directory(directory, store::own_log_name));
   if (!own) return fail(own.error());
-  auto out = std::make_shared<store::event_logs>(std::move(*own));
-  for (const auto& name : logs_there(directory)) {
-    if (name == store::own_log_name) continue;
-    auto opened = open_one(name);
-    if (opened) out->add(name, std::move(*opened));
-    else out->add_lost(name, opened.error());
-  }
-  return out;
+  return gather(directory, std::move(*own), [&](const std::string& name, bool) {
+    return open_to_read(log_directory(directory, name));
+  });
 }
 
 store::event_log::options plain_log_options() {

@@ -38,15 +38,16 @@ result<void> begin_new_event_log(const std::string& state_directory, std::string
 /// other from their first look to their end. errc::conflict while another holds them.
 result<adapters::unique_fd> hold_event_logs(const std::string& state_directory);
 
-/// Names of the logs that are there, whole or not: the daemon's first.
+/// Names of the logs that are there, whole or not, and of what looks like one: the daemon's first.
 std::vector<std::string> logs_there(const std::string& state_directory);
 
 /// How the log of that name is opened; only whom to tell counts.
 using log_options_of = std::function<store::event_log::options(const std::string& log_name)>;
 
 /// Opens all logs of a state directory to write to them; whoever calls it holds them. Those of
-/// clusters that cannot be opened are lost, the others serve on; an error is one of the daemon's
-/// own log. errc::not_found says what to do where there is none.
+/// clusters that the daemon's own log knows and that cannot be opened, are another cluster's or are
+/// not there are lost, the others serve on; an error is one of the daemon's own log.
+/// errc::not_found says what to do where there is none.
 result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& state_directory,
                                                            const log_options_of& how);
 

@@ -186,6 +186,12 @@ result<std::string> begin_cluster_log(store::event_log& log, const cluster_id& c
   return instance_of(log);
 }
 
+result<std::string> cluster_of(const store::event_log& log) {
+  const auto first = log.read(0, 1);
+  if (!first) return fail(first.error());
+  return first->empty() ? std::string{} : first->front().cluster().begun().cluster_id();
+}
+
 result<std::string> instance_of(const store::event_log& log) {
   auto first = log.read(0, 1);
   if (!first) return fail(first.error());

@@ -47,6 +47,9 @@ result<void> record_cluster_log(store::event_log& own, const cluster_id& cluster
 result<std::string> begin_cluster_log(store::event_log& log, const cluster_id& cluster,
                                       time_point now);
 
+/// The cluster that the log's first event names; empty: it has none yet.
+result<std::string> cluster_of(const store::event_log& log);
+
 /// The event as the next one of the daemon's own stream.
 result<store::append_request> of_daemon(const store::event_log& own, pb::Envelope event);
 

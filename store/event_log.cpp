@@ -231,6 +231,18 @@ result<std::uint64_t> event_log::cursor(std::string_view follower) const {
   return *position;
 }
 
+result<void> event_log::note_place(std::string_view stream, std::string_view log_name) {
+  if (impl_->poisoned) return fail(errc::unavailable, std::string(poisoned_text));
+  auto written = impl_->storage->write(
+      {{table::meta, keys::place_key(stream), std::string(log_name)}}, durability::buffered);
+  if (!written) impl_->poisoned = true;
+  return written;
+}
+
+result<std::optional<std::string>> event_log::noted_place(std::string_view stream) const {
+  return impl_->storage->get(table::meta, keys::place_key(stream));
+}
+
 result<void> event_log::set_cursor(std::string_view follower, std::uint64_t position) {
   if (position > last_position())
     return fail(errc::invalid, "cursor of " + printable(follower) + ": position " +

@@ -140,6 +140,12 @@ class event_log {
   /// May be called from the follower's thread.
   result<void> set_cursor(std::string_view follower, std::uint64_t position);
 
+  /// Notes in this log that another one has, or will have, the stream. On disk with the next
+  /// commit; any thread.
+  result<void> note_place(std::string_view stream, std::string_view log_name);
+  /// The name of that log; none: nothing is noted.
+  result<std::optional<std::string>> noted_place(std::string_view stream) const;
+
   /// Positions, versions, hash chain, and that folding the log gives the stored states and
   /// indexes. Reads everything; runs beside the writer on what was there when it began.
   /// errc::unavailable once `stop` is asked to.

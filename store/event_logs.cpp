@@ -29,6 +29,16 @@ void event_logs::add_lost(const std::string& name, error why) {
   lost_.insert_or_assign(name, std::move(why));
 }
 
+void event_logs::add_stray(const std::string& name, error why) {
+  const std::lock_guard lock(mutex_);
+  strays_.insert_or_assign(name, std::move(why));
+}
+
+std::map<std::string, error> event_logs::strays() const {
+  const std::lock_guard lock(mutex_);
+  return strays_;
+}
+
 std::shared_ptr<event_log> event_logs::find(std::string_view name) const {
   if (name == own_log_name) return own_;
   const std::lock_guard lock(mutex_);

@@ -45,12 +45,17 @@ class event_logs {
   void add_lost(const std::string& name, error why);
 
   const std::shared_ptr<event_log>& own() const noexcept { return own_; }
+  /// Something stands in the place of a log that this daemon never had: nothing is read of it.
+  void add_stray(const std::string& name, error why);
+
   /// Null: there is none of that name, or it is lost.
   std::shared_ptr<event_log> find(std::string_view name) const;
   /// Its own first, then by name.
   std::vector<named_log> all() const;
   /// Why a log is not among them, by name.
   std::map<std::string, error> lost() const;
+  /// What else stands there, by name, and why it is none of them.
+  std::map<std::string, error> strays() const;
 
   /// The log with this stream, and the stream's state; none when no log has it. An error when a log
   /// cannot be read and no other has the stream.
@@ -65,6 +70,7 @@ class event_logs {
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<event_log>, std::less<>> clusters_;
   std::map<std::string, error> lost_;
+  std::map<std::string, error> strays_;
 };
 
 }  // namespace ved::store

@@ -66,6 +66,10 @@ std::string cursor_key(std::string_view follower) {
   return "cursor/" + std::string(follower);
 }
 
+std::string place_key(std::string_view stream) {
+  return "place/" + std::string(stream);
+}
+
 std::string genesis_hash() {
   return std::string(hash_bytes, '\0');
 }

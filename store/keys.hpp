@@ -21,6 +21,7 @@
 //                                            that the projection counts, and of dedup (log and
 //                                            stream have as many as there are positions)
 //           "cursor/" follower               position
+//           "place/" stream                  name of the other log that has the stream
 //           "rebuild"                        present while the projections are being recreated
 //
 // A stream id has 1 to 256 bytes and no 0x00, so that no stream's keys are a prefix of another's.
@@ -59,6 +60,7 @@ std::optional<stream_entry> parse_stream_key(std::string_view key) noexcept;
 std::optional<std::string> prefix_end(std::string_view prefix);
 
 std::string cursor_key(std::string_view follower);
+std::string place_key(std::string_view stream);
 
 /// What the first event of a log carries as prev_hash: 32 zero bytes.
 std::string genesis_hash();

@@ -118,8 +118,10 @@ void outbox::offer(std::uint64_t position, std::vector<pb::HookCallback> callbac
   offered_ = position;
   for (auto& c : callbacks) {
     if (!callbacks_.contains(c.callback())) continue;
-    // Made of what a repetition sees again, so that it gets the same id.
-    c.set_delivery_id(hook_ + ":" + c.cluster_id() + ":" + std::to_string(position) + ":" +
+    // Made of what a repetition sees again, so that it gets the same id; and of what happened, so
+    // that nothing else does at this position of a log that was set back or begun anew.
+    c.set_delivery_id(hook_ + ":" + c.cluster_id() + ":" + c.job_id() + ":" +
+                      std::to_string(position) + ":" + std::to_string(c.at_us()) + ":" +
                       c.callback());
     c.set_position(position);
     waiting_.push_back(item{std::move(c), 0, {}});

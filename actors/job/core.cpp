@@ -141,7 +141,9 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
       add_cancelled(out, state,
                     "given up by " + what.by + because(what.reason) + ": cluster " +
                         state.cluster.str() +
-                        " is not configured, and what becomes of the job there is not known",
+                        " is not configured, and what becomes of the job there" +
+                        (state.scheduler_id.empty() ? "" : " (" + state.scheduler_id.str() + ")") +
+                        " is not known",
                     ctx);
   };
   const auto refusal = std::visit(

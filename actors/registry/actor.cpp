@@ -37,6 +37,7 @@ class runner {
       revive_if_alone(id);
       return job_reply{compare((*known)->at, what)};
     }
+    if (auto lost = is_in_lost_log(id)) return job_reply{fail(std::move(*lost))};
     auto log = deps_.world->writers->of(cluster_id{what.spec->cluster_id()});
     if (log.name.empty())
       return job_reply{fail(errc::unavailable, "job " + id.str() + ": cluster " +
@@ -48,6 +49,8 @@ class runner {
                             "job " + id.str() + ": " + std::to_string(live) +
                                 " jobs are live, the most that hpc.job_service.max_concurrent_jobs "
                                 "allows")};
+    // Also when the cluster's log is away one day, no other cluster takes a job of this id.
+    if (auto noted = note_place(id, log.name); !noted) return job_reply{fail(noted.error())};
     auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
     adopt(id, made);
     return self_->delegate(made, what);
@@ -205,6 +208,22 @@ class runner {
 
   const store::event_logs& logs() const { return deps_.world->writers->logs(); }
 
+  result<void> note_place(const job_id& id, const std::string& log) const {
+    return logs().own()->note_place(core::job_stream(id.str()), log);
+  }
+
+  /// Why a job that no log has is not a new one; none: it is.
+  std::optional<error> is_in_lost_log(const job_id& id) const {
+    const auto lost = logs().lost();
+    if (lost.empty()) return std::nullopt;
+    const auto noted = logs().own()->noted_place(core::job_stream(id.str()));
+    if (!noted) return noted.error();
+    const auto in = *noted ? lost.find(**noted) : lost.end();
+    if (in == lost.end()) return std::nullopt;
+    return error{errc::unavailable, "job " + id.str() + ": it is in " + in->first +
+                                        ", which cannot be read: " + in->second.message};
+  }
+
   result<stored_job_state> read(const job_id& id) const {
     auto known = logs().find_stream(core::job_stream(id.str()));
     if (!known) return fail(known.error());
@@ -232,7 +251,11 @@ class runner {
   void recover_one(const store::named_log& from, const job_id& id) {
     if (self_->state.jobs.contains(id)) return;
     auto stored = read(id, from);
-    if (stored && !job::is_terminal(stored->job)) revive(id, std::move(*stored));
+    if (stored && !job::is_terminal(stored->job)) {
+      // The daemon's log may have been begun anew, or restored, without what it noted of them.
+      static_cast<void>(note_place(id, from.name));
+      revive(id, std::move(*stored));
+    }
     if (stored) return;
     if (stored.error().code == errc::not_found)
       static_cast<void>(from.log->damaged(

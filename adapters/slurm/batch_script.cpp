@@ -97,6 +97,9 @@ ved_hint s
 //
 // ved_fault: the command cannot be started there; whose fault, and the words.
 //
+// ved_clear: who opens a FIFO to write waits for a reader, and the job would never end; who writes
+// through a link writes over what it leads to.
+//
 // ved_pass: a trap of each signal. Slurm sends TERM to all processes of a job that it ends, and
 // the batch shell alone with --signal=B:TERM: the job would hear the first one twice. Who hears it
 // beside the shell is the canary; it is looked at a moment later, as the processes are signalled
@@ -106,7 +109,11 @@ ved_hint s
 // meanwhile.
 constexpr const char* run_text =
     R"sh(exec 3<&0 4>&2 2>/dev/null
+ved_clear() {
+if [ -p "$ved_end" ] || [ -L "$ved_end" ]; then rm -f "$ved_end"; fi
+}
 ved_fault() {
+ved_clear
 printf 'fault %s on %s\n' "$1" "${SLURMD_NODENAME:-this node}" > "$ved_end"
 printf 'ved: %s on %s\n' "$1" "${SLURMD_NODENAME:-this node}" >&4
 ved_leave 76
@@ -118,6 +125,7 @@ ved_enter() {
 ved_fault "$1: $2 $3 cannot be entered"
 }
 ved_finish() {
+ved_clear
 { printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
 times; } > "$ved_end"
 ved_leave "$1"

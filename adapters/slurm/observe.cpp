@@ -16,6 +16,7 @@ constexpr std::size_t ids_max = 1'000;
 constexpr std::size_t details_max = 20;
 /// Directories that may hang in one poll before the rest waits for the next one.
 constexpr int hangs_in_a_poll = 4;
+constexpr int clock_patience_seconds = 2;
 /// So long after a job that waits was seen renamed, names tell nothing.
 constexpr seconds renames_kept{86'400};
 
@@ -212,7 +213,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   const auto clusters = clusters_of(jobs);
   for (const auto& cluster : clusters)
     made.add_section(section_of("squeue", cluster), squeue_command(cluster, separator));
-  made.add_section("clock", "date +%s");
+  made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
   const auto got =
       run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
   std::unordered_set<std::string> numbers;

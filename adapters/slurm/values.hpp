@@ -29,8 +29,9 @@ inline constexpr std::int64_t federated_from = std::int64_t{1} << 26;
 /// A count of zero and more; no sign, no blanks.
 std::optional<std::int64_t> parse_count(std::string_view text);
 
-/// A moment as SLURM_TIME_FORMAT=%s prints it (epoch seconds) or as ISO without zone taken as UTC.
-/// "Unknown", "None", "N/A", "NONE", "" and 0: an unset time_point.
+/// A moment as SLURM_TIME_FORMAT=%s prints it (epoch seconds). "Unknown", "None", "N/A", "NONE", ""
+/// and 0: an unset time_point; so is one in local time, "2026-01-15T10:00:00", whose zone nobody
+/// knows.
 std::optional<time_point> parse_moment(std::string_view text);
 
 /// "[DD-[HH:]]MM:SS[.mmm]", "DD-HH[:MM[:SS]]", "MM" (a limit without colon is minutes),

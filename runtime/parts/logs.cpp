@@ -29,9 +29,17 @@ result<std::unique_ptr<logs_part>> logs_part::open(options how) {
   out->logs_ = std::move(*opened);
   out->writers_ = std::make_shared<actors::log_writers>(out->logs_);
   for (const auto& [name, why] : out->logs_->lost()) out->tell_lost(name, why);
+  for (const auto& [name, why] : out->logs_->strays())
+    out->how_.problems->raise("store." + name, why.message);
   auto had = clusters_with_logs(*out->logs_->own());
   if (!had) return fail(had.error());
   out->had_logs_ = std::move(*had);
+  // The daemon's log may be younger than those of its clusters.
+  for (const auto& one : out->logs_->all()) {
+    const auto cluster = store::cluster_of_log_name(one.name);
+    if (!cluster || one.log->last_position() == 0) continue;
+    if (auto done = out->record_log(cluster_id{*cluster}); !done) return fail(done.error());
+  }
   return out;
 }
 
@@ -71,10 +79,14 @@ result<std::string> logs_part::need(const cluster_id& cluster) {
     return fail(there.error());
   }
   auto instance = begin_cluster_log(*logs_->find(name), cluster, how_.clock());
-  if (!instance || had_one) return instance;
-  had_logs_.insert(cluster.str());
-  auto recorded = record_cluster_log(*logs_->own(), cluster, how_.clock());
+  if (!instance) return instance;
+  const auto recorded = record_log(cluster);
   return recorded ? instance : fail(recorded.error());
+}
+
+result<void> logs_part::record_log(const cluster_id& cluster) {
+  if (!had_logs_.insert(cluster.str()).second) return {};
+  return record_cluster_log(*logs_->own(), cluster, how_.clock());
 }
 
 void logs_part::start(caf::actor_system& system) {

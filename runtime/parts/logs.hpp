@@ -65,6 +65,8 @@ class logs_part {
   explicit logs_part(options how);
   log_options_of options_of();
   void tell_lost(const std::string& name, const error& why);
+  /// Once for each cluster.
+  result<void> record_log(const cluster_id& cluster);
 
   const options how_;
   adapters::unique_fd hold_;

@@ -261,10 +261,22 @@ class corruption(site_case):
             self.assertEqual(s.submit("d-1")[0], 503, "else it would run once more")
             told = " ".join(s.problems())
             self.assertIn("vectl log restore", told)
+            status, _, said = s.submit("d-1", cluster_id="there")
+            self.assertEqual(status, 503, "else it would run there, too")
+            self.assertIn("cluster/here", said["message"])
+            self.assertEqual(s.call("GET", "/api/v1/hpc/jobs?cluster=here")[0], 503)
+            self.assertEqual(s.call("GET", "/api/v1/hpc/jobs")[2]["missing_logs"],
+                             ["cluster/here"])
+            code, text, errors = s.vectl("cluster", "show", "here")
+            self.assertIn("out of service", text + errors)
+            self.assertNotEqual(s.vectl("log", "verify")[0], 0)
             self.assertEqual(s.submit(f"there-{whole}", cluster_id="there")[0], 201)
             s.wait_state(f"there-{whole}", "completed")
             self.assertEqual(s.stop()[0], 0)
             self.assertFalse(os.path.exists(self.folder()))
+            for words in (("log", "verify"), ("log", "backup", backup + "-none")):
+                code, text, errors = run(program("vectl"), "--state", s.state, *words)
+                self.assertNotEqual(code, 0, text + errors)
             code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup,
                                      "--log", "cluster/here")
             self.assertEqual(code, 0, text + errors)

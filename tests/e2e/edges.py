@@ -63,6 +63,12 @@ class edges(site_case):
         self.assertIn("sold", ended["reason"])
         wait_for(lambda: "--give-up" not in " ".join(s.problems()), "nothing is left there")
         s.stop()
+        with open(s.config, "w") as out:
+            out.write(good)
+        s.start()
+        wait_for(lambda: s.belonging() == [s.process.pid], "what was given up is ended there")
+        self.assertEqual(s.get("c-1")["state"], "cancelled")
+        s.stop()
         self.verify_log()
 
     def test_a_job_whose_supervisor_is_killed_fails_and_leaves_nothing(self):

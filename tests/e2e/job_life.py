@@ -146,6 +146,7 @@ class job_life(site_case):
                                     s.call("GET", "/api/v1/hpc/jobs/e-3/events")[2]["events"]])
         self.assertTrue(got, "the stream brought nothing")
         self.assertEqual(s.call("GET", path + "?after=xyz")[0], 400)
+        s.stop()
         code, text, said = run(program("vectl"), "--state", s.state, "-o", "json", "log", "events",
                                "--cluster", "here")
         self.assertEqual(code, 0, said)

@@ -407,39 +407,6 @@ TEST_CASE("init: where keys are and the log is not, only asked to it begins a ne
   CHECK(open_all(state));
 }
 
-TEST_CASE("event logs: a cluster's log is made once; one that is gone is lost, not made anew",
-          "[runtime][security]") {
-  const ved::tests::temp_dir dir;
-  const auto report = initialise_state(options_for(dir.path() / "state"));
-  REQUIRE(report);
-  const auto state = report->layout.directory.string();
-  const auto how = [](const std::string&) { return plain_log_options(); };
-  const auto need = [&](const char* cluster, bool had_one) {
-    const auto logs = open_all(state);
-    REQUIRE(logs);
-    return need_cluster_log(**logs, state, ved::cluster_id{cluster}, had_one, how);
-  };
-  CHECK(need("c", false));
-  CHECK(need("c", true));
-  CHECK(logs_there(state) == std::vector<std::string>{"daemon", "cluster/c"});
-  const auto place = log_directory(state, "cluster/c");
-  CHECK(begin_new_log(state, "cluster/c").error().code == errc::conflict);
-  for (const auto* bad : {"cluster/", "cluster/..", "cluster/../../x", "c", ""})
-    CHECK(begin_new_log(state, bad).error().code == errc::invalid);
-
-  std::filesystem::remove_all(place);
-  SECTION("only the log") {}
-  SECTION("with all that is beside it") {
-    std::filesystem::remove_all(std::filesystem::path(place).parent_path());
-  }
-  const auto lost = need("c", true);
-  REQUIRE_FALSE(lost);
-  CHECK_FALSE(std::filesystem::exists(place));
-  CHECK(need("d", false));  // another one is not concerned
-  REQUIRE(begin_new_log(state, "cluster/c"));
-  CHECK(need("c", true));
-}
-
 TEST_CASE("init: files that are not ours are not overwritten", "[runtime][security]") {
   const ved::tests::temp_dir dir;
   const state_layout at(dir.path());

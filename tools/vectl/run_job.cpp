@@ -73,6 +73,7 @@ exit_code run(const job_list& what, context& with) {
     auto reply = with.ask(std::move(request));
     if (!reply) return with.failure;
     auto& page = *reply->mutable_jobs();
+    *all.mutable_missing_logs() = page.missing_logs();
     std::move(page.mutable_jobs()->begin(), page.mutable_jobs()->end(),
               google::protobuf::RepeatedFieldBackInserter(all.mutable_jobs()));
     // A cursor that stands still would be asked for ever.
@@ -80,10 +81,13 @@ exit_code run(const job_list& what, context& with) {
     cursor = page.next_cursor();
   }
   all.set_next_cursor(more ? cursor : "");
+  const auto end = all.missing_logs().empty() ? exit_code::ok : exit_code::unavailable;
   if (with.global.json) {
     with.print_json(all);
-    return exit_code::ok;
+    return end;
   }
+  for (const auto& one : all.missing_logs())
+    *with.err << "vectl: log " << one << " cannot be read: its jobs are not among these\n";
   if (what.ids)
     for (const auto& job : all.jobs()) *with.out << printable(job.job_id()) << '\n';
   else
@@ -91,7 +95,7 @@ exit_code run(const job_list& what, context& with) {
   if (more)
     *with.err << "vectl: there may be more jobs; --limit raises the bound of " << what.limit
               << '\n';
-  return exit_code::ok;
+  return end;
 }
 
 exit_code run(const job_show& what, context& with) {

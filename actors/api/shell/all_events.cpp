@@ -159,9 +159,9 @@ result<pb::EventPage> list_events(const store::event_logs& logs, const pb::ListE
     *placed.mutable_event() = std::move(event);
   }
   page.set_next(to_text(places));
-  const auto own = store::cluster_log_name(what.cluster_id());
   for (const auto& [name, why] : logs.lost())
-    if (what.cluster_id().empty() || name == own) page.add_missing_logs(name);
+    if (what.cluster_id().empty() || name == store::cluster_log_name(what.cluster_id()))
+      page.add_missing_logs(name);
   return page;
 }
 

@@ -144,8 +144,14 @@ result<pb::JobList> list_jobs(const store::event_logs& logs, const pb::ListJobs&
     return fail(errc::invalid, "cursor: it belongs to another list than these filters make");
   // Keys run from new to old, so `since` is where the list ends.
   const std::string last_time = core::index_time(what.since_us());
-  const auto from = logs_of(logs, what.cluster_id());
   pb::JobList out;
+  for (const auto& [name, why] : logs.lost()) {
+    if (name == store::cluster_log_name(what.cluster_id()))
+      return fail(errc::unavailable, "cluster " + what.cluster_id() +
+                                         ": its jobs cannot be read: " + why.message);
+    if (what.cluster_id().empty()) out.add_missing_logs(name);
+  }
+  const auto from = logs_of(logs, what.cluster_id());
   std::string after = what.cursor();
   for (std::size_t seen = 0; seen < scan_max;) {
     const auto want = static_cast<std::size_t>(limit - out.jobs_size());

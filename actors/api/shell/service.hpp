@@ -132,6 +132,8 @@ class service {
   void list_jobs(call& c);
   void job_events(call& c);
   void list_events(call& c);
+  /// None: a cluster of that name is configured, or none is named.
+  std::optional<error> why_unknown(const std::string& cluster) const;
   void explain(const std::shared_ptr<call>& c);
   void output(const std::shared_ptr<call>& c);
   void clusters(const std::shared_ptr<call>& c, const std::string& only);

@@ -31,11 +31,23 @@ void service::describe(std::function<void(std::vector<pb::Cluster>, registry_vie
     answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }
 
+std::optional<error> service::why_unknown(const std::string& cluster) const {
+  const cluster_id id{cluster};
+  if (cluster.empty() || deps_.clusters.contains(id) || deps_.out_of_service.contains(id))
+    return std::nullopt;
+  return error{errc::not_found, "cluster " + cluster + ": not configured"};
+}
+
 void service::clusters(const std::shared_ptr<call>& c, const std::string& only) {
-  if (!only.empty() && !deps_.clusters.contains(cluster_id{only}))
-    return c->done(to_reply({errc::not_found, "cluster " + only + ": not configured"}));
-  describe([c, only](std::vector<pb::Cluster> all, const registry_view&) {
+  if (const auto refused = why_unknown(only)) return c->done(to_reply(*refused));
+  describe([this, c, only](std::vector<pb::Cluster> all, const registry_view&) {
     pb::ApiReply reply;
+    for (const auto& [id, why] : deps_.out_of_service) {
+      auto& one = all.emplace_back();
+      one.set_cluster_id(id.str());
+      one.set_breaker("open");
+      one.set_reason("out of service: " + why);
+    }
     if (only.empty()) reply.mutable_clusters();
     for (auto& one : all) {
       if (only.empty()) *reply.mutable_clusters()->add_clusters() = std::move(one);
@@ -49,8 +61,11 @@ void service::clusters(const std::shared_ptr<call>& c, const std::string& only) 
 
 void service::health(const std::shared_ptr<call>& c) {
   const auto only = c->request.check_health().cluster_id();
-  if (!only.empty() && !deps_.clusters.contains(cluster_id{only}))
-    return c->done(to_reply({errc::not_found, "cluster " + only + ": not configured"}));
+  if (const auto refused = why_unknown(only)) return c->done(to_reply(*refused));
+  if (const auto it = deps_.out_of_service.find(cluster_id{only});
+      it != deps_.out_of_service.end())
+    return c->done(to_reply({errc::unavailable, "cluster " + only + ": out of service: " +
+                                                    it->second}));
   describe([this, c, only](const std::vector<pb::Cluster>& all, const registry_view&) {
     if (all.empty() && !deps_.clusters.empty())
       return c->done(to_reply({errc::unavailable, "the daemon is starting or stopping"}));

@@ -199,4 +199,14 @@ TEST_CASE("api: what may be in a log that is lost is not said to be unknown", "[
   CHECK_FALSE(seen->ok());
   CHECK(seen->logs_size() == 3);
   CHECK(read_stats(*logs)->logs(2).problem() == "its head is damaged");
+  // A list without them is not told as a whole one.
+  pb::ListJobs what;
+  const auto all = list_jobs(*logs, what);
+  REQUIRE(all);
+  REQUIRE(all->missing_logs_size() == 1);
+  CHECK(all->missing_logs(0) == "cluster/b");
+  what.set_cluster_id("b");
+  CHECK(list_jobs(*logs, what).error().code == errc::unavailable);
+  what.set_cluster_id("a");
+  CHECK(list_jobs(*logs, what)->missing_logs().empty());
 }

@@ -115,7 +115,7 @@ TEST_CASE("hooks: deliveries go out one at a time, in order, only those wanted",
   box.offer(14, {});
   const auto first = box.next(t0);
   REQUIRE(first);
-  CHECK(first->what.delivery_id() == "pager::12:failed");
+  CHECK(first->what.delivery_id() == "pager::j-1:12:0:failed");
   CHECK_FALSE(box.next(t0));
   CHECK(box.cursor() == 11);
   const auto record = box.done(true, "200 OK", 0, t0);
@@ -200,6 +200,21 @@ TEST_CASE("hooks: the outbox is bounded, the rest waits in the log", "[actors][h
   CHECK(position == 4);
 }
 
+TEST_CASE("hooks: what happens at the position of a log that was set back has an id of its own",
+          "[actors][hooks]") {
+  const auto id_of = [](const std::string& job, std::int64_t at_us) {
+    outbox box("pager", {"completed"}, {}, 11);
+    auto ended = callback("completed");
+    ended.set_job_id(job);
+    ended.set_at_us(at_us);
+    box.offer(12, {ended});
+    return box.next(t0)->what.delivery_id();
+  };
+  CHECK(id_of("j-1", 5) == id_of("j-1", 5));
+  CHECK(id_of("j-1", 5) != id_of("j-2", 5));
+  CHECK(id_of("j-1", 5) != id_of("j-1", 6));
+}
+
 TEST_CASE("hooks: crashes repeat deliveries under their ids and lose none",
           "[actors][hooks][laws]") {
   REQUIRE(rc::check([](const std::vector<std::uint8_t>& faults) {
@@ -239,7 +254,7 @@ TEST_CASE("hooks: crashes repeat deliveries under their ids and lose none",
     std::vector<std::string> expected;
     for (std::uint64_t p = 1; p <= events; ++p)
       for (const char* c : {"submitted", "queued"})
-        expected.push_back("h::" + std::to_string(p) + ":" + c);
+        expected.push_back("h::j-1:" + std::to_string(p) + ":0:" + c);
     RC_ASSERT(first == expected);
   }));
 }

@@ -48,6 +48,21 @@ TEST_CASE("slurm job script: a requeued job holds its own claim already", "[adap
   CHECK(here.end_of("41").exit_code == 0);
 }
 
+TEST_CASE("slurm job script: a FIFO or a link in the place of the end record holds up no end",
+          "[adapters][slurm]") {
+  node here;
+  const auto record = quote((here.job_directory() / (token + ".41.end")).string());
+  const auto make = GENERATE(as<std::string>{}, "mkfifo RECORD; exit 3",
+                             "mkfifo fifo; ln -s \"$PWD\"/fifo RECORD; exit 3",
+                             "echo mine > file; ln -s \"$PWD\"/file RECORD; exit 3");
+  auto command = make;
+  command.replace(command.find("RECORD"), 6, record);
+  CHECK(here.run(script_of(command)).exit_code == 3);
+  CHECK(here.end_of("41").exit_code == 3);
+  const auto file = here.home() / "file";
+  if (std::filesystem::exists(file)) CHECK(read_text(file) == "mine\n");
+}
+
 TEST_CASE("slurm job script: a job started again as if for the first time does not run again",
           "[adapters][slurm]") {
   node here;

@@ -1,0 +1,140 @@
+#include "runtime/event_logs.hpp"
+
+#include <catch2/catch.hpp>
+#include <filesystem>
+
+#include "runtime/own_stream.hpp"
+#include "runtime/security/init.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved::runtime;
+using ved::errc;
+
+namespace {
+
+constexpr auto now = ved::time_point{ved::seconds{1'800'000'000}};
+
+init_options options_of(const std::filesystem::path& directory) {
+  init_options options;
+  options.directory = directory;
+  options.now = now;
+  return options;
+}
+
+auto open_all(const std::string& state) {
+  return open_event_logs(state, [](const std::string&) { return plain_log_options(); });
+}
+
+}  // namespace
+
+TEST_CASE("event logs: a cluster's log is made once; one that is gone is lost, not made anew",
+          "[runtime][logs]") {
+  const ved::tests::temp_dir dir;
+  const auto report = initialise_state(options_of(dir.path() / "state"));
+  REQUIRE(report);
+  const auto state = report->layout.directory.string();
+  const auto how = [](const std::string&) { return plain_log_options(); };
+  const auto need = [&](const char* cluster, bool had_one) {
+    const auto logs = open_all(state);
+    REQUIRE(logs);
+    return need_cluster_log(**logs, state, ved::cluster_id{cluster}, had_one, how);
+  };
+  CHECK(need("c", false));
+  CHECK(need("c", true));
+  CHECK(logs_there(state) == std::vector<std::string>{"daemon", "cluster/c"});
+  const auto place = log_directory(state, "cluster/c");
+  CHECK(begin_new_log(state, "cluster/c").error().code == errc::conflict);
+  for (const auto* bad : {"cluster/", "cluster/..", "cluster/../../x", "c", ""})
+    CHECK(begin_new_log(state, bad).error().code == errc::invalid);
+
+  std::filesystem::remove_all(place);
+  SECTION("only the log") {}
+  SECTION("with all that is beside it") {
+    std::filesystem::remove_all(std::filesystem::path(place).parent_path());
+  }
+  const auto lost = need("c", true);
+  REQUIRE_FALSE(lost);
+  CHECK_FALSE(std::filesystem::exists(place));
+  CHECK(need("d", false));  // another one is not concerned
+  REQUIRE(begin_new_log(state, "cluster/c"));
+  CHECK(need("c", true));
+}
+
+TEST_CASE("event logs: what was copied, moved or is gone is told for what it is",
+          "[runtime][logs]") {
+  namespace fs = std::filesystem;
+  const ved::tests::temp_dir dir;
+  const auto report = initialise_state(options_of(dir.path() / "state"));
+  REQUIRE(report);
+  const auto state = report->layout.directory.string();
+  const auto how = [](const std::string&) { return plain_log_options(); };
+  {
+    const auto logs = open_all(state);
+    REQUIRE(logs);
+    REQUIRE(record_start(**logs, "b", now));
+    for (const char* name : {"a", "b"}) {
+      const ved::cluster_id cluster{name};
+      REQUIRE(need_cluster_log(**logs, state, cluster, false, how));
+      REQUIRE(begin_cluster_log(*(*logs)->find(ved::store::cluster_log_name(name)), cluster, now));
+      REQUIRE(record_cluster_log(*(*logs)->own(), cluster, now));
+    }
+  }
+  const auto all = report->layout.clusters;
+  const auto names = [](const std::map<std::string, ved::error>& of) {
+    std::string out;
+    for (const auto& [name, why] : of) out += (out.empty() ? "" : " ") + name;
+    return out;
+  };
+  const auto check = [&](const std::string& open, const std::string& lost,
+                         const std::string& strays) {
+    for (const bool to_write : {false, true}) {
+      const auto logs = to_write ? open_all(state) : read_event_logs(state);
+      REQUIRE(logs);
+      std::string there;
+      for (const auto& one : (*logs)->all()) there += (there.empty() ? "" : " ") + one.name;
+      CHECK(there == open);
+      CHECK(names((*logs)->lost()) == lost);
+      CHECK(names((*logs)->strays()) == strays);
+      if (!lost.empty())
+        CHECK(back_up_event_logs(**logs, dir.path() / "backup").error().code ==
+              errc::unavailable);
+    }
+  };
+  check("daemon cluster/a cluster/b", "", "");
+  SECTION("a copy beside it, whichever sorts first") {
+    const auto name = GENERATE(as<std::string>{}, "a.bak", "0-before-upgrade");
+    fs::copy(all / "a", all / name, fs::copy_options::recursive);
+    check("daemon cluster/a cluster/b", "", "cluster/" + name);
+    const auto logs = open_all(state);
+    const auto needed = need_cluster_log(**logs, state, ved::cluster_id{name}, false, how);
+    REQUIRE_FALSE(needed);
+    CHECK_THAT(needed.error().message, Catch::Contains("it is the log of cluster a"));
+  }
+  SECTION("swapped") {
+    fs::rename(all / "a", all / "c");
+    fs::rename(all / "b", all / "a");
+    fs::rename(all / "c", all / "b");
+    check("daemon", "cluster/a cluster/b", "");
+  }
+  SECTION("renamed") {
+    fs::rename(all / "a", all / "a-old");
+    check("daemon cluster/b", "cluster/a", "cluster/a-old");
+  }
+  SECTION("gone, whether or not it is configured") {
+    fs::remove_all(all / "a");
+    check("daemon cluster/b", "cluster/a", "");
+    REQUIRE(begin_new_log(state, "cluster/a"));
+    check("daemon cluster/a cluster/b", "", "");
+  }
+  SECTION("what is none") {
+    fs::create_directories(all / "x" / "log");
+    fs::create_directories(all / "line\nbreak" / "log");
+    check("daemon cluster/a cluster/b", "", "cluster/x");
+  }
+  SECTION("the daemon's log is begun anew: it takes up what is there") {
+    fs::remove_all(report->layout.log);
+    REQUIRE(begin_new_log(state, "daemon"));
+    fs::copy(all / "a", all / "a.bak", fs::copy_options::recursive);
+    check("daemon cluster/a cluster/b", "", "cluster/a.bak");
+  }
+}
