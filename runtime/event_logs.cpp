@@ -8,6 +8,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <utility>
 
 #include "actors/api/shell/queries.hpp"
@@ -96,15 +97,15 @@ opened_log if_it_is(const cluster_id& cluster, const std::string& directory, ope
 result<std::shared_ptr<store::event_logs>> gather(
     const std::string& directory, std::shared_ptr<store::event_log> own,
     const std::function<opened_log(const std::string& name, bool recorded)>& open_one) {
-  auto recorded = clusters_with_logs(*own);
-  if (!recorded) return fail(recorded.error());
+  // A damaged one is opened to be verified and mended, and a daemon does not start on it.
+  const auto recorded = clusters_with_logs(*own).value_or(std::set<std::string>{});
   // One that was begun anew knows of none.
-  const bool knows_them = own->last_position() > 0;
+  const bool knows_them = !recorded.empty();
   auto out = std::make_shared<store::event_logs>(std::move(own));
   for (const auto& name : logs_there(directory)) {
     const auto cluster = store::cluster_of_log_name(name);
     if (!cluster) continue;
-    const bool is_recorded = recorded->contains(*cluster);
+    const bool is_recorded = recorded.contains(*cluster);
     auto opened = if_it_is(cluster_id{*cluster}, log_directory(directory, name),
                            open_one(name, is_recorded));
     if (opened) {
@@ -116,7 +117,7 @@ result<std::shared_ptr<store::event_logs>> gather(
     else out->add_stray(name, opened.error());
   }
   const auto lost = out->lost();
-  for (const auto& cluster : *recorded)
+  for (const auto& cluster : recorded)
     if (const auto name = store::cluster_log_name(cluster);
         !out->find(name) && !lost.contains(name))
       out->add_lost(name, gone(directory, name));

@@ -68,6 +68,9 @@ class edges(site_case):
         s.start()
         wait_for(lambda: s.belonging() == [s.process.pid], "what was given up is ended there")
         self.assertEqual(s.get("c-1")["state"], "cancelled")
+        code, text, errors = s.vectl("job", "cancel", "--give-up", "c-1")
+        self.assertNotEqual(code, 0)
+        self.assertIn("has ended already: given up by", text + errors)
         s.stop()
         self.verify_log()
 

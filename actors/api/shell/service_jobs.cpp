@@ -101,6 +101,9 @@ void service::cancel(const std::shared_ptr<call>& c) {
                                                ": to give it up needs a token with scope admin"}));
   const auto job = read_record(*deps_.logs, what.job_id());
   if (!job) return c->done(to_reply(job.error()));
+  if (is_terminal(job->state()))
+    return c->done(to_reply({errc::conflict, "job " + what.job_id() + " has ended already: " +
+                                                 job->reason()}));
   const cluster_id of{job->cluster_id()};
   if (deps_.clusters.contains(of) || deps_.out_of_service.contains(of))
     return c->done(to_reply({errc::conflict, "job " + what.job_id() + ": cluster " + of.str() +
