@@ -124,7 +124,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
-  to.final = meaning && is_terminal(meaning->state) && is_set(row.ended_at) && row.exit;
+  to.final = meaning && is_terminal(meaning->state) && row.has_ended && row.exit;
   to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
   to.elapsed_seconds = row.elapsed_seconds;
   to.batch_used = false;

@@ -62,6 +62,7 @@ class row_reader {
     row.submitted_at = *submitted;
     row.started_at = *started;
     row.ended_at = *ended;
+    row.has_ended = is_set(*ended) || (!is_nothing(cell("End")) && cell("End") != "0");
     row.elapsed_seconds = *elapsed;
     row.nodes = *nodes;
     row.cpus = *cpus;
@@ -98,7 +99,7 @@ class row_reader {
   /// What was used stays absent unless the database really has it. Before the end it holds zeroes
   /// or samples, and without a gathering plugin zeroes for ever; a job that ran used something.
   bool read_usage(account_row& row) const {
-    if (!is_set(row.ended_at)) return true;
+    if (!row.has_ended) return true;
     const std::string_view cpu = cell("TotalCPU");
     if (!is_nothing(cpu) && !equal_any_case(cpu, "INVALID")) {
       const auto time = parse_duration(cpu);
