@@ -234,14 +234,15 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
   if (const auto lost = logs.lost(); lost.contains(name)) return fail(lost.at(name));
   const auto strays = logs.strays();
   const auto stray = strays.find(name);
-  if (had_one || stray != strays.end()) {
+  // Others than those of another cluster may be what a crash left of the making of this one.
+  if (had_one || (stray != strays.end() && stray->second.code == errc::conflict)) {
     auto why = had_one ? gone(state_directory, name) : stray->second;
     logs.add_lost(name, why);
     return fail(std::move(why));
   }
   const auto directory = log_directory(state_directory, name);
   if (auto parents = make_parents(state_directory, directory); !parents) return parents;
-  auto made = open_to_write(directory, true, how(name));
+  auto made = if_it_is(cluster, directory, open_to_write(directory, true, how(name)));
   if (!made) {
     logs.add_lost(name, made.error());
     return fail(made.error());

@@ -35,13 +35,10 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
   account* now = nullptr;
   scheduler_job_id now_id;
   // What is printed twice was used once.
-  using run = std::tuple<std::string, std::string, time_point, time_point, time_point,
-                         std::int64_t>;
+  using run = std::tuple<std::string, std::string, std::string, std::int64_t>;
   std::set<run> read;
   for (const auto& row : rows.rows) {
-    const run key{row.id.str(),   row.step,     row.submitted_at,
-                  row.started_at, row.ended_at, row.elapsed_seconds};
-    if (!read.insert(key).second) continue;
+    if (!read.emplace(row.id.str(), row.step, row.times, row.elapsed_seconds).second) continue;
     if (!row.step.empty()) {
       if (now == nullptr || row.id != now_id) continue;
       if (row.state == "OUT_OF_MEMORY" && row.step != "batch" && row.step != "extern")
@@ -126,6 +123,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   // "FAILED" without an end and with exit code 0. The real record comes after it.
   to.final = meaning && is_terminal(meaning->state) && row.has_ended && row.exit;
   to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
+  to.has_started = row.has_started;
   to.elapsed_seconds = row.elapsed_seconds;
   to.batch_used = false;
   auto& status = to.status;

@@ -85,6 +85,7 @@ class slurm_cluster {
     /// Slurm names who cancelled a job; slurmdbd, which ends what a controller without its state
     /// does not know any more, names nobody.
     bool by_nobody = false;
+    bool has_started = false;          ///< the last record tells a start
     std::int64_t elapsed_seconds = 0;  ///< of the last record
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
@@ -147,7 +148,7 @@ class slurm_cluster {
   /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
-  static time_point site_clock(const section& told, time_point now);
+  time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   std::string looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
                        time_point now) const;
@@ -194,6 +195,7 @@ class slurm_cluster {
   const std::shared_ptr<transport> way_;
 
   std::timed_mutex observing_;  ///< one poll at a time; guards what `seen_` holds
+  microseconds site_ahead_{0};  ///< of our clock, in the last poll that told; by polls alone
   std::timed_mutex inventorying_;  ///< one inventory at a time: who waited for it has it, too
   mutable std::mutex mutex_;    ///< guards the rest
   std::shared_ptr<const site> site_;  ///< of the last inventory; empty before the first

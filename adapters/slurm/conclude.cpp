@@ -59,12 +59,14 @@ std::string slurm_cluster::why_doubted(const watched& job) {
            " controller started without its state?";
   if (end.state != pb::JOB_STATE_COMPLETED) return {};
   const std::string but = "accounting says COMPLETED, but nothing shows that it ended: ";
-  if (!is_set(end.started_at)) return but + "it has no start there";
+  if (!told.has_started) return but + "it has no start there";
   if (job.left.exit_code == 0) return {};
   if (end.finished_at > job.site_now + clock_slack)
     return but + "its end there, " + to_rfc3339(end.finished_at) + ", has not come yet";
   const auto span = std::chrono::duration_cast<seconds>(end.finished_at - end.started_at);
-  if (span.count() < 0 || seconds{told.elapsed_seconds} > span + clock_slack)
+  const bool knows_times = is_set(end.started_at) && is_set(end.finished_at);
+  if (knows_times &&
+      (span.count() < 0 || seconds{told.elapsed_seconds} > span + clock_slack))
     return but + "its times there contradict each other";
   if (told.elapsed_seconds == 0 && !told.batch_used)
     return but + "it took no time there, and left no record of an end";
@@ -359,7 +361,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
       kept.waited && job.has_traces() && !job.left.ended && job.left.untouched;
   if (!job.doubt.empty())
     return missing{read && !job.controller_shows, job.doubt + but_unread,
-                   never_ran && !is_set(job.accounted->status.started_at)};
+                   never_ran && !job.accounted->has_started};
   if (job.accounted) {
     const bool only_waits = never_ran && job.accounted->state == "PENDING";
     if (only_waits) {

@@ -155,7 +155,8 @@ bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
 /// minutes off.
 time_point slurm_cluster::site_clock(const section& told, time_point now) {
   const auto there = parse_moment(trim(told.out));
-  return told.complete && there && is_set(*there) ? *there : now;
+  if (told.complete && there && is_set(*there)) site_ahead_ = *there - now;
+  return now + site_ahead_;
 }
 
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {

@@ -62,7 +62,12 @@ class row_reader {
     row.submitted_at = *submitted;
     row.started_at = *started;
     row.ended_at = *ended;
-    row.has_ended = is_set(*ended) || (!is_nothing(cell("End")) && cell("End") != "0");
+    const auto is_told = [&](std::string_view field) {
+      return !is_nothing(cell(field)) && cell(field) != "0";
+    };
+    row.has_started = is_told("Start");
+    row.has_ended = is_told("End");
+    for (const auto field : {"Submit", "Start", "End"}) row.times += std::string(cell(field)) + ' ';
     row.elapsed_seconds = *elapsed;
     row.nodes = *nodes;
     row.cpus = *cpus;

@@ -105,7 +105,10 @@ struct account_row {
   time_point submitted_at;
   time_point started_at;
   time_point ended_at;
-  bool has_ended = false;            ///< an end is told, though perhaps in a zone that nobody knows
+  /// Told, though perhaps in a zone that nobody knows.
+  bool has_started = false;
+  bool has_ended = false;
+  std::string times;  ///< all three as they stand there
   std::int64_t elapsed_seconds = 0;  ///< without the time that it was suspended
   int nodes = 0;
   int cpus = 0;

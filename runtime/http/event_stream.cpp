@@ -153,15 +153,15 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     if (page.failure) return on_failure(*page.failure);
     const auto before = cursor_.version();
     cursor_ = std::move(page.cursor);
-    if (cursor_.has_more()) news_ = true;
     // A client that already has the terminal event comes back because streams end: tell it to stop.
     if (!head_sent_ && page.text.empty() && before.value_or(0) > 0) return ask_job();
     // A page may hold nothing that this client may see.
     if (head_sent_ && page.text.empty()) {
       const auto quiet_for = std::chrono::steady_clock::now() - written_at_;
       if (quiet_for < options().keep_alive_interval) return on_written();
-      page.text = sse_comment("keep-alive");
+      page.text = quiet_text();
     }
+    if (page.text.empty()) page.text = cursor_.mark();
     write(std::move(page.text));
   }
 
@@ -194,7 +194,11 @@ class event_stream final : public connection, public std::enable_shared_from_thi
       news_ = true;
       return;
     }
-    // A busy daemon commits a thousand times a second.
+    gather();
+  }
+
+  /// A busy daemon commits a thousand times a second.
+  void gather() {
     stage_ = stage::gathering;
     deadline_.set(shared_from_this(), gather_time);
   }
@@ -202,8 +206,10 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   /// Also the moment to ask again, in case a question failed before.
   void keep_alive() {
     news_ = true;
-    write(sse_comment("keep-alive"));
+    write(quiet_text());
   }
+
+  std::string quiet_text() const { return sse_comment("keep-alive") + cursor_.mark(); }
 
   /// Nothing is expected from the client; its end shows as the end of its input.
   void watch_client() {
@@ -254,7 +260,8 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   void on_written() {
     if (cursor_.finished()) return end({});
     if (draining_) return end("the server is stopping");
-    if (news_) return ask_events();
+    if (cursor_.has_more()) return ask_events();
+    if (news_) return gather();
     wait();
   }
 

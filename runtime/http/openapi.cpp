@@ -193,8 +193,9 @@ json parameters_of(const route& from) {
   if (from.has_stream)
     all.push_back({{"name", "Last-Event-ID"},
                    {"in", "header"},
-                   {"description", "Live stream: go on after the event of this version."},
-                   {"schema", {{"type", "string"}, {"pattern", "^[0-9]+$"}}}});
+                   {"description", "Live stream: the id of the last event that came; in place of "
+                                   "after."},
+                   {"schema", parameter_schema(*from.find_parameter("after"))}});
   return all;
 }
 

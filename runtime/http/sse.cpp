@@ -36,6 +36,11 @@ std::optional<std::uint64_t> sse_cursor::version() const {
   return next_.get_job_events().after_version();
 }
 
+std::string sse_cursor::mark() const {
+  const auto& after = next_.list_events().after();
+  return after.empty() ? std::string{} : "id: " + after + "\n\n";
+}
+
 std::optional<std::string> sse_cursor::take(const pb::ApiReply& answer) {
   std::string text;
   if (answer.has_events() && next_.has_get_job_events()) {
@@ -53,6 +58,11 @@ std::optional<std::string> sse_cursor::take(const pb::ApiReply& answer) {
   if (!answer.has_event_page() || !next_.has_list_events()) return std::nullopt;
   const auto& page = answer.event_page();
   auto& all = *next_.mutable_list_events();
+  if (std::vector<std::string> missing(page.missing_logs().begin(), page.missing_logs().end());
+      missing != missing_logs_) {
+    missing_logs_ = std::move(missing);
+    text += "event: missing_logs\ndata: " + nlohmann::json(missing_logs_).dump() + "\n\n";
+  }
   for (const auto& placed : page.events())
     text += to_text(placed.position(), placed.event(), placed);
   more_ = page.more() && page.next() != all.after();

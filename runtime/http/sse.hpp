@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "messages/api.pb.h"
 
@@ -25,6 +26,8 @@ class sse_cursor {
   /// The events of an answer as text; those that the client already has are left out. None: the
   /// answer is no events.
   std::optional<std::string> take(const pb::ApiReply& answer);
+  /// Text that tells a client where to go on though no event came; empty: not needed.
+  std::string mark() const;
   /// The last answer was not all that there is, and brought the cursor forward.
   bool has_more() const { return more_; }
   /// The terminal event of a job has been turned into text: nothing follows.
@@ -34,6 +37,7 @@ class sse_cursor {
 
  private:
   pb::ApiRequest next_;
+  std::vector<std::string> missing_logs_;  ///< as the client was told
   bool more_ = false;
   bool finished_ = false;
 };

@@ -49,7 +49,7 @@ class job_life(site_case):
     def test_a_job_is_accepted_once_and_runs_to_its_end(self):
         s = self.site
         status, headers, body = s.submit("j-1", "echo out; echo err >&2; exit 3")
-        self.assertEqual(status, 201)
+        self.assertEqual(status, 201, body)
         self.assertEqual(headers["Location"], "/api/v1/hpc/jobs/j-1")
         self.assertEqual(body["state"], "pending")
         self.assertEqual(s.submit("j-1", "echo out; echo err >&2; exit 3")[0], 200)

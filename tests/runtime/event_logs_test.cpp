@@ -130,6 +130,13 @@ TEST_CASE("event logs: what was copied, moved or is gone is told for what it is"
     fs::create_directories(all / "x" / "log");
     fs::create_directories(all / "line\nbreak" / "log");
     check("daemon cluster/a cluster/b", "", "cluster/x");
+    // A crash in the making of a log leaves no more; it is made to its end.
+    {
+      const auto logs = open_all(state);
+      REQUIRE(logs);
+      CHECK(need_cluster_log(**logs, state, ved::cluster_id{"x"}, false, how));
+    }
+    check("daemon cluster/a cluster/b cluster/x", "", "");
   }
   SECTION("the daemon's log is begun anew: it takes up what is there") {
     fs::remove_all(report->layout.log);

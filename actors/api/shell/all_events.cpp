@@ -9,15 +9,20 @@
 namespace ved::actors {
 namespace {
 
-/// Events of one log that are read at once.
-constexpr std::size_t chunk_size = 64;
+/// Events of one log that are read at once; one may have a megabyte.
+constexpr std::size_t chunk_size = 16;
+/// A page that has grown so large ends.
+constexpr std::size_t page_bytes_max = 4u << 20;
 /// Events looked at for one page; the position goes on from there.
 constexpr int looked_at_max = 5'000;
-constexpr std::size_t position_bytes_max = 4'096;
+constexpr std::size_t position_bytes_max = 8'192;
 constexpr int position_variant = sodium_base64_VARIANT_URLSAFE_NO_PADDING;
 
 std::string to_text(const pb::LogPlaces& places) {
-  const auto bytes = places.SerializeAsString();
+  pb::LogPlaces begun;
+  for (const auto& one : places.places())
+    if (one.position() > 0 || one.from_end()) *begun.add_places() = one;
+  const auto bytes = begun.SerializeAsString();
   std::string text(sodium_base64_encoded_len(bytes.size(), position_variant), '\0');
   ::sodium_bin2base64(text.data(), text.size(),
                       reinterpret_cast<const unsigned char*>(bytes.data()), bytes.size(),
@@ -57,28 +62,36 @@ class source {
 
   const std::string& name() const { return from_.name; }
 
+  /// It cannot be read any further now.
+  bool is_broken() const { return broken_; }
+
   /// Whether the log still has what was read of it.
-  result<void> check() const {
+  result<void> check() {
+    if (place_->from_end()) skip_to_end();
     if (place_->position() == 0) return {};
     const auto last = event_at(*from_.log, place_->position());
-    if (!last) return fail_in(name(), last.error());
-    if (*last && (*last)->recorded_at_us() == place_->recorded_at_us()) return {};
+    if (!last) broken_ = true;
+    if (broken_ || (*last && (*last)->recorded_at_us() == place_->recorded_at_us())) return {};
     return fail(errc::invalid, "after: log " + name() + " is not the one that this position was "
                                "made of: it began anew or was restored; begin without after");
   }
 
-  result<void> skip_to_end() {
+  void skip_to_end() {
     const auto last = event_at(*from_.log, from_.log->last_position());
-    if (!last) return fail_in(name(), last.error());
-    if (*last) pass(**last);
-    return {};
+    if (!last) broken_ = true;
+    else if (*last) pass(**last);
   }
 
-  /// The next event; null at the end.
-  result<pb::Envelope*> front() {
-    if (next_ == read_.size() && !at_end_) {
+  /// The next event; null at the end, and where the next one cannot be read.
+  pb::Envelope* front() {
+    if (next_ == read_.size() && !at_end_ && !broken_) {
       auto more = from_.log->read(place_->position(), chunk_size);
-      if (!more) return fail_in(name(), more.error());
+      // What precedes a damaged one can be read.
+      if (!more) more = from_.log->read(place_->position(), 1);
+      if (!more) {
+        broken_ = true;
+        return nullptr;
+      }
       read_ = std::move(*more);
       next_ = 0;
       at_end_ = read_.empty();
@@ -96,6 +109,7 @@ class source {
   void pass(const pb::Envelope& event) {
     place_->set_position(event.position());
     place_->set_recorded_at_us(event.recorded_at_us());
+    place_->clear_from_end();
   }
 
   store::named_log from_;
@@ -103,18 +117,18 @@ class source {
   std::vector<pb::Envelope> read_;
   std::size_t next_ = 0;
   bool at_end_ = false;
+  bool broken_ = false;
 };
 
 /// The log whose next event was recorded first; null: all are at their end.
-result<source*> earliest(std::vector<source>& all) {
+source* earliest(std::vector<source>& all) {
   source* first = nullptr;
   std::int64_t first_at = 0;
   for (auto& one : all) {
-    const auto event = one.front();
-    if (!event) return fail(event.error());
-    if (*event == nullptr || (first != nullptr && (*event)->recorded_at_us() >= first_at)) continue;
+    const auto* event = one.front();
+    if (event == nullptr || (first != nullptr && event->recorded_at_us() >= first_at)) continue;
     first = &one;
-    first_at = (*event)->recorded_at_us();
+    first_at = event->recorded_at_us();
   }
   return first;
 }
@@ -141,27 +155,36 @@ result<pb::EventPage> list_events(const store::event_logs& logs, const pb::ListE
   const auto from = logs_of(logs, what.cluster_id());
   std::vector<source> all;
   for (const auto& one : from) all.emplace_back(one, place_of(places, one.name));
-  for (auto& one : all)
-    if (auto fits = only_new ? one.skip_to_end() : one.check(); !fits) return fail(fits.error());
+  for (auto& one : all) {
+    if (only_new) one.skip_to_end();
+    else if (auto fits = one.check(); !fits) return fail(fits.error());
+  }
 
   pb::EventPage page;
+  std::size_t bytes = 0;
   for (int looked_at = 0;; ++looked_at) {
-    const auto next = earliest(all);
-    if (!next) return fail(next.error());
-    page.set_more(*next != nullptr);
-    if (*next == nullptr || page.events_size() == limit || looked_at == looked_at_max) break;
-    auto event = (*next)->take();
+    auto* next = earliest(all);
+    page.set_more(next != nullptr);
+    if (next == nullptr || page.events_size() == limit || looked_at == looked_at_max ||
+        bytes > page_bytes_max)
+      break;
+    auto event = next->take();
     if (!may_see(event, who)) continue;
     hide_values(event, who);
     auto& placed = *page.add_events();
     placed.set_position(to_text(places));
-    placed.set_log((*next)->name());
+    placed.set_log(next->name());
     *placed.mutable_event() = std::move(event);
+    bytes += placed.ByteSizeLong();
+  }
+  for (const auto& one : all)
+    if (one.is_broken()) page.add_missing_logs(one.name());
+  for (const auto& [name, why] : logs.lost()) {
+    if (!what.cluster_id().empty() && name != store::cluster_log_name(what.cluster_id())) continue;
+    page.add_missing_logs(name);
+    if (only_new) place_of(places, name).set_from_end(true);
   }
   page.set_next(to_text(places));
-  for (const auto& [name, why] : logs.lost())
-    if (what.cluster_id().empty() || name == store::cluster_log_name(what.cluster_id()))
-      page.add_missing_logs(name);
   return page;
 }
 

@@ -20,14 +20,15 @@ const principal admin{.name = "root", .read = true, .admin = true};
 /// Jobs of several clusters, each in its cluster's log; the moment of each is given.
 class site {
  public:
-  void accept(const std::string& cluster, const std::string& job, int second) {
+  void accept(const std::string& cluster, const std::string& job, int second,
+              const std::string& secret = "secret") {
     pb::Envelope event;
     auto& spec = *event.mutable_job()->mutable_accepted()->mutable_spec();
     spec = tests::sample_spec(job);
     spec.set_cluster_id(cluster);
     auto& value = *spec.mutable_workload_spec()->add_environment();
     value.set_name("PASSWORD");
-    value.set_value("secret");
+    value.set_value(secret);
     event.set_principal("alice");
     put(log_of(cluster), core::job_stream(job), std::move(event), second);
   }
@@ -195,3 +196,50 @@ TEST_CASE("all events: a log that cannot be read is named, and holds up no other
   CHECK(all.ask("", 0, admin, "a")->missing_logs_size() == 0);
   CHECK(all.ask("", 0, admin, "b")->missing_logs_size() == 1);
 }
+
+TEST_CASE("all events: of a log that was away, latest means what came after", "[actors][api]") {
+  site all;
+  all.accept("a", "j-1", 1);
+  all.accept("b", "j-2", 2);
+  const auto b = all.logs()->find("cluster/b");
+  site without;
+  without.accept("a", "j-1", 1);
+  without.logs()->add_lost("cluster/b", {errc::unavailable, "not mounted"});
+  const std::string cluster = GENERATE(as<std::string>{}, "", "b");
+  const auto now = without.ask("latest", 0, admin, cluster);
+  REQUIRE(now);
+  CHECK_FALSE(now->next().empty());
+  without.logs()->add("cluster/b", b);
+  const auto back = without.ask(now->next(), 0, admin, cluster);
+  REQUIRE(back);
+  CHECK(back->events_size() == 0);
+  without.accept("b", "j-3", 3);
+  CHECK(jobs_of(*without.ask(back->next(), 0, admin, cluster)) == "j-3");
+}
+
+TEST_CASE("all events: a page ends at some megabytes, and its position names what was read",
+          "[actors][api]") {
+  site all;
+  const std::string large(900'000, 'x');
+  for (int i = 0; i < 12; ++i) all.accept("a", "j-" + std::to_string(i), i, large);
+  std::string after;
+  int pages = 0;
+  int seen = 0;
+  for (bool more = true; more; ++pages) {
+    const auto page = all.ask(after);
+    REQUIRE(page);
+    CHECK(page->ByteSizeLong() < 6'000'000);
+    seen += page->events_size();
+    more = page->more();
+    after = page->next();
+  }
+  CHECK(seen == 12);
+  CHECK(pages > 1);
+  // Logs of which nothing was read make it no longer.
+  site many;
+  for (int i = 0; i < 200; ++i)
+    many.logs()->add("cluster/" + std::string(60, 'c') + std::to_string(i), tests::memory_log());
+  many.accept("a", "j-1", 1);
+  CHECK(many.ask("")->next().size() < 100);
+}
+

@@ -561,27 +561,3 @@ TEST_CASE("slurm poll: a command that could not be started is the site's or the 
   // The job's own.
   CHECK(with("exit 76\n").exit_code == 76);
 }
-
-TEST_CASE("slurm poll: a site that tells local times gets no wrong ones, and its use is whole",
-          "[adapters][slurm]") {
-  scripted_site site;
-  auto running = row("RUNNING");
-  running.started = "2027-01-15T02:51:40";
-  site.reply("squeue", running.text());
-  CHECK_FALSE(is_set(status(site).started_at));
-  auto shown = ended_row("FAILED", 7);
-  shown.started = running.started;
-  shown.ended = "2027-01-15T03:00:00";
-  site.reply("squeue", shown.text());
-  auto told = account("FAILED", "7:0");
-  told.started = running.started;
-  told.ended = shown.ended;
-  site.reply("sacct0", told.text());
-  const auto end = status(site);
-  CHECK(end.state == pb::JOB_STATE_FAILED);
-  CHECK(end.exit_code == 7);
-  CHECK_FALSE(is_set(end.started_at));
-  CHECK_FALSE(is_set(end.finished_at));
-  REQUIRE(end.usage);
-  CHECK(end.usage->wall_clock_seconds() == 500);
-}

@@ -90,3 +90,47 @@ TEST_CASE("slurm poll: a clock of ours that is minutes off makes no record unbel
     CHECK(contains(absence(again).reason, "before it was seen waiting"));
   }
 }
+
+TEST_CASE("slurm poll: a site that tells local times gets no wrong ones, and its use is whole",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto running = row("RUNNING");
+  running.started = "2027-01-15T02:51:40";
+  site.reply("squeue", running.text());
+  CHECK_FALSE(is_set(status(site).started_at));
+  auto shown = ended_row("FAILED", 7);
+  shown.started = running.started;
+  shown.ended = "2027-01-15T03:00:00";
+  site.reply("squeue", shown.text());
+  auto told = account("FAILED", "7:0");
+  told.started = running.started;
+  told.ended = shown.ended;
+  site.reply("sacct0", told.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.exit_code == 7);
+  CHECK_FALSE(is_set(end.started_at));
+  CHECK_FALSE(is_set(end.finished_at));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 500);
+}
+
+TEST_CASE("slurm poll: runs that only local times tell apart are all counted",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto running = row("RUNNING");
+  site.reply("squeue", running.text());
+  (void)status(site);
+  site.reply("squeue", "");
+  auto first = account("NODE_FAIL", "1:0");
+  first.started = "2027-01-15T02:00:00";
+  first.ended = "2027-01-15T02:08:20";
+  auto second = account("COMPLETED");
+  second.started = "2027-01-15T03:00:00";
+  second.ended = "2027-01-15T03:08:20";
+  site.reply("sacct0", first.text() + second.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 1'000);
+}
