@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "messages/url_mask.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/config/quantity.hpp"
 
@@ -87,13 +88,16 @@ void judge(const std::string& text) {
   }
   RC_ASSERT(out.problems.size() <= config_problems_max + 1);
   if (!out.ok()) return;
-  const auto again = load_config_text(to_yaml(out.value), "f", options);
+  const auto dumped = to_yaml(out.value);
+  const auto again = load_config_text(dumped, "f", options);
   RC_ASSERT(again.problem_text() == "");
   // The guide's name of the state directory is dumped only where it is in force.
   auto expected = out.value;
   if (expected.hpc.job_service.state_store_path != expected.state.directory)
     expected.hpc.job_service.state_store_path = again.value.hpc.job_service.state_store_path;
-  RC_ASSERT(again.value == expected);
+  // What is secret in a URL is not dumped.
+  if (dumped.find(ved::masked) == std::string::npos) RC_ASSERT(again.value == expected);
+  RC_ASSERT(load_config_text(to_yaml(again.value), "f", options).value == again.value);
 }
 
 }  // namespace
