@@ -42,6 +42,7 @@ namespace ved::runtime {
 namespace {
 
 constexpr auto status_timeout = seconds{5};
+constexpr auto supervised_start_timeout = seconds{30};
 constexpr auto supervised_stop_timeout = seconds{5};
 /// Each is a command over the connection to a login node.
 constexpr int remote_output_reads_per_second = 10;
@@ -462,6 +463,10 @@ class daemon::implementation {
       log(actors::log_severity::warn, "actor_restarted", {{"actor", child}});
     };
     supervisor_ = system_->spawn(actors::supervisor, std::move(deps));
+    // It answers once it has started them all: no request comes before they are there.
+    caf::scoped_actor self{*system_};
+    self->request(supervisor_, supervised_start_timeout, actors::children_atom::value)
+        .receive([](const actors::child_list&) {}, [](const caf::error&) {});
   }
 
   result<void> start_ingress() {
