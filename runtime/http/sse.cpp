@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "messages/json.hpp"
+#include "messages/json_shape.hpp"
 
 namespace ved::runtime::http {
 
@@ -12,8 +13,8 @@ namespace {
 
 std::string to_text(const std::string& id, const pb::Envelope& event,
                     const google::protobuf::Message& shown) {
-  const auto type = to_json(event)["type"];
-  return "id: " + id + "\nevent: " + (type.is_string() ? type.get<std::string>() : "unknown") +
+  const auto tag = json_shape::tag_of(event);
+  return "id: " + id + "\nevent: " + (tag ? json_shape::type_name(*tag) : "unknown") +
          "\ndata: " + to_json(shown).dump() + "\n\n";  // a dump has no line ends
 }
 

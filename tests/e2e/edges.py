@@ -12,6 +12,14 @@ from site_of_test import lines_of, main, site_case, wait_for  # noqa: E402
 
 
 class edges(site_case):
+    def rename_cluster(self):
+        """Cluster `here` leaves the configuration, `there` comes; returns the one before."""
+        with open(self.site.config) as text:
+            good = text.read()
+        with open(self.site.config, "w") as out:
+            out.write(good.replace("cluster_id: here", "cluster_id: there"))
+        return good
+
     def test_a_job_of_a_cluster_that_left_the_configuration_waits_for_its_return(self):
         s = self.site
         effects = os.path.join(s.place, "ran")
@@ -19,10 +27,7 @@ class edges(site_case):
         s.submit("c-1", f"echo ran >>{effects}; sleep 60")
         s.wait_state("c-1", "running")
         s.stop()
-        with open(s.config) as text:
-            good = text.read()
-        with open(s.config, "w") as out:
-            out.write(good.replace("cluster_id: here", "cluster_id: there"))
+        good = self.rename_cluster()
         s.start()
         self.assertEqual(s.get("c-1")["state"], "running", "nothing is known of its end")
         why = s.call("GET", "/api/v1/hpc/jobs/c-1/explain")[2]
@@ -50,10 +55,7 @@ class edges(site_case):
         code, text, errors = s.vectl("job", "cancel", "--give-up", "c-1")
         self.assertNotEqual(code, 0, "its cluster is configured")
         s.stop()
-        with open(s.config) as text:
-            good = text.read()
-        with open(s.config, "w") as out:
-            out.write(good.replace("cluster_id: here", "cluster_id: there"))
+        good = self.rename_cluster()
         s.start()
         self.assertIn("--give-up", " ".join(s.problems()))
         code, text, errors = s.vectl("job", "cancel", "--give-up", "--reason", "sold", "c-1")
