@@ -256,7 +256,20 @@ class runner : public std::enable_shared_from_this<runner> {
       state.woken_at = wake->at;
       self_->send(registry_, wake_job{id, wake->at});
     }
-    if (job::is_terminal(state.job)) self_->send(registry_, job_ended{id});
+    if (!job::is_terminal(state.job)) return;
+    // What runs of it is ended in its cluster; one that is not configured is not asked.
+    if (job::is_abandoned(state.job) && policy != world_->policies.end()) return tell_abandoned();
+    self_->send(registry_, job_ended{id});
+  }
+
+  void tell_abandoned() const {
+    const auto& job = self_->state.job;
+    const bool found = !job.scheduler_id.empty();
+    world_->problems->raise(
+        problem_key(), "job " + job.id.str() + " was given up while cluster " + job.cluster.str() +
+                           " was not configured: " +
+                           (found ? "its run there (" + job.scheduler_id.str() + ") is ended now"
+                                  : "whether it is there is asked now, to end it"));
   }
 
   job_pointer self_;

@@ -54,12 +54,26 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   end.exit_code = e.exit_code();
   end.exit_signal = e.exit_signal();
   end.finished_at = from_us(e.finished_at_us());
+  end.abandoned = e.abandoned();
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.hold.reset();
   state.gave_way.reset();
   enter(state, std::move(end), e.reason(), at_us);
+}
+
+/// What the run used is the job's use, also when that is known only now.
+void apply_over(job& state, const pb::JobAbandonedOver& e) {
+  auto& end = std::get<finished>(state.now);
+  end.abandoned = false;
+  state.reason += "; " + e.reason();
+  if (!e.has_run()) return;
+  if (e.run().started_at_us() != 0) state.started_at = from_us(e.run().started_at_us());
+  if (!e.run().has_usage()) return;
+  auto used = e.run().usage();
+  if (end.usage) add_usage(used, *end.usage);
+  end.usage = std::move(used);
 }
 
 /// No scheduler job is followed from now on.
@@ -84,6 +98,14 @@ void remember(job& state, const pb::JobRun& run) {
 
 std::string hold_reason(const pb::JobHeld& e) {
   return e.by().empty() ? e.reason() : "held by " + e.by() + because(e.reason());
+}
+
+/// The scheduler job that is followed, if any, lost the claim: it is never followed again.
+void lose_copy(job& state) {
+  if (state.scheduler_id.empty()) return;
+  state.lost_copies.push_back(state.scheduler_id);
+  if (state.lost_copies.size() > lost_copies_max)
+    state.lost_copies.erase(state.lost_copies.begin());
 }
 
 /// The token of another attempt is followed from now on.
@@ -122,6 +144,15 @@ void add_usage(pb::JobUsage& to, const pb::JobUsage& more) {
         std::max(to.memory_bytes_allocated(), more.memory_bytes_allocated()));
 }
 
+void set_run(pb::JobRun& run, const report_status& what) {
+  run.set_scheduler_job_id(what.id.str());
+  run.set_exit_code(what.exit_code);
+  run.set_exit_signal(what.exit_signal);
+  run.set_started_at_us(to_us(what.started_at));
+  run.set_finished_at_us(to_us(what.finished_at));
+  if (what.usage) *run.mutable_usage() = *what.usage;
+}
+
 result<void> apply(job& state, const event& what) {
   const bool fresh = state.id.empty();
   const auto impossible = [&](std::string_view why) {
@@ -136,7 +167,9 @@ result<void> apply(job& state, const event& what) {
   if (fresh != what.job().has_accepted()) {
     return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
   }
-  if (in<finished>(state)) return impossible("the job is finished");
+  const bool of_abandoned = what.job().has_abandoned_found() || what.job().has_abandoned_over();
+  if (of_abandoned != is_abandoned(state) || (in<finished>(state) && !of_abandoned))
+    return impossible(of_abandoned ? "nothing was abandoned" : "the job is finished");
   const auto at_us = what.at_us();
   switch (what.job().event_case()) {
     case pb::JobEvent::kAccepted: apply_accepted(state, what.job().accepted(), at_us); return {};
@@ -235,9 +268,7 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job().claim_lost();
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
       take_token(state, submission_token{e.winner_token()});
-      state.lost_copies.push_back(state.scheduler_id);
-      if (state.lost_copies.size() > lost_copies_max)
-        state.lost_copies.erase(state.lost_copies.begin());
+      lose_copy(state);
       leave_scheduler(state);
       if (e.has_run()) remember(state, e.run());
       enter(state, unresolved{0, true, false},
@@ -245,6 +276,14 @@ result<void> apply(job& state, const event& what) {
             at_us);
       return {};
     }
+    case pb::JobEvent::kAbandonedFound: {
+      const auto& e = what.job().abandoned_found();
+      lose_copy(state);
+      take_token(state, submission_token{e.token()});
+      state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
+      return {};
+    }
+    case pb::JobEvent::kAbandonedOver: apply_over(state, what.job().abandoned_over()); return {};
     case pb::JobEvent::kFinished: apply_finished(state, what.job().finished(), at_us); return {};
     case pb::JobEvent::EVENT_NOT_SET: break;
   }
@@ -259,6 +298,16 @@ std::vector<action> react(const job& state, const policy& limits) {
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
       out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
+  };
+  const auto end_abandoned = [&] {
+    if (!is_abandoned(state)) return;
+    const auto seen =
+        is_set(state.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
+    if (state.scheduler_id.empty())
+      out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle});
+    else
+      out.emplace_back(follow{state.scheduler_id, state.token, seen});
+    out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
   };
   std::visit(overloaded{[&](const waiting& w) {
                           out.emplace_back(await_turn{w.retry_at, longest_wait(limits)});
@@ -289,7 +338,8 @@ std::vector<action> react(const job& state, const policy& limits) {
                               state.max_runtime_seconds > 0)
                             out.emplace_back(wake{overdue_at(state, limits)});
                         },
-                        [&](const suspended&) { watch(); }, [&](const finished&) {}},
+                        [&](const suspended&) { watch(); },
+                        [&](const finished&) { end_abandoned(); }},
              state.now);
   return out;
 }

@@ -12,14 +12,6 @@
 namespace ved::core::job {
 namespace {
 
-/// One envelope around one event; `pick` is the generated mutable accessor.
-template <class Event>
-Event& add(events& out, Event* (pb::JobEvent::*pick)(), const context& ctx) {
-  auto& envelope = out.emplace_back();
-  envelope.set_at_us(to_us(ctx.now));
-  return *(envelope.mutable_job()->*pick)();
-}
-
 void add_intent(events& out, int attempt, const context& ctx) {
   auto& intent = add(out, &pb::JobEvent::mutable_submission_intended, ctx);
   intent.set_attempt(attempt);
@@ -103,16 +95,6 @@ void add_duplicates(events& out, const submission_token& token,
   for (std::size_t i = 1; i < ids.size(); ++i) duplicate.add_others(ids[i].str());
 }
 
-bool has_lost(const job& state, const scheduler_job_id& id) {
-  const auto& lost = state.lost_copies;
-  return std::find(lost.begin(), lost.end(), id) != lost.end();
-}
-
-bool is_own(const job& state, const submission_token& token) {
-  const auto& earlier = state.earlier_tokens;
-  return token == state.token || std::find(earlier.begin(), earlier.end(), token) != earlier.end();
-}
-
 void add_submitted(events& out, const job& state, const scheduler_job_id& id, bool adopted,
                    const context& ctx) {
   auto& done = add(out, &pb::JobEvent::mutable_submitted, ctx);
@@ -137,14 +119,15 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
   };
   const auto later = [&] {
     if (!state.cancel) wish();
-    if (what.gives_up)
-      add_cancelled(out, state,
-                    "given up by " + what.by + because(what.reason) + ": cluster " +
-                        state.cluster.str() +
-                        " is not configured, and what becomes of the job there" +
-                        (state.scheduler_id.empty() ? "" : " (" + state.scheduler_id.str() + ")") +
-                        " is not known",
-                    ctx);
+    if (!what.gives_up) return;
+    add_cancelled(out, state,
+                  "given up by " + what.by + because(what.reason) + ": cluster " +
+                      state.cluster.str() +
+                      " is not configured, and what becomes of the job there" +
+                      (state.scheduler_id.empty() ? "" : " (" + state.scheduler_id.str() + ")") +
+                      " is not known",
+                  ctx);
+    out.back().mutable_job()->mutable_finished()->set_abandoned(true);
   };
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return at_once(), false; },
@@ -396,16 +379,6 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
   return out;
 }
 
-/// What is known of a run that gave way, into its event.
-void set_run(pb::JobRun& run, const report_status& what) {
-  run.set_scheduler_job_id(what.id.str());
-  run.set_exit_code(what.exit_code);
-  run.set_exit_signal(what.exit_signal);
-  run.set_started_at_us(to_us(what.started_at));
-  run.set_finished_at_us(to_us(what.finished_at));
-  if (what.usage) *run.mutable_usage() = *what.usage;
-}
-
 void add_end(events& out, const job& state, const report_status& what, const context& ctx) {
   auto& end = add(out, &pb::JobEvent::mutable_finished, ctx);
   auto final_state = what.state;
@@ -551,6 +524,8 @@ events accept(const pb::JobSpec& spec, const std::string& spec_hash, const conte
 }
 
 result<events> decide(const job& state, const command& what, const context& ctx) {
+  if (is_abandoned(state))
+    if (auto more = follow_abandoned(state, what, ctx)) return *more;
   return std::visit([&](const auto& c) { return on(state, c, ctx); }, what);
 }
 

@@ -56,6 +56,7 @@ struct finished {
   int exit_signal = 0;
   time_point finished_at;
   std::optional<pb::JobUsage> usage;
+  bool abandoned = false;  ///< here alone: it may run on in the scheduler, and is ended there
 };
 using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
                            suspended, finished>;
@@ -265,6 +266,8 @@ std::vector<action> react(const job& state, const policy& limits);
 // --- views ---------------------------------------------------------------------------------------
 pb::JobState public_state(const job& state);
 bool is_terminal(const job& state);
+/// It has ended here, and what may run of it in the scheduler is followed until it has ended too.
+bool is_abandoned(const job& state);
 std::string_view phase_name(const job& state);
 
 /// "ve" and 12 base32 characters of `draw`.

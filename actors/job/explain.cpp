@@ -357,7 +357,12 @@ class narrator {
     add_followed(out, "it stays so until it is released: " + vectl("release"));
   }
   void add_next(std::vector<std::string>& out, const finished&) const {
-    out.emplace_back("nothing: this state is final");
+    if (!is_abandoned(state_)) return out.emplace_back("nothing: this state is final"), void();
+    const std::string there =
+        state_.scheduler_id.empty() ? "what is there of it" : scheduler_job();
+    out.push_back("this state is final, but " + there +
+                  " may run on: it is ended there as soon as cluster " + state_.cluster.str() +
+                  " is configured and answers");
   }
 
   void add_cluster(std::vector<std::string>& out) const {

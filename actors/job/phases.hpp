@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -9,6 +10,14 @@
 
 /// Small words that decide and apply share; not for other folders.
 namespace ved::core::job {
+
+/// One envelope around one event; `pick` is the generated mutable accessor.
+template <class Event>
+Event& add(events& out, Event* (pb::JobEvent::*pick)(), const context& ctx) {
+  auto& envelope = out.emplace_back();
+  envelope.set_at_us(to_us(ctx.now));
+  return *(envelope.mutable_job()->*pick)();
+}
 
 /// The job is in phase T.
 template <class T>
@@ -44,6 +53,24 @@ inline microseconds longest_wait(const policy& limits) { return 2 * limits.max_b
 /// The use of two runs as one: times add up, of what was held or seen the larger counts. What only
 /// one of them knows is that one's; what neither knows stays absent.
 void add_usage(pb::JobUsage& to, const pb::JobUsage& more);
+
+/// What a decision makes of a command to an abandoned job; nullopt: what it makes of any other.
+std::optional<events> follow_abandoned(const job& state, const command& what, const context& ctx);
+
+/// The copy is one of those that lost the claim.
+inline bool has_lost(const job& state, const scheduler_job_id& id) {
+  const auto& lost = state.lost_copies;
+  return std::find(lost.begin(), lost.end(), id) != lost.end();
+}
+
+/// One of the job's attempts bore the token.
+inline bool is_own(const job& state, const submission_token& token) {
+  const auto& earlier = state.earlier_tokens;
+  return token == state.token || std::find(earlier.begin(), earlier.end(), token) != earlier.end();
+}
+
+/// What is known of a run, into the event that speaks of it.
+void set_run(pb::JobRun& run, const report_status& what);
 
 inline std::string name(const job& state) { return "job " + state.id.str(); }
 

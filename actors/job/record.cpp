@@ -28,6 +28,11 @@ pb::JobState public_state(const job& state) {
 
 bool is_terminal(const job& state) { return std::holds_alternative<finished>(state.now); }
 
+bool is_abandoned(const job& state) {
+  const auto* end = std::get_if<finished>(&state.now);
+  return end != nullptr && end->abandoned;
+}
+
 std::string_view phase_name(const job& state) { return phase_names[state.now.index()]; }
 
 submission_token make_token(std::uint64_t draw) {
@@ -89,6 +94,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_exit_code(f->exit_code);
     out.set_exit_signal(f->exit_signal);
     if (f->usage) *out.mutable_usage() = *f->usage;
+    out.set_abandoned(f->abandoned);
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
   return out;
@@ -137,7 +143,8 @@ result<job> from_record(const pb::JobRecord& in) {
     case pb::JOB_PHASE_FINISHED:
       out.now = finished{in.state(), in.exit_code(), in.exit_signal(),
                          from_us(in.finished_at_us()),
-                         in.has_usage() ? std::optional(in.usage()) : std::nullopt};
+                         in.has_usage() ? std::optional(in.usage()) : std::nullopt,
+                         in.abandoned()};
       return out;
     default: break;
   }

@@ -73,6 +73,7 @@ std::vector<std::string> index_keys(std::string_view state) {
       jobs_of_cluster_prefix(record.cluster_id()) + tail,
       jobs_of_customer_prefix(record.customer_address()) + tail};
   if (!is_terminal(record.state())) keys.push_back(std::string(live_prefix) + record.job_id());
+  if (record.abandoned()) keys.push_back(std::string(abandoned_prefix) + record.job_id());
   return keys;
 }
 

@@ -22,11 +22,13 @@ std::string_view job_of_stream(std::string_view stream);
 ///
 ///     job/a/<time>/<id>                every job
 ///     job/l/<id>                       live jobs only: what start-up reads
+///     job/g/<id>                       given up, and perhaps still in the scheduler
 ///     job/s/<state>/<time>/<id>        by state, one digit of pb::JobState
 ///     job/c/<cluster>/<time>/<id>
 ///     job/u/<customer>/<time>/<id>
 inline constexpr std::string_view all_jobs_prefix = "job/a/";
 inline constexpr std::string_view live_prefix = "job/l/";
+inline constexpr std::string_view abandoned_prefix = "job/g/";
 std::string jobs_by_state_prefix(pb::JobState state);
 std::string jobs_of_cluster_prefix(std::string_view cluster_id);
 std::string jobs_of_customer_prefix(std::string_view customer);

@@ -131,6 +131,16 @@ std::string tell(const pb::JobEvent& what) {
              e.winner_token() + " had claimed the job" + tell_run(e.run());
     }
     case pb::JobEvent::kFinished: return tell_finished(what.finished());
+    case pb::JobEvent::kAbandonedFound: {
+      const auto& e = what.abandoned_found();
+      return "given up, but it is still in the scheduler" +
+             (e.scheduler_job_id().empty() ? ", with token " + e.token()
+                                           : " as " + e.scheduler_job_id()) +
+             ": it is ended there";
+    }
+    case pb::JobEvent::kAbandonedOver:
+      return "what was given up is over: " + what.abandoned_over().reason() +
+             tell_run(what.abandoned_over().run());
     case pb::JobEvent::EVENT_NOT_SET: break;
   }
   return std::string(unknown_event_words);

@@ -134,7 +134,7 @@ class runner {
       }
       auto stored = read(id);
       // Never stored, or over: nothing to start. What the log still takes, the sweep finds.
-      if (stored ? job::is_terminal(stored->job) : stored.error().code == errc::not_found) {
+      if (stored ? !needs_actor(stored->job) : stored.error().code == errc::not_found) {
         it = state.fallen_jobs.erase(it);
         continue;
       }
@@ -175,13 +175,14 @@ class runner {
   /// True: there is more to recover.
   bool recover_some() {
     auto& state = self_->state;
-    if (state.recovering.empty()) state.recovering = logs().all();
-    const auto from = state.recovering[state.recovered_logs];
-    auto page = from.log->scan_index(core::live_prefix, state.recover_after, recover_batch);
+    if (state.recovering.empty()) state.recovering = parts();
+    const auto& [from, prefix] = state.recovering[state.recovered_parts];
+    auto page = from.log->scan_index(prefix, state.recover_after, recover_batch);
     if (page) {
       for (const auto& key : page->keys)
         recover_one(from, job_id{std::string(core::job_of_index_key(key))});
-      state.unrecovered -= std::min(state.unrecovered, page->keys.size());
+      if (prefix == core::live_prefix)
+        state.unrecovered -= std::min(state.unrecovered, page->keys.size());
       if (page->more && !page->keys.empty()) {
         state.recover_after = page->keys.back();
         return true;
@@ -192,7 +193,7 @@ class runner {
                                {{"log", from.name}, {"reason", page.error().message}});
     }
     state.recover_after.clear();
-    if (++state.recovered_logs < state.recovering.size()) return true;
+    if (++state.recovered_parts < state.recovering.size()) return true;
     state.recovering.clear();
     state.unrecovered = 0;
     state.recovered = true;
@@ -207,6 +208,21 @@ class runner {
   };
 
   const store::event_logs& logs() const { return deps_.world->writers->logs(); }
+
+  /// Where the jobs stand that somebody must speak for.
+  std::vector<registry_state::part> parts() const {
+    std::vector<registry_state::part> out;
+    for (const auto& one : logs().all())
+      for (const auto prefix : {core::live_prefix, core::abandoned_prefix})
+        out.push_back({one, prefix});
+    return out;
+  }
+
+  /// It is live, or was given up and its cluster is back, where it may still run.
+  bool needs_actor(const job::job& job) const {
+    return !job::is_terminal(job) ||
+           (job::is_abandoned(job) && deps_.world->policies.contains(job.cluster));
+  }
 
   result<void> note_place(const job_id& id, const std::string& log) const {
     return logs().own()->note_place(core::job_stream(id.str()), log);
@@ -251,7 +267,7 @@ class runner {
   void recover_one(const store::named_log& from, const job_id& id) {
     if (self_->state.jobs.contains(id)) return;
     auto stored = read(id, from);
-    if (stored && !job::is_terminal(stored->job)) {
+    if (stored && needs_actor(stored->job)) {
       // The daemon's log may have been begun anew, or restored, without what it noted of them.
       static_cast<void>(note_place(id, from.name));
       revive(id, std::move(*stored));
@@ -291,16 +307,16 @@ class runner {
   /// Starts the actor of a live job that has none and waits for none.
   void revive_if_alone(const job_id& id) {
     if (self_->state.fallen_jobs.contains(id)) return;
-    if (auto stored = read(id); stored && !job::is_terminal(stored->job))
+    if (auto stored = read(id); stored && needs_actor(stored->job))
       revive(id, std::move(*stored));
   }
 
   /// A job can become live in the log after its actor is gone: an append that was on its way when
   /// the job's actor or the registry before this one died. Nobody else would ever notice.
   void sweep() {
-    for (const auto& from : logs().all()) {
-      auto& after = self_->state.sweep_after[from.name];
-      auto page = from.log->scan_index(core::live_prefix, after, sweep_batch);
+    for (const auto& [from, prefix] : parts()) {
+      auto& after = self_->state.sweep_after[{from.name, prefix}];
+      auto page = from.log->scan_index(prefix, after, sweep_batch);
       if (!page) continue;
       for (const auto& key : page->keys) {
         const job_id id{std::string(core::job_of_index_key(key))};

@@ -38,12 +38,18 @@ class registry_state {
   std::set<std::pair<time_point, job_id>> wakes;
   std::unordered_map<job_id, time_point> wishes;
   std::unordered_map<job_id, fallen> fallen_jobs;
-  std::vector<store::named_log> recovering;  ///< while it does
-  std::size_t recovered_logs = 0;            ///< of these, wholly
+  /// One index of a log.
+  struct part {
+    store::named_log log;
+    std::string_view prefix;
+  };
+  std::vector<part> recovering;    ///< while it does
+  std::size_t recovered_parts = 0; ///< of these, wholly
   std::string recover_after;    ///< index key of the last job recovered in the next of them
   std::size_t unrecovered = 0;  ///< live jobs in the store beyond `recover_after`
   bool recovered = false;
-  std::map<std::string, std::string> sweep_after;  ///< by log: index key where the next goes on
+  /// By log and index: key where the next one goes on.
+  std::map<std::pair<std::string, std::string_view>, std::string> sweep_after;
   time_point sweep_at;
 };
 

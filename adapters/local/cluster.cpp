@@ -200,9 +200,6 @@ result<void> local_cluster::load(const submission_token& token) {
     gpus.assign(supervisor->gpus().begin(), supervisor->gpus().end());
   }
   take_slots(added, &gpus);
-  // Given up by an operator while nobody followed it here: it is billed to nobody any more.
-  if (alive && known == remembered::ended)
-    static_cast<void>(replace_file(spool_.job_file(token, "cancel"), cancel_text));
   if (exists(spool_.job_file(token, "cancel"))) expect_end(added);
   return {};
 }

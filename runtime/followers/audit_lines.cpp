@@ -217,6 +217,15 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
       break;
     }
     case pb::JobEvent::kFinished: add_finished(out, what.job().finished(), step.before); break;
+    case pb::JobEvent::kAbandonedFound:
+      out.change("abandoned_found",
+                 {{"token", what.job().abandoned_found().token()},
+                  {"scheduler_job_id", what.job().abandoned_found().scheduler_job_id()}},
+                 false);
+      break;
+    case pb::JobEvent::kAbandonedOver:
+      out.change("abandoned_over", {{"reason", what.job().abandoned_over().reason()}});
+      break;
     case pb::JobEvent::EVENT_NOT_SET: break;
   }
 }

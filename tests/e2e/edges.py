@@ -70,6 +70,8 @@ class edges(site_case):
         s.start()
         wait_for(lambda: s.belonging() == [s.process.pid], "what was given up is ended there")
         self.assertEqual(s.get("c-1")["state"], "cancelled")
+        wait_for(lambda: "in the scheduler" in s.get("c-1")["reason"], "its end there is told")
+        self.assertNotIn("c-1", " ".join(s.problems()))
         code, text, errors = s.vectl("job", "cancel", "--give-up", "c-1")
         self.assertNotEqual(code, 0)
         self.assertIn("has ended already: given up by", text + errors)

@@ -214,6 +214,44 @@ class slurm_outages(slurm_case):
             s.let_go(name)
             self.ends(name, "failed", code, executions=1)
 
+    def test_91_what_was_given_up_is_ended_when_its_cluster_is_back(self):
+        s = self.site
+        names = ("given-runs", "given-ended", "given-lost")
+        for name in names[:2]:
+            s.gated(name, cluster="near")
+            s.runs(name)
+        s.lanes["near"].order("sbatch reply_lost next 1", "squeue error", "sacct error")
+        s.gated("given-lost", cluster="near")
+        self.lose_the_reply("given-lost", "near")
+        s.runs("given-lost")
+        s.stop()
+        as_was = dict(s.clusters)
+        s.clusters = {name: how for name, how in as_was.items() if name != "near"}
+        s.configure()
+        s.start()
+        for name in names:
+            code, text, errors = s.vectl("job", "cancel", "--give-up", "--reason", "sold", name)
+            self.assertEqual(code, 0, text + errors)
+            self.assertIn("given up by", s.wait_state(name, "cancelled")["reason"])
+            self.assertIn("it is ended there as soon as cluster near is configured",
+                          s.explain(name))
+        s.stop()
+        s.let_go("given-ended")
+        s.lanes["near"].order()
+        s.clusters = as_was
+        s.configure()
+        s.start()
+        for name, words in zip(names, ("ended as cancelled", "ended as completed",
+                                       "ended as cancelled")):
+            wait_for(lambda n=name: "job_abandoned_over" in s.event_types(n), f"{name} is over")
+            told = s.get(name)
+            self.assertEqual(told["state"], "cancelled", told)
+            self.assertIn(words, told["reason"])
+            self.assertGreater(told["usage"]["wall_clock_seconds"], 0)
+            self.assertEqual(s.executions(name), 1)
+            self.assertNotIn(name, " ".join(s.problems()))
+        self.assertEqual(self.slurm.run("squeue", "-h", "-o", "%A").stdout.split(), [])
+
 
 if __name__ == "__main__":
     main_in_order(slurm_outages)

@@ -129,6 +129,24 @@ inline std::map<std::string, driver> golden_streams() {
     d.pass(seconds{5}).lookup(look::absent);
     d.submission(sub::refused_permanent, "invalid partition 'gpuu'");
   }
+  {
+    driver& d = out.emplace("given_up", driver{}).first->second;
+    d.submission(sub::unknown, "connection cut");
+    d.run(job::cancel_job{"alice", "sold", true});
+    d.pass(seconds{3600}).state.watched_since = d.ctx.now;
+    d.lookup(look::found, {scheduler_job_id{"17"}});
+    job::report_status end;
+    end.id = d.state.scheduler_id;
+    end.state = pb::JOB_STATE_FAILED;
+    end.reason = "NonZeroExitCode";
+    end.started_at = d.ctx.now - seconds{60};
+    end.finished_at = d.ctx.now;
+    end.exit_code = 3;
+    end.exit_signal = 9;
+    end.usage = pb::JobUsage{};
+    end.usage->set_wall_clock_seconds(60);
+    d.run(end);
+  }
   for (auto& [name, d] : out) {
     for (auto& e : d.log) {
       e.set_stream("job/j-1");

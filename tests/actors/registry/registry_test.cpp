@@ -87,6 +87,7 @@ class jobs_fixture {
     auto world = std::make_shared<actors::job_environment>();
     world->writers = writers;
     world->links = links;
+    world->policies[cluster_id{"hpc-1"}] = {};  // hpc-2 has left the configuration
     world->logs = logs;
     world->problems = problems;
     world->clock = [this] { return now; };
@@ -148,12 +149,15 @@ class jobs_fixture {
 
   /// As an append that nobody waits for any more.
   void store_behind_the_registry(const std::string& id) {
-    driver made(sample_spec(id));
+    store(*log, id, driver(sample_spec(id)));
+  }
+
+  void store(store::event_log& in, const std::string& id, const driver& made) const {
     store::append_request request;
     request.stream = core::job_stream(id);
     request.events = made.log;
     request.state = core::job::to_record(made.state).SerializeAsString();
-    const auto done = log->commit(std::vector{request}, now);
+    const auto done = in.commit(std::vector{request}, now);
     REQUIRE((done && done->front()));
   }
 
@@ -215,6 +219,39 @@ TEST_CASE("registry: a live job in the log that has no actor gets one", "[actors
     f.run();
   }
   CHECK((*f.wanted)["j-1"] > 0);
+}
+
+TEST_CASE("registry: what was given up is ended where its cluster is back, and counts for nothing",
+          "[actors][registry]") {
+  jobs_fixture f(1);
+  const auto give_up = [&](store::event_log& in, const std::string& id, const char* cluster) {
+    auto spec = sample_spec(id);
+    spec.set_cluster_id(cluster);
+    driver made(spec);
+    made.submission(core::job::submission_result::accepted, "17");
+    made.run(core::job::cancel_job{"alice", "sold", true});
+    f.store(in, id, made);
+  };
+  give_up(*f.log, "back", "hpc-1");
+  give_up(*f.other_log, "away", "hpc-2");
+  f.start();
+  f.run();
+  CHECK((*f.wanted)["back"] > 0);
+  REQUIRE(f.problems->all().size() == 1);
+  CHECK(f.problems->all().front().text.find("job back was given up") == 0);
+  f.pass(seconds{6});
+  CHECK(f.wanted->count("away") == 0);
+  CHECK(f.command("back", core::job::cancel_job{"bob", ""}, "")->record.state() ==
+        pb::JOB_STATE_CANCELLED);
+  const auto wanted_before = (*f.wanted)["back"];
+  core::job::report_status end;
+  end.id = scheduler_job_id{"17"};
+  end.state = pb::JOB_STATE_CANCELLED;
+  f.tell("back", end);
+  CHECK((*f.wanted)["back"] == wanted_before + 1);  // nothing, from now on
+  CHECK_FALSE(f.stored("back").abandoned());
+  CHECK(f.problems->all().empty());
+  CHECK(f.submit("new"));
 }
 
 TEST_CASE("registry: jobs not recovered yet count for the limit", "[actors][registry]") {

@@ -1,0 +1,159 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <string>
+#include <vector>
+
+#include "actors/job/explain.hpp"
+#include "actors/job/stored.hpp"
+#include "tests/support/job_fixture.hpp"
+
+using namespace ved;
+using tests::driver;
+namespace job = ved::core::job;
+
+namespace {
+
+/// A job that an operator gave up in that phase, as the daemon finds it when its cluster is back.
+driver given_up_in(const std::string& phase) {
+  driver d = tests::in_phase(phase);
+  d.run(job::cancel_job{"alice", "sold", true});
+  REQUIRE(d.shown() == pb::JOB_STATE_CANCELLED);
+  d.pass(seconds{3600});
+  d.state.watched_since = d.ctx.now;
+  return d;
+}
+
+template <class Action>
+const Action* wanted(const std::vector<job::action>& all) {
+  for (const auto& one : all)
+    if (const auto* found = std::get_if<Action>(&one)) return found;
+  return nullptr;
+}
+
+bool is_indexed(const driver& d) {
+  const auto keys = job::index_keys(job::to_record(d.state).SerializeAsString());
+  return std::find(keys.begin(), keys.end(), "job/g/j-1") != keys.end();
+}
+
+}  // namespace
+
+TEST_CASE("abandoned: what runs is cancelled and followed to its end, and its use is the job's",
+          "[actors][job]") {
+  const auto phase = GENERATE("queued", "starting", "running", "suspended");
+  INFO(phase);
+  driver d = given_up_in(phase);
+  CHECK(job::is_abandoned(d.state));
+  CHECK(is_indexed(d));
+  const auto actions = job::react(d.state, {});
+  REQUIRE(wanted<job::follow>(actions) != nullptr);
+  CHECK(wanted<job::follow>(actions)->id == scheduler_job_id{"17"});
+  REQUIRE(wanted<job::run_control>(actions) != nullptr);
+  CHECK(wanted<job::run_control>(actions)->control == pb::JOB_CONTROL_CANCEL);
+  CHECK(wanted<job::run_control>(actions)->id == scheduler_job_id{"17"});
+  CHECK(wanted<job::run_submission>(actions) == nullptr);
+  CHECK(d.status(pb::JOB_STATE_RUNNING).empty());
+  CHECK(job::explain(d.log, {}, nullptr).next(0).find("it is ended there as soon as") !=
+        std::string::npos);
+
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_CANCELLED;
+  end.started_at = tests::t0 + seconds{10};
+  end.finished_at = tests::t0 + seconds{70};
+  end.usage.emplace().set_wall_clock_seconds(60);
+  CHECK(d.run(end) == "abandoned_over");
+  CHECK_FALSE(job::is_abandoned(d.state));
+  CHECK_FALSE(is_indexed(d));
+  CHECK(d.shown() == pb::JOB_STATE_CANCELLED);
+  CHECK(d.state.reason.find("given up by alice") == 0);
+  CHECK(d.state.reason.find("; its run in the scheduler (17) ended as cancelled") !=
+        std::string::npos);
+  CHECK(d.state.started_at == tests::t0 + seconds{10});
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 60);
+  CHECK(job::react(d.state, {}).empty());
+  CHECK(d.run(end).empty());
+}
+
+TEST_CASE("abandoned: a submission without an answer is looked up until it is surely not there",
+          "[actors][job]") {
+  const auto phase = GENERATE("submitting", "unresolved");
+  INFO(phase);
+  driver d = given_up_in(phase);
+  const auto actions = job::react(d.state, {});
+  REQUIRE(wanted<job::run_lookup>(actions) != nullptr);
+  CHECK(wanted<job::run_lookup>(actions)->token == d.state.token);
+  REQUIRE(wanted<job::run_control>(actions) != nullptr);
+  CHECK(wanted<job::run_control>(actions)->id.empty());
+  CHECK(d.lookup(job::lookup_result::unknown).empty());
+  CHECK(d.lookup(job::lookup_result::absent).empty());  // it may still be on its way
+  SECTION("it is not there") {
+    d.pass(d.ctx.limits.settle);
+    CHECK(d.lookup(job::lookup_result::unknown).empty());
+    CHECK(d.lookup(job::lookup_result::absent) == "abandoned_over");
+    CHECK_FALSE(job::is_abandoned(d.state));
+  }
+  SECTION("it is") {
+    CHECK(d.lookup(job::lookup_result::found, {scheduler_job_id{"23"}}) == "abandoned_found");
+    CHECK(d.state.scheduler_id == scheduler_job_id{"23"});
+    CHECK(wanted<job::follow>(job::react(d.state, {})) != nullptr);
+    CHECK(d.lookup(job::lookup_result::found, {scheduler_job_id{"23"}}).empty());
+    CHECK(d.status(pb::JOB_STATE_COMPLETED) == "abandoned_over");
+    CHECK(d.shown() == pb::JOB_STATE_CANCELLED);
+  }
+}
+
+TEST_CASE("abandoned: what the scheduler does not know is over when it was sought for long enough",
+          "[actors][job]") {
+  driver d = given_up_in("running");
+  CHECK(d.missing(false).empty());
+  CHECK(d.missing(true).empty());
+  d.pass(d.ctx.limits.vanish_grace);
+  CHECK(d.missing(false).empty());
+  CHECK(d.missing(true) == "abandoned_over");
+  CHECK(job::react(d.state, {}).empty());
+}
+
+TEST_CASE("abandoned: a copy that gave way leads to the one that runs", "[actors][job]") {
+  driver d = given_up_in("running");
+  job::report_status gave_way;
+  gave_way.id = d.state.scheduler_id;
+  gave_way.state = pb::JOB_STATE_FAILED;
+  gave_way.lost_claim_to = d.state.token;
+  CHECK(d.run(gave_way) == "abandoned_found");
+  CHECK(d.state.scheduler_id.empty());
+  CHECK(wanted<job::run_lookup>(job::react(d.state, {})) != nullptr);
+  CHECK(d.lookup(job::lookup_result::found, {scheduler_job_id{"17"}, scheduler_job_id{"18"}}) ==
+        "abandoned_found");
+  CHECK(d.state.scheduler_id == scheduler_job_id{"18"});
+  SECTION("a stranger's token leads nowhere: what it says is its end") {
+    gave_way.id = d.state.scheduler_id;
+    gave_way.lost_claim_to = submission_token{"vestranger"};
+    CHECK(d.run(gave_way) == "abandoned_over");
+  }
+}
+
+TEST_CASE("abandoned: what never reached a scheduler, and what was never given up, is just over",
+          "[actors][job]") {
+  for (const auto* phase : {"waiting", "held"}) {
+    INFO(phase);
+    driver d = tests::in_phase(phase);
+    d.run(job::cancel_job{"alice", "sold", true});
+    CHECK_FALSE(job::is_abandoned(d.state));
+    CHECK(job::react(d.state, {}).empty());
+  }
+  driver d = tests::in_phase("finished");
+  pb::Envelope event;
+  event.mutable_job()->mutable_abandoned_over();
+  CHECK_FALSE(job::apply(d.state, event));
+}
+
+TEST_CASE("abandoned: commands meet a job that has ended, and the stored state keeps it",
+          "[actors][job]") {
+  driver d = given_up_in("running");
+  CHECK(d.run(job::cancel_job{"bob", ""}).empty());
+  CHECK(d.run(job::hold_job{"bob", ""}).find("refused") == 0);
+  CHECK(d.run(job::release_job{"bob", ""}).find("refused") == 0);
+  const auto again = job::from_record(job::to_record(d.state));
+  REQUIRE(again);
+  CHECK(job::is_abandoned(*again));
+}
