@@ -96,6 +96,10 @@ using link_actor = caf::typed_actor<
     caf::replies_to<check_health_atom>::with<health_reply>>;
 
 // --- job -----------------------------------------------------------------------------------------
+/// The link of this cluster is a new one.
+struct cluster_restarted {
+  cluster_id cluster;
+};
 using dismiss_atom = caf::atom_constant<caf::atom("dismiss")>;
 
 struct requester {
@@ -129,6 +133,8 @@ using job_actor = caf::typed_actor<
     caf::replies_to<ask_job>::with<job_reply>,
     // News from the cluster, or the registry's wake-up.
     caf::reacts_to<job_report>,
+    // Its cluster's link knows nothing of it.
+    caf::reacts_to<cluster_restarted>,
     // From the registry: no message follows, go.
     caf::reacts_to<dismiss_atom>>;
 
@@ -141,9 +147,6 @@ struct wake_job {
 };
 struct job_ended {
   job_id job;
-};
-struct cluster_restarted {
-  cluster_id cluster;
 };
 struct registry_view {
   std::uint64_t live_jobs = 0;
@@ -162,7 +165,7 @@ using registry_actor = caf::typed_actor<
     caf::reacts_to<tick_atom>,
     // To itself: start the actors of the next stored live jobs.
     caf::reacts_to<recover_atom>,
-    // From the supervisor: this cluster's link was started anew.
+    // Whoever starts links has started another one of this cluster.
     caf::reacts_to<cluster_restarted>,
     caf::replies_to<describe_atom>::with<registry_view>>;
 

@@ -15,15 +15,12 @@
 
 #include "actors/api/shell/service.hpp"
 #include "actors/ingress/actor.hpp"
-#include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
 #include "actors/shell/crash_points.hpp"
 #include "actors/shell/problem_board.hpp"
 #include "actors/supervisor/actor.hpp"
 #include "runtime/api_bridge.hpp"
 #include "runtime/clock.hpp"
-#include "runtime/cluster_ways.hpp"
-#include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/descriptors.hpp"
 #include "runtime/disk_guard.hpp"
@@ -31,6 +28,7 @@
 #include "runtime/gateway/server.hpp"
 #include "runtime/http/server.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/parts/clusters.hpp"
 #include "runtime/parts/logs.hpp"
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
@@ -44,8 +42,6 @@ namespace {
 constexpr auto status_timeout = seconds{5};
 constexpr auto supervised_start_timeout = seconds{30};
 constexpr auto supervised_stop_timeout = seconds{5};
-/// Each is a command over the connection to a login node.
-constexpr int remote_output_reads_per_second = 10;
 
 /// Jobs are small and many, calls into schedulers happen on threads of their own: few workers,
 /// woken by the kernel rather than by polling.
@@ -95,41 +91,62 @@ class daemon::implementation {
     auto instance = record_start(*logs_->logs(), boot_id_, clock_.now());
     if (!instance) return fail(instance.error());
     instance_ = std::move(*instance);
-    need_logs();
+    clusters_ = std::make_unique<clusters_part>(clusters_part::options{
+        options_.supervisor_path, options_.fault_plan, options_.gives_up, options_.log, problems_,
+        clock(), crash_point_, logs_.get()});
+    clusters_->need_logs(settings);
     start_numbers();
-    if (auto opened = open_clusters(); !opened) return opened;
+    clusters_->count_in(numbers_);
+    if (auto opened = clusters_->open(settings); !opened) return opened;
     start_actors();
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
     start_service();
     start_supervisor();
     if (auto serving = start_ingress(); !serving) return serving;
-    ways_.begin();  // a start that fails has started and ended no job
+    clusters_->begin();  // a start that fails has started and ended no job
     return {};
   }
 
-  void reload(const config& settings) {
-    options_.log->set_levels(settings.logging);
-    const auto note = [this](const char* failed, const auto& done) {
-      if (!done) log(actors::log_severity::error, failed, {{"reason", done.error().message}});
+  result<pb::ConfigReloaded> reload() {
+    const std::lock_guard one_at_a_time(reload_mutex_);
+    if (stopped_) return fail(errc::unavailable, "the daemon is stopping");
+    auto read = options_.read_config();
+    if (read)
+      if (const auto wrong = check_clusters(*read); !wrong.empty()) read = fail(wrong.front());
+    if (!read) {
+      log(actors::log_severity::error, "reload_refused", {{"reason", read.error().message}});
+      problems_->raise("configuration",
+                       "the configuration was not taken, what was loaded before stays: " +
+                           read.error().message);
+      return fail(read.error());
+    }
+    const auto& settings = *read;
+    pb::ConfigReloaded out;
+    const auto note = [this, &out](const char* failed, const auto& done) {
+      if (done) return;
+      log(actors::log_severity::error, failed, {{"reason", done.error().message}});
+      out.add_problems(done.error().message);
     };
+    options_.log->set_levels(settings.logging);
     note("log_not_reopened", options_.log->reopen(settings.logging));
     note("audit_not_reopened", followers_->reopen());
     note("tokens_not_reloaded", tokens_->reload());
     if (gateway_) note("certificates_not_reloaded", gateway_->reload());
+    const auto changes = clusters_->reload(
+        settings, {system_.get(), supervisor_,
+                   [this](const actors::open_log& joined) { return follow(joined); }});
+    tell(changes, out);
     const std::lock_guard lock(settings_mutex_);
     auto rest = settings;
     rest.logging = options_.settings.logging;
-    const bool more = rest != options_.settings;
+    rest.clusters = options_.settings.clusters;
+    out.set_restart_needed(rest != options_.settings);
     options_.settings.logging = settings.logging;
+    options_.settings.clusters = settings.clusters;
     log(actors::log_severity::info, "reloaded",
-        {{"restart_needed", more ? "yes: other keys have changed" : "no"}});
+        {{"restart_needed", out.restart_needed() ? "yes: other keys have changed" : "no"}});
     problems_->clear("configuration");
-  }
-
-  void refuse_reload(const std::string& why) {
-    log(actors::log_severity::error, "reload_refused", {{"reason", why}});
-    problems_->raise("configuration",
-                     "the configuration was not taken, what was loaded before stays: " + why);
+    return out;
   }
 
   /// Every few seconds, by who serves.
@@ -148,6 +165,7 @@ class daemon::implementation {
   }
 
   void stop(const std::string& reason, milliseconds grace) {
+    const std::lock_guard no_reload(reload_mutex_);
     if (stopped_.exchange(true)) return;
     if (service_) service_->set_stopping();
     if (http_) http_->stop(grace);
@@ -156,10 +174,8 @@ class daemon::implementation {
     registry_ = actors::registry_actor{};
     if (service_) service_->set_ingress(actors::ingress_actor{});
     // Workers may still hand results to links; join them before what they use goes away.
-    ways_.stop();
+    if (clusters_) clusters_->stop();
     if (service_) service_.reset();
-    pools_.clear();
-    read_pools_.clear();
     refusals_.reset();
     if (followers_) followers_->stop();
     if (system_) {
@@ -172,7 +188,7 @@ class daemon::implementation {
     }
     followers_.reset();
     world_.reset();
-    links_.reset();
+    clusters_.reset();
     system_.reset();
     logs_.reset();
     log(actors::log_severity::info, "stopped", {{"reason", reason}});
@@ -200,16 +216,35 @@ class daemon::implementation {
     return [this] { return clock_.now(); };
   }
 
-  /// A cluster without its log stands still, whatever else it has.
-  void need_logs() {
-    for (auto& cluster : active_clusters(options_.settings)) {
-      auto instance = logs_->need(cluster.cluster_id);
-      if (!instance) {
-        out_of_service_[cluster.cluster_id] = instance.error().message;
-        continue;
+  /// The log of a cluster that comes while the daemon runs.
+  result<void> follow(const actors::open_log& joined) {
+    if (auto added = followers_->add(followed(joined)); !added) return added;
+    if (http_) http_->follow(joined.feed);
+    return {};
+  }
+
+  followed_log followed(const actors::open_log& one) {
+    return {{one.name, one.reading}, one.feed,
+            [this, name = one.name](store::append_request request) {
+              return logs_->append(name, std::move(request));
+            }};
+  }
+
+  /// Into the log, and to who asked for the reload.
+  void tell(const cluster_changes& changes, pb::ConfigReloaded& out) {
+    const auto each = [this](const char* event, const std::vector<std::string>& all, auto* into) {
+      for (const auto& id : all) {
+        log(actors::log_severity::info, event, {{"cluster_id", id}});
+        *into->Add() = id;
       }
-      instances_[cluster.cluster_id] = std::move(*instance);
-      clusters_.push_back(std::move(cluster));
+    };
+    each("cluster_added", changes.added, out.mutable_added());
+    each("cluster_removed", changes.removed, out.mutable_removed());
+    each("cluster_changed", changes.changed, out.mutable_changed());
+    for (const auto& [id, why] : changes.out_of_service) {
+      log(actors::log_severity::error, "cluster_out_of_service",
+          {{"cluster_id", id}, {"reason", why}});
+      out.add_problems("cluster " + id + " is out of service: " + why);
     }
   }
 
@@ -237,54 +272,6 @@ class daemon::implementation {
     supervisor_ = actors::supervisor_actor{};
   }
 
-  result<void> open_clusters() {
-    cluster_environment environment{options_.settings.state.directory, options_.supervisor_path,
-                                    options_.fault_plan, {}, clock(), {}, {}};
-    environment.count = [numbers = numbers_, logs = options_.log](
-                            const cluster_id& cluster, std::string_view command, int times) {
-      numbers->commands_run(cluster, command, times);
-      logs->write(actors::log_severity::trace, "hpc_scheduler", "command",
-                  {{"cluster_id", cluster.str()}, {"command", std::string(command)},
-                   {"times", std::to_string(times)}});
-    };
-    environment.remember = remembering(*logs_->logs(), options_.gives_up);
-    environment.remembers = life_in(*logs_->logs());
-    environment.warn = [this](const cluster_id& cluster, const std::string& warning) {
-      log(actors::log_severity::warn, "cluster_warning",
-          {{"cluster_id", cluster.str()}, {"warning", warning}});
-    };
-    environment.tell = [board = problems_](const cluster_id& cluster, const std::string& problem) {
-      board->tell("cluster." + cluster.str() + ".site", problem);
-    };
-    environment.min_free_bytes = options_.settings.state.min_free_bytes;
-    if (!options_.fault_plan.empty())
-      log(actors::log_severity::critical, "faults_are_injected", {{"plan", options_.fault_plan}});
-    // The same judgement as of --check-config, before anything is made.
-    if (const auto shared = shared_local_directories(options_.settings); !shared.empty())
-      return fail(shared.front());
-    for (const auto& [cluster, text] : cluster_warnings(options_.settings))
-      problems_->raise("cluster." + cluster.str() + ".user", text,
-                       actors::problem::weight::warning);
-    for (const auto& cluster : clusters_) {
-      environment.instance = instances_.at(cluster.cluster_id);
-      auto opened = open_cluster(cluster, environment);
-      if (!opened) return fail(opened.error());
-      actors::io_pool::options how;
-      how.name = cluster.cluster_id.str();
-      how.workers = cluster.io_workers;
-      how.queue_max = static_cast<std::size_t>(cluster.queue_max);
-      ways_.add(cluster.cluster_id, *opened, links_, options_.log);
-      pools_[cluster.cluster_id] = std::make_shared<actors::io_pool>(how, opened->factory);
-      // Whoever reads output must not wait behind calls to a controller that does not answer; of
-      // two workers at most one checks the cluster's health.
-      how.name += " read";
-      how.workers = 2;
-      read_pools_[cluster.cluster_id] =
-          std::make_shared<actors::io_pool>(how, std::move(opened->factory));
-    }
-    return {};
-  }
-
   void start_actors() {
     system_ = std::make_unique<caf::actor_system>(actor_config_);
     // Job actors end with their registry; the process must not wait for stragglers.
@@ -292,12 +279,12 @@ class daemon::implementation {
     logs_->start(*system_);
     auto world = std::make_shared<actors::job_environment>();
     world->writers = logs_->writers();
-    world->links = links_;
-    for (const auto& cluster : clusters_) world->policies[cluster.cluster_id] = policy_of(cluster);
+    world->links = clusters_->links();
+    world->clusters = clusters_->directory();
     world->logs = options_.log;
     world->problems = problems_;
     world->clock = clock();
-    world->crash_point = actors::make_crash_points(options_.crash_plan);
+    world->crash_point = crash_point_;
     world_ = std::move(world);
   }
 
@@ -305,7 +292,8 @@ class daemon::implementation {
     metrics::sources from;
     from.version = std::string(version);
     from.started_at = clock_.now();
-    for (const auto& cluster : clusters_) from.clusters.push_back(cluster.cluster_id);
+    for (const auto& cluster : active_clusters(options_.settings))
+      from.clusters.push_back(cluster.cluster_id);
     from.log_bytes = [logs = logs_->logs()] { return logs->bytes_on_disk(); };
     from.disk_free_bytes = [this] { return guard_->free_bytes(); };
     from.now = clock();
@@ -318,15 +306,15 @@ class daemon::implementation {
   result<void> start_followers() {
     follower_deps deps;
     deps.settings = options_.settings;
-    for (const auto& one : logs_->writers()->all())
-      deps.followed.push_back({{one.name, one.reading}, one.feed,
-                               [this, name = one.name](store::append_request request) {
-                                 return logs_->append(name, std::move(request));
-                               }});
+    for (const auto& one : logs_->writers()->all()) deps.followed.push_back(followed(one));
     deps.logs = options_.log;
     deps.numbers = numbers_;
     deps.clock = clock();
     deps.instance = instance_;
+    deps.type_of = [clusters = clusters_->directory()](const std::string& cluster) {
+      const auto served = clusters->find(cluster_id{cluster});
+      return served ? served->scheduler_type : std::string{};
+    };
     auto started = followers::start(std::move(deps));
     if (!started) return fail(started.error());
     followers_ = std::move(*started);
@@ -351,12 +339,8 @@ class daemon::implementation {
     deps.backup = [logs = logs_->logs()](const std::string& directory) {
       return back_up_event_logs(*logs, directory);
     };
-    deps.out_of_service = out_of_service_;
-    for (const auto& cluster : clusters_)
-      deps.clusters[cluster.cluster_id] = {
-          std::string(cluster.kind->name), policy_of(cluster),
-          read_pools_.at(cluster.cluster_id),
-          cluster.kind->in_process ? 0 : remote_output_reads_per_second};
+    deps.clusters = clusters_->directory();
+    deps.reload = [this] { return reload(); };
     deps.limits.requests_per_second = options_.settings.http.rate_per_second;
     deps.limits.requests_burst = options_.settings.http.rate_burst;
     deps.authenticate = [this](const std::string& token) -> result<actors::principal> {
@@ -411,34 +395,12 @@ class daemon::implementation {
     followers_->audit(std::move(note));
   }
 
-  caf::actor start_link(const cluster_config& cluster) {
-    actors::link_deps deps;
-    deps.cluster = cluster.cluster_id;
-    deps.scheduler_type = cluster.kind->name;
-    deps.limits = limits_of(cluster);
-    deps.log = logs_->writers()->of(cluster.cluster_id);
-    deps.pool = pools_.at(cluster.cluster_id);
-    deps.reads = read_pools_.at(cluster.cluster_id);
-    deps.watch = ways_.watch_of(cluster.cluster_id);
-    deps.logs = options_.log;
-    deps.clock = clock();
-    deps.poll_took = [numbers = numbers_, id = cluster.cluster_id](microseconds duration) {
-      numbers->poll_took(id, duration);
-    };
-    deps.crash_point = world_->crash_point;
-    auto link = system_->spawn(actors::scheduler_link, std::move(deps));
-    links_->set(cluster.cluster_id, link);
-    if (registry_) caf::anon_send(registry_, actors::cluster_restarted{cluster.cluster_id});
-    return caf::actor_cast<caf::actor>(link);
-  }
-
   void start_supervisor() {
     using core::supervisor::strategy;
     actors::supervisor_deps deps;
-    actors::group_spec links{"links", strategy::one_for_one, {}, {}};
-    for (const auto& cluster : clusters_)
-      links.children.push_back({"link " + cluster.cluster_id.str(),
-                                [this, cluster] { return start_link(cluster); }});
+    auto links = clusters_->group(*system_, [this](const cluster_id& cluster) {
+      if (registry_) caf::anon_send(registry_, actors::cluster_restarted{cluster});
+    });
     actors::group_spec jobs{"jobs", strategy::rest_for_one, {}, {}};
     jobs.children.push_back({"job_registry", [this] {
                                actors::registry_deps registry;
@@ -450,7 +412,8 @@ class daemon::implementation {
                              }});
     jobs.children.push_back({"ingress", [this] {
                                auto ingress = system_->spawn(
-                                   actors::ingress, actors::ingress_deps{registry_, links_});
+                                   actors::ingress,
+                                   actors::ingress_deps{registry_, clusters_->links()});
                                service_->set_ingress(ingress);
                                return caf::actor_cast<caf::actor>(ingress);
                              }});
@@ -538,7 +501,10 @@ class daemon::implementation {
   }
 
   daemon_options options_;
-  std::mutex settings_mutex_;  ///< of options_.settings.logging, which a reload changes
+  std::mutex reload_mutex_;    ///< one reload at a time, and none during a stop
+  std::mutex settings_mutex_;  ///< of what a reload changes in options_.settings
+  const std::function<void(const char* point)> crash_point_ =
+      actors::make_crash_points(options_.crash_plan);
   smooth_clock clock_;
   const std::string boot_id_ = make_boot_id();
   std::atomic<bool> stopped_{false};
@@ -551,18 +517,12 @@ class daemon::implementation {
   std::optional<time_point> future_until_;  ///< the log is ahead of the clock until then
   std::unique_ptr<logs_part> logs_;
   std::string instance_;  ///< of the daemon: see instance_of
-  std::map<cluster_id, std::string> instances_;  ///< of the logs of clusters
   std::shared_ptr<certificate_watch> certificates_;
   std::unique_ptr<token_store> tokens_;
   std::unique_ptr<disk_guard> guard_;
-  std::vector<cluster_config> clusters_;  ///< in service
-  std::map<cluster_id, std::string> out_of_service_;
-  std::map<cluster_id, std::shared_ptr<actors::io_pool>> pools_;       ///< the links'
-  std::map<cluster_id, std::shared_ptr<actors::io_pool>> read_pools_;  ///< the API's
-  cluster_ways ways_;
+  std::unique_ptr<clusters_part> clusters_;
   system_config actor_config_;
   std::unique_ptr<caf::actor_system> system_;
-  std::shared_ptr<actors::link_directory> links_ = std::make_shared<actors::link_directory>();
   std::shared_ptr<const actors::job_environment> world_;
   actors::registry_actor registry_;  ///< touched by the supervisor's thread only
   actors::supervisor_actor supervisor_;
@@ -584,8 +544,7 @@ result<std::unique_ptr<daemon>> daemon::start(daemon_options options) {
   return std::unique_ptr<daemon>(new daemon(std::move(inner)));
 }
 
-void daemon::reload(const config& settings) { self_->reload(settings); }
-void daemon::refuse_reload(const std::string& why) { self_->refuse_reload(why); }
+void daemon::reload() { static_cast<void>(self_->reload()); }
 bool daemon::alive() { return self_->alive(); }
 void daemon::watch_clock() { self_->watch_clock(); }
 void daemon::stop(const std::string& reason, milliseconds grace) { self_->stop(reason, grace); }

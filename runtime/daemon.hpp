@@ -13,6 +13,8 @@ namespace ved::runtime {
 
 struct daemon_options {
   config settings;
+  /// The configuration as it stands in its file now, for a reload; must not wait. Any thread.
+  std::function<result<config>()> read_config = [] { return fail(errc::invalid, "no file"); };
   std::shared_ptr<json_log> log;
   std::string supervisor_path;  ///< of ved-job-supervisor
   std::string crash_plan;       ///< see make_crash_points; empty: none
@@ -31,11 +33,10 @@ class daemon {
   daemon(const daemon&) = delete;
   daemon& operator=(const daemon&) = delete;
 
-  /// Takes over what may change while running (log levels and file, tokens, audit file);
-  /// the rest waits for a restart and is named in the log.
-  void reload(const config& settings);
-  /// A configuration that is not taken, and why: the log says so, and health until one is.
-  void refuse_reload(const std::string& why);
+  /// Takes over what may change while running: clusters that come, change and go, log levels and
+  /// file, tokens, certificates, audit file; that the rest waits for a restart stands in the log. A
+  /// configuration that is not taken is a problem in health until one is. Any thread.
+  void reload();
   /// True when the actors answer: what the watchdog reports.
   bool alive();
   /// Compares the system's clock with the time that the daemon keeps; every few seconds.

@@ -93,13 +93,15 @@ std::optional<load_outcome> load(const arguments& given) {
 
 /// The same while it serves, where nothing may wait: neither for the writer of a FIFO nor for the
 /// reader of standard error.
-void load_again(const arguments& given, ved::runtime::daemon& running) {
+result<ved::runtime::config> load_again(const arguments& given) {
   std::error_code failed;
   if (!std::filesystem::is_regular_file(given.config_file, failed))
-    return running.refuse_reload(given.config_file + ": is no regular file");
-  const auto loaded = read_config(given);
-  if (!loaded.ok()) return running.refuse_reload(loaded.problem_text());
-  running.reload(loaded.value);
+    return fail(errc::invalid, given.config_file + ": is no regular file");
+  auto loaded = read_config(given);
+  if (!loaded.ok()) return fail(errc::invalid, loaded.problem_text());
+  for (const auto& one : check_modes(given.config_file, loaded.value))
+    if (one.refuses) return fail(errc::denied, given.config_file + ": " + one.text);
+  return std::move(loaded.value);
 }
 
 /// True when nothing stands against a start; else every reason is told. What is only to be told
@@ -215,7 +217,7 @@ class ignored_signals {
 };
 
 /// Serves until a signal or a fatal failure; the exit code.
-int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t& signals,
+int serve(ved::runtime::daemon& running, const sigset_t& signals,
           const std::atomic<bool>& failed, ignored_signals ignored) {
   const auto beat = watchdog_interval();
   for (;;) {
@@ -227,7 +229,7 @@ int serve(ved::runtime::daemon& running, const arguments& given, const sigset_t&
     running.watch_clock();
     if (got == SIGHUP) {
       notify_service_manager("RELOADING=1");
-      load_again(given, running);
+      running.reload();
       notify_service_manager("READY=1");
       continue;
     }
@@ -262,6 +264,7 @@ int run(const arguments& given) {
   std::atomic<bool> failed{false};
   daemon_options options;
   options.settings = *settings;
+  options.read_config = [given] { return load_again(given); };
   options.log = *log;
   options.supervisor_path = find_supervisor();
   options.crash_plan = environment("VED_CRASH_AT");
@@ -280,7 +283,7 @@ int run(const arguments& given) {
                  {"state", settings->state.directory}});
   write_ports(given.port_file, **started);
   notify_service_manager("READY=1\nSTATUS=serving");
-  return serve(**started, given, signals, failed, ignored_signals(*log));
+  return serve(**started, signals, failed, ignored_signals(*log));
 }
 
 int init(const arguments& given, const std::string& gateway, const std::vector<std::string>& names,

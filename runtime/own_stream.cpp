@@ -150,10 +150,15 @@ result<std::set<std::string>> clusters_with_logs(const store::event_log& own) {
   return std::set<std::string>(known->cluster_logs().begin(), known->cluster_logs().end());
 }
 
-result<void> record_cluster_log(store::event_log& own, const cluster_id& cluster, time_point now) {
+pb::Envelope cluster_log_begun(const cluster_id& cluster, time_point now) {
   pb::Envelope event;
+  event.set_at_us(to_us(now));
   event.mutable_daemon()->mutable_cluster_log_begun()->set_cluster_id(cluster.str());
-  return record(own, std::move(event), now);
+  return event;
+}
+
+result<void> record_cluster_log(store::event_log& own, const cluster_id& cluster, time_point now) {
+  return record(own, cluster_log_begun(cluster, now), now);
 }
 
 result<store::append_request> of_daemon(const store::event_log& own, pb::Envelope event) {

@@ -39,8 +39,9 @@ result<std::string> record_start(const store::event_logs& logs, const std::strin
 
 /// The clusters that had a log, as far as the daemon's own log knows.
 result<std::set<std::string>> clusters_with_logs(const store::event_log& own);
-/// Writes into the daemon's own log that this cluster has one now. As record_start, before any
-/// actor exists.
+/// The event of the daemon's own stream that this cluster has a log now.
+pb::Envelope cluster_log_begun(const cluster_id& cluster, time_point now);
+/// Writes it. As record_start, before any actor exists.
 result<void> record_cluster_log(store::event_log& own, const cluster_id& cluster, time_point now);
 /// Gives the log of a cluster its first event, where it has none, and tells its name, see
 /// `instance_of`. As record_start.

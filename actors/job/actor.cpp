@@ -28,8 +28,7 @@ job::context context_of(const job_environment& world, const cluster_id& cluster)
   job::context ctx;
   ctx.now = world.clock();
   ctx.draw = draw();
-  if (const auto it = world.policies.find(cluster); it != world.policies.end())
-    ctx.limits = it->second;
+  if (const auto served = world.clusters->find(cluster)) ctx.limits = served->policy;
   return ctx;
 }
 
@@ -103,6 +102,13 @@ class runner : public std::enable_shared_from_this<runner> {
     // again what this job needs now, as a lookup that such a wish has replaced.
     const bool stale = std::holds_alternative<job::report_submission>(what.what);
     if (!tell(what.what) && (anew || stale || turn)) settle();
+  }
+
+  void restarted(const cluster_restarted& what) {
+    const auto& job = self_->state.job;
+    if (job.cluster != what.cluster) return;
+    report({job.id, job::recover{"the connection to cluster " + what.cluster.str() +
+                                 " was started anew"}});
   }
 
   /// Begins the life of a job that was read from the store.
@@ -245,9 +251,8 @@ class runner : public std::enable_shared_from_this<runner> {
   void settle() {
     auto& state = self_->state;
     const auto& id = state.job.id;
-    const auto policy = world_->policies.find(state.job.cluster);
-    const auto limits = policy != world_->policies.end() ? policy->second : job::policy{};
-    const auto actions = job::react(state.job, limits);
+    const auto served = world_->clusters->find(state.job.cluster);
+    const auto actions = job::react(state.job, served ? served->policy : job::policy{});
     if (const auto link = world_->links->find(state.job.cluster))
       self_->send(link, link_want{id, core::link::desired_of(actions)});
     for (const auto& action : actions) {
@@ -257,8 +262,8 @@ class runner : public std::enable_shared_from_this<runner> {
       self_->send(registry_, wake_job{id, wake->at});
     }
     if (!job::is_terminal(state.job)) return;
-    // What runs of it is ended in its cluster; one that is not configured is not asked.
-    if (job::is_abandoned(state.job) && policy != world_->policies.end()) return tell_abandoned();
+    // What runs of it is ended in its cluster; one that is not in service is not asked.
+    if (job::is_abandoned(state.job) && served) return tell_abandoned();
     self_->send(registry_, job_ended{id});
   }
 
@@ -284,6 +289,7 @@ job_actor::behavior_type behavior_of(job_pointer self, const std::shared_ptr<run
       [run](const submit_job& what) { return run->submit(what); },
       [run](const ask_job& what) { return run->ask(what); },
       [run](const job_report& what) { run->report(what); },
+      [run](const cluster_restarted& what) { run->restarted(what); },
       [self](dismiss_atom) { self->quit(); },
   };
 }

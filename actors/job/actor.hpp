@@ -3,9 +3,9 @@
 #include <caf/fwd.hpp>
 #include <memory>
 #include <string>
-#include <unordered_map>
 
 #include "actors/interfaces.hpp"
+#include "actors/shell/cluster_directory.hpp"
 #include "actors/shell/link_directory.hpp"
 #include "actors/shell/log_sink.hpp"
 #include "actors/shell/log_writers.hpp"
@@ -17,7 +17,7 @@ namespace ved::actors {
 struct job_environment {
   std::shared_ptr<log_writers> writers;
   std::shared_ptr<link_directory> links;
-  std::unordered_map<cluster_id, core::job::policy> policies;
+  std::shared_ptr<const cluster_directory> clusters;
   std::shared_ptr<log_sink> logs;
   std::shared_ptr<problem_board> problems;
   std::function<time_point()> clock;

@@ -167,9 +167,7 @@ class runner {
   void restarted(const cluster_restarted& what) {
     const auto link = deps_.world->links->find(what.cluster);
     if (link) self_->send(link, subscribe_reports{registry_actor{self_}});
-    for (const auto& [id, actor] : self_->state.jobs)
-      self_->send(actor, job_report{id, job::recover{"the connection to cluster " +
-                                                     what.cluster.str() + " was started anew"}});
+    for (const auto& [id, actor] : self_->state.jobs) self_->send(actor, what);
   }
 
   /// True: there is more to recover.
@@ -221,7 +219,7 @@ class runner {
   /// It is live, or was given up and its cluster is back, where it may still run.
   bool needs_actor(const job::job& job) const {
     return !job::is_terminal(job) ||
-           (job::is_abandoned(job) && deps_.world->policies.contains(job.cluster));
+           (job::is_abandoned(job) && deps_.world->clusters->find(job.cluster));
   }
 
   result<void> note_place(const job_id& id, const std::string& log) const {

@@ -16,6 +16,10 @@ class link_directory {
     const std::lock_guard lock(mutex_);
     links_[cluster] = std::move(link);
   }
+  void remove(const cluster_id& cluster) {
+    const std::lock_guard lock(mutex_);
+    links_.erase(cluster);
+  }
   /// Null when the cluster is not configured.
   link_actor find(const cluster_id& cluster) const {
     const std::lock_guard lock(mutex_);

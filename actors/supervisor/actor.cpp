@@ -51,9 +51,37 @@ class runner {
     auto& group = self_->state.groups[what.group];
     if (what.generation != group.generation) return;
     for (const auto c : what.children) {
+      if (group.children[c].handle || !group.children[c].spec.start) continue;
       start(what.group, c);
       deps_.restarted(group.children[c].spec.name);
     }
+  }
+
+  child_list put(const put_child& what) {
+    auto* group = find_group(what.group);
+    if (group == nullptr) return {};
+    auto c = find_child(*group, what.child.name);
+    if (c == group->children.size()) {
+      group->children.emplace_back();
+      group->policy.add(what.child.name);
+    }
+    stop(*group, c);
+    group->children[c].spec = what.child;
+    start(static_cast<std::size_t>(group - self_->state.groups.data()), c);
+    return children();
+  }
+
+  child_list take(const take_child& what) {
+    child_list out;
+    auto* group = find_group(what.group);
+    if (group == nullptr) return out;
+    const auto c = find_child(*group, what.name);
+    if (c == group->children.size()) return out;
+    auto& child = group->children[c];
+    if (child.handle) out.children.emplace_back(what.name, child.handle);
+    stop(*group, c);
+    child.spec.start = {};
+    return out;
   }
 
   child_list children() const {
@@ -72,6 +100,21 @@ class runner {
   }
 
  private:
+  supervisor_state::group* find_group(const std::string& name) {
+    auto& groups = self_->state.groups;
+    const auto at = std::find_if(groups.begin(), groups.end(),
+                                 [&](const auto& one) { return one.name == name; });
+    return at == groups.end() ? nullptr : &*at;
+  }
+
+  /// How many there are: none bears the name.
+  static std::size_t find_child(const supervisor_state::group& group, const std::string& name) {
+    const auto& all = group.children;
+    const auto at = std::find_if(all.begin(), all.end(),
+                                 [&](const auto& one) { return one.spec.name == name; });
+    return static_cast<std::size_t>(at - all.begin());
+  }
+
   void start(std::size_t g, std::size_t c) {
     auto& group = self_->state.groups[g];
     auto& child = group.children[c];
@@ -147,6 +190,8 @@ supervisor_actor::behavior_type supervisor(self_pointer self, supervisor_deps de
   return {
       [run](const restart_order& what) { run->restart(what); },
       [run](children_atom) { return run->children(); },
+      [run](const put_child& what) { return run->put(what); },
+      [run](const take_child& what) { return run->take(what); },
       [run](stop_atom) { run->stop_all(); },
   };
 }

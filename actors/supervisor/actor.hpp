@@ -47,6 +47,17 @@ struct supervisor_deps {
   std::function<void(const std::string& child)> restarted;
 };
 
+/// A child that comes while the others run; one of that name that runs is ended before.
+struct put_child {
+  std::string group;
+  child_spec child;
+};
+/// A child that is ended and not started again.
+struct take_child {
+  std::string group;
+  std::string name;
+};
+
 using children_atom = caf::atom_constant<caf::atom("children")>;
 using stop_atom = caf::atom_constant<caf::atom("stop")>;
 
@@ -64,6 +75,10 @@ using supervisor_actor = caf::typed_actor<
     caf::reacts_to<restart_order>,
     // Who runs now, by name.
     caf::replies_to<children_atom>::with<child_list>,
+    // Who runs then.
+    caf::replies_to<put_child>::with<child_list>,
+    // Who is ended; none: it did not run.
+    caf::replies_to<take_child>::with<child_list>,
     // Ends the children, last started first, then itself.
     caf::reacts_to<stop_atom>>;
 
@@ -72,7 +87,7 @@ class supervisor_state {
   static inline const char* name = "supervisor";
 
   struct child {
-    child_spec spec;
+    child_spec spec;  ///< nothing starts it: it was taken away
     caf::actor handle;
   };
   struct group {
@@ -92,3 +107,5 @@ supervisor_actor::behavior_type supervisor(
 
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::restart_order)
 CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::child_list)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::put_child)
+CAF_ALLOW_UNSAFE_MESSAGE_TYPE(ved::actors::take_child)

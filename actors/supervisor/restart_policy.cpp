@@ -10,7 +10,7 @@ restart_policy::restart_policy(strategy how, restart_limits limits,
                                std::vector<std::string> children)
     : how_(how), limits_(limits) {
   children_.reserve(children.size());
-  for (auto& name : children) children_.push_back(child_record{std::move(name), {}, 0, 0});
+  for (auto& name : children) add(std::move(name));
 }
 
 void restart_policy::started(std::size_t child, time_point now) {

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <deque>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "messages/time.hpp"
@@ -47,6 +48,8 @@ class restart_policy {
  public:
   restart_policy(strategy how, restart_limits limits, std::vector<std::string> children);
 
+  /// One more child, behind all others.
+  void add(std::string child) { children_.push_back(child_record{std::move(child), {}, 0, 0}); }
   /// The shell has started that child (for the first time or again).
   void started(std::size_t child, time_point now);
   /// That child ended by itself. Children that the supervisor stopped are not reported here.

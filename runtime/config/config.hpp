@@ -141,6 +141,7 @@ struct breaker_config {
 struct cluster_config {
   ved::cluster_id cluster_id;
   const scheduler_kind* kind = default_scheduler_kind();  ///< scheduler_type; never null
+  bool drain = false;  ///< takes no new jobs; those that it has go on to their ends
   /// Effective: the first that the file gives of link.poll_interval, the scheduler section's
   /// job_poll_interval (session_poll_interval), hpc.job_service.job_poll_interval (not for local);
   /// else the scheduler section's default.

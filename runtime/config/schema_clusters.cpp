@@ -57,6 +57,8 @@ void describe_cluster(section& into, cluster_config& c) {
   into.add("cluster_id", &c.cluster_id, "The cluster's name in jobs; unique.")
       .needed("cluster_id is required when HPC is enabled")
       .formed(is_name);
+  into.add("drain", &c.drain,
+           "Takes no new jobs; those that it has go on to their ends. A reload takes it over.");
   describe_link(into, c);
   for (const auto* kind : scheduler_kinds()) {
     auto& s = into.open(std::string(kind->name), kind->doc);

@@ -107,7 +107,7 @@ audit_consumer::audit_consumer(audit_parts parts)
 
 std::vector<std::string> audit_consumer::lines_of(const committed& what) const {
   return audit_lines(what.event, parts_.log.name, what.job ? &*what.job : nullptr,
-                     parts_.schedulers, parts_.settings);
+                     parts_.type_of, parts_.settings);
 }
 
 result<audit_consumer::mark> audit_consumer::find_end() const {

@@ -39,8 +39,9 @@ enum class audit_category { job, security, usage, daemon };
 audit_category category_of(std::string_view event_type);
 bool is_wanted(const audit_config& switches, std::string_view event_type);
 
-/// Schedulers of the configured clusters, for details: {"hpc-1", "slurm"}.
-using scheduler_names = std::map<std::string, std::string>;
+/// The type of a cluster's scheduler, for details: "slurm" of "hpc-1"; empty: not known. Any
+/// thread.
+using scheduler_type_of = std::function<std::string(const std::string& cluster)>;
 
 /// The lines of one event, each with its line end:
 ///
@@ -51,7 +52,7 @@ using scheduler_names = std::map<std::string, std::string>;
 /// behind the last line of that log that it holds. `step`: of a job's event, else null.
 std::vector<std::string> audit_lines(const pb::Envelope& what, const std::string& log,
                                      const job_tracker::step* step,
-                                     const scheduler_names& schedulers,
+                                     const scheduler_type_of& type_of,
                                      const audit_config& switches);
 std::string audit_line(const audit_note& note, time_point at);
 
@@ -77,7 +78,7 @@ class audit_inbox {
 
 struct audit_parts {
   audit_config settings;
-  scheduler_names schedulers;
+  scheduler_type_of type_of;
   store::named_log log;
   std::shared_ptr<audit_file> file;
   std::shared_ptr<audit_inbox> inbox;  ///< none: another log's consumer writes the notes

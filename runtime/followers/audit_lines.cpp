@@ -134,7 +134,7 @@ void add_duplicates(writer& out, const pb::JobDuplicateFound& e) {
 }
 
 void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::step& step,
-                   const scheduler_names& schedulers) {
+                   const scheduler_type_of& type_of) {
   switch (what.job().event_case()) {
     case pb::JobEvent::kAccepted:
       out.change("accepted", {{"customer_address", step.after.customer}});
@@ -144,12 +144,9 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
       out.change("submission_intended", {{"attempt", e.attempt()}, {"token", e.token()}});
       break;
     }
-    case pb::JobEvent::kSubmitted: {
-      const auto found = schedulers.find(step.after.cluster.str());
-      add_submitted(out, what.job().submitted(),
-                    found == schedulers.end() ? std::string() : found->second);
+    case pb::JobEvent::kSubmitted:
+      add_submitted(out, what.job().submitted(), type_of(step.after.cluster.str()));
       break;
-    }
     case pb::JobEvent::kSubmissionRefused:
       add_refused(out, what.job().submission_refused());
       break;
@@ -291,10 +288,10 @@ void add_daemon_event(writer& out, const pb::DaemonEvent& what) {
 
 /// One of a newer release gives no line: the log itself still holds it.
 void add_event(writer& out, const pb::Envelope& what, const job_tracker::step* step,
-               const scheduler_names& schedulers) {
+               const scheduler_type_of& type_of) {
   switch (what.entity_case()) {
     case pb::Envelope::kJob:
-      if (step != nullptr) add_job_event(out, what, *step, schedulers);
+      if (step != nullptr) add_job_event(out, what, *step, type_of);
       break;
     case pb::Envelope::kCluster: return add_cluster_event(out, what.cluster());
     case pb::Envelope::kHook: return add_hook_event(out, what.hook());
@@ -307,10 +304,10 @@ void add_event(writer& out, const pb::Envelope& what, const job_tracker::step* s
 
 std::vector<std::string> audit_lines(const pb::Envelope& what, const std::string& log,
                                      const job_tracker::step* step,
-                                     const scheduler_names& schedulers,
+                                     const scheduler_type_of& type_of,
                                      const audit_config& switches) {
   writer out(what, log, step, switches);
-  add_event(out, what, step, schedulers);
+  add_event(out, what, step, type_of);
   return out.take();
 }
 

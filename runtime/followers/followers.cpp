@@ -2,12 +2,13 @@
 
 #include <chrono>
 #include <map>
+#include <mutex>
+#include <set>
 #include <utility>
 #include <vector>
 
 #include "runtime/followers/follower.hpp"
 #include "runtime/metrics/metrics_consumer.hpp"
-#include "runtime/schedulers/kind.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -41,6 +42,7 @@ struct followers::impl {
   }
 
   const follower_deps deps;
+  mutable std::mutex mutex;  ///< of what a log that joins adds to
   std::map<std::string, std::shared_ptr<committed_tail>> tails;
   std::vector<std::pair<std::shared_ptr<follower_report>, std::shared_ptr<store::event_log>>>
       reports;
@@ -52,6 +54,7 @@ struct followers::impl {
 };
 
 result<void> followers::impl::start_log(const followed_log& log) {
+  if (tails.contains(log.log.name)) return {};
   tails[log.log.name] = std::make_shared<committed_tail>(log.log.log);
   start_metrics(log);
   if (auto audit = start_audit(log); !audit) return fail_in("audit log", audit.error());
@@ -77,8 +80,6 @@ result<void> followers::impl::start_audit(const followed_log& log) {
   if (!settings.enabled) return {};
   const auto cursor = log.log.log->cursor(audit_follower);
   if (!cursor) return fail(cursor.error());
-  scheduler_names schedulers;
-  for (const auto& c : deps.settings.clusters) schedulers[c.cluster_id.str()] = c.kind->name;
   const bool first = !file;
   if (first) {
     file = std::make_shared<audit_file>(settings.log_path);
@@ -89,7 +90,7 @@ result<void> followers::impl::start_audit(const followed_log& log) {
   how.pace = audit_pace;
   how.report = add_report(log, how.name);
   auto consumer = std::make_unique<audit_consumer>(
-      audit_parts{settings, std::move(schedulers), log.log, file, first ? inbox : nullptr,
+      audit_parts{settings, deps.type_of, log.log, file, first ? inbox : nullptr,
                   deps.logs, how.report});
   all.push_back(make(log, std::move(how), *cursor, std::move(consumer)));
   if (first) audit_reader = all.back().get();
@@ -124,6 +125,12 @@ result<std::unique_ptr<followers>> followers::start(follower_deps deps) {
   return std::unique_ptr<followers>(new followers(std::move(parts)));
 }
 
+result<void> followers::add(const followed_log& log) {
+  const std::lock_guard lock(impl_->mutex);
+  auto started = impl_->start_log(log);
+  return started ? started : fail_in(log.log.name, started.error());
+}
+
 followers::followers(std::unique_ptr<impl> parts) : impl_(std::move(parts)) {}
 
 followers::~followers() {
@@ -131,6 +138,7 @@ followers::~followers() {
 }
 
 void followers::stop() {
+  const std::lock_guard lock(impl_->mutex);
   impl_->commits.clear();
   // All at once, so that the slowest one bounds the whole.
   for (const auto& one : impl_->all) one->request_stop();
@@ -149,12 +157,14 @@ void followers::audit(audit_note note) {
 
 std::vector<pb::Follower> followers::seen() const {
   std::vector<pb::Follower> out;
+  const std::lock_guard lock(impl_->mutex);
   for (const auto& [one, log] : impl_->reports) out.push_back(one->seen(log->last_position()));
   return out;
 }
 
 std::vector<actors::problem> followers::problems() const {
   std::vector<actors::problem> out;
+  const std::lock_guard lock(impl_->mutex);
   for (const auto& [one, log] : impl_->reports)
     if (auto found = one->problem(log->last_position())) out.push_back(std::move(*found));
   for (const auto& [cluster, jobs] : impl_->deps.numbers->unfollowed_jobs())

@@ -31,6 +31,7 @@ struct follower_deps {
   std::shared_ptr<metrics> numbers;
   std::function<time_point()> clock;
   std::string instance;  ///< of the daemon: see instance_of
+  scheduler_type_of type_of = [](const std::string&) { return std::string{}; };
 };
 
 /// Everything that reads along behind the writers of the logs: for each log metrics, audit file and
@@ -44,6 +45,9 @@ class followers {
   ~followers();
   followers(const followers&) = delete;
   followers& operator=(const followers&) = delete;
+
+  /// One more log, while the others are followed. Nothing where it is followed already.
+  result<void> add(const followed_log& log);
 
   /// Ends all threads and stores their cursors. Commands and requests under way are cut; takes at
   /// most about the 2 s that a command has between TERM and KILL. Safe to repeat.

@@ -169,11 +169,7 @@ class http_server::implementation {
       doors_.push_back(metrics);
     }
     started_ = true;
-    for (const auto& feed : feeds_)
-      subscriptions_.push_back(feed->subscribe(
-          [watchers = shared_->watchers](const actors::commit_feed::commit& committed) {
-            watchers->wake(committed);
-          }));
+    for (const auto& feed : feeds_) subscribe(feed);
     for (const auto& each : doors_) each->accept();
     const signals_blocked blocked;
     for (const auto& context : shared_->contexts) {
@@ -181,6 +177,11 @@ class http_server::implementation {
       threads_.emplace_back([&context = *context] { run(context); });
     }
     return port;
+  }
+
+  void follow(const std::shared_ptr<actors::commit_feed>& feed) {
+    const std::lock_guard lock(mutex_);
+    if (started_ && !stopped_) subscribe(feed);
   }
 
   void stop(milliseconds grace) {
@@ -221,6 +222,13 @@ class http_server::implementation {
  private:
   using work_guard = asio::executor_work_guard<asio::io_context::executor_type>;
 
+  void subscribe(const std::shared_ptr<actors::commit_feed>& feed) {
+    subscriptions_.push_back(feed->subscribe(
+        [watchers = shared_->watchers](const actors::commit_feed::commit& committed) {
+          watchers->wake(committed);
+        }));
+  }
+
   const std::shared_ptr<http::service> shared_;
   const std::vector<std::shared_ptr<actors::commit_feed>> feeds_;
   mutable std::mutex mutex_;
@@ -241,6 +249,10 @@ http_server::http_server(http_options options, api_port& api,
 
 http_server::~http_server() {
   stop(milliseconds{0});
+}
+
+void http_server::follow(const std::shared_ptr<actors::commit_feed>& feed) {
+  self_->follow(feed);
 }
 
 result<std::uint16_t> http_server::start() {

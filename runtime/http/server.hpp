@@ -101,6 +101,8 @@ class http_server {
   http_server& operator=(const http_server&) = delete;
   ~http_server();
 
+  /// Event streams hear of this log's commits, too.
+  void follow(const std::shared_ptr<actors::commit_feed>& feed);
   /// Binds and serves. The API's port, or `unavailable` with address, port and cause.
   result<std::uint16_t> start();
   /// The metrics listener's port, when there is one.

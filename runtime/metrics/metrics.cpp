@@ -103,8 +103,17 @@ metrics::impl::impl(sources given)
       http_requests(counter(registry, "ved_http_requests_total", "Answered HTTP requests.")),
       http_duration(histogram(registry, "ved_http_request_duration_seconds",
                               "From the last byte of a request to its answer.")) {
-  for (const auto& cluster : from.clusters) show_cluster(cluster.str());
+  serve(from.clusters);
   commits.Add({});
+}
+
+void metrics::impl::serve(const std::vector<cluster_id>& clusters) {
+  const std::lock_guard lock(live_mutex);
+  served.clear();
+  for (const auto& cluster : clusters) {
+    show_cluster(cluster.str());
+    served.insert(cluster.str());
+  }
 }
 
 void metrics::impl::show_cluster(const std::string& cluster) {
@@ -177,6 +186,8 @@ void metrics::impl::note_job_event(const pb::Envelope& what, const core::job::jo
 metrics::metrics(sources from) : impl_(std::make_unique<impl>(std::move(from))) {}
 metrics::~metrics() = default;
 
+void metrics::serve(const std::vector<cluster_id>& clusters) { impl_->serve(clusters); }
+
 void metrics::poll_took(const cluster_id& cluster, microseconds took) {
   impl_->poll_duration.Add({{"cluster", cluster.str()}}, poll_seconds)
       .Observe(in_seconds(took.count()));
@@ -243,19 +254,16 @@ void metrics::count_live(const live_job& job, double jobs) {
       .Add({{"cluster", job.cluster}, {"state", std::string(state_name(job.state))}})
       .Increment(jobs);
   if (job.held) impl_->held_jobs.Add({{"cluster", job.cluster}}).Increment(jobs);
-  const auto& followed = impl_->from.clusters;
-  if (std::any_of(followed.begin(), followed.end(),
-                  [&](const cluster_id& one) { return one.str() == job.cluster; }))
-    return;
   const std::lock_guard lock(impl_->live_mutex);
-  impl_->unfollowed[job.cluster] += static_cast<std::int64_t>(jobs);
+  impl_->live[job.cluster] += static_cast<std::int64_t>(jobs);
 }
 
 std::map<std::string, std::uint64_t> metrics::unfollowed_jobs() const {
   std::map<std::string, std::uint64_t> out;
   const std::lock_guard lock(impl_->live_mutex);
-  for (const auto& [cluster, jobs] : impl_->unfollowed)
-    if (jobs > 0) out.emplace(cluster, static_cast<std::uint64_t>(jobs));
+  for (const auto& [cluster, jobs] : impl_->live)
+    if (jobs > 0 && !impl_->served.contains(cluster))
+      out.emplace(cluster, static_cast<std::uint64_t>(jobs));
   return out;
 }
 

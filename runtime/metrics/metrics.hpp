@@ -27,7 +27,7 @@ class metrics {
   struct sources {
     std::string version;
     time_point started_at;
-    std::vector<cluster_id> clusters;  ///< shown from the start, so that no alert misses a series
+    std::vector<cluster_id> clusters;  ///< see serve
     std::function<std::uint64_t()> log_bytes;
     std::function<std::uint64_t()> disk_free_bytes;
     std::function<time_point()> now;
@@ -42,6 +42,9 @@ class metrics {
   metrics(const metrics&) = delete;
   metrics& operator=(const metrics&) = delete;
 
+  /// These clusters are configured now. Their series are there from now on, so that no alert misses
+  /// one.
+  void serve(const std::vector<cluster_id>& clusters);
   /// A cluster has answered a poll.
   void poll_took(const cluster_id& cluster, microseconds duration);
   /// Commands of the scheduler were run ("sbatch", "squeue").
@@ -73,8 +76,7 @@ class metrics {
   };
   /// Adds `jobs` to, or with -1 takes them from, the gauges of live jobs.
   void count_live(const live_job& job, double jobs);
-  /// Live jobs of clusters that are not among `sources::clusters`: nothing follows them. Any
-  /// thread.
+  /// Live jobs of clusters that are not configured: nothing follows them. Any thread.
   std::map<std::string, std::uint64_t> unfollowed_jobs() const;
 
   /// Everything, given what the daemon's actors say now; without what only they know when they gave

@@ -25,6 +25,7 @@ using histograms = prometheus::Family<prometheus::Histogram>;
 struct metrics::impl {
   explicit impl(sources given);
 
+  void serve(const std::vector<cluster_id>& clusters);
   void show_cluster(const std::string& cluster);
   void note_job_event(const pb::Envelope& what, const core::job::job* before,
                       const core::job::job& after);
@@ -33,7 +34,8 @@ struct metrics::impl {
   const sources from;
   prometheus::Registry registry;
   std::mutex live_mutex;
-  std::map<std::string, std::int64_t> unfollowed;  ///< live jobs of clusters not in `from`
+  std::map<std::string, std::int64_t> live;  ///< jobs, by cluster
+  std::set<std::string> served;              ///< clusters
   std::mutex http_mutex;
   std::function<http_counts()> http;
 

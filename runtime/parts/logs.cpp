@@ -45,6 +45,7 @@ result<std::unique_ptr<logs_part>> logs_part::open(options how) {
 
 log_options_of logs_part::options_of() {
   return [this](const std::string& name) {
+    const std::lock_guard lock(damage_mutex_);
     auto& damage = damage_[name];
     if (!damage)
       damage = std::make_shared<log_damage>(how_.state_directory, name, how_.logs, how_.problems);
@@ -62,8 +63,7 @@ log_options_of logs_part::options_of() {
 void logs_part::tell_lost(const std::string& name, const error& why) {
   how_.logs->write(actors::log_severity::critical, "event_log", "log_lost",
                    {{"log", name}, {"reason", why.message}});
-  const auto damage = damage_.find(name);
-  const bool told = damage != damage_.end() && !damage->second->first().empty();
+  const bool told = !first_damage_of(name).empty();
   how_.problems->raise("store." + name,
                        store::cluster_of_log_name(name).value_or(name) + " is out of service: " +
                            (told ? "its event log is damaged" : why.message) +
@@ -80,26 +80,32 @@ result<std::string> logs_part::need(const cluster_id& cluster) {
   }
   auto instance = begin_cluster_log(*logs_->find(name), cluster, how_.clock());
   if (!instance) return instance;
-  const auto recorded = record_log(cluster);
-  return recorded ? instance : fail(recorded.error());
+  if (auto recorded = record_log(cluster); !recorded) return fail(recorded.error());
+  if (system_ != nullptr) start({name, logs_->find(name)});
+  return instance;
 }
 
 result<void> logs_part::record_log(const cluster_id& cluster) {
   if (!had_logs_.insert(cluster.str()).second) return {};
-  return record_cluster_log(*logs_->own(), cluster, how_.clock());
+  // Nobody writes to the daemon's own log before its writer does.
+  return system_ != nullptr ? record(cluster_log_begun(cluster, how_.clock()))
+                            : record_cluster_log(*logs_->own(), cluster, how_.clock());
 }
 
 void logs_part::start(caf::actor_system& system) {
   system_ = &system;
-  for (const auto& one : logs_->all()) {
-    auto feed = std::make_shared<actors::commit_feed>();
-    actors::event_log_deps deps{one.log, feed, how_.clock,
-                                [fatal = how_.fatal, name = one.name](const std::string& why) {
-                                  fatal("event log " + name + ": " + why);
-                                }};
-    writers_->set(one.name, system.spawn<caf::detached>(actors::event_log, std::move(deps)),
-                  std::move(feed));
-  }
+  for (const auto& one : logs_->all()) start(one);
+}
+
+void logs_part::start(const store::named_log& one) {
+  if (!writers_->find(one.name).name.empty()) return;
+  auto feed = std::make_shared<actors::commit_feed>();
+  actors::event_log_deps deps{one.log, feed, how_.clock,
+                              [fatal = how_.fatal, name = one.name](const std::string& why) {
+                                fatal("event log " + name + ": " + why);
+                              }};
+  writers_->set(one.name, system_->spawn<caf::detached>(actors::event_log, std::move(deps)),
+                std::move(feed));
 }
 
 result<store::append_ack> logs_part::append(const std::string& log,
@@ -150,14 +156,22 @@ std::optional<time_point> logs_part::last_recorded_at() const {
   return out;
 }
 
+std::string logs_part::first_damage_of(const std::string& name) const {
+  const std::lock_guard lock(damage_mutex_);
+  const auto damage = damage_.find(name);
+  return damage == damage_.end() ? std::string{} : damage->second->first();
+}
+
 std::map<std::string, std::uint64_t> logs_part::damaged_reads() const {
   std::map<std::string, std::uint64_t> out;
+  const std::lock_guard lock(damage_mutex_);
   for (const auto& [name, damage] : damage_)
     for (const auto& [table, reads] : damage->reads()) out[table] += reads;
   return out;
 }
 
 std::string logs_part::first_damage() const {
+  const std::lock_guard lock(damage_mutex_);
   for (const auto& [name, damage] : damage_)
     if (auto first = damage->first(); !first.empty()) return first;
   return {};

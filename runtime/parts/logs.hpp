@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <mutex>
 #include <set>
 #include <string>
 #include <vector>
@@ -38,9 +39,9 @@ class logs_part {
   const std::shared_ptr<store::event_logs>& logs() const noexcept { return logs_; }
   const std::shared_ptr<actors::log_writers>& writers() const noexcept { return writers_; }
 
-  /// Sees to the log of a cluster that is configured: made for one that never had one. Returns its
-  /// name, see `instance_of`. Before `start`. An error keeps the cluster out of service, and is
-  /// told as a problem.
+  /// Sees to the log of a cluster that is configured: made for one that never had one, and given
+  /// its writer once the others have theirs. Returns its name, see `instance_of`. An error keeps
+  /// the cluster out of service, and is told as a problem.
   result<std::string> need(const cluster_id& cluster);
 
   /// Gives each log its writer.
@@ -64,12 +65,16 @@ class logs_part {
  private:
   explicit logs_part(options how);
   log_options_of options_of();
+  std::string first_damage_of(const std::string& name) const;
   void tell_lost(const std::string& name, const error& why);
+  /// Gives it its writer, if it has none.
+  void start(const store::named_log& one);
   /// Once for each cluster.
   result<void> record_log(const cluster_id& cluster);
 
   const options how_;
   adapters::unique_fd hold_;
+  mutable std::mutex damage_mutex_;
   std::map<std::string, std::shared_ptr<log_damage>> damage_;
   std::shared_ptr<store::event_logs> logs_;
   std::shared_ptr<actors::log_writers> writers_;

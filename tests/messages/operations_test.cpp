@@ -29,12 +29,13 @@ TEST_CASE("operations: every member of a request is a row with a scope", "[messa
 // Said twice on purpose: a change of rights is seen here.
 TEST_CASE("operations: who may do what", "[messages]") {
   CHECK(names_with([](const auto& o) { return o.scope() == pb::SCOPE_ADMIN; }) ==
-        names{"get_config", "verify_log", "dump_log", "backup_log"});
+        names{"get_config", "verify_log", "dump_log", "backup_log", "reload_config"});
   CHECK(names_with([](const auto& o) { return o.scope() == pb::SCOPE_SUBMIT; }) ==
         names{"submit_job", "cancel_job", "hold_job", "release_job"});
   CHECK(names_with([](const auto& o) { return o.tells_anybody(); }) == names{"get_status"});
   CHECK(names_with([](const auto& o) { return o.changes(); }) ==
-        names{"submit_job", "cancel_job", "hold_job", "release_job", "backup_log"});
+        names{"submit_job", "cancel_job", "hold_job", "release_job", "backup_log",
+              "reload_config"});
 }
 
 TEST_CASE("operations: a route of its own each, that changes with POST and asks with GET",

@@ -116,9 +116,11 @@ class actor_tree {
     world->problems = std::make_shared<actors::problem_board>(world->logs, clock());
     world->clock = clock();
     world->crash_point = [](const char*) {};
+    auto served = std::make_shared<actors::cluster_directory>();
+    world->clusters = served;
     for (const auto& name : how.clusters) {
       const cluster_id id{name};
-      world->policies[id] = policy();
+      served->serve(id, {"scripted", policy(), false, nullptr});
       clusters_[name] = std::make_shared<scripted_cluster>();
       pools_[name] = std::make_shared<actors::io_pool>(
           actors::io_pool::options{name, 2, 64}, scripted_cluster::factory(clusters_[name]));

@@ -119,8 +119,10 @@ class actors_on_log {
     world->problems = std::make_shared<actors::problem_board>(logs, clock);
     world->clock = clock;
     world->crash_point = [](const char*) {};
+    auto served = std::make_shared<actors::cluster_directory>();
+    world->clusters = served;
     for (const auto* name : {"cluster-a", "cluster-b"}) {
-      world->policies[cluster_id{name}] = {};
+      served->serve(cluster_id{name}, {});
       actors::link_deps link;
       link.cluster = cluster_id{name};
       link.scheduler_type = "none";

@@ -74,13 +74,15 @@ void add_log_commands(CLI::App& app, parse_target& into) {
 }
 
 void add_other_commands(CLI::App& app, parse_target& into) {
-  auto* config = app.add_subcommand("config", "show the configuration");
+  auto* config = app.add_subcommand("config", "show or reload the configuration");
   config->require_subcommand(1);
   config->fallthrough();
   auto [show, values] = add_command<config_show>(
       *config, into, "show", "print the effective configuration, secrets masked");
   show->add_option("--config", values->file, "of this file instead of the running daemon's")
       ->type_name("FILE");
+  add_command<config_reload>(*config, into, "reload",
+                             "let the daemon take over its configuration as it is now");
 
   add_command<status>(app, into, "status", "show how the daemon is");
 

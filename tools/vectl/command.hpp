@@ -113,11 +113,13 @@ struct log_restore {
 struct config_show {
   std::string file; /* empty: the daemon's */
 };
+struct config_reload {};
 
 using command = std::variant<job_submit, job_list, job_show, job_watch, job_events, job_explain,
                              job_output, job_cancel, job_hold, job_release, cluster_list,
                              cluster_show, health_check, status, log_verify, log_stats, log_dump,
-                             log_events, log_rebuild, log_backup, log_restore, config_show>;
+                             log_events, log_rebuild, log_backup, log_restore, config_show,
+                             config_reload>;
 
 struct invocation {
   global_options global;

@@ -32,5 +32,7 @@ std::string render_status(const ved::pb::Status& status, ved::time_point now, co
 std::string render_verification(const ved::pb::LogVerification& seen, const style& look);
 std::string render_stats(const ved::pb::LogStats& stats, const style& look);
 std::string render_backup(const ved::pb::BackupDone& done, const style& look);
+/// What a reload made, a line each.
+std::string render_reload(const ved::pb::ConfigReloaded& done);
 
 }  // namespace vectl

@@ -76,7 +76,8 @@ std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now
               {std::to_string(cluster.jobs_tracked())},
               {cpu_share(cluster)},
               {gpu_share(cluster)},
-              {cluster.connected() ? "" : printable(cluster.reason())}});
+              {cluster.connected() ? (cluster.drains() ? "takes no new jobs (drain)" : "")
+                                   : printable(cluster.reason())}});
   return rows.text(look);
 }
 
@@ -90,6 +91,7 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   if (!cluster.connected() && cluster.down_since_us() != 0)
     connection += " since " + local_time(cluster.down_since_us());
   lines.add("Connection", connection, connection_tone(cluster));
+  if (cluster.drains()) lines.add("New jobs", "none: its configuration says drain", tone::warn);
   lines.add("Circuit breaker", printable(cluster.breaker()),
             cluster.breaker() == "closed" ? tone::plain : tone::warn);
   lines.add_if("Last failure", printable(cluster.reason()));
@@ -245,6 +247,20 @@ std::string render_stats(const pb::LogStats& stats, const style& look) {
 std::string render_backup(const pb::BackupDone& done, const style& look) {
   return "backed up " + std::to_string(done.last_position()) + " events to " +
          printable(done.directory()) + "\n" + render_logs(done.logs(), look);
+}
+
+std::string render_reload(const pb::ConfigReloaded& done) {
+  std::string text;
+  const auto each = [&](const char* what, const auto& all) {
+    for (const auto& id : all) text += "cluster " + printable(id) + ": " + what + "\n";
+  };
+  each("added", done.added());
+  each("removed", done.removed());
+  each("changed", done.changed());
+  if (text.empty()) text = "no cluster has changed\n";
+  for (const auto& problem : done.problems()) text += "problem: " + printable(problem) + "\n";
+  if (done.restart_needed()) text += "other keys have changed that only a restart takes over\n";
+  return text;
 }
 
 }  // namespace vectl

@@ -30,6 +30,7 @@ exit_code run(const log_rebuild& what, context& with);
 exit_code run(const log_backup& what, context& with);
 exit_code run(const log_restore& what, context& with);
 exit_code run(const config_show& what, context& with);
+exit_code run(const config_reload& what, context& with);
 
 /// A spec from a JSON file or from options; clusters are asked for what the options leave open.
 std::optional<ved::pb::JobSpec> make_spec(const job_submit& what, context& with);

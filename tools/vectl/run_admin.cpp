@@ -85,4 +85,17 @@ exit_code run(const config_show& what, context& with) {
   return exit_code::ok;
 }
 
+exit_code run(const config_reload&, context& with) {
+  pb::ApiRequest request;
+  request.mutable_reload_config();
+  auto reply = with.ask(std::move(request));
+  if (!reply) return with.failure;
+  const auto& done = reply->config_reloaded();
+  if (with.global.json)
+    with.print_json(done);
+  else
+    *with.out << render_reload(done);
+  return done.problems().empty() ? exit_code::ok : exit_code::failed;
+}
+
 }  // namespace vectl

@@ -46,9 +46,6 @@ service::service(service_deps deps)
       controls_(deps_.limits.controls_per_second, deps_.limits.controls_burst),
       queries_({}) {
   operations();  // one without a scope must not be served
-  for (const auto& [id, cluster] : deps_.clusters)
-    outputs_[id] = std::make_shared<output_reads>(
-        cluster.pool, output_reads::options{.per_second = cluster.output_reads_per_second});
 }
 
 service::~service() {
@@ -188,6 +185,10 @@ void service::answer(const std::shared_ptr<call>& c) {
     case pb::ApiRequest::kGetLogStats: return query(c, kind::many, [this, c] { log_stats(*c); });
     case pb::ApiRequest::kDumpLog: return query(c, kind::many, [this, c] { dump(*c); });
     case pb::ApiRequest::kBackupLog: return backup(c);
+    case pb::ApiRequest::kReloadConfig:
+      return in_background(c, [this] {
+        return reply_of(deps_.reload(), &pb::ApiReply::mutable_config_reloaded);
+      });
     case pb::ApiRequest::OPERATION_NOT_SET: break;
   }
   c->done(to_reply({errc::invalid, "the request names no operation that this ved knows"}));

@@ -17,7 +17,7 @@
 #include "actors/api/shell/query_pool.hpp"
 #include "actors/api/shell/rate_limiter.hpp"
 #include "actors/interfaces.hpp"
-#include "actors/shell/io_pool.hpp"
+#include "actors/shell/cluster_directory.hpp"
 #include "actors/shell/problem_board.hpp"
 #include "store/event_logs.hpp"
 #include "messages/api.pb.h"
@@ -43,14 +43,6 @@ struct refusal_note {
   std::string cluster_id;
 };
 
-/// What the API knows of a configured cluster besides its actors.
-struct api_cluster {
-  std::string scheduler_type;
-  core::job::policy policy;
-  std::shared_ptr<io_pool> pool;
-  int output_reads_per_second = 0;  ///< each is a command on a login node; 0: as many as asked
-};
-
 /// What one principal may ask, over all ingresses together; `overloaded` beyond.
 struct principal_limits {
   int requests_per_second = 0;  ///< 0: any
@@ -65,14 +57,14 @@ struct service_deps {
   /// Copies all logs into a new directory.
   std::function<result<pb::BackupDone>(const std::string& directory)> backup;
   std::int64_t max_runtime_seconds_default = 24 * 3'600;  ///< limit of jobs that name none
-  std::map<cluster_id, api_cluster> clusters;
-  /// Configured as well, and why they stand still.
-  std::map<cluster_id, std::string> out_of_service;
+  std::shared_ptr<const cluster_directory> clusters;
   principal_limits limits;
   std::function<result<principal>(const std::string& token)> authenticate;
   /// Refuses new work: the disk is nearly full, the daemon stops.
   std::function<result<void>()> may_accept;
   std::function<std::string()> config_yaml;
+  /// Takes over the configuration as it is now.
+  std::function<result<pb::ConfigReloaded>()> reload;
   std::function<std::uint64_t()> disk_free_bytes;
   /// What else is wrong, for the status; empty: nothing is asked.
   std::function<std::vector<problem>()> problems;
@@ -126,6 +118,7 @@ class service {
 
   void submit(const std::shared_ptr<call>& c);
   std::int64_t limit_of(const pb::JobSpec& spec) const;
+  result<void> may_take(const pb::JobSpec& spec) const;
   void ask(const std::shared_ptr<call>& c, const std::string& job, core::job::command what);
   void cancel(const std::shared_ptr<call>& c);
   void get_job(call& c);
@@ -152,7 +145,6 @@ class service {
   service_deps deps_;
   rate_limiter requests_;
   rate_limiter controls_;
-  std::map<cluster_id, std::shared_ptr<output_reads>> outputs_;
   std::mutex mutex_;
   ingress_actor ingress_;
   std::atomic<bool> stopping_{false};

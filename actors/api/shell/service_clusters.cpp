@@ -33,8 +33,7 @@ void service::describe(std::function<void(std::vector<pb::Cluster>, registry_vie
 
 std::optional<error> service::why_unknown(const std::string& cluster) const {
   const cluster_id id{cluster};
-  if (cluster.empty() || deps_.clusters.contains(id) || deps_.out_of_service.contains(id))
-    return std::nullopt;
+  if (cluster.empty() || deps_.clusters->is_configured(id)) return std::nullopt;
   return error{errc::not_found, "cluster " + cluster + ": not configured"};
 }
 
@@ -42,12 +41,15 @@ void service::clusters(const std::shared_ptr<call>& c, const std::string& only) 
   if (const auto refused = why_unknown(only)) return c->done(to_reply(*refused));
   describe([this, c, only](std::vector<pb::Cluster> all, const registry_view&) {
     pb::ApiReply reply;
-    for (const auto& [id, why] : deps_.out_of_service) {
+    for (const auto& [id, why] : deps_.clusters->out_of_service()) {
       auto& one = all.emplace_back();
       one.set_cluster_id(id.str());
       one.set_breaker("open");
       one.set_reason("out of service: " + why);
     }
+    for (auto& one : all)
+      if (const auto served = deps_.clusters->find(cluster_id{one.cluster_id()}))
+        one.set_drains(served->drains);
     if (only.empty()) reply.mutable_clusters();
     for (auto& one : all) {
       if (only.empty()) *reply.mutable_clusters()->add_clusters() = std::move(one);
@@ -62,12 +64,10 @@ void service::clusters(const std::shared_ptr<call>& c, const std::string& only) 
 void service::health(const std::shared_ptr<call>& c) {
   const auto only = c->request.check_health().cluster_id();
   if (const auto refused = why_unknown(only)) return c->done(to_reply(*refused));
-  if (const auto it = deps_.out_of_service.find(cluster_id{only});
-      it != deps_.out_of_service.end())
-    return c->done(to_reply({errc::unavailable, "cluster " + only + ": out of service: " +
-                                                    it->second}));
+  if (const auto why = deps_.clusters->why_out(cluster_id{only}))
+    return c->done(to_reply({errc::unavailable, "cluster " + only + ": out of service: " + *why}));
   describe([this, c, only](const std::vector<pb::Cluster>& all, const registry_view&) {
-    if (all.empty() && !deps_.clusters.empty())
+    if (all.empty() && deps_.clusters->serves_any())
       return c->done(to_reply({errc::unavailable, "the daemon is starting or stopping"}));
     struct gathered {
       std::mutex mutex;
@@ -182,7 +182,7 @@ void service::status(std::function<void(pb::Status)> done) {
       word = "degraded";
       out.add_problems("stored jobs are still being taken up");
     }
-    if (all.empty() && !deps_.clusters.empty()) {
+    if (all.empty() && deps_.clusters->serves_any()) {
       word = "degraded";
       out.add_problems("the job actors are being restarted");
     }

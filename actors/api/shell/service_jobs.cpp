@@ -28,11 +28,19 @@ std::int64_t service::limit_of(const pb::JobSpec& spec) const {
   return known ? known->max_runtime_seconds() : deps_.max_runtime_seconds_default;
 }
 
+result<void> service::may_take(const pb::JobSpec& spec) const {
+  const auto served = deps_.clusters->find(cluster_id{spec.cluster_id()});
+  if (served && served->drains)
+    return fail(errc::unavailable, "job " + spec.job_id() + ": cluster " + spec.cluster_id() +
+                                       " takes no new jobs: its operator drains it");
+  return deps_.may_accept();
+}
+
 void service::submit(const std::shared_ptr<call>& c) {
   auto& spec = *c->request.mutable_submit_job()->mutable_spec();
   auto problems = validate(spec);
   if (const cluster_id named{spec.cluster_id()};
-      !named.empty() && !deps_.clusters.contains(named) && !deps_.out_of_service.contains(named)) {
+      !named.empty() && !deps_.clusters->is_configured(named)) {
     pb::Problem unknown;
     unknown.set_field("cluster_id");
     unknown.set_message("no cluster '" + spec.cluster_id() + "' is configured here");
@@ -48,12 +56,11 @@ void service::submit(const std::shared_ptr<call>& c) {
     for (auto& problem : problems) *reply.mutable_error()->add_details() = std::move(problem);
     return c->done(std::move(reply));
   }
-  const auto stands_still = deps_.out_of_service.find(cluster_id{spec.cluster_id()});
-  if (stands_still != deps_.out_of_service.end())
+  if (const auto why = deps_.clusters->why_out(cluster_id{spec.cluster_id()}))
     return c->done(to_reply({errc::unavailable, "job " + spec.job_id() + ": cluster " +
                                                     spec.cluster_id() + " is out of service: " +
-                                                    stands_still->second}));
-  if (auto may = deps_.may_accept(); !may) {
+                                                    *why}));
+  if (auto may = may_take(spec); !may) {
     // A repeat of what was accepted needs no room, and its client must not be left in doubt.
     const auto known = deps_.logs->find_stream(core::job_stream(spec.job_id()));
     if (!known || !*known) return c->done(to_reply(may.error()));
@@ -105,7 +112,7 @@ void service::cancel(const std::shared_ptr<call>& c) {
     return c->done(to_reply({errc::conflict, "job " + what.job_id() + " has ended already: " +
                                                  job->reason()}));
   const cluster_id of{job->cluster_id()};
-  if (deps_.clusters.contains(of) || deps_.out_of_service.contains(of))
+  if (deps_.clusters->is_configured(of))
     return c->done(to_reply({errc::conflict, "job " + what.job_id() + ": cluster " + of.str() +
                                                  " is configured; cancel the job there"}));
   ask(c, what.job_id(), order);
@@ -154,7 +161,7 @@ void service::explain(const std::shared_ptr<call>& c) {
       view.reason = one.reason();
       view.last_answer_at = from_us(one.last_answer_at_us());
       view.down_since = from_us(one.down_since_us());
-      view.limits = deps_.clusters.at(view.id).policy;
+      if (const auto served = deps_.clusters->find(view.id)) view.limits = served->policy;
       const answer_once<core::link::job_note> answer(
           "job " + job.str(), [this, c, story, view](const result<core::link::job_note>& seen) {
             auto known = view;
@@ -175,7 +182,7 @@ void service::explain(const std::shared_ptr<call>& c) {
     }
     auto& explanation = *reply.mutable_explanation();
     explanation = story->finish(nullptr);
-    if (!is_set(at) && !deps_.clusters.contains(cluster_id{cluster}) &&
+    if (!is_set(at) && !deps_.clusters->find(cluster_id{cluster}) &&
         !is_terminal(explanation.job().state())) {
       explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
                               cluster + " left the configuration");
@@ -196,8 +203,8 @@ void service::output(const std::shared_ptr<call>& c) {
   const bool finished = is_terminal(job->state());
   if (what.bytes_max() > output_most)
     return c->done(to_reply({errc::invalid, "limit: at most 1048576 bytes at once"}));
-  const auto cluster = deps_.clusters.find(cluster_id{job->cluster_id()});
-  if (cluster == deps_.clusters.end())
+  const auto cluster = deps_.clusters->find(cluster_id{job->cluster_id()});
+  if (!cluster)
     return c->done(to_reply({errc::unavailable, "job " + job->job_id() + ": its cluster '" +
                                                     job->cluster_id() +
                                                     "' is not configured any more"}));
@@ -219,9 +226,9 @@ void service::output(const std::shared_ptr<call>& c) {
   request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
   output_reads::question question{c->who.name, request, finished,
                                   std::chrono::steady_clock::now() + output_timeout};
-  outputs_.at(cluster->first)
-      ->ask(std::move(question), [c, offset = request.offset, finished,
-                                  none](const result<adapters::output_chunk>& chunk) {
+  cluster->outputs->ask(
+      std::move(question),
+      [c, offset = request.offset, finished, none](const result<adapters::output_chunk>& chunk) {
         if (!chunk && chunk.error().code == errc::not_found && !finished) return none();
         if (!chunk) return c->done(to_reply(chunk.error()));
         pb::ApiReply reply;

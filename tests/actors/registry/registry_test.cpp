@@ -87,7 +87,10 @@ class jobs_fixture {
     auto world = std::make_shared<actors::job_environment>();
     world->writers = writers;
     world->links = links;
-    world->policies[cluster_id{"hpc-1"}] = {};  // hpc-2 has left the configuration
+    // hpc-2 has left the configuration.
+    auto clusters = std::make_shared<actors::cluster_directory>();
+    clusters->serve(cluster_id{"hpc-1"}, {});
+    world->clusters = clusters;
     world->logs = logs;
     world->problems = problems;
     world->clock = [this] { return now; };

@@ -34,6 +34,7 @@ struct api_fixture {
   caf::actor_system_config config;
   caf::actor_system system{config.set("scheduler.policy", caf::atom("testing"))};
   std::shared_ptr<submissions> seen = std::make_shared<submissions>();
+  std::shared_ptr<cluster_directory> clusters = std::make_shared<cluster_directory>();
   std::unique_ptr<service> api;
   ingress_actor ingress;
 
@@ -41,11 +42,8 @@ struct api_fixture {
     service_deps deps;
     deps.logs = tests::logs_with({{"hpc-1", tests::memory_log()}});
     deps.max_runtime_seconds_default = 7'200;
-    deps.clusters[cluster_id{"hpc-1"}].pool = std::make_shared<io_pool>(
-        io_pool::options{.name = "none", .workers = 0, .queue_max = 1},
-        []() -> result<std::unique_ptr<adapters::scheduler>> {
-          return fail(errc::unavailable, "none");
-        });
+    clusters->serve(cluster_id{"hpc-1"}, {});
+    deps.clusters = clusters;
     deps.authenticate = [](const std::string& name) -> result<principal> {
       return principal{name, true, true, false, false};
     };

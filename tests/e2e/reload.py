@@ -1,0 +1,213 @@
+"""Clusters come, change, drain and go while the daemon runs, and no job notices."""
+import fcntl
+import http.client
+import os
+import signal
+import sys
+
+sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
+from site_of_test import lines_of, main, site_case, wait_for  # noqa: E402
+
+
+class reload(site_case):
+    def setUp(self):
+        super().setUp()
+        self.effects = os.path.join(self.site.place, "ran")
+
+    def reload(self, code=0, edit=lambda text: text, **settings):
+        """Writes the configuration anew and lets the daemon take it over; what vectl says."""
+        s = self.site
+        s.configure(**settings)
+        with open(s.config) as text:
+            edited = edit(text.read())
+        with open(s.config, "w") as out:
+            out.write(edited)
+        given, text, errors = s.vectl("config", "reload")
+        self.assertEqual(given, code, text + errors)
+        return text + errors
+
+    def problems(self):
+        """Without that jobs run as root here."""
+        return [text for text in self.site.problems() if "jobs run as root" not in text]
+
+    def gated(self, name, cluster, end=""):
+        gate = os.path.join(self.site.place, name + ".gate")
+        status, _, body = self.site.submit(
+            name, f"echo {name} >>{self.effects}\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n{end}",
+            cluster_id=cluster)
+        self.assertEqual(status, 201, body)
+        wait_for(lambda: name in lines_of(self.effects), f"{name} runs")
+        return gate
+
+    def let_go(self, gate):
+        open(gate, "w").close()
+
+    def test_a_cluster_comes_and_everything_follows_it(self):
+        s = self.site
+        s.start()
+        self.assertEqual(s.submit("early", cluster_id="there")[0], 422)
+        stream = http.client.HTTPConnection("127.0.0.1", s.port, timeout=60)
+        stream.request("GET", "/api/v1/hpc/events?after=latest", headers={
+            "Authorization": "Bearer " + s.token, "Accept": "text/event-stream"})
+        events = stream.getresponse()
+        self.assertEqual(events.status, 200)
+        self.assertEqual(self.reload(clusters=("here", "there")), "cluster there: added\n")
+        self.assertEqual(s.submit("new", "exit 3", cluster_id="there")[0], 201)
+        self.assertEqual(s.wait_state("new", "failed")["exit_code"], 3)
+        seen = ""
+        while "job_finished" not in seen:
+            seen += events.readline().decode()
+        stream.close()
+        self.assertIn('"there"', seen)
+        self.assertIn('hpc_jobs_failed_total{cluster="there"} 1', s.metrics()[2].decode())
+        wait_for(lambda: any('"new"' in line and "finished" not in line
+                             for line in lines_of(f"{s.place}/audit.log")), "the audit file has it")
+        self.assertIn("there", s.vectl("cluster", "list")[1])
+        self.assertEqual(self.problems(), [])
+        s.kill()
+        s.start()
+        self.assertEqual(s.get("new")["state"], "failed")
+        s.stop()
+        self.verify_log()
+
+    def test_a_cluster_goes_while_its_job_runs_and_comes_back(self):
+        s = self.site
+        s.configure(clusters=("here", "there"))
+        s.start()
+        away = self.gated("away", "there", "exit 5")
+        stays = self.gated("stays", "here", "exit 6")
+        self.assertEqual(self.reload(clusters=("here",)), "cluster there: removed\n")
+        wait_for(lambda: "no cluster of that name is configured" in " ".join(self.problems()),
+                 "that nobody follows it is told")
+        self.assertEqual(s.get("away")["state"], "running")
+        self.assertEqual(s.submit("late", cluster_id="there")[0], 422)
+        self.assertEqual(s.post("away", "hold")[0], 200)
+        self.let_go(away)
+        self.let_go(stays)
+        self.assertEqual(s.wait_state("stays", "failed")["exit_code"], 6)
+        self.assertEqual(s.get("away")["state"], "running", "nobody can know")
+        self.assertEqual(self.reload(clusters=("here", "there")), "cluster there: added\n")
+        self.assertEqual(s.wait_state("away", "failed")["exit_code"], 5)
+        self.assertEqual(lines_of(self.effects), ["away", "stays"])
+        wait_for(lambda: self.problems() == [], "all is well")
+
+    def test_a_job_that_is_given_up_while_its_cluster_is_away_ends_at_its_return(self):
+        s = self.site
+        s.configure(clusters=("here", "there"))
+        s.start()
+        self.gated("left", "there")
+        self.reload(clusters=("here",))
+        code, text, errors = s.vectl("job", "cancel", "--give-up", "left")
+        self.assertEqual(code, 0, text + errors)
+        self.reload(clusters=("here", "there"))
+        wait_for(lambda: "ended as cancelled" in s.get("left")["reason"], "its end there is told")
+        self.assertEqual(s.belonging(), [s.process.pid])
+        wait_for(lambda: self.problems() == [], "all is well")
+
+    def test_a_cluster_changes_under_its_jobs(self):
+        s = self.site
+        s.start()
+        gate = self.gated("one", "here", "echo done; exit 7")
+        self.assertEqual(self.reload(cpus=8), "cluster here: changed\n")
+        for _ in range(3):
+            self.assertEqual(self.reload(), "no cluster has changed\n")
+        for cpus in (2, 4, 6):
+            self.reload(cpus=cpus)
+        self.let_go(gate)
+        self.assertEqual(s.wait_state("one", "failed")["exit_code"], 7)
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/one/output")[2], b"done\n")
+        self.assertEqual(lines_of(self.effects), ["one"])
+        s.submit("two")
+        s.wait_state("two", "completed")
+
+    def test_a_cluster_that_drains_takes_no_new_jobs_and_ends_those_that_it_has(self):
+        s = self.site
+        s.start()
+        gate = self.gated("old", "here")
+        before = s.job("old")
+        drained = lambda text: text.replace("cluster_id: here", "cluster_id: here\n    drain: true")
+        self.assertEqual(self.reload(edit=drained), "cluster here: changed\n")
+        status, _, body = s.submit("new")
+        self.assertEqual(status, 503)
+        self.assertIn("its operator drains it", body["message"])
+        self.assertIn("drain", s.vectl("cluster", "list")[1])
+        self.assertIn("drain", s.vectl("cluster", "show", "here")[1])
+        self.assertEqual(s.submit("old", before["workload_spec"]["arguments"][1])[0], 409)
+        self.let_go(gate)
+        s.wait_state("old", "completed")
+        self.reload()
+        self.assertEqual(s.submit("new")[0], 201)
+        s.wait_state("new", "completed")
+
+    def test_what_cannot_be_taken_over_changes_nothing_and_is_told(self):
+        s = self.site
+        s.start()
+        gate = self.gated("one", "here")
+        for edit in (lambda text: text.replace("cpus: 4", "cpus: many"),
+                     lambda text: text.replace("cluster_id: here", "cluster_id: 'he re'"),
+                     lambda text: text.replace('work_directory: ""', "work_directory: relative"),
+                     lambda text: "nothing: [\n"):
+            with self.subTest():
+                text = self.reload(code=2, edit=edit)
+                self.assertIn("ved.yaml", text)
+                self.assertIn("the configuration was not taken", " ".join(self.problems()))
+                s.process.send_signal(signal.SIGHUP)
+        s.configure()
+        os.chmod(s.config, 0o666)
+        code, text, errors = s.vectl("config", "reload")
+        self.assertNotEqual(code, 0)
+        self.assertIn("everybody may change this file", text + errors)
+        os.chmod(s.config, 0o644)
+        self.reload()
+        self.assertEqual(self.problems(), [])
+        self.let_go(gate)
+        s.wait_state("one", "completed")
+        self.assertNotEqual(s.vectl("--token", s.read_token, "config", "reload")[0], 0)
+
+    def test_a_cluster_that_cannot_be_opened_stands_still_and_the_next_reload_tries_again(self):
+        s = self.site
+        s.configure(clusters=("here", "there"))
+        s.start()
+        gate = self.gated("one", "here")
+        self.reload(clusters=("here",))
+        with open(os.path.join(s.state, "local", "there", "lock"), "r+") as lock:
+            fcntl.lockf(lock, fcntl.LOCK_EX)
+            text = self.reload(code=1, clusters=("here", "there"))
+            self.assertIn("cluster there is out of service", text)
+            self.assertIn("locked by another process", " ".join(self.problems()))
+            self.assertEqual(s.submit("two", cluster_id="there")[0], 503)
+            self.assertIn("out of service", s.vectl("cluster", "show", "there")[1])
+        self.assertEqual(self.reload(), "cluster there: added\n")
+        self.assertEqual(s.submit("two", cluster_id="there")[0], 201)
+        s.wait_state("two", "completed")
+        self.assertEqual(self.problems(), [])
+        self.let_go(gate)
+        s.wait_state("one", "completed")
+
+    def test_submissions_flow_while_clusters_come_and_go(self):
+        s = self.site
+        s.configure(clusters=("here", "there"))
+        s.start()
+        accepted = []
+        for turn in range(12):
+            for n in range(4):
+                for cluster in ("here", "there"):
+                    name = f"j-{turn}-{n}-{cluster}"
+                    status, _, body = s.submit(name, f"echo {name} >>{self.effects}",
+                                               cluster_id=cluster)
+                    if cluster == "here":
+                        self.assertEqual(status, 201, body)
+                    if status == 201:
+                        accepted.append(name)
+            self.reload(clusters=("here",) if turn % 3 == 1 else ("here", "there"),
+                        cpus=4 + turn % 2)
+        self.reload(clusters=("here", "there"))
+        for name in accepted:
+            s.wait_state(name, "completed")
+        self.assertEqual(sorted(lines_of(self.effects)), sorted(accepted))
+        s.stop()
+        self.verify_log()
+
+
+if __name__ == "__main__":
+    main()
