@@ -69,6 +69,10 @@ fi
 case $ved_claim in "$ved_mine"*)
 ved_before=${ved_claim#"$ved_mine"}
 if [ "${ved_before%%:*}" -lt "${SLURM_RESTART_COUNT:-0}" ]; then
+if [ -f "$ved_end" ] && [ "$(sed -n 's/^exit //p' "$ved_end")" = 0 ]; then
+echo "ved: it has completed before, and is not run again" >&2
+ved_leave 0
+fi
 ln -s "$ved_me" "$ved_dir/claim.$ved_start" && mv -T "$ved_dir/claim.$ved_start" "$ved_dir/claim"
 rm -f "$ved_end"
 ved_claim=$(readlink "$ved_dir/claim")

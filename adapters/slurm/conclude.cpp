@@ -83,6 +83,49 @@ bool slurm_cluster::has_own_record(const watched& job) {
   return after(kept.waited_at) && (!kept.last || after(kept.last->started_at));
 }
 
+/// A controller that comes back without its last seconds starts a job that has begun already once
+/// more under its number, and when that fails cancels it, as root. Nothing ran then that its record
+/// could be of: that is of the run that counts.
+bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status& end) {
+  const auto& left = job.left;
+  if (end.state != pb::JOB_STATE_CANCELLED || !job.has_traces()) return false;
+  // One that a signal ended may be what the cancel ended.
+  if (!left.ended || !left.exit_code || *left.exit_code > 128) return false;
+  const auto claim = parse_claim(left.claim);
+  if (!claim || claim->cancelled || claim->token != job.job->token.str() ||
+      claim->id != number_of(job.job->id).number)
+    return false;
+  return !is_set(end.started_at) || end.finished_at - end.started_at < seconds{1} ||
+         left.ended_at + seconds{1} < end.started_at;
+}
+
+/// The end that its own record tells, where nothing of Slurm's does.
+job_status slurm_cluster::end_by_record(const watched& job, const std::string& why,
+                                        time_point noticed) {
+  const auto& kept = *job.kept;
+  job_status end;
+  const int code = *job.left.exit_code;
+  end.state = code == 0 ? pb::JOB_STATE_COMPLETED : pb::JOB_STATE_FAILED;
+  if (code > 128 && code <= 192) end.exit_signal = code - 128;
+  else end.exit_code = code;
+  end.reason = "its own record, " + why;
+  if (code != 0) end.reason += ": exit code " + std::to_string(code);
+  if (kept.last) end.started_at = kept.last->started_at;
+  // Anybody of the account can set the time of a file, and clocks differ: then it ended when that
+  // was noticed.
+  const bool plausible = job.left.ended_at <= job.site_now + clock_slack &&
+                         (!is_set(end.started_at) || job.left.ended_at >= end.started_at);
+  end.finished_at = plausible ? job.left.ended_at : noticed;
+  if (!plausible) end.reason += "; the time of the record cannot be, its end is when it was seen";
+  // Nothing measured it but the job itself; what it held is known if squeue ever showed it.
+  end.usage = kept.allocated;
+  end.usage->clear_wall_clock_seconds();
+  if (is_set(end.started_at) && end.finished_at > end.started_at)
+    end.usage->set_wall_clock_seconds(
+        std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
+  return end;
+}
+
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit) {
   if (state == "COMPLETED") return {};
@@ -239,6 +282,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (accounted && job.may_return && now < kept.ended_seen + return_grace)
     return still_ending(job);
   const auto& left = job.left;
+  if (is_only_a_second_start(job, end)) {
+    const auto& state = accounted ? job.accounted->state : kept.ended_word;
+    // It may have been seen in that one only.
+    if (kept.last && kept.last->started_at > left.ended_at) kept.last->started_at = {};
+    return end_by_record(job, "Slurm lost that and says " + state + " of a second start", now);
+  }
   exit_status exit;
   if (accounted || kept.ended) {
     const auto more = end.reason;
@@ -247,8 +296,11 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   } else if (end.state == pb::JOB_STATE_FAILED && !left.step.empty()) {
     end.reason += "; in step " + left.step;
   }
-  if (end.state == pb::JOB_STATE_FAILED && job.has_traces() && left.untouched)
+  const bool given_nodes = end.state == pb::JOB_STATE_CANCELLED && is_set(end.started_at);
+  if (job.has_traces() && left.untouched && (given_nodes || end.state == pb::JOB_STATE_FAILED))
     end.reason += "; its directory holds no sign that it started";
+  if (job.has_traces() && left.untouched && given_nodes)
+    end.reason += ", though it had been given nodes: as where the site's prolog fails there";
   // Read before the script wrote it, or not shown by the file system yet: what the wrapper's code
   // means must not be told as the job's. As long as nobody could read it, another copy may run.
   const bool by_wrapper = end.state == pb::JOB_STATE_FAILED && is_wrappers(end.exit_code);
@@ -334,27 +386,7 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     // One empty list is none, and the record is the job's own word.
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     if (now < kept.unqueued_since + return_grace) return still_ending(job);
-    job_status end;
-    const int code = *job.left.exit_code;
-    end.state = code == 0 ? pb::JOB_STATE_COMPLETED : pb::JOB_STATE_FAILED;
-    if (code > 128 && code <= 192) end.exit_signal = code - 128;
-    else end.exit_code = code;
-    end.reason = "its own record, Slurm does not know it any more";
-    if (code != 0) end.reason += ": exit code " + std::to_string(code);
-    if (kept.last) end.started_at = kept.last->started_at;
-    // Anybody of the account can set the time of a file, and clocks differ: then it ended when that
-    // was noticed.
-    const bool plausible = job.left.ended_at <= job.site_now + clock_slack &&
-                           (!is_set(end.started_at) || job.left.ended_at >= end.started_at);
-    end.finished_at = plausible ? job.left.ended_at : kept.unqueued_since;
-    if (!plausible) end.reason += "; the time of the record cannot be, its end is when it was seen";
-    // Nothing measured it but the job itself; what it held is known if squeue ever showed it.
-    end.usage = kept.allocated;
-    end.usage->clear_wall_clock_seconds();
-    if (is_set(end.started_at) && end.finished_at > end.started_at)
-      end.usage->set_wall_clock_seconds(
-          std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
-    return end;
+    return end_by_record(job, "Slurm does not know it any more", kept.unqueued_since);
   }
   // Who holds or cancels a job must not see it come back: it was last seen waiting by itself.
   const bool never_ran =

@@ -306,6 +306,19 @@ std::string words_of(std::string_view err) {
   return words;
 }
 
+namespace {
+
+/// The shell's words: there is no sbatch to speak to anybody. What a site's own sbatch lacks, its
+/// shell tells otherwise ("sbatch: line 3: hook: not found"), perhaps after it has sent the job.
+bool has_no_sbatch(std::string_view text) {
+  constexpr std::array<std::string_view, 6> words{
+      "sbatch: not found",         "sbatch: command not found", "sbatch: No such file",
+      "sbatch: Permission denied", "sbatch: cannot execute",    "sbatch: Is a directory"};
+  return contains_any(text, words);
+}
+
+}  // namespace
+
 submit_outcome judge_sbatch(int exit_code, std::string_view text) {
   const auto id = submitted_id(text);
   std::string reason = reason_of(text, exit_code);
@@ -321,10 +334,8 @@ submit_outcome judge_sbatch(int exit_code, std::string_view text) {
   const auto last = final_words(text);
   if (auto told = refusal_in(last, reason)) return *told;
   if (contains_any(text, answer_lost)) return unknown_outcome{std::move(reason)};
-  // The shell's words: there is no sbatch to speak to anybody.
-  const bool no_sbatch = (exit_code == 127 && contains_any_case(text, "not found")) ||
-                         (exit_code == 126 && contains_any_case(text, "Permission denied"));
-  if (no_sbatch) return not_sent{std::move(reason)};
+  if ((exit_code == 126 || exit_code == 127) && has_no_sbatch(text))
+    return not_sent{std::move(reason)};
   if (contains_any(text, never_arrived)) return not_sent{std::move(reason)};
   if (auto told = refusal_in(text, reason)) return *told;
   return unknown_outcome{std::move(reason), !last.empty()};

@@ -135,6 +135,15 @@ TEST_CASE("sbatch: the controller never saw the job", "[adapters][slurm]") {
   CHECK(verdict(judge_sbatch(127, "bash: line 1: sbatch: command not found\n")) == "not sent");
   CHECK(verdict(judge_sbatch(127, "sh: 1: sbatch: not found\n")) == "not sent");
   CHECK(verdict(judge_sbatch(126, "bash: /usr/bin/sbatch: Permission denied\n")) == "not sent");
+  CHECK(verdict(judge_sbatch(126, "sh: 1: sbatch: Permission denied\n")) == "not sent");
+  // A site's own sbatch that lacks something may have sent the job before.
+  for (const auto* words :
+       {"/opt/site/hook: not found\n", "/usr/local/bin/sbatch: line 3: hook: command not found\n",
+        "/usr/local/bin/sbatch: 3: /opt/site/sbatch-hook: not found\n", "not found\n", ""}) {
+    INFO(words);
+    CHECK(verdict(judge_sbatch(127, words)) == "unknown");
+  }
+  CHECK(verdict(judge_sbatch(126, "/opt/site/hook: Permission denied\n")) != "not sent");
   CHECK(verdict(judge_sbatch(1,
                              "sbatch: error: resolve_ctls_from_dns_srv: res_nsearch error\n"
                              "sbatch: fatal: Could not establish a configuration source\n")) ==

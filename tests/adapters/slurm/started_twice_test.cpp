@@ -77,6 +77,16 @@ TEST_CASE("slurm: a second start does not run when the first left no end", "[ada
   CHECK(site.end() == "again\n");
 }
 
+TEST_CASE("slurm: what has completed is not run again by a restart that Slurm counts",
+          "[adapters][slurm]") {
+  twice site;
+  CHECK(site.start("exit 0") == 0);
+  CHECK(site.start("exit 4", 1) == 0);
+  CHECK(site.start("exit 4", 2) == 0);
+  CHECK(site.runs() == "ran\n");
+  CHECK(site.end().starts_with("exit 0\n"));
+}
+
 TEST_CASE("slurm: a restart that Slurm counts runs again, once", "[adapters][slurm]") {
   twice site;
   CHECK(site.start("exit 3") == 3);
