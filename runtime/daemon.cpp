@@ -131,7 +131,14 @@ class daemon::implementation {
     note("log_not_reopened", options_.log->reopen(settings.logging));
     note("audit_not_reopened", followers_->reopen());
     note("tokens_not_reloaded", tokens_->reload());
-    if (gateway_) note("certificates_not_reloaded", gateway_->reload());
+    if (gateway_) {
+      const auto taken = gateway_->reload();
+      note("certificates_not_reloaded", taken);
+      problems_->tell("certificates", taken ? std::string{}
+                                            : "the certificates were not taken over, those from "
+                                              "before are served: " + taken.error().message);
+      if (taken) certificates_->note_served();
+    }
     const auto changes = clusters_->reload(
         settings, {system_.get(), supervisor_,
                    [this](const actors::open_log& joined) { return follow(joined); }});
@@ -487,6 +494,7 @@ class daemon::implementation {
     auto started = gateway_server::start(gateway, *bridge_);
     if (!started) return fail(started.error());
     gateway_ = std::move(*started);
+    certificates_->note_served();
     gateway_port_ = gateway_->address().port;
     return {};
   }

@@ -396,7 +396,9 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_exit_code(what.exit_code);
   end.set_exit_signal(what.exit_signal);
   end.set_reason(reason);
-  const auto started = is_set(what.started_at) ? what.started_at : state.started_at;
+  auto started = is_set(what.started_at) ? what.started_at : state.started_at;
+  // What was seen to begin after its end is not the run that this is the end of.
+  if (is_set(what.finished_at) && started > what.finished_at) started = {};
   end.set_started_at_us(to_us(started));
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;

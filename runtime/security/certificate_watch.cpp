@@ -21,15 +21,27 @@ std::string what_helps(const std::string& name, const std::filesystem::path& sta
 
 certificate_watch::certificate_watch(const state_layout& layout)
     : state_(layout.directory),
-      all_{{"ca", layout.ca_certificate, {}, {}},
-           {"server", layout.server_certificate, {}, {}},
-           {"client", layout.client_certificate, {}, {}}} {}
+      all_{{"ca", layout.ca_certificate, {}, {}, {}},
+           {"server", layout.server_certificate, {}, {}, {}},
+           {"client", layout.client_certificate, {}, {}, {}}} {}
 
 std::vector<certificate_watch::certificate> certificate_watch::look() {
   const std::lock_guard lock(mutex_);
   const auto now = std::chrono::steady_clock::now();
   if (now < next_look_) return all_;
   next_look_ = now + file_check_interval;
+  read();
+  return all_;
+}
+
+void certificate_watch::note_served() {
+  const std::lock_guard lock(mutex_);
+  read();
+  for (auto& one : all_)
+    if (one.name == "server") one.served = one.expiry;
+}
+
+void certificate_watch::read() {
   for (auto& one : all_) {
     one.expiry = {};
     one.failure.clear();
@@ -42,13 +54,13 @@ std::vector<certificate_watch::certificate> certificate_watch::look() {
       one.failure = expiry.error().message;
     }
   }
-  return all_;
 }
 
 std::vector<std::pair<std::string, time_point>> certificate_watch::expiries() {
   std::vector<std::pair<std::string, time_point>> out;
   for (const auto& one : look())
-    if (is_set(one.expiry)) out.emplace_back(one.name, one.expiry);
+    if (const auto ends = is_set(one.served) ? one.served : one.expiry; is_set(ends))
+      out.emplace_back(one.name, ends);
   return out;
 }
 
@@ -57,6 +69,11 @@ std::vector<actors::problem> certificate_watch::problems(time_point now) {
   std::vector<actors::problem> out;
   for (const auto& one : look()) {
     const auto where = "certificate " + one.file.string();
+    if (is_set(one.served) && one.served != one.expiry)
+      out.push_back({where + ": the daemon serves with another one, which ends at " +
+                         to_rfc3339(one.served).substr(0, 19) +
+                         "Z; `systemctl reload ved` takes over what is there now",
+                     one.served <= now ? weight::degraded : weight::warning, {}});
     if (!is_set(one.expiry)) {
       // vectl's files may have been moved to where vectl is.
       if (one.name != "client")

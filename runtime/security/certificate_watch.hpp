@@ -22,7 +22,11 @@ class certificate_watch {
  public:
   explicit certificate_watch(const state_layout& layout);
 
-  /// "ca", "server", "client", and when each ends; without those that cannot be read.
+  /// The daemon serves with its certificate as it is in its file now.
+  void note_served();
+
+  /// "ca", "server", "client", and when each ends; without those that cannot be read. Of the
+  /// daemon's own: the one that it serves with.
   std::vector<std::pair<std::string, time_point>> expiries();
 
   /// Those that end soon, have ended or cannot be read, with what to do.
@@ -37,9 +41,11 @@ class certificate_watch {
     std::filesystem::path file;
     time_point expiry;    ///< unset: not readable
     std::string failure;  ///< why not
+    time_point served;    ///< end of the one that the daemon uses; unset: none, or the file's
   };
 
   std::vector<certificate> look();
+  void read();
 
   const std::filesystem::path state_;
   std::mutex mutex_;

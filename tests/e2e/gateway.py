@@ -75,6 +75,10 @@ class gateway(site_case):
         s.process.send_signal(signal.SIGHUP)
         wait_for(lambda: "certificates_not_reloaded" in s.said(), "the loss is told")
         self.serves()
+        self.assertIn("certificates were not taken over", " ".join(s.problems()))
+        shutil.move(server + ".away", server)
+        self.assertEqual(s.vectl("config", "reload")[0], 0)
+        self.assertNotIn("certificate", " ".join(s.problems()))
 
     def test_a_certificate_has_one_role_and_a_frame_cannot_end_the_daemon(self):
         s = self.site

@@ -232,6 +232,34 @@ TEST_CASE("certificates: each that ends within thirty days is told, with what to
   CHECK_THAT(all[0].text, Catch::Contains("ca.pem") && !Catch::Contains("--renew"));
 }
 
+TEST_CASE("certificates: what counts is the one that is served, not the one that lies ready",
+          "[runtime][security]") {
+  tests::temp_dir dir;
+  init_options options;
+  options.directory = dir.path() / "state";
+  options.now = now;
+  REQUIRE(initialise_state(options));
+  certificate_watch watch{state_layout(options.directory)};
+  watch.note_served();
+  CHECK(watch.problems(now).empty());
+  const auto served = watch.expiries();
+  options.now = now + std::chrono::days{300};
+  REQUIRE(renew_certificates(options));
+  certificate_watch later{state_layout(options.directory)};
+  CHECK(later.expiries() != served);
+  watch.note_served();
+  CHECK(watch.expiries() == later.expiries());
+  CHECK(watch.problems(options.now).empty());
+  // Files are looked at now and then: nothing was yet.
+  certificate_watch fresh{state_layout(options.directory)};
+  fresh.note_served();
+  options.now += std::chrono::days{1};
+  REQUIRE(renew_certificates(options));
+  const auto told = fresh.problems(options.now);
+  REQUIRE(told.size() == 1);
+  CHECK_THAT(told[0].text, Catch::Contains("serves with another one"));
+}
+
 TEST_CASE("certificates: one that cannot be read is told too", "[runtime][security]") {
   tests::temp_dir dir;
   init_options options;
