@@ -7,6 +7,7 @@ namespace {
 
 /// A path segment from this length on is no word.
 constexpr std::size_t segment_bytes_max = 20;
+constexpr std::size_t digest_digits_min = 32;
 constexpr std::string_view scheme_end = "://";
 /// What no URL holds; all else may stand in a password.
 constexpr std::string_view word_ends = " \t\r\n\"<>";
@@ -40,6 +41,21 @@ std::string mask_path(std::string_view path) {
   return out;
 }
 
+/// "@sha256:" and many hexadecimal digits at the end of an image's name; else empty.
+std::string_view digest_of(std::string_view name) {
+  const auto at = std::min(name.rfind('@'), name.size());
+  const auto digest = name.substr(at);
+  const auto colon = std::min(digest.find(':'), digest.size());
+  const auto is_digit = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); };
+  const auto is_algorithm = [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z'); };
+  const auto algorithm = digest.substr(std::min<std::size_t>(1, digest.size()), colon - 1);
+  const auto digits = digest.substr(std::min(colon + 1, digest.size()));
+  const bool fits = digits.size() >= digest_digits_min &&
+                    std::all_of(digits.begin(), digits.end(), is_digit) &&
+                    std::all_of(algorithm.begin(), algorithm.end(), is_algorithm);
+  return fits ? digest : std::string_view();
+}
+
 /// What follows "://", up to the end of the word.
 std::string mask_rest(std::string_view rest) {
   std::string out;
@@ -70,6 +86,26 @@ std::string mask_url(std::string_view word) {
   if (at == std::string_view::npos || colon == std::string_view::npos || colon > at)
     return std::string(word);
   return std::string(masked) + "@" + mask_rest(word.substr(at + 1));
+}
+
+std::string mask_image(std::string_view name) {
+  if (name.starts_with('/')) return std::string(name);
+  if (name.starts_with("http://") || name.starts_with("https://")) return mask_url(name);
+  const auto digest = digest_of(name);
+  name.remove_suffix(digest.size());
+  std::string out;
+  if (const auto scheme = name.find(scheme_end); scheme != std::string_view::npos) {
+    out = name.substr(0, scheme + scheme_end.size());
+    name.remove_prefix(out.size());
+  }
+  if (const auto at = name.rfind('@'); at != std::string_view::npos) {
+    out += std::string(masked) + "@";
+    name.remove_prefix(at + 1);
+  }
+  const auto query = std::min(name.find_first_of("?#"), name.size());
+  out += name.substr(0, query);
+  if (query < name.size()) out += name[query] + std::string(masked);
+  return out + std::string(digest);
 }
 
 std::string mask_urls(std::string_view text) {

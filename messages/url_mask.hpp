@@ -17,4 +17,9 @@ std::string mask_urls(std::string_view text);
 /// The same for a text that is one URL as a whole, or was meant to be.
 std::string mask_url(std::string_view url);
 
+/// The same for the name of a container's image, of which path, tag and digest stay:
+/// "docker://u:p@h/a/b:1@sha256:0f…" becomes "docker://***@h/a/b:1@sha256:0f…". A file's path stays
+/// as it is.
+std::string mask_image(std::string_view name);
+
 }  // namespace ved

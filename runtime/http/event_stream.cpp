@@ -1,5 +1,6 @@
 #include "runtime/http/event_stream.hpp"
 
+#include <algorithm>
 #include <array>
 #include <boost/asio/write.hpp>
 #include <exception>
@@ -19,6 +20,10 @@ using asio::ip::tcp;
 using boost::system::error_code;
 
 constexpr std::int32_t events_per_answer = 256;
+/// By how much fewer events are asked for when there is no room for so many.
+constexpr std::int32_t page_shrinks_by = 16;
+/// How often it is looked whether there is room by now.
+constexpr std::chrono::milliseconds room_retry_time{100};
 constexpr std::chrono::seconds linger_time{1};
 /// Commits that follow each other so soon are answered together.
 constexpr std::chrono::milliseconds gather_time{20};
@@ -43,14 +48,16 @@ events_page to_page(sse_cursor cursor, pb::ApiReply reply) {
 
 /// One live stream: asks the API port for events after the last one sent, writes them, waits for
 /// a commit that brings news, asks again. At most one question and one write are under way, so a
-/// slow client slows only itself.
+/// slow client slows only itself; what it has not taken yet counts among the answers that the
+/// server may hold.
 class event_stream final : public connection, public std::enable_shared_from_this<event_stream> {
  public:
   explicit event_stream(event_stream_start from)
       : from_(std::move(from)),
         shared_(*from_.shared),
         deadline_(from_.where.get_executor()),
-        cursor_(question_of(from_.call.request)) {}
+        cursor_(question_of(from_.call.request)),
+        room_(shared_.answers_bytes, from_.asker) {}
 
   void start() {
     shared_.replace(from_.slot.key(), weak_from_this());
@@ -70,6 +77,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
 
   void drain() override {
     guarded([&] {
+      if (stage_ == stage::ending || stage_ == stage::closed) return;
       if (stage_ == stage::writing || !head_sent_) {
         draining_ = true;
         if (!head_sent_ && stage_ != stage::writing) close();
@@ -86,6 +94,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
       switch (stage_) {
         case stage::waiting: return keep_alive();
         case stage::gathering: return ask_events();
+        case stage::short_of_room: return look_for_room();
         case stage::asking: return on_reply_timeout();
         case stage::writing:
         case stage::ending: return close();
@@ -95,15 +104,19 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   }
 
  private:
-  enum class stage : std::uint8_t { asking, writing, waiting, gathering, ending, closed };
+  enum class stage : std::uint8_t {
+    asking, short_of_room, writing, waiting, gathering, ending, closed
+  };
 
   const http_options& options() const { return shared_.options; }
 
   // --- asking ----------------------------------------------------------------------------------
 
   void ask_events() {
+    // What there was no room for is not read again before there is.
+    if (!room_.grow_to(room_needed_)) return wait_for_room();
     news_ = false;
-    auto request = cursor_.question(events_per_answer);
+    auto request = cursor_.question(events_wanted_);
     identify(request);
     ask(std::move(request),
         [cursor = cursor_](pb::ApiReply reply) { return to_page(cursor, std::move(reply)); },
@@ -145,12 +158,14 @@ class event_stream final : public connection, public std::enable_shared_from_thi
 
   void on_reply_timeout() {
     ++round_;
+    room_.give_back();
     if (!head_sent_) return refuse(error_reply(503, "unavailable", "no answer in time"));
     keep_alive();
   }
 
   void on_events(events_page page) {
     if (page.failure) return on_failure(*page.failure);
+    if (!make_room(page.text.size())) return;
     const auto before = cursor_.version();
     cursor_ = std::move(page.cursor);
     // A client that already has the terminal event comes back because streams end: tell it to stop.
@@ -175,10 +190,49 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   }
 
   void on_failure(const pb::ApiReply& reply) {
+    room_.give_back();
     if (!head_sent_) return refuse(render(*from_.call.matched, from_.call.id, reply));
     const auto& code = reply.error().error();
     if (code == "unavailable" || code == "overloaded" || code == "unknown_outcome") return wait();
     end(code == "denied" ? "denied" : "the events cannot be read");
+  }
+
+  // --- room ------------------------------------------------------------------------------------
+
+  /// Large texts wait for their clients in a bounded space. False: there is none for this one, and
+  /// fewer events are asked for, or the next one later.
+  bool make_room(std::size_t bytes) {
+    const auto needed = bytes <= actors::small_answer_bytes_max
+                            ? std::size_t{0}
+                            : std::min(bytes, shared_.answers_bytes->bounds().each_max);
+    if (room_.resize(needed)) {
+      room_needed_ = 0;
+      events_wanted_ = std::min(2 * events_wanted_, events_per_answer);
+      return true;
+    }
+    if (events_wanted_ == 1) {
+      room_needed_ = needed;
+      wait_for_room();
+    } else {
+      events_wanted_ = std::max(events_wanted_ / page_shrinks_by, 1);
+      ask_events();
+    }
+    return false;
+  }
+
+  void wait_for_room() {
+    room_.give_back();
+    stage_ = stage::short_of_room;
+    deadline_.set(shared_from_this(), room_retry_time);
+  }
+
+  void look_for_room() {
+    const auto now = std::chrono::steady_clock::now();
+    if (!head_sent_ && now - started_at_ >= options().reply_timeout)
+      return refuse(error_reply(503, "overloaded",
+                                "clients have not taken all the answers that the server may hold"));
+    if (head_sent_ && now - written_at_ >= options().keep_alive_interval) return keep_alive();
+    ask_events();
   }
 
   // --- waiting ---------------------------------------------------------------------------------
@@ -226,7 +280,6 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   // --- writing ---------------------------------------------------------------------------------
 
   void write(std::string text) {
-    out_.clear();
     if (!head_sent_) {
       head_sent_ = true;
       http_reply head;
@@ -258,6 +311,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   }
 
   void on_written() {
+    drop_text();
     if (cursor_.finished()) return end({});
     if (draining_) return end("the server is stopping");
     if (cursor_.has_more()) return ask_events();
@@ -265,11 +319,19 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     wait();
   }
 
+  /// A stream that waits keeps no memory for what it once sent.
+  void drop_text() {
+    out_.clear();
+    out_.shrink_to_fit();
+    room_.give_back();
+  }
+
   // --- ending ----------------------------------------------------------------------------------
 
   /// A plain answer instead of a stream.
   void refuse(http_reply reply) {
     head_sent_ = true;
+    drop_text();
     shared_.report("GET", from_.call.matched, reply.status, reply.body.size(), started_at_,
                    from_.source);
     out_ = render_head(reply, {.http_1_0 = from_.http_1_0, .keep_alive = false}) + reply.body;
@@ -278,7 +340,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
 
   void end(std::string_view why) {
     ++round_;
-    out_.clear();
+    drop_text();
     if (!why.empty()) out_ += framed(sse_comment(why));
     if (!from_.http_1_0) out_ += chunk({});
     send(stage::ending);
@@ -295,6 +357,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
     if (stage_ == stage::closed) return;
     stage_ = stage::closed;
     watch_ = {};
+    room_.give_back();
     deadline_.clear();
     error_code ignored;
     from_.socket.close(ignored);
@@ -314,6 +377,7 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   service& shared_;
   moving_deadline<event_stream> deadline_;
   sse_cursor cursor_;
+  share room_;  // of what the client has not taken yet
   stream_watchers::watch watch_;
   const std::chrono::steady_clock::time_point started_at_ = std::chrono::steady_clock::now();
 
@@ -324,6 +388,8 @@ class event_stream final : public connection, public std::enable_shared_from_thi
   bool head_sent_ = false;
   bool news_ = false;  // ask again before waiting
   bool draining_ = false;
+  std::int32_t events_wanted_ = events_per_answer;
+  std::size_t room_needed_ = 0;  // of the next event, once there was none for it
   std::string out_;
   std::array<char, 512> ignored_input_{};
 };

@@ -15,6 +15,7 @@ struct event_stream_start {
   connection_slot slot;
   stream_place stream;
   api_call call;
+  std::string asker;  ///< whom its answers are counted against
   bool http_1_0 = false;
   std::string source;
 };

@@ -234,6 +234,7 @@ std::map<std::string, std::string> errors_of(const route& from) {
     all["403"] = "The token lacks the scope '" + std::string(from.scope) + "'.";
   }
   if (!from.path_fields.empty()) all["404"] = "No such object.";
+  if (from.result == pb::EventPage::descriptor()) all["404"] = "No such cluster.";
   if (from.body != body_kind::none) {
     all["409"] = from.body == body_kind::job_spec ? "The job_id is known with another spec."
                                                   : "The job's state does not allow this.";

@@ -52,6 +52,8 @@ class request_reader {
   /// Whether a request begins in the input. Line ends before it are skipped (RFC 9112 2.2).
   bool has_input();
   void drop_input() { buffer_.clear(); }
+  /// The request is answered: its body is needed no more, nor is what there may be left of it.
+  void drop_body() { body_.reset(); }
 
   progress advance();
   /// The body of this request may have so many bytes; with `keep` false they are only counted.

@@ -282,6 +282,8 @@ std::optional<http_reply> read_body(std::string_view body, api_call& call) {
       pb::CancelJob told;
       auto found = from_json(body, told);
       if (!told.job_id().empty()) add(found, "job_id", "is not a known field");
+      if (told.give_up())
+        add(found, "give_up", "is for operators: vectl job cancel --give-up");
       if (told.reason().size() > reason_bytes_max)
         add(found, "reason", "must be at most " + std::to_string(reason_bytes_max) + " bytes");
       if (!found.empty()) return body_reply(std::move(found));

@@ -375,6 +375,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
                    .slot = std::move(*slot_),
                    .stream = std::move(*stream),
                    .call = std::move(*call_),
+                   .asker = asker_,
                    .http_1_0 = reader_.head().version() == 10,
                    .source = source_});
   }
@@ -387,6 +388,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   void respond(http_reply reply) {
     phase_ = phase::writing;
+    reader_.drop_body();
     body_.give_back();
     // From here it waits for its client: one that takes no answers keeps no place from others.
     shared_->waits(slot_->key());
@@ -411,7 +413,9 @@ class session final : public connection, public std::enable_shared_from_this<ses
     const auto method = reader_.has_head() ? view(reader_.head().method_string()) : "";
     shared_->report(method, matched_, status_, out_.size(), received_at_, source_);
     if (error) return close();
-    out_ = {};
+    // An assignment would keep the memory, for a client that now only waits.
+    out_.clear();
+    out_.shrink_to_fit();
     answer_.give_back();
     open_.reset();
     served_ = true;

@@ -45,6 +45,7 @@ class access(site_case):
         s, submit, read = self.site, self.tokens["submit"], self.tokens["read"]
         spec = s.job("e-1")
         spec["workload_spec"]["environment"]["DB_PASSWORD"] = "hunter2"
+        spec["encrypted_inputs_pointer"] = "https://u:hunter2@data.example/in?key=hunter2"
         self.assertEqual(s.call("POST", "/api/v1/hpc/jobs", spec, token=submit)[0], 201)
         s.wait_state("e-1", "completed")
         paths = ["/api/v1/hpc/jobs/e-1", "/api/v1/hpc/jobs/e-1/events"]

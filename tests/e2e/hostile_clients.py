@@ -88,6 +88,61 @@ class hostile_clients(site_case):
                 pass
         self.assertLess(self.resident_mb() - before, 48)
 
+    def large_jobs(self, count):
+        for number in range(count):
+            job = self.site.job(f"large-{number}")
+            job["workload_spec"]["arguments"] += ['"' * 60_000] * 8  # JSON writes each twice
+            self.assertEqual(self.site.call("POST", jobs, job)[0], 201)
+        for number in range(count):
+            self.site.wait_state(f"large-{number}", "completed")
+
+    def ask_events(self, source, small_window=False, accept="*/*"):
+        link = socket.socket()
+        self.sockets.append(link)
+        if small_window:
+            link.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        link.settimeout(20)
+        link.bind((source, 0))
+        link.connect(("127.0.0.1", self.site.port))
+        link.sendall(("GET /api/v1/hpc/events HTTP/1.1\r\nHost: x\r\n"
+                      f"Authorization: Bearer {self.site.read_token}\r\n"
+                      f"Accept: {accept}\r\n\r\n").encode())
+        return link
+
+    def test_live_streams_that_are_not_read_hold_no_more_than_their_part(self):
+        s = self.site
+        self.large_jobs(12)
+        before = self.resident_mb()
+        for number in range(64):
+            self.ask_events(f"127.0.0.{2 + number % 4}", True, "text/event-stream")
+        worst, end = 0, time.monotonic() + 6
+        while time.monotonic() < end:
+            worst = max(worst, self.resident_mb() - before)
+            time.sleep(0.1)
+        self.assertLess(worst, 64 + 120)  # and what three queries work on
+        # Who has another token has room.
+        seen, link = b"", socket.create_connection(("127.0.0.1", s.port), 20)
+        with link:
+            link.sendall(("GET /api/v1/hpc/events HTTP/1.1\r\nHost: x\r\n"
+                          f"Authorization: Bearer {s.token}\r\n"
+                          "Accept: text/event-stream\r\n\r\n").encode())
+            while seen.count(b"event: job_finished") < 12:
+                more = link.recv(1 << 20)
+                self.assertTrue(more)
+                seen += more
+
+    def test_a_connection_that_has_its_large_answer_keeps_no_memory(self):
+        self.large_jobs(4)
+        before = self.resident_mb()
+        for number in range(100):
+            link = self.ask_events(f"127.0.0.{2 + number % 4}")
+            head, _, body = link.recv(65536).partition(b"\r\n\r\n")
+            left = int(head.lower().split(b"content-length: ")[1].split()[0]) - len(body)
+            self.assertGreater(left, 2 << 20)
+            while left > 0:
+                left -= len(link.recv(1 << 20))
+        self.assertLess(self.resident_mb() - before, 120)
+
     def test_sockets_of_one_address_or_several_keep_nobody_out(self):
         s = self.site
         for text in (b"", b"GET /health HT", self.head("Content-Length: 100") + b"{"):

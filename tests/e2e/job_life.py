@@ -103,8 +103,44 @@ class job_life(site_case):
         status, rest = read_stream(s, path, last_event_id=2)
         self.assertEqual([number for number, _, _ in rest], [e["version"] for e in stored][2:])
         self.assertEqual(read_stream(s, path, last_event_id=len(stored)), (204, []))
+        self.assertEqual(read_stream(s, path, last_event_id=len(stored) + 1), (400, []))
+        status, _, said = s.call("GET", f"{path}?after={len(stored) + 1}")
+        self.assertEqual((status, said["error"]), (400, "invalid"))
         page = s.call("GET", path + "?after=1&limit=2")[2]
         self.assertEqual(([e["version"] for e in page["events"]], page["more"]), ([2, 3], True))
+
+    def test_a_stream_that_is_resumed_after_a_restore_is_not_left_waiting(self):
+        s, place = self.site, os.path.join(self.site.place, "backup")
+        s.submit("r-1", "sleep 60")
+        s.wait_state("r-1", "running")
+        self.assertEqual(s.vectl("log", "backup", place)[0], 0)
+        s.post("r-1", "hold")
+        s.wait_state("r-1", "suspended")
+        seen = s.get("r-1")["version"]
+        self.assertEqual(s.stop()[0], 0)
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", place,
+                                 "--force")
+        self.assertEqual(code, 0, text + errors)
+        s.start()
+        self.assertLess(s.get("r-1")["version"], seen)
+        path = "/api/v1/hpc/jobs/r-1/events"
+        for _ in range(2):  # while it runs, and when it has ended
+            self.assertEqual(read_stream(s, path, last_event_id=seen + 100), (400, []))
+            s.post("r-1", "cancel")
+            s.wait_state("r-1", "cancelled")
+        self.assertEqual(read_stream(s, path)[1][-1][1], "job_finished")
+
+    def test_events_of_a_cluster_that_is_not_known_are_404(self):
+        s = self.site
+        for path in ("?cluster=typo", "?cluster=typo&after=latest"):
+            status, _, said = s.call("GET", "/api/v1/hpc/events" + path)
+            self.assertEqual((status, said["error"]), (404, "not_found"))
+            self.assertIn("typo", said["message"])
+            self.assertEqual(read_stream(s, "/api/v1/hpc/events" + path), (404, []))
+        code, _, errors = s.vectl("log", "events", "--cluster", "typo")
+        self.assertNotEqual(code, 0)
+        self.assertIn("cluster typo", errors)
+        self.assertEqual(s.call("GET", "/api/v1/hpc/events?cluster=here")[0], 200)
 
     def test_events_of_all_jobs_go_on_behind_a_position(self):
         s = self.site

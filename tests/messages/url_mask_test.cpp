@@ -36,3 +36,24 @@ TEST_CASE("url mask: what is no secret stays readable", "[messages][url]") {
   CHECK(mask_urls("https://u:p@h:8443/a?k=v") == "https://***@h:8443/a?***");
   CHECK(mask_urls("https://h/a?k=v next") == "https://h/a?*** next");
 }
+
+TEST_CASE("url mask: of an image what is secret is masked, and its name stays",
+          "[messages][url]") {
+  const std::string digest = "@sha256:" + std::string(64, '0');
+  for (const std::string name :
+       {"", "/images/long-names-of-images-are-no-keys@1.sif", "ubuntu", "docker://ubuntu:22.04",
+        "docker://h:5000/group/long-names-of-images-are-no-keys:22.04", "h.example/a/b:tag"}) {
+    CHECK(mask_image(name) == name);
+    if (!name.starts_with('/')) CHECK(mask_image(name + digest) == name + digest);
+  }
+  CHECK(mask_image("docker://u:SECRET@h/a:1" + digest) == "docker://***@h/a:1" + digest);
+  CHECK(mask_image("oras://h/a?key=SECRET#SECRET") == "oras://h/a?***");
+  CHECK(mask_image("https://h/SECRETSECRETSECRETSECRET/a.sif") == "https://h/***/a.sif");
+  for (const std::string name :
+       {"docker://u:SECRET@h/a", "docker://SECRET@h", "u:SECRET@h/a:1", "docker://u:a@SECRET@h/a",
+        "docker://u:SECRET/x@h/a", "docker://u:SECRET://x@h/a", "SECRET@sha256:12",
+        "http://h/a.sif?SECRET"}) {
+    INFO(name);
+    CHECK(mask_image(name).find("SECRET") == std::string::npos);
+  }
+}

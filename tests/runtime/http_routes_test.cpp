@@ -112,6 +112,10 @@ TEST_CASE("http: one job, its actions, explanation and clusters are reached by t
   REQUIRE(up.ask("GET", "/api/v1/hpc/jobs/missing").status == 404);
   REQUIRE(up.ask("POST", "/api/v1/hpc/jobs/j-1/cancel", R"({"reason":"too long"})").status == 200);
   REQUIRE(up.api.last().cancel_job().reason() == "too long");
+  // What HTTP does not carry is refused, not left out without a word.
+  const auto given_up = up.ask("POST", "/api/v1/hpc/jobs/j-1/cancel", R"({"give_up":true})");
+  REQUIRE(given_up.status == 422);
+  REQUIRE(given_up.json()["details"][0]["field"] == "give_up");
   REQUIRE(up.ask("POST", "/api/v1/hpc/jobs/j-1/hold").status == 200);
   REQUIRE(up.api.last().hold_job().job_id() == "j-1");
   REQUIRE(up.ask("POST", "/api/v1/hpc/jobs/j-1/release", "{}").status == 200);

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <catch2/catch.hpp>
 #include <memory>
 #include <string>
@@ -33,6 +34,43 @@ pb::ApiReply list_of_bytes(std::size_t bytes) {
   pb::ApiReply reply;
   reply.mutable_jobs()->add_jobs()->set_job_id(std::string(bytes, 'j'));
   return reply;
+}
+
+constexpr std::size_t event_bytes = 2 << 20;
+
+/// Events "p1" to "p8" of all logs, large ones, four in an answer.
+pb::ApiReply large_events(const pb::ListEvents& wanted) {
+  const int after = wanted.after().empty() ? 0 : std::stoi(wanted.after().substr(1));
+  pb::ApiReply reply;
+  auto& page = *reply.mutable_event_page();
+  int last = after;
+  while (last < 8 && last - after < std::min(4, wanted.limit())) {
+    auto& placed = *page.add_events();
+    placed.set_position("p" + std::to_string(++last));
+    placed.mutable_event()->mutable_job()->mutable_observed()->set_reason(
+        std::string(event_bytes, 'e'));
+  }
+  page.set_next("p" + std::to_string(last));
+  page.set_more(last < 8);
+  return reply;
+}
+
+/// Four of those events are all that one token's clients may leave.
+runtime::http_options room_for_one_answer() {
+  runtime::http_options options;
+  options.answers_bytes_max = 4 * (4 * event_bytes + (64 << 10));
+  return options;
+}
+
+std::string all_events_of(const std::string& token, const std::string& after) {
+  return of_token(token, "GET", "/api/v1/hpc/events?after=" + after,
+                  "Accept: text/event-stream\r\n\r\n");
+}
+
+std::vector<int> limits_asked_for(const fake_api& api) {
+  std::vector<int> out;
+  for (const auto& one : api.seen()) out.push_back(one.list_events().limit());
+  return out;
 }
 
 }  // namespace
@@ -186,4 +224,76 @@ TEST_CASE("http: large answers become text where they come from, small ones on t
   CHECK(thread_that_makes(100) == std::string("connection"));
   CHECK(thread_that_makes(1 << 20) == std::string("answering"));
   shared->close();
+}
+
+TEST_CASE("http: what a live stream's client does not take counts among the answers, and others of "
+          "its token wait for smaller ones",
+          "[runtime][http]") {
+  running_server up(room_for_one_answer());
+  up.api.set_answer([](const auto& r) {
+    return r.has_list_events() ? large_events(r.list_events()) : list_of_bytes(1 << 20);
+  });
+  auto sleepy = std::make_unique<raw_client>(up.port, 4'096);
+  sleepy->send(all_events_of("greedy", ""));
+  sleepy->read_until("\r\n\r\n");
+  const auto second = sent(up.port, "127.0.0.2", all_events_of("greedy", ""));
+  up.api.wait_for_requests(4);
+  const auto refused = sent(up.port, "127.0.0.3", of_token("greedy", "GET", "/api/v1/hpc/jobs"));
+  CHECK(refused->read_response().status == 429);
+  const auto modest = sent(up.port, "127.0.0.3", all_events_of("modest", "p4"));
+  CHECK(modest->read_until("id: p8\n").size() > 3 * event_bytes);
+  // Nothing was read again for it meanwhile.
+  CHECK(limits_asked_for(up.api) == std::vector{256, 256, 16, 1, 0, 256});
+  sleepy.reset();
+  std::size_t at = 0;
+  const auto all = second->read_until("id: p8\n");
+  for (int i = 1; i <= 8; ++i) {
+    at = all.find("id: p" + std::to_string(i) + "\n", at);
+    CHECK(at != std::string::npos);
+  }
+}
+
+TEST_CASE("http: a live stream without room for what is new is kept alive until there is some",
+          "[runtime][http]") {
+  auto options = room_for_one_answer();
+  options.keep_alive_interval = std::chrono::milliseconds(30);
+  running_server up(options);
+  up.api.set_answer([](const auto& r) { return large_events(r.list_events()); });
+  const auto waiting = sent(up.port, "127.0.0.2", all_events_of("greedy", "p8"));
+  waiting->read_until("id: p8\n\n\r\n");
+  auto sleepy = std::make_unique<raw_client>(up.port, 4'096);
+  sleepy->send(all_events_of("greedy", ""));
+  sleepy->read_until("\r\n\r\n");
+  up.api.set_answer([](const auto& r) {
+    auto reply = large_events(r.list_events());
+    if (r.list_events().after() == "p8") {
+      pb::ListEvents last;
+      last.set_after("p7");
+      last.set_limit(1);
+      reply = large_events(last);
+      reply.mutable_event_page()->mutable_events(0)->set_position("p9");
+      reply.mutable_event_page()->set_next("p9");
+    }
+    return reply;
+  });
+  const auto before = up.api.seen().size();
+  up.commit("j-1");
+  up.api.wait_for_requests(before + 3);
+  for (int i = 0; i < 3; ++i) waiting->read_until(": keep-alive\n\n");
+  sleepy.reset();
+  CHECK(waiting->read_until("id: p9\n").size() < event_bytes);
+}
+
+TEST_CASE("http: a live stream that finds no room to begin with is told so in words",
+          "[runtime][http]") {
+  auto options = room_for_one_answer();
+  options.reply_timeout = std::chrono::milliseconds(300);
+  running_server up(options);
+  up.api.set_answer([](const auto& r) { return large_events(r.list_events()); });
+  raw_client sleepy(up.port, 4'096);
+  sleepy.send(all_events_of("greedy", ""));
+  sleepy.read_until("\r\n\r\n");
+  const auto late = sent(up.port, "127.0.0.2", all_events_of("greedy", ""))->read_response();
+  CHECK(late.status == 503);
+  CHECK(late.json()["error"] == "overloaded");
 }

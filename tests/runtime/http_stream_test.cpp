@@ -64,6 +64,17 @@ TEST_CASE("event stream: a client that has the last event is told 204 to stay aw
   REQUIRE(client.read_response().status == 204);
 }
 
+TEST_CASE("event stream: behind an event that the job does not have it is refused, ended or not",
+          "[runtime][http]") {
+  running_server up;
+  up.api.add_event("j-1", GENERATE(pb::JOB_STATE_COMPLETED, pb::JOB_STATE_UNSPECIFIED));
+  raw_client client(up.port);
+  client.send(open_stream("Last-Event-ID: 21\r\n"));
+  const auto said = client.read_response();
+  REQUIRE(said.status == 400);
+  REQUIRE(said.json()["error"] == "invalid");
+}
+
 TEST_CASE("event stream: one that is up to date with a running job waits for the next event",
           "[runtime][http]") {
   running_server up;

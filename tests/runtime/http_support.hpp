@@ -190,6 +190,10 @@ class fake_api : public runtime::api_port {
     const std::lock_guard lock(mutex_);
     return requests_.empty() ? pb::ApiRequest{} : requests_.back();
   }
+  std::vector<pb::ApiRequest> seen() const {
+    const std::lock_guard lock(mutex_);
+    return requests_;
+  }
   void wait_for_requests(std::size_t count) {
     std::unique_lock lock(mutex_);
     if (!arrived_.wait_for(lock, std::chrono::seconds(5),
@@ -289,6 +293,8 @@ class fake_api : public runtime::api_port {
 
   pb::ApiReply events(const pb::GetJobEvents& wanted) {
     if (wanted.job_id() == "missing") return error(errc::not_found, "job missing: no such job");
+    if (wanted.after_version() > static_cast<unsigned>(events_[wanted.job_id()].events_size()))
+      return error(errc::invalid, "after: the job has no event of that version");
     pb::ApiReply reply;
     auto& page = *reply.mutable_events();
     for (const auto& event : events_[wanted.job_id()].events()) {

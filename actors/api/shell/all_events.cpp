@@ -153,6 +153,10 @@ result<pb::EventPage> list_events(const store::event_logs& logs, const pb::ListE
   if (!only_new && !what.after().empty() && places.places().empty())
     return fail(errc::invalid, "after: must be a position that an answer gave, or latest");
   const auto from = logs_of(logs, what.cluster_id());
+  const auto lost = logs.lost();
+  // Nothing would ever come, and who mistyped the name would wait for it.
+  if (from.empty() && !lost.contains(store::cluster_log_name(what.cluster_id())))
+    return fail(errc::not_found, "cluster " + what.cluster_id() + ": no log of it is known");
   std::vector<source> all;
   for (const auto& one : from) all.emplace_back(one, place_of(places, one.name));
   for (auto& one : all) {
@@ -179,7 +183,7 @@ result<pb::EventPage> list_events(const store::event_logs& logs, const pb::ListE
   }
   for (const auto& one : all)
     if (one.is_broken()) page.add_missing_logs(one.name());
-  for (const auto& [name, why] : logs.lost()) {
+  for (const auto& [name, why] : lost) {
     if (!what.cluster_id().empty() && name != store::cluster_log_name(what.cluster_id())) continue;
     page.add_missing_logs(name);
     if (only_new) place_of(places, name).set_from_end(true);

@@ -10,8 +10,9 @@ namespace ved::actors {
 inline constexpr std::string_view latest_position = "latest";
 
 /// One page of what happened in all logs, as far as `who` may see it: in order within a log, and
-/// between logs by the time when it was recorded. errc::invalid for a bad limit, and for a position
-/// that is none or lies in a log that is another one now (begun anew, or set back to a backup).
+/// between logs by the time when it was recorded. errc::not_found for a cluster that has no log;
+/// errc::invalid for a bad limit, and for a position that is none or lies in a log that is another
+/// one now (begun anew, or set back to a backup).
 result<pb::EventPage> list_events(const store::event_logs& logs, const pb::ListEvents& what,
                                   const principal& who);
 

@@ -187,6 +187,11 @@ result<pb::EventList> read_events(const store::event_logs& logs, const pb::GetJo
     return fail(errc::invalid, "limit: must be 1 to " + std::to_string(events_limit_max));
   const auto found = find_job(logs, what.job_id());
   if (!found) return fail(found.error());
+  if (what.after_version() > found->at.version)
+    return fail(errc::invalid,
+                "after: job " + what.job_id() + " has " + std::to_string(found->at.version) +
+                    " events and none of version " + std::to_string(what.after_version()) +
+                    ": its log was restored, or that is no version of it; begin without after");
   auto events = found->in.log->read_stream(core::job_stream(what.job_id()), what.after_version(),
                                            static_cast<std::size_t>(limit));
   if (!events) return fail(events.error());

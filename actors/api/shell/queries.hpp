@@ -24,7 +24,8 @@ result<pb::Job> read_job(const store::event_logs& logs, const std::string& job_i
 /// One page, newest first; short, with a cursor to go on, when few of many match. errc::invalid for
 /// a bad cursor or limit.
 result<pb::JobList> list_jobs(const store::event_logs& logs, const pb::ListJobs& what);
-/// Events of one job; errc::not_found when there is no such job.
+/// Events of one job; errc::not_found when there is no such job, errc::invalid when it has no event
+/// of the version behind which they are asked for.
 result<pb::EventList> read_events(const store::event_logs& logs, const pb::GetJobEvents& what);
 /// The job's events as far as the question goes, folded; errc::not_found.
 result<std::shared_ptr<core::job::explanation>> fold_history(const store::event_logs& logs,

@@ -12,8 +12,11 @@ bool sees_values(const principal& who, const std::string& submitter) {
 }  // namespace
 
 void hide_values(pb::JobSpec& spec) {
-  for (auto& one : *spec.mutable_workload_spec()->mutable_environment())
-    one.set_value(std::string(hidden_value));
+  auto& work = *spec.mutable_workload_spec();
+  for (auto& one : *work.mutable_environment()) one.set_value(std::string(hidden_value));
+  work.set_container_image(mask_image(work.container_image()));
+  spec.set_encrypted_inputs_pointer(mask_url(spec.encrypted_inputs_pointer()));
+  spec.set_encrypted_outputs_pointer(mask_url(spec.encrypted_outputs_pointer()));
   for (auto& one : *spec.mutable_data_references()) one.set_uri(mask_url(one.uri()));
 }
 

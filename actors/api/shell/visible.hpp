@@ -7,13 +7,14 @@
 #include "messages/api.pb.h"
 
 /// What a principal may see of a job: all of it, but the values of the environment, which hold
-/// passwords and keys, only who submitted it and admins.
+/// passwords and keys, and what is secret in URLs, only who submitted it and admins.
 namespace ved::actors {
 
 /// Stands for a value that is not shown.
 inline constexpr std::string_view hidden_value = "********";
 
-/// Hides the values of the environment, and of data references' URLs what is secret in them.
+/// Hides the values of the environment, and what is secret in the URLs of data, of encrypted inputs
+/// and outputs, and of the container's image.
 void hide_values(pb::JobSpec& spec);
 
 /// An answer about a job as `who` may see it.

@@ -131,7 +131,6 @@ TEST_CASE("all events: logs are merged by time, and each event's position goes o
     const auto rest = all.ask(whole->events(0).position(), 0, admin, "b");
     REQUIRE(rest);
     CHECK(jobs_of(*all.ask(rest->next())) == "j-3 j-5");
-    CHECK(all.ask("", 0, admin, "z")->events_size() == 0);
   }
   SECTION("only what is to come") {
     const auto now = all.ask("latest");
@@ -195,6 +194,18 @@ TEST_CASE("all events: a log that cannot be read is named, and holds up no other
   CHECK(got->missing_logs(0) == "cluster/b");
   CHECK(all.ask("", 0, admin, "a")->missing_logs_size() == 0);
   CHECK(all.ask("", 0, admin, "b")->missing_logs_size() == 1);
+}
+
+TEST_CASE("all events: of a cluster that has no log it is said that there is none",
+          "[actors][api]") {
+  site all;
+  all.accept("a", "j-1", 1);
+  for (const auto& after : std::vector<std::string>{"", "latest", all.ask("")->next()}) {
+    const auto said = all.ask(after, 0, reader, "typo");
+    REQUIRE_FALSE(said);
+    CHECK(said.error().code == errc::not_found);
+    CHECK_THAT(said.error().message, Catch::Contains("cluster typo"));
+  }
 }
 
 TEST_CASE("all events: of a log that was away, latest means what came after", "[actors][api]") {

@@ -160,12 +160,25 @@ TEST_CASE("job events: an answer has at most the bound of them, from wherever it
   for (const int limit : {events_limit_max + 1, std::numeric_limits<int>::max(), -1})
     CHECK(ask(limit, 0).error().code == errc::invalid);
   CHECK(ask(events_limit_max, 0)->events_size() == 1);
-  for (const auto after : {std::uint64_t{1}, std::uint64_t{1} << 63,
+  const auto page = ask(1, 1);
+  REQUIRE(page);
+  CHECK(page->events_size() == 0);
+  CHECK_FALSE(page->more());
+}
+
+TEST_CASE("job events: behind one that the job does not have nothing ever comes: it is refused",
+          "[actors][api]") {
+  job_list jobs;
+  jobs.add(1, "alice");
+  for (const auto after : {std::uint64_t{2}, std::uint64_t{21}, std::uint64_t{1} << 63,
                            std::numeric_limits<std::uint64_t>::max()}) {
-    const auto page = ask(1, after);
-    REQUIRE(page);
-    CHECK(page->events_size() == 0);
-    CHECK_FALSE(page->more());
+    pb::GetJobEvents what;
+    what.set_job_id("j-0");
+    what.set_after_version(after);
+    const auto said = read_events(jobs.logs(), what);
+    REQUIRE_FALSE(said);
+    CHECK(said.error().code == errc::invalid);
+    CHECK_THAT(said.error().message, Catch::Contains("begin without after"));
   }
 }
 

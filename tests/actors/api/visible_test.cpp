@@ -14,6 +14,9 @@ pb::JobSpec with_secrets() {
   auto& variable = *spec.mutable_workload_spec()->add_environment();
   variable.set_name("DB_PASSWORD");
   variable.set_value("hunter2");
+  spec.mutable_workload_spec()->set_container_image("docker://u:hunter2@h.example/image:1");
+  spec.set_encrypted_inputs_pointer("https://h/in?signature=hunter2");
+  spec.set_encrypted_outputs_pointer("s3://key:hunter2@h/out");
   spec.add_data_references()->set_uri("https://u:hunter2@data.example/in?signature=hunter2");
   return spec;
 }
@@ -33,6 +36,8 @@ std::pair<bool, bool> finds(const principal& who) {
   *job.mutable_spec() = with_secrets();
   hide_values(job, who);
   CHECK(job.spec().workload_spec().environment(0).name() == "DB_PASSWORD");
+  if (who.name == "bob")
+    CHECK(job.spec().workload_spec().container_image() == "docker://***@h.example/image:1");
   pb::EventList events;
   auto& first = *events.add_events();
   first.set_principal("alice");
