@@ -11,6 +11,8 @@
 #include <algorithm>
 #include <cerrno>
 #include <csignal>
+#include <cstdio>
+#include <cstdlib>
 #include <map>
 
 #include "adapters/system/files.hpp"
@@ -34,11 +36,27 @@ std::vector<char*> pointers(const std::vector<std::string>& words) {
   return all;
 }
 
+/// The kernel that is out of memory shall take a job's processes before `ved` and its supervisors,
+/// which are small and few. To raise the value needs no right, see proc(5); where it cannot be
+/// written the job runs all the same.
+void offer_to_the_oom_killer() {
+  constexpr auto path = "/proc/self/oom_score_adj";
+  constexpr int above = 500;
+  constexpr int most = 1000;
+  const unique_fd file(::open(path, O_RDWR | O_CLOEXEC));
+  char text[16] = {};
+  if (!file || ::read(file.get(), text, sizeof text - 1) <= 0) return;
+  const int own = std::max(0, std::atoi(text));
+  const int length = std::snprintf(text, sizeof text, "%d", std::min(own + above, most));
+  if (::pwrite(file.get(), text, static_cast<std::size_t>(length), 0) != length) errno = 0;
+}
+
 /// The part between fork and exec: returns only when something failed.
 child_problem become(const std::vector<std::string>& words, const step_launch& how, pid_t parent) {
   ::setsid();
   // Where this fails the process tree still holds the job together.
   if (how.cgroup_fd >= 0 && ::write(how.cgroup_fd, "0", 1) != 1) errno = 0;
+  offer_to_the_oom_killer();
   const int null = ::open("/dev/null", O_RDONLY);
   if (null < 0 || ::dup2(null, 0) < 0 || ::dup2(how.stdout_fd, 1) < 0 ||
       ::dup2(how.stderr_fd, 2) < 0) {

@@ -558,3 +558,26 @@ TEST_CASE("local scheduler: as root it runs jobs as another user", "[adapters][l
     CHECK(end.reason.find("cannot enter working directory") != std::string::npos);
   }
 }
+
+TEST_CASE("local scheduler: the kernel is offered a job's processes before those of ved",
+          "[adapters][local]") {
+  const auto value_of = [](const std::string& path) {
+    std::ifstream in(path);
+    int value = -2000;
+    in >> value;
+    return value;
+  };
+  local_fixture fixture;
+  conversation talk(fixture);
+  const std::string go = fresh_path(fixture, "go");
+  const auto job = talk.start(talk.shell_job(
+      "cat /proc/self/oom_score_adj; while ! [ -e '" + go + "' ]; do sleep 0.02; done"));
+  talk.wait_until("it has told its own", [&] { return !talk.output(job).empty(); });
+  const int own = value_of("/proc/self/oom_score_adj");
+  CHECK(std::stoi(talk.output(job)) == std::min(1000, std::max(0, own) + 500));
+  const auto supervisor = fixture.files().read_supervisor(job.token);
+  REQUIRE(supervisor);
+  CHECK(value_of("/proc/" + std::to_string(supervisor->pid()) + "/oom_score_adj") == own);
+  std::ofstream{go} << "x";
+  talk.wait_for_end(job);
+}
