@@ -8,6 +8,7 @@ namespace ved::adapters {
 /// been set back.
 enum class remembered : std::uint8_t {
   nothing,
+  waits,  ///< it is known, and was not seen running yet
   began,  ///< it was seen running
   ended,
 };

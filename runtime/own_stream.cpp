@@ -97,7 +97,21 @@ std::function<adapters::remembered(const job_id&, const submission_token&)> life
     if (is_terminal(job.state())) return remembered::ended;
     const bool runs =
         job.state() == pb::JOB_STATE_RUNNING || job.state() == pb::JOB_STATE_SUSPENDED;
-    return runs && job.token() == token.str() ? remembered::began : remembered::nothing;
+    if (job.token() != token.str()) return remembered::nothing;
+    return runs ? remembered::began : remembered::waits;
+  };
+}
+
+std::function<std::optional<pb::ClusterRecord>(const cluster_id&)> met_in(
+    std::weak_ptr<const store::event_logs> logs) {
+  return [logs = std::move(logs)](const cluster_id& cluster) -> std::optional<pb::ClusterRecord> {
+    const auto open = logs.lock();
+    const auto log = open ? open->find(store::cluster_log_name(cluster.str())) : nullptr;
+    if (!log) return std::nullopt;
+    const auto stored = log->state(core::cluster_stream(cluster.str()));
+    pb::ClusterRecord known;
+    if (!stored || (*stored && !known.ParseFromString((*stored)->state))) return std::nullopt;
+    return known;
   };
 }
 

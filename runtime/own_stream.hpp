@@ -2,6 +2,8 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
+#include <optional>
 #include <set>
 #include <string>
 
@@ -28,6 +30,11 @@ remember_cluster remembering(const store::event_logs& logs, std::string given_up
 /// What the logs know of a job's life under that token. They must outlive it; any thread.
 std::function<adapters::remembered(const job_id&, const submission_token&)> life_in(
     const store::event_logs& logs);
+
+/// What a cluster's log knows of the scheduler that was met there last, also without live jobs;
+/// nothing where it cannot be read. Any thread, also when the logs are gone.
+std::function<std::optional<pb::ClusterRecord>(const cluster_id&)> met_in(
+    std::weak_ptr<const store::event_logs> logs);
 
 /// Sixteen random hex digits: one start of the program.
 std::string make_boot_id();

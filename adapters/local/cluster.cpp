@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 
 #include "adapters/local/cluster_state.hpp"
@@ -19,13 +18,6 @@ namespace {
 
 constexpr milliseconds lock_wait{2000};
 constexpr milliseconds lock_pause{20};
-
-std::optional<std::uint64_t> parse_id(const std::string& text) {
-  std::uint64_t value = 0;
-  const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (problem != std::errc{} || end != text.data() + text.size()) return std::nullopt;
-  return value;
-}
 
 local_options with_clock(local_options options) {
   if (!options.clock) options.clock = [] { return system_anchor().time; };
@@ -90,14 +82,17 @@ result<void> local_cluster::open() {
 
   const guard held(mutex_);
   if (const auto text = read_file(spool_.directory() + "/next_id", 64)) {
-    const auto value = parse_id(*text);
+    const auto value = parse_number(*text);
     if (!value) return fail(errc::corrupt, spool_.directory() + "/next_id: not a number");
     next_id_ = *value;
   } else if (text.error().code != errc::not_found) {
     return fail(text.error());
   }
   if (auto original = check_original(); !original) return original;
-  if (auto counted = count_opening(); !counted) return counted;
+  if (auto read = read_opening(); !read) return read;
+  if (auto same = check_directory(); !same) return same;
+  if (auto known = check_log(); !known) return known;
+  count_opening();
   const auto names = spool_.list(spool_.jobs_directory());
   if (!names) return fail(names.error());
   for (const std::string& name : *names) {
@@ -111,32 +106,6 @@ result<void> local_cluster::open() {
 void local_cluster::begin() {
   thread_ = std::thread([this] { run(); });
   cleaner_ = std::thread([this] { clean(); });
-}
-
-result<void> local_cluster::count_opening() {
-  const auto path = spool_.directory() + "/opened";
-  const auto text = read_file(path, 64);
-  if (!text && text.error().code != errc::not_found) return fail(text.error());
-  const auto before = text ? parse_id(*text) : std::optional<std::uint64_t>{0};
-  if (!before) return fail(errc::corrupt, path + ": not a number");
-  if (*before < options_.opened_before)
-    return fail(errc::conflict,
-                "work directory " + spool_.directory() +
-                    " is an older copy: it was opened " + std::to_string(*before) +
-                    " times, but the log knows of " + std::to_string(options_.opened_before) +
-                    ", and jobs that have not ended were sent there. In a copy, jobs that ran "
-                    "wait and would run again. Put the right one back (is its disk not mounted?); "
-                    "only to give up what the copy does not know, and to run again what waits in "
-                    "it, start once with --give-up-jobs-of " + options_.cluster);
-  opening_ = *before + 1;
-  auto counted = note_birthmark();
-  if (counted) counted = replace_file_durably(path, std::to_string(opening_));
-  if (!counted) {
-    // On a full disk jobs end and are cancelled, but none starts.
-    opening_ = *before;
-    note_failed_write(counted.error());
-  }
-  return {};
 }
 
 result<void> local_cluster::load(const submission_token& token) {
@@ -313,7 +282,7 @@ entry* local_cluster::find_entry(const submission_token& token) {
 }
 
 entry* local_cluster::find_entry(const scheduler_job_id& id) {
-  const auto number = parse_id(id.str());
+  const auto number = parse_number(id.str());
   if (!number) return nullptr;
   const auto at = by_id_.find(*number);
   return at == by_id_.end() ? nullptr : at->second;

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -49,9 +50,13 @@ struct local_options {
   std::function<time_point()> clock;
   /// With less room than this in the directory no job is taken or started; at least 1 MiB counts.
   std::int64_t min_free_bytes = 0;
-  /// How often the directory was opened at least, as its owner remembers: one that was opened less
-  /// often is an older copy, in which jobs that ran look as if they waited.
-  std::uint64_t opened_before = 0;
+  /// What the owner's log calls the directory that jobs which have not ended were sent to
+  /// (identity.hpp); empty: there are none, or they are given up. Another directory knows none of
+  /// them, and in one that was opened less often jobs that ran look as if they waited.
+  std::string bound_to;
+  /// What the owner's log calls the directory now, also without such jobs; nothing where it cannot
+  /// be read; unset: as `bound_to`. Asked until the log knows of this opening. Any thread.
+  std::function<std::optional<std::string>()> recorded;
   /// What the owner remembers of a job under that token. One that began or ended is not started
   /// again, whatever the directory says; unset: nothing. Any thread.
   std::function<remembered(const job_id&, const submission_token&)> remembers;

@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "adapters/local/cluster.hpp"
+#include "adapters/local/identity.hpp"
 #include "adapters/local/moments.hpp"
 #include "adapters/local/spool.hpp"
 #include "adapters/local/supervisor.hpp"
@@ -153,8 +154,16 @@ class local_cluster {
   result<void> check_original() const;
   result<void> note_birthmark() const;
 
+  // opening.cpp: which directory it is, and what the log knows of it
+  result<void> read_opening();
+  result<void> check_directory() const;
+  result<void> check_log();
+  void count_opening();
+  std::string recorded_name() const;
+  result<void> write_identity(const directory_identity& identity) const;
+  void look_at_log();
+
   // cluster.cpp: all with the mutex held
-  result<void> count_opening();
   bool has_trace_of_run(const submission_token& token) const;
   result<void> load(const submission_token& token);
   entry& insert(const pb::LocalJob& job);
@@ -192,6 +201,9 @@ class local_cluster {
   std::uint64_t next_id_ = 1;
   std::uint64_t next_id_saved_ = 1;
   std::uint64_t opening_ = 0;  ///< how often the directory was opened, this time included
+  directory_identity identity_;  ///< as it is on disk; of the cluster's thread once it runs
+  std::string name_;             ///< what the log shall call the directory
+  std::string log_problem_;      ///< what the log does not know of the directory
   std::string site_problem_;   ///< why nothing can be taken or started in the directory
   std::string write_problem_;  ///< what failed last, until a write succeeds
   std::string told_;           ///< to the owner; of the cluster's thread

@@ -168,7 +168,7 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
 inventory local_cluster::take_inventory() {
   inventory all;
   all.scheduler = "local";
-  all.cluster_name = std::to_string(opening_);
+  all.cluster_name = name_;
   std::vector<std::string> names{"default"};
   names.insert(names.end(), options_.queues.begin(), options_.queues.end());
   for (const std::string& name : names) {

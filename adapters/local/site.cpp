@@ -56,6 +56,7 @@ void local_cluster::note_failed_write(const error& why) {
 
 void local_cluster::look_at_site() {
   spool_.reopen_directories();
+  look_at_log();
   std::string found = problem_of_directory();
   bool probes = false;
   {
@@ -74,6 +75,7 @@ void local_cluster::look_at_site() {
     const guard lock(mutex_);
     site_problem_ = found;
     if (found.empty()) found = start_problem_;
+    if (found.empty()) found = log_problem_;
   }
   if (found == told_) return;
   told_ = found;

@@ -16,6 +16,7 @@
 ///     lock                      held by the one cluster object that uses this directory
 ///     next_id                   text: ids below it may have been given away
 ///     opened                    text: how often the directory was opened; see local_options
+///     identity                  text: its id, and what the log knew of it (identity.hpp)
 ///     birthmark                 text: which directory it is (birthmark.hpp): in a copy, another
 ///     jobs/<token>/spec         LocalJob; without it the directory is no job (crash in submit)
 ///     jobs/<token>/held         exists: do not start

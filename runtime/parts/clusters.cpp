@@ -95,6 +95,7 @@ cluster_environment clusters_part::environment(const config& settings) {
   };
   out.remember = remembering(*how_.event_logs->logs(), how_.gives_up);
   out.remembers = life_in(*how_.event_logs->logs());
+  out.met = met_in(how_.event_logs->logs());
   out.warn = [logs = how_.logs](const cluster_id& cluster, const std::string& warning) {
     logs->write(actors::log_severity::warn, "ved", "cluster_warning",
                 {{"cluster_id", cluster.str()}, {"warning", warning}});

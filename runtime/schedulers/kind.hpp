@@ -47,6 +47,8 @@ struct cluster_environment {
   remember_cluster remember = [](const cluster_id&) { return remembered_cluster{}; };
   /// Whether the log knows the job's end; any thread.
   std::function<adapters::remembered(const job_id&, const submission_token&)> remembers = {};
+  /// Which scheduler the log met there last, also without live jobs; any thread.
+  std::function<std::optional<pb::ClusterRecord>(const cluster_id&)> met = {};
 };
 
 struct opened_cluster {

@@ -88,6 +88,68 @@ class work_directory(site_case):
             self.assertEqual(text.read(), "x\n")
         self.verify_log_of_stopped()
 
+    def test_another_one_that_it_had_before_is_not_taken_while_jobs_live(self):
+        s = self.site
+        first, second = (os.path.join(s.place, name) for name in ("first", "second"))
+        ran = os.path.join(s.place, "ran")
+        s.configure(work_directory=first, cpus=1)
+        for _ in range(3):
+            s.start()
+            self.assertEqual(s.stop()[0], 0)
+        s.configure(work_directory=second, cpus=1)
+        s.start()
+        s.submit("runs", self.until_go + "exit 3")
+        s.wait_state("runs", "running")
+        s.submit("waits", f"echo x >> {ran}")
+        s.wait_state("waits", "queued")
+        # At once, and after the log knows of the opening.
+        s.kill()
+        s.start()
+        self.assertEqual(s.stop()[0], 0)
+        s.configure(work_directory=first, cpus=1)
+        code, said = s.fails_to_start()
+        self.assertEqual(code, 1, said)
+        self.assertIn("is another one than jobs that have not ended were sent to", said)
+        s.configure(work_directory=second, cpus=1)
+        s.start()
+        self.let_go()
+        self.assertEqual(s.wait_state("runs", "failed")["exit_code"], 3)
+        s.wait_state("waits", "completed")
+        with open(ran) as text:
+            self.assertEqual(text.read(), "x\n")
+        self.assertEqual(s.stop()[0], 0)
+        s.configure(work_directory=first, cpus=1)
+        s.start()
+        self.verify_log_of_stopped()
+
+    def test_an_older_log_in_front_of_it_is_told(self):
+        s = self.site
+        work = os.path.join(s.place, "work")
+        log = os.path.join(s.state, "clusters", "here")
+        s.configure(work_directory=work)
+        s.start()
+        s.submit("first", "exit 0")
+        s.wait_state("first", "completed")
+        self.assertEqual(s.stop()[0], 0)
+        shutil.copytree(log, log + "-older")
+        s.start()
+        s.submit("lives", self.until_go + "exit 3")
+        s.wait_state("lives", "running")
+        identity = os.path.join(work, "identity")
+        wait_for(lambda: "recorded 2" in open(identity).read(), "the directory knows of the log")
+        s.kill()
+        os.rename(log, log + "-newer")
+        os.rename(log + "-older", log)
+        code, said = s.fails_to_start()
+        self.assertEqual(code, 1, said)
+        self.assertIn("older", said)
+        shutil.rmtree(log)
+        os.rename(log + "-newer", log)
+        s.start()
+        self.let_go()
+        self.assertEqual(s.wait_state("lives", "failed")["exit_code"], 3)
+        self.verify_log_of_stopped()
+
     def test_a_daemon_on_a_copy_of_the_state_disturbs_no_job(self):
         s = self.site
         ran = os.path.join(s.place, "ran")

@@ -112,6 +112,10 @@ TEST_CASE("own stream: nothing is bound to the scheduler of a cluster that has n
   REQUIRE(log.log->commit(std::span(&request, 1), t0)->front());
   const auto logs = tests::logs_with({{"idle", log.log}});
   CHECK(remembering(*logs, "")(cluster_id{"idle"})->scheduler.name().empty());
+  // Who asks for what was met gets it all the same.
+  const auto met = met_in(logs);
+  CHECK(met(cluster_id{"idle"})->name() == "north");
+  CHECK_FALSE(met(cluster_id{"unknown"}));
 }
 
 TEST_CASE("own stream: the clusters that had a log are remembered, each once", "[runtime]") {
@@ -139,4 +143,15 @@ TEST_CASE("own stream: what became of a job is known wherever it lies", "[runtim
   CHECK(life(runs.state.id, submission_token{"vebbbbbbbbbbbb"}) == remembered::nothing);
   CHECK(life(job_id{"waits"}, token) == remembered::nothing);
   CHECK(life(job_id{"unknown"}, token) == remembered::nothing);
+}
+
+TEST_CASE("own stream: a job that waits is known under its token", "[runtime]") {
+  using adapters::remembered;
+  tests::test_log log;
+  const auto queued = tests::in_phase("queued");
+  log.add(queued);
+  const auto logs = tests::logs_with({{"hpc-1", log.log}});
+  const auto life = life_in(*logs);
+  CHECK(life(queued.state.id, queued.state.token) == remembered::waits);
+  CHECK(life(queued.state.id, submission_token{"vebbbbbbbbbbbb"}) == remembered::nothing);
 }

@@ -3,7 +3,6 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <filesystem>
 #include <thread>
 
@@ -13,6 +12,7 @@
 #include "adapters/system/files.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "runtime/descriptors.hpp"
+#include "runtime/schedulers/local/kind.hpp"
 
 namespace ved::runtime {
 
@@ -103,9 +103,14 @@ result<opened_cluster> open_local(const cluster_config& cluster, const remembere
   }
   if (auto whole = check_still_there(cluster, options.directory, known); !whole)
     return fail(whole.error());
-  // A local cluster is called by how often its directory was opened.
-  const auto& name = known.scheduler.name();
-  std::from_chars(name.data(), name.data() + name.size(), options.opened_before);
+  // A local cluster is called by its directory's name.
+  options.bound_to = known.scheduler.name();
+  if (around.met)
+    options.recorded = [met = around.met, id = cluster.cluster_id]() -> std::optional<std::string> {
+      const auto last = met(id);
+      if (!last) return std::nullopt;
+      return last->scheduler_type() == local_kind.name ? last->name() : std::string();
+    };
   options.remembers = around.remembers;
   options.takes_copy = known.given_up;
   auto opened = adapters::local::open_local_cluster(std::move(options));

@@ -7,6 +7,7 @@
 #include <mutex>
 #include <vector>
 
+#include "adapters/local/identity.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
 #include "tests/support/small_disk.hpp"
@@ -311,10 +312,10 @@ TEST_CASE("local site: an older copy of the directory is refused while jobs bind
   fixture.open();
   {
     conversation talk(fixture);
-    CHECK(talk.port().take_inventory(talk.until())->cluster_name == "2");
+    CHECK(parse_directory_name(talk.port().take_inventory(talk.until())->cluster_name).count == 2);
   }
   fixture.close();
-  fixture.options().opened_before = 2;
+  fixture.options().bound_to = "2";
   fixture.open();  // the right one
   fixture.close();
   std::filesystem::rename(directory, directory + "-right");
@@ -324,7 +325,7 @@ TEST_CASE("local site: an older copy of the directory is refused while jobs bind
   CHECK(refused.error().code == errc::conflict);
   CHECK(contains(refused.error().message, "is an older copy"));
   CHECK(contains(refused.error().message, "--give-up-jobs-of"));
-  fixture.options().opened_before = 0;  // no job binds it, or they are given up
+  fixture.options().bound_to = {};  // no job binds it, or they are given up
   fixture.open();
 }
 
