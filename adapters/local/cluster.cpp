@@ -124,18 +124,24 @@ result<void> local_cluster::load(const submission_token& token) {
     damaged_[token.str()] = job.error().message;
     return {};
   }
+  // A job of the same user may have written another text, and each id stands for one job.
+  if (by_id_.contains(job->id())) {
+    damaged_[token.str()] = spool_.job_file(token, "spec") + ": holds the id of another job";
+    return {};
+  }
   next_id_ = std::max<std::uint64_t>(next_id_, job->id() + 1);
   entry& added = insert(*job);
   // Its supervisor writes the end as its last act; what is there before a job wrote itself.
   const bool alive = is_locked(spool_.supervisor_path(token));
   auto ended = alive ? result<pb::LocalJobStatus>(fail(errc::not_found, "it lives"))
-                     : spool_.read_exit(token);
+                     : read_end(token, bounds_of(added));
   if (ended) {
-    correct_times(*ended);
+    correct_times(*ended, bounds_of(added));
     end(added, *ended);
     return {};
   }
-  if (ended.error().code != errc::not_found) {
+  const bool damaged = ended.error().code == errc::corrupt;
+  if (!damaged && ended.error().code != errc::not_found) {
     damaged_[token.str()] = ended.error().message;
     pb::LocalJobStatus unreadable;
     unreadable.set_state(pb::JOB_STATE_FAILED);
@@ -147,7 +153,7 @@ result<void> local_cluster::load(const submission_token& token) {
   const auto known =
       options_.remembers ? options_.remembers(added.job, token) : remembered::nothing;
   added.has_begun = known == remembered::began;
-  const bool may_run = alive || (claim && claim->token == token) || added.has_begun ||
+  const bool may_run = alive || damaged || (claim && claim->token == token) || added.has_begun ||
                        has_trace_of_run(token);
   if (!may_run && known == remembered::ended) {
     pb::LocalJobStatus before;
@@ -166,7 +172,7 @@ result<void> local_cluster::load(const submission_token& token) {
   // The thread settles it: still running, ended meanwhile or lost.
   std::vector<int> gpus;
   if (const auto supervisor = spool_.read_supervisor(token)) {
-    gpus.assign(supervisor->gpus().begin(), supervisor->gpus().end());
+    gpus = possible_gpus(*supervisor, added.gpus, options_.gpus);
   }
   take_slots(added, &gpus);
   if (exists(spool_.job_file(token, "cancel"))) expect_end(added);
@@ -190,12 +196,17 @@ entry& local_cluster::insert(const pb::LocalJob& job) {
   added->cpus = std::max(1, resources.cpu_cores_per_node());
   added->memory_mb = static_cast<std::int64_t>(resources.memory_gb_per_node()) * 1024;
   added->gpus = resources.gpus_per_node();
+  added->submitted = from_us(job.submitted_at_us());
   added->spec_hash = job.spec_hash();
   added->unfit = !fits_machine(*added);
   entry& job_entry = *added;
   by_id_[job.id()] = added.get();
   jobs_[job.token()] = std::move(added);
   return job_entry;
+}
+
+told_bounds local_cluster::bounds_of(const entry& job) const {
+  return {job.cpus, job.memory_mb, job.gpus, job.submitted, now(), boot_id_};
 }
 
 bool local_cluster::fits_machine(const entry& job) const {
@@ -260,7 +271,7 @@ void local_cluster::end(entry& job, const pb::LocalJobStatus& status) {
 
 /// What a supervisor wrote by a clock that is not ours any more (a `ved` started anew takes the
 /// system's over) becomes what it was by ours, as long as the boot clock is the same.
-void local_cluster::correct_times(pb::LocalJobStatus& end) const {
+void local_cluster::correct_times(pb::LocalJobStatus& end, const told_bounds& known) const {
   const auto moment = now();
   const microseconds started{end.started_boot_us()};
   const microseconds finished{end.finished_boot_us()};
@@ -273,6 +284,12 @@ void local_cluster::correct_times(pb::LocalJobStatus& end) const {
       end.set_started_at_us(to_us(began + correction(began, started, {ended, finished})));
   }
   // Of two boots only the clock can tell, and it may have been set between them.
+  if (!is_of_this_boot(end, known)) {
+    const auto latest = to_us(moment.time);
+    const auto first = std::min(to_us(known.submitted), latest);
+    end.set_finished_at_us(std::clamp(end.finished_at_us(), first, latest));
+    if (end.started_at_us() != 0) end.set_started_at_us(std::max(end.started_at_us(), first));
+  }
   if (end.started_at_us() > end.finished_at_us()) end.set_started_at_us(end.finished_at_us());
 }
 

@@ -19,6 +19,7 @@
 #include "adapters/local/moments.hpp"
 #include "adapters/local/spool.hpp"
 #include "adapters/local/supervisor.hpp"
+#include "adapters/local/told.hpp"
 
 /// Inside of the local scheduler; only adapters/local/ includes this.
 namespace ved::adapters::local {
@@ -37,6 +38,7 @@ struct entry {
   int cpus = 1;
   std::int64_t memory_mb = 0;
   int gpus = 0;
+  time_point submitted;
 
   place where = place::queued;
   bool held = false;
@@ -134,14 +136,18 @@ class local_cluster {
   void settle(const submission_token& token);
   bool may_live(const submission_token& token);
   bool is_given_up(const submission_token& token, const std::string& why);
+  result<pb::LocalJobStatus> read_end(const submission_token& token,
+                                      const told_bounds& known) const;
   pb::LocalJobStatus bury(const submission_token& token, const std::string& unread);
-  void end_processes(const submission_token& token, const pb::LocalSupervisor& supervisor,
+  bool end_processes(const submission_token& token, const pb::LocalSupervisor& supervisor,
                      const pb::LocalJobStatus& last, pb::LocalJobStatus& status) const;
+  std::optional<clock_anchor> last_seen(const submission_token& token,
+                                        const pb::LocalJobStatus& status) const;
   void tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor) const;
 
   /// Now, on both clocks.
   clock_anchor now() const { return {options_.clock(), since_boot()}; }
-  void correct_times(pb::LocalJobStatus& end) const;
+  void correct_times(pb::LocalJobStatus& end, const told_bounds& known) const;
 
   // site.cpp
   bool is_in_place() const;
@@ -165,6 +171,8 @@ class local_cluster {
 
   // cluster.cpp: all with the mutex held
   bool has_trace_of_run(const submission_token& token) const;
+  /// What `entry` holds of a job against which its files are read; now.
+  told_bounds bounds_of(const entry& job) const;
   result<void> load(const submission_token& token);
   entry& insert(const pb::LocalJob& job);
   bool fits_machine(const entry& job) const;

@@ -1,5 +1,7 @@
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <csignal>
@@ -36,10 +38,12 @@ void local_cluster::settle(const submission_token& token) {
   job_id name;
   bool watched = false;
   bool has_begun = false;
+  told_bounds bounds;
   {
     const guard lock(mutex_);
     const entry* job = find_entry(token);
     if (job == nullptr || job->where != place::active) return;
+    bounds = bounds_of(*job);
     has_begun = job->has_begun;
     // Whatever became of its lock file: the process itself is known.
     if (job->supervisor && lives(job->supervisor)) return;
@@ -49,7 +53,8 @@ void local_cluster::settle(const submission_token& token) {
   // The order matters: the exit file is written before the process ends or its lock is given up.
   // What is there while it lives the job wrote itself. A lock that outlives it is its job's.
   if (!watched && may_live(token)) return;
-  auto status = spool_.read_exit(token);
+  bounds.now = now();
+  auto status = read_end(token, bounds);
   // Of a directory that was moved away or is not mounted nothing is known.
   if (!status && !is_in_place()) return;
   const bool worked = status.has_value();
@@ -75,13 +80,25 @@ void local_cluster::settle(const submission_token& token) {
     }
     status = bury(token, unread);
   }
-  correct_times(*status);
+  bounds.now = now();
+  correct_times(*status, bounds);
   const guard lock(mutex_);
   entry* job = find_entry(token);
   if (job == nullptr || job->where != place::active) return;
   damaged_.erase(token.str());  // what could not be read before was read now, or has a reason
   if (worked) start_succeeded(*job);
   end(*job, *status);
+}
+
+/// The end that a job's supervisor wrote; `corrupt` when none can have written that.
+result<pb::LocalJobStatus> local_cluster::read_end(const submission_token& token,
+                                                   const told_bounds& known) const {
+  auto end = spool_.read_exit(token);
+  if (!end) return end;
+  if (const auto problem = problem_of_end(*end, known))
+    return fail(errc::corrupt, spool_.job_file(token, "exit") + ": not in the expected form: " +
+                                   *problem);
+  return end;
 }
 
 /// Whether a process that is not watched may be the job's supervisor.
@@ -130,8 +147,36 @@ void local_cluster::tell_held(pb::LocalJobStatus& status,
   if (status.started_boot_us() > 0 && ran > 0) usage.set_wall_clock_seconds(ran / 1'000'000);
 }
 
-/// Kills what is left of the job; says in the status if that cannot be.
-void local_cluster::end_processes(const submission_token& token,
+/// When a job was seen last of which nothing lives: as late as its files, or its CPU time, tell.
+/// Not before its start, nor after now.
+std::optional<clock_anchor> local_cluster::last_seen(const submission_token& token,
+                                                     const pb::LocalJobStatus& status) const {
+  const auto moment = now();
+  const auto by_system = system_anchor().time;
+  std::optional<microseconds> ago;
+  for (const char* name : {"status", "stdout", "stderr", "steps"}) {
+    struct stat info {};
+    if (::lstat(spool_.job_file(token, name).c_str(), &info) != 0) continue;
+    const auto written = time_point{seconds{info.st_mtim.tv_sec} +
+                                    microseconds{info.st_mtim.tv_nsec / 1000}};
+    const auto passed = std::max(by_system - written, microseconds{0});
+    if (!ago || passed < *ago) ago = passed;
+  }
+  if (!ago) return std::nullopt;
+  if (const microseconds started{status.started_boot_us()}; started > microseconds{0}) {
+    const auto cpus = std::max(1L, ::sysconf(_SC_NPROCESSORS_CONF));
+    const microseconds worked{status.usage().cpu_time_us() / cpus};
+    ago = std::min(*ago, std::max(moment.boot - started - worked, microseconds{0}));
+  } else if (status.started_at_us() > 0) {
+    const auto since = moment.time - from_us(status.started_at_us());
+    ago = std::min(*ago, std::max(since, microseconds{0}));
+  }
+  return clock_anchor{moment.time - *ago, std::max(moment.boot - *ago, microseconds{0})};
+}
+
+/// Kills what is left of the job, and tells whether anything was; says in the status if that cannot
+/// be, and what its cgroup knows of its use.
+bool local_cluster::end_processes(const submission_token& token,
                                   const pb::LocalSupervisor& supervisor,
                                   const pb::LocalJobStatus& last,
                                   pb::LocalJobStatus& status) const {
@@ -141,16 +186,24 @@ void local_cluster::end_processes(const submission_token& token,
   const job_cgroup cgroup(supervisor.cgroup(), token);
   // A chain of processes that fork and end may pass by one look.
   int empty_looks = 0;
+  bool lived = false;
   for (int pass = 0; pass < kill_passes_max && empty_looks < empty_looks_needed; ++pass) {
+    lived = lived || cgroup.populated();
     cgroup.kill();
     const auto rest = processes_of_job(token.str(), leader);
     empty_looks = rest.empty() && !cgroup.populated() ? empty_looks + 1 : 0;
+    lived = lived || empty_looks == 0;
     signal_all(rest, SIGKILL);
     std::this_thread::sleep_for(milliseconds{10});
   }
+  const auto used = cgroup.usage();
+  if (used.cpu_us > 0) status.mutable_usage()->set_cpu_time_us(used.cpu_us);
+  if (used.memory_bytes_max > 0)
+    status.mutable_usage()->set_memory_bytes_max(used.memory_bytes_max);
   cgroup.remove();
   if (empty_looks < empty_looks_needed)
     status.set_reason(status.reason() + "; processes of the job could not be ended");
+  return lived;
 }
 
 /// Ends a job that nobody can speak for any more, and writes down what is known. `unread`: what
@@ -161,6 +214,7 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
   bool cancel_asked = false;
   bool has_begun = false;
   bool watched = false;
+  told_bounds bounds;
   pb::LocalSupervisor supervisor;
   supervisor.set_token(token.str());
   {
@@ -169,14 +223,21 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
     cancel_asked = job != nullptr && job->cancel_due;
     watched = job != nullptr && job->supervisor;
     has_begun = job != nullptr && job->has_begun;
+    if (job != nullptr) bounds = bounds_of(*job);
     if (job != nullptr) supervisor.mutable_gpus()->Add(job->gpu_ids.begin(), job->gpu_ids.end());
   }
   const auto known = spool_.read_supervisor(token);
   const bool named = known && known->token() == token.str() && known->pid() > 0;
-  if (named) supervisor = *known;
-  else if (!options_.cgroup.empty())
+  if (named) {
+    supervisor = *known;
+    supervisor.clear_gpus();
+    for (const int gpu : possible_gpus(*known, bounds.gpus, options_.gpus))
+      supervisor.add_gpus(gpu);
+  } else if (!options_.cgroup.empty()) {
     supervisor.set_cgroup(job_cgroup::path_of(options_.cgroup, token));
-  const auto last = spool_.read_status(token);
+  }
+  auto last = spool_.read_status(token);
+  if (last && problem_of_running(*last, bounds)) last = fail(errc::corrupt, "not of a supervisor");
   // A job may have put another text in the place of the one that names its supervisor.
   const bool same_boot = watched || !named || supervisor.boot_id() == boot_id_ ||
                          !processes_of_job(token.str(), std::nullopt).empty();
@@ -202,13 +263,21 @@ pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std:
         "directory was replaced); how the job ended is not known");
   }
   if (!unread.empty()) status.set_reason(status.reason() + "; " + unread);
+  bool lived = watched;
   if (!never_began && same_boot)
-    end_processes(token, supervisor, last ? *last : pb::LocalJobStatus{}, status);
+    lived |= end_processes(token, supervisor, last ? *last : pb::LocalJobStatus{}, status);
+  auto moment = now();
+  // Nobody pays for the time in which nobody looked.
+  const auto seen = lived || never_began ? std::nullopt : last_seen(token, status);
+  if (seen) {
+    moment = *seen;
+    status.set_reason(status.reason() + "; it ended while nobody watched it: its end is told as "
+                                        "when it was seen last");
+  }
   if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
     status.set_state(pb::JOB_STATE_CANCELLED);
     status.set_reason("cancelled on request; " + status.reason());
   }
-  const auto moment = now();
   status.set_finished_at_us(to_us(moment.time));
   status.set_finished_boot_us(moment.boot.count());
   status.set_boot_id(boot_id_);

@@ -202,6 +202,7 @@ void job_run::note(const std::string& line) {
 }
 
 void job_run::sleep_until_event(milliseconds at_most) {
+  beat();
   sigset_t wanted;
   ::sigemptyset(&wanted);
   for (const int number : {SIGCHLD, SIGUSR1, cancel_signal, SIGTERM, SIGINT, SIGHUP}) {
@@ -340,6 +341,16 @@ microseconds job_run::active_time() const {
 void job_run::write_status() {
   // Informs only: liveness is the lock and the end is the exit file.
   (void)spool_.write_status(submission_token(job_.token()), status_);
+}
+
+/// Keeps the time of the status file within `idle_tick` of now: should this process be killed while
+/// nobody watches, that is when the job was seen last.
+void job_run::beat() {
+  const auto now = steady::now();
+  if (now < beat_at_) return;
+  beat_at_ = now + idle_tick;
+  const auto file = spool_.file_of(submission_token(job_.token()), "status");
+  (void)::utimensat(file.directory, file.name.c_str(), nullptr, AT_SYMLINK_NOFOLLOW);
 }
 
 void job_run::judge_step(const step& what, int number, int count) {

@@ -54,6 +54,7 @@ class job_run {
 
   microseconds active_time() const;
   void write_status();
+  void beat();
   void judge_step(const step& what, int number, int count);
   pb::LocalJobStatus finish();
 
@@ -72,6 +73,7 @@ class job_run {
 
   pb::LocalJobStatus status_;
   std::chrono::steady_clock::time_point started_;
+  std::chrono::steady_clock::time_point beat_at_;
   std::chrono::steady_clock::time_point suspended_at_;
   microseconds suspended_total_{0};
   microseconds waited_{0};  ///< for room to start a step

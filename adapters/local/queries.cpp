@@ -143,13 +143,14 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
     }
     auto status = spool_.read_status(jobs[i].token);
     // While it lives a job that wrote this file itself must not end by it.
-    const bool lives = status && (status->state() == pb::JOB_STATE_RUNNING ||
-                                  status->state() == pb::JOB_STATE_SUSPENDED);
-    const auto claim = lives ? claim_record{} : spool_.read_claim(name).value_or(claim_record{});
+    const auto claim = spool_.read_claim(name).value_or(claim_record{});
     const guard lock(mutex_);
     entry* job = find_entry(jobs[i].id);
     if (job == nullptr || job->where != place::active) continue;
-    if (lives) {
+    if (status && !problem_of_running(*status, bounds_of(*job))) {
+      status->clear_finished_at_us();
+      status->clear_usage();
+      status->clear_lost_claim_to();
       correct_start(*job, *status);
       result.observations[i] = to_status(*status);
       continue;

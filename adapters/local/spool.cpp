@@ -14,6 +14,7 @@
 #include <memory>
 #include <string_view>
 
+#include "adapters/local/told.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "messages/job_spec.hpp"
 
@@ -174,6 +175,8 @@ result<pb::LocalJob> spool::read_job(const submission_token& token) const {
   if (!job.ParseFromString(*bytes) || job.id() == 0 || job.token() != token.str()) {
     return fail(errc::corrupt, path + ": not the job that its directory names");
   }
+  if (const auto problem = problem_of_job(job))
+    return fail(errc::corrupt, path + ": not in the expected form: " + *problem);
   return job;
 }
 

@@ -66,6 +66,27 @@ class as_the_daemon(site_case):
         s.post("stopper", "cancel")
         s.wait_state("stopper", "cancelled")
 
+    def test_an_end_that_it_wrote_itself_ends_it(self):
+        s = self.site
+        s.start()
+        forged = {"running": "state: JOB_STATE_RUNNING", "queued": "state: JOB_STATE_QUEUED",
+                  "huge": "state: JOB_STATE_COMPLETED finished_at_us: 9223372036854775807 "
+                          "usage { wall_clock_seconds: 9223372036854775807 cpu_time_us: -5 }"}
+        for name, text in forged.items():
+            s.submit(name, f"echo '{text}' > ../exit.x; mv ../exit.x ../exit; sleep 1; "
+                           "kill -9 $PPID; sleep 1000")
+        for name in forged:
+            end = s.wait_state(name, "failed")
+            self.assertIn("not in the expected form", end["reason"])
+            self.assertLess(end["usage"]["wall_clock_seconds"], 60)
+            self.assertEqual(end["finished_at"][:2], "20")
+        s.kill()
+        s.start()
+        for name in forged:
+            self.assertEqual(s.get(name)["state"], "failed")
+        self.assertEqual(s.stop()[0], 0)
+        self.verify_log()
+
     def test_a_broken_supervisor_fails_no_job_and_jobs_start_after_its_repair(self):
         s = self.site
         own = os.path.join(s.place, "bin")

@@ -1,0 +1,122 @@
+#include <fcntl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <catch2/catch.hpp>
+#include <fstream>
+
+#include "adapters/local/job_cgroup.hpp"
+#include "adapters/local/told.hpp"
+#include "adapters/system/processes.hpp"
+#include "tests/adapters/local/fixture.hpp"
+
+/// Jobs whose supervisor was killed while no `ved` was there to see it.
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::adapters;
+using namespace ved::adapters::local;
+
+namespace {
+
+/// Ends the job with its supervisor while nobody looks.
+void lose(local_fixture& fixture, const tracked_job& job) {
+  fixture.close();
+  fixture.kill_supervisor(job);
+  for (int i = 0; i < 5000 && !processes_of_job(job.token.str(), std::nullopt).empty(); ++i)
+    ::usleep(2000);
+  REQUIRE(processes_of_job(job.token.str(), std::nullopt).empty());
+}
+
+void touch_all(const local_fixture& fixture, const tracked_job& job, seconds ahead) {
+  timespec moment{};
+  REQUIRE(::clock_gettime(CLOCK_REALTIME, &moment) == 0);
+  moment.tv_sec += ahead.count();
+  const timespec times[] = {moment, moment};
+  for (const char* name : {"status", "stdout", "stderr"})
+    REQUIRE(::utimensat(AT_FDCWD, fixture.files().job_file(job.token, name).c_str(), times, 0) ==
+            0);
+}
+
+}  // namespace
+
+TEST_CASE("local lost: what died while nobody looked is told to its last sign of life",
+          "[adapters][local][lost]") {
+  local_options options;
+  if (GENERATE(false, true)) options.cgroup = own_cgroup();
+  local_fixture fixture(options);
+  time_point restarted;
+  job_status end;
+  time_point started;
+  tracked_job job;
+  const bool fresh = GENERATE(false, true);
+  {
+    conversation talk(fixture);
+    const auto ready = fresh_path(fixture, "ready");
+    job = talk.start(talk.shell_job(
+        "i=0; while [ $i -lt 20000 ]; do i=$((i+1)); done; echo x > '" + ready +
+        "'; while :; do :; done"));
+    started = talk.wait_for(job, pb::JOB_STATE_RUNNING).started_at;
+    talk.wait_until("it worked", [&] { return std::filesystem::exists(ready); });
+  }
+  lose(fixture, job);
+  // Its signs of life are as old as if an hour had passed, which is more than since its start.
+  touch_all(fixture, job, fresh ? seconds{0} : seconds{-3600});
+  restarted = system_anchor().time;
+  fixture.open();
+  conversation talk(fixture);
+  end = talk.wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.reason.find("its end is told as when it was seen last") != std::string::npos);
+  CHECK(end.started_at == started);
+  CHECK(end.finished_at >= started);
+  if (fresh) CHECK(end.finished_at > started);
+  else CHECK(end.finished_at < started + seconds{1});
+  CHECK(end.finished_at <= restarted + milliseconds{10});
+  CHECK(end.usage->wall_clock_seconds() < 60);
+  if (!options.cgroup.empty()) CHECK(end.usage->cpu_time_us() > 0);
+  talk.restart();
+  CHECK(std::get<job_status>(talk.look(job)).finished_at == end.finished_at);
+}
+
+TEST_CASE("local lost: one whose processes lived on is told to their end",
+          "[adapters][local][lost]") {
+  local_fixture fixture;
+  tracked_job job;
+  const auto ready = fresh_path(fixture, "ready");
+  {
+    conversation talk(fixture);
+    job = talk.start(talk.shell_job("(setsid sleep 1000 &); echo x > '" + ready +
+                                    "'; sleep 1000"));
+    talk.wait_until("it runs", [&] { return std::filesystem::exists(ready); });
+  }
+  fixture.close();
+  fixture.kill_supervisor(job);
+  for (int i = 0; i < 5000 && is_locked(fixture.files().supervisor_path(job.token)); ++i)
+    ::usleep(2000);
+  touch_all(fixture, job, seconds{-3600});
+  const auto restarted = system_anchor().time;
+  fixture.open();
+  conversation talk(fixture);
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.finished_at >= restarted);
+  CHECK(end.reason.find("seen last") == std::string::npos);
+}
+
+TEST_CASE("local lost: a supervisor shows that it lives", "[adapters][local][lost]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  const auto go = fresh_path(fixture, "go");
+  const auto job =
+      talk.start(talk.shell_job("while ! [ -e '" + go + "' ]; do sleep 0.02; done"));
+  talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  touch_all(fixture, job, seconds{-3600});
+  struct stat before {};
+  struct stat after {};
+  const auto path = fixture.files().job_file(job.token, "status");
+  REQUIRE(::stat(path.c_str(), &before) == 0);
+  talk.wait_until("its file is of now", [&] {
+    return ::stat(path.c_str(), &after) == 0 && after.st_mtim.tv_sec > before.st_mtim.tv_sec + 3000;
+  });
+  std::ofstream{go} << "x";
+  talk.wait_for_end(job);
+}
