@@ -328,7 +328,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   /// Large answers wait for their clients in a bounded space. A change is told in any case.
   void answer(http_reply reply) {
-    if (call_->matched->method != "GET" || reply.body.size() <= actors::small_answer_bytes_max)
+    if (matched_->method != "GET" || reply.body.size() <= actors::small_answer_bytes_max)
       return respond(std::move(reply));
     answer_ = share(shared_->answers_bytes, asker_);
     const auto size = std::min(reply.body.size(), shared_->answers_bytes->bounds().each_max);
@@ -358,6 +358,8 @@ class session final : public connection, public std::enable_shared_from_this<ses
       reply.body = shared_->metrics ? shared_->metrics() : std::string();
     } else {
       reply.body = shared_->openapi;
+      asker_ = "address/" + limit_key(client_);
+      return answer(std::move(reply));
     }
     respond(std::move(reply));
   }

@@ -82,7 +82,9 @@ std::string sse_comment(std::string_view text) {
 std::string chunk(std::string_view text) {
   std::array<char, 20> size{};
   std::snprintf(size.data(), size.size(), "%zx\r\n", text.size());
-  std::string framed = size.data();
+  std::string framed;
+  framed.reserve(size.size() + text.size());  // with what ends it; a growing text would take twice
+  framed = size.data();
   framed += text;
   framed += "\r\n";
   return framed;

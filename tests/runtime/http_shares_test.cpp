@@ -39,7 +39,7 @@ pb::ApiReply list_of_bytes(std::size_t bytes) {
 constexpr std::size_t event_bytes = 2 << 20;
 
 /// Events "p1" to "p8" of all logs, large ones, four in an answer.
-pb::ApiReply large_events(const pb::ListEvents& wanted) {
+pb::ApiReply large_events(const pb::ListEvents& wanted, std::size_t bytes = event_bytes) {
   const int after = wanted.after().empty() ? 0 : std::stoi(wanted.after().substr(1));
   pb::ApiReply reply;
   auto& page = *reply.mutable_event_page();
@@ -48,7 +48,7 @@ pb::ApiReply large_events(const pb::ListEvents& wanted) {
     auto& placed = *page.add_events();
     placed.set_position("p" + std::to_string(++last));
     placed.mutable_event()->mutable_job()->mutable_observed()->set_reason(
-        std::string(event_bytes, 'e'));
+        std::string(bytes, 'e'));
   }
   page.set_next("p" + std::to_string(last));
   page.set_more(last < 8);
@@ -287,12 +287,13 @@ TEST_CASE("http: a live stream without room for what is new is kept alive until 
 TEST_CASE("http: a live stream that finds no room to begin with is told so in words",
           "[runtime][http]") {
   auto options = room_for_one_answer();
-  options.reply_timeout = std::chrono::milliseconds(300);
+  options.reply_timeout = std::chrono::milliseconds(2'000);
   running_server up(options);
   up.api.set_answer([](const auto& r) { return large_events(r.list_events()); });
   raw_client sleepy(up.port, 4'096);
   sleepy.send(all_events_of("greedy", ""));
   sleepy.read_until("\r\n\r\n");
+  up.api.set_answer([](const auto& r) { return large_events(r.list_events(), 100'000); });
   const auto late = sent(up.port, "127.0.0.2", all_events_of("greedy", ""))->read_response();
   CHECK(late.status == 503);
   CHECK(late.json()["error"] == "overloaded");
