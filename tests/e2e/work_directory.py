@@ -136,7 +136,12 @@ class work_directory(site_case):
         s.submit("lives", self.until_go + "exit 3")
         s.wait_state("lives", "running")
         identity = os.path.join(work, "identity")
-        wait_for(lambda: "recorded 2" in open(identity).read(), "the directory knows of the log")
+
+        def is_known():
+            with open(identity) as text:
+                return "recorded 2" in text.read()
+
+        wait_for(is_known, "the directory knows of the log")
         s.kill()
         os.rename(log, log + "-newer")
         os.rename(log + "-older", log)
