@@ -10,8 +10,8 @@
 #include "messages/local_job.pb.h"
 
 /// Whether what a supervisor wrote into its job's files can be of one: where jobs run as the user
-/// of `ved`, they write there too. A text within these bounds may still be a job's own; it then harms
-/// only what is told of that job.
+/// of `ved`, they write there too. A text within these bounds may still be a job's own; it then
+/// harms only what is told of that job.
 ///
 ///     exit           a final state, an end and a use that are possible: otherwise it is damaged
 ///     status         RUNNING or SUSPENDED and a start that is possible: otherwise it is not read

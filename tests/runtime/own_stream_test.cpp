@@ -141,7 +141,6 @@ TEST_CASE("own stream: what became of a job is known wherever it lies", "[runtim
   CHECK(life(job_id{"ended"}, token) == remembered::ended);
   CHECK(life(runs.state.id, token) == remembered::began);
   CHECK(life(runs.state.id, submission_token{"vebbbbbbbbbbbb"}) == remembered::nothing);
-  CHECK(life(job_id{"waits"}, token) == remembered::nothing);
   CHECK(life(job_id{"unknown"}, token) == remembered::nothing);
 }
 

@@ -18,8 +18,9 @@ namespace {
 
 constexpr auto int64_max = std::numeric_limits<std::int64_t>::max();
 
-const told_bounds known{2, 1024, 1, from_us(1'800'000'000'000'000),
-                        {from_us(1'800'000'000'000'000) + std::chrono::hours{1}, std::chrono::hours{5}}, "this boot"};
+const time_point begun = from_us(1'800'000'000'000'000);
+const told_bounds known{
+    2, 1024, 1, begun, {begun + std::chrono::hours{1}, std::chrono::hours{5}}, "this boot"};
 
 pb::LocalJobStatus good_end() {
   pb::LocalJobStatus end;

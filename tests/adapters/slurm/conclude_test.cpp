@@ -363,44 +363,6 @@ TEST_CASE("slurm poll: a job whose own record contradicts accounting says so",
   }
 }
 
-TEST_CASE("slurm poll: of a job whose second start Slurm cancelled, the first run tells the end",
-          "[adapters][slurm]") {
-  scripted_site site;
-  auto told = account("CANCELLED by 0");
-  SECTION("the second one took no time") { told.ended = told.started; }
-  SECTION("it began after that") {
-    told.started = "1799999700";
-    told.ended = "1799999703";
-  }
-  SECTION("it never began") { told.started = "Unknown"; }
-  site.reply("sacct0", told.text());
-  site.reply("traces", left(token + ":41", "exit 0\n"));
-  auto end = status(site);
-  CHECK(end.state == pb::JOB_STATE_COMPLETED);
-  CHECK(end.finished_at == from_us(1'799'999'600'000'000));
-  CHECK(contains(end.reason, "Slurm lost that and says CANCELLED by 0 of a second start"));
-  site.reply("traces", left(token + ":41", "exit 3\n"));
-  CHECK(status(site).exit_code == 3);
-  // What a signal ended, what another copy wrote, and what ran on after that was cancelled.
-  site.reply("traces", left(token + ":41", "exit 143\n"));
-  CHECK(status(site).state == pb::JOB_STATE_CANCELLED);
-  site.reply("traces", left(token + ":40", "exit 0\n"));
-  CHECK(status(site).state == pb::JOB_STATE_CANCELLED);
-  site.reply("traces", left(token + ":41"));
-  CHECK(status(site).state == pb::JOB_STATE_CANCELLED);
-}
-
-TEST_CASE("slurm poll: a job that the site kept from starting says so", "[adapters][slurm]") {
-  scripted_site site;
-  auto told = account("CANCELLED by 0");
-  site.reply("sacct0", told.text());
-  site.reply("traces", left(""));
-  CHECK(contains(status(site).reason, "the site's prolog"));
-  told.started = "Unknown";
-  site.reply("sacct0", told.text());
-  CHECK_FALSE(contains(status(site).reason, "the site's prolog"));
-}
-
 TEST_CASE("slurm poll: a job that failed before it started says so", "[adapters][slurm]") {
   scripted_site site;
   site.reply("squeue", ended_row("FAILED", 1).text());
