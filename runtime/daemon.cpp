@@ -343,8 +343,9 @@ class daemon::implementation {
         [this](const refusal_line& line) { tell_refusal(line); });
     actors::service_deps deps;
     deps.logs = logs_->logs();
-    deps.backup = [logs = logs_->logs()](const std::string& directory) {
-      return back_up_event_logs(*logs, directory);
+    deps.backup = [logs = logs_->logs(),
+                   state = options_.settings.state.directory](const std::string& directory) {
+      return back_up_event_logs(*logs, state, directory);
     };
     deps.clusters = clusters_->directory();
     deps.reload = [this] { return reload(); };

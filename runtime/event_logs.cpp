@@ -17,7 +17,7 @@
 #include "messages/job_spec.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/security/layout.hpp"
-#include "store/head_check.hpp"
+#include "store/log_directory.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -27,6 +27,12 @@ namespace fs = std::filesystem;
 bool has_log(const std::string& directory) {
   std::error_code ignored;
   return fs::exists(directory + "/CURRENT", ignored);
+}
+
+bool is_noted(const store::log_place& at) {
+  std::error_code ignored;
+  return fs::exists(at.note, ignored) ||
+         (!at.former_note.empty() && fs::exists(at.former_note, ignored));
 }
 
 /// One that is a directory below the others'.
@@ -61,11 +67,11 @@ result<std::shared_ptr<store::event_log>> open(std::unique_ptr<store::kv> storag
   return std::shared_ptr<store::event_log>(std::move(*opened));
 }
 
-result<std::shared_ptr<store::event_log>> open_to_write(const std::string& directory, bool create,
+result<std::shared_ptr<store::event_log>> open_to_write(const store::log_place& at, bool create,
                                                         store::event_log::options how) {
-  auto storage = store::open_rocks(directory, create);
+  auto storage = store::open_rocks(at, create);
   if (!storage) return fail(storage.error());
-  return open(std::move(*storage), directory, std::move(how));
+  return open(std::move(*storage), at.directory, std::move(how));
 }
 
 error gone(const std::string& state_directory, const std::string& name) {
@@ -112,6 +118,8 @@ result<std::shared_ptr<store::event_logs>> gather(
       out->add(name, std::move(*opened));
       continue;
     }
+    // Gone, or what a crash left of the making of one.
+    if (opened.error().code == errc::not_found) continue;
     const bool is_anothers = opened.error().code == errc::conflict;
     if (is_recorded || (!knows_them && !is_anothers)) out->add_lost(name, opened.error());
     else out->add_stray(name, opened.error());
@@ -125,24 +133,29 @@ result<std::shared_ptr<store::event_logs>> gather(
 }
 
 /// Reads a log that others may write, or one of a backup. Damaged ones are opened, too.
-opened_log open_to_read(const std::string& directory) {
-  std::error_code ignored;
+opened_log open_to_read(const store::log_place& at) {
   // A backup has no notes beside its logs.
-  auto storage = fs::exists(store::outer_note(directory), ignored)
-                     ? store::open_rocks_read_only(directory)
-                     : store::open_rocks_copy(directory);
+  auto storage = is_noted(at) ? store::open_rocks_read_only(at)
+                              : store::open_rocks_copy(at.directory);
   if (!storage) return fail(storage.error());
   auto how = plain_log_options();
   how.for_repair = true;
-  return open(std::move(*storage), directory, std::move(how));
+  return open(std::move(*storage), at.directory, std::move(how));
 }
 
 }  // namespace
 
-std::string log_directory(const std::string& state_directory, std::string_view log_name) {
+store::log_place log_place_of(const std::string& state_directory, std::string_view log_name) {
   const state_layout layout(state_directory);
   const auto cluster = store::cluster_of_log_name(log_name);
-  return (cluster ? layout.clusters / *cluster / "log" : layout.log).string();
+  if (!cluster) return layout.log.string();
+  const auto directory = layout.clusters / *cluster / "log";
+  return {directory.string(), (layout.checks / (*cluster + ".check")).string(),
+          directory.string() + ".check"};
+}
+
+std::string log_directory(const std::string& state_directory, std::string_view log_name) {
+  return log_place_of(state_directory, log_name).directory;
 }
 
 bool has_event_log(const std::string& state_directory, std::string_view log_name) {
@@ -150,9 +163,9 @@ bool has_event_log(const std::string& state_directory, std::string_view log_name
 }
 
 result<void> make_event_log(const std::string& state_directory) {
-  const auto directory = log_directory(state_directory, store::own_log_name);
-  if (has_log(directory)) return {};
-  const auto made = store::open_rocks(directory, true);
+  const auto at = log_place_of(state_directory, store::own_log_name);
+  if (has_log(at.directory)) return {};
+  const auto made = store::open_rocks(at, true);
   return made ? result<void>{} : fail(made.error());
 }
 
@@ -161,17 +174,19 @@ result<void> begin_new_event_log(const std::string& state_directory, std::string
   if (!held) return fail(held.error());
   if (!is_log_name(log_name))
     return fail(errc::invalid, "log '" + std::string(log_name) + "': must be daemon or cluster/ID");
-  const auto directory = log_directory(state_directory, log_name);
-  if (has_log(directory))
+  const auto at = log_place_of(state_directory, log_name);
+  const auto there = store::find_database(at.directory);
+  if (!there) return fail(there.error());
+  if (*there)
     return fail(errc::conflict,
-                "event log " + directory +
+                "event log " + at.directory +
                     ": there is one, with all that ved knows of its jobs; nothing was changed. "
                     "Only to give it up, move it away first");
-  const auto note = store::outer_note(directory);
-  if (::unlink(note.c_str()) != 0 && errno != ENOENT)
-    return fail(errc::unavailable, note + ": cannot be removed: " + std::strerror(errno));
-  if (auto parents = make_parents(state_directory, directory); !parents) return parents;
-  const auto made = store::open_rocks(directory, true);
+  for (const auto& note : {at.note, at.former_note})
+    if (!note.empty() && ::unlink(note.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR)
+      return fail(errc::unavailable, note + ": cannot be removed: " + std::strerror(errno));
+  if (auto parents = make_parents(state_directory, at.directory); !parents) return parents;
+  const auto made = store::open_rocks(at, true);
   return made ? result<void>{} : fail(made.error());
 }
 
@@ -185,45 +200,48 @@ result<adapters::unique_fd> hold_event_logs(const std::string& state_directory) 
 }
 
 std::vector<std::string> logs_there(const std::string& state_directory) {
-  std::vector<std::string> out;
+  const state_layout layout(state_directory);
+  std::set<std::string> clusters;
   std::error_code failed;
-  for (fs::directory_iterator next(state_layout(state_directory).clusters, failed), end;
-       !failed && next != end; next.increment(failed)) {
-    const auto cluster = next->path().filename().string();
+  for (fs::directory_iterator next(layout.clusters, failed), end; !failed && next != end;
+       next.increment(failed))
+    clusters.insert(next->path().filename().string());
+  for (fs::directory_iterator next(layout.checks, failed), end; !failed && next != end;
+       next.increment(failed))
+    if (next->path().extension() == ".check") clusters.insert(next->path().stem().string());
+  std::vector<std::string> out{std::string(store::own_log_name)};
+  for (const auto& cluster : clusters) {
     if (!is_id(cluster)) continue;
-    const auto name = store::cluster_log_name(cluster);
-    const auto directory = log_directory(state_directory, name);
+    const auto at = log_place_of(state_directory, store::cluster_log_name(cluster));
     std::error_code ignored;
-    if (fs::exists(directory, ignored) || fs::exists(store::outer_note(directory), ignored))
-      out.push_back(name);
+    if (fs::exists(at.directory, ignored) || is_noted(at))
+      out.push_back(store::cluster_log_name(cluster));
   }
-  std::sort(out.begin(), out.end());
-  out.insert(out.begin(), std::string(store::own_log_name));
   return out;
 }
 
 result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& state_directory,
                                                            const log_options_of& how) {
   const std::string own_name(store::own_log_name);
-  const auto own_directory = log_directory(state_directory, own_name);
-  auto own = open_to_write(own_directory, false, how(own_name));
+  const auto at = log_place_of(state_directory, own_name);
+  auto own = open_to_write(at, false, how(own_name));
   if (!own && own.error().code == errc::not_found)
     return fail(errc::not_found,
-                "event log " + own_directory + ": there is none, but `ved init` made one with the "
+                "event log " + at.directory + ": there is none, but `ved init` made one with the "
                     "keys that are here: it was removed or its disk is not mounted. Restore a "
                     "backup with `vectl log restore BACKUP --state " + state_directory +
                     " --log daemon`; only to begin one anew, run `ved init --new-log --state " +
                     state_directory + "`");
   if (!own) return fail(own.error());
   return gather(state_directory, std::move(*own), [&](const std::string& name, bool recorded) {
-    const auto directory = log_directory(state_directory, name);
+    const auto place = log_place_of(state_directory, name);
     // Nothing is written to what may be a copy that somebody put there.
     if (!recorded)
-      if (auto read = if_it_is(cluster_id{*store::cluster_of_log_name(name)}, directory,
-                               open_to_read(directory));
+      if (auto read = if_it_is(cluster_id{*store::cluster_of_log_name(name)}, place.directory,
+                               open_to_read(place));
           !read)
         return read;
-    return open_to_write(directory, false, how(name));
+    return open_to_write(place, false, how(name));
   });
 }
 
@@ -240,9 +258,9 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
     logs.add_lost(name, why);
     return fail(std::move(why));
   }
-  const auto directory = log_directory(state_directory, name);
-  if (auto parents = make_parents(state_directory, directory); !parents) return parents;
-  auto made = if_it_is(cluster, directory, open_to_write(directory, true, how(name)));
+  const auto at = log_place_of(state_directory, name);
+  if (auto parents = make_parents(state_directory, at.directory); !parents) return parents;
+  auto made = if_it_is(cluster, at.directory, open_to_write(at, true, how(name)));
   if (!made) {
     logs.add_lost(name, made.error());
     return fail(made.error());
@@ -252,10 +270,10 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
 }
 
 result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& directory) {
-  auto own = open_to_read(log_directory(directory, store::own_log_name));
+  auto own = open_to_read(log_place_of(directory, store::own_log_name));
   if (!own) return fail(own.error());
   return gather(directory, std::move(*own), [&](const std::string& name, bool) {
-    return open_to_read(log_directory(directory, name));
+    return open_to_read(log_place_of(directory, name));
   });
 }
 
@@ -266,6 +284,7 @@ store::event_log::options plain_log_options() {
 }
 
 result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
+                                          const std::string& state_directory,
                                           const std::string& directory) {
   const auto where = "backup " + directory;
   if (const auto lost = logs.lost(); !lost.empty())
@@ -273,6 +292,11 @@ result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
                                        " cannot be read, and a backup is whole: " +
                                        lost.begin()->second.message);
   const auto all = logs.all();
+  // The next start would take it for a log of a cluster.
+  const state_layout layout(state_directory);
+  for (const auto& place : {layout.log, layout.clusters, layout.checks})
+    if (auto apart = store::check_apart(directory, place.string()); !apart)
+      return fail(apart.error());
   for (const auto& one : all)
     if (auto apart = one.log->is_apart_from(directory); !apart) return fail(apart.error());
   if (::mkdir(directory.c_str(), 0700) != 0) {

@@ -15,11 +15,14 @@
 ///
 ///     log/                  the daemon's own
 ///     clusters/ID/log/      that of a cluster: with all its jobs, it moves as one directory
-///     log.check, clusters/ID/log.check   notes beside them (store/head_check.hpp), not in a backup
+///     log.check             what the daemon's own holds (store/head_check.hpp), not in a backup
+///     checks/ID.check       likewise that of a cluster: who puts an older copy of clusters/ID, or
+///                           of all of them, in its place leaves this
 ///     log.lock              who writes to any of them (hold_event_logs)
 namespace ved::runtime {
 
-/// Where the log of that name stands.
+/// Where the log of that name stands, and where it is noted what it holds.
+store::log_place log_place_of(const std::string& state_directory, std::string_view log_name);
 std::string log_directory(const std::string& state_directory, std::string_view log_name);
 
 bool has_event_log(const std::string& state_directory, std::string_view log_name);
@@ -63,9 +66,11 @@ result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& di
 /// What logs fold with, and nothing else.
 store::event_log::options plain_log_options();
 
-/// Copies all logs into the new `directory` while writing goes on. errc::conflict when anything is
-/// at `directory`, errc::unavailable when a log is lost: a backup is whole.
+/// Copies all logs of a state directory into the new `directory` while writing goes on.
+/// errc::conflict when anything is at `directory`, errc::invalid when that is where logs stand,
+/// errc::unavailable when a log is lost: a backup is whole.
 result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
+                                          const std::string& state_directory,
                                           const std::string& directory);
 
 }  // namespace ved::runtime

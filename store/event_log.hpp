@@ -16,6 +16,7 @@
 #include "messages/event_marks.hpp"
 #include "messages/time.hpp"
 #include "store/kv.hpp"
+#include "store/log_place.hpp"
 
 /// The hash-chained, event-sourced log: the only truth of the daemon.
 namespace ved::store {
@@ -171,11 +172,11 @@ class event_log {
   std::unique_ptr<impl> impl_;
 };
 
-/// Opens (and with `create` makes) the log's RocksDB in `directory`. A directory that another
-/// process holds is errc::conflict and says so; one that lost what the notes beside it say it held
-/// (store/head_check.hpp) is errc::corrupt.
-result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create);
-result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory);
+/// Opens (and with `create` makes) the log's RocksDB. A directory that another process holds is
+/// errc::conflict and says so; one that lost what the notes of it say it held
+/// (store/head_check.hpp) is errc::corrupt, and no file of it is touched.
+result<std::unique_ptr<kv>> open_rocks(const log_place& at, bool create);
+result<std::unique_ptr<kv>> open_rocks_read_only(const log_place& at);
 /// The same for a backup, which has no note beside it and need not have one inside.
 result<std::unique_ptr<kv>> open_rocks_copy(const std::string& directory);
 

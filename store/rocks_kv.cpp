@@ -17,6 +17,7 @@
 #include "messages/hash.hpp"
 #include "store/event_log.hpp"
 #include "store/head_check.hpp"
+#include "store/log_directory.hpp"
 #include "store/keys.hpp"
 #include "store/rocks_options.hpp"
 
@@ -28,8 +29,6 @@ namespace fs = std::filesystem;
 constexpr std::chrono::seconds head_check_interval{1};
 constexpr std::chrono::milliseconds place_check_interval{500};
 constexpr int read_only_attempts_max = 5;
-constexpr const char* restore_advice =
-    ". Restore a backup with `vectl log restore BACKUP --state DIR --force`";
 
 rocksdb::Slice slice(std::string_view bytes) {
   return {bytes.data(), bytes.size()};
@@ -105,147 +104,14 @@ tl::unexpected<error> open_failure(const std::string& directory, const rocksdb::
   return fail(code_of(status), std::move(text));
 }
 
-/// Whether a directory without CURRENT once held a log. RocksDB would delete what is left of it.
-bool holds_remains(const fs::path& directory) {
-  std::error_code failed;
-  for (const auto& entry : fs::directory_iterator(directory, failed)) {
-    const auto extension = entry.path().extension();
-    const auto name = entry.path().filename().string();
-    if (name == head_check_file || name.starts_with("MANIFEST-") || extension == ".sst")
-      return true;
-    if (extension == ".log" && entry.file_size(failed) > 0) return true;
-  }
-  return false;
-}
-
-/// True: there is a database. False: the place is free for a new one.
-result<bool> inspect(const std::string& directory) {
-  std::error_code failed;
-  const auto status = fs::status(directory, failed);
-  if (!fs::exists(status)) {
-    if (failed && failed != std::errc::no_such_file_or_directory)
-      return fail(errc::denied, "event log " + directory + ": " + failed.message());
-    return false;
-  }
-  if (!fs::is_directory(status))
-    return fail(errc::invalid, "event log " + directory + ": not a directory");
-  if (::access(directory.c_str(), R_OK | X_OK) != 0)
-    return fail(errc::denied,
-                "event log " + directory + ": cannot be read: " + std::strerror(errno));
-  if (fs::exists(fs::path(directory) / "CURRENT")) return true;
-  if (holds_remains(directory))
-    return fail(errc::corrupt, "event log " + directory +
-                                   ": CURRENT is missing, but other files of a log are there" +
-                                   restore_advice);
-  return false;
-}
-
-result<void> make_directory(const std::string& directory) {
-  std::error_code failed;
-  if (fs::exists(directory, failed)) return {};
-  fs::create_directories(directory, failed);
-  // Job specs may hold what is nobody else's business.
-  if (!failed) fs::permissions(directory, fs::perms::owner_all, failed);
-  if (failed)
-    return fail(failed == std::errc::no_space_on_device ? errc::unavailable : errc::denied,
-                "event log " + directory + ": cannot be created: " + failed.message());
-  return {};
-}
-
-/// A backup is no part of what it is a copy of, `log`.
-result<void> check_apart(const std::string& directory, const std::string& log) {
-  std::error_code failed;
-  const auto inside = fs::weakly_canonical(directory, failed).lexically_relative(
-      fs::weakly_canonical(log, failed));
-  if (failed || (!inside.empty() && *inside.begin() != ".."))
-    return fail(errc::invalid, "backup " + directory + ": " +
-                                   (failed ? failed.message()
-                                           : "is inside of the log itself; name a place elsewhere, "
-                                             "best on another disk"));
-  return {};
-}
-
-/// A backup goes only into a directory that this very call makes: nothing of anybody can be in it.
-result<void> make_backup_directory(const std::string& directory, const std::string& log) {
-  if (auto apart = check_apart(directory, log); !apart) return apart;
-  if (::mkdir(directory.c_str(), 0700) == 0) return {};
-  const int cause = errno;
-  const std::string where = "backup " + directory + ": ";
-  if (cause == EEXIST)
-    return fail(errc::conflict, where + "exists already; name a directory that is not there yet");
-  return fail(cause == ENOSPC ? errc::unavailable : errc::denied,
-              where + "cannot be made: " + std::strerror(cause));
-}
-
-/// What is in `inner` goes into `outer`, around it. CURRENT, without which it is no log, goes last.
-result<void> move_up(const fs::path& inner, const fs::path& outer) {
-  std::vector<fs::path> names;
-  std::error_code failed;
-  for (fs::directory_iterator next(inner, failed), end; !failed && next != end;
-       next.increment(failed))
-    names.push_back(next->path().filename());
-  std::stable_partition(names.begin(), names.end(),
-                        [](const fs::path& name) { return name != "CURRENT"; });
-  for (const auto& name : names)
-    if (!failed) fs::rename(inner / name, outer / name, failed);
-  if (!failed) fs::remove(inner, failed);
-  const int file = failed ? -1 : ::open(outer.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-  const bool synced = file >= 0 && ::fsync(file) == 0;
-  if (file >= 0) ::close(file);
-  if (synced) return {};
-  return fail(errc::unavailable,
-              "backup " + outer.string() + ": " + (failed ? failed.message() : "cannot be synced"));
-}
-
-/// Whose log a directory is: a state directory's has both notes, a backup at most the inner one.
-enum class place { state, copy };
-
-struct notes {
-  std::vector<std::pair<std::string, head_note>> found;  // with their files
-  std::string missing;                                   // a file that should be there
-};
-
-result<notes> read_notes(const std::string& directory, place where) {
-  notes out;
-  for (const auto& file : {inner_note(directory), outer_note(directory)}) {
-    if (where == place::copy && file == outer_note(directory)) continue;
-    auto note = read_head_note(file);
-    if (!note) return fail(note.error());
-    if (*note)
-      out.found.emplace_back(file, std::move(**note));
-    else if (where == place::state)
-      out.missing = file;
-  }
-  return out;
-}
-
-/// There is no database: was there one?
-result<void> check_lost(const std::string& directory, const notes& noted) {
-  for (const auto& [file, note] : noted.found)
-    if (note.head.position > 0)
-      return fail(errc::corrupt,
-                  "event log " + directory + ": there is none, but " + file + " says that it " +
-                      "held " + std::to_string(note.head.position) +
-                      " events: it was removed or its disk "
-                      "is not mounted. Restore a backup with `vectl log restore BACKUP --state "
-                      "DIR`; only to give up all its jobs and begin anew, run `ved init "
-                      "--new-log --state DIR`");
-  return {};
-}
-
-result<void> check_manifests(const std::string& directory, const notes& noted) {
-  for (const auto& [file, note] : noted.found)
-    if (auto whole = check_manifest(directory, note); !whole) return whole;
-  return {};
-}
-
 }  // namespace
 
 class rocks_kv final : public kv {
  public:
-  rocks_kv(std::string directory, bool read_only, rocksdb::DB* database,
+  rocks_kv(log_place at, bool read_only, rocksdb::DB* database,
            std::vector<rocksdb::ColumnFamilyHandle*> families)
-      : directory_(std::move(directory)),
+      : at_(std::move(at)),
+        directory_(at_.directory),
         read_only_(read_only),
         database_(database),
         families_(std::move(families)),
@@ -255,10 +121,11 @@ class rocks_kv final : public kv {
   rocks_kv& operator=(const rocks_kv&) = delete;
 
   ~rocks_kv() override {
-    note_head(true);
     for (auto* family : families_) database_->DestroyColumnFamilyHandle(family);
     families_.clear();
-    database_->Close().PermitUncheckedError();
+    // Best effort: until the next the notes are behind, which is no harm.
+    if (database_->Close().ok() && is_noted_ && !poisoned_ && is_in_place())
+      (void)write_notes(at_, {head_, manifest_on_disk(directory_)}, false);
   }
 
   result<void> write(const std::vector<kv_write>& batch, durability how) override {
@@ -284,7 +151,7 @@ class rocks_kv final : public kv {
       head_ = std::move(*parsed);
       head_is_noted_ = false;
     }
-    note_head(false);
+    note_head();
     return {};
   }
 
@@ -418,10 +285,11 @@ class rocks_kv final : public kv {
     return {};
   }
 
-  /// The notes of a log that has just been opened; a new one must not be without.
+  /// The notes of a log that has just been opened, and is the one that was noted before.
   result<void> start_notes() {
     const std::lock_guard lock(head_guard_);
-    return write_notes();
+    is_noted_ = true;
+    return write_notes(at_, {head_, synced_manifest()}, true);
   }
 
  private:
@@ -439,13 +307,15 @@ class rocks_kv final : public kv {
     return {};
   }
 
+  bool is_in_place() const { return place_ && identity_of(directory_) == place_; }
+
   /// RocksDB writes on into files that were moved or removed under it, and nobody finds there again
   /// what was called durable.
   result<void> check_place() {
     const std::lock_guard lock(head_guard_);
     const auto moment = std::chrono::steady_clock::now();
     if (moment - place_checked_at_ < place_check_interval) return {};
-    if (place_ && identity_of(directory_) == place_) {
+    if (is_in_place()) {
       place_checked_at_ = moment;
       return {};
     }
@@ -478,35 +348,31 @@ class rocks_kv final : public kv {
                                    "`vectl log restore` may put here");
   }
 
-  /// Notes the head anew, at most once per interval unless `now`.
-  void note_head(bool now) {
-    if (read_only_) return;
+  /// Notes the head anew, at most once per interval.
+  void note_head() {
     const std::lock_guard lock(head_guard_);
     if (head_is_noted_) return;
     const auto moment = std::chrono::steady_clock::now();
-    if (!now && moment - head_noted_at_ < head_check_interval) return;
+    if (moment - head_noted_at_ < head_check_interval) return;
     head_noted_at_ = moment;
     // Best effort: a full disk shows at the log's own next write.
-    head_is_noted_ = write_notes().has_value();
+    head_is_noted_ = write_notes(at_, {head_, synced_manifest()}, false).has_value();
   }
 
-  result<void> write_notes() {
-    const head_note note{head_, synced_manifest()};
-    if (auto inner = write_head_note(inner_note(directory_), note); !inner) return inner;
-    return write_head_note(outer_note(directory_), note);
-  }
-
-  /// As far as it is synced, which its file may not be.
-  manifest_size synced_manifest() {
+  /// As far as it is synced, which its file may not be. Read again only where it has grown.
+  const manifest_start& synced_manifest() {
     std::vector<std::string> files;
-    manifest_size seen;
-    if (!database_->GetLiveFiles(files, &seen.bytes, false).ok()) return {};
-    for (const auto& file : files)
-      if (file.starts_with("/MANIFEST-")) seen.name = file.substr(1);
-    return seen;
+    manifest_start seen;
+    if (database_->GetLiveFiles(files, &seen.bytes, false).ok())
+      for (const auto& file : files)
+        if (file.starts_with("/MANIFEST-")) seen.name = file.substr(1);
+    if (seen.name == manifest_.name && seen.bytes == manifest_.bytes) return manifest_;
+    if (!seen.name.empty()) seen.hash = hash_of_start(directory_ + "/" + seen.name, seen.bytes);
+    return manifest_ = std::move(seen);
   }
 
-  const std::string directory_;
+  const log_place at_;
+  const std::string& directory_;
   const bool read_only_;
   std::unique_ptr<rocksdb::DB> database_;
   std::vector<rocksdb::ColumnFamilyHandle*> families_;
@@ -514,17 +380,64 @@ class rocks_kv final : public kv {
 
   std::mutex head_guard_;  // commits and cursors come from different threads
   keys::head head_{0, keys::genesis_hash()};
+  bool is_noted_ = false;  ///< as the log that it is
   bool head_is_noted_ = true;
   std::chrono::steady_clock::time_point head_noted_at_{};
+  manifest_start manifest_;
 
   const std::optional<std::pair<dev_t, ino_t>> place_;  ///< where it was opened
   std::chrono::steady_clock::time_point place_checked_at_{};
 };
 
-result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create) {
-  const auto exists = inspect(directory);
+namespace {
+
+/// Without a change to any file. errc::not_found: its making was cut short before it had its
+/// tables.
+result<std::unique_ptr<rocks_kv>> open_as_it_is(const log_place& at, const notes& noted) {
+  const auto logger = std::make_shared<complaint_logger>();
+  auto options = database_options(logger);
+  options.create_missing_column_families = false;
+  rocksdb::DB* database = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const auto status = rocksdb::DB::OpenForReadOnly(options, at.directory, family_descriptors(),
+                                                   &families, &database);
+  if (status.IsInvalidArgument() && !noted.tell_of_events())
+    return fail(errc::not_found,
+                "event log " + at.directory + ": there is none yet: its making was cut short");
+  if (!status.ok()) return open_failure(at.directory, status, *logger);
+  auto opened = std::make_unique<rocks_kv>(at, true, database, std::move(families));
+  if (auto same = opened->accept(noted); !same) return fail(same.error());
+  return opened;
+}
+
+result<std::unique_ptr<kv>> open_to_read(const log_place& at, place_kind kind) {
+  for (int attempt = 1;; ++attempt) {
+    const auto exists = find_database(at.directory);
+    if (!exists) return fail(exists.error());
+    const auto noted = read_notes(at, kind);
+    if (!noted) return fail(noted.error());
+    if (!*exists) {
+      if (auto lost = check_lost(at.directory, *noted); !lost) return fail(lost.error());
+      return fail(errc::not_found, "event log " + at.directory + ": there is none");
+    }
+    if (auto whole = check_manifests(at.directory, *noted); !whole) return fail(whole.error());
+    auto opened = open_as_it_is(at, *noted);
+    // The daemon may be deleting obsolete files under our feet: look again.
+    const bool moved = !opened && (opened.error().code == errc::corrupt ||
+                                   opened.error().code == errc::unavailable);
+    if (moved && attempt < read_only_attempts_max) continue;
+    if (!opened) return fail(opened.error());
+    return std::unique_ptr<kv>(std::move(*opened));
+  }
+}
+
+}  // namespace
+
+result<std::unique_ptr<kv>> open_rocks(const log_place& at, bool create) {
+  const auto& directory = at.directory;
+  const auto exists = find_database(directory);
   if (!exists) return fail(exists.error());
-  const auto noted = read_notes(directory, place::state);
+  const auto noted = read_notes(at, place_kind::state);
   if (!noted) return fail(noted.error());
   if (!*exists) {
     if (auto lost = check_lost(directory, *noted); !lost) return fail(lost.error());
@@ -535,6 +448,11 @@ result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create
     return fail(errc::denied,
                 "event log " + directory + ": cannot be written: " + std::strerror(errno));
   if (auto whole = check_manifests(directory, *noted); !whole) return fail(whole.error());
+  // Opened to be written, RocksDB deletes what it does not know of, before it can be asked whether
+  // it knows all that it should.
+  if (*exists)
+    if (const auto seen = open_as_it_is(at, *noted); !seen && seen.error().code == errc::corrupt)
+      return fail(seen.error());
 
   const auto logger = std::make_shared<complaint_logger>();
   auto options = database_options(logger);
@@ -544,53 +462,21 @@ result<std::unique_ptr<kv>> open_rocks(const std::string& directory, bool create
   const auto status =
       rocksdb::DB::Open(options, directory, family_descriptors(), &families, &database);
   if (!status.ok()) return open_failure(directory, status, *logger);
-  auto opened = std::make_unique<rocks_kv>(directory, false, database, std::move(families));
+  auto opened = std::make_unique<rocks_kv>(at, false, database, std::move(families));
   if (auto same = opened->accept(*noted); !same) return fail(same.error());
-  if (auto started = opened->start_notes(); !started && !*exists) return fail(started.error());
+  // Without both, the first event would make it a log that nobody opens again.
+  const auto started = opened->start_notes();
+  if (!started && !noted->missing.empty()) return fail(started.error());
+  if (started && !at.former_note.empty()) ::unlink(at.former_note.c_str());
   return std::unique_ptr<kv>(std::move(opened));
 }
 
-namespace {
-
-result<std::unique_ptr<kv>> open_to_read(const std::string& directory, place where) {
-  for (int attempt = 1;; ++attempt) {
-    const auto exists = inspect(directory);
-    if (!exists) return fail(exists.error());
-    const auto noted = read_notes(directory, where);
-    if (!noted) return fail(noted.error());
-    if (!*exists) {
-      if (auto lost = check_lost(directory, *noted); !lost) return fail(lost.error());
-      return fail(errc::not_found, "event log " + directory + ": there is none");
-    }
-    if (auto whole = check_manifests(directory, *noted); !whole) return fail(whole.error());
-
-    const auto logger = std::make_shared<complaint_logger>();
-    rocksdb::DB* database = nullptr;
-    std::vector<rocksdb::ColumnFamilyHandle*> families;
-    auto options = database_options(logger);
-    options.create_missing_column_families = false;
-    const auto status = rocksdb::DB::OpenForReadOnly(options, directory, family_descriptors(),
-                                                     &families, &database);
-    if (!status.ok()) {
-      // The daemon may be deleting obsolete files under our feet: look again.
-      const bool moved = status.IsIOError() || status.IsPathNotFound() || status.IsCorruption();
-      if (moved && attempt < read_only_attempts_max) continue;
-      return open_failure(directory, status, *logger);
-    }
-    auto opened = std::make_unique<rocks_kv>(directory, true, database, std::move(families));
-    if (auto same = opened->accept(*noted); !same) return fail(same.error());
-    return std::unique_ptr<kv>(std::move(opened));
-  }
-}
-
-}  // namespace
-
-result<std::unique_ptr<kv>> open_rocks_read_only(const std::string& directory) {
-  return open_to_read(directory, place::state);
+result<std::unique_ptr<kv>> open_rocks_read_only(const log_place& at) {
+  return open_to_read(at, place_kind::state);
 }
 
 result<std::unique_ptr<kv>> open_rocks_copy(const std::string& directory) {
-  return open_to_read(directory, place::copy);
+  return open_to_read(directory, place_kind::copy);
 }
 
 }  // namespace ved::store

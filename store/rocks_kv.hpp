@@ -16,7 +16,8 @@
 /// - Sizes of closed write-ahead logs stand in the manifest, so a missing or shortened one is
 ///   errc::corrupt; the current one is covered by HEAD.check (store/head_check.hpp).
 /// - Database files without CURRENT are errc::corrupt: RocksDB would take the directory for a new
-///   one and delete them.
+///   one and delete them. It would also delete the files that a changed manifest does not list:
+///   what the notes say is compared before anything is opened to be written.
 namespace ved::store {
 
 /// Bounds of what one open log takes.
@@ -24,5 +25,6 @@ inline constexpr std::size_t block_cache_bytes = 64u << 20;
 inline constexpr std::size_t write_buffer_bytes_max = 64u << 20;  ///< all tables together
 inline constexpr std::uint64_t wal_bytes_max = 64u << 20;         ///< flush idle tables beyond that
 inline constexpr int open_files_max = 512;
+inline constexpr std::uint64_t manifest_bytes_max = 4u << 20;  ///< begin another; it is noted whole
 
 }  // namespace ved::store

@@ -59,6 +59,7 @@ rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger) {
   options.max_total_wal_size = wal_bytes_max;
   options.db_write_buffer_size = write_buffer_bytes_max;
   options.max_open_files = open_files_max;
+  options.max_manifest_file_size = manifest_bytes_max;
   options.bytes_per_sync = 1u << 20;
   options.stats_dump_period_sec = 0;
   options.stats_persist_period_sec = 0;

@@ -25,6 +25,7 @@ struct state_layout {
   std::filesystem::path client_gateway = client / "gateway";  ///< one line: HOST:PORT
   std::filesystem::path log = directory / "log";              ///< 0700, see event_logs.hpp
   std::filesystem::path clusters = directory / "clusters";    ///< 0700, see event_logs.hpp
+  std::filesystem::path checks = directory / "checks";        ///< 0700, see event_logs.hpp
   std::filesystem::path log_lock = directory / "log.lock";    ///< see hold_event_logs
   std::filesystem::path marker = directory / "init.json";     ///< written last
   std::filesystem::path lock = directory / "init.lock";

@@ -86,10 +86,10 @@ class checker {
   }
 
   /// What the daemon itself writes: files that another user made there keep it from its start.
-  void writable(const fs::path& directory) {
+  void writable(const store::log_place& at) {
     std::error_code failed;
-    std::vector<fs::path> all{directory.string() + ".check"};
-    for (fs::directory_iterator next(directory, failed), end; !failed && next != end;
+    std::vector<fs::path> all{at.note};
+    for (fs::directory_iterator next(at.directory, failed), end; !failed && next != end;
          next.increment(failed))
       all.push_back(next->path());
     for (const auto& file : all) {
@@ -97,8 +97,8 @@ class checker {
         continue;
       found_.push_back({true, file.string() + ": cannot be read and written: " +
                                   std::strerror(errno) + "; run: chown -R " +
-                                  std::to_string(::geteuid()) + " '" + directory.string() + "' '" +
-                                  directory.string() + ".check'"});
+                                  std::to_string(::geteuid()) + " '" + at.directory + "' '" +
+                                  at.note + "'"});
       return;
     }
   }
@@ -152,10 +152,11 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
   check.closed(layout.pki);
   check.closed(layout.keys);
   check.closed(layout.client);
+  check.trusted(layout.checks);
   for (const auto& name : logs_there(layout.directory.string())) {
-    const auto directory = log_directory(layout.directory.string(), name);
-    check.trusted(directory);
-    check.writable(directory);
+    const auto at = log_place_of(layout.directory.string(), name);
+    check.trusted(at.directory);
+    check.writable(at);
   }
   check.trusted(layout.marker);
   for (const auto& key : {layout.ca_key, layout.server_key, layout.client_key, layout.signing_key,

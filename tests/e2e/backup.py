@@ -37,7 +37,14 @@ class backup(site_case):
         self.assertTrue(os.path.isdir(os.path.join(s.place, "relative")), "the caller's directory")
         code, text, errors = s.vectl("log", "verify")
         self.assertEqual(code, 0, text + errors)
+        for inside in ("log", "clusters", "checks"):
+            among = os.path.join(s.state, inside, "mine")
+            self.assertNotEqual(s.vectl("log", "backup", among)[0], 0, "it would be taken for one")
+            self.assertFalse(os.path.exists(among))
         self.assertEqual(s.stop()[0], 0)
+        among = os.path.join(s.state, "clusters", "mine")
+        self.assertNotEqual(run(program("vectl"), "--state", s.state, "log", "backup", among)[0], 0)
+        self.assertFalse(os.path.exists(among))
 
         logs = [os.path.join(s.state, "log"), os.path.join(s.state, "clusters", "here", "log")]
         modes = [os.stat(log).st_mode for log in logs]

@@ -200,6 +200,66 @@ class corruption(site_case):
             shutil.copytree(good, s.state, symlinks=True)
         s.start()
 
+    def test_an_older_copy_of_a_clusters_whole_directory_is_refused_until_it_is_restored(self):
+        s = self.site
+        s.start()
+        self.assertEqual(s.submit("before")[0], 201)
+        s.wait_state("before", "completed")
+        self.assertEqual(s.stop()[0], 0)
+        older = os.path.join(s.place, "older", "clusters", "here")
+        shutil.copytree(os.path.join(s.state, "clusters", "here"), older)
+        self.fill()
+        self.assertEqual(s.stop()[0], 0)
+        self.broken = "here"
+        shutil.rmtree(os.path.dirname(self.folder()))
+        shutil.copytree(older, os.path.dirname(self.folder()))
+        before = sorted(os.listdir(self.folder()))
+        s.start()
+        self.assertTrue(self.is_out_of_service("an older copy"))
+        self.assertIn("older copy", " ".join(s.problems()))
+        self.assertEqual(sorted(os.listdir(self.folder())), before, "it was written to")
+        self.assertEqual(s.stop()[0], 0)
+        self.assertNotEqual(run(program("vectl"), "--state", s.state, "log", "verify")[0], 0)
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore",
+                                 os.path.join(s.place, "older"), "--log", "cluster/here", "--force")
+        self.assertEqual(code, 0, text + errors)
+        s.start()
+        told = " ".join(s.problems())
+        self.assertNotIn("out of service", told)
+        self.assertIn("is older than its work directory", told)
+        self.assertEqual(s.get("before")["state"], "completed")
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/d-1")[0], 404, "it was given up")
+
+    def test_a_manifest_that_hides_files_is_refused_before_they_are_deleted(self):
+        self.fill()
+        self.site.stop()
+        self.site.start()  # recovery writes tables
+        self.site.stop()
+        for self.broken in ("here", None):
+            folder = self.folder()
+            manifest, = (os.path.join(folder, name) for name in os.listdir(folder)
+                         if name.startswith("MANIFEST-"))
+            files = sorted(os.listdir(folder))
+
+            def lengthen(out):
+                place, starts = 0, []
+                size = out.seek(0, os.SEEK_END)
+                while place + 7 <= size:
+                    starts.append(place)
+                    out.seek(place + 4)
+                    place += 7 + int.from_bytes(out.read(2), "little")
+                out.seek(starts[-4] + 5)
+                out.write(b"\x40")
+                return f"the record at {starts[-4]} is longer than the file"
+            seen = []
+
+            def refused_and_whole(what):
+                self.assertEqual(type(self).outcome(self, what), "refused")
+                self.assertEqual(sorted(os.listdir(folder)), files, "something was deleted")
+            self.outcome = refused_and_whole
+            self.damage(manifest, lengthen)
+            del self.outcome
+
     def test_a_start_never_makes_a_log_in_the_place_of_one_that_is_gone(self):
         s = self.site
         log = os.path.join(s.state, "log")

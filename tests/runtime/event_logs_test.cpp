@@ -2,6 +2,8 @@
 
 #include <catch2/catch.hpp>
 #include <filesystem>
+#include <fstream>
+#include <span>
 
 #include "runtime/own_stream.hpp"
 #include "runtime/security/init.hpp"
@@ -96,7 +98,7 @@ TEST_CASE("event logs: what was copied, moved or is gone is told for what it is"
       CHECK(names((*logs)->lost()) == lost);
       CHECK(names((*logs)->strays()) == strays);
       if (!lost.empty())
-        CHECK(back_up_event_logs(**logs, dir.path() / "backup").error().code ==
+        CHECK(back_up_event_logs(**logs, state, dir.path() / "backup").error().code ==
               errc::unavailable);
     }
   };
@@ -129,8 +131,8 @@ TEST_CASE("event logs: what was copied, moved or is gone is told for what it is"
   SECTION("what is none") {
     fs::create_directories(all / "x" / "log");
     fs::create_directories(all / "line\nbreak" / "log");
-    check("daemon cluster/a cluster/b", "", "cluster/x");
     // A crash in the making of a log leaves no more; it is made to its end.
+    check("daemon cluster/a cluster/b", "", "");
     {
       const auto logs = open_all(state);
       REQUIRE(logs);
@@ -143,5 +145,109 @@ TEST_CASE("event logs: what was copied, moved or is gone is told for what it is"
     REQUIRE(begin_new_log(state, "daemon"));
     fs::copy(all / "a", all / "a.bak", fs::copy_options::recursive);
     check("daemon cluster/a cluster/b", "", "cluster/a.bak");
+  }
+}
+
+TEST_CASE("event logs: what a making left that was cut short takes no cluster out of service",
+          "[runtime][logs]") {
+  namespace fs = std::filesystem;
+  const ved::tests::temp_dir dir;
+  const auto report = initialise_state(options_of(dir.path() / "state"));
+  REQUIRE(report);
+  const auto state = report->layout.directory.string();
+  const ved::cluster_id cluster{"c"};
+  const fs::path place = log_directory(state, "cluster/c");
+  const auto leave_half = [&] {
+    fs::create_directories(place);
+    std::ofstream(place / "MANIFEST-000001") << "x";
+  };
+  const auto begin = [&](bool had_one) -> ved::result<void> {
+    const auto logs = open_all(state);
+    REQUIRE(logs);
+    auto there = need_cluster_log(**logs, state, cluster, had_one,
+                                  [](const std::string&) { return plain_log_options(); });
+    if (!there) return there;
+    CHECK((*logs)->strays().empty());
+    CHECK(begin_cluster_log(*(*logs)->find("cluster/c"), cluster, now));
+    return record_cluster_log(*(*logs)->own(), cluster, now);
+  };
+  leave_half();
+  CHECK(begin(false));
+  CHECK(begin(true));
+
+  fs::remove_all(place);
+  leave_half();
+  const auto lost = begin(true);
+  REQUIRE_FALSE(lost);
+  CHECK_THAT(lost.error().message, Catch::Contains("held 1 events"));
+  SECTION("nor one that was begun anew") {
+    CHECK(begin_new_log(state, "cluster/c"));
+    CHECK(begin(true));
+    // Only what may have held events is in the way.
+    fs::remove(place / "CURRENT");
+    const auto refused = begin_new_log(state, "cluster/c");
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().message, Catch::Contains("move the directory away"));
+    CHECK(fs::exists(log_place_of(state, "cluster/c").note));
+  }
+  SECTION("nor the beginning anew itself") {
+    fs::remove(log_place_of(state, "cluster/c").note);
+    CHECK_THAT(begin(true).error().message,
+               Catch::Contains("vectl log restore") && Catch::Contains("--log cluster/c"));
+    CHECK(begin_new_log(state, "cluster/c"));
+    CHECK(begin(true));
+  }
+}
+
+TEST_CASE("event logs: an older copy of all that a cluster's directory holds is noticed",
+          "[runtime][logs]") {
+  namespace fs = std::filesystem;
+  const ved::tests::temp_dir dir;
+  const auto report = initialise_state(options_of(dir.path() / "state"));
+  REQUIRE(report);
+  const auto state = report->layout.directory.string();
+  const auto all = report->layout.clusters;
+  const ved::cluster_id cluster{"c"};
+  const auto at = log_place_of(state, "cluster/c");
+  const auto add = [&](std::string_view reason) {
+    const auto logs = open_all(state);
+    REQUIRE(logs);
+    REQUIRE(need_cluster_log(**logs, state, cluster, false,
+                             [](const std::string&) { return plain_log_options(); }));
+    const auto log = (*logs)->find("cluster/c");
+    REQUIRE(begin_cluster_log(*log, cluster, now));
+    ved::pb::Envelope event;
+    event.set_principal(std::string(reason));
+    event.mutable_cluster()->mutable_begun()->set_cluster_id("c");
+    ved::store::append_request request;
+    request.stream = "cluster/" + std::string(reason);
+    request.events.push_back(event);
+    const auto done = log->commit(std::span(&request, 1), now);
+    REQUIRE(done);
+    REQUIRE(done->front());
+    CHECK_FALSE(back_up_event_logs(**logs, state, (all / "b1").string()));
+    CHECK(back_up_event_logs(**logs, state, all / "b1").error().code == errc::invalid);
+    CHECK(back_up_event_logs(**logs, state, report->layout.log / "b").error().code ==
+          errc::invalid);
+  };
+  add("first");
+  fs::copy(all, dir.path() / "older", fs::copy_options::recursive);
+  SECTION("at once") {}
+  SECTION("and where its note lay inside, as a version before had it") {
+    fs::rename(at.note, at.former_note);
+    fs::copy(all, dir.path() / "older", fs::copy_options::recursive |
+                                            fs::copy_options::overwrite_existing);
+  }
+  add("second");
+  CHECK_FALSE(fs::exists(at.former_note));
+  fs::remove_all(all);
+  fs::copy(dir.path() / "older", all, fs::copy_options::recursive);
+  for (const bool to_write : {false, true}) {
+    const auto logs = to_write ? open_all(state) : read_event_logs(state);
+    REQUIRE(logs);
+    const auto lost = (*logs)->lost();
+    REQUIRE(lost.contains("cluster/c"));
+    CHECK_THAT(lost.at("cluster/c").message,
+               Catch::Contains("older copy") && Catch::Contains("vectl log restore"));
   }
 }

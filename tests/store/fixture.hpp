@@ -38,6 +38,11 @@ class temporary_directory {
   std::filesystem::path path_;
 };
 
+/// The note that stays when the directory does not.
+inline std::string outer_note(const std::string& directory) {
+  return log_place(directory).note;
+}
+
 inline std::string phase_of(std::string_view state) {
   return std::string(state.substr(0, state.find('/')));
 }

@@ -216,7 +216,7 @@ result<std::vector<std::string>> logs_meant(const std::string& directory, const 
 /// A whole copy of a log, beside the place that it is to take.
 struct copied_log {
   std::string name;
-  fs::path place;
+  store::log_place place;
   fs::path copy;
   bool is_begun = false;  ///< what is at `copy` is ours
   store::keys::head head;
@@ -233,10 +233,10 @@ result<pb::LogSize> copy_verified(const std::string& backup, copied_log& into) {
   const auto from = log_directory(backup, into.name);
   if (auto removed = remove_half_restored(into.copy); !removed) return fail(removed.error());
   std::error_code problem;
-  if (into.name != store::own_log_name) fs::create_directories(into.place.parent_path(), problem);
+  const auto above = into.copy.parent_path();
+  if (into.name != store::own_log_name) fs::create_directories(above, problem);
   if (problem)
-    return fail(errc::unavailable, into.place.parent_path().string() + ": cannot be made: " +
-                                       problem.message());
+    return fail(errc::unavailable, above.string() + ": cannot be made: " + problem.message());
   into.is_begun = true;
   if (auto copied = copy_log(from, into.copy); !copied) return fail(copied.error());
   auto storage = store::open_rocks_copy(into.copy.string());
@@ -262,15 +262,16 @@ result<pb::LogSize> copy_verified(const std::string& backup, copied_log& into) {
 result<void> put_in_place(const copied_log& one, const std::string& aside) {
   std::error_code problem;
   std::error_code ignored;
-  if (fs::exists(fs::symlink_status(one.place, ignored)))
-    fs::rename(one.place, one.place.string() + aside, problem);
-  if (!problem) fs::rename(one.copy, one.place, problem);
+  const fs::path place = one.place.directory;
+  if (fs::exists(fs::symlink_status(place, ignored)))
+    fs::rename(place, place.string() + aside, problem);
+  if (!problem) fs::rename(one.copy, place, problem);
   if (problem)
     return fail(errc::unavailable, "cannot put " + one.copy.string() + " in the place of " +
-                                       one.place.string() + ": " + problem.message());
+                                       place.string() + ": " + problem.message());
   // From here on this log, and no older one, is the state directory's.
-  if (auto noted = store::note_log(one.place.string(), one.head); !noted) return noted;
-  return sync_path(one.place.parent_path());
+  if (auto noted = store::note_log(one.place, one.head); !noted) return noted;
+  return sync_path(place.parent_path());
 }
 
 }  // namespace
@@ -301,7 +302,7 @@ result<std::uint64_t> rebuild_offline(const std::string& state, const std::strin
   if (!names) return fail(names.error());
   std::uint64_t events = 0;
   for (const auto& name : *names) {
-    auto storage = store::open_rocks(log_directory(state, name), false);
+    auto storage = store::open_rocks(ved::runtime::log_place_of(state, name), false);
     if (!storage) return fail(storage.error());
     auto how = ved::runtime::plain_log_options();
     how.for_repair = true;
@@ -319,7 +320,7 @@ result<pb::BackupDone> backup_offline(const std::string& state, const std::strin
   const auto logs = ved::runtime::open_event_logs(
       state, [](const std::string&) { return ved::runtime::plain_log_options(); });
   if (!logs) return fail(logs.error());
-  return ved::runtime::back_up_event_logs(**logs, directory);
+  return ved::runtime::back_up_event_logs(**logs, state, directory);
 }
 
 result<pb::LogVerification> restore_offline(const std::string& state, const std::string& backup,
@@ -335,10 +336,11 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
   if (!names) return fail(names.error());
   std::vector<copied_log> copies;
   for (const auto& name : *names) {
-    const auto place = log_directory(state, name);
-    if (fs::exists(fs::symlink_status(place, ignored)) && !force)
-      return fail(errc::conflict, place + " exists; --force moves it aside");
-    copies.push_back({name, place, place + ".restoring", false, {}});
+    auto place = ved::runtime::log_place_of(state, name);
+    if (fs::exists(fs::symlink_status(place.directory, ignored)) && !force)
+      return fail(errc::conflict, place.directory + " exists; --force moves it aside");
+    const fs::path copy = place.directory + ".restoring";
+    copies.push_back({name, std::move(place), copy, false, {}});
   }
   // Only whole logs may take the place of others, and only once all of them are whole.
   pb::LogVerification seen;
