@@ -12,7 +12,7 @@ from site_of_test import main, program, run, site_case, wait_for  # noqa: E402
 def read_stream(site, path, last_event_id=None):
     """A whole event stream: status and [(id, event, data)] until the server ends it."""
     extra = f"Last-Event-ID: {last_event_id}\r\n" if last_event_id else ""
-    with socket.create_connection(("127.0.0.1", site.port), 20) as link:
+    with socket.create_connection(("127.0.0.1", site.port), 10) as link:
         link.sendall((f"GET {path} HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {site.token}\r\n"
                       f"Accept: text/event-stream\r\nConnection: close\r\n{extra}\r\n").encode())
         data = b""
