@@ -122,6 +122,11 @@ class work_directory(site_case):
         s.start()
         self.verify_log_of_stopped()
 
+    def put_back(self, backup):
+        code, text, errors = run(program("vectl"), "--state", self.site.state, "log", "restore",
+                                 backup, "--log", "cluster/here", "--force")
+        self.assertEqual(code, 0, text + errors)
+
     def test_an_older_log_in_front_of_it_is_told(self):
         s = self.site
         work = os.path.join(s.place, "work")
@@ -131,7 +136,8 @@ class work_directory(site_case):
         s.submit("first", "exit 0")
         s.wait_state("first", "completed")
         self.assertEqual(s.stop()[0], 0)
-        shutil.copytree(log, log + "-older")
+        older, newer = os.path.join(s.place, "older"), os.path.join(s.place, "newer")
+        shutil.copytree(log, os.path.join(older, "clusters", "here"))
         s.start()
         s.submit("lives", self.until_go + "exit 3")
         s.wait_state("lives", "running")
@@ -143,13 +149,12 @@ class work_directory(site_case):
 
         wait_for(is_known, "the directory knows of the log")
         s.kill()
-        os.rename(log, log + "-newer")
-        os.rename(log + "-older", log)
+        shutil.copytree(log, os.path.join(newer, "clusters", "here"))
+        self.put_back(older)
         code, said = s.fails_to_start()
         self.assertEqual(code, 1, said)
-        self.assertIn("older", said)
-        shutil.rmtree(log)
-        os.rename(log + "-newer", log)
+        self.assertIn("is older than its work directory", said)
+        self.put_back(newer)
         s.start()
         self.let_go()
         self.assertEqual(s.wait_state("lives", "failed")["exit_code"], 3)

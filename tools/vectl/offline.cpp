@@ -263,8 +263,11 @@ result<void> put_in_place(const copied_log& one, const std::string& aside) {
   std::error_code problem;
   std::error_code ignored;
   const fs::path place = one.place.directory;
-  if (fs::exists(fs::symlink_status(place, ignored)))
-    fs::rename(place, place.string() + aside, problem);
+  auto kept = place.string() + aside;
+  // Another restoration of the same second may have the name.
+  for (int more = 2; fs::exists(fs::symlink_status(kept, ignored)); ++more)
+    kept = place.string() + aside + "-" + std::to_string(more);
+  if (fs::exists(fs::symlink_status(place, ignored))) fs::rename(place, kept, problem);
   if (!problem) fs::rename(one.copy, place, problem);
   if (problem)
     return fail(errc::unavailable, "cannot put " + one.copy.string() + " in the place of " +
