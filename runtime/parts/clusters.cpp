@@ -214,7 +214,8 @@ void clusters_part::begin() {
   }
 }
 
-void clusters_part::close(const cluster_id& cluster, const surroundings& around) {
+void clusters_part::close(const cluster_id& cluster, bool comes_back,
+                          const surroundings& around) {
   const auto it = running_.find(cluster);
   if (it == running_.end()) return;
   const auto one = std::move(it->second);
@@ -229,7 +230,8 @@ void clusters_part::close(const cluster_id& cluster, const surroundings& around)
     for (const auto& [name, link] : ended.children) self->wait_for(link);
   }
   links_->remove(cluster);
-  directory_->remove(cluster);
+  if (comes_back) directory_->stand_still(cluster, "it is being opened anew");
+  else directory_->remove(cluster);
   how_.problems->clear(problem_key(cluster, "site"));
   // What is under way is cut; what became of it is looked up when the cluster is back.
   one->end();
@@ -254,7 +256,7 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
         it == wanted.end() || needs_opening(one->settings, it->second))
       leaving.push_back(id);
   for (const auto& id : leaving) {
-    close(id, around);
+    close(id, wanted.contains(id), around);
     if (!wanted.contains(id)) out.removed.push_back(id.str());
   }
   for (const auto& [id, why] : directory_->out_of_service())
@@ -280,6 +282,7 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
     auto opened = open_one(cluster, environment_of_all);
     if (opened) opened = around.joined(how_.event_logs->writers()->of(id));
     if (!opened) {
+      if (const auto half = running_.extract(id)) half.mapped()->end();
       out_of_service(id, opened.error().message);
       how_.problems->raise(problem_key(id, "open"),
                            "cluster " + id.str() + " is out of service: " +

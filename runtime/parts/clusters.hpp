@@ -85,7 +85,8 @@ class clusters_part {
   void serve(const running& one) const;
   std::function<caf::actor()> start_link(const std::shared_ptr<running>& one,
                                          caf::actor_system& system) const;
-  void close(const cluster_id& cluster, const surroundings& around);
+  /// `comes_back`: as another one, in a moment.
+  void close(const cluster_id& cluster, bool comes_back, const surroundings& around);
   void warn_of(const config& settings);
   void out_of_service(const cluster_id& cluster, const std::string& why);
 

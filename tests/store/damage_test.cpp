@@ -24,17 +24,6 @@ namespace {
 
 constexpr int jobs = 150;
 
-std::string read_file(const fs::path& path) {
-  std::ifstream file(path, std::ios::binary);
-  std::ostringstream all;
-  all << file.rdbuf();
-  return all.str();
-}
-
-void write_file(const fs::path& path, const std::string& bytes) {
-  std::ofstream(path, std::ios::binary | std::ios::trunc) << bytes;
-}
-
 void write_jobs(event_log& log) {
   for (int i = 0; i < jobs; ++i) {
     const auto name = "job/" + std::to_string(i);
