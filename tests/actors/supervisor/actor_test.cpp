@@ -60,7 +60,8 @@ TEST_CASE("supervisor: children come and go while the others run", "[actors][sup
     return actors::child_spec{name, [&system, &starts, name] {
       ++starts[name];
       return caf::actor_cast<caf::actor>(
-          system.spawn([]() -> caf::behavior { return {[](int) {}}; }));
+          // With an argument: without one, CAF 0.17.6 refers to a tuple that it has not made.
+          system.spawn([](int) -> caf::behavior { return {[](int) {}}; }, 0));
     }};
   };
   actors::supervisor_deps deps;
