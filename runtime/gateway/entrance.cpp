@@ -199,8 +199,8 @@ struct entrance::impl final : passage_owner {
     const auto number = free_nodes.front();
     free_nodes.erase(free_nodes.begin());
     who.set_node_number(number);
-    const std::lock_guard lock{names_guard};
-    names[number] = who.name();
+    const std::lock_guard lock{speakers_guard};
+    speakers[number] = {who.name(), who.unread()};
     return basp::make_node(number, host_);
   }
 
@@ -225,13 +225,14 @@ struct entrance::impl final : passage_owner {
   }
 
   std::shared_ptr<shares> buffers() override { return buffers_; }
+  std::shared_ptr<shares> answers() override { return answers_; }
 
   void ended(const std::shared_ptr<passage>& one, const std::string& why) override {
     if (passages.erase(one) == 0) return;
     if (const auto number = one->node_number(); number != 0) {
       free_nodes.push_back(number);
-      const std::lock_guard lock{names_guard};
-      names.erase(number);
+      const std::lock_guard lock{speakers_guard};
+      speakers.erase(number);
     }
     if (!why.empty()) hooks.refused(one->address(), one->name(), why);
   }
@@ -249,9 +250,11 @@ struct entrance::impl final : passage_owner {
   /// A quarter for one certificate: three others have as much.
   const std::shared_ptr<shares> buffers_ = std::make_shared<shares>(
       shares::limits{limits_.buffered_bytes_max, limits_.buffered_bytes_max / 4});
+  const std::shared_ptr<shares> answers_ = std::make_shared<shares>(
+      shares::limits{limits_.answers_bytes_max, limits_.answers_bytes_max / 4});
   int spare = -1;  ///< given up for the moment when there is no other descriptor
-  mutable std::mutex names_guard;
-  std::map<std::uint32_t, std::string> names;
+  mutable std::mutex speakers_guard;
+  std::map<std::uint32_t, speaker> speakers;
   std::thread thread;
 };
 
@@ -295,10 +298,10 @@ void entrance::replace(tls_context context) {
   asio::post(impl_->io, [inner = impl_.get(), fresh] { inner->context = std::move(*fresh); });
 }
 
-std::string entrance::who(std::uint32_t node_number) const {
-  const std::lock_guard lock{impl_->names_guard};
-  const auto found = impl_->names.find(node_number);
-  return found == impl_->names.end() ? std::string{} : found->second;
+speaker entrance::who(std::uint32_t node_number) const {
+  const std::lock_guard lock{impl_->speakers_guard};
+  const auto found = impl_->speakers.find(node_number);
+  return found == impl_->speakers.end() ? speaker{} : found->second;
 }
 
 }  // namespace ved::runtime

@@ -9,6 +9,7 @@
 #include "runtime/gateway/credentials.hpp"
 #include "runtime/gateway/limits.hpp"
 #include "runtime/gateway/tls.hpp"
+#include "runtime/gateway/unread.hpp"
 
 namespace ved::runtime {
 
@@ -19,6 +20,12 @@ struct entrance_hooks {
   /// A connection was turned away or ended for its client's fault. `who` is empty before TLS.
   std::function<void(const std::string& address, const std::string& who, const std::string& why)>
       refused;
+};
+
+/// Who has a connection.
+struct speaker {
+  std::string name;  ///< common name and fingerprint of the certificate; empty: nobody
+  std::shared_ptr<unread_answers> unread;  ///< null: nobody
 };
 
 /// The gateway's outer door: accepts TCP connections, makes strangers prove a client's certificate,
@@ -46,9 +53,9 @@ class entrance {
   std::uint16_t port() const noexcept;
   /// For connections from now on. Any thread.
   void replace(tls_context context);
-  /// Who speaks under this number of a node, which CAF knows as the client's process id: common
-  /// name and fingerprint of the certificate; empty: nobody. Any thread.
-  std::string who(std::uint32_t node_number) const;
+  /// Who speaks under this number of a node, which CAF knows as the client's process id. Any
+  /// thread.
+  speaker who(std::uint32_t node_number) const;
 
  private:
   struct impl;

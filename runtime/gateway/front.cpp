@@ -15,6 +15,8 @@
 #include <utility>
 #include <vector>
 
+#include "actors/api/shell/service.hpp"
+#include "messages/operations.hpp"
 #include "runtime/shares.hpp"
 
 namespace ved::runtime {
@@ -50,17 +52,39 @@ struct window_state {
     caf::typed_response_promise<pb::ApiReply> promise;
     caf::actor_clock::time_point until;
     share place;
+    std::shared_ptr<unread_answers> unread;  ///< null: of nobody in particular
+    bool changes = false;                    ///< it must be told what came of it
   };
   std::unordered_map<std::uint64_t, waiting> in_flight;
   std::uint64_t last_ticket = 0;
   std::shared_ptr<mailbox> door = std::make_shared<mailbox>();
 };
 
+/// The answer, or why its client cannot have it.
+pb::ApiReply fit(pb::ApiReply reply, const window_state::waiting& to, const front_limits& limits) {
+  const auto size = reply.ByteSizeLong();
+  if (size > limits.message_bytes_max)
+    return refusal(errc::invalid, "gateway: the answer has " + std::to_string(size) +
+                                      " bytes, more than the " +
+                                      std::to_string(limits.message_bytes_max) +
+                                      " that one message may have; ask for less");
+  if (!to.unread) return reply;
+  switch (to.unread->send(size, to.changes || size <= actors::small_answer_bytes_max)) {
+    case shares::verdict::taken: return reply;
+    case shares::verdict::own_gone:
+      return refusal(errc::overloaded, "gateway: this certificate has all the bytes of answers not "
+                                       "read yet that it may have; read them, then ask again");
+    case shares::verdict::all_gone: break;
+  }
+  return refusal(errc::overloaded, "gateway: clients have not read all the answers that the "
+                                   "gateway may hold; try again in a moment");
+}
+
 // Often enough that nobody waits much beyond the limit, cheap enough to run always.
 constexpr milliseconds tick_interval{500};
 
 window_actor::behavior_type window(window_actor::stateful_pointer<window_state> self, api_port* api,
-                                   front_limits limits, node_naming source) {
+                                   front_limits limits, node_naming naming) {
   self->state.door->owner = window_actor{self};
   self->attach_functor([door = self->state.door] {
     const std::lock_guard lock{door->guard};
@@ -75,8 +99,9 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
         auto& state = self->state;
         // Before the promise, which takes the sender away.
         const auto& sender = self->current_sender();
+        auto from = sender && naming ? naming(sender->node()) : speaker{};
         // What a client says about itself is not evidence.
-        request.set_source(sender && source ? source(sender->node()) : "gateway");
+        request.set_source(from.name.empty() ? "gateway" : "gateway " + from.name);
         auto who = api->identify(request);
         if (!who) return std::move(who.error());
         share place(places, who->empty() ? request.source() : "token/" + *who);
@@ -90,9 +115,11 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
         }
         const auto ticket = ++state.last_ticket;
         auto promise = self->make_response_promise<pb::ApiReply>();
+        const auto* row = operation_of(request);
         state.in_flight.emplace(
             ticket, window_state::waiting{promise, self->clock().now() + limits.reply_timeout,
-                                          std::move(place)});
+                                          std::move(place), std::move(from.unread),
+                                          row != nullptr && row->marks.changes()});
         api->handle(std::move(request), [door = state.door, ticket](pb::ApiReply reply) {
           const std::lock_guard lock{door->guard};
           if (door->owner)
@@ -104,14 +131,7 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
       [=](answered_atom, std::uint64_t ticket, pb::ApiReply& reply) {
         const auto found = self->state.in_flight.find(ticket);
         if (found == self->state.in_flight.end()) return;  // given up before
-        const auto size = reply.ByteSizeLong();
-        found->second.promise.deliver(
-            size <= limits.message_bytes_max
-                ? std::move(reply)
-                : refusal(errc::invalid, "gateway: the answer has " + std::to_string(size) +
-                                             " bytes, more than the " +
-                                             std::to_string(limits.message_bytes_max) +
-                                             " that one message may have; ask for less"));
+        found->second.promise.deliver(fit(std::move(reply), found->second, limits));
         self->state.in_flight.erase(found);
       },
       // Gives up requests that are past their time.
@@ -138,8 +158,8 @@ window_actor::behavior_type window(window_actor::stateful_pointer<window_state> 
 // The published actor offers the public interface alone, so that no peer can answer in the
 // daemon's name; it ends together with the window.
 actors::gateway_actor::behavior_type front(actors::gateway_actor::pointer self, api_port* api,
-                                           front_limits limits, node_naming source) {
-  const auto inner = self->spawn<caf::linked>(window, api, limits, std::move(source));
+                                           front_limits limits, node_naming naming) {
+  const auto inner = self->spawn<caf::linked>(window, api, limits, std::move(naming));
   return {
       // Answers every operation of the daemon; refusals are replies with `error` set.
       [=](pb::ApiRequest& request) -> caf::result<pb::ApiReply> {
@@ -156,8 +176,8 @@ actors::gateway_actor::behavior_type front(actors::gateway_actor::pointer self, 
 }  // namespace
 
 actors::gateway_actor spawn_gateway_front(caf::actor_system& system, api_port& api,
-                                          front_limits limits, node_naming source) {
-  return system.spawn(front, &api, limits, std::move(source));
+                                          front_limits limits, node_naming naming) {
+  return system.spawn(front, &api, limits, std::move(naming));
 }
 
 }  // namespace ved::runtime

@@ -13,8 +13,7 @@ inline constexpr std::size_t gateway_message_bytes_max = 4 << 20;
 inline constexpr std::size_t gateway_in_flight_max = 256;
 /// The same, of one principal, from any connections: three others have as many.
 inline constexpr std::size_t gateway_in_flight_per_principal_max = gateway_in_flight_max / 4;
-/// Requests of one connection that are not answered yet; further ones wait on the wire. Bounds,
-/// with the size of a reply, what is kept for a client that does not read.
+/// Requests of one connection that are not answered yet; further ones wait on the wire.
 inline constexpr std::size_t gateway_in_flight_per_connection_max = 16;
 /// A request that the daemon has not answered by then gets an error; its outcome is unknown.
 inline constexpr seconds gateway_reply_timeout{30};
@@ -33,6 +32,9 @@ struct entrance_limits {
   milliseconds write_timeout{30'000};  ///< for a client that does not read
   /// Frames of all clients that have come in part; a quarter of it for one certificate.
   std::size_t buffered_bytes_max = 64 << 20;
+  /// Answers that clients have not taken yet; a quarter of it for one certificate. Small ones and
+  /// those to changes go in any case.
+  std::size_t answers_bytes_max = 128 << 20;
   milliseconds accept_pause{100};  ///< after an accept without descriptors or memory
 };
 

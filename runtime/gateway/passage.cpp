@@ -67,6 +67,7 @@ void passage::greet() {
   fingerprint_ = who->fingerprint;
   stage_ = passage_stage::greeting;
   deadline_ = clock::now() + owner_.limits().hello_timeout;
+  unread_ = std::make_shared<unread_answers>(owner_.answers(), fingerprint());
   const auto alias = owner_.take_node(*this);
   if (!alias) return end("too many connections of clients");
   buffered_ = share(owner_.buffers(), fingerprint());
@@ -149,6 +150,7 @@ void passage::take_daemon(std::size_t count) {
                     [self = shared_from_this()](const error_code& error, std::size_t) {
                       if (self->over_) return;
                       if (error) return self->end("");
+                      self->unread_->taken(self->to_client_.size());
                       self->to_client_ = {};
                       self->write_deadline_ = clock::time_point::max();
                       self->resume();
@@ -180,6 +182,7 @@ void passage::end(const std::string& why) {
   if (std::exchange(over_, true)) return;
   const auto self = shared_from_this();
   buffered_.give_back();
+  if (unread_) unread_->end();
   owner_.ended(self, why);
   error_code ignored;
   if (bare_) bare_->close(ignored);

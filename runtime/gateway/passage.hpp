@@ -16,6 +16,7 @@
 #include "runtime/gateway/frames.hpp"
 #include "runtime/gateway/limits.hpp"
 #include "runtime/gateway/tls.hpp"
+#include "runtime/gateway/unread.hpp"
 #include "runtime/shares.hpp"
 
 namespace ved::runtime {
@@ -42,6 +43,8 @@ class passage_owner {
   virtual result<void> may_serve(const passage& who) = 0;
   /// Bytes of unfinished frames, shared by the holders of certificates.
   virtual std::shared_ptr<shares> buffers() = 0;
+  /// Bytes of answers not taken, shared in the same way.
+  virtual std::shared_ptr<shares> answers() = 0;
   /// It is over; `why` is empty when nobody is to blame.
   virtual void ended(const std::shared_ptr<passage>& one, const std::string& why) = 0;
 
@@ -70,6 +73,8 @@ class passage : public std::enable_shared_from_this<passage> {
   /// Common name and fingerprint; empty before TLS.
   const std::string& name() const noexcept { return name_; }
   const std::string& fingerprint() const noexcept { return fingerprint_; }
+  /// What the client was answered and has not taken; null before TLS.
+  const std::shared_ptr<unread_answers>& unread() const noexcept { return unread_; }
   /// The node that the client says it is.
   std::optional<basp::node_bytes> node() const;
   std::uint32_t node_number() const noexcept { return node_number_; }
@@ -109,6 +114,7 @@ class passage : public std::enable_shared_from_this<passage> {
   clock::time_point frame_deadline_ = clock::time_point::max();
   clock::time_point write_deadline_ = clock::time_point::max();
   share buffered_;
+  std::shared_ptr<unread_answers> unread_;
   std::array<char, 16 << 10> from_client_;
   std::array<char, 16 << 10> from_daemon_;
   std::string to_daemon_;

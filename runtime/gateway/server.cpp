@@ -67,11 +67,10 @@ result<tls_context> load_context(const gateway_credentials& files) {
 }
 
 // CAF shows a request's sender as an actor of the node that the entrance made up for it.
-std::string source_of(const caf::node_id& node, const entrance& door) {
+speaker speaker_of(const caf::node_id& node, const entrance& door) {
   const auto* data =
       node ? dynamic_cast<const caf::node_id::default_data*>(&*node) : nullptr;
-  const auto who = data ? door.who(data->process_id()) : std::string{};
-  return who.empty() ? "gateway" : "gateway " + who;
+  return data ? door.who(data->process_id()) : speaker{};
 }
 
 }  // namespace
@@ -124,7 +123,7 @@ result<std::unique_ptr<gateway_server>> gateway_server::start(const gateway_opti
   auto& system = inner->caf->get();
   const auto make = [&system, &api, limits, door = inner->outer_door] {
     return spawn_gateway_front(system, api, limits, [door](const caf::node_id& node) {
-      return source_of(node, *door);
+      return speaker_of(node, *door);
     });
   };
   auto front = make();

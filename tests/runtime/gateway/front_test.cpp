@@ -6,6 +6,9 @@
 #include <caf/scheduler/test_coordinator.hpp>
 #include <caf/scoped_actor.hpp>
 #include <catch2/catch.hpp>
+#include <map>
+#include <memory>
+#include <string>
 
 using namespace ved;
 using namespace std::chrono_literals;
@@ -123,6 +126,60 @@ TEST_CASE("gateway front: one principal leaves room for others in the window",
   CHECK(answer(second).empty());
   CHECK(answer(modest).empty());
   CHECK(answer(fourth).empty());
+  t.self->send_exit(front, caf::exit_reason::user_shutdown);
+  t.run();
+}
+
+TEST_CASE("gateway front: answers that are not read have a bound, changes and small ones none",
+          "[runtime][gateway]") {
+  silent_api api;
+  virtual_time t;
+  const auto places = std::make_shared<runtime::shares>(runtime::shares::limits{250'000, 100'000});
+  std::map<std::string, std::shared_ptr<runtime::unread_answers>> connections;
+  for (const auto* name : {"a", "b", "c", "d", "e"})
+    connections[name] = std::make_shared<runtime::unread_answers>(
+        places, *name < 'c' ? "one certificate" : name);
+  std::string speaking;
+  auto front = runtime::spawn_gateway_front(t.system, api, {}, [&](const caf::node_id&) {
+    return runtime::speaker{speaking, connections.at(speaking)};
+  });
+  const auto ask = [&](const std::string& from, std::size_t bytes, bool change = false) {
+    speaking = from;
+    pb::ApiRequest request;
+    if (change)
+      request.mutable_submit_job();
+    else
+      request.mutable_list_jobs();
+    auto asked = t.self->request(front, 60s, request);
+    t.run();
+    pb::ApiReply reply;
+    reply.mutable_config()->set_yaml(std::string(bytes, 'x'));
+    api.kept.back()(std::move(reply));
+    t.run();
+    std::string code;
+    asked.receive([&](pb::ApiReply& got) { code = got.error().message(); },
+                  [&](caf::error& problem) { code = t.system.render(problem); });
+    return code;
+  };
+  CHECK(ask("a", 60'000).empty());
+  CHECK_THAT(ask("b", 60'000), Catch::Contains("this certificate"));
+  CHECK(ask("b", 10'000).empty());
+  CHECK(ask("b", 60'000, true).empty());
+  CHECK(ask("c", 90'000).empty());
+  CHECK(ask("c", 5'000).empty());
+  CHECK(ask("d", 90'000).empty());
+  CHECK_THAT(ask("e", 20'000), Catch::Contains("clients have not read"));
+  // What is beside the bound is taken to be read first.
+  connections["b"]->taken(70'000);
+  CHECK_THAT(ask("b", 60'000), Catch::Contains("this certificate"));
+  connections["a"]->taken(60'100);
+  CHECK(ask("b", 60'000).empty());
+  connections["b"]->end();
+  connections["c"]->end();
+  connections["d"]->end();
+  CHECK(places->taken() == 0);
+  CHECK(ask("d", 90'000).empty());
+  CHECK(places->taken() == 0);  // of one that is over nothing is kept
   t.self->send_exit(front, caf::exit_reason::user_shutdown);
   t.run();
 }

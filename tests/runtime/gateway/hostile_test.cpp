@@ -107,6 +107,9 @@ struct greeted_client {
   /// The answer's payload; empty: the connection is over.
   std::string ask(const pb::ApiRequest& request = status_request()) {
     wire.send(request_frame(front, request));
+    return answer();
+  }
+  std::string answer() {
     for (auto next = wire.frame(); !next.empty(); next = wire.frame())
       if (next[0] == 2) return next.substr(32);
     return {};
@@ -449,6 +452,34 @@ TEST_CASE("gateway: a client that does not read is not worked for without end",
   CHECK(s.api.calls < 64);
   s.api.answer_bytes = 0;
   CHECK(s.serves());
+}
+
+TEST_CASE("gateway: answers that are not read are bounded for each certificate, and come back",
+          "[runtime][gateway]") {
+  site s;
+  s.api.answer_bytes = 600 << 10;
+  s.options.limits.answers_bytes_max = 4 << 20;
+  s.start();
+  greeted_client greedy(s.port(), s.ca.issue("greedy"), node_number(601));
+  const int little = 64 << 10;  // what it does not read stays with the daemon
+  ::setsockopt(greedy.wire.socket().fd(), SOL_SOCKET, SO_RCVBUF, &little, sizeof little);
+  std::string requests;
+  for (int i = 0; i < 16; ++i) requests += request_frame(greedy.front, status_request());
+  greedy.wire.send(requests);
+  while (s.api.calls < 16) std::this_thread::sleep_for(10ms);
+  greeted_client modest(s.port(), s.ca.issue("modest"), node_number(602));
+  CHECK(modest.ask().size() > s.api.answer_bytes);
+  int whole = 0;
+  int refused = 0;
+  for (int i = 0; i < 16; ++i) {
+    const auto answer = greedy.answer();
+    whole += answer.size() > s.api.answer_bytes ? 1 : 0;
+    refused += answer.find("not read yet") != std::string::npos ? 1 : 0;
+  }
+  CHECK(whole + refused == 16);
+  CHECK(whole > 0);
+  CHECK(refused > 0);
+  for (int i = 0; i < 8; ++i) CHECK(greedy.ask().size() > s.api.answer_bytes);
 }
 
 TEST_CASE("gateway: unfinished connections are bounded, whatever one address may have",
