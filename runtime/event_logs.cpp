@@ -269,6 +269,20 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
   return {};
 }
 
+result<void> reopen_lost_log(store::event_logs& logs, const std::string& state_directory,
+                             const cluster_id& cluster, const log_options_of& how) {
+  const auto name = store::cluster_log_name(cluster.str());
+  const auto at = log_place_of(state_directory, name);
+  auto opened = if_it_is(cluster, at.directory, open_to_write(at, false, how(name)));
+  if (!opened && opened.error().code == errc::not_found) opened = fail(gone(state_directory, name));
+  if (!opened) {
+    logs.add_lost(name, opened.error());
+    return fail(opened.error());
+  }
+  logs.add(name, std::move(*opened));
+  return {};
+}
+
 result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& directory) {
   auto own = open_to_read(log_place_of(directory, store::own_log_name));
   if (!own) return fail(own.error());

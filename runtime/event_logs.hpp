@@ -59,6 +59,10 @@ result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& st
 result<void> need_cluster_log(store::event_logs& logs, const std::string& state_directory,
                               const cluster_id& cluster, bool had_one, const log_options_of& how);
 
+/// Opens a cluster's log that is lost once more: its disk may be there again, or have room.
+result<void> reopen_lost_log(store::event_logs& logs, const std::string& state_directory,
+                             const cluster_id& cluster, const log_options_of& how);
+
 /// Opens all logs for reading, also beside a daemon: of a state directory, or of a backup. Damaged
 /// ones are opened as far as `verify` and readers need.
 result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& directory);

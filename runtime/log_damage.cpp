@@ -31,6 +31,15 @@ void log_damage::found(store::table where, const std::string& what, clock::time_
   problems_->raise("store." + log_name_ + "." + name, text);
 }
 
+void log_damage::forget() {
+  const std::lock_guard lock(mutex_);
+  for (auto& [where, seen] : tables_) {
+    problems_->clear("store." + log_name_ + "." + std::string(store::name_of(where)));
+    seen.told_at = {};
+  }
+  first_.clear();
+}
+
 std::map<std::string, std::uint64_t> log_damage::reads() const {
   const std::lock_guard lock(mutex_);
   std::map<std::string, std::uint64_t> out;

@@ -14,8 +14,9 @@
 
 namespace ved::runtime {
 
-/// Damage of one event log that reads have met: each table is a problem until a restart, with what
-/// mends it, and a critical log line, at most one per table and interval. Any thread.
+/// Damage of one event log that reads have met: each table is a problem until the log is opened
+/// anew, with what mends it, and a critical log line, at most one per table and interval. Any
+/// thread.
 class log_damage {
  public:
   using clock = std::chrono::steady_clock;
@@ -26,6 +27,9 @@ class log_damage {
              std::shared_ptr<actors::problem_board> problems);
 
   void found(store::table where, const std::string& what, clock::time_point now = clock::now());
+
+  /// The log has been opened anew: what is wrong with it now will be met again.
+  void forget();
 
   /// Reads that met it, by table.
   std::map<std::string, std::uint64_t> reads() const;

@@ -73,7 +73,10 @@ void logs_part::tell_lost(const std::string& name, const error& why) {
 result<std::string> logs_part::need(const cluster_id& cluster) {
   const bool had_one = had_logs_.contains(cluster.str());
   const auto name = store::cluster_log_name(cluster.str());
-  auto there = need_cluster_log(*logs_, how_.state_directory, cluster, had_one, options_of());
+  const bool again = system_ != nullptr && logs_->lost().contains(name);
+  auto there = again ? reopen(cluster, name)
+                     : need_cluster_log(*logs_, how_.state_directory, cluster, had_one,
+                                        options_of());
   if (!there) {
     tell_lost(name, there.error());
     return fail(there.error());
@@ -83,6 +86,16 @@ result<std::string> logs_part::need(const cluster_id& cluster) {
   if (auto recorded = record_log(cluster); !recorded) return fail(recorded.error());
   if (system_ != nullptr) start({name, logs_->find(name)});
   return instance;
+}
+
+result<void> logs_part::reopen(const cluster_id& cluster, const std::string& name) {
+  {
+    const std::lock_guard lock(damage_mutex_);
+    if (const auto damage = damage_.find(name); damage != damage_.end()) damage->second->forget();
+  }
+  auto done = reopen_lost_log(*logs_, how_.state_directory, cluster, options_of());
+  if (done) how_.problems->clear("store." + name);
+  return done;
 }
 
 result<void> logs_part::record_log(const cluster_id& cluster) {

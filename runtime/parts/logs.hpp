@@ -40,8 +40,8 @@ class logs_part {
   const std::shared_ptr<actors::log_writers>& writers() const noexcept { return writers_; }
 
   /// Sees to the log of a cluster that is configured: made for one that never had one, and given
-  /// its writer once the others have theirs. Returns its name, see `instance_of`. An error keeps
-  /// the cluster out of service, and is told as a problem.
+  /// its writer once the others have theirs. A running daemon tries a lost one again. Returns its
+  /// name, see `instance_of`. An error keeps the cluster out of service, and is told as a problem.
   result<std::string> need(const cluster_id& cluster);
 
   /// Gives each log its writer.
@@ -67,6 +67,7 @@ class logs_part {
   log_options_of options_of();
   std::string first_damage_of(const std::string& name) const;
   void tell_lost(const std::string& name, const error& why);
+  result<void> reopen(const cluster_id& cluster, const std::string& name);
   /// Gives it its writer, if it has none.
   void start(const store::named_log& one);
   /// Once for each cluster.

@@ -37,6 +37,7 @@ class reload(site_case):
             cluster_id=cluster)
         self.assertEqual(status, 201, body)
         wait_for(lambda: name in lines_of(self.effects), f"{name} runs")
+        self.site.wait_state(name, "running")
         return gate
 
     def let_go(self, gate):
@@ -183,6 +184,28 @@ class reload(site_case):
         self.assertEqual(self.problems(), [])
         self.let_go(gate)
         s.wait_state("one", "completed")
+
+    def test_a_log_that_was_away_at_the_start_is_read_at_a_reload(self):
+        s = self.site
+        s.configure(clusters=("here", "there"))
+        s.start()
+        gate = self.gated("away", "there", "exit 5")
+        s.stop()
+        kept, aside = f"{s.state}/clusters/there", f"{s.place}/unmounted"
+        os.rename(kept, aside)
+        s.start()
+        self.assertIn("there is out of service", " ".join(self.problems()))
+        self.assertIn("cluster there is out of service",
+                      self.reload(clusters=("here", "there"), code=1))
+        self.assertEqual(s.submit("other", cluster_id="there")[0], 503)
+        os.rename(aside, kept)
+        self.assertIn("cluster there: added", self.reload(clusters=("here", "there")))
+        self.let_go(gate)
+        self.assertEqual(s.wait_state("away", "failed")["exit_code"], 5)
+        wait_for(lambda: not self.problems(), "nothing is wrong any more")
+        self.assertEqual(lines_of(self.effects), ["away"])
+        s.stop()
+        self.verify_log()
 
     def test_submissions_flow_while_clusters_come_and_go(self):
         s = self.site
