@@ -40,6 +40,9 @@ namespace ved::runtime {
 namespace {
 
 constexpr auto status_timeout = seconds{5};
+/// What jobs may have of bytes at the sustained rate of requests, and of those that come at once.
+constexpr double submitted_bytes_per_request = 1 << 10;
+constexpr double submitted_burst_bytes_per_request = 16 << 10;
 constexpr auto supervised_start_timeout = seconds{30};
 constexpr auto supervised_stop_timeout = seconds{5};
 
@@ -54,6 +57,12 @@ class system_config : public caf::actor_system_config {
     set("scheduler.max-throughput", static_cast<size_t>(64));
   }
 };
+
+std::size_t of_one_principal(const job_service_config& jobs) {
+  const auto all = static_cast<std::size_t>(jobs.max_concurrent_jobs);
+  const auto named = static_cast<std::size_t>(jobs.max_concurrent_jobs_per_principal);
+  return named != 0 ? named : std::max<std::size_t>(1, all - all / 4);
+}
 
 }  // namespace
 
@@ -351,6 +360,10 @@ class daemon::implementation {
     deps.reload = [this] { return reload(); };
     deps.limits.requests_per_second = options_.settings.http.rate_per_second;
     deps.limits.requests_burst = options_.settings.http.rate_burst;
+    deps.limits.submitted_bytes_per_second =
+        submitted_bytes_per_request * options_.settings.http.rate_per_second;
+    deps.limits.submitted_bytes_burst =
+        submitted_burst_bytes_per_request * options_.settings.http.rate_burst;
     deps.authenticate = [this](const std::string& token) -> result<actors::principal> {
       // When a token expires is the system's clock to say, not ours, which lags behind it.
       auto who = tokens_->authenticate(token, smooth_clock::read().wall);
@@ -413,8 +426,10 @@ class daemon::implementation {
     jobs.children.push_back({"job_registry", [this] {
                                actors::registry_deps registry;
                                registry.world = world_;
-                               registry.live_jobs_max = static_cast<std::size_t>(
-                                   options_.settings.hpc.job_service.max_concurrent_jobs);
+                               const auto& limits = options_.settings.hpc.job_service;
+                               registry.live_jobs_max =
+                                   static_cast<std::size_t>(limits.max_concurrent_jobs);
+                               registry.live_jobs_per_principal_max = of_one_principal(limits);
                                registry_ = system_->spawn(actors::job_registry, registry);
                                return caf::actor_cast<caf::actor>(registry_);
                              }});
@@ -445,6 +460,7 @@ class daemon::implementation {
     http_options how;
     how.address = settings.http.address;
     how.trusted_proxies = settings.http.trusted_proxies;
+    how.proxy_header = settings.http.proxy_header;
     how.port = static_cast<std::uint16_t>(settings.http.port);
     how.threads = settings.http.threads;
     how.version = std::string(version);

@@ -177,7 +177,9 @@ class runner : public std::enable_shared_from_this<runner> {
     auto& state = self_->state;
     // Apply to a copy: memory must not run ahead of the disk.
     auto after = std::make_shared<job::job>(state.job);
-    for (const auto& event : events) {
+    for (auto& event : events) {
+      event.set_principal(who.principal);
+      event.set_request_id(who.request_id);
       if (auto applied = job::apply(*after, event); !applied) {
         world_->logs->write(log_severity::critical, "hpc_job", "impossible_event",
                             {{"job_id", state.job.id.str()}, {"reason", applied.error().message}});
@@ -191,10 +193,6 @@ class runner : public std::enable_shared_from_this<runner> {
     request.expected_version = state.version;
     request.state = job::to_record(*after).SerializeAsString();
     request.dedup_id = who.request_id;
-    for (auto& event : events) {
-      event.set_principal(who.principal);
-      event.set_request_id(who.request_id);
-    }
     const bool news = who.principal == own_principal;
     const bool intends = std::any_of(events.begin(), events.end(), [](const auto& event) {
       return event.job().has_submission_intended();

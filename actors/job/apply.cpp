@@ -20,12 +20,14 @@ phase phase_of(pb::JobState state) {
   return queued{};
 }
 
-void apply_accepted(job& state, const pb::JobAccepted& e, std::int64_t at_us) {
+void apply_accepted(job& state, const pb::JobAccepted& e, const std::string& by,
+                    std::int64_t at_us) {
   const auto& spec = e.spec();
   state.id = job_id{spec.job_id()};
   state.cluster = cluster_id{spec.cluster_id()};
   state.customer = spec.customer_address();
   state.queue = spec.queue_name();
+  state.submitted_by = by;
   state.spec_hash = e.spec_hash();
   state.max_runtime_seconds = spec.max_runtime_seconds();
   state.accepted_at = from_us(at_us);
@@ -172,7 +174,9 @@ result<void> apply(job& state, const event& what) {
     return impossible(of_abandoned ? "nothing was abandoned" : "the job is finished");
   const auto at_us = what.at_us();
   switch (what.job().event_case()) {
-    case pb::JobEvent::kAccepted: apply_accepted(state, what.job().accepted(), at_us); return {};
+    case pb::JobEvent::kAccepted:
+      apply_accepted(state, what.job().accepted(), what.principal(), at_us);
+      return {};
     case pb::JobEvent::kSubmissionIntended: {
       const auto& e = what.job().submission_intended();
       if (!in<waiting>(state) && !in<unresolved>(state)) return impossible("it is not waiting");

@@ -86,6 +86,7 @@ struct job {
   cluster_id cluster;
   std::string customer;
   std::string queue;
+  std::string submitted_by;  ///< principal
   std::string spec_hash;
   std::int64_t max_runtime_seconds = 0;
 

@@ -48,6 +48,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_cluster_id(state.cluster.str());
   out.set_customer_address(state.customer);
   out.set_queue_name(state.queue);
+  out.set_submitted_by(state.submitted_by);
   out.set_spec_hash(state.spec_hash);
   out.set_phase(phases[state.now.index()]);
   out.set_state(public_state(state));
@@ -106,6 +107,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.cluster = cluster_id{in.cluster_id()};
   out.customer = in.customer_address();
   out.queue = in.queue_name();
+  out.submitted_by = in.submitted_by();
   out.spec_hash = in.spec_hash();
   out.max_runtime_seconds = in.max_runtime_seconds();
   out.attempt = in.attempt();

@@ -29,7 +29,7 @@ class runner {
     auto& state = self_->state;
     const job_id id{what.spec->job_id()};
     if (const auto it = state.jobs.find(id); it != state.jobs.end())
-      return self_->delegate(it->second, what);
+      return self_->delegate(it->second.actor, what);
     // In whichever cluster's log: an id names one job of the daemon.
     auto known = logs().find_stream(core::job_stream(id.str()));
     if (!known) return job_reply{fail(known.error())};
@@ -43,29 +43,24 @@ class runner {
       return job_reply{fail(errc::unavailable, "job " + id.str() + ": cluster " +
                                                    what.spec->cluster_id() +
                                                    " has no log that can be written")};
-    const auto live = state.jobs.size() + state.unrecovered;
-    if (live >= deps_.live_jobs_max)
-      return job_reply{fail(errc::overloaded,
-                            "job " + id.str() + ": " + std::to_string(live) +
-                                " jobs are live, the most that hpc.job_service.max_concurrent_jobs "
-                                "allows")};
+    if (auto full = has_no_place(id, what.who.principal)) return job_reply{fail(std::move(*full))};
     // Also when the cluster's log is away one day, no other cluster takes a job of this id.
     if (auto noted = note_place(id, log.name); !noted) return job_reply{fail(noted.error())};
     auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
-    adopt(id, made);
+    adopt(id, made, what.who.principal);
     return self_->delegate(made, what);
   }
 
   caf::result<job_reply> ask(const ask_job& what) {
     if (const auto it = self_->state.jobs.find(what.job); it != self_->state.jobs.end())
-      return self_->delegate(it->second, what);
+      return self_->delegate(it->second.actor, what);
     auto stored = read(what.job);
     if (!stored) return job_reply{fail(stored.error())};
     if (!job::is_terminal(stored->job)) {
       if (!revive(what.job, std::move(*stored)))
         return job_reply{fail(errc::unavailable, "job " + what.job.str() +
                                                      ": nobody writes to its log")};
-      return self_->delegate(self_->state.jobs.at(what.job), what);
+      return self_->delegate(self_->state.jobs.at(what.job).actor, what);
     }
     auto repeated = was_asked_before(*stored->log.log, what);
     if (!repeated) return job_reply{fail(repeated.error())};
@@ -91,13 +86,14 @@ class runner {
   void ended(const job_ended& what) {
     auto& state = self_->state;
     const auto it = state.jobs.find(what.job);
-    if (it == state.jobs.end() || it->second.address() != self_->current_sender()->address())
+    if (it == state.jobs.end() ||
+        it->second.actor.address() != self_->current_sender()->address())
       return;
-    self_->send(it->second, dismiss_atom::value);
+    self_->send(it->second.actor, dismiss_atom::value);
     forget_wish(what.job);
-    state.ids.erase(it->second.address());
+    state.ids.erase(it->second.actor.address());
     state.fallen_jobs.erase(what.job);
-    state.jobs.erase(it);
+    drop(it);
   }
 
   void down(const caf::down_msg& what) {
@@ -106,7 +102,7 @@ class runner {
     if (it == state.ids.end()) return;
     const job_id id = *it->second;
     state.ids.erase(it);
-    state.jobs.erase(id);
+    drop(state.jobs.find(id));
     forget_wish(id);
     if (what.reason == caf::exit_reason::normal) return;
     auto& fall = state.fallen_jobs[id];
@@ -167,7 +163,7 @@ class runner {
   void restarted(const cluster_restarted& what) {
     const auto link = deps_.world->links->find(what.cluster);
     if (link) self_->send(link, subscribe_reports{registry_actor{self_}});
-    for (const auto& [id, actor] : self_->state.jobs) self_->send(actor, what);
+    for (const auto& [id, one] : self_->state.jobs) self_->send(one.actor, what);
   }
 
   /// True: there is more to recover.
@@ -291,7 +287,7 @@ class runner {
 
   void tell(const job_report& what) {
     if (const auto it = self_->state.jobs.find(what.job); it != self_->state.jobs.end())
-      self_->send(it->second, what);
+      self_->send(it->second.actor, what);
   }
 
   void forget_wish(const job_id& id) {
@@ -324,11 +320,40 @@ class runner {
     }
   }
 
-  void adopt(const job_id& id, const job_actor& made) {
+  /// Of a job that has no actor.
+  void adopt(const job_id& id, const job_actor& made, const std::string& submitter) {
     self_->monitor(made);
     auto& state = self_->state;
-    const auto place = state.jobs.insert_or_assign(id, made).first;
+    auto& of_submitter = *state.by_submitter.try_emplace(submitter, 0).first;
+    ++of_submitter.second;
+    const auto place =
+        state.jobs.emplace(id, registry_state::member{made, &of_submitter}).first;
     state.ids[made.address()] = &place->first;
+  }
+
+  void drop(std::unordered_map<job_id, registry_state::member>::iterator which) {
+    auto& state = self_->state;
+    auto& of_submitter = *which->second.submitter;
+    if (--of_submitter.second == 0)
+      state.by_submitter.erase(state.by_submitter.find(of_submitter.first));
+    state.jobs.erase(which);
+  }
+
+  /// Why a new job of this principal finds no place among the live ones; none: it does.
+  std::optional<error> has_no_place(const job_id& id, const std::string& principal) const {
+    const auto& state = self_->state;
+    const auto live = state.jobs.size() + state.unrecovered;
+    if (live >= deps_.live_jobs_max)
+      return error{errc::overloaded,
+                   "job " + id.str() + ": " + std::to_string(live) +
+                       " jobs are live, the most that hpc.job_service.max_concurrent_jobs allows"};
+    const auto own = state.by_submitter.find(principal);
+    if (own == state.by_submitter.end() || own->second < deps_.live_jobs_per_principal_max)
+      return std::nullopt;
+    return error{errc::overloaded,
+                 "job " + id.str() + ": " + std::to_string(own->second) + " jobs of " + principal +
+                     " are live, the most that hpc.job_service.max_concurrent_jobs_per_principal "
+                     "allows"};
   }
 
   /// False: nobody writes to its log.
@@ -337,10 +362,12 @@ class runner {
     if (log.name.empty()) return false;
     auto job = std::make_shared<const job::job>(std::move(stored.job));
     const auto fallen = self_->state.fallen_jobs.contains(id);
-    adopt(id, self_->spawn(stored_job, deps_.world, std::move(log), registry_actor{self_},
-                           std::move(job), stored.version,
-                           fallen ? "the job's actor failed while the submission was in flight"
-                                  : deps_.why_recovered));
+    adopt(id,
+          self_->spawn(stored_job, deps_.world, std::move(log), registry_actor{self_}, job,
+                       stored.version,
+                       fallen ? "the job's actor failed while the submission was in flight"
+                              : deps_.why_recovered),
+          job->submitted_by);
     return true;
   }
 
@@ -351,7 +378,7 @@ class runner {
 }  // namespace
 
 registry_state::~registry_state() {
-  for (const auto& [id, actor] : jobs) caf::anon_send_exit(actor, caf::exit_reason::kill);
+  for (const auto& [id, one] : jobs) caf::anon_send_exit(one.actor, caf::exit_reason::kill);
 }
 
 registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps) {

@@ -17,6 +17,7 @@ namespace ved::actors {
 struct registry_deps {
   std::shared_ptr<const job_environment> world;
   std::size_t live_jobs_max = 100;
+  std::size_t live_jobs_per_principal_max = 100;
   /// Why jobs are taken from the store: goes into the log of those whose submission was cut off.
   std::string why_recovered = "the daemon started anew while the submission was in flight";
 };
@@ -32,7 +33,13 @@ class registry_state {
     time_point again_at;
     int times = 0;  ///< in a row
   };
-  std::unordered_map<job_id, job_actor> jobs;
+  struct member {
+    job_actor actor;
+    std::pair<const std::string, std::size_t>* submitter;  ///< of `by_submitter`
+  };
+  std::unordered_map<job_id, member> jobs;
+  /// How many of `jobs` each principal submitted; none stands with 0.
+  std::unordered_map<std::string, std::size_t> by_submitter;
   std::unordered_map<caf::actor_addr, const job_id*> ids;  ///< keys of `jobs`
   /// One wish per live job at most: a limit may be weeks away, long after its job has ended.
   std::set<std::pair<time_point, job_id>> wakes;

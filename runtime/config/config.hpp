@@ -27,6 +27,7 @@ struct job_service_config {
   milliseconds job_poll_interval{15'000};
   milliseconds job_timeout_default{24 * 3'600'000};
   int max_concurrent_jobs = 100;
+  int max_concurrent_jobs_per_principal = 0;  ///< 0: three quarters of all
   bool enable_state_recovery = true;
   std::string state_store_path = "/var/lib/virtengine/hpc-state";
 
@@ -219,8 +220,9 @@ struct http_config {
   int refusals_per_second = 50;  ///< per client address, of requests without a good token
   int connections_max = 1'024;
   int connections_per_address = 256;
-  /// Addresses and CIDR blocks whose X-Forwarded-For or Forwarded header names the client.
+  /// Addresses and CIDR blocks whose `proxy_header` names the client.
   std::vector<std::string> trusted_proxies;
+  std::string proxy_header = "X-Forwarded-For";
   int streams_max = 256;  ///< live event streams
   int threads = 2;
   milliseconds read_timeout{15'000};   ///< for a whole request

@@ -81,9 +81,12 @@ section describe_http(http_config& c) {
         "Open connections of one client address; trusted proxies are not held to it.")
       .range(1, 100'000);
   s.add("trusted_proxies", &c.trusted_proxies,
-        "Proxies, such as 127.0.0.1 or 10.0.0.0/8: the rightmost address of their X-Forwarded-For "
-        "or Forwarded header that is no proxy of this list is the client.")
+        "Proxies, such as 127.0.0.1 or 10.0.0.0/8: the rightmost address of their header that is "
+        "no proxy of this list is the client.")
       .formed(is_address_or_network);
+  s.add("proxy_header", &c.proxy_header,
+        "The header in which these proxies name their client; the other one is not looked at.")
+      .one_of({"X-Forwarded-For", "Forwarded"});
   s.add("streams_max", &c.streams_max,
         "Live event streams; a quarter of them, and at least 8, for one client address, and for "
         "one token.")

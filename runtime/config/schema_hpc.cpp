@@ -26,6 +26,10 @@ void describe_job_service(section& into, job_service_config& c) {
         "Jobs that may be live at once; more are refused (429).")
       .range(1, 10'000'000)
       .says("max_concurrent_jobs must be at least 1");
+  s.add("max_concurrent_jobs_per_principal", &c.max_concurrent_jobs_per_principal,
+        "Of these, jobs that one token submitted (429); 0 for three quarters, so that others find "
+        "a place.")
+      .range(0, 10'000'000);
   s.add("enable_state_recovery", &c.enable_state_recovery,
         "Recover state at start; it always is, so only true is taken.")
       .only_true("to forget what runs would lose jobs and run them twice; to begin anew, give "

@@ -120,19 +120,29 @@ bool network_list::contains(const address& one) const {
   });
 }
 
-address client_of(const address& peer, const forwarded_headers& told,
+std::string_view to_string(forwarding_header which) {
+  return which == forwarding_header::forwarded ? "Forwarded" : "X-Forwarded-For";
+}
+
+result<forwarding_header> forwarding_header_of(std::string_view name) {
+  for (const auto which : {forwarding_header::x_forwarded_for, forwarding_header::forwarded})
+    if (to_string(which) == name) return which;
+  return ved::fail(errc::invalid, "'" + std::string(name) +
+                                      "' is neither X-Forwarded-For nor Forwarded");
+}
+
+address client_of(const address& peer, forwarding_header form, std::string_view hops,
                   const network_list& trusted) {
   auto client = plain(peer);
-  const bool both = !told.x_forwarded_for.empty() && !told.forwarded.empty();
-  if (both || !trusted.contains(client)) return client;
-  const bool is_plain = !told.x_forwarded_for.empty();
-  auto rest = is_plain ? told.x_forwarded_for : told.forwarded;
+  if (!trusted.contains(client)) return client;
+  auto rest = hops;
   for (std::size_t hop = 0; hop < forwarded_hops_max && !rest.empty(); ++hop) {
     const auto comma = rest.rfind(',');
     const auto element =
         trimmed(comma == std::string_view::npos ? rest : rest.substr(comma + 1));
     rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(0, comma);
-    const auto before = is_plain ? parse_node(element) : parse_forwarded(element);
+    const auto before = form == forwarding_header::forwarded ? parse_forwarded(element)
+                                                             : parse_node(element);
     if (!before) return client;
     client = *before;
     if (!trusted.contains(client)) return client;

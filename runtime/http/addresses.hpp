@@ -2,6 +2,7 @@
 
 #include <boost/asio/ip/address.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -31,19 +32,25 @@ class network_list {
   std::vector<network> networks_;
 };
 
-/// What a proxy told of whom it speaks for; each the values of one header, joined by commas.
-struct forwarded_headers {
-  std::string_view x_forwarded_for;
-  std::string_view forwarded;  ///< RFC 7239
+/// The header in which a proxy tells whom it speaks for.
+enum class forwarding_header : std::uint8_t {
+  x_forwarded_for,
+  forwarded,  ///< RFC 7239
 };
+
+/// "X-Forwarded-For", "Forwarded".
+std::string_view to_string(forwarding_header which);
+/// Error: invalid, names both.
+result<forwarding_header> forwarding_header_of(std::string_view name);
 
 /// Hops of a forwarding header that are looked at, from the right.
 inline constexpr std::size_t forwarded_hops_max = 16;
 
-/// The client of a request that came from `peer`. Only of a trusted peer the headers are believed:
-/// then it is the rightmost address that is not trusted. What cannot be read, or two headers at
-/// once (a proxy sets one and may pass the other from its client), leaves the proxy itself.
-address client_of(const address& peer, const forwarded_headers& told, const network_list& trusted);
+/// The client of a request that came from `peer`, which told `hops`: all values of the header that
+/// trusted peers set, joined by commas. Only of a trusted peer they are believed: then it is the
+/// rightmost address that is not trusted. What cannot be read leaves the proxy itself.
+address client_of(const address& peer, forwarding_header form, std::string_view hops,
+                  const network_list& trusted);
 
 /// The bytes by which an address is held to its limits: an IPv6 customer owns a whole /64.
 std::string limit_key(const address& client);

@@ -150,6 +150,7 @@ class http_server::implementation {
     const std::lock_guard lock(mutex_);
     if (started_) return fail(errc::conflict, "HTTP server: it was started before");
     if (!shared_->proxies) return fail_in("http.trusted_proxies", shared_->proxies.error());
+    if (!shared_->proxy_header) return fail_in("http.proxy_header", shared_->proxy_header.error());
     const auto& options = shared_->options;
     const auto contexts = shared_->contexts.size();
     const std::size_t api_contexts = options.metrics_port ? contexts - 1 : contexts;

@@ -59,8 +59,9 @@ struct http_options {
   int rate_burst = 4'000;
   int refusals_per_second = 50;                ///< requests refused without a good token, per
   int refusals_burst = 500;                    ///< client address; 429 and close, 0 for any
-  /// Addresses and networks of proxies whose X-Forwarded-For or Forwarded header names the client.
+  /// Addresses and networks of proxies whose header names the client.
   std::vector<std::string> trusted_proxies;
+  std::string proxy_header = "X-Forwarded-For";  ///< or "Forwarded"
   milliseconds header_timeout{10'000};       ///< from a request's first byte to its empty line; 408
   milliseconds body_timeout{15'000};         ///< from the empty line to the last byte; 408
   milliseconds idle_timeout{60'000};         ///< between requests; then closed

@@ -31,6 +31,11 @@ shares::limits requests_limits(const http_options& options) {
           places_at_least_one(options.requests_per_principal)};
 }
 
+shares::limits bodies_coming_limits(const http_options& options) {
+  return {std::numeric_limits<std::size_t>::max(),
+          static_cast<std::size_t>(part_of_one(options.connections_per_address))};
+}
+
 /// Four principals can send the largest body at one time.
 shares::limits bodies_limits(const http_options& options) {
   const auto all = std::max(options.bodies_bytes_max, 4 * options.body_bytes_max);
@@ -51,8 +56,10 @@ service::service(http_options options_in, api_port& api_in, std::function<std::s
       metrics(std::move(metrics_in)),
       openapi(openapi_document(options.version)),
       proxies(network_list::parse(options.trusted_proxies)),
+      proxy_header(forwarding_header_of(options.proxy_header)),
       requests(std::make_shared<shares>(requests_limits(options))),
       bodies_bytes(std::make_shared<shares>(bodies_limits(options))),
+      bodies_coming(std::make_shared<shares>(bodies_coming_limits(options))),
       answers_bytes(std::make_shared<shares>(
           shares::limits{options.answers_bytes_max, options.answers_bytes_max / 4})),
       api_places_(api_limits(options)),

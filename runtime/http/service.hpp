@@ -63,6 +63,7 @@ class service : public std::enable_shared_from_this<service> {
   const std::function<std::string()> metrics;
   const std::string openapi;
   const result<network_list> proxies;  ///< an error ends the start
+  const result<forwarding_header> proxy_header;  ///< likewise
   const std::shared_ptr<stream_watchers> watchers = std::make_shared<stream_watchers>();
 
   std::vector<std::unique_ptr<asio::io_context>> contexts;
@@ -79,6 +80,9 @@ class service : public std::enable_shared_from_this<service> {
   /// principal, as one from many addresses is one; who needs none by the address.
   const std::shared_ptr<shares> requests;      ///< open ones, of principals
   const std::shared_ptr<shares> bodies_bytes;
+  /// Requests whose bodies are on their way and that cannot be evicted: one principal has a part of
+  /// the connections of its address, so that others at that address find one.
+  const std::shared_ptr<shares> bodies_coming;
   const std::shared_ptr<shares> answers_bytes;
 
   /// A place for a live stream, of the address and of the principal; nothing when the server or one

@@ -198,9 +198,10 @@ class session final : public connection, public std::enable_shared_from_this<ses
 
   void identify() {
     if (is_proxied_) {
-      const auto x_forwarded_for = list_of(reader_.head(), "X-Forwarded-For");
-      const auto forwarded = list_of(reader_.head(), "Forwarded");
-      client_ = client_of(peer_, {x_forwarded_for, forwarded}, *shared_->proxies);
+      // The other one is whatever their client wrote.
+      const auto form = *shared_->proxy_header;
+      const auto hops = list_of(reader_.head(), to_string(form));
+      client_ = client_of(peer_, form, hops, *shared_->proxies);
     }
     if (source_.empty() || is_proxied_) source_ = "http " + client_.to_string();
   }
@@ -227,8 +228,10 @@ class session final : public connection, public std::enable_shared_from_this<ses
     if (!anonymous && !open_request()) return refuse_share("open requests");
     body_ = share(shared_->bodies_bytes, asker_);
     call_.emplace(std::move(call));
-    // Its client is known from here: it keeps its place while the body comes.
-    if (!anonymous && !shared_->works(slot_->key())) return close();
+    // Its client is known from here: it keeps its place while the body comes, if not too many of
+    // its kind do.
+    sending_ = share(shared_->bodies_coming, asker_);
+    if (!anonymous && sending_.grow_to(1) && !shared_->works(slot_->key())) return close();
     read_the_body(call_->matched->body != body_kind::none);
   }
 
@@ -290,6 +293,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
   void handle() {
     received_at_ = std::chrono::steady_clock::now();
     phase_ = phase::handling;
+    sending_.give_back();
     if (!shared_->works(slot_->key())) return close();
     if (local_ != nullptr) return answer_locally();
     if (auto refused = read_body(reader_.body(), *call_)) return respond(std::move(*refused));
@@ -392,6 +396,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
     phase_ = phase::writing;
     reader_.drop_body();
     body_.give_back();
+    sending_.give_back();
     // From here it waits for its client: one that takes no answers keeps no place from others.
     shared_->waits(slot_->key());
     deadline_.set(shared_from_this(), options().write_timeout);
@@ -456,6 +461,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
     error_code ignored;
     socket_.close(ignored);
     body_.give_back();
+    sending_.give_back();
     answer_.give_back();
     open_.reset();
     if (slot_) slot_->release();
@@ -495,6 +501,7 @@ class session final : public connection, public std::enable_shared_from_this<ses
   std::string asker_;      // whom it is counted against
   std::shared_ptr<share> open_;
   share body_;
+  share sending_;  // among those whose body comes and that keep their place
   share answer_;
   bool served_ = false;  // a request has been answered
   bool timed_out_ = false;

@@ -62,7 +62,6 @@ class test_log {
       auto e = d.log[i];
       e.clear_position();
       e.clear_version();
-      e.set_principal("alice");
       request.events.push_back(std::move(e));
     }
     if (request.events.empty()) return;

@@ -24,11 +24,13 @@ runtime::http::address ip(const std::string& text) {
   return boost::asio::ip::make_address(text);
 }
 
-std::string client_told(const std::string& peer, const std::string& x_forwarded_for,
-                        const std::string& forwarded = {}) {
+using runtime::http::forwarding_header;
+
+std::string client_told(const std::string& peer, const std::string& hops,
+                        forwarding_header form = forwarding_header::x_forwarded_for) {
   const auto trusted =
       runtime::http::network_list::parse({"127.0.0.1", "10.0.0.0/9", "fd00::/8"}).value();
-  return runtime::http::client_of(ip(peer), {x_forwarded_for, forwarded}, trusted).to_string();
+  return runtime::http::client_of(ip(peer), form, hops, trusted).to_string();
 }
 
 const std::string health = running_server::request("GET", "/health");
@@ -356,16 +358,15 @@ TEST_CASE("http addresses: only a trusted peer names its client, its last foreig
   CHECK(client_told("127.0.0.1", "6.6.6.6, nonsense, 10.1.1.1") == "10.1.1.1");
 }
 
-TEST_CASE("http addresses: the Forwarded header is read by RFC 7239, never beside the other",
-          "[runtime][http]") {
-  CHECK(client_told("127.0.0.1", "", "for=198.51.100.7") == "198.51.100.7");
-  CHECK(client_told("127.0.0.1", "", "For=\"[2001:db8::7]:4711\";proto=https") == "2001:db8::7");
-  CHECK(client_told("127.0.0.1", "", "for=6.6.6.6, by=10.0.0.1;for=198.51.100.7") ==
-        "198.51.100.7");
-  CHECK(client_told("127.0.0.1", "", "for=6.6.6.6, proto=http") == "127.0.0.1");
-  CHECK(client_told("127.0.0.1", "", "for=_secret") == "127.0.0.1");
-  // A proxy sets one of them; the other may be its client's word.
-  CHECK(client_told("127.0.0.1", "198.51.100.7", "for=6.6.6.6") == "127.0.0.1");
+TEST_CASE("http addresses: the Forwarded header is read by RFC 7239", "[runtime][http]") {
+  const auto told = [](const std::string& hops) {
+    return client_told("127.0.0.1", hops, forwarding_header::forwarded);
+  };
+  CHECK(told("for=198.51.100.7") == "198.51.100.7");
+  CHECK(told("For=\"[2001:db8::7]:4711\";proto=https") == "2001:db8::7");
+  CHECK(told("for=6.6.6.6, by=10.0.0.1;for=198.51.100.7") == "198.51.100.7");
+  CHECK(told("for=6.6.6.6, proto=http") == "127.0.0.1");
+  CHECK(told("for=_secret") == "127.0.0.1");
 }
 
 TEST_CASE("http addresses: a chain of trusted hops is followed only so far", "[runtime][http]") {
@@ -424,7 +425,9 @@ TEST_CASE("http: behind a named proxy its clients are counted one by one",
   // A forged left part makes nobody a new client, nor does a header line of its own.
   CHECK(served("127.0.0.1", "X-Forwarded-For: 6.6.6.#, 198.51.100.3") < tries);
   CHECK(served("127.0.0.1", "X-Forwarded-For: 6.6.6.#\r\nX-Forwarded-For: 198.51.100.4") < tries);
-  CHECK(served("127.0.0.1", "X-Forwarded-For: 198.51.100.#\r\nForwarded: for=6.6.6.6") < tries);
+  // The header that its proxy does not set is its client's word, and changes nothing.
+  CHECK(served("127.0.0.1", "X-Forwarded-For: 198.51.102.#\r\nForwarded: for=6.6.6.6") == tries);
+  CHECK(served("127.0.0.1", "X-Forwarded-For: 198.51.100.5\r\nForwarded: for=6.6.6.#") < tries);
   // From elsewhere the header is nothing: one client, whatever it says.
   CHECK(served("127.0.0.2", "X-Forwarded-For: 203.0.113.#") < tries);
   CHECK(served("127.0.0.3", "Forwarded: for=203.0.113.#") < tries);
@@ -444,6 +447,27 @@ TEST_CASE("http: behind a named proxy its clients are counted one by one",
   pooled.front()->send("GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 203.0.113.98\r\n"
                        "Connection: close\r\n\r\n");
   CHECK(pooled.front()->read_response().status == 200);
+}
+
+TEST_CASE("http: a proxy may tell its client in the Forwarded header", "[runtime][http]") {
+  runtime::http_options options;
+  options.trusted_proxies = {"127.0.0.1"};
+  options.proxy_header = "Forwarded";
+  std::mutex mutex;
+  std::set<std::string> sources;
+  options.on_request = [&](const runtime::http_access& access) {
+    const std::lock_guard lock(mutex);
+    sources.insert(std::string(access.source));
+  };
+  running_server up(options);
+  raw_client client(up.port);
+  client.send("GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\n"
+              "Forwarded: for=203.0.113.97\r\n\r\n");
+  CHECK(client.read_response().status == 200);
+  client.end_input();
+  CHECK(client.closed_by_server());
+  const std::lock_guard lock(mutex);
+  CHECK(sources == std::set<std::string>{"http 203.0.113.97"});
 }
 
 TEST_CASE("http: a proxy that is no address ends the start", "[runtime][http]") {

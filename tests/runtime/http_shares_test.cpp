@@ -181,6 +181,31 @@ TEST_CASE("http: bodies that are read at one time share a bound, and one token l
   CHECK(post("greedy", "127.0.0.2")->read_response().status == 201);
 }
 
+TEST_CASE("http: bodies that come slowly do not take all the places of their address",
+          "[runtime][http]") {
+  runtime::http_options options;
+  options.connections_per_address = 40;
+  running_server up(options);
+  std::vector<std::unique_ptr<raw_client>> slow;
+  for (int i = 0; i < 40; ++i) {
+    slow.push_back(sent(up.port, "127.0.0.2",
+                        of_token("slow", "POST", "/api/v1/hpc/jobs",
+                                 "Content-Length: 100\r\nExpect: 100-continue\r\n\r\n")));
+    slow.back()->read_until("100 Continue\r\n\r\n");
+  }
+  std::vector<std::unique_ptr<raw_client>> modest;
+  for (int i = 0; i < 35; ++i) {
+    modest.push_back(sent(up.port, "127.0.0.2", get("modest")));
+    CHECK(modest.back()->read_response().status == 200);
+  }
+  // A quarter keeps its places, and goes on where it stopped.
+  for (int i = 0; i < 10; ++i) {
+    slow[i]->send(std::string(100, ' '));
+    CHECK(slow[i]->read_response().status == 400);
+  }
+  for (int i = 10; i < 40; ++i) CHECK_THROWS(slow[i]->read_until("\r\n"));
+}
+
 TEST_CASE("http: answers that one token's clients do not take leave room for others",
           "[runtime][http]") {
   constexpr std::size_t large = 8 << 20;  // more than the kernel takes for a client that sleeps

@@ -314,7 +314,7 @@ class actor_tree {
     actors::group_spec jobs{"jobs", strategy::rest_for_one, {}, {}};
     jobs.children.push_back({"job_registry", [this, most = how.live_jobs_max] {
                                registry_ = system_->spawn(
-                                   actors::job_registry, actors::registry_deps{world_, most});
+                                   actors::job_registry, actors::registry_deps{world_, most, most});
                                return caf::actor_cast<caf::actor>(registry_);
                              }});
     jobs.children.push_back({"ingress", [this] {

@@ -151,7 +151,6 @@ inline std::map<std::string, driver> golden_streams() {
     for (auto& e : d.log) {
       e.set_stream("job/j-1");
       e.set_recorded_at_us(to_us(d.ctx.now));
-      e.set_principal("alice");
       e.set_request_id("r-" + std::to_string(e.version()));
       e.set_causation_id(e.position() - 1);
       e.set_prev_hash(std::string(32, 'h'));

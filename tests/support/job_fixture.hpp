@@ -103,6 +103,7 @@ struct driver {
     for (auto& e : made) {
       e.set_position(log.size() + 1);
       e.set_version(log.size() + 1);
+      e.set_principal("alice");
       if (auto applied = job::apply(state, e); !applied)
         throw std::logic_error("apply refused a decided event: " + applied.error().message);
       log.push_back(std::move(e));

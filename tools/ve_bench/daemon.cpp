@@ -26,7 +26,7 @@ running_ved::running_ved(const options& how) : home_(how.home) {
     throw std::runtime_error("ved init failed");
   std::ofstream(home_ / "ved.yaml")
       << "hpc:\n  enabled: true\n  audit: {enabled: false}\n"
-      << "  job_service: {max_concurrent_jobs: 100000}\n"
+      << "  job_service: {max_concurrent_jobs: 100000, max_concurrent_jobs_per_principal: 100000}\n"
       << how.hpc
       // What one client may ask for in a second is no measure of what ved can do.
       << "http: {port: 0, rate_per_second: 1000000, rate_burst: 1000000}\n"

@@ -16,7 +16,7 @@ void rate_limiter::make_room(moment now) {
   if (buckets_.size() >= clients_max) buckets_.erase(buckets_.begin());
 }
 
-bool rate_limiter::admit(const std::string& client, moment now) {
+bool rate_limiter::admit(const std::string& client, moment now, double tokens) {
   if (rate_ <= 0) return true;
   const std::lock_guard lock(mutex_);
   auto found = buckets_.find(client);
@@ -28,7 +28,7 @@ bool rate_limiter::admit(const std::string& client, moment now) {
   at.tokens = filled(at, now);
   at.filled_at = now;
   if (at.tokens < 1) return false;
-  at.tokens -= 1;
+  at.tokens -= tokens;
   return true;
 }
 

@@ -16,11 +16,13 @@ class rate_limiter {
 
   static constexpr std::size_t clients_max = 65536;
 
-  /// Sustained requests per second and how many may come at once; a rate of 0 admits all.
-  rate_limiter(int rate_per_second, int burst) : rate_(rate_per_second), burst_(burst) {}
+  /// Sustained requests (or their bytes) per second and how many may come at once; a rate of 0
+  /// admits all.
+  rate_limiter(double rate_per_second, double burst) : rate_(rate_per_second), burst_(burst) {}
 
-  /// Takes one token of the client; false when it has none left.
-  bool admit(const std::string& client, moment now);
+  /// Takes so many tokens of the client; false when it has not even one. What it takes beyond those
+  /// that it has, it owes.
+  bool admit(const std::string& client, moment now, double tokens = 1);
 
   std::size_t clients() const;
 

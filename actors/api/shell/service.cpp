@@ -44,6 +44,8 @@ service::service(service_deps deps)
     : deps_(std::move(deps)),
       requests_(deps_.limits.requests_per_second, deps_.limits.requests_burst),
       controls_(deps_.limits.controls_per_second, deps_.limits.controls_burst),
+      submitted_bytes_(deps_.limits.submitted_bytes_per_second,
+                       deps_.limits.submitted_bytes_burst),
       queries_({}) {
   operations();  // one without a scope must not be served
 }
@@ -112,6 +114,13 @@ std::optional<error> service::over_its_rate(const call& c) {
                  "too many holds and releases of " + c.who.name + ": more than " +
                      std::to_string(deps_.limits.controls_per_second) +
                      " a second; each one is kept on record"};
+  if (r.has_submit_job() &&
+      !submitted_bytes_.admit(c.who.name, now, static_cast<double>(r.ByteSizeLong())))
+    return error{errc::overloaded,
+                 "too many bytes of jobs submitted by " + c.who.name + ": more than " +
+                     std::to_string(
+                         static_cast<std::int64_t>(deps_.limits.submitted_bytes_per_second)) +
+                     " a second; they are kept on record"};
   return std::nullopt;
 }
 

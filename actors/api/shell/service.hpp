@@ -50,6 +50,9 @@ struct principal_limits {
   /// Holds and releases: each one is an event that is kept for ever.
   int controls_per_second = 5;
   int controls_burst = 300;
+  /// Bytes of jobs submitted: they are kept, too. 0: any.
+  double submitted_bytes_per_second = 0;
+  double submitted_bytes_burst = 0;
 };
 
 struct service_deps {
@@ -145,6 +148,7 @@ class service {
   service_deps deps_;
   rate_limiter requests_;
   rate_limiter controls_;
+  rate_limiter submitted_bytes_;
   std::mutex mutex_;
   ingress_actor ingress_;
   std::atomic<bool> stopping_{false};

@@ -57,7 +57,8 @@ struct counting_logs : actors::log_sink {
 /// A registry with its jobs and a log, under virtual time and a deterministic schedule.
 class jobs_fixture {
  public:
-  explicit jobs_fixture(std::size_t live_jobs_max = 100) : live_jobs_max_(live_jobs_max) {
+  explicit jobs_fixture(std::size_t live_jobs_max = 100, std::size_t per_principal_max = 100)
+      : live_jobs_max_(live_jobs_max), per_principal_max_(per_principal_max) {
     scheduler_.clock().current_time += std::chrono::hours(1);
   }
 
@@ -95,8 +96,15 @@ class jobs_fixture {
     world->problems = problems;
     world->clock = [this] { return now; };
     world->crash_point = [](const char*) {};
+    world_ = std::move(world);
+    start_registry();
+  }
+
+  void start_registry() {
+    if (registry) caf::anon_send_exit(registry, caf::exit_reason::kill);
+    run();
     registry = system_.spawn(actors::job_registry,
-                             actors::registry_deps{std::move(world), live_jobs_max_});
+                             actors::registry_deps{world_, live_jobs_max_, per_principal_max_});
   }
 
   void run() {
@@ -120,9 +128,9 @@ class jobs_fixture {
     return out;
   }
 
-  result<actors::job_snapshot> submit(const std::string& id) {
+  result<actors::job_snapshot> submit(const std::string& id, const std::string& by = "tester") {
     return ask(actors::submit_job{
-        {"tester", {}}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
+        {by, {}}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
   }
 
   result<actors::job_snapshot> command(const std::string& id, core::job::command what,
@@ -180,6 +188,8 @@ class jobs_fixture {
 
  private:
   const std::size_t live_jobs_max_;
+  const std::size_t per_principal_max_;
+  std::shared_ptr<const actors::job_environment> world_;
   testing_config config_;
   caf::actor_system system_{config_};
   caf::scheduler::test_coordinator& scheduler_ =
@@ -255,6 +265,29 @@ TEST_CASE("registry: what was given up is ended where its cluster is back, and c
   CHECK_FALSE(f.stored("back").abandoned());
   CHECK(f.problems->all().empty());
   CHECK(f.submit("new"));
+}
+
+TEST_CASE("registry: one principal leaves places for others, also after a restart",
+          "[actors][registry]") {
+  jobs_fixture f(4, 2);
+  f.start();
+  f.run();
+  REQUIRE(f.submit("a-1", "alice"));
+  REQUIRE(f.submit("a-2", "alice"));
+  const auto refused = f.submit("a-3", "alice");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::overloaded);
+  CHECK(refused.error().message.find("2 jobs of alice") != std::string::npos);
+  CHECK(f.submit("a-2", "alice"));  // known already
+  CHECK(f.submit("b-1", "bob"));
+  f.start_registry();
+  f.run();
+  CHECK_FALSE(f.submit("a-4", "alice"));
+  CHECK(f.submit("b-2", "bob"));
+  CHECK(f.command("a-1", core::job::cancel_job{"alice", ""}, ""));
+  f.run();
+  CHECK(f.submit("a-5", "alice"));
+  CHECK_FALSE(f.submit("a-6", "alice"));
 }
 
 TEST_CASE("registry: jobs not recovered yet count for the limit", "[actors][registry]") {

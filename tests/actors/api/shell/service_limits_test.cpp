@@ -176,6 +176,26 @@ TEST_CASE("api: all requests of one principal together have a rate", "[actors][a
   CHECK(error_of(api, hold("calm")) == "unavailable");
 }
 
+TEST_CASE("api: the bytes of jobs that one principal submits have a rate", "[actors][api]") {
+  std::vector<refusal_note> refused;
+  auto deps = deps_of(refused);
+  deps.limits.submitted_bytes_per_second = 100;
+  deps.limits.submitted_bytes_burst = 10'000;
+  service api(std::move(deps));
+  const auto submit = [&](const std::string& token, std::size_t bytes) {
+    pb::ApiRequest request;
+    request.set_token(token);
+    request.mutable_submit_job()->mutable_spec()->set_job_id(std::string(bytes, 'j'));
+    return error_of(api, std::move(request));
+  };
+  // Invalid is what passes: the id is too long.
+  CHECK(submit("busy", 6'000) == "invalid");
+  CHECK(submit("busy", 600'000) == "invalid");  // a large one may owe
+  CHECK(submit("busy", 1) == "overloaded");
+  CHECK(error_of(api, hold("busy")) == "unavailable");
+  CHECK(submit("calm", 6'000) == "invalid");
+}
+
 TEST_CASE("api: a head is refused for its token and its scope, and noted", "[actors][api]") {
   std::vector<refusal_note> refused;
   service api(deps_of(refused));
