@@ -1,34 +1,23 @@
 #include "runtime/daemon.hpp"
 
 #include <atomic>
-#include <caf/actor_system.hpp>
-#include <caf/actor_system_config.hpp>
-#include <caf/scoped_actor.hpp>
-#include <caf/send.hpp>
-#include <caf/stateful_actor.hpp>
-#include <caf/typed_event_based_actor.hpp>
 #include <filesystem>
 #include <future>
 #include <mutex>
 #include <optional>
-#include <thread>
 
 #include "actors/api/shell/service.hpp"
-#include "actors/ingress/actor.hpp"
-#include "actors/registry/actor.hpp"
 #include "actors/shell/crash_points.hpp"
 #include "actors/shell/problem_board.hpp"
-#include "actors/supervisor/actor.hpp"
 #include "runtime/api_bridge.hpp"
 #include "runtime/clock.hpp"
 #include "runtime/config/load.hpp"
-#include "runtime/descriptors.hpp"
 #include "runtime/disk_guard.hpp"
 #include "runtime/followers/followers.hpp"
-#include "runtime/gateway/server.hpp"
-#include "runtime/http/server.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/parts/actors.hpp"
 #include "runtime/parts/clusters.hpp"
+#include "runtime/parts/ingress.hpp"
 #include "runtime/parts/logs.hpp"
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
@@ -43,26 +32,6 @@ constexpr auto status_timeout = seconds{5};
 /// What jobs may have of bytes at the sustained rate of requests, and of those that come at once.
 constexpr double submitted_bytes_per_request = 1 << 10;
 constexpr double submitted_burst_bytes_per_request = 16 << 10;
-constexpr auto supervised_start_timeout = seconds{30};
-constexpr auto supervised_stop_timeout = seconds{5};
-
-/// Jobs are small and many, calls into schedulers happen on threads of their own: few workers,
-/// woken by the kernel rather than by polling.
-class system_config : public caf::actor_system_config {
- public:
-  system_config() {
-    set("scheduler.policy", caf::atom("sharing"));
-    set("scheduler.max-threads", static_cast<size_t>(std::max(
-                                     2U, std::thread::hardware_concurrency())));
-    set("scheduler.max-throughput", static_cast<size_t>(64));
-  }
-};
-
-std::size_t of_one_principal(const job_service_config& jobs) {
-  const auto all = static_cast<std::size_t>(jobs.max_concurrent_jobs);
-  const auto named = static_cast<std::size_t>(jobs.max_concurrent_jobs_per_principal);
-  return named != 0 ? named : std::max<std::size_t>(1, all - all / 4);
-}
 
 }  // namespace
 
@@ -107,10 +76,10 @@ class daemon::implementation {
     start_numbers();
     clusters_->count_in(numbers_);
     if (auto opened = clusters_->open(settings); !opened) return opened;
-    start_actors();
+    make_actors();
     if (auto started_followers = start_followers(); !started_followers) return started_followers;
     start_service();
-    start_supervisor();
+    actors_->begin([this](const actors::ingress_actor& made) { service_->set_ingress(made); });
     if (auto serving = start_ingress(); !serving) return serving;
     clusters_->begin();  // a start that fails has started and ended no job
     return {};
@@ -140,16 +109,9 @@ class daemon::implementation {
     note("log_not_reopened", options_.log->reopen(settings.logging));
     note("audit_not_reopened", followers_->reopen());
     note("tokens_not_reloaded", tokens_->reload());
-    if (gateway_) {
-      const auto taken = gateway_->reload();
-      note("certificates_not_reloaded", taken);
-      problems_->tell("certificates", taken ? std::string{}
-                                            : "the certificates were not taken over, those from "
-                                              "before are served: " + taken.error().message);
-      if (taken) certificates_->note_served();
-    }
+    note("certificates_not_reloaded", ingress_->reload());
     const auto changes = clusters_->reload(
-        settings, {system_.get(), supervisor_,
+        settings, {&actors_->system(), actors_->supervisor(),
                    [this](const actors::open_log& joined) { return follow(joined); }});
     tell(changes, out);
     const std::lock_guard lock(settings_mutex_);
@@ -184,17 +146,15 @@ class daemon::implementation {
     const std::lock_guard no_reload(reload_mutex_);
     if (stopped_.exchange(true)) return;
     if (service_) service_->set_stopping();
-    if (http_) http_->stop(grace);
-    gateway_.reset();
-    stop_supervised();
-    registry_ = actors::registry_actor{};
+    if (ingress_) ingress_->stop(grace);
+    if (actors_) actors_->end();
     if (service_) service_->set_ingress(actors::ingress_actor{});
     // Workers may still hand results to links; join them before what they use goes away.
     if (clusters_) clusters_->stop();
     if (service_) service_.reset();
     refusals_.reset();
     if (followers_) followers_->stop();
-    if (system_) {
+    if (actors_) {
       pb::Envelope event;
       event.set_at_us(to_us(clock_.now()));
       event.mutable_daemon()->mutable_stopped()->set_reason(reason);
@@ -203,16 +163,13 @@ class daemon::implementation {
       logs_->stop();
     }
     followers_.reset();
-    world_.reset();
     clusters_.reset();
-    system_.reset();
+    actors_.reset();
     logs_.reset();
     log(actors::log_severity::info, "stopped", {{"reason", reason}});
   }
 
-  std::uint16_t http_port_ = 0;
-  std::uint16_t gateway_port_ = 0;
-  std::optional<std::uint16_t> metrics_port_;
+  const ingress_part& ingress() const { return *ingress_; }
 
  private:
   void log(actors::log_severity severity, std::string_view event,
@@ -235,7 +192,7 @@ class daemon::implementation {
   /// The log of a cluster that comes while the daemon runs.
   result<void> follow(const actors::open_log& joined) {
     if (auto added = followers_->add(followed(joined)); !added) return added;
-    if (http_) http_->follow(joined.feed);
+    if (ingress_) ingress_->follow(joined.feed);
     return {};
   }
 
@@ -264,44 +221,21 @@ class daemon::implementation {
     }
   }
 
-  /// Ends the supervisor and its children, and waits until they have ended: it may be starting
-  /// one right now, and theirs are calls into the service and the registry's handle.
-  void stop_supervised() {
-    if (!supervisor_) return;
-    caf::scoped_actor self{*system_};
-    std::vector<caf::actor> all{caf::actor_cast<caf::actor>(supervisor_)};
-    self->request(supervisor_, supervised_stop_timeout, actors::children_atom::value)
-        .receive([&](const actors::child_list& list) {
-                   for (const auto& [name, child] : list.children) all.push_back(child);
-                 },
-                 [](const caf::error&) {});
-    std::size_t open = all.size();
-    for (const auto& one : all) self->monitor(one);
-    self->anon_send(supervisor_, actors::stop_atom::value);
-    bool late = false;
-    while (open > 0 && !late) {
-      self->receive([&](const caf::down_msg&) { --open; },
-                    caf::after(supervised_stop_timeout) >> [&] { late = true; });
-    }
-    if (late)
-      log(actors::log_severity::warn, "actors_still_run", {{"count", std::to_string(open)}});
-    supervisor_ = actors::supervisor_actor{};
-  }
-
-  void start_actors() {
-    system_ = std::make_unique<caf::actor_system>(actor_config_);
-    // Job actors end with their registry; the process must not wait for stragglers.
-    system_->await_actors_before_shutdown(false);
-    logs_->start(*system_);
-    auto world = std::make_shared<actors::job_environment>();
-    world->writers = logs_->writers();
-    world->links = clusters_->links();
-    world->clusters = clusters_->directory();
-    world->logs = options_.log;
-    world->problems = problems_;
-    world->clock = clock();
-    world->crash_point = crash_point_;
-    world_ = std::move(world);
+  void make_actors() {
+    actors_part::options how;
+    how.limits = options_.settings.hpc.job_service;
+    how.logs = options_.log;
+    how.problems = problems_;
+    how.clock = clock();
+    how.crash_point = crash_point_;
+    how.fatal = [this](const std::string& why) { fatal(why); };
+    how.restarted = [this](const std::string& child) {
+      numbers_->actor_restarted(child);
+      log(actors::log_severity::warn, "actor_restarted", {{"actor", child}});
+    };
+    how.event_logs = logs_.get();
+    how.clusters = clusters_.get();
+    actors_ = std::make_unique<actors_part>(std::move(how));
   }
 
   void start_numbers() {
@@ -416,103 +350,19 @@ class daemon::implementation {
     followers_->audit(std::move(note));
   }
 
-  void start_supervisor() {
-    using core::supervisor::strategy;
-    actors::supervisor_deps deps;
-    auto links = clusters_->group(*system_, [this](const cluster_id& cluster) {
-      if (registry_) caf::anon_send(registry_, actors::cluster_restarted{cluster});
-    });
-    actors::group_spec jobs{"jobs", strategy::rest_for_one, {}, {}};
-    jobs.children.push_back({"job_registry", [this] {
-                               actors::registry_deps registry;
-                               registry.world = world_;
-                               const auto& limits = options_.settings.hpc.job_service;
-                               registry.live_jobs_max =
-                                   static_cast<std::size_t>(limits.max_concurrent_jobs);
-                               registry.live_jobs_per_principal_max = of_one_principal(limits);
-                               registry_ = system_->spawn(actors::job_registry, registry);
-                               return caf::actor_cast<caf::actor>(registry_);
-                             }});
-    jobs.children.push_back({"ingress", [this] {
-                               auto ingress = system_->spawn(
-                                   actors::ingress,
-                                   actors::ingress_deps{registry_, clusters_->links()});
-                               service_->set_ingress(ingress);
-                               return caf::actor_cast<caf::actor>(ingress);
-                             }});
-    deps.groups = {std::move(links), std::move(jobs)};
-    deps.logs = options_.log;
-    deps.clock = clock();
-    deps.fatal = [this](const std::string& why) { fatal(why); };
-    deps.restarted = [this](const std::string& child) {
-      numbers_->actor_restarted(child);
-      log(actors::log_severity::warn, "actor_restarted", {{"actor", child}});
-    };
-    supervisor_ = system_->spawn(actors::supervisor, std::move(deps));
-    // It answers once it has started them all: no request comes before they are there.
-    caf::scoped_actor self{*system_};
-    self->request(supervisor_, supervised_start_timeout, actors::children_atom::value)
-        .receive([](const actors::child_list&) {}, [](const caf::error&) {});
-  }
-
   result<void> start_ingress() {
-    const auto& settings = options_.settings;
-    http_options how;
-    how.address = settings.http.address;
-    how.trusted_proxies = settings.http.trusted_proxies;
-    how.proxy_header = settings.http.proxy_header;
-    how.port = static_cast<std::uint16_t>(settings.http.port);
-    how.threads = settings.http.threads;
-    how.version = std::string(version);
-    how.body_bytes_max = static_cast<std::size_t>(settings.http.body_bytes_max);
-    how.header_bytes_max = static_cast<std::uint32_t>(settings.http.header_bytes_max);
-    how.connections_max = connections_that_fit(descriptor_limit(), settings.http.connections_max);
-    how.connections_per_address = settings.http.connections_per_address;
-    how.streams_max = settings.http.streams_max;
-    how.streams_per_address = how.streams_per_principal = part_of_one(settings.http.streams_max);
-    how.requests_per_principal = part_of_one(how.connections_max);
-    how.refusals_per_second = settings.http.refusals_per_second;
-    how.refusals_burst = 10 * settings.http.refusals_per_second;
-    how.rate_per_second = settings.http.rate_per_second;
-    how.rate_burst = settings.http.rate_burst;
-    how.header_timeout = how.body_timeout = settings.http.read_timeout;
-    how.idle_timeout = settings.http.idle_timeout;
-    how.reply_timeout = settings.http.reply_timeout;
-    how.metrics_path = settings.metrics.path;
-    if (settings.metrics.enabled) {
-      how.metrics_address = settings.metrics.address;
-      how.metrics_port = static_cast<std::uint16_t>(settings.metrics.port);
-    }
-    how.on_request = [numbers = numbers_, logs = options_.log](const http_access& seen) {
-      numbers->http_request(seen.route, seen.method, seen.status, seen.duration);
-      logs->write(actors::log_severity::trace, "ved", "request",
-                  {{"method", std::string(seen.method)},
-                   {"route", std::string(seen.route)},
-                   {"status", std::to_string(seen.status)},
-                   {"us", std::to_string(seen.duration.count())}});
-    };
-    std::vector<std::shared_ptr<actors::commit_feed>> feeds;
-    for (const auto& one : logs_->writers()->all()) feeds.push_back(one.feed);
-    http_ = std::make_unique<http_server>(how, *bridge_, std::move(feeds),
-                                          [this] { return metrics_text(); });
-    numbers_->watch_http([this] { return http_->counts(); });
-    auto port = http_->start();
-    if (!port) return fail(port.error());
-    http_port_ = *port;
-    metrics_port_ = http_->metrics_port();
-    if (!settings.gateway.enabled) return {};
-    const state_layout layout(settings.state.directory);
-    gateway_options gateway;
-    gateway.address = {settings.gateway.address,
-                       static_cast<std::uint16_t>(settings.gateway.port)};
-    gateway.credentials = {layout.ca_certificate.string(), layout.server_certificate.string(),
-                           layout.server_key.string()};
-    gateway.refused = [this](refusal what) { refused(std::move(what)); };
-    auto started = gateway_server::start(gateway, *bridge_);
+    ingress_part::options how;
+    how.settings = options_.settings;
+    how.logs = options_.log;
+    how.problems = problems_;
+    how.numbers = numbers_;
+    how.certificates = certificates_;
+    for (const auto& one : logs_->writers()->all()) how.feeds.push_back(one.feed);
+    how.metrics_text = [this] { return metrics_text(); };
+    how.refused = [this](refusal what) { refused(std::move(what)); };
+    auto started = ingress_part::start(std::move(how), *bridge_);
     if (!started) return fail(started.error());
-    gateway_ = std::move(*started);
-    certificates_->note_served();
-    gateway_port_ = gateway_->address().port;
+    ingress_ = std::move(*started);
     return {};
   }
 
@@ -546,18 +396,13 @@ class daemon::implementation {
   std::unique_ptr<token_store> tokens_;
   std::unique_ptr<disk_guard> guard_;
   std::unique_ptr<clusters_part> clusters_;
-  system_config actor_config_;
-  std::unique_ptr<caf::actor_system> system_;
-  std::shared_ptr<const actors::job_environment> world_;
-  actors::registry_actor registry_;  ///< touched by the supervisor's thread only
-  actors::supervisor_actor supervisor_;
+  std::unique_ptr<actors_part> actors_;
   std::shared_ptr<metrics> numbers_;
   std::unique_ptr<followers> followers_;
   std::unique_ptr<refusal_reporter> refusals_;  ///< writes to the followers
   std::unique_ptr<actors::service> service_;
   std::unique_ptr<api_bridge> bridge_;
-  std::unique_ptr<http_server> http_;
-  std::unique_ptr<gateway_server> gateway_;
+  std::unique_ptr<ingress_part> ingress_;
 };
 
 daemon::daemon(std::unique_ptr<implementation> inner) : self_(std::move(inner)) {}
@@ -573,8 +418,10 @@ void daemon::reload() { static_cast<void>(self_->reload()); }
 bool daemon::alive() { return self_->alive(); }
 void daemon::watch_clock() { self_->watch_clock(); }
 void daemon::stop(const std::string& reason, milliseconds grace) { self_->stop(reason, grace); }
-std::uint16_t daemon::http_port() const { return self_->http_port_; }
-std::uint16_t daemon::gateway_port() const { return self_->gateway_port_; }
-std::optional<std::uint16_t> daemon::metrics_port() const { return self_->metrics_port_; }
+std::uint16_t daemon::http_port() const { return self_->ingress().http_port(); }
+std::uint16_t daemon::gateway_port() const { return self_->ingress().gateway_port(); }
+std::optional<std::uint16_t> daemon::metrics_port() const {
+  return self_->ingress().metrics_port();
+}
 
 }  // namespace ved::runtime
