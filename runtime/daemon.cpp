@@ -72,7 +72,8 @@ class daemon::implementation {
     clusters_ = std::make_unique<clusters_part>(clusters_part::options{
         options_.supervisor_path, options_.fault_plan, options_.gives_up, options_.log, problems_,
         clock(), crash_point_, logs_.get()});
-    clusters_->need_logs(settings);
+    // Who follows logs begins later, with all of them.
+    clusters_->need_logs(settings, [](const actors::open_log&) -> result<void> { return {}; });
     start_numbers();
     clusters_->count_in(numbers_);
     if (auto opened = clusters_->open(settings); !opened) return opened;

@@ -21,13 +21,13 @@ namespace {
 constexpr const char* stream = "daemon";
 constexpr std::size_t name_bytes = 8;
 
-/// Calls `each(job id)` for the log's jobs that the registry will take up.
+/// Calls `each(job id)` for the log's jobs of an index.
 template <class Each>
-result<void> for_each_live_job(const store::event_log& log, const Each& each) {
+result<void> for_each_job(const store::event_log& log, std::string_view index, const Each& each) {
   constexpr std::size_t page_size = 10'000;
   std::string after;
   for (bool more = true; more;) {
-    auto page = log.scan_index(core::live_prefix, after, page_size);
+    auto page = log.scan_index(index, after, page_size);
     if (!page) return fail(page.error());
     for (const auto& key : page->keys)
       if (result<void> done = each(core::job_of_index_key(key)); !done) return done;
@@ -40,7 +40,7 @@ result<void> for_each_live_job(const store::event_log& log, const Each& each) {
 result<std::uint64_t> live_jobs(const store::event_logs& logs) {
   std::uint64_t count = 0;
   for (const auto& one : logs.all()) {
-    auto all = for_each_live_job(*one.log, [&](std::string_view) -> result<void> {
+    auto all = for_each_job(*one.log, core::live_prefix, [&](std::string_view) -> result<void> {
       ++count;
       return {};
     });
@@ -65,7 +65,7 @@ remember_cluster remembering(const store::event_logs& logs, std::string given_up
     out.given_up = cluster.str() == given_up;
     const auto log = logs.find(store::cluster_log_name(cluster.str()));
     if (out.given_up || !log) return out;
-    auto all = for_each_live_job(*log, [&](std::string_view id) -> result<void> {
+    const auto count_sent = [&](std::string_view id) -> result<void> {
       const auto stored = log->state(core::job_stream(id));
       if (!stored) return fail(stored.error());
       pb::JobRecord job;
@@ -75,8 +75,10 @@ remember_cluster remembering(const store::event_logs& logs, std::string given_up
           job.phase() != pb::JOB_PHASE_WAITING && job.phase() != pb::JOB_PHASE_HELD;
       if (known && sent) ++out.sent_jobs;
       return {};
-    });
-    if (!all) return fail(all.error());
+    };
+    // What was given up here may run there: only the same scheduler can tell that it does not.
+    for (const auto index : {core::live_prefix, core::abandoned_prefix})
+      if (auto all = for_each_job(*log, index, count_sent); !all) return fail(all.error());
     if (out.sent_jobs == 0) return out;
     const auto stream_of_it = core::cluster_stream(cluster.str());
     const auto stored = log->state(stream_of_it);
@@ -94,11 +96,12 @@ std::function<adapters::remembered(const job_id&, const submission_token&)> life
     const auto known = logs.find_stream(core::job_stream(id.str()));
     pb::JobRecord job;
     if (!known || !*known || !job.ParseFromString((*known)->at.state)) return remembered::nothing;
-    if (is_terminal(job.state())) return remembered::ended;
+    const bool ran_on = job.abandoned() && job.started_at_us() != 0;
+    if (is_terminal(job.state()) && !ran_on) return remembered::ended;
     const bool runs =
         job.state() == pb::JOB_STATE_RUNNING || job.state() == pb::JOB_STATE_SUSPENDED;
-    if (job.token() != token.str()) return remembered::nothing;
-    return runs ? remembered::began : remembered::waits;
+    if (job.token() != token.str()) return ran_on ? remembered::ended : remembered::nothing;
+    return runs || ran_on ? remembered::began : remembered::waits;
   };
 }
 

@@ -80,6 +80,22 @@ void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
   if (e.has_usage()) *t.last().mutable_usage() = e.usage();
 }
 
+/// How a job that was given up ended is told once more when the end of its run is known: what it
+/// used until then is to be billed.
+void tell_over(teller& t, const job::job& before, const pb::JobAbandonedOver& e,
+               std::int64_t at_us) {
+  const auto& run = e.run();
+  t.tell(std::string(state_name(t.shown())), t.shown(),
+         run.finished_at_us() != 0 ? run.finished_at_us() : at_us);
+  auto& c = t.last();
+  c.set_reason(e.reason());
+  c.set_exit_code(run.exit_code());
+  c.set_exit_signal(run.exit_signal());
+  c.set_finished_at_us(c.at_us());
+  if (run.started_at_us() != 0) c.set_started_at_us(run.started_at_us());
+  if (auto used = job::used_in_all(before, run)) *c.mutable_usage() = std::move(*used);
+}
+
 }  // namespace
 
 std::vector<pb::HookCallback> callbacks_of(const job::job& before, const pb::Envelope& what) {
@@ -97,6 +113,8 @@ std::vector<pb::HookCallback> callbacks_of(const job::job& before, const pb::Env
     tell_observed(t, before, what.job().observed(), what.at_us());
   } else if (what.job().has_finished()) {
     tell_finished(t, before, what.job().finished(), what.at_us());
+  } else if (what.job().abandoned_over().has_run()) {
+    tell_over(t, before, what.job().abandoned_over(), what.at_us());
   }
   for (auto& c : t.all()) c.set_position(what.position());
   return std::move(t.all());

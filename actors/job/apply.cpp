@@ -65,17 +65,15 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   enter(state, std::move(end), e.reason(), at_us);
 }
 
-/// What the run used is the job's use, also when that is known only now.
+/// What the run used is the job's use, also when that is known only now; it ended when that did.
 void apply_over(job& state, const pb::JobAbandonedOver& e) {
+  auto used = used_in_all(state, e.run());
   auto& end = std::get<finished>(state.now);
   end.abandoned = false;
-  state.reason += "; " + e.reason();
-  if (!e.has_run()) return;
-  if (e.run().started_at_us() != 0) state.started_at = from_us(e.run().started_at_us());
-  if (!e.run().has_usage()) return;
-  auto used = e.run().usage();
-  if (end.usage) add_usage(used, *end.usage);
   end.usage = std::move(used);
+  state.reason += "; " + e.reason();
+  if (e.run().started_at_us() != 0) state.started_at = from_us(e.run().started_at_us());
+  if (e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
 }
 
 /// No scheduler job is followed from now on.
@@ -153,6 +151,14 @@ void set_run(pb::JobRun& run, const report_status& what) {
   run.set_started_at_us(to_us(what.started_at));
   run.set_finished_at_us(to_us(what.finished_at));
   if (what.usage) *run.mutable_usage() = *what.usage;
+}
+
+std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
+  const auto& before = std::get<finished>(state.now).usage;
+  if (!run.has_usage()) return before;
+  auto used = run.usage();
+  if (before) add_usage(used, *before);
+  return used;
 }
 
 result<void> apply(job& state, const event& what) {

@@ -269,6 +269,9 @@ pb::JobState public_state(const job& state);
 bool is_terminal(const job& state);
 /// It has ended here, and what may run of it in the scheduler is followed until it has ended too.
 bool is_abandoned(const job& state);
+/// What a job that has ended used, with that of a run of which only now something is known; none:
+/// nothing is known.
+std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run);
 std::string_view phase_name(const job& state);
 
 /// "ve" and 12 base32 characters of `draw`.

@@ -3,6 +3,7 @@
 #include "actors/hooks/core.hpp"
 #include "actors/job/stored.hpp"
 #include "messages/job_state.hpp"
+#include "messages/json.hpp"
 #include "messages/json_shape.hpp"
 #include "runtime/followers/audit.hpp"
 
@@ -220,9 +221,13 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
                   {"scheduler_job_id", what.job().abandoned_found().scheduler_job_id()}},
                  false);
       break;
-    case pb::JobEvent::kAbandonedOver:
-      out.change("abandoned_over", {{"reason", what.job().abandoned_over().reason()}});
+    case pb::JobEvent::kAbandonedOver: {
+      const auto& e = what.job().abandoned_over();
+      json details{{"reason", e.reason()}};
+      if (e.has_run()) details["run"] = to_json(e.run());
+      out.change("abandoned_over", std::move(details));
       break;
+    }
     case pb::JobEvent::EVENT_NOT_SET: break;
   }
 }

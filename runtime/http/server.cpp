@@ -6,6 +6,7 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <map>
 #include <mutex>
 #include <thread>
 #include <vector>
@@ -224,10 +225,12 @@ class http_server::implementation {
   using work_guard = asio::executor_work_guard<asio::io_context::executor_type>;
 
   void subscribe(const std::shared_ptr<actors::commit_feed>& feed) {
-    subscriptions_.push_back(feed->subscribe(
-        [watchers = shared_->watchers](const actors::commit_feed::commit& committed) {
-          watchers->wake(committed);
-        }));
+    if (subscriptions_.contains(feed)) return;
+    subscriptions_.emplace(
+        feed, feed->subscribe(
+                  [watchers = shared_->watchers](const actors::commit_feed::commit& committed) {
+                    watchers->wake(committed);
+                  }));
   }
 
   const std::shared_ptr<http::service> shared_;
@@ -235,7 +238,7 @@ class http_server::implementation {
   mutable std::mutex mutex_;
   bool started_ = false;
   bool stopped_ = false;
-  std::vector<actors::commit_feed::subscription> subscriptions_;
+  std::map<std::shared_ptr<actors::commit_feed>, actors::commit_feed::subscription> subscriptions_;
   std::vector<std::shared_ptr<door>> doors_;
   std::optional<std::uint16_t> metrics_port_;
   std::vector<work_guard> work_;

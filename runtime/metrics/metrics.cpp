@@ -133,6 +133,14 @@ void metrics::impl::show_cluster(const std::string& cluster) {
   poll_duration.Add({{"cluster", cluster}}, poll_seconds);
 }
 
+/// Of an end, or of a run.
+template <class Ran>
+void metrics::impl::note_ran(const Ran& e, const std::string& cluster) {
+  if (e.started_at_us() != 0 && e.finished_at_us() >= e.started_at_us())
+    duration.Add({{"cluster", cluster}}, job_seconds)
+        .Observe(in_seconds(e.finished_at_us() - e.started_at_us()));
+}
+
 void metrics::impl::note_finished(const pb::JobFinished& e, const std::string& cluster) {
   const auto family = [&]() -> counters& {
     switch (e.state()) {
@@ -143,9 +151,7 @@ void metrics::impl::note_finished(const pb::JobFinished& e, const std::string& c
     }
   };
   family().Add({{"cluster", cluster}}).Increment();
-  if (e.started_at_us() != 0 && e.finished_at_us() >= e.started_at_us())
-    duration.Add({{"cluster", cluster}}, job_seconds)
-        .Observe(in_seconds(e.finished_at_us() - e.started_at_us()));
+  note_ran(e, cluster);
 }
 
 void metrics::impl::note_job_event(const pb::Envelope& what, const core::job::job* before,
@@ -175,6 +181,9 @@ void metrics::impl::note_job_event(const pb::Envelope& what, const core::job::jo
       break;
     case pb::JobEvent::kClaimLost: claims_lost.Add({{"cluster", cluster}}).Increment(); break;
     case pb::JobEvent::kFinished: note_finished(what.job().finished(), cluster); break;
+    case pb::JobEvent::kAbandonedOver:
+      note_ran(what.job().abandoned_over().run(), cluster);
+      break;
     default: break;
   }
   const bool started_now = is_set(after.started_at) && !(before && is_set(before->started_at));

@@ -30,6 +30,8 @@ struct metrics::impl {
   void note_job_event(const pb::Envelope& what, const core::job::job* before,
                       const core::job::job& after);
   void note_finished(const pb::JobFinished& e, const std::string& cluster);
+  template <class Ran>
+  void note_ran(const Ran& e, const std::string& cluster);
 
   const sources from;
   prometheus::Registry registry;

@@ -58,20 +58,32 @@ clusters_part::clusters_part(options how) : how_(std::move(how)) {}
 
 clusters_part::~clusters_part() { stop(); }
 
-void clusters_part::need_logs(const config& settings) {
+void clusters_part::need_logs(const config& settings, const join_log& joined) {
   for (const auto& cluster : active_clusters(settings)) {
     const auto& id = cluster.cluster_id;
     if (running_.contains(id)) continue;
-    if (auto instance = how_.event_logs->need(id); instance)
-      instances_[id] = std::move(*instance);
+    auto instance = how_.event_logs->need(id);
+    if (!instance) {
+      stand_still(id, instance.error().message);
+      continue;
+    }
+    // Whether or not its scheduler can be reached: what is asked of its jobs is written.
+    if (auto followed = joined(how_.event_logs->writers()->of(id)); !followed)
+      out_of_service(id, followed.error().message);
     else
-      out_of_service(id, instance.error().message);
+      instances_[id] = std::move(*instance);
   }
 }
 
-void clusters_part::out_of_service(const cluster_id& cluster, const std::string& why) {
+void clusters_part::stand_still(const cluster_id& cluster, const std::string& why) {
   directory_->stand_still(cluster, why);
   instances_.erase(cluster);
+}
+
+void clusters_part::out_of_service(const cluster_id& cluster, const std::string& why) {
+  stand_still(cluster, why);
+  how_.problems->raise(problem_key(cluster, "open"),
+                       "cluster " + cluster.str() + " is out of service: " + why);
 }
 
 void clusters_part::warn_of(const config& settings) {
@@ -265,7 +277,7 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
       how_.problems->clear(problem_key(id, "open"));
       out.removed.push_back(id.str());
     }
-  need_logs(settings);
+  need_logs(settings, around.joined);
   warn_of(settings);
   auto environment_of_all = environment(settings);
   std::vector<cluster_id> ids;
@@ -279,14 +291,8 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
       continue;
     }
     if (!instances_.contains(id)) continue;
-    auto opened = open_one(cluster, environment_of_all);
-    if (opened) opened = around.joined(how_.event_logs->writers()->of(id));
-    if (!opened) {
-      if (const auto half = running_.extract(id)) half.mapped()->end();
+    if (auto opened = open_one(cluster, environment_of_all); !opened) {
       out_of_service(id, opened.error().message);
-      how_.problems->raise(problem_key(id, "open"),
-                           "cluster " + id.str() + " is out of service: " +
-                               opened.error().message);
       continue;
     }
     how_.problems->clear(problem_key(id, "open"));

@@ -42,12 +42,13 @@ class clusters_part {
     std::function<void(const char* point)> crash_point;  ///< see job_environment
     logs_part* event_logs = nullptr;  ///< outlives this
   };
+  /// A cluster's log is there now: whoever follows logs follows this one, too.
+  using join_log = std::function<result<void>(const actors::open_log& log)>;
   /// What a cluster that comes while the daemon runs joins, and one that goes leaves.
   struct surroundings {
     caf::actor_system* system = nullptr;
     actors::supervisor_actor supervisor;
-    /// Its log is there now: whoever follows logs follows this one, too.
-    std::function<result<void>(const actors::open_log& log)> joined;
+    join_log joined;  ///< also told of one that is followed already
   };
 
   explicit clusters_part(options how);
@@ -62,7 +63,7 @@ class clusters_part {
   /// The metrics that hear of calls; before `open`.
   void count_in(std::shared_ptr<metrics> numbers) { numbers_ = std::move(numbers); }
   /// Sees to the logs of all that are configured. One without its log stands still.
-  void need_logs(const config& settings);
+  void need_logs(const config& settings, const join_log& joined);
   /// Opens them. An error names the first that cannot be opened; a start ends with it.
   result<void> open(const config& settings);
   /// The links, for the supervisor; `restarted` hears of each that it starts.
@@ -88,6 +89,8 @@ class clusters_part {
   /// `comes_back`: as another one, in a moment.
   void close(const cluster_id& cluster, bool comes_back, const surroundings& around);
   void warn_of(const config& settings);
+  void stand_still(const cluster_id& cluster, const std::string& why);
+  /// The same, and a problem.
   void out_of_service(const cluster_id& cluster, const std::string& why);
 
   const options how_;

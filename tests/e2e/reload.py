@@ -100,6 +100,14 @@ class reload(site_case):
         self.reload(clusters=("here",))
         code, text, errors = s.vectl("job", "cancel", "--give-up", "left")
         self.assertEqual(code, 0, text + errors)
+        # In the place of its work directory there is nothing: its disk is not mounted.
+        kept, aside = f"{s.state}/local/there", f"{s.place}/unmounted"
+        os.rename(kept, aside)
+        self.assertIn("is its disk not mounted",
+                      self.reload(clusters=("here", "there"), code=1))
+        self.assertTrue(any("left was given up" in text or "there is out of service" in text
+                            for text in self.problems()))
+        os.rename(aside, kept)
         self.reload(clusters=("here", "there"))
         wait_for(lambda: "ended as cancelled" in s.get("left")["reason"], "its end there is told")
         self.assertEqual(s.belonging(), [s.process.pid])
@@ -170,6 +178,7 @@ class reload(site_case):
         s.configure(clusters=("here", "there"))
         s.start()
         gate = self.gated("one", "here")
+        other = self.gated("other", "there")
         self.reload(clusters=("here",))
         with open(os.path.join(s.state, "local", "there", "lock"), "r+") as lock:
             fcntl.lockf(lock, fcntl.LOCK_EX)
@@ -178,9 +187,16 @@ class reload(site_case):
             self.assertIn("locked by another process", " ".join(self.problems()))
             self.assertEqual(s.submit("two", cluster_id="there")[0], 503)
             self.assertIn("out of service", s.vectl("cluster", "show", "there")[1])
+            told = s.vectl("job", "explain", "other")[1]
+            self.assertIn("locked by another process", told)
+            self.assertNotIn("give-up", told)
+            code, text, errors = s.vectl("job", "cancel", "--give-up", "other")
+            self.assertIn("locked by another process", text + errors)
         self.assertEqual(self.reload(), "cluster there: added\n")
         self.assertEqual(s.submit("two", cluster_id="there")[0], 201)
         s.wait_state("two", "completed")
+        self.let_go(other)
+        s.wait_state("other", "completed")
         self.assertEqual(self.problems(), [])
         self.let_go(gate)
         s.wait_state("one", "completed")

@@ -80,6 +80,30 @@ TEST_CASE("own stream: jobs that were sent are counted by cluster, what waits he
   CHECK(remembering(*logs, "hpc-1")(cluster_id{"hpc-1"})->sent_jobs == 0);
 }
 
+TEST_CASE("own stream: what was given up, and may run on, is remembered as sent", "[runtime]") {
+  using adapters::remembered;
+  tests::test_log log;
+  const auto phase = GENERATE("queued", "running");
+  auto left = tests::in_phase(phase);
+  left.run(core::job::cancel_job{"alice", "sold", true});
+  log.add(left);
+  const auto logs = tests::logs_with({{"hpc-1", log.log}});
+  CHECK(remembering(*logs, "")(cluster_id{"hpc-1"})->sent_jobs == 1);
+  CHECK(remembering(*logs, "hpc-1")(cluster_id{"hpc-1"})->sent_jobs == 0);
+  // One that had not begun must not begin: as far as this side knows it has ended.
+  const bool ran = is_set(left.state.started_at);
+  CHECK(life_in(*logs)(left.state.id, left.state.token) ==
+        (ran ? remembered::began : remembered::ended));
+  CHECK(life_in(*logs)(left.state.id, submission_token{"vebbbbbbbbbbbb"}) == remembered::ended);
+  core::job::report_status end;
+  end.id = left.state.scheduler_id;
+  end.state = pb::JOB_STATE_CANCELLED;
+  left.run(end);
+  log.add(left);
+  CHECK(remembering(*logs, "")(cluster_id{"hpc-1"})->sent_jobs == 0);
+  CHECK(life_in(*logs)(left.state.id, left.state.token) == remembered::ended);
+}
+
 TEST_CASE("own stream: a cluster's scheduler is remembered as it was met last", "[runtime]") {
   tests::test_log log;
   const auto meet = [&](const std::string& cluster, std::uint64_t version, const char* name) {

@@ -112,9 +112,14 @@ void service::cancel(const std::shared_ptr<call>& c) {
     return c->done(to_reply({errc::conflict, "job " + what.job_id() + " has ended already: " +
                                                  job->reason()}));
   const cluster_id of{job->cluster_id()};
-  if (deps_.clusters->is_configured(of))
-    return c->done(to_reply({errc::conflict, "job " + what.job_id() + ": cluster " + of.str() +
-                                                 " is configured; cancel the job there"}));
+  if (deps_.clusters->is_configured(of)) {
+    const auto out = deps_.clusters->why_out(of);
+    return c->done(to_reply(
+        {errc::conflict, "job " + what.job_id() + ": cluster " + of.str() + " is configured; " +
+                             (out ? "it is out of service (" + *out + "): mend it, or take it out "
+                                    "of the configuration first"
+                                  : std::string("cancel the job there"))}));
+  }
   ask(c, what.job_id(), order);
 }
 
@@ -184,13 +189,20 @@ void service::explain(const std::shared_ptr<call>& c) {
     explanation = story->finish(nullptr);
     if (!is_set(at) && !deps_.clusters->find(cluster_id{cluster}) &&
         !is_terminal(explanation.job().state())) {
-      explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
-                              cluster + " left the configuration");
       explanation.clear_next();
-      explanation.add_next("nothing, until cluster " + cluster +
-                           " is configured again and ved restarted: it is not configured any more");
-      explanation.add_next("an operator may end it here, whatever becomes of it there: vectl job "
-                           "cancel --give-up " + job.str());
+      if (const auto out = deps_.clusters->why_out(cluster_id{cluster})) {
+        explanation.set_summary(explanation.summary() + ", as far as is known: cluster " + cluster +
+                                " is out of service: " + *out);
+        explanation.add_next("nothing, until cluster " + cluster +
+                             " is in service again: `vectl config reload` tries it anew");
+      } else {
+        explanation.set_summary(explanation.summary() + ", as far as was known when cluster " +
+                                cluster + " left the configuration");
+        explanation.add_next("nothing, until cluster " + cluster +
+                             " is configured again: it is not configured any more");
+        explanation.add_next("an operator may end it here, whatever becomes of it there: vectl job "
+                             "cancel --give-up " + job.str());
+      }
     }
     deliver(c, std::move(reply));
   });
@@ -204,10 +216,13 @@ void service::output(const std::shared_ptr<call>& c) {
   if (what.bytes_max() > output_most)
     return c->done(to_reply({errc::invalid, "limit: at most 1048576 bytes at once"}));
   const auto cluster = deps_.clusters->find(cluster_id{job->cluster_id()});
-  if (!cluster)
-    return c->done(to_reply({errc::unavailable, "job " + job->job_id() + ": its cluster '" +
-                                                    job->cluster_id() +
-                                                    "' is not configured any more"}));
+  if (!cluster) {
+    const auto out = deps_.clusters->why_out(cluster_id{job->cluster_id()});
+    return c->done(to_reply({errc::unavailable,
+                             "job " + job->job_id() + ": its cluster '" + job->cluster_id() + "' " +
+                                 (out ? "is out of service: " + *out
+                                      : "is not configured any more")}));
+  }
   const auto none = [c, finished, id = job->job_id(), offset = what.offset()] {
     // Not an error while there may still be some: who follows the output asks again.
     if (finished)

@@ -190,6 +190,39 @@ TEST_CASE("hooks: the end of a job carries what is needed to bill it", "[actors]
   CHECK(c.max_runtime_seconds() == 3600);
 }
 
+TEST_CASE("hooks: what a job that was given up used is told when it is known", "[actors][hooks]") {
+  driver d = tests::in_phase("running");
+  d.run(job::cancel_job{"alice", "sold", true});
+  const auto before = d.state;
+  SECTION("nothing is known of its run") {
+    d.pass(seconds{3600}).state.watched_since = t0;
+    d.missing(true);
+    REQUIRE(d.log.back().job().has_abandoned_over());
+    CHECK(callbacks_of(before, d.log.back()).empty());
+  }
+  SECTION("its run ended") {
+    job::report_status end;
+    end.id = d.state.scheduler_id;
+    end.state = pb::JOB_STATE_FAILED;
+    end.started_at = t0 + seconds{5};
+    end.finished_at = t0 + seconds{9'005};
+    end.exit_signal = 9;
+    end.usage.emplace().set_cpu_time_us(8'000'000'000);
+    d.run(end);
+    const auto told = callbacks_of(before, d.log.back());
+    REQUIRE(told.size() == 1);
+    const auto& c = told[0];
+    CHECK(c.callback() == "cancelled");
+    CHECK(c.previous_state() == pb::JOB_STATE_CANCELLED);
+    CHECK(c.state() == pb::JOB_STATE_CANCELLED);
+    CHECK(c.usage().cpu_time_us() == 8'000'000'000);
+    CHECK(c.started_at_us() == to_us(t0 + seconds{5}));
+    CHECK(c.finished_at_us() == to_us(t0 + seconds{9'005}));
+    CHECK(c.exit_signal() == 9);
+    CHECK(std::get<job::finished>(d.state.now).finished_at == t0 + seconds{9'005});
+  }
+}
+
 TEST_CASE("hooks: the outbox is bounded, the rest waits in the log", "[actors][hooks]") {
   outbox_limits limits;
   limits.waiting_max = 8;
