@@ -78,6 +78,13 @@ struct not_known {
 };
 using find_outcome = std::variant<found, absent, not_known>;
 
+/// The scheduler shows the job as if the last control that it had taken had never been.
+enum class undoing {
+  none,
+  by_somebody,  ///< who undid it there
+  by_loss,      ///< of the scheduler's state: it came back without it
+};
+
 /// What the scheduler says about one job now.
 struct job_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
@@ -94,6 +101,7 @@ struct job_status {
   bool lost_to_same_job = false;
   /// Cancelled before it started, as its claim says, which jobs can write.
   bool says_cancelled = false;
+  undoing undone = undoing::none;  ///< `tracked_job::taken`
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.
@@ -111,6 +119,9 @@ struct tracked_job {
   scheduler_job_id id;
   submission_token token;
   job_id job;
+  /// What the scheduler was told last and has taken, and when; a poll tells if that is undone.
+  pb::JobControl taken = pb::JOB_CONTROL_UNSPECIFIED;
+  time_point taken_at = {};
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

@@ -33,15 +33,32 @@ void apply_accepted(job& state, const pb::JobAccepted& e, std::int64_t at_us) {
   state.now = waiting{state.accepted_at};
 }
 
+/// What was wanted of the scheduler is so.
+void take_wish(job& state, std::int64_t at_us) {
+  state.taken = {state.wanted, from_us(at_us)};
+  state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+}
+
+/// The job is where that control means nothing any more. A release does as long as it may come back
+/// to the queue.
+bool is_moot(pb::JobControl taken, pb::JobState seen) {
+  const bool runs = seen == pb::JOB_STATE_STARTING || seen == pb::JOB_STATE_RUNNING;
+  if (taken == pb::JOB_CONTROL_HOLD) return runs;
+  if (taken == pb::JOB_CONTROL_SUSPEND || taken == pb::JOB_CONTROL_RESUME)
+    return seen == pb::JOB_STATE_QUEUED;
+  return false;
+}
+
 void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
-  if (came_true(state.wanted, public_state(state), e.state()))
-    state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  if (came_true(state.wanted, public_state(state), e.state())) take_wish(state, at_us);
   // Released by others: what runs is not held.
   const bool runs = e.state() == pb::JOB_STATE_STARTING || e.state() == pb::JOB_STATE_RUNNING;
-  if (runs && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
+  const bool undone = e.undone() != pb::JOB_CONTROL_UNSPECIFIED;
+  if ((runs || undone) && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
+  if (undone || is_moot(state.taken.what, e.state())) state.taken = {};
   if (!e.never_starts()) state.never_starts_since = {};
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);
   enter(state, phase_of(e.state()), e.reason(), at_us);
@@ -58,6 +75,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  state.taken = {};
   state.hold.reset();
   state.gave_way.reset();
   enter(state, std::move(end), e.reason(), at_us);
@@ -82,6 +100,7 @@ void leave_scheduler(job& state) {
   state.missing_since = {};
   state.never_starts_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  state.taken = {};
   state.hold.reset();
 }
 
@@ -122,6 +141,8 @@ void take_token(job& state, submission_token token) {
 /// A hold is remembered while it is asked for or in force; so is who asked for it.
 void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at_us) {
   state.wanted = e.control();
+  state.taken = {};
+  if (e.again()) return;
   if (e.control() == pb::JOB_CONTROL_HOLD || e.control() == pb::JOB_CONTROL_SUSPEND)
     state.hold = hold_wish{e.by(), e.reason(), from_us(at_us)};
   if (e.control() == pb::JOB_CONTROL_RELEASE || e.control() == pb::JOB_CONTROL_RESUME)
@@ -248,7 +269,7 @@ result<void> apply(job& state, const event& what) {
       return {};
     case pb::JobEvent::kControlDone:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+      take_wish(state, at_us);
       return {};
     case pb::JobEvent::kControlRefused:
       state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
@@ -293,7 +314,9 @@ result<void> apply(job& state, const event& what) {
 std::vector<action> react(const job& state, const policy& limits) {
   std::vector<action> out;
   const auto watch = [&] {
-    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state)});
+    const bool settled = !state.cancel && state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
+                            settled ? state.taken : taken_control{}});
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)

@@ -440,10 +440,18 @@ result<events> on(const job& state, const report_status& what, const context& ct
   if (!live) {
     return fail(errc::internal, name(state) + ": the cluster reported no usable state");
   }
+  const bool is_undone = what.undone != pb::JOB_CONTROL_UNSPECIFIED &&
+                         what.undone == state.taken.what && !state.cancel &&
+                         state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+  if (is_undone && what.undone_by_loss) {
+    add_control(out, what.undone, "ved", "the scheduler came back without it", ctx);
+    out.back().mutable_job()->mutable_control_requested()->set_again(true);
+  }
+  const bool by_others = is_undone && !what.undone_by_loss;
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
   const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
   if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
-      !is_set(state.missing_since) && !wish_came_true) {
+      !is_set(state.missing_since) && !wish_came_true && !by_others) {
     return out;
   }
   auto& event = add(out, &pb::JobEvent::mutable_observed, ctx);
@@ -451,6 +459,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_reason(what.reason);
   event.set_started_at_us(to_us(what.started_at));
   event.set_never_starts(what.never_starts);
+  if (by_others) event.set_undone(what.undone);
   return out;
 }
 

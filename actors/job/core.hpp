@@ -80,6 +80,15 @@ struct hold_wish {
   time_point at;
 };
 
+/// A control that the scheduler has taken. Where it shows the job as if it had not, somebody undid
+/// it there, or it has lost its state.
+struct taken_control {
+  pb::JobControl what = pb::JOB_CONTROL_UNSPECIFIED;
+  time_point since;
+
+  bool operator==(const taken_control&) const = default;
+};
+
 /// The fold of a job's events. Small: the spec stays in the log's first event of the stream.
 struct job {
   job_id id;
@@ -106,6 +115,7 @@ struct job {
   std::optional<cancel_wish> cancel;
   std::optional<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
+  taken_control taken;  ///< the last one that was, as long as nothing took its place
   time_point missing_since;
   time_point never_starts_since;  ///< since when the scheduler says that it cannot start
 
@@ -194,6 +204,9 @@ struct report_status {
   submission_token lost_claim_to;  ///< not empty: it exited at once, another copy runs
   bool lost_to_same_job = false;  ///< and the scheduler vouches that the copy is of this job
   bool says_cancelled = false;    ///< only what jobs can write says that somebody cancelled it
+  /// The control that the scheduler had taken, if it shows the job as if it had not.
+  pb::JobControl undone = pb::JOB_CONTROL_UNSPECIFIED;
+  bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody
 };
 struct report_missing {
   scheduler_job_id id;
@@ -248,6 +261,7 @@ struct follow {
   scheduler_job_id id;
   submission_token token;
   pb::JobState state;
+  taken_control taken = {};  ///< what it shows should agree with that
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

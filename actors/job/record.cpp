@@ -75,6 +75,8 @@ pb::JobRecord to_record(const job& state) {
     out.set_hold_reason(state.hold->reason);
     out.set_hold_at_us(to_us(state.hold->at));
   }
+  out.set_taken_control(state.taken.what);
+  out.set_taken_at_us(to_us(state.taken.since));
   out.set_accepted_at_us(to_us(state.accepted_at));
   out.set_submitted_at_us(to_us(state.submitted_at));
   out.set_started_at_us(to_us(state.started_at));
@@ -124,6 +126,7 @@ result<job> from_record(const pb::JobRecord& in) {
   if (!in.hold_by().empty())
     out.hold = hold_wish{in.hold_by(), in.hold_reason(), from_us(in.hold_at_us())};
   out.wanted = in.wanted_control();
+  out.taken = {in.taken_control(), from_us(in.taken_at_us())};
   out.accepted_at = from_us(in.accepted_at_us());
   out.submitted_at = from_us(in.submitted_at_us());
   out.started_at = from_us(in.started_at_us());

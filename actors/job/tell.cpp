@@ -102,7 +102,7 @@ std::string tell(const pb::JobEvent& what) {
     case pb::JobEvent::kControlRequested: {
       const auto& e = what.control_requested();
       return e.by() + " asked the scheduler to " + std::string(control_name(e.control())) + " it" +
-             because(e.reason());
+             (e.again() ? " again" : "") + because(e.reason());
     }
     case pb::JobEvent::kControlDone:
       return "the scheduler has done so: " +
@@ -114,7 +114,10 @@ std::string tell(const pb::JobEvent& what) {
     }
     case pb::JobEvent::kObserved: {
       const auto& e = what.observed();
-      return "the scheduler shows it " + std::string(state_name(e.state())) + because(e.reason());
+      return "the scheduler shows it " + std::string(state_name(e.state())) + because(e.reason()) +
+             (e.undone() == pb::JOB_CONTROL_UNSPECIFIED
+                  ? ""
+                  : "; somebody undid the " + std::string(control_name(e.undone())) + " there");
     }
     case pb::JobEvent::kWentMissing:
       return "the scheduler no longer shows it" + because(what.went_missing().reason());

@@ -87,6 +87,7 @@ struct tracked {
   job_id job;
   scheduler_job_id id;
   submission_token token;
+  job::taken_control taken = {};  ///< polls only
 };
 struct poll_order {
   std::vector<tracked> jobs;

@@ -79,7 +79,9 @@ job::report_lookup translate(const submission_token& token, const adapters::find
   return out;
 }
 
-link::poll_done::answer translate(const scheduler_job_id& id, const adapters::observation& seen) {
+link::poll_done::answer translate(const adapters::tracked_job& job_seen,
+                                  const adapters::observation& seen) {
+  const auto& id = job_seen.id;
   if (std::holds_alternative<adapters::no_news>(seen)) return std::nullopt;
   if (const auto* gone = std::get_if<adapters::missing>(&seen))
     return job::report_missing{id, gone->confirmed, plain(gone->reason), gone->never_ran};
@@ -96,6 +98,8 @@ link::poll_done::answer translate(const scheduler_job_id& id, const adapters::ob
   out.usage = s.usage;
   out.lost_to_same_job = s.lost_to_same_job;
   out.says_cancelled = s.says_cancelled;
+  if (s.undone != adapters::undoing::none) out.undone = job_seen.taken;
+  out.undone_by_loss = s.undone == adapters::undoing::by_loss;
   // One that cannot be a token of ours is told as such; the job decides whose it is.
   if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};
   if (s.lost_claim_to && out.lost_claim_to.empty()) out.lost_claim_to = submission_token{"?"};
@@ -118,7 +122,7 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 }
 
 adapters::tracked_job translate(const link::tracked& what) {
-  return {what.id, what.token, what.job};
+  return {what.id, what.token, what.job, what.taken.what, what.taken.since};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,
@@ -170,7 +174,7 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
   done.settling = seen->settling;
   done.answers.reserve(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i)
-    done.answers.push_back(translate(jobs[i].id, seen->observations[i]));
+    done.answers.push_back(translate(jobs[i], seen->observations[i]));
   return done;
 }
 

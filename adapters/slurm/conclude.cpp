@@ -260,6 +260,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
                          job.accounted->status.state == pb::JOB_STATE_COMPLETED;
   if (job.status && !completed) {
     kept.last = job.status;
+    kept.last->undone = undoing::none;  // that is news only now
     job.settling = job.completing && asks_accounting();
     return *job.status;
   }

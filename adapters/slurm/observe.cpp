@@ -161,6 +161,7 @@ time_point slurm_cluster::site_clock(const section& told, time_point now) {
 
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {
   job.word = row.state;
+  job.waits_for = row.reason;
   job.kept->submitted_at = row.submitted_at;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
@@ -276,6 +277,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
   }
+  std::vector<watched*> contrary;
+  for (auto& job : all)
+    if (is_contrary(job)) contrary.push_back(&job);
+  if (!contrary.empty()) ask_what_undid(contrary, at);
   // Accounting costs a site more than the queue does: not for those that have ended while others
   // are waited for.
   const bool others_live = std::any_of(all.begin(), all.end(), [](const watched& one) {

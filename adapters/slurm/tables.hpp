@@ -169,6 +169,7 @@ struct site_config {
   seconds min_job_age{300};
   bool accounting = true;    ///< false: accounting_storage/none
   bool manages_memory = true;  ///< false: SelectTypeParameters without memory
+  time_point booted_at;      ///< when the controller that answers started; unset: not told
   bool scheduler_up = true;  ///< of the lines "Slurmctld(primary) at X is UP"
 };
 result<site_config> parse_config(std::string_view text);
@@ -194,6 +195,7 @@ struct job_record {
   int cpus = 0;
   tres allocated;
   int restarts = 0;
+  std::optional<std::int64_t> priority;  ///< 0: somebody holds it
   std::string name;
   std::string comment;
   std::string output_path;

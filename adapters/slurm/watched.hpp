@@ -28,6 +28,7 @@ struct slurm_cluster::watched {
   bool strange = false;              ///< a state word that we do not know
   std::string unseen;                ///< why squeue may know it, though it did not show it
   std::string word;                  ///< Slurm's
+  std::string waits_for;             ///< squeue's reason
   /// It ended on its nodes, and squeue shows what it held: accounting is not asked for that.
   std::optional<pb::JobUsage> held;
   memory* kept = nullptr;
