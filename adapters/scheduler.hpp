@@ -40,6 +40,8 @@ struct accepted {
 struct refused {
   bool permanent = false;  ///< false: a policy or limit that may pass
   std::string reason;      ///< the scheduler's own words
+  /// Only what a command said, which may be a site's own: `find` may know better.
+  bool unproven = false;
 };
 /// The scheduler surely never saw the request. `left_out`: it was not even tried, because of what
 /// befell others of the same call; that is no failure of its own. `site_fault`: the scheduler's
@@ -48,6 +50,7 @@ struct not_sent {
   std::string reason;
   bool left_out = false;
   bool site_fault = false;
+  bool unproven = false;  ///< as of `refused`
 };
 /// A job may or may not exist: only `find` may follow.
 struct unknown_outcome {

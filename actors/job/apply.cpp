@@ -138,6 +138,14 @@ void take_token(job& state, submission_token token) {
   state.token = std::move(token);
 }
 
+/// Of the last attempt a command says that it made no job.
+void doubt(job& state) {
+  auto& all = state.unproven_tokens;
+  std::erase(all, state.token);
+  all.push_back(state.token);
+  if (all.size() > earlier_tokens_max) all.erase(all.begin());
+}
+
 /// A hold is remembered while it is asked for or in force; so is who asked for it.
 void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at_us) {
   state.wanted = e.control();
@@ -207,6 +215,8 @@ result<void> apply(job& state, const event& what) {
     case pb::JobEvent::kSubmitted: {
       const auto& e = what.job().submitted();
       if (!in<submitting>(state) && !in<unresolved>(state)) return impossible("none in flight");
+      if (!e.token().empty()) take_token(state, submission_token{e.token()});
+      state.unproven_tokens.clear();
       state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
       state.submitted_at = from_us(at_us);
       state.failures = 0;
@@ -218,18 +228,20 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job().submission_refused();
       if (!in<submitting>(state)) return impossible("none in flight");
       ++state.failures;
+      if (e.unproven()) doubt(state);
       enter(state, waiting{from_us(e.retry_at_us())}, e.reason(), at_us);
       return {};
     }
     case pb::JobEvent::kSubmissionUnresolved: {
       const auto& e = what.job().submission_unresolved();
-      if (!in<submitting>(state) && !with_scheduler(state) && !in<unresolved>(state))
-        return impossible("none in flight");
+      const bool refused = e.refusal() != pb::REFUSAL_KIND_UNSPECIFIED;
+      const bool here = in<waiting>(state) || in<held>(state);
+      if (here ? !refused : in<finished>(state)) return impossible("none in flight");
       if (with_scheduler(state)) state.started_at = {};  // what seemed to run never began
       const auto* lost = std::get_if<unresolved>(&state.now);
       const bool claimed = lost != nullptr && lost->claimed_elsewhere;
       leave_scheduler(state);
-      enter(state, unresolved{0, claimed, e.by_restart()}, e.reason(), at_us);
+      enter(state, unresolved{0, claimed, e.by_restart(), e.refusal()}, e.reason(), at_us);
       state.changed_at = from_us(at_us);
       return {};
     }
@@ -237,6 +249,7 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job().lookup_absent();
       if (!in<unresolved>(state)) return impossible("no lookup is due");
       std::get<unresolved>(state.now).absences = e.absences();
+      if (e.settled()) state.unproven_tokens.clear();
       // The attempt is over; whether it counts as a failure is told by how its answer was lost.
       if (e.retry_at_us() == 0) return {};
       if (!std::get<unresolved>(state.now).by_restart) ++state.failures;
@@ -292,7 +305,7 @@ result<void> apply(job& state, const event& what) {
       lose_copy(state);
       leave_scheduler(state);
       if (e.has_run()) remember(state, e.run());
-      enter(state, unresolved{0, true, false},
+      enter(state, unresolved{0, true},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
             at_us);
       return {};
@@ -339,9 +352,14 @@ std::vector<action> react(const job& state, const policy& limits) {
                           out.emplace_back(run_submission{state.token, state.attempt,
                                                           state.cancel.has_value()});
                         },
-                        [&](const unresolved&) {
-                          out.emplace_back(run_lookup{state.token,
-                                                      state.changed_at + limits.settle});
+                        [&](const unresolved& lost) {
+                          const bool refused = lost.refusal != pb::REFUSAL_KIND_UNSPECIFIED;
+                          auto earlier = state.unproven_tokens;
+                          std::erase(earlier, state.token);
+                          out.emplace_back(run_lookup{
+                              state.token,
+                              refused ? state.changed_at : state.changed_at + limits.settle,
+                              std::move(earlier)});
                           // A copy that arrives after the last lookup must not run.
                           if (state.cancel)
                             out.emplace_back(

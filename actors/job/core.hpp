@@ -41,6 +41,8 @@ struct unresolved {
   int absences = 0;                ///< lookups in a row that found nothing
   bool claimed_elsewhere = false;  ///< our copy lost the claim: the winner is looked up
   bool by_restart = false;         ///< our own restart lost the answer: no failure of the attempt
+  /// A command says that it was refused so: that ends the job once nothing of it is found.
+  pb::RefusalKind refusal = pb::REFUSAL_KIND_UNSPECIFIED;
 };
 struct held {
   std::string release;  ///< what would release it, in words
@@ -106,6 +108,9 @@ struct job {
   /// Of the attempts before it, oldest first, at most earlier_tokens_max: one of them may turn out
   /// to be the copy that runs; no other token can.
   std::vector<submission_token> earlier_tokens;
+  /// Of attempts of which only a command's words say that they made no job, newest last; at most
+  /// earlier_tokens_max.
+  std::vector<submission_token> unproven_tokens;
   scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
   /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
   std::vector<scheduler_job_id> lost_copies;
@@ -181,6 +186,7 @@ struct report_submission {
   submission_result what = submission_result::unknown;
   scheduler_job_id id;  ///< accepted only
   std::string reason;
+  bool unproven = false;  ///< refused or not sent, as the words of a command say
 };
 
 enum class lookup_result { found, absent, unknown };
@@ -189,6 +195,7 @@ struct report_lookup {
   lookup_result what = lookup_result::unknown;
   std::vector<scheduler_job_id> ids;  ///< found: lowest first
   std::string reason;                 ///< absent: the two sources; unknown: why
+  submission_token of = {};  ///< found: the one of those asked for; empty: `token`
 };
 
 struct report_status {
@@ -255,6 +262,7 @@ struct run_submission {
 struct run_lookup {
   submission_token token;
   time_point counts_from;  ///< an absence tells something from then on
+  std::vector<submission_token> earlier = {};  ///< attempts that are looked up with it
 };
 /// Keep this job in the cluster's poll.
 struct follow {

@@ -77,6 +77,9 @@ std::string tell(const pb::JobEvent& what) {
     case pb::JobEvent::kSubmissionRefused: return tell_refused(what.submission_refused());
     case pb::JobEvent::kSubmissionUnresolved: {
       const auto& e = what.submission_unresolved();
+      if (e.refusal() != pb::REFUSAL_KIND_UNSPECIFIED)
+        return "that submission " + std::to_string(e.attempt()) +
+               " and those before it made no job is looked up before it counts";
       return "submission " + std::to_string(e.attempt()) + " was lost from sight" +
              because(e.reason());
     }

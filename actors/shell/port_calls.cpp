@@ -45,10 +45,12 @@ job::report_submission translate(const submission_token& token,
                           out.what = r.permanent ? job::submission_result::refused_permanent
                                                  : job::submission_result::refused_policy;
                           out.reason = plain(r.reason);
+                          out.unproven = r.unproven;
                         },
                         [&](const adapters::not_sent& n) {
                           out.what = job::submission_result::not_sent;
                           out.reason = plain(n.reason);
+                          out.unproven = n.unproven;
                         },
                         [&](const adapters::unknown_outcome& u) {
                           out.what = job::submission_result::unknown;
@@ -160,6 +162,40 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
   return done;
 }
 
+/// What was found of any of a job's attempts is the job's; nothing is there only of all of them.
+job::report_lookup as_one(job::report_lookup so_far, job::report_lookup other) {
+  using job::lookup_result;
+  if (so_far.what == lookup_result::found) return so_far;
+  if (other.what == lookup_result::absent) return so_far;
+  if (other.what == lookup_result::unknown && so_far.what == lookup_result::unknown) return so_far;
+  other.of = other.what == lookup_result::found ? other.token : submission_token{};
+  other.token = so_far.token;
+  return other;
+}
+
+link::completion find(adapters::scheduler& port, const link::find_order& order,
+                      const accepted_reader& accepted_of, adapters::scheduler::deadline until) {
+  std::vector<adapters::lookup> lookups;
+  for (const auto& item : order.items) {
+    const auto accepted = accepted_of(item.job);
+    const auto hash = accepted ? to_hex(accepted->spec_hash()) : std::string{};
+    lookups.push_back({item.job, item.token, hash});
+    for (const auto& token : item.earlier) lookups.push_back({item.job, token, hash});
+  }
+  const auto found = port.find(lookups, until);
+  link::find_done done;
+  std::size_t at = 0;
+  for (const auto& item : order.items) {
+    const auto end = at + 1 + item.earlier.size();
+    if (end > found.size()) break;
+    auto answer = translate(lookups[at].token, found[at]);
+    for (++at; at < end; ++at)
+      answer = as_one(std::move(answer), translate(lookups[at].token, found[at]));
+    done.answers.push_back(std::move(answer));
+  }
+  return done;
+}
+
 link::completion poll(adapters::scheduler& port, const link::poll_order& order,
                       adapters::scheduler::deadline until) {
   std::vector<adapters::tracked_job> jobs;
@@ -184,19 +220,7 @@ order_result call(adapters::scheduler& port, const link::order& what,
   std::visit(
       overloaded{
           [&](const link::submit_order& o) { out.what = submit(port, o, accepted_of, until); },
-          [&](const link::find_order& o) {
-            std::vector<adapters::lookup> lookups;
-            for (const auto& [id, token] : o.items) {
-              auto& one = lookups.emplace_back(adapters::lookup{id, token, {}});
-              if (const auto accepted = accepted_of(id))
-                one.spec_hash = to_hex(accepted->spec_hash());
-            }
-            const auto found = port.find(lookups, until);
-            link::find_done done;
-            for (std::size_t i = 0; i < lookups.size() && i < found.size(); ++i)
-              done.answers.push_back(translate(lookups[i].token, found[i]));
-            out.what = std::move(done);
-          },
+          [&](const link::find_order& o) { out.what = find(port, o, accepted_of, until); },
           [&](const link::poll_order& o) { out.what = poll(port, o, until); },
           [&](const link::control_order& o) {
             std::vector<adapters::control_request> requests;
@@ -275,7 +299,7 @@ call_summary summarise(const link::order& what, const order_result& done) {
   } else if (const auto* f = std::get_if<link::find_done>(&done.what)) {
     const auto& items = std::get<link::find_order>(what.what).items;
     first(f->answers, [](const auto& a) { return a.what != job::lookup_result::unknown; },
-          [&](std::size_t i) { return items[i].first; });
+          [&](std::size_t i) { return items[i].job; });
   } else if (const auto* c = std::get_if<link::control_done>(&done.what)) {
     const auto& items = std::get<link::control_order>(what.what).items;
     first(c->answers, [](const auto& a) { return a.known && !a.refused; },
