@@ -119,6 +119,8 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
     out.problem = rows.damaged > 0 && !out.complained
                       ? "cannot read '" + rows.first_damaged + "'"
                       : words_of(from.err);
+  if (out.problem.empty() && rows.damaged == 0 && !rows.is_told() && from.exit_code == 0)
+    out.problem = std::string(printed_nothing);
   if (out.problem.empty() && from.exit_code != 0)
     out.problem = "ended with code " + std::to_string(from.exit_code) + " without a word";
 }
@@ -139,7 +141,7 @@ std::string section_of(const char* what, const std::string& cluster) {
 std::string slurm_cluster::squeue_command(const std::string& cluster,
                                           const std::string& separator) {
   return on_cluster(cluster) +
-         "squeue --all --noheader --noconvert --states=all --user=\"$(id -u)\" -O " +
+         "squeue --all --noconvert --states=all --user=\"$(id -u)\" -O " +
          quote(squeue_format(separator));
 }
 

@@ -47,11 +47,15 @@ struct damage {
 template <class Row>
 struct table : damage {
   std::vector<Row> rows;
+  bool headed = false;  ///< the names of its columns stand above it
+
+  /// Where that is false nothing was asked: a command that prints nothing and ends well is broken.
+  bool is_told() const { return headed || !rows.empty(); }
 };
 
 // --- squeue ------------------------------------------------------------------------------------
 
-/// The argument of `squeue --noheader --noconvert --states=all --array -O`.
+/// The argument of `squeue --noconvert --states=all --array -O`.
 std::string squeue_format(std::string_view separator = plain_separator);
 
 struct queue_row {
@@ -82,10 +86,9 @@ table<queue_row> parse_squeue(std::string_view text,
 
 // --- sacct -------------------------------------------------------------------------------------
 
-/// The fields for `sacct --parsable2 --noheader --noconvert --delimiter=<separator> --format`,
-/// those that `helpformat` (the text of `sacct --helpformat`) lacks taken out: an unknown field is
-/// a hard error of sacct. Free text comes late, and the id again at the end, by which a cut row
-/// shows.
+/// The fields for `sacct --parsable2 --noconvert --delimiter=<separator> --format`, those that
+/// `helpformat` (the text of `sacct --helpformat`) lacks taken out: an unknown field is an error of
+/// sacct. Free text comes late, and the id again at the end, by which a cut row shows.
 std::vector<std::string> sacct_fields(std::string_view helpformat);
 /// Fields that cost, and that not every question needs.
 /// AllocTRES: sacct asks slurmdbd a second time for the names in it. With Slurm 22.05 that doubles

@@ -49,6 +49,10 @@ struct slurm_cluster::watched {
   bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
 
+/// Of a command that ended well and cannot have asked.
+inline constexpr std::string_view printed_nothing =
+    "it printed nothing, not even the names of its columns";
+
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit);
