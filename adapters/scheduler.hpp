@@ -104,6 +104,8 @@ struct job_status {
   bool lost_to_same_job = false;
   /// Cancelled before it started, as its claim says, which jobs can write.
   bool says_cancelled = false;
+  /// It has ended, but something of it is left there that may start: it is to be cancelled.
+  bool leftover = false;
   undoing undone = undoing::none;  ///< `tracked_job::taken`
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the

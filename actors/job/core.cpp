@@ -431,6 +431,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_started_at_us(to_us(started));
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
+  end.set_abandoned(what.leftover);
   add_gave_way(end, state);
 }
 

@@ -211,6 +211,7 @@ struct report_status {
   submission_token lost_claim_to;  ///< not empty: it exited at once, another copy runs
   bool lost_to_same_job = false;  ///< and the scheduler vouches that the copy is of this job
   bool says_cancelled = false;    ///< only what jobs can write says that somebody cancelled it
+  bool leftover = false;  ///< it has ended, and something of it is still there to be cancelled
   /// The control that the scheduler had taken, if it shows the job as if it had not.
   pb::JobControl undone = pb::JOB_CONTROL_UNSPECIFIED;
   bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody

@@ -100,6 +100,7 @@ link::poll_done::answer translate(const adapters::tracked_job& job_seen,
   out.usage = s.usage;
   out.lost_to_same_job = s.lost_to_same_job;
   out.says_cancelled = s.says_cancelled;
+  out.leftover = s.leftover;
   if (s.undone != adapters::undoing::none) out.undone = job_seen.taken;
   out.undone_by_loss = s.undone == adapters::undoing::by_loss;
   // One that cannot be a token of ours is told as such; the job decides whose it is.

@@ -171,6 +171,9 @@ class slurm_cluster {
   observation conclude_without_accounting(watched& job, time_point now) const;
   static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
+  static bool claimed_itself(const watched& job);
+  static bool is_leftover(const watched& job);
+  void look_at_leftovers(std::vector<watched>& all, call at, time_point now);
   static bool is_only_a_second_start(const watched& job, const job_status& end);
   static job_status end_by_record(const watched& job, const std::string& why, time_point noticed);
   std::optional<job_status> lost_claim(const watched& job) const;

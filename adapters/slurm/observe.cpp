@@ -283,6 +283,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   for (auto& job : all)
     if (is_contrary(job)) contrary.push_back(&job);
   if (!contrary.empty()) ask_what_undid(contrary, at);
+  look_at_leftovers(all, at, now);
   // Accounting costs a site more than the queue does: not for those that have ended while others
   // are waited for.
   const bool others_live = std::any_of(all.begin(), all.end(), [](const watched& one) {

@@ -1,4 +1,5 @@
 """Daemons of Slurm, the network and ved itself go down and come back: each job runs once."""
+import glob
 import os
 import re
 import shutil
@@ -17,6 +18,7 @@ class slurm_outages(slurm_case):
     bed_options = {"ssh": True, "min_job_age": 5}
     clusters = {"near": {}, "far": {"way": "ssh"}, "other": {"type": "local"},
                 "later": {"slurm": {"options": ["--begin=now+1hour"]}},
+                "again": {"slurm": {"options": ["--begin=now+1hour"], "requeue": True}},
                 "brief": {"link": {"connection_timeout": "5s", "message_timeout": "200ms"}}}
 
     def setUp(self):
@@ -276,9 +278,10 @@ class slurm_outages(slurm_case):
         shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*.new"))
         return kept
 
-    def forget(self, kept):
+    def forget(self, kept, meanwhile=lambda: None):
         """The controller is killed and comes back with what it had saved then."""
         self.slurm.kill("slurmctld")
+        meanwhile()
         state = self.slurm.here.path("state")
         shutil.rmtree(state)
         shutil.copytree(kept, state)
@@ -346,6 +349,25 @@ class slurm_outages(slurm_case):
         self.assertNotIn("held by", s.explain("hold-runs"))
         s.let_go("hold-runs")
         self.ends("hold-runs", "completed")
+
+    def test_96_a_second_start_that_slurm_holds_does_not_keep_a_job_from_its_end(self):
+        s = self.site
+        s.gated("held-again", "sleep 1", cluster="again")
+        job = s.slurm_id("held-again")
+        kept = self.saved_with(job, "JobState=PENDING")
+        s.ctl("update", f"JobId={job}", "StartTime=now")
+        s.runs("held-again")
+        record = os.path.join(s.job_directory("again"), "*", "held-again", "*.end")
+
+        def end():
+            s.let_go("held-again")
+            wait_for(lambda: glob.glob(record), "it has ended")
+        self.forget(kept, end)
+        s.ctl("update", f"JobId={job}", "StartTime=now")
+        self.ends("held-again", "completed")
+        wait_for(lambda: "job_abandoned_over" in s.event_types("held-again"),
+                 "what Slurm held of it is cancelled")
+        self.assertEqual(self.slurm.run("squeue", "-h", "-j", job, "-o", "%T").stdout.split(), [])
 
     def test_95_what_was_done_by_hand_is_left_so(self):
         s = self.site
