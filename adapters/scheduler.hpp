@@ -40,6 +40,8 @@ struct accepted {
 struct refused {
   bool permanent = false;  ///< false: a policy or limit that may pass
   std::string reason;      ///< the scheduler's own words
+  /// Only what a command said, which may be a site's own: `find` may know better.
+  bool unproven = false;
 };
 /// The scheduler surely never saw the request. `left_out`: it was not even tried, because of what
 /// befell others of the same call; that is no failure of its own. `site_fault`: the scheduler's
@@ -48,6 +50,7 @@ struct not_sent {
   std::string reason;
   bool left_out = false;
   bool site_fault = false;
+  bool unproven = false;  ///< as of `refused`
 };
 /// A job may or may not exist: only `find` may follow.
 struct unknown_outcome {
@@ -78,6 +81,13 @@ struct not_known {
 };
 using find_outcome = std::variant<found, absent, not_known>;
 
+/// The scheduler shows the job as if the last control that it had taken had never been.
+enum class undoing {
+  none,
+  by_somebody,  ///< who undid it there
+  by_loss,      ///< of the scheduler's state: it came back without it
+};
+
 /// What the scheduler says about one job now.
 struct job_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
@@ -94,6 +104,9 @@ struct job_status {
   bool lost_to_same_job = false;
   /// Cancelled before it started, as its claim says, which jobs can write.
   bool says_cancelled = false;
+  /// It has ended, but something of it is left there that may start: it is to be cancelled.
+  bool leftover = false;
+  undoing undone = undoing::none;  ///< `tracked_job::taken`
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.
@@ -111,6 +124,9 @@ struct tracked_job {
   scheduler_job_id id;
   submission_token token;
   job_id job;
+  /// What the scheduler was told last and has taken, and when; a poll tells if that is undone.
+  pb::JobControl taken = pb::JOB_CONTROL_UNSPECIFIED;
+  time_point taken_at = {};
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

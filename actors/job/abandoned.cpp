@@ -6,7 +6,8 @@
 #include "messages/job_state.hpp"
 
 /// What was given up while its cluster was not configured: when the cluster is back, what still
-/// runs of it is ended there, and what it used until then is told.
+/// runs of it is ended there, and what it used until then is told. So is what the scheduler kept of
+/// a job that has ended.
 namespace ved::core::job {
 namespace {
 
@@ -52,11 +53,13 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   const auto& winner = what.lost_claim_to;
   if (!winner.empty() && (what.lost_to_same_job || is_own(state, winner)))
     return add_found(out, winner, {}, ctx), out;
-  if (!is_terminal(what.state)) return out;
+  if (!is_terminal(what.state) || what.leftover) return out;
   add_over(out,
            "its run in the scheduler (" + what.id.str() + ") ended as " +
                std::string(state_name(what.state)) + because(what.reason),
            ctx);
+  // What ended by itself has told its use.
+  if (public_state(state) != pb::JOB_STATE_CANCELLED) return out;
   set_run(*out.back().mutable_job()->mutable_abandoned_over()->mutable_run(), what);
   return out;
 }

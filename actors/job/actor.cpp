@@ -267,6 +267,7 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void tell_abandoned() const {
     const auto& job = self_->state.job;
+    if (job::public_state(job) != pb::JOB_STATE_CANCELLED) return;  // only a rest of it is left
     const bool found = !job.scheduler_id.empty();
     world_->problems->raise(
         problem_key(), "job " + job.id.str() + " was given up while cluster " + job.cluster.str() +

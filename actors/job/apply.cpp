@@ -35,15 +35,32 @@ void apply_accepted(job& state, const pb::JobAccepted& e, const std::string& by,
   state.now = waiting{state.accepted_at};
 }
 
+/// What was wanted of the scheduler is so.
+void take_wish(job& state, std::int64_t at_us) {
+  state.taken = {state.wanted, from_us(at_us)};
+  state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+}
+
+/// The job is where that control means nothing any more. A release does as long as it may come back
+/// to the queue.
+bool is_moot(pb::JobControl taken, pb::JobState seen) {
+  const bool runs = seen == pb::JOB_STATE_STARTING || seen == pb::JOB_STATE_RUNNING;
+  if (taken == pb::JOB_CONTROL_HOLD) return runs;
+  if (taken == pb::JOB_CONTROL_SUSPEND || taken == pb::JOB_CONTROL_RESUME)
+    return seen == pb::JOB_STATE_QUEUED;
+  return false;
+}
+
 void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
-  if (came_true(state.wanted, public_state(state), e.state()))
-    state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  if (came_true(state.wanted, public_state(state), e.state())) take_wish(state, at_us);
   // Released by others: what runs is not held.
   const bool runs = e.state() == pb::JOB_STATE_STARTING || e.state() == pb::JOB_STATE_RUNNING;
-  if (runs && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
+  const bool undone = e.undone() != pb::JOB_CONTROL_UNSPECIFIED;
+  if ((runs || undone) && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
+  if (undone || is_moot(state.taken.what, e.state())) state.taken = {};
   if (!e.never_starts()) state.never_starts_since = {};
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);
   enter(state, phase_of(e.state()), e.reason(), at_us);
@@ -60,6 +77,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  state.taken = {};
   state.hold.reset();
   state.gave_way.reset();
   enter(state, std::move(end), e.reason(), at_us);
@@ -82,6 +100,7 @@ void leave_scheduler(job& state) {
   state.missing_since = {};
   state.never_starts_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+  state.taken = {};
   state.hold.reset();
 }
 
@@ -119,9 +138,19 @@ void take_token(job& state, submission_token token) {
   state.token = std::move(token);
 }
 
+/// Of the last attempt a command says that it made no job.
+void doubt(job& state) {
+  auto& all = state.unproven_tokens;
+  std::erase(all, state.token);
+  all.push_back(state.token);
+  if (all.size() > earlier_tokens_max) all.erase(all.begin());
+}
+
 /// A hold is remembered while it is asked for or in force; so is who asked for it.
 void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at_us) {
   state.wanted = e.control();
+  state.taken = {};
+  if (e.again()) return;
   if (e.control() == pb::JOB_CONTROL_HOLD || e.control() == pb::JOB_CONTROL_SUSPEND)
     state.hold = hold_wish{e.by(), e.reason(), from_us(at_us)};
   if (e.control() == pb::JOB_CONTROL_RELEASE || e.control() == pb::JOB_CONTROL_RESUME)
@@ -196,6 +225,8 @@ result<void> apply(job& state, const event& what) {
     case pb::JobEvent::kSubmitted: {
       const auto& e = what.job().submitted();
       if (!in<submitting>(state) && !in<unresolved>(state)) return impossible("none in flight");
+      if (!e.token().empty()) take_token(state, submission_token{e.token()});
+      state.unproven_tokens.clear();
       state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
       state.submitted_at = from_us(at_us);
       state.failures = 0;
@@ -207,18 +238,20 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job().submission_refused();
       if (!in<submitting>(state)) return impossible("none in flight");
       ++state.failures;
+      if (e.unproven()) doubt(state);
       enter(state, waiting{from_us(e.retry_at_us())}, e.reason(), at_us);
       return {};
     }
     case pb::JobEvent::kSubmissionUnresolved: {
       const auto& e = what.job().submission_unresolved();
-      if (!in<submitting>(state) && !with_scheduler(state) && !in<unresolved>(state))
-        return impossible("none in flight");
+      const bool refused = e.refusal() != pb::REFUSAL_KIND_UNSPECIFIED;
+      const bool here = in<waiting>(state) || in<held>(state);
+      if (here ? !refused : in<finished>(state)) return impossible("none in flight");
       if (with_scheduler(state)) state.started_at = {};  // what seemed to run never began
       const auto* lost = std::get_if<unresolved>(&state.now);
       const bool claimed = lost != nullptr && lost->claimed_elsewhere;
       leave_scheduler(state);
-      enter(state, unresolved{0, claimed, e.by_restart()}, e.reason(), at_us);
+      enter(state, unresolved{0, claimed, e.by_restart(), e.refusal()}, e.reason(), at_us);
       state.changed_at = from_us(at_us);
       return {};
     }
@@ -226,6 +259,7 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job().lookup_absent();
       if (!in<unresolved>(state)) return impossible("no lookup is due");
       std::get<unresolved>(state.now).absences = e.absences();
+      if (e.settled()) state.unproven_tokens.clear();
       // The attempt is over; whether it counts as a failure is told by how its answer was lost.
       if (e.retry_at_us() == 0) return {};
       if (!std::get<unresolved>(state.now).by_restart) ++state.failures;
@@ -258,7 +292,7 @@ result<void> apply(job& state, const event& what) {
       return {};
     case pb::JobEvent::kControlDone:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
+      take_wish(state, at_us);
       return {};
     case pb::JobEvent::kControlRefused:
       state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
@@ -281,7 +315,7 @@ result<void> apply(job& state, const event& what) {
       lose_copy(state);
       leave_scheduler(state);
       if (e.has_run()) remember(state, e.run());
-      enter(state, unresolved{0, true, false},
+      enter(state, unresolved{0, true},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
             at_us);
       return {};
@@ -303,7 +337,9 @@ result<void> apply(job& state, const event& what) {
 std::vector<action> react(const job& state, const policy& limits) {
   std::vector<action> out;
   const auto watch = [&] {
-    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state)});
+    const bool settled = !state.cancel && state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
+                            settled ? state.taken : taken_control{}});
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
@@ -326,9 +362,14 @@ std::vector<action> react(const job& state, const policy& limits) {
                           out.emplace_back(run_submission{state.token, state.attempt,
                                                           state.cancel.has_value()});
                         },
-                        [&](const unresolved&) {
-                          out.emplace_back(run_lookup{state.token,
-                                                      state.changed_at + limits.settle});
+                        [&](const unresolved& lost) {
+                          const bool refused = lost.refusal != pb::REFUSAL_KIND_UNSPECIFIED;
+                          auto earlier = state.unproven_tokens;
+                          std::erase(earlier, state.token);
+                          out.emplace_back(run_lookup{
+                              state.token,
+                              refused ? state.changed_at : state.changed_at + limits.settle,
+                              std::move(earlier)});
                           // A copy that arrives after the last lookup must not run.
                           if (state.cancel)
                             out.emplace_back(

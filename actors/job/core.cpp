@@ -86,6 +86,27 @@ void add_given_up(events& out, const job& state, int submissions, const std::str
                     state.id.str() + ")");
 }
 
+/// The end of a job that was refused for good, or too often.
+void add_refused_end(events& out, const job& state, pb::RefusalKind how, int submissions,
+                     const std::string& words, const context& ctx) {
+  if (state.cancel)
+    add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
+  else if (how == pb::REFUSAL_KIND_PERMANENT)
+    add_end_here(out, state, pb::JOB_STATE_FAILED, "the scheduler refused it: " + words, ctx);
+  else
+    add_given_up(out, state, submissions, words, ctx);
+}
+
+/// A site's own sbatch may have sent what it says it has not: before the job ends by such words
+/// all attempts that did are looked up.
+void add_doubt(events& out, const job& state, pb::RefusalKind how, const std::string& words,
+               const context& ctx) {
+  auto& event = add(out, &pb::JobEvent::mutable_submission_unresolved, ctx);
+  event.set_attempt(state.attempt);
+  event.set_reason(words);
+  event.set_refusal(how);
+}
+
 void add_duplicates(events& out, const submission_token& token,
                     const std::vector<scheduler_job_id>& ids, const context& ctx) {
   if (ids.size() < 2) return;
@@ -95,11 +116,11 @@ void add_duplicates(events& out, const submission_token& token,
   for (std::size_t i = 1; i < ids.size(); ++i) duplicate.add_others(ids[i].str());
 }
 
-void add_submitted(events& out, const job& state, const scheduler_job_id& id, bool adopted,
-                   const context& ctx) {
+void add_submitted(events& out, const job& state, const submission_token& token,
+                   const scheduler_job_id& id, bool adopted, const context& ctx) {
   auto& done = add(out, &pb::JobEvent::mutable_submitted, ctx);
   done.set_attempt(state.attempt);
-  done.set_token(state.token.str());
+  done.set_token(token.str());
   done.set_scheduler_job_id(id.str());
   done.set_adopted(adopted);
 }
@@ -115,6 +136,8 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
   };
   const auto at_once = [&] {
     wish();
+    if (!state.unproven_tokens.empty())
+      return add_doubt(out, state, pb::REFUSAL_KIND_POLICY, state.reason, ctx);
     add_cancelled(out, state, cancel_text(what.by, what.reason), ctx);
   };
   const auto later = [&] {
@@ -273,6 +296,7 @@ result<events> on(const job& state, const recover& what, const context& ctx) {
     event.set_attempt(state.attempt);
     event.set_reason(state.reason);
     event.set_by_restart(lost->by_restart);
+    event.set_refusal(lost->refusal);
   }
   if (with_scheduler(state) && state.missing_since > ctx.now)
     add(out, &pb::JobEvent::mutable_went_missing, ctx).set_reason(state.reason);
@@ -290,14 +314,13 @@ void add_refusal(events& out, const job& state, const report_submission& what,
   event.set_attempt(state.attempt);
   event.set_kind(kind);
   event.set_reason(what.reason);
-  if (retry) event.set_retry_at_us(to_us(next_retry(state.failures, ctx)));
-  if (permanent && !state.cancel) {
-    add_end_here(out, state, pb::JOB_STATE_FAILED, "the scheduler refused it: " + what.reason, ctx);
-  } else if (state.cancel) {
-    add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
-  } else if (!retry) {
-    add_given_up(out, state, state.failures + 1, what.reason, ctx);
-  }
+  event.set_unproven(what.unproven);
+  if (retry)
+    event.set_retry_at_us(to_us(next_retry(state.failures, ctx)));
+  else if (what.unproven || !state.unproven_tokens.empty())
+    add_doubt(out, state, kind, what.reason, ctx);
+  else
+    add_refused_end(out, state, kind, state.failures + 1, what.reason, ctx);
 }
 
 result<events> on(const job& state, const report_submission& what, const context& ctx) {
@@ -308,12 +331,14 @@ result<events> on(const job& state, const report_submission& what, const context
   const bool accepted_now = what.what == submission_result::accepted;
   if (in<unresolved>(state) && accepted_now) {
     if (has_lost(state, what.id)) return out;
-    add_submitted(out, state, what.id, true, ctx);
+    add_submitted(out, state, state.token, what.id, true, ctx);
     return out;
   }
   if (!in<submitting>(state)) return out;
   switch (what.what) {
-    case submission_result::accepted: add_submitted(out, state, what.id, false, ctx); break;
+    case submission_result::accepted:
+      add_submitted(out, state, state.token, what.id, false, ctx);
+      break;
     case submission_result::refused_permanent:
     case submission_result::refused_policy:
     case submission_result::not_sent: add_refusal(out, state, what, ctx); break;
@@ -329,17 +354,20 @@ result<events> on(const job& state, const report_submission& what, const context
 
 /// Nobody has the token, as far as two sources know; enough of these end the attempt.
 void add_absence(events& out, const job& state, const std::string& sources, const context& ctx) {
-  // Before the scheduler's own time-outs have passed the request may still be under way.
-  if (ctx.now < state.changed_at + ctx.limits.settle) return;
   const auto& lost = std::get<unresolved>(state.now);
+  // One that was refused is over, and one look shows what came of it.
+  const bool refused = lost.refusal != pb::REFUSAL_KIND_UNSPECIFIED;
+  // Before the scheduler's own time-outs have passed the request may still be under way.
+  if (!refused && ctx.now < state.changed_at + ctx.limits.settle) return;
   const int absences = lost.absences + 1;
-  const bool settled = absences >= ctx.limits.absences_needed;
+  const bool settled = refused || absences >= ctx.limits.absences_needed;
   auto& absent = add(out, &pb::JobEvent::mutable_lookup_absent, ctx);
   absent.set_attempt(state.attempt);
   absent.set_absences(absences);
   absent.set_settled(settled);
   absent.set_sources(sources);
   if (!settled) return;
+  if (refused) return add_refused_end(out, state, lost.refusal, state.failures, state.reason, ctx);
   const bool retry = lost.by_restart || state.failures < ctx.limits.max_retries;
   if (state.cancel) {
     add_cancelled(out, state, cancel_text(state.cancel->by, state.cancel->reason), ctx);
@@ -369,8 +397,9 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
       if (alive.empty() && !what.ids.empty()) {
         add_absence(out, state, "only copies that lost the claim were found", ctx);
       } else if (!alive.empty()) {
-        add_duplicates(out, what.token, alive, ctx);
-        add_submitted(out, state, alive.front(), true, ctx);
+        const auto& token = what.of.empty() ? what.token : what.of;
+        add_duplicates(out, token, alive, ctx);
+        add_submitted(out, state, token, alive.front(), true, ctx);
       }
       break;
     }
@@ -402,6 +431,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_started_at_us(to_us(started));
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
+  end.set_abandoned(what.leftover);
   add_gave_way(end, state);
 }
 
@@ -440,10 +470,18 @@ result<events> on(const job& state, const report_status& what, const context& ct
   if (!live) {
     return fail(errc::internal, name(state) + ": the cluster reported no usable state");
   }
+  const bool is_undone = what.undone != pb::JOB_CONTROL_UNSPECIFIED &&
+                         what.undone == state.taken.what && !state.cancel &&
+                         state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+  if (is_undone && what.undone_by_loss) {
+    add_control(out, what.undone, "ved", "the scheduler came back without it", ctx);
+    out.back().mutable_job()->mutable_control_requested()->set_again(true);
+  }
+  const bool by_others = is_undone && !what.undone_by_loss;
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
   const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
   if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
-      !is_set(state.missing_since) && !wish_came_true) {
+      !is_set(state.missing_since) && !wish_came_true && !by_others) {
     return out;
   }
   auto& event = add(out, &pb::JobEvent::mutable_observed, ctx);
@@ -451,6 +489,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_reason(what.reason);
   event.set_started_at_us(to_us(what.started_at));
   event.set_never_starts(what.never_starts);
+  if (by_others) event.set_undone(what.undone);
   return out;
 }
 

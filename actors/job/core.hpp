@@ -41,6 +41,8 @@ struct unresolved {
   int absences = 0;                ///< lookups in a row that found nothing
   bool claimed_elsewhere = false;  ///< our copy lost the claim: the winner is looked up
   bool by_restart = false;         ///< our own restart lost the answer: no failure of the attempt
+  /// A command says that it was refused so: that ends the job once nothing of it is found.
+  pb::RefusalKind refusal = pb::REFUSAL_KIND_UNSPECIFIED;
 };
 struct held {
   std::string release;  ///< what would release it, in words
@@ -80,6 +82,15 @@ struct hold_wish {
   time_point at;
 };
 
+/// A control that the scheduler has taken. Where it shows the job as if it had not, somebody undid
+/// it there, or it has lost its state.
+struct taken_control {
+  pb::JobControl what = pb::JOB_CONTROL_UNSPECIFIED;
+  time_point since;
+
+  bool operator==(const taken_control&) const = default;
+};
+
 /// The fold of a job's events. Small: the spec stays in the log's first event of the stream.
 struct job {
   job_id id;
@@ -98,6 +109,9 @@ struct job {
   /// Of the attempts before it, oldest first, at most earlier_tokens_max: one of them may turn out
   /// to be the copy that runs; no other token can.
   std::vector<submission_token> earlier_tokens;
+  /// Of attempts of which only a command's words say that they made no job, newest last; at most
+  /// earlier_tokens_max.
+  std::vector<submission_token> unproven_tokens;
   scheduler_job_id scheduler_id;     ///< empty until the scheduler has it
   /// Copies that lost the claim, newest last, at most lost_copies_max: never adopted again.
   std::vector<scheduler_job_id> lost_copies;
@@ -107,6 +121,7 @@ struct job {
   std::optional<cancel_wish> cancel;
   std::optional<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
+  taken_control taken;  ///< the last one that was, as long as nothing took its place
   time_point missing_since;
   time_point never_starts_since;  ///< since when the scheduler says that it cannot start
 
@@ -172,6 +187,7 @@ struct report_submission {
   submission_result what = submission_result::unknown;
   scheduler_job_id id;  ///< accepted only
   std::string reason;
+  bool unproven = false;  ///< refused or not sent, as the words of a command say
 };
 
 enum class lookup_result { found, absent, unknown };
@@ -180,6 +196,7 @@ struct report_lookup {
   lookup_result what = lookup_result::unknown;
   std::vector<scheduler_job_id> ids;  ///< found: lowest first
   std::string reason;                 ///< absent: the two sources; unknown: why
+  submission_token of = {};  ///< found: the one of those asked for; empty: `token`
 };
 
 struct report_status {
@@ -195,6 +212,10 @@ struct report_status {
   submission_token lost_claim_to;  ///< not empty: it exited at once, another copy runs
   bool lost_to_same_job = false;  ///< and the scheduler vouches that the copy is of this job
   bool says_cancelled = false;    ///< only what jobs can write says that somebody cancelled it
+  bool leftover = false;  ///< it has ended, and something of it is still there to be cancelled
+  /// The control that the scheduler had taken, if it shows the job as if it had not.
+  pb::JobControl undone = pb::JOB_CONTROL_UNSPECIFIED;
+  bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody
 };
 struct report_missing {
   scheduler_job_id id;
@@ -243,12 +264,14 @@ struct run_submission {
 struct run_lookup {
   submission_token token;
   time_point counts_from;  ///< an absence tells something from then on
+  std::vector<submission_token> earlier = {};  ///< attempts that are looked up with it
 };
 /// Keep this job in the cluster's poll.
 struct follow {
   scheduler_job_id id;
   submission_token token;
   pb::JobState state;
+  taken_control taken = {};  ///< what it shows should agree with that
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

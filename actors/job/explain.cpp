@@ -155,6 +155,10 @@ class narrator {
     if (u.claimed_elsewhere) {
       return state_.reason + "; looking the copy up by token " + state_.token.str();
     }
+    if (u.refusal != pb::REFUSAL_KIND_UNSPECIFIED)
+      return submission() + " was refused, as a command of the site says" +
+             with_reason(state_.reason) + "; before that counts all that it has said so of is " +
+             "looked up";
     std::string text = submission() + " was lost from sight" + with_reason(state_.reason) + " " +
                        at(state_.changed_at) + "; looking it up by token " + state_.token.str() +
                        " before anything else is sent";
@@ -280,15 +284,20 @@ class narrator {
   }
 
   void add_next(std::vector<std::string>& out, const unresolved& u) const {
-    out.push_back("found by token " + state_.token.str() + ": it is adopted" +
-                  (state_.cancel ? " and cancelled" : ""));
-    const std::string then = state_.cancel          ? "the job ends as cancelled"
+    const bool refused = u.refusal != pb::REFUSAL_KIND_UNSPECIFIED;
+    out.push_back((refused ? std::string("found") : "found by token " + state_.token.str()) +
+                  ": it is adopted" + (state_.cancel ? " and cancelled" : ""));
+    const std::string then = state_.cancel ? "the job ends as cancelled"
+                             : u.refusal == pb::REFUSAL_KIND_PERMANENT ? "the job fails"
+                             : refused ? "it is held for an operator"
                              : u.claimed_elsewhere || used_up(u)
                                  ? "it is held for an operator"
                                                     : "submission " +
                                                          std::to_string(state_.attempt + 1) +
                                                          " is sent";
-    if (cluster_ == nullptr) {
+    if (refused) {
+      out.push_back("absent in two sources: " + then);
+    } else if (cluster_ == nullptr) {
       out.push_back("surely absent (two sources, after the scheduler's own time-outs): " + then);
     } else {
       const auto counts_from = state_.changed_at + cluster_->limits.settle;

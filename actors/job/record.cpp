@@ -58,6 +58,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_token(state.token.str());
   out.set_scheduler_job_id(state.scheduler_id.str());
   for (const auto& token : state.earlier_tokens) out.add_earlier_tokens(token.str());
+  for (const auto& token : state.unproven_tokens) out.add_unproven_tokens(token.str());
   for (const auto& id : state.lost_copies) out.add_lost_copies(id.str());
   out.set_intended_at_us(to_us(state.intended_at));
   out.set_missing_since_us(to_us(state.missing_since));
@@ -76,6 +77,8 @@ pb::JobRecord to_record(const job& state) {
     out.set_hold_reason(state.hold->reason);
     out.set_hold_at_us(to_us(state.hold->at));
   }
+  out.set_taken_control(state.taken.what);
+  out.set_taken_at_us(to_us(state.taken.since));
   out.set_accepted_at_us(to_us(state.accepted_at));
   out.set_submitted_at_us(to_us(state.submitted_at));
   out.set_started_at_us(to_us(state.started_at));
@@ -85,6 +88,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_absences(u->absences);
     out.set_claimed_elsewhere(u->claimed_elsewhere);
     out.set_unresolved_by_restart(u->by_restart);
+    out.set_unresolved_refusal(u->refusal);
   }
   if (const auto* h = std::get_if<held>(&state.now)) {
     out.set_release(h->release);
@@ -115,6 +119,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.token = submission_token{in.token()};
   out.scheduler_id = scheduler_job_id{in.scheduler_job_id()};
   for (const auto& token : in.earlier_tokens()) out.earlier_tokens.emplace_back(token);
+  for (const auto& token : in.unproven_tokens()) out.unproven_tokens.emplace_back(token);
   for (const auto& id : in.lost_copies()) out.lost_copies.emplace_back(id);
   out.intended_at = from_us(in.intended_at_us());
   out.missing_since = from_us(in.missing_since_us());
@@ -126,6 +131,7 @@ result<job> from_record(const pb::JobRecord& in) {
   if (!in.hold_by().empty())
     out.hold = hold_wish{in.hold_by(), in.hold_reason(), from_us(in.hold_at_us())};
   out.wanted = in.wanted_control();
+  out.taken = {in.taken_control(), from_us(in.taken_at_us())};
   out.accepted_at = from_us(in.accepted_at_us());
   out.submitted_at = from_us(in.submitted_at_us());
   out.started_at = from_us(in.started_at_us());
@@ -135,7 +141,8 @@ result<job> from_record(const pb::JobRecord& in) {
     case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;
     case pb::JOB_PHASE_SUBMITTING: out.now = submitting{}; return out;
     case pb::JOB_PHASE_UNRESOLVED:
-      out.now = unresolved{in.absences(), in.claimed_elsewhere(), in.unresolved_by_restart()};
+      out.now = unresolved{in.absences(), in.claimed_elsewhere(), in.unresolved_by_restart(),
+                           in.unresolved_refusal()};
       return out;
     case pb::JOB_PHASE_HELD: out.now = held{in.release(), in.held_by_operator()}; return out;
     case pb::JOB_PHASE_QUEUED: out.now = queued{}; return out;

@@ -77,6 +77,9 @@ std::string tell(const pb::JobEvent& what) {
     case pb::JobEvent::kSubmissionRefused: return tell_refused(what.submission_refused());
     case pb::JobEvent::kSubmissionUnresolved: {
       const auto& e = what.submission_unresolved();
+      if (e.refusal() != pb::REFUSAL_KIND_UNSPECIFIED)
+        return "that submission " + std::to_string(e.attempt()) +
+               " and those before it made no job is looked up before it counts";
       return "submission " + std::to_string(e.attempt()) + " was lost from sight" +
              because(e.reason());
     }
@@ -102,7 +105,7 @@ std::string tell(const pb::JobEvent& what) {
     case pb::JobEvent::kControlRequested: {
       const auto& e = what.control_requested();
       return e.by() + " asked the scheduler to " + std::string(control_name(e.control())) + " it" +
-             because(e.reason());
+             (e.again() ? " again" : "") + because(e.reason());
     }
     case pb::JobEvent::kControlDone:
       return "the scheduler has done so: " +
@@ -114,7 +117,10 @@ std::string tell(const pb::JobEvent& what) {
     }
     case pb::JobEvent::kObserved: {
       const auto& e = what.observed();
-      return "the scheduler shows it " + std::string(state_name(e.state())) + because(e.reason());
+      return "the scheduler shows it " + std::string(state_name(e.state())) + because(e.reason()) +
+             (e.undone() == pb::JOB_CONTROL_UNSPECIFIED
+                  ? ""
+                  : "; somebody undid the " + std::string(control_name(e.undone())) + " there");
     }
     case pb::JobEvent::kWentMissing:
       return "the scheduler no longer shows it" + because(what.went_missing().reason());

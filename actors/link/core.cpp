@@ -321,9 +321,12 @@ void link::start_find(outputs& out, time_point now) {
     return (e.send != sending::in_flight || e.sent != e.wanted.lookup->token) &&
            (asked == asking_.end() || now >= asked->second.not_before);
   };
+  int left = find_most_;
   for (const auto& job : next_round(to_find_, find_from_, find_most_, is_due)) {
     const auto& lookup = *jobs_.at(job).wanted.lookup;
-    batch.items.emplace_back(job, lookup.token);
+    left -= 1 + static_cast<int>(lookup.earlier.size());
+    if (left < 0 && !batch.items.empty()) break;
+    batch.items.push_back({job, lookup.token, lookup.earlier});
     asking& note = asking_[job];
     note.token = lookup.token;
     auto pause = bounds_.lookup_interval;
@@ -337,7 +340,7 @@ void link::start_find(outputs& out, time_point now) {
     }
   }
   if (batch.items.empty()) return;
-  find_from_ = batch.items.back().first;
+  find_from_ = batch.items.back().job;
   finding_ = true;
   start(question::find, out, now).what = std::move(batch);
 }
@@ -508,7 +511,8 @@ void link::on_find(outputs& out, const find_order& asked, const completion& answ
                                                static_cast<int>(asked.items.size()) / 2));
   if (done == nullptr) return;
   for (std::size_t i = 0; i < asked.items.size() && i < done->answers.size(); ++i) {
-    const auto& [job, token] = asked.items[i];
+    const auto& job = asked.items[i].job;
+    const auto& token = asked.items[i].token;
     auto report = done->answers[i];
     const auto note = asking_.find(job);
     const bool unknown = report.what == job::lookup_result::unknown;

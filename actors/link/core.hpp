@@ -75,7 +75,12 @@ struct submit_order {
   std::vector<item> items;
 };
 struct find_order {
-  std::vector<std::pair<job_id, submission_token>> items;
+  struct item {
+    job_id job;
+    submission_token token;
+    std::vector<submission_token> earlier = {};  ///< looked up with it; the answer is one
+  };
+  std::vector<item> items;
 };
 /// Somebody says that a job has probably started, or ended: a reason to ask, nothing else.
 struct hint {
@@ -87,6 +92,7 @@ struct tracked {
   job_id job;
   scheduler_job_id id;
   submission_token token;
+  job::taken_control taken = {};  ///< polls only
 };
 struct poll_order {
   std::vector<tracked> jobs;

@@ -67,7 +67,7 @@ void link::start_poll(outputs& out, time_point now) {
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
     const auto& f = *jobs_.at(*job).wanted.follow;
-    all.jobs.push_back({*job, f.id, f.token});
+    all.jobs.push_back({*job, f.id, f.token, f.taken});
   }
   polling_ = true;
   begin_hinted(now);
@@ -96,10 +96,13 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
       continue;
     if (!done->answers[i]) continue;
     entry& e = it->second;
-    if (const auto* seen = std::get_if<job::report_status>(&*done->answers[i])) {
-      if (!is_news(e, *seen, now)) continue;
-      note_shown(e, *seen, now);
-      out.reports.emplace_back(asked_job.job, *seen);
+    if (const auto* told = std::get_if<job::report_status>(&*done->answers[i])) {
+      auto seen = *told;
+      // Meanwhile it was told something else.
+      if (e.wanted.follow->taken != asked_job.taken) seen.undone = pb::JOB_CONTROL_UNSPECIFIED;
+      if (!is_news(e, seen, now)) continue;
+      note_shown(e, seen, now);
+      out.reports.emplace_back(asked_job.job, std::move(seen));
     } else if (now >= e.followed_since + bounds_.fresh_grace) {
       e.last.reset();
       out.reports.emplace_back(asked_job.job,
@@ -109,6 +112,7 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
 }
 
 bool link::is_news(const entry& e, const job::report_status& seen, time_point now) const {
+  if (seen.undone != pb::JOB_CONTROL_UNSPECIFIED) return true;
   if (!e.last || !e.last->same_but_reason(seen)) return true;
   if (e.last->reason == seen.reason) return false;
   const auto hash = std::hash<std::string>{}(seen.reason);

@@ -45,10 +45,12 @@ job::report_submission translate(const submission_token& token,
                           out.what = r.permanent ? job::submission_result::refused_permanent
                                                  : job::submission_result::refused_policy;
                           out.reason = plain(r.reason);
+                          out.unproven = r.unproven;
                         },
                         [&](const adapters::not_sent& n) {
                           out.what = job::submission_result::not_sent;
                           out.reason = plain(n.reason);
+                          out.unproven = n.unproven;
                         },
                         [&](const adapters::unknown_outcome& u) {
                           out.what = job::submission_result::unknown;
@@ -79,7 +81,9 @@ job::report_lookup translate(const submission_token& token, const adapters::find
   return out;
 }
 
-link::poll_done::answer translate(const scheduler_job_id& id, const adapters::observation& seen) {
+link::poll_done::answer translate(const adapters::tracked_job& job_seen,
+                                  const adapters::observation& seen) {
+  const auto& id = job_seen.id;
   if (std::holds_alternative<adapters::no_news>(seen)) return std::nullopt;
   if (const auto* gone = std::get_if<adapters::missing>(&seen))
     return job::report_missing{id, gone->confirmed, plain(gone->reason), gone->never_ran};
@@ -96,6 +100,9 @@ link::poll_done::answer translate(const scheduler_job_id& id, const adapters::ob
   out.usage = s.usage;
   out.lost_to_same_job = s.lost_to_same_job;
   out.says_cancelled = s.says_cancelled;
+  out.leftover = s.leftover;
+  if (s.undone != adapters::undoing::none) out.undone = job_seen.taken;
+  out.undone_by_loss = s.undone == adapters::undoing::by_loss;
   // One that cannot be a token of ours is told as such; the job decides whose it is.
   if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};
   if (s.lost_claim_to && out.lost_claim_to.empty()) out.lost_claim_to = submission_token{"?"};
@@ -118,7 +125,7 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 }
 
 adapters::tracked_job translate(const link::tracked& what) {
-  return {what.id, what.token, what.job};
+  return {what.id, what.token, what.job, what.taken.what, what.taken.since};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,
@@ -156,6 +163,40 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
   return done;
 }
 
+/// What was found of any of a job's attempts is the job's; nothing is there only of all of them.
+job::report_lookup as_one(job::report_lookup so_far, job::report_lookup other) {
+  using job::lookup_result;
+  if (so_far.what == lookup_result::found) return so_far;
+  if (other.what == lookup_result::absent) return so_far;
+  if (other.what == lookup_result::unknown && so_far.what == lookup_result::unknown) return so_far;
+  other.of = other.what == lookup_result::found ? other.token : submission_token{};
+  other.token = so_far.token;
+  return other;
+}
+
+link::completion find(adapters::scheduler& port, const link::find_order& order,
+                      const accepted_reader& accepted_of, adapters::scheduler::deadline until) {
+  std::vector<adapters::lookup> lookups;
+  for (const auto& item : order.items) {
+    const auto accepted = accepted_of(item.job);
+    const auto hash = accepted ? to_hex(accepted->spec_hash()) : std::string{};
+    lookups.push_back({item.job, item.token, hash});
+    for (const auto& token : item.earlier) lookups.push_back({item.job, token, hash});
+  }
+  const auto found = port.find(lookups, until);
+  link::find_done done;
+  std::size_t at = 0;
+  for (const auto& item : order.items) {
+    const auto end = at + 1 + item.earlier.size();
+    if (end > found.size()) break;
+    auto answer = translate(lookups[at].token, found[at]);
+    for (++at; at < end; ++at)
+      answer = as_one(std::move(answer), translate(lookups[at].token, found[at]));
+    done.answers.push_back(std::move(answer));
+  }
+  return done;
+}
+
 link::completion poll(adapters::scheduler& port, const link::poll_order& order,
                       adapters::scheduler::deadline until) {
   std::vector<adapters::tracked_job> jobs;
@@ -170,7 +211,7 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
   done.settling = seen->settling;
   done.answers.reserve(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i)
-    done.answers.push_back(translate(jobs[i].id, seen->observations[i]));
+    done.answers.push_back(translate(jobs[i], seen->observations[i]));
   return done;
 }
 
@@ -180,19 +221,7 @@ order_result call(adapters::scheduler& port, const link::order& what,
   std::visit(
       overloaded{
           [&](const link::submit_order& o) { out.what = submit(port, o, accepted_of, until); },
-          [&](const link::find_order& o) {
-            std::vector<adapters::lookup> lookups;
-            for (const auto& [id, token] : o.items) {
-              auto& one = lookups.emplace_back(adapters::lookup{id, token, {}});
-              if (const auto accepted = accepted_of(id))
-                one.spec_hash = to_hex(accepted->spec_hash());
-            }
-            const auto found = port.find(lookups, until);
-            link::find_done done;
-            for (std::size_t i = 0; i < lookups.size() && i < found.size(); ++i)
-              done.answers.push_back(translate(lookups[i].token, found[i]));
-            out.what = std::move(done);
-          },
+          [&](const link::find_order& o) { out.what = find(port, o, accepted_of, until); },
           [&](const link::poll_order& o) { out.what = poll(port, o, until); },
           [&](const link::control_order& o) {
             std::vector<adapters::control_request> requests;
@@ -271,7 +300,7 @@ call_summary summarise(const link::order& what, const order_result& done) {
   } else if (const auto* f = std::get_if<link::find_done>(&done.what)) {
     const auto& items = std::get<link::find_order>(what.what).items;
     first(f->answers, [](const auto& a) { return a.what != job::lookup_result::unknown; },
-          [&](std::size_t i) { return items[i].first; });
+          [&](std::size_t i) { return items[i].job; });
   } else if (const auto* c = std::get_if<link::control_done>(&done.what)) {
     const auto& items = std::get<link::control_order>(what.what).items;
     first(c->answers, [](const auto& a) { return a.known && !a.refused; },

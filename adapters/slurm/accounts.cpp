@@ -15,7 +15,7 @@ std::string slurm_cluster::sacct_command(const std::string& selection,
                                          const std::string& separator) {
   std::string names;
   for (const auto& field : fields) names += (names.empty() ? "" : ",") + field;
-  return "sacct --noheader --parsable2 --noconvert --duplicates --delimiter=" + quote(separator) +
+  return "sacct --parsable2 --noconvert --duplicates --delimiter=" + quote(separator) +
          " --user=\"$(id -un)\" " + selection + " --format=" + quote(names);
 }
 
@@ -29,7 +29,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     const auto number = number_of(job->job->id).number;
     // Of a requeued job the last record may be the one that cannot be read.
     if (rows.may_be(number, job->job->token.str())) continue;
-    job->accounts_answer = whole;
+    job->accounts_answer = whole && rows.is_told();
     by_id[number].push_back(job);
   }
   account* now = nullptr;
@@ -102,7 +102,7 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
   const auto got = run(std::move(made), at, {{"sacct"}});
   const auto& names = got.of("names");
   const auto rows = parse_sacct(names.out, fields, separator);
-  const bool whole = names.complete && rows.damaged == 0 &&
+  const bool whole = names.complete && rows.damaged == 0 && rows.is_told() &&
                      judge_failure(names.exit_code, names.err) == failure::none;
   for (const auto& row : rows.rows)
     for (auto* job : jobs) {

@@ -69,6 +69,8 @@ class slurm_cluster {
     std::string elsewhere;
     std::optional<job_status> last;
     pb::JobUsage allocated;      ///< what squeue showed that it holds
+    time_point heeded_at;        ///< when squeue last showed what its last control led to
+    std::string held_as;         ///< squeue's reason while it was held through us
     /// Squeue's last word of its end, which may age out there.
     std::optional<job_status> ended;
     std::string ended_word;           ///< Slurm's, of that end
@@ -163,10 +165,15 @@ class slurm_cluster {
   bool knows_submissions() const;
   void learn_submissions(const std::vector<watched*>& jobs, call at);
   static void add_record(account& to, const account_row& row);
+  static bool is_contrary(watched& job);
+  void ask_what_undid(const std::vector<watched*>& jobs, call at);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
   static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
+  static bool claimed_itself(const watched& job);
+  static bool is_leftover(const watched& job);
+  void look_at_leftovers(std::vector<watched>& all, call at, time_point now);
   static bool is_only_a_second_start(const watched& job, const job_status& end);
   static job_status end_by_record(const watched& job, const std::string& why, time_point noticed);
   std::optional<job_status> lost_claim(const watched& job) const;

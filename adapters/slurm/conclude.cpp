@@ -83,6 +83,13 @@ bool slurm_cluster::has_own_record(const watched& job) {
   return after(kept.waited_at) && (!kept.last || after(kept.last->started_at));
 }
 
+/// The job's claim is that of this run.
+bool slurm_cluster::claimed_itself(const watched& job) {
+  const auto claim = parse_claim(job.left.claim);
+  return claim && !claim->cancelled && claim->token == job.job->token.str() &&
+         claim->id == number_of(job.job->id).number;
+}
+
 /// A controller that comes back without its last seconds starts a job that has begun already once
 /// more under its number, and when that fails cancels it, as root. Nothing ran then that its record
 /// could be of: that is of the run that counts.
@@ -91,10 +98,7 @@ bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status&
   if (end.state != pb::JOB_STATE_CANCELLED || !job.has_traces()) return false;
   // One that a signal ended may be what the cancel ended.
   if (!left.ended || !left.exit_code || *left.exit_code > 128) return false;
-  const auto claim = parse_claim(left.claim);
-  if (!claim || claim->cancelled || claim->token != job.job->token.str() ||
-      claim->id != number_of(job.job->id).number)
-    return false;
+  if (!claimed_itself(job)) return false;
   return !is_set(end.started_at) || end.finished_at - end.started_at < seconds{1} ||
          left.ended_at + seconds{1} < end.started_at;
 }
@@ -253,6 +257,11 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (kept.last) return *kept.last;
     return no_news{};
   }
+  if (is_leftover(job)) {
+    auto end = end_by_record(job, "Slurm lost that, and holds a second start of it", now);
+    end.leftover = true;
+    return end;
+  }
   // A completed job that is still being cleaned up does not return; one that failed may, requeued.
   // Its use is whole when all its steps have ended.
   const bool completed = job.completing && job.accounted && job.accounted->final &&
@@ -260,6 +269,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
                          job.accounted->status.state == pb::JOB_STATE_COMPLETED;
   if (job.status && !completed) {
     kept.last = job.status;
+    kept.last->undone = undoing::none;  // that is news only now
     job.settling = job.completing && asks_accounting();
     return *job.status;
   }

@@ -42,9 +42,10 @@ std::string elsewhere_of(const account_row& row, const std::string& here) {
   return here.empty() || row.cluster == here ? std::string{} : row.cluster;
 }
 
-/// Lines, but not one row among them.
+/// Lines, but not one row among them, or nothing at all.
 template <class Row>
 bool is_no_table(const table<Row>& rows) {
+  if (!rows.is_told() && rows.damaged == 0) return true;
   return rows.damaged > 0 && rows.rows.empty() && rows.damaged_ids.empty() && rows.strays.empty();
 }
 

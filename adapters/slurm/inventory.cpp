@@ -3,6 +3,8 @@
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
+#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/watched.hpp"
 #include "adapters/slurm/web_token.hpp"
 
 namespace ved::adapters::slurm {
@@ -13,6 +15,12 @@ std::string problem_in(const section& part, const std::string& whole) {
   if (!part.complete) return whole.empty() ? "no answer" : whole;
   if (judge_failure(part.exit_code, part.err) == failure::none) return {};
   return words_of(part.err);
+}
+
+/// The same of a command that always prints something, if it only ran and told nothing.
+std::string mute_in(const section& part, std::string problem) {
+  if (problem.empty() && trim(part.out).empty()) return "it printed nothing";
+  return problem;
 }
 
 /// What sbatch --test-only says of a job that would be accepted and wait (slurm_errno.c).
@@ -101,7 +109,7 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   bool answers = false;
   const auto usable = [&](const char* name, const char* command) {
     const auto& part = got.of(name);
-    const auto problem = problem_in(part, got.problem);
+    const auto problem = mute_in(part, problem_in(part, got.problem));
     const auto says = part.complete ? judge_failure(part.exit_code, part.err)
                                     : failure::unreachable;
     answers = answers || (says != failure::unreachable && says != failure::authentication);
@@ -184,7 +192,7 @@ health slurm_cluster::check_health(call at) {
   made.add_section("nodes", if_up + nodes_command(separator));
   made.add_section("partitions", if_up + partitions_command);
   if (asks_accounting())
-    made.add_section("sacct", if_up + "sacct " + clusters_option({}) + " -X -n -j 1");
+    made.add_section("sacct", if_up + "sacct " + clusters_option({}) + " -X -j 1");
   const auto got = run(std::move(made), at,
                        {{"squeue"}, {"sbatch"}, {"scontrol", 2}, {"sinfo"},
                         {"sacct", asks_accounting() ? 1 : 0}});
@@ -215,6 +223,8 @@ health slurm_cluster::check_health(call at) {
     return with("", "", says != failure::none
                             ? words_of(queue.err)
                             : "squeue: cannot read '" + rows.first_damaged + "'");
+  if (!rows.is_told() && rows.damaged == 0)
+    return with("", "", "squeue: " + std::string(printed_nothing));
   const auto& directory = got.of("directory");
   if (!directory.complete || directory.exit_code != 0)
     return with("", "", "job_directory " + options_.shell.job_directory + ": " +
@@ -232,9 +242,12 @@ health slurm_cluster::check_health(call at) {
   });
   if (tried.exit_code != 0 && !ruled && !waits)
     return with("", "", "a job of a minute: " + words_of(tried.err));
-  auto well = with("", "", cluster_mismatch(got.of("config").out));
+  const auto& config = got.of("config");
+  // Without it no job is ever taken for one that is gone.
+  const bool mute = config.complete && config.exit_code == 0 && !parse_config(config.out);
+  auto well = with("", "", mute ? why_deaf(config) : cluster_mismatch(config.out));
   for (const auto& [name, command] : optional_questions)
-    if (const auto problem = problem_in(got.of(name), got.problem);
+    if (const auto problem = mute_in(got.of(name), problem_in(got.of(name), got.problem));
         !problem.empty() && got.sections.contains(name))
       well.notes.push_back(std::string(command) + ": " + problem);
   return well;

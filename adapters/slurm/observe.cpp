@@ -119,6 +119,8 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
     out.problem = rows.damaged > 0 && !out.complained
                       ? "cannot read '" + rows.first_damaged + "'"
                       : words_of(from.err);
+  if (out.problem.empty() && rows.damaged == 0 && !rows.is_told() && from.exit_code == 0)
+    out.problem = std::string(printed_nothing);
   if (out.problem.empty() && from.exit_code != 0)
     out.problem = "ended with code " + std::to_string(from.exit_code) + " without a word";
 }
@@ -139,7 +141,7 @@ std::string section_of(const char* what, const std::string& cluster) {
 std::string slurm_cluster::squeue_command(const std::string& cluster,
                                           const std::string& separator) {
   return on_cluster(cluster) +
-         "squeue --all --noheader --noconvert --states=all --user=\"$(id -u)\" -O " +
+         "squeue --all --noconvert --states=all --user=\"$(id -u)\" -O " +
          quote(squeue_format(separator));
 }
 
@@ -161,6 +163,7 @@ time_point slurm_cluster::site_clock(const section& told, time_point now) {
 
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {
   job.word = row.state;
+  job.waits_for = row.reason;
   job.kept->submitted_at = row.submitted_at;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
@@ -276,6 +279,11 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     const bool ending = job.completing && asks_accounting();
     if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
   }
+  std::vector<watched*> contrary;
+  for (auto& job : all)
+    if (is_contrary(job)) contrary.push_back(&job);
+  if (!contrary.empty()) ask_what_undid(contrary, at);
+  look_at_leftovers(all, at, now);
   // Accounting costs a site more than the queue does: not for those that have ended while others
   // are waited for.
   const bool others_live = std::any_of(all.begin(), all.end(), [](const watched& one) {

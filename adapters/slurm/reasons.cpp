@@ -95,6 +95,10 @@ bool is_hold(std::string_view reason) {
          word == "reservationdeletedheld";
 }
 
+bool is_launch_failure(std::string_view reason) {
+  return normal(reason) == "launchfailedrequeuedheld";
+}
+
 bool is_for_ever(std::string_view reason) {
   const std::string word = normal(reason);
   const meaning* known = find_meaning(word);

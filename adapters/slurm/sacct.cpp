@@ -169,7 +169,7 @@ table<account_row> parse_sacct(std::string_view text, const std::vector<std::str
   const auto free_text = std::find(fields.begin(), fields.end() - 1, "JobName") - fields.begin();
   return read_table<account_row>(
       text, {fields.size() - 1, static_cast<std::size_t>(free_text), false, is_row_id,
-             separator},
+             separator, id_field},
       [&](std::string_view record) {
         return row_reader(fields, split(record, separator)).read();
       });

@@ -224,6 +224,7 @@ std::optional<job_record> read_job(std::string_view text) {
   record.cpus = *cpu_count;
   record.allocated = *allocated;
   record.restarts = *restarts;
+  if (const auto priority = values.get("Priority")) record.priority = parse_count(*priority);
   record.name = values.get("JobName").value_or(std::string_view{});
   record.comment = or_empty(values.get("Comment").value_or(std::string_view{}));
   record.output_path = or_empty(values.get("StdOut").value_or(std::string_view{}));
@@ -295,6 +296,8 @@ result<site_config> parse_config(std::string_view text) {
       config.version = value;
     } else if (key == "ClusterName") {
       config.cluster_name = value;
+    } else if (key == "BOOT_TIME") {
+      config.booted_at = parse_moment(value).value_or(time_point{});
     } else if (key == "SelectTypeParameters") {
       config.manages_memory = value.find("MEMORY") != std::string_view::npos;
     } else if (key == "AccountingStorageType") {

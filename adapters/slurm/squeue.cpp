@@ -116,7 +116,8 @@ table<queue_row> parse_squeue(std::string_view text,
     if (!wanted || wanted(id)) return read_row(record, separator);
     return read_outline(record, separator);
   };
-  return read_table<queue_row>(text, {column_count, job_name, true, is_job_id, separator}, read);
+  return read_table<queue_row>(
+      text, {column_count, job_name, true, is_job_id, separator, names[raw_id]}, read);
 }
 
 }  // namespace ved::adapters::slurm

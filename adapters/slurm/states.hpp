@@ -31,6 +31,8 @@ bool is_ended(std::string_view text);
 /// Held by the user, an administrator, or the scheduler itself (JobHeldUser, JobHeldAdmin,
 /// JobHoldMaxRequeue, launch failures): it waits for a release.
 bool is_hold(std::string_view reason);
+/// Slurm holds it because a node would not start it, and it may be requeued.
+bool is_launch_failure(std::string_view reason);
 
 /// With this reason a pending job waits for ever unless somebody changes the job, its limits or
 /// the partition (DependencyNeverSatisfied, BadConstraints, PartitionTimeLimit, PartitionConfig,

@@ -180,6 +180,9 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     told = judge_sbatch(it->second.exit_code, text);
     if (const auto* no = std::get_if<refused>(&told))
       told = with_settings(*no, text, *one, options_);
+    // A site's own sbatch may say so of what it has sent.
+    if (auto* no = std::get_if<refused>(&told)) no->unproven = true;
+    if (auto* no = std::get_if<not_sent>(&told)) no->unproven = true;
     // A number belongs to its cluster: another one of the site may have taken the job.
     auto* taken = std::get_if<accepted>(&told);
     if (taken == nullptr) continue;

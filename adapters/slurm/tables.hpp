@@ -47,11 +47,15 @@ struct damage {
 template <class Row>
 struct table : damage {
   std::vector<Row> rows;
+  bool headed = false;  ///< the names of its columns stand above it
+
+  /// Where that is false nothing was asked: a command that prints nothing and ends well is broken.
+  bool is_told() const { return headed || !rows.empty(); }
 };
 
 // --- squeue ------------------------------------------------------------------------------------
 
-/// The argument of `squeue --noheader --noconvert --states=all --array -O`.
+/// The argument of `squeue --noconvert --states=all --array -O`.
 std::string squeue_format(std::string_view separator = plain_separator);
 
 struct queue_row {
@@ -82,10 +86,9 @@ table<queue_row> parse_squeue(std::string_view text,
 
 // --- sacct -------------------------------------------------------------------------------------
 
-/// The fields for `sacct --parsable2 --noheader --noconvert --delimiter=<separator> --format`,
-/// those that `helpformat` (the text of `sacct --helpformat`) lacks taken out: an unknown field is
-/// a hard error of sacct. Free text comes late, and the id again at the end, by which a cut row
-/// shows.
+/// The fields for `sacct --parsable2 --noconvert --delimiter=<separator> --format`, those that
+/// `helpformat` (the text of `sacct --helpformat`) lacks taken out: an unknown field is an error of
+/// sacct. Free text comes late, and the id again at the end, by which a cut row shows.
 std::vector<std::string> sacct_fields(std::string_view helpformat);
 /// Fields that cost, and that not every question needs.
 /// AllocTRES: sacct asks slurmdbd a second time for the names in it. With Slurm 22.05 that doubles
@@ -169,6 +172,7 @@ struct site_config {
   seconds min_job_age{300};
   bool accounting = true;    ///< false: accounting_storage/none
   bool manages_memory = true;  ///< false: SelectTypeParameters without memory
+  time_point booted_at;      ///< when the controller that answers started; unset: not told
   bool scheduler_up = true;  ///< of the lines "Slurmctld(primary) at X is UP"
 };
 result<site_config> parse_config(std::string_view text);
@@ -194,6 +198,7 @@ struct job_record {
   int cpus = 0;
   tres allocated;
   int restarts = 0;
+  std::optional<std::int64_t> priority;  ///< 0: somebody holds it
   std::string name;
   std::string comment;
   std::string output_path;

@@ -157,6 +157,16 @@ bool damage::may_be(const std::string& id, const std::string& token) const {
          });
 }
 
+namespace {
+
+/// The names of the columns; with -M above each cluster's rows.
+bool is_header(std::string_view line, const record_shape& shape) {
+  return !shape.header.empty() && starts_with_any_case(line, shape.header) &&
+         line.substr(shape.header.size()).starts_with(shape.separator);
+}
+
+}  // namespace
+
 bool for_each_record(std::string_view text, const record_shape& shape,
                      const std::function<void(std::string_view)>& complete,
                      const std::function<void(std::string_view)>& damaged) {
@@ -179,7 +189,9 @@ bool for_each_record(std::string_view text, const record_shape& shape,
     const auto here = count_of(line.text, shape.separator);
     const bool begins = here >= shape.separators_before_free_text && here > 0 &&
                         shape.is_id(line.text.substr(0, line.text.find(shape.separator)));
-    if (begin != nullptr && begins) flush(damaged);
+    const bool heads = line.whole && is_header(line.text, shape);
+    if (begin != nullptr && (begins || heads)) flush(damaged);
+    if (heads) continue;
     if (begin == nullptr) {
       if (!begins) {
         // squeue -M and sacct -M head each cluster's rows with such a line.
@@ -200,6 +212,12 @@ bool for_each_record(std::string_view text, const record_shape& shape,
   const bool whole = begin == nullptr && last_is_whole;
   if (begin != nullptr) flush(damaged);
   return whole;
+}
+
+bool has_header(std::string_view text, const record_shape& shape) {
+  while (!text.empty())
+    if (const auto line = take_line(text); line.whole && is_header(line.text, shape)) return true;
+  return false;
 }
 
 std::string columns_of(std::span<const std::string_view> names, std::string_view separator) {

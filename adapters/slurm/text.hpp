@@ -61,12 +61,17 @@ struct record_shape {
   bool separator_ends_it = false;  ///< the last separator is the record's last byte
   bool (*is_id)(std::string_view cell) = nullptr;
   std::string_view separator = plain_separator;
+  std::string_view header = {};  ///< the first column's name, in any case of letters
 };
 /// Calls `complete` for each record, `damaged` for everything else, in order. False: the text ends
 /// in the middle of one.
 bool for_each_record(std::string_view text, const record_shape& shape,
                      const std::function<void(std::string_view)>& complete,
                      const std::function<void(std::string_view)>& damaged);
+
+/// The names of its columns stand above a table, whatever rows it has: what lacks them, another has
+/// printed than the command.
+bool has_header(std::string_view text, const record_shape& shape);
 
 /// The columns as `-O` of squeue and sinfo takes them: a separator behind the colon also takes the
 /// limit of 20 characters off the column.
@@ -92,7 +97,7 @@ table<Row> collect_rows(Records records, const Read& read, const Count& count) {
 
 template <class Row, class Read>
 table<Row> read_table(std::string_view text, const record_shape& shape, const Read& read) {
-  return collect_rows<Row>(
+  auto out = collect_rows<Row>(
       [&](const auto& complete, const auto& damaged) {
         return for_each_record(text, shape, complete, damaged);
       },
@@ -102,6 +107,8 @@ table<Row> read_table(std::string_view text, const record_shape& shape, const Re
         found.count(record, shape.is_id(id) ? id : std::string_view{},
                     count_of(record, shape.separator), shape.separators_before_free_text);
       });
+  out.headed = has_header(text, shape);
+  return out;
 }
 
 }  // namespace ved::adapters::slurm

@@ -28,6 +28,7 @@ struct slurm_cluster::watched {
   bool strange = false;              ///< a state word that we do not know
   std::string unseen;                ///< why squeue may know it, though it did not show it
   std::string word;                  ///< Slurm's
+  std::string waits_for;             ///< squeue's reason
   /// It ended on its nodes, and squeue shows what it held: accounting is not asked for that.
   std::optional<pb::JobUsage> held;
   memory* kept = nullptr;
@@ -47,6 +48,10 @@ struct slurm_cluster::watched {
   bool unnamed_accounts = false;     ///< accounting has records of its number, of no known name
   bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
+
+/// Of a command that ended well and cannot have asked.
+inline constexpr std::string_view printed_nothing =
+    "it printed nothing, not even the names of its columns";
 
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,

@@ -1,8 +1,11 @@
 """Daemons of Slurm, the network and ved itself go down and come back: each job runs once."""
+import glob
 import os
+import re
 import shutil
 import signal
 import sys
+import time
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import wait_for  # noqa: E402
@@ -14,6 +17,8 @@ backlog = 100  # jobs
 class slurm_outages(slurm_case):
     bed_options = {"ssh": True, "min_job_age": 5}
     clusters = {"near": {}, "far": {"way": "ssh"}, "other": {"type": "local"},
+                "later": {"slurm": {"options": ["--begin=now+1hour"]}},
+                "again": {"slurm": {"options": ["--begin=now+1hour"], "requeue": True}},
                 "brief": {"link": {"connection_timeout": "5s", "message_timeout": "200ms"}}}
 
     def setUp(self):
@@ -251,6 +256,142 @@ class slurm_outages(slurm_case):
             self.assertEqual(s.executions(name), 1)
             self.assertNotIn(name, " ".join(s.problems()))
         self.assertEqual(self.slurm.run("squeue", "-h", "-o", "%A").stdout.split(), [])
+
+    # --- what a controller forgets that is killed ----------------------------------------------
+
+    def saved_with(self, job, what):
+        """Waits until the controller has saved its state with that of the job."""
+        state = self.slurm.here.path("state")
+        shown = time.time()
+        wait_for(lambda: what in self.slurm.run("scontrol", "show", "job", job).stdout,
+                 f"Slurm shows {what}")
+
+        def there():
+            try:
+                return os.path.getmtime(os.path.join(state, "job_state")) > shown
+            except FileNotFoundError:
+                return False
+        # It saves after changes only.
+        wait_for(lambda: self.slurm.run("scontrol", "update", f"JobId={job}", "AdminComment=x") and there(),
+                 "the controller has saved its jobs")
+        kept = os.path.join(self.folder, f"state-{job}-{time.monotonic_ns()}")
+        shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*.new"))
+        return kept
+
+    def forget(self, kept, meanwhile=lambda: None):
+        """The controller is killed and comes back with what it had saved then."""
+        self.slurm.kill("slurmctld")
+        meanwhile()
+        state = self.slurm.here.path("state")
+        shutil.rmtree(state)
+        shutil.copytree(kept, state)
+        self.slurm.start("slurmctld")
+
+    def asks(self, name):
+        return [(event["data"]["control"], event["data"].get("again", False))
+                for event in self.site.events(name) if event["type"] == "job_control_requested"]
+
+    def control(self, name, verb):
+        """Through ved, until Slurm has taken it."""
+        def taken():
+            return self.site.event_types(name).count("job_control_done")
+        before = taken()
+        self.assertEqual(self.site.post(name, verb, "maintenance")[0], 200)
+        wait_for(lambda: taken() > before, f"Slurm takes the {verb}")
+
+    def priority(self, job):
+        shown = self.slurm.run("scontrol", "show", "job", job).stdout
+        return re.search(r"Priority=(\d+)", shown).group(1) if shown else None
+
+    def test_92_a_hold_that_slurm_lost_is_asked_for_again(self):
+        s = self.site
+        s.counted("hold-lost", cluster="later")
+        job = s.slurm_id("hold-lost")
+        kept = self.saved_with(job, "JobState=PENDING")
+        self.control("hold-lost", "hold")
+        self.assertEqual(self.priority(job), "0")
+        self.forget(kept)
+        wait_for(lambda: len(self.asks("hold-lost")) == 2, "the hold is asked for again")
+        wait_for(lambda: self.priority(job) == "0", "Slurm holds it again")
+        self.says("hold-lost", "held by \\S+ since .*maintenance", "came back without it",
+                  "it stays so until it is released")
+        self.control("hold-lost", "release")
+        self.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.ends("hold-lost", "completed")
+
+    def test_93_a_release_that_slurm_lost_is_asked_for_again(self):
+        s = self.site
+        s.counted("release-lost", cluster="later")
+        job = s.slurm_id("release-lost")
+        self.control("release-lost", "hold")
+        self.says("release-lost", "JobHeld")
+        kept = self.saved_with(job, "Priority=0")
+        self.control("release-lost", "release")
+        self.assertNotEqual(self.priority(job), "0")
+        self.forget(kept)
+        wait_for(lambda: len(self.asks("release-lost")) == 3, "the release is asked for again")
+        wait_for(lambda: self.priority(job) not in (None, "0"), "Slurm lets it go again")
+        self.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
+        self.ends("release-lost", "completed")
+
+    def test_94_a_job_that_runs_is_told_so_though_it_was_held(self):
+        s = self.site
+        s.gated("hold-runs", cluster="later")
+        job = s.slurm_id("hold-runs")
+        kept = self.saved_with(job, "JobState=PENDING")
+        self.control("hold-runs", "hold")
+        s.lanes["later"].order("squeue error")
+        self.forget(kept)
+        s.ctl("update", f"JobId={job}", "StartTime=now")
+        s.runs("hold-runs")
+        s.lanes["later"].order()
+        s.wait_state("hold-runs", "running")
+        self.assertNotIn("held by", s.explain("hold-runs"))
+        s.let_go("hold-runs")
+        self.ends("hold-runs", "completed")
+
+    def test_96_a_second_start_that_slurm_holds_does_not_keep_a_job_from_its_end(self):
+        s = self.site
+        s.gated("held-again", "sleep 1", cluster="again")
+        job = s.slurm_id("held-again")
+        kept = self.saved_with(job, "JobState=PENDING")
+        s.ctl("update", f"JobId={job}", "StartTime=now")
+        s.runs("held-again")
+        record = os.path.join(s.job_directory("again"), "*", "held-again", "*.end")
+
+        def end():
+            s.let_go("held-again")
+            wait_for(lambda: glob.glob(record), "it has ended")
+        self.forget(kept, end)
+        s.ctl("update", f"JobId={job}", "StartTime=now")
+        self.ends("held-again", "completed")
+        wait_for(lambda: "job_abandoned_over" in s.event_types("held-again"),
+                 "what Slurm held of it is cancelled")
+        self.assertEqual(self.slurm.run("squeue", "-h", "-j", job, "-o", "%T").stdout.split(), [])
+
+    def test_95_what_was_done_by_hand_is_left_so(self):
+        s = self.site
+        for name in ("hand-released", "hand-held"):
+            s.counted(name, cluster="later")
+        released, held = s.slurm_id("hand-released"), s.slurm_id("hand-held")
+        for name in ("hand-released", "hand-held"):
+            self.control(name, "hold")
+            self.says(name, "JobHeld")
+        self.control("hand-held", "release")
+        self.says("hand-held", "BeginTime")
+        s.ctl("release", released)
+        s.ctl("uhold", held)
+        self.says("hand-released", "somebody undid the hold there")
+        self.says("hand-held", "JobHeld")
+        self.assertNotIn("held by", s.explain("hand-released").splitlines()[0])
+        before = len(s.lanes["later"].calls("squeue"))
+        wait_for(lambda: len(s.lanes["later"].calls("squeue")) > before + 3, "ved polls on")
+        self.assertEqual(self.priority(held), "0")
+        self.assertNotEqual(self.priority(released), "0")
+        self.assertEqual([len(self.asks(name)) for name in ("hand-released", "hand-held")], [1, 2])
+        for name in ("hand-released", "hand-held"):
+            s.post(name, "cancel")
+            self.ends(name, "cancelled", executions=0)
 
 
 if __name__ == "__main__":

@@ -1,6 +1,7 @@
 """Submissions to a real Slurm whose replies come late, twice or never: each job runs once."""
 import os
 import re
+import shutil
 import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -17,7 +18,9 @@ class slurm_submission(slurm_case):
         "never": {"link": brief}, "twice": {}, "cut-after": {"way": "ssh"},
         "cut-before": {"way": "ssh"}, "busy": {}, "given-up": {"retry": {"max_retries": 1}},
         "unseen": {"slurm": {"options": ["--begin=now+1hour"]}}, "unseen-runs": {},
-        "crowd": {"way": "ssh"}, "tallied": {}}
+        "crowd": {"way": "ssh"}, "tallied": {}, "lies-nodes": {}, "lies-account": {},
+        "lies-contact": {"retry": {"max_retries": 1}},
+        "lies-cancelled": {"retry": {"initial_backoff": "600s", "max_backoff": "1200s"}}}
 
     def test_a_reply_lost_after_acceptance_makes_no_second_job(self):
         s = self.site
@@ -114,6 +117,45 @@ class slurm_submission(slurm_case):
             copy, = s.copies(name)
             wait_for(lambda c=copy: "CANCELLED" in self.slurm.run(
                 "sacct", "-nXP", "-j", c, "-o", "state").stdout, "Slurm cancelled it, too")
+
+    def lies(self, cluster, words):
+        """A site's own sbatch, which submits and then ends as if it had not."""
+        sbatch = self.site.lanes[cluster].path("shim", "bin", "sbatch")
+        real = sbatch + "-real"
+        os.mkdir(real)
+        os.rename(sbatch, os.path.join(real, "sbatch"))
+        with open(sbatch, "w") as out:
+            out.write("#!/bin/sh\n"
+                      f'case $1 in --test-only) exec {shutil.which("sbatch")} "$@" ;; esac\n'
+                      f'{shutil.which("sbatch")} "$@" >/dev/null 2>&1\n'
+                      f"echo 'sbatch: error: {words}' >&2\nexit 1\n")
+        os.chmod(sbatch, 0o755)
+
+    def test_what_a_sites_own_sbatch_sent_and_denies_is_found(self):
+        s = self.site
+        failed = "Batch job submission failed: "
+        for name, words in (
+                ("lies-nodes", failed + "Requested node configuration is not available"),
+                ("lies-account", failed + "Invalid account or account/partition combination"),
+                ("lies-contact", failed + "Unable to contact slurm controller (connect failure)")):
+            self.lies(name, words)
+            s.counted(name, "sleep 2; exit 7")
+            self.ends(name, "failed", 7)
+            self.says(name, "was found by token|gave way")
+        self.assertEqual(len(s.copies("lies-nodes")), 1)
+
+    def test_a_cancel_finds_what_a_sites_own_sbatch_sent_and_denies(self):
+        s = self.site
+        self.lies("lies-cancelled", "Unable to contact slurm controller (connect failure)")
+        s.counted("lies-cancelled", "sleep 600")
+        s.runs("lies-cancelled")
+        wait_for(lambda: "job_submission_refused" in s.event_types("lies-cancelled"),
+                 "ved is told that nothing was sent")
+        self.assertEqual(s.post("lies-cancelled", "cancel", "not needed")[0], 200)
+        self.ends("lies-cancelled", "cancelled")
+        copy, = s.copies("lies-cancelled")
+        wait_for(lambda: "CANCELLED" in self.slurm.run(
+            "sacct", "-nXP", "-j", copy, "-o", "state").stdout, "Slurm cancelled it, too")
 
     def test_jobs_survive_faults_of_every_kind_and_run_once(self):
         s = self.site

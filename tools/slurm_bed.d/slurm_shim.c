@@ -44,6 +44,8 @@ static char real[PATH_MAX];
 static const char* command;
 static char** words;
 
+static int is(const char* one, const char* other) { return strcmp(one, other) == 0; }
+
 static void pause_for(double seconds) {
   struct timespec rest = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
   while (nanosleep(&rest, &rest) != 0 && errno == EINTR) {
@@ -283,6 +285,19 @@ static int half(void) {
   return whole.code;
 }
 
+/* Exit 0 and no rows, below the names of the columns if they are wanted. */
+static int empty(void) {
+  if (is(command, "squeue") || is(command, "sacct")) {
+    for (char** word = words + 1; *word; word++)
+      if (is(*word, "--noheader") || strncmp(*word, "-h", 2) == 0 || strncmp(*word, "-n", 2) == 0)
+        return 0;
+    struct output all = run(words, -1, 1);
+    char* end = strchr(all.text, '\n');
+    if (all.code == 0 && end) say(all.text, (size_t)(end - all.text) + 1);
+  }
+  return 0;
+}
+
 /* Ids of jobs that were submitted less than `seconds` ago. */
 static size_t fresh_jobs(double seconds, long* ids) {
   char* argv[] = {"squeue", "-h", "-a", "-r", "-o", "%A|%V", NULL};
@@ -319,8 +334,6 @@ static int hide_fresh(double seconds) {
   return all.code;
 }
 
-static int is(const char* one, const char* other) { return strcmp(one, other) == 0; }
-
 static const char* error_text(void) {
   if (is(command, "sbatch"))
     return "sbatch: error: Batch job submission failed: "
@@ -356,7 +369,8 @@ static int spoil(const struct order* one) {
     pause_for(one->seconds);
     return fail(error_text());
   }
-  if (is(one->fault, "empty") || is(one->fault, "stale")) return 0; /* exit 0 and no rows */
+  if (is(one->fault, "empty") || is(one->fault, "stale")) return empty();
+  if (is(one->fault, "mute")) return 0; /* not asked, nothing printed, and all is well */
   if (is(one->fault, "duplicate")) return twice();
   if (is(one->fault, "half")) return half();
   if (is(one->fault, "hide_fresh")) return hide_fresh(one->seconds);

@@ -157,3 +157,26 @@ TEST_CASE("abandoned: commands meet a job that has ended, and the stored state k
   REQUIRE(again);
   CHECK(job::is_abandoned(*again));
 }
+
+TEST_CASE("abandoned: what the scheduler kept of a job that completed is cancelled there",
+          "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_COMPLETED;
+  end.leftover = true;
+  end.usage.emplace().set_wall_clock_seconds(60);
+  CHECK(d.run(end) == "finished:completed");
+  REQUIRE(job::is_abandoned(d.state));
+  REQUIRE(wanted<job::run_control>(job::react(d.state, {})) != nullptr);
+  CHECK(wanted<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_CANCEL);
+  REQUIRE(wanted<job::follow>(job::react(d.state, {})) != nullptr);
+  // As long as it is there.
+  CHECK(d.run(end).empty());
+  end.leftover = false;
+  CHECK(d.run(end) == "abandoned_over");
+  CHECK_FALSE(job::is_abandoned(d.state));
+  CHECK(d.shown() == pb::JOB_STATE_COMPLETED);
+  // Its use was told with its end.
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 60);
+}

@@ -33,7 +33,7 @@ job::command command_of(const job::job& state, std::uint32_t code) {
     case 4:
     case 5:
       return job::report_submission{token, static_cast<job::submission_result>(pick(5)), some_id(),
-                                    "random"};
+                                    "random", pick(2) == 0};
     case 6:
     case 7: {
       job::report_lookup out{token, static_cast<job::lookup_result>(pick(3)), {}, "random"};
@@ -50,6 +50,8 @@ job::command command_of(const job::job& state, std::uint32_t code) {
       if (out.state == pb::JOB_STATE_RUNNING) out.started_at = tests::t0 + seconds{pick(100)};
       if (pick(6) == 0)
         out.lost_claim_to = pick(2) == 0 ? state.token : submission_token{"vewinner"};
+      if (pick(4) == 0) out.undone = state.taken.what;
+      out.undone_by_loss = pick(2) == 0;
       return out;
     }
     case 10: return job::report_missing{id, pick(2) == 0, "random", pick(3) == 0};
@@ -65,8 +67,13 @@ std::string text_of(const std::vector<job::action>& actions) {
     out += std::to_string(a.index());
     if (const auto* s = std::get_if<job::run_submission>(&a))
       out += s->token.str() + std::to_string(s->attempt) + (s->withdraw ? "w" : "");
-    if (const auto* l = std::get_if<job::run_lookup>(&a)) out += l->token.str();
-    if (const auto* f = std::get_if<job::follow>(&a)) out += f->id.str() + f->token.str();
+    if (const auto* l = std::get_if<job::run_lookup>(&a)) {
+      out += l->token.str();
+      for (const auto& token : l->earlier) out += "," + token.str();
+    }
+    if (const auto* f = std::get_if<job::follow>(&a))
+      out += f->id.str() + f->token.str() + std::to_string(f->taken.what) +
+             to_rfc3339(f->taken.since);
     if (const auto* c = std::get_if<job::run_control>(&a))
       out += c->id.str() + std::to_string(c->control);
     if (const auto* w = std::get_if<job::wake>(&a)) out += to_rfc3339(w->at);
@@ -121,6 +128,22 @@ TEST_CASE("job core laws: a new intent follows only a refusal or a settled absen
         settled = false;
         RC_ASSERT(e.job().submission_intended().attempt() == ++attempt);
         RC_ASSERT(tokens.insert(e.job().submission_intended().token()).second);
+      }
+    });
+  }));
+}
+
+TEST_CASE("job core laws: nothing is given up that was refused by hearsay and not looked up",
+          "[actors][job][laws]") {
+  REQUIRE(rc::check([](const std::vector<std::uint32_t>& codes) {
+    drive(codes, [](const driver& d, std::size_t, bool) {
+      bool heard = false;
+      for (const auto& e : d.log) {
+        if (e.job().has_submission_refused() && e.job().submission_refused().unproven())
+          heard = true;
+        if (e.job().has_submitted()) heard = false;
+        if (e.job().has_lookup_absent() && e.job().lookup_absent().settled()) heard = false;
+        if (e.job().has_finished() || e.job().held().retries_exceeded()) RC_ASSERT(!heard);
       }
     });
   }));

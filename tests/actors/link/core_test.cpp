@@ -307,8 +307,8 @@ TEST_CASE("link core: a lookup that brings nothing is halved, one that answers d
     const auto order = orders<link::find_order>(made.tick(now)).at(0);
     const auto items = std::get<link::find_order>(order.what).items;
     link::find_done done;
-    for (const auto& [job, token] : items)
-      done.answers.push_back({token, job::lookup_result::absent, {}, ""});
+    for (const auto& item : items)
+      done.answers.push_back({item.token, job::lookup_result::absent, {}, ""});
     made.complete(order.id, answers ? link::completion{done} : link::call_failed{"too slow"}, 1,
                   now);
     now += seconds{120};
@@ -318,6 +318,33 @@ TEST_CASE("link core: a lookup that brings nothing is halved, one that answers d
   for (const bool answers : {false, false, false, false, false, true, true, true, true})
     sizes.push_back(asked(answers));
   CHECK(sizes == std::vector<std::size_t>{100, 50, 25, 16, 16, 16, 32, 64, 100});
+}
+
+TEST_CASE("link core: earlier attempts are looked up in the same call, and count as lookups",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.lookup_batch_max = 16;
+  auto made = quiet_link(limits);
+  for (int n = 0; n < 4; ++n) {
+    auto wish = looks_up(n);
+    for (int earlier = 1; earlier <= 6; ++earlier)
+      wish.lookup->earlier.push_back(token(100 * n + earlier));
+    made.want(id(n), wish, start);
+  }
+  std::set<job_id> asked;
+  for (auto now = start; now < start + seconds{2}; now += seconds{1}) {
+    const auto order = orders<link::find_order>(made.tick(now)).at(0);
+    const auto items = std::get<link::find_order>(order.what).items;
+    CHECK(items.size() == 2);
+    link::find_done done;
+    for (const auto& item : items) {
+      asked.insert(item.job);
+      CHECK(item.earlier.size() == 6);
+      done.answers.push_back({item.token, job::lookup_result::absent, {}, ""});
+    }
+    CHECK(made.complete(order.id, done, 1, now).reports.size() == 2);
+  }
+  CHECK(asked.size() == 4);
 }
 
 TEST_CASE("link core: any order of events keeps its promises", "[actors][link]") {

@@ -251,4 +251,35 @@ TEST_CASE("link polls: a slow answer is not followed by the next poll at once", 
   REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{15})).empty());
 }
 
+TEST_CASE("link polls: an undone control is news until the job wishes otherwise",
+          "[actors][link]") {
+  auto made = quiet_link();
+  auto wish = follows(1);
+  wish.follow->taken = {pb::JOB_CONTROL_HOLD, start};
+  made.want(id(1), wish, start);
+  auto now = start;
+  auto status = running(1);
+  status.state = pb::JOB_STATE_QUEUED;
+  const auto poll = [&](const auto& meanwhile) {
+    now += seconds{10};
+    const auto order = orders<link::poll_order>(made.tick(now)).at(0);
+    meanwhile(std::get<link::poll_order>(order.what).jobs.at(0).taken.what);
+    return made.complete(order.id, link::poll_done{{status}, 0}, 1, now).reports;
+  };
+  const auto is_asked = [](pb::JobControl taken) { CHECK(taken == pb::JOB_CONTROL_HOLD); };
+  CHECK(poll(is_asked).size() == 1);
+  CHECK(poll(is_asked).empty());
+  status.undone = pb::JOB_CONTROL_HOLD;
+  for (int times = 0; times < 2; ++times) {
+    const auto told = poll(is_asked);
+    REQUIRE(told.size() == 1);
+    CHECK(std::get<job::report_status>(told[0].second).undone == pb::JOB_CONTROL_HOLD);
+  }
+  // What the poll was asked with is not what the job was told last.
+  CHECK(poll([&](pb::JobControl) {
+          wish.follow->taken = {};
+          made.want(id(1), wish, now);
+        }).empty());
+}
+
 }  // namespace ved::tests

@@ -84,7 +84,7 @@ struct ten_minutes {
       asked = 2;
     } else if (const auto* find = std::get_if<link::find_order>(&one.what)) {
       what = link::find_done{
-          {{find->items[0].second, job::lookup_result::absent, {}, "both sources"}}};
+          {{find->items[0].token, job::lookup_result::absent, {}, "both sources"}}};
       asked = 2;
     } else if (const auto* control = std::get_if<link::control_order>(&one.what)) {
       // Slurm refuses it: it comes again.

@@ -1,5 +1,6 @@
 #include <catch2/catch.hpp>
 #include <future>
+#include <map>
 #include <stdexcept>
 
 #include "actors/shell/io_pool.hpp"
@@ -20,6 +21,7 @@ core::link::order submission() {
 struct noting_port final : adapters::scheduler {
   std::vector<adapters::submission> submitted;
   std::vector<adapters::lookup> looked_up;
+  std::map<std::string, adapters::find_outcome> known;  ///< by token
   adapters::submit_outcome outcome = adapters::accepted{scheduler_job_id{"7"}};
 
   std::vector<adapters::submit_outcome> submit(std::span<const adapters::submission> jobs,
@@ -30,7 +32,12 @@ struct noting_port final : adapters::scheduler {
   std::vector<adapters::find_outcome> find(std::span<const adapters::lookup> what,
                                            deadline) override {
     looked_up.assign(what.begin(), what.end());
-    return std::vector<adapters::find_outcome>(what.size(), adapters::absent{"two sources"});
+    std::vector<adapters::find_outcome> out;
+    for (const auto& one : what) {
+      const auto it = known.find(one.token.str());
+      out.push_back(it != known.end() ? it->second : adapters::absent{"two sources"});
+    }
+    return out;
   }
   result<adapters::poll_result> observe(std::span<const adapters::tracked_job>,
                                         adapters::poll_kind, deadline) override {
@@ -111,6 +118,62 @@ TEST_CASE("port calls: submissions and lookups carry what was accepted", "[actor
   REQUIRE(port.looked_up.size() == 2);
   CHECK(port.looked_up[0].spec_hash == "01ab");
   CHECK(port.looked_up[1].spec_hash.empty());
+}
+
+TEST_CASE("port calls: a job's earlier attempts are looked up with it, and the answer is one",
+          "[actors][shell]") {
+  noting_port port;
+  const auto look = [&] {
+    const auto seen = made(port, core::link::find_order{{{job_id{"j-1"},
+                                                          submission_token{"ve3"},
+                                                          {submission_token{"ve1"},
+                                                           submission_token{"ve2"}}},
+                                                         {job_id{"j-2"},
+                                                          submission_token{"ve9"}}}});
+    const auto done = std::get<core::link::find_done>(seen.what);
+    REQUIRE(port.looked_up.size() == 4);
+    CHECK(port.looked_up[2].job.str() == "j-1");
+    CHECK(port.looked_up[2].spec_hash == "01ab");
+    REQUIRE(done.answers.size() == 2);
+    CHECK(done.answers[1].token.str() == "ve9");
+    CHECK(done.answers[1].what == core::job::lookup_result::absent);
+    CHECK(done.answers[0].token.str() == "ve3");
+    return done.answers[0];
+  };
+  const adapters::not_known silence{"squeue does not answer"};
+  const auto there = [](const char* id) { return adapters::found{{scheduler_job_id{id}}}; };
+  CHECK(look().what == core::job::lookup_result::absent);
+  // Nobody knows of one of them: nobody knows.
+  port.known = {{GENERATE(as<std::string>{}, "ve1", "ve2", "ve3"), silence}};
+  CHECK(look().what == core::job::lookup_result::unknown);
+  CHECK(look().reason == "squeue does not answer");
+  SECTION("one that is found counts, whatever becomes of the others") {
+    const auto token = GENERATE(as<std::string>{}, "ve1", "ve2");
+    port.known.insert_or_assign(token, there("17"));
+    const auto told = look();
+    CHECK(told.what == core::job::lookup_result::found);
+    CHECK(told.of.str() == token);
+    CHECK(told.ids.at(0).str() == "17");
+  }
+  SECTION("the last one first") {
+    port.known = {{"ve1", there("17")}, {"ve3", there("18")}};
+    CHECK(look().of.empty());
+    CHECK(look().ids.at(0).str() == "18");
+  }
+}
+
+TEST_CASE("port calls: that only words say so goes on with a refusal", "[actors][shell]") {
+  noting_port port;
+  const bool unproven = GENERATE(false, true);
+  const auto told = [&] {
+    const auto seen = made(port, core::link::submit_order{
+                                     {{job_id{"j-1"}, submission_token{"ve1"}, 1}}});
+    return std::get<core::link::submit_done>(seen.what).answers.at(0).unproven;
+  };
+  port.outcome = adapters::refused{true, "no", unproven};
+  CHECK(told() == unproven);
+  port.outcome = adapters::not_sent{.reason = "no", .unproven = unproven};
+  CHECK(told() == unproven);
 }
 
 TEST_CASE("port calls: why no call could be made is told in words that the log takes",

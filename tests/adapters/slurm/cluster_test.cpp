@@ -112,6 +112,9 @@ TEST_CASE("slurm submit: a refused job does not stop the ones behind it", "[adap
   CHECK(as<refused>(out[0]).permanent);
   CHECK(as<refused>(out[0]).reason.find("Invalid partition name") != std::string::npos);
   CHECK_FALSE(as<refused>(out[1]).permanent);
+  // The words of a command: a site's own may have sent it all the same.
+  CHECK(as<refused>(out[0]).unproven);
+  CHECK(as<refused>(out[1]).unproven);
   CHECK(as<accepted>(out[2]).id.str() == "125");
 }
 

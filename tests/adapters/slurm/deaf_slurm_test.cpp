@@ -60,6 +60,36 @@ TEST_CASE("slurm: commands that print nothing and end well make no job absent",
   }
 }
 
+TEST_CASE("slurm: a table without the names of its columns is no answer", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site);
+  site.reply("config", config("east"));
+  site.reply("job41", "");
+  site.reply("traces", left(""));
+  site.reply("files", no_files);
+  site.reply("squeue", "");
+  const lookup what{job_id{"j-41"}, submission_token{token}};
+  const auto found = [&] { return site.port->find({&what, 1}, scripted_site::until())[0]; };
+  SECTION("of squeue") {
+    site.way->table["squeue"].mute = true;
+    CHECK(contains(failed_poll(site), "squeue: it printed nothing"));
+    CHECK(std::holds_alternative<not_known>(found()));
+  }
+  SECTION("of sacct") {
+    site.way->table["sacct0"].mute = true;
+    site.way->table["sacct"].mute = true;
+    CHECK_FALSE(ever_gone(site));
+    CHECK(contains(absence(site).reason, "accounting does not answer"));
+    CHECK(contains(as<absent>(found()).sources, "the job directory"));
+  }
+  SECTION("but rows are, whatever stands above them") {
+    site.way->table["squeue"] = {0, row("RUNNING").text()};
+    site.way->table["squeue"].mute = true;
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  }
+}
+
 TEST_CASE("slurm: where scontrol is not for everybody absence is told without it",
           "[adapters][slurm]") {
   scripted_site site;

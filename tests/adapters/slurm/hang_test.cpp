@@ -5,6 +5,7 @@
 #include "adapters/slurm/cluster.hpp"
 #include "adapters/slurm/hangs.hpp"
 #include "messages/job_state.hpp"
+#include "tests/adapters/slurm/text.hpp"
 #include "tests/support/hanging_directory.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -29,7 +30,7 @@ class hung_site {
   hung_site() {
     fs::create_directories(bin());
     for (const auto* name : {"scontrol", "sinfo"}) write(name, "exit 1\n");
-    write("squeue", "exit 0\n");
+    write("squeue", show_function + "show /dev/null \"$@\"\n");
     write("sacct", "echo 'Slurm accounting storage is disabled' >&2; exit 1\n");
     write("scancel", "for a; do :; done; echo $a >> '" + (root_.path() / "cancelled").string() +
                          "'\n");

@@ -74,10 +74,35 @@ TEST_CASE("slurm health: the poll's own question is asked, and what no job needs
   CHECK(seen.queue_access.empty());
   REQUIRE(seen.notes.size() == 1);
   CHECK(seen.notes[0] == "sinfo: slurm_load_node: Access/permission denied");
-  CHECK(site.way->programs.back().find("squeue --all --noheader") != std::string::npos);
+  CHECK(site.way->programs.back().find("squeue --all --noconvert") != std::string::npos);
   // A site's own squeue that knows other options prints its usage, with exit code 0.
   site.reply("queue", "usage: squeue [-u USER]\n");
   CHECK(health_of(site) == "||squeue: cannot read 'usage: squeue [-u USER]'");
+}
+
+TEST_CASE("slurm health: a command that prints nothing and ends well is not well",
+          "[adapters][slurm]") {
+  scripted_site site;
+  for (const auto* name : {"account", "queue", "directory", "trial"}) site.reply(name, "");
+  const auto notes = [&] { return site.port->check_health(scripted_site::until()).notes; };
+  CHECK(health_of(site) == "||");
+  CHECK(notes().empty());
+  SECTION("squeue") {
+    site.way->table["queue"].mute = true;
+    CHECK(health_of(site) == "||squeue: it printed nothing, not even the names of its columns");
+  }
+  SECTION("scontrol") {
+    site.reply("config", "");
+    CHECK(health_of(site) ==
+          "||Slurm's commands do not tell: scontrol show config gives no configuration");
+  }
+  SECTION("others are named") {
+    const std::string name = GENERATE("nodes", "partitions", "sacct");
+    site.reply(name, "");
+    site.way->table[name].mute = true;
+    REQUIRE(notes().size() == 1);
+    CHECK(notes()[0].ends_with(": it printed nothing"));
+  }
 }
 
 TEST_CASE("slurm health: a login whose shell takes no program is told with its words",

@@ -33,6 +33,7 @@ struct scripted_reply {
   std::string err = {};
   bool skipped = false;  ///< a submission that the program left out
   bool cut = false;      ///< the connection ends in the middle of it
+  bool mute = false;     ///< a table without the line of its columns' names
 };
 
 /// A login node without a shell: answers the sections and submissions of a program from a table.
@@ -66,6 +67,8 @@ class scripted_transport : public adapters::transport {
       const auto it = table.find(name);
       if (it == table.end()) continue;
       auto reply = it->second;
+      if (!submits && !reply.mute && reply.exit_code == 0 && reply.err.empty())
+        reply.out = header_of(name) + reply.out;
       reply.out = with_nonce(std::move(reply.out));
       for (const auto field : {adapters::slurm::allocation_field, adapters::slurm::cluster_field,
                                adapters::slurm::submission_field})
@@ -108,6 +111,12 @@ class scripted_transport : public adapters::transport {
     for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark))
       text.erase(at, all_of_it ? text.find(adapters::slurm::column_end, at) + 1 - at
                                : mark.size());
+  }
+  /// What the command of that section prints above its rows.
+  static std::string header_of(const std::string& section) {
+    if (section.starts_with("squeue") || section == "queue") return columns("JOBID|STATE|\n");
+    if (section.starts_with("sacct") || section == "names") return columns("JobIDRaw|State\n");
+    return {};
   }
   /// Columns are told apart by what this program asked for.
   void separate(std::string& text) const {

@@ -14,11 +14,15 @@ inline std::string columns(std::string text) {
 }
 
 /// Shell functions for a stand-in of squeue, sacct or sinfo: `show FILE "$@"` prints a table
-/// written with `columns`, with the separator that the command was asked for.
+/// written with `columns`, below the names of its columns, with the separator that the command was
+/// asked for.
 inline const std::string show_function =
     "sep() { for a; do case $a in --delimiter=*) printf %s \"${a#*=}\"; return ;; "
     "JobID:*|NodeList:*) a=${a#*:}; printf %s \"${a%%,*}\"; return ;; esac; done; }\n"
-    "show() { f=$1; shift; s=$(sep \"$@\"); sed \"s/\\x1f/$s/g\" \"$f\"; }\n";
+    "show() { f=$1; shift; s=$(sep \"$@\")\n"
+    "case \" $* \" in *\" --noheader \"*) ;; *\" -O \"*) echo \"JOBID${s}STATE$s\" ;; "
+    "*) echo \"JobIDRaw${s}State\" ;; esac\n"
+    "sed \"s/\\x1f/$s/g\" \"$f\"; }\n";
 
 /// However a text is cut, the rows that are still read are the first of the whole one's, the same
 /// in every field (`same`), and nothing is lost without being counted.

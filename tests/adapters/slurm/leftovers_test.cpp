@@ -1,0 +1,61 @@
+#include "tests/adapters/slurm/poll.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::tests::poll;
+using namespace ved::adapters;
+
+// What Slurm 22.05 shows of a job that may be requeued when its controller was killed within a
+// second of its start: the second start fails, as the first one runs, and is held for ever.
+namespace {
+
+const std::string held = "launch failed requeued held";
+
+struct held_site : scripted_site {
+  held_site() { reply("squeue", row("PENDING", held).text()); }
+};
+
+}  // namespace
+
+TEST_CASE("slurm poll: of a second start that failed and is held the record of the first tells",
+          "[adapters][slurm]") {
+  held_site site;
+  SECTION("it has completed") {
+    site.reply("leftovers", left(token + ":41:0:x", "exit 0\n"));
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    CHECK(end.leftover);
+    CHECK(contains(end.reason, "its own record"));
+    // Who follows what is left of it sees when that is gone.
+    auto cancelled = row("CANCELLED");
+    cancelled.ended = cancelled.started;
+    cancelled.nodes = "";
+    site.reply("squeue", cancelled.text());
+    site.reply("traces", left(token + ":41:0:x", "exit 0\n"));
+    site.now += seconds{60};
+    (void)observe(site);
+    site.now += seconds{60};
+    const auto over = status(site);
+    CHECK(over.state == pb::JOB_STATE_COMPLETED);
+    CHECK_FALSE(over.leftover);
+  }
+  SECTION("it may still run, or never have") {
+    const auto trace = GENERATE(left(token + ":41:0:x"), left(""), std::string{});
+    site.reply("leftovers", trace);
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  }
+  SECTION("what failed may be run again, as it was wished") {
+    site.reply("leftovers", left(token + ":41:0:x", "exit 3\n"));
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  }
+  SECTION("another copy's claim is not its") {
+    site.reply("leftovers", left(token + ":42:0:x", "exit 0\n"));
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  }
+  SECTION("a hold for another reason is looked at nowhere") {
+    site.reply("squeue", row("PENDING", GENERATE("JobHeldUser", "Resources")).text());
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+    CHECK_FALSE(site.was_asked("leftovers"));
+  }
+  CHECK_FALSE(site.was_asked("job41"));
+}
