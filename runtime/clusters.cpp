@@ -96,8 +96,19 @@ result<void> check_same_scheduler(const cluster_config& cluster,
   const auto named = cluster.kind->named(cluster);
   const bool same_type = was.scheduler_type().empty() || was.scheduler_type() == type;
   const bool same_name = named.name.empty() || was.name().empty() || named.name == was.name();
-  if (known.sent_jobs == 0 || (same_type && same_name)) return {};
+  const auto place = cluster.kind->place(cluster);
+  const bool same_place = was.place().empty() || place.what == was.place();
   const auto id = cluster.cluster_id.str();
+  if (known.sent_jobs == 0) return {};
+  if (same_type && same_name && !same_place)
+    return fail(errc::conflict,
+                "cluster " + id + ": " + place.key + " is " + place.what + ", but " +
+                    std::to_string(known.sent_jobs) +
+                    " of its jobs that have not ended were sent with " + was.place() +
+                    ", where their claims and ends are: put it back until they have ended (drain "
+                    "the cluster before it moves). Only to give up what cannot be read there, "
+                    "start once with --give-up-jobs-of " + id);
+  if (same_type && same_name) return {};
   return fail(errc::conflict,
               "cluster " + id + ": " +
                   (same_type ? named.key + " is " + named.name : "scheduler_type is " + type) +

@@ -29,9 +29,27 @@ namespace ved::runtime {
 namespace {
 
 constexpr auto status_timeout = seconds{5};
+constexpr auto reload_patience = seconds{10};
 /// What jobs may have of bytes at the sustained rate of requests, and of those that come at once.
 constexpr double submitted_bytes_per_request = 1 << 10;
 constexpr double submitted_burst_bytes_per_request = 16 << 10;
+
+/// Since when a reload is under way.
+class reload_mark {
+ public:
+  using moment = std::chrono::steady_clock::time_point;
+  static constexpr moment none{};
+
+  explicit reload_mark(std::atomic<moment>& at) : at_(at) {
+    at_ = std::chrono::steady_clock::now();
+  }
+  ~reload_mark() { at_ = none; }
+  reload_mark(const reload_mark&) = delete;
+  reload_mark& operator=(const reload_mark&) = delete;
+
+ private:
+  std::atomic<moment>& at_;
+};
 
 }  // namespace
 
@@ -64,6 +82,7 @@ class daemon::implementation {
     certificates_ = std::make_shared<certificate_watch>(state_layout(state));
     problems_->watch([log = options_.log] { return log->problems(); });
     problems_->watch([this] { return logs_->problems(); });
+    problems_->watch([this] { return slow_reload(); });
     // OpenSSL judges by the system's clock.
     problems_->watch([this] { return certificates_->problems(smooth_clock::read().wall); });
     auto instance = record_start(*logs_->logs(), boot_id_, clock_.now());
@@ -72,6 +91,7 @@ class daemon::implementation {
     clusters_ = std::make_unique<clusters_part>(clusters_part::options{
         options_.supervisor_path, options_.fault_plan, options_.gives_up, options_.log, problems_,
         clock(), crash_point_, logs_.get()});
+    problems_->watch([this] { return clusters_->problems(); });
     // Who follows logs begins later, with all of them.
     clusters_->need_logs(settings, [](const actors::open_log&) -> result<void> { return {}; });
     start_numbers();
@@ -89,6 +109,16 @@ class daemon::implementation {
   result<pb::ConfigReloaded> reload() {
     const std::lock_guard one_at_a_time(reload_mutex_);
     if (stopped_) return fail(errc::unavailable, "the daemon is stopping");
+    const reload_mark under_way(reloads_since_);
+    pb::ConfigReloaded out;
+    const auto note = [this, &out](const char* failed, const auto& done) {
+      if (done) return;
+      log(actors::log_severity::error, failed, {{"reason", done.error().message}});
+      out.add_problems(done.error().message);
+    };
+    // Files that were rotated away are let go of whatever the configuration is like.
+    note("log_not_reopened", options_.log->reopen(options_.settings.logging));
+    note("audit_not_reopened", followers_->reopen());
     auto read = options_.read_config();
     if (read)
       if (const auto wrong = check_clusters(*read); !wrong.empty()) read = fail(wrong.front());
@@ -100,15 +130,9 @@ class daemon::implementation {
       return fail(read.error());
     }
     const auto& settings = *read;
-    pb::ConfigReloaded out;
-    const auto note = [this, &out](const char* failed, const auto& done) {
-      if (done) return;
-      log(actors::log_severity::error, failed, {{"reason", done.error().message}});
-      out.add_problems(done.error().message);
-    };
     options_.log->set_levels(settings.logging);
-    note("log_not_reopened", options_.log->reopen(settings.logging));
-    note("audit_not_reopened", followers_->reopen());
+    if (settings.logging != options_.settings.logging)
+      note("log_not_reopened", options_.log->reopen(settings.logging));
     note("tokens_not_reloaded", tokens_->reload());
     note("certificates_not_reloaded", ingress_->reload());
     const auto changes = clusters_->reload(
@@ -184,6 +208,19 @@ class daemon::implementation {
         last_recorded ? tell_future_log(*last_recorded, smooth_clock::read().wall) : std::string{};
     future_until_ = text.empty() ? std::nullopt : last_recorded;
     problems_->tell("clock.log", text, actors::problem::weight::warning);
+  }
+
+  /// A reload reads directories that others answer for.
+  std::vector<actors::problem> slow_reload() const {
+    const auto since = reloads_since_.load();
+    if (since == reload_mark::none) return {};
+    const auto took = std::chrono::floor<seconds>(std::chrono::steady_clock::now() - since);
+    if (took < reload_patience) return {};
+    return {{"a reload has not returned for " + std::to_string(took.count()) +
+                 " s: a directory of the configuration does not answer; nothing of it is taken "
+                 "over meanwhile",
+             actors::problem::weight::degraded,
+             {}}};
   }
 
   std::function<time_point()> clock() {
@@ -262,9 +299,12 @@ class daemon::implementation {
     deps.numbers = numbers_;
     deps.clock = clock();
     deps.instance = instance_;
-    deps.type_of = [clusters = clusters_->directory()](const std::string& cluster) {
-      const auto served = clusters->find(cluster_id{cluster});
-      return served ? served->scheduler_type : std::string{};
+    deps.type_of = [clusters = clusters_->directory(),
+                    met = met_in(logs_->logs())](const std::string& cluster) {
+      const cluster_id id{cluster};
+      if (const auto served = clusters->find(id)) return served->scheduler_type;
+      const auto known = met(id);
+      return known ? known->scheduler_type() : std::string{};
     };
     auto started = followers::start(std::move(deps));
     if (!started) return fail(started.error());
@@ -377,6 +417,7 @@ class daemon::implementation {
   }
 
   daemon_options options_;
+  std::atomic<reload_mark::moment> reloads_since_{};
   std::mutex reload_mutex_;    ///< one reload at a time, and none during a stop
   std::mutex settings_mutex_;  ///< of what a reload changes in options_.settings
   const std::function<void(const char* point)> crash_point_ =

@@ -16,6 +16,7 @@
 #include "actors/job/stored.hpp"
 #include "messages/job_spec.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/places.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/log_directory.hpp"
 
@@ -186,6 +187,8 @@ result<void> begin_new_event_log(const std::string& state_directory, std::string
     if (!note.empty() && ::unlink(note.c_str()) != 0 && errno != ENOENT && errno != ENOTDIR)
       return fail(errc::unavailable, note + ": cannot be removed: " + std::strerror(errno));
   if (auto parents = make_parents(state_directory, at.directory); !parents) return parents;
+  if (log_name == store::own_log_name)
+    if (auto marked = mark_places_incomplete(state_directory); !marked) return marked;
   const auto made = store::open_rocks(at, true);
   return made ? result<void>{} : fail(made.error());
 }
@@ -253,18 +256,16 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
   const auto strays = logs.strays();
   const auto stray = strays.find(name);
   // Others than those of another cluster may be what a crash left of the making of this one.
-  if (had_one || (stray != strays.end() && stray->second.code == errc::conflict)) {
-    auto why = had_one ? gone(state_directory, name) : stray->second;
-    logs.add_lost(name, why);
-    return fail(std::move(why));
+  if (had_one) {
+    logs.add_lost(name, gone(state_directory, name));
+    return fail(gone(state_directory, name));
   }
+  if (stray != strays.end() && stray->second.code == errc::conflict) return fail(stray->second);
   const auto at = log_place_of(state_directory, name);
   if (auto parents = make_parents(state_directory, at.directory); !parents) return parents;
+  // One that cannot be made never was: no job can be in it.
   auto made = if_it_is(cluster, at.directory, open_to_write(at, true, how(name)));
-  if (!made) {
-    logs.add_lost(name, made.error());
-    return fail(made.error());
-  }
+  if (!made) return fail(made.error());
   logs.add(name, std::move(*made));
   return {};
 }

@@ -9,11 +9,13 @@
 #include <CLI/CLI.hpp>
 #include <atomic>
 #include <chrono>
+#include <condition_variable>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <iostream>
+#include <mutex>
 #include <optional>
 #include <thread>
 
@@ -216,10 +218,58 @@ class ignored_signals {
   std::uint64_t untold_ = 0;
 };
 
+/// Reloads on a thread of their own: a directory that hangs keeps nobody from stopping the daemon,
+/// and no watchdog from being fed. What is asked for meanwhile is one more reload.
+class reloads {
+ public:
+  explicit reloads(ved::runtime::daemon& of) : thread_([this, &of] { run(of); }) {}
+  /// Waits for one that is under way.
+  ~reloads() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    news_.notify_one();
+    thread_.join();
+  }
+  reloads(const reloads&) = delete;
+  reloads& operator=(const reloads&) = delete;
+
+  void ask() {
+    {
+      const std::lock_guard lock(mutex_);
+      asked_ = true;
+    }
+    news_.notify_one();
+  }
+
+ private:
+  void run(ved::runtime::daemon& of) {
+    std::unique_lock lock(mutex_);
+    for (;;) {
+      news_.wait(lock, [this] { return asked_ || over_; });
+      if (over_) return;
+      asked_ = false;
+      lock.unlock();
+      notify_service_manager("RELOADING=1");
+      of.reload();
+      lock.lock();
+      if (!over_) notify_service_manager("READY=1");
+    }
+  }
+
+  std::mutex mutex_;
+  std::condition_variable news_;
+  bool asked_ = false;
+  bool over_ = false;
+  std::thread thread_;
+};
+
 /// Serves until a signal or a fatal failure; the exit code.
 int serve(ved::runtime::daemon& running, const sigset_t& signals,
           const std::atomic<bool>& failed, ignored_signals ignored) {
   const auto beat = watchdog_interval();
+  reloads reloading(running);
   for (;;) {
     const auto wait = beat ? std::min<microseconds>(*beat, seconds{5}) : seconds{5};
     const timespec pause{static_cast<time_t>(wait / seconds{1}),
@@ -228,9 +278,7 @@ int serve(ved::runtime::daemon& running, const sigset_t& signals,
     const int got = sigtimedwait(&signals, &how, &pause);
     running.watch_clock();
     if (got == SIGHUP) {
-      notify_service_manager("RELOADING=1");
-      running.reload();
-      notify_service_manager("READY=1");
+      reloading.ask();
       continue;
     }
     if (failed || got == SIGTERM || got == SIGINT) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <map>
 #include <memory>
@@ -54,6 +55,10 @@ class event_logs {
   std::vector<named_log> all() const;
   /// Why a log is not among them, by name.
   std::map<std::string, error> lost() const;
+  /// Whether the daemon's log notes of every job in which log it is; where not, one that nobody
+  /// knows may be in a log that is lost.
+  void set_knows_all_places(bool all) noexcept { knows_all_places_ = all; }
+  bool knows_all_places() const noexcept { return knows_all_places_; }
   /// What else stands there, by name, and why it is none of them.
   std::map<std::string, error> strays() const;
 
@@ -67,6 +72,7 @@ class event_logs {
 
  private:
   const std::shared_ptr<event_log> own_;
+  std::atomic<bool> knows_all_places_{true};
   mutable std::mutex mutex_;
   std::map<std::string, std::shared_ptr<event_log>, std::less<>> clusters_;
   std::map<std::string, error> lost_;

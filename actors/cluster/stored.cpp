@@ -15,6 +15,7 @@ result<std::string> fold(std::string_view, std::string_view state, const pb::Env
   pb::ClusterRecord record;
   record.set_scheduler_type(event.cluster().identified().scheduler_type());
   record.set_name(event.cluster().identified().name());
+  record.set_place(event.cluster().identified().place());
   return record.SerializeAsString();
 }
 

@@ -84,6 +84,11 @@ class runner : public std::enable_shared_from_this<runner> {
     return promise;
   }
 
+  /// Before a job is sent: what it leaves behind is looked for where it was told to.
+  void note_place() {
+    if (self_->state.scheduler.place() != deps_.place) identify({});
+  }
+
   pb::Cluster describe() const {
     const auto view = self_->state.core->view();
     pb::Cluster out;
@@ -129,6 +134,7 @@ class runner : public std::enable_shared_from_this<runner> {
       is.set_cluster_id(deps_.cluster.str());
       is.set_scheduler_type(scheduler->scheduler_type());
       is.set_name(scheduler->name());
+      is.set_place(scheduler->place());
     } else if (change.up) {
       event.mutable_cluster()->mutable_up()->set_cluster_id(deps_.cluster.str());
       event.mutable_cluster()->mutable_up()->set_down_us(change.down_for.count());
@@ -178,9 +184,11 @@ class runner : public std::enable_shared_from_this<runner> {
   void identify(const std::string& name) {
     auto& known = self_->state.scheduler;
     const bool same_type = known.scheduler_type() == deps_.scheduler_type;
-    if (same_type && (name.empty() || name == known.name())) return;
+    const bool same_name = name.empty() || name == known.name();
+    if (same_type && same_name && known.place() == deps_.place) return;
+    if (!same_type || !same_name) known.set_name(name);
     known.set_scheduler_type(deps_.scheduler_type);
-    known.set_name(name);
+    known.set_place(deps_.place);
     self_->state.to_record.push_back({known, {}, deps_.clock()});
     append_next();
   }
@@ -328,6 +336,7 @@ class runner : public std::enable_shared_from_this<runner> {
 
 link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
   auto run = std::make_shared<runner>(self, std::move(deps));
+  run->note_place();
   self->send(self, tick_atom::value);
   return {
       [run](const link_want& what) { run->want(what); },

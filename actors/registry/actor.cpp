@@ -1,6 +1,7 @@
 #include "actors/registry/actor.hpp"
 
 #include <algorithm>
+#include <array>
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
 
@@ -20,6 +21,8 @@ constexpr auto respawn_most = seconds{30};
 constexpr auto sweep_interval = seconds{5};
 constexpr std::size_t sweep_batch = 2000;
 constexpr std::size_t count_batch = 10'000;
+/// Where the jobs stand that somebody must speak for.
+constexpr std::array indexes{core::live_prefix, core::abandoned_prefix};
 
 class runner {
  public:
@@ -144,23 +147,18 @@ class runner {
     }
   }
 
-  /// How many live jobs the store has: until they are recovered they count as well.
-  void count_live() {
-    for (const auto& one : logs().all()) {
-      std::string after;
-      for (bool more = true; more;) {
-        auto page = one.log->scan_index(core::live_prefix, after, count_batch);
-        if (!page) break;  // the recovery meets the same error and says so
-        self_->state.unrecovered += page->keys.size();
-        more = page->more;
-        if (!page->keys.empty()) after = page->keys.back();
-      }
-    }
+  void take_up_all() {
+    for (const auto& one : logs().all()) take_up(one);
   }
 
   /// A link that was started anew knows no job: each tells it again what it wants, and those with
-  /// a submission in flight look it up.
+  /// a submission in flight look it up. The log of its cluster may have come only now.
   void restarted(const cluster_restarted& what) {
+    const auto of = deps_.world->writers->of(what.cluster);
+    if (!of.name.empty() && take_up({of.name, of.reading}) && self_->state.recovered) {
+      self_->state.recovered = false;
+      self_->send(self_, recover_atom::value);
+    }
     const auto link = deps_.world->links->find(what.cluster);
     if (link) self_->send(link, subscribe_reports{registry_actor{self_}});
     for (const auto& [id, one] : self_->state.jobs) self_->send(one.actor, what);
@@ -169,8 +167,8 @@ class runner {
   /// True: there is more to recover.
   bool recover_some() {
     auto& state = self_->state;
-    if (state.recovering.empty()) state.recovering = parts();
-    const auto& [from, prefix] = state.recovering[state.recovered_parts];
+    if (state.recovered_parts == state.recovering.size()) return have_recovered();
+    const auto [from, prefix] = state.recovering[state.recovered_parts];
     auto page = from.log->scan_index(prefix, state.recover_after, recover_batch);
     if (page) {
       for (const auto& key : page->keys)
@@ -187,14 +185,36 @@ class runner {
                                {{"log", from.name}, {"reason", page.error().message}});
     }
     state.recover_after.clear();
-    if (++state.recovered_parts < state.recovering.size()) return true;
+    return ++state.recovered_parts < state.recovering.size() || have_recovered();
+  }
+
+ private:
+  bool have_recovered() {
+    auto& state = self_->state;
     state.recovering.clear();
+    state.recovered_parts = 0;
     state.unrecovered = 0;
     state.recovered = true;
     return false;
   }
 
- private:
+  /// The jobs of a log are to be recovered; until then its live ones count as such. False: they
+  /// are, or will be.
+  bool take_up(const store::named_log& one) {
+    auto& state = self_->state;
+    if (!state.logs.insert(one.name).second) return false;
+    for (const auto prefix : indexes) state.recovering.push_back({one, prefix});
+    std::string after;
+    for (bool more = true; more;) {
+      auto page = one.log->scan_index(core::live_prefix, after, count_batch);
+      if (!page) break;  // the recovery meets the same error and says so
+      state.unrecovered += page->keys.size();
+      more = page->more;
+      if (!page->keys.empty()) after = page->keys.back();
+    }
+    return true;
+  }
+
   struct stored_job_state {
     store::named_log log;
     job::job job;
@@ -203,12 +223,10 @@ class runner {
 
   const store::event_logs& logs() const { return deps_.world->writers->logs(); }
 
-  /// Where the jobs stand that somebody must speak for.
   std::vector<registry_state::part> parts() const {
     std::vector<registry_state::part> out;
     for (const auto& one : logs().all())
-      for (const auto prefix : {core::live_prefix, core::abandoned_prefix})
-        out.push_back({one, prefix});
+      for (const auto prefix : indexes) out.push_back({one, prefix});
     return out;
   }
 
@@ -228,10 +246,15 @@ class runner {
     if (lost.empty()) return std::nullopt;
     const auto noted = logs().own()->noted_place(core::job_stream(id.str()));
     if (!noted) return noted.error();
-    const auto in = *noted ? lost.find(**noted) : lost.end();
+    const bool may_be_anywhere = !*noted && !logs().knows_all_places();
+    const auto in = may_be_anywhere ? lost.begin() : *noted ? lost.find(**noted) : lost.end();
     if (in == lost.end()) return std::nullopt;
-    return error{errc::unavailable, "job " + id.str() + ": it is in " + in->first +
-                                        ", which cannot be read: " + in->second.message};
+    return error{errc::unavailable,
+                 "job " + id.str() +
+                     (may_be_anywhere ? ": the daemon's log is an older or a new one, and does not "
+                                        "tell whether the job is in "
+                                      : ": it is in ") +
+                     in->first + ", which cannot be read: " + in->second.message};
   }
 
   result<stored_job_state> read(const job_id& id) const {
@@ -385,7 +408,7 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
   for (const auto& [id, link] : deps.world->links->all())
     self->send(link, subscribe_reports{registry_actor{self}});
   auto run = std::make_shared<runner>(self, std::move(deps));
-  run->count_live();
+  run->take_up_all();
   self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
   self->send(self, recover_atom::value);
   self->send(self, tick_atom::value);

@@ -50,6 +50,7 @@ class registry_state {
     store::named_log log;
     std::string_view prefix;
   };
+  std::set<std::string> logs;      ///< whose jobs are recovered, or will be
   std::vector<part> recovering;    ///< while it does
   std::size_t recovered_parts = 0; ///< of these, wholly
   std::string recover_after;    ///< index key of the last job recovered in the next of them

@@ -21,7 +21,8 @@ whereabouts locate(const pb::LocalSupervisor& known, const spool& files,
     if (::lstat(path.c_str(), &wanted) == 0 && has_open(known.pid(), wanted))
       return whereabouts::here;
   }
-  return whereabouts::elsewhere;
+  // One that ends has let go of its files, and before that of its arguments: it is nowhere.
+  return has_argument(known.pid(), known.token()) ? whereabouts::elsewhere : whereabouts::gone;
 }
 
 }  // namespace ved::adapters::local

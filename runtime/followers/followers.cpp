@@ -23,6 +23,7 @@ struct followers::impl {
   explicit impl(follower_deps given) : deps(std::move(given)) {}
 
   result<void> start_log(const followed_log& log);
+  result<void> start_all(const followed_log& log);
   void start_metrics(const followed_log& log);
   result<void> start_audit(const followed_log& log);
   result<void> start_hook(const followed_log& log, const hook_config& hook);
@@ -55,7 +56,21 @@ struct followers::impl {
 
 result<void> followers::impl::start_log(const followed_log& log) {
   if (tails.contains(log.log.name)) return {};
+  const auto had = all.size();
+  const auto had_reports = static_cast<std::ptrdiff_t>(reports.size());
+  const auto had_commits = static_cast<std::ptrdiff_t>(commits.size());
   tails[log.log.name] = std::make_shared<committed_tail>(log.log.log);
+  auto started = start_all(log);
+  if (started) return started;
+  // All or none: who asks again begins anew.
+  for (; all.size() > had; all.pop_back()) all.back()->stop();
+  reports.erase(reports.begin() + had_reports, reports.end());
+  commits.erase(commits.begin() + had_commits, commits.end());
+  tails.erase(log.log.name);
+  return started;
+}
+
+result<void> followers::impl::start_all(const followed_log& log) {
   start_metrics(log);
   if (auto audit = start_audit(log); !audit) return fail_in("audit log", audit.error());
   // Callbacks are about jobs, and those are in the logs of clusters.

@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "actors/api/shell/output_reads.hpp"
+#include "actors/job/stored.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/shell/hint_watch.hpp"
 #include "actors/shell/io_pool.hpp"
@@ -24,6 +25,7 @@ constexpr const char* group_name = "links";
 constexpr auto supervisor_timeout = seconds{30};
 constexpr auto end_patience = seconds{5};
 constexpr auto end_look = milliseconds{5};
+constexpr std::size_t given_up_told_max = 1'000;
 
 std::string link_name(const cluster_id& cluster) { return "link " + cluster.str(); }
 
@@ -54,7 +56,7 @@ struct clusters_part::running {
   }
 };
 
-clusters_part::clusters_part(options how) : how_(std::move(how)) {}
+clusters_part::clusters_part(options how) : how_(std::move(how)), gives_up_(how_.gives_up) {}
 
 clusters_part::~clusters_part() { stop(); }
 
@@ -105,7 +107,7 @@ cluster_environment clusters_part::environment(const config& settings) {
                 {{"cluster_id", cluster.str()}, {"command", std::string(command)},
                  {"times", std::to_string(times)}});
   };
-  out.remember = remembering(*how_.event_logs->logs(), how_.gives_up);
+  out.remember = remembering(*how_.event_logs->logs(), gives_up_);
   out.remembers = life_in(*how_.event_logs->logs());
   out.met = met_in(how_.event_logs->logs());
   out.warn = [logs = how_.logs](const cluster_id& cluster, const std::string& warning) {
@@ -194,6 +196,7 @@ std::function<caf::actor()> clusters_part::start_link(const std::shared_ptr<runn
     actors::link_deps deps;
     deps.cluster = id;
     deps.scheduler_type = one->settings.kind->name;
+    deps.place = one->settings.kind->place(one->settings).what;
     deps.limits = limits_of(one->settings);
     deps.log = how.event_logs->writers()->of(id);
     deps.pool = one->pool;
@@ -220,6 +223,7 @@ actors::group_spec clusters_part::group(caf::actor_system& system,
 }
 
 void clusters_part::begin() {
+  gives_up_.clear();
   for (const auto& [id, one] : running_) {
     one->begin();
     one->begin = [] {};
@@ -275,6 +279,7 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
     if (!wanted.contains(id)) {
       directory_->remove(id);
       how_.problems->clear(problem_key(id, "open"));
+      how_.event_logs->leave(id);
       out.removed.push_back(id.str());
     }
   need_logs(settings, around.joined);
@@ -309,6 +314,23 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
   }
   for (const auto& [id, why] : directory_->out_of_service()) out.out_of_service[id.str()] = why;
   numbers_->serve(ids);
+  return out;
+}
+
+std::vector<actors::problem> clusters_part::problems() const {
+  std::vector<actors::problem> out;
+  for (const auto& one : how_.event_logs->logs()->all()) {
+    const auto cluster = store::cluster_of_log_name(one.name);
+    if (!cluster || directory_->find(cluster_id{*cluster})) continue;
+    const auto left = one.log->scan_index(core::abandoned_prefix, "", given_up_told_max);
+    if (!left || left->keys.empty()) continue;
+    out.push_back({"cluster " + *cluster + ": " + (left->more ? "more than " : "") +
+                       std::to_string(left->keys.size()) +
+                       " of its jobs were given up and may run on there: they are ended, and what "
+                       "they used is told, when the cluster is back in service",
+                   actors::problem::weight::warning,
+                   {}});
+  }
   return out;
 }
 

@@ -35,7 +35,7 @@ class clusters_part {
   struct options {
     std::string supervisor_path;  ///< of ved-job-supervisor
     std::string fault_plan;       ///< see cluster_environment
-    std::string gives_up;         ///< the cluster whose jobs are given up; empty: none
+    std::string gives_up;         ///< the cluster whose jobs are given up, once; empty: none
     std::shared_ptr<actors::log_sink> logs;
     std::shared_ptr<actors::problem_board> problems;
     std::function<time_point()> clock;
@@ -74,6 +74,8 @@ class clusters_part {
   /// What differs is closed and opened anew; what is the same goes on undisturbed. One that cannot
   /// be opened is out of service, a problem in health, and tried again by the next reload.
   cluster_changes reload(const config& settings, const surroundings& around);
+  /// What was given up, and may run on where nobody asks. Any thread.
+  std::vector<actors::problem> problems() const;
   /// Ends calls that are under way, lets none begin, and waits for the watchers. The links have
   /// ended.
   void stop();
@@ -94,6 +96,7 @@ class clusters_part {
   void out_of_service(const cluster_id& cluster, const std::string& why);
 
   const options how_;
+  std::string gives_up_;  ///< of the start alone, not of a later reload
   std::shared_ptr<metrics> numbers_;
   std::shared_ptr<actors::cluster_directory> directory_ =
       std::make_shared<actors::cluster_directory>();

@@ -9,6 +9,7 @@
 
 #include "actors/event_log/actor.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/places.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -34,6 +35,8 @@ result<std::unique_ptr<logs_part>> logs_part::open(options how) {
   auto had = clusters_with_logs(*out->logs_->own());
   if (!had) return fail(had.error());
   out->had_logs_ = std::move(*had);
+  if (auto noted = complete_places(*out->logs_, out->how_.state_directory); !noted)
+    return fail(noted.error());
   // The daemon's log may be younger than those of its clusters.
   for (const auto& one : out->logs_->all()) {
     const auto cluster = store::cluster_of_log_name(one.name);
@@ -81,6 +84,7 @@ result<std::string> logs_part::need(const cluster_id& cluster) {
     tell_lost(name, there.error());
     return fail(there.error());
   }
+  how_.problems->clear("store." + name);
   auto instance = begin_cluster_log(*logs_->find(name), cluster, how_.clock());
   if (!instance) return instance;
   if (auto recorded = record_log(cluster); !recorded) return fail(recorded.error());
@@ -93,9 +97,13 @@ result<void> logs_part::reopen(const cluster_id& cluster, const std::string& nam
     const std::lock_guard lock(damage_mutex_);
     if (const auto damage = damage_.find(name); damage != damage_.end()) damage->second->forget();
   }
-  auto done = reopen_lost_log(*logs_, how_.state_directory, cluster, options_of());
-  if (done) how_.problems->clear("store." + name);
-  return done;
+  return reopen_lost_log(*logs_, how_.state_directory, cluster, options_of());
+}
+
+void logs_part::leave(const cluster_id& cluster) {
+  const auto name = store::cluster_log_name(cluster.str());
+  if (!logs_->lost().contains(name) && !logs_->strays().contains(name))
+    how_.problems->clear("store." + name);
 }
 
 result<void> logs_part::record_log(const cluster_id& cluster) {

@@ -43,6 +43,8 @@ class logs_part {
   /// its writer once the others have theirs. A running daemon tries a lost one again. Returns its
   /// name, see `instance_of`. An error keeps the cluster out of service, and is told as a problem.
   result<std::string> need(const cluster_id& cluster);
+  /// It is not configured any more: that its log could not be made is no problem then.
+  void leave(const cluster_id& cluster);
 
   /// Gives each log its writer.
   void start(caf::actor_system& system);

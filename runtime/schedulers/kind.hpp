@@ -94,6 +94,12 @@ struct named_scheduler {
   std::string name;   ///< empty: whichever answers
 };
 
+/// Where jobs leave what is read of them later, beside what the scheduler tells.
+struct records_place {
+  std::string key;   ///< "slurm.job_directory"
+  std::string what;  ///< its name, the same only for the same place; empty: there is none
+};
+
 /// What a kind does not name is what most need: nothing. A cluster that a function gets is of this
 /// kind. None changes what is outside of the process but `open`.
 struct scheduler_kind {
@@ -141,6 +147,8 @@ struct scheduler_kind {
       [](core::job::policy&, const cluster_config&) {};
   named_scheduler (*named)(const cluster_config& cluster) =
       [](const cluster_config&) { return named_scheduler{}; };
+  records_place (*place)(const cluster_config& cluster) =
+      [](const cluster_config&) { return records_place{}; };
 
   /// Opens the scheduler of a cluster whose jobs `known` tells of. Null: this version has no
   /// adapter for it.

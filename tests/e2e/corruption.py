@@ -308,6 +308,37 @@ class corruption(site_case):
         self.assertEqual(s.submit("anew")[0], 201)
         s.wait_state("anew", "completed")
 
+    def test_an_older_log_of_the_daemon_gives_no_job_away_while_another_log_is_gone(self):
+        s = self.site
+        self.fill()
+        backup = os.path.join(s.place, "backup")
+        self.assertEqual(s.vectl("log", "backup", backup)[0], 0)
+        self.assertEqual(s.submit("later", cluster_id="here")[0], 201)
+        s.wait_state("later", "completed")
+        self.assertEqual(s.stop()[0], 0)
+        kept, aside = f"{s.state}/clusters/here", f"{s.place}/unmounted"
+        os.rename(kept, aside)
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup,
+                                 "--log", "daemon", "--force")
+        self.assertEqual(code, 0, text + errors)
+        s.start()
+        status, _, said = s.submit("later", cluster_id="there")
+        self.assertEqual(status, 503, "else it would run twice")
+        self.assertIn("cluster/here", said["message"])
+        self.assertEqual(s.stop()[0], 0)
+        # With all logs there it learns again where each job is, also for later.
+        os.rename(aside, kept)
+        s.start()
+        self.assertEqual(s.submit("later", cluster_id="there")[0], 409)
+        self.assertEqual(s.stop()[0], 0)
+        os.rename(kept, aside)
+        s.start()
+        self.assertEqual(s.submit("later", cluster_id="there")[0], 503)
+        self.assertEqual(s.submit("new", cluster_id="there")[0], 201)
+        s.wait_state("new", "completed")
+        self.assertEqual(s.stop()[0], 0)
+        os.rename(aside, kept)
+
     def test_a_clusters_log_that_is_gone_is_made_anew_only_for_who_asks(self):
         s = self.site
         self.fill()

@@ -100,6 +100,7 @@ class reload(site_case):
         self.reload(clusters=("here",))
         code, text, errors = s.vectl("job", "cancel", "--give-up", "left")
         self.assertEqual(code, 0, text + errors)
+        self.assertIn("1 of its jobs were given up and may run on there", " ".join(self.problems()))
         # In the place of its work directory there is nothing: its disk is not mounted.
         kept, aside = f"{s.state}/local/there", f"{s.place}/unmounted"
         os.rename(kept, aside)
@@ -222,6 +223,22 @@ class reload(site_case):
         self.assertEqual(lines_of(self.effects), ["away"])
         s.stop()
         self.verify_log()
+
+    def test_what_a_start_gives_up_a_later_reload_does_not(self):
+        s = self.site
+        s.configure(clusters=("here", "there"))
+        s.start(options=("--give-up-jobs-of", "there"))
+        gate = self.gated("kept", "there", "exit 4")
+        self.reload(clusters=("here",))
+        kept, aside = f"{s.state}/local/there", f"{s.place}/unmounted"
+        os.rename(kept, aside)
+        self.assertIn("is its disk not mounted",
+                      self.reload(clusters=("here", "there"), code=1))
+        os.rename(aside, kept)
+        self.reload(clusters=("here", "there"))
+        self.let_go(gate)
+        self.assertEqual(s.wait_state("kept", "failed")["exit_code"], 4)
+        self.assertEqual(lines_of(self.effects), ["kept"])
 
     def test_submissions_flow_while_clusters_come_and_go(self):
         s = self.site

@@ -195,7 +195,9 @@ class slurm_outages(slurm_case):
         for changed, words in (({"near": {"type": "local"}}, "scheduler_type is local"),
                                ({"other": {}}, "scheduler_type is slurm"),
                                ({"near": {"slurm": {"cluster_name": "elsewhere"}}},
-                                "slurm.cluster_name is elsewhere")):
+                                "slurm.cluster_name is elsewhere"),
+                               ({"near": {"slurm": {"job_directory": "/tmp/elsewhere"}}},
+                                "slurm.job_directory is /tmp/elsewhere")):
             s.clusters = {**as_was, **changed}
             s.configure()
             code, said = s.fails_to_start()

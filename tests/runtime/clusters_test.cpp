@@ -19,6 +19,35 @@ struct change {
 
 }  // namespace
 
+TEST_CASE("clusters: jobs that were sent bind their cluster to the directory of their records",
+          "[runtime]") {
+  cluster_config cluster;
+  cluster.cluster_id = cluster_id{"here"};
+  cluster.kind = find_scheduler_kind("slurm");
+  auto& settings = cluster.sections.of<slurm_config>();
+  const auto place = [&](const std::string& directory, const std::string& user = "ops") {
+    settings.job_directory = directory;
+    settings.ssh.user = user;
+    return cluster.kind->place(cluster).what;
+  };
+  CHECK(place("~/jobs") == place("jobs"));
+  CHECK(place("jobs") != place("jobs", "other"));
+  CHECK(place("/scratch/jobs") == place("/scratch/jobs", "other"));
+  remembered_cluster known;
+  known.scheduler.set_scheduler_type("slurm");
+  known.sent_jobs = 2;
+  CHECK(check_same_scheduler(cluster, known));  // of before it was told
+  known.scheduler.set_place(place("/scratch/jobs"));
+  CHECK(check_same_scheduler(cluster, known));
+  place("/scratch/other");
+  const auto moved = check_same_scheduler(cluster, known);
+  REQUIRE_FALSE(moved);
+  CHECK(moved.error().message.find("slurm.job_directory is /scratch/other, but 2 of its jobs") !=
+        std::string::npos);
+  known.sent_jobs = 0;
+  CHECK(check_same_scheduler(cluster, known));
+}
+
 TEST_CASE("clusters: jobs that were sent bind their cluster to the scheduler that has them",
           "[runtime]") {
   const auto is = GENERATE(

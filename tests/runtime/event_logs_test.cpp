@@ -148,6 +148,34 @@ TEST_CASE("event logs: what was copied, moved or is gone is told for what it is"
   }
 }
 
+TEST_CASE("event logs: one that cannot be made is not lost, and made when it can be",
+          "[runtime][logs]") {
+  namespace fs = std::filesystem;
+  const ved::tests::temp_dir dir;
+  const auto report = initialise_state(options_of(dir.path() / "state"));
+  REQUIRE(report);
+  const auto state = report->layout.directory.string();
+  const auto logs = open_all(state);
+  REQUIRE(logs);
+  const auto how = [](const std::string&) { return plain_log_options(); };
+  const fs::path place = log_directory(state, "cluster/c");
+  fs::create_directories(place.parent_path());
+  std::ofstream(place) << "no directory";
+  for (int i = 0; i < 2; ++i)
+    CHECK_FALSE(need_cluster_log(**logs, state, ved::cluster_id{"c"}, false, how));
+  CHECK((*logs)->lost().empty());
+  fs::remove(place);
+  CHECK(need_cluster_log(**logs, state, ved::cluster_id{"c"}, false, how));
+  // One that there was is lost until it is there again.
+  CHECK_FALSE(need_cluster_log(**logs, state, ved::cluster_id{"d"}, true, how));
+  CHECK_FALSE(reopen_lost_log(**logs, state, ved::cluster_id{"d"}, how));
+  CHECK((*logs)->lost().contains("cluster/d"));
+  REQUIRE(begin_new_log(state, "cluster/d"));
+  CHECK(reopen_lost_log(**logs, state, ved::cluster_id{"d"}, how));
+  CHECK((*logs)->lost().empty());
+  CHECK((*logs)->find("cluster/d"));
+}
+
 TEST_CASE("event logs: what a making left that was cut short takes no cluster out of service",
           "[runtime][logs]") {
   namespace fs = std::filesystem;

@@ -72,14 +72,17 @@ struct running {
     return {};
   }
 
-  running(test_log& on, const std::filesystem::path& file, audit_config audit = {}) : world(on) {
+  running(test_log& on, const std::filesystem::path& file, audit_config audit = {},
+          const std::string& type = {})
+      : world(on) {
     now.change([](time_point& t) { t = tests::t0; });
     config settings;
     audit.log_path = file.string();
     settings.hpc.audit = audit;
     auto started =
         followers::start({settings, {on.followed()}, on.logs, numbers,
-                          [this] { return now.get(); }, "instance"});
+                          [this] { return now.get(); }, "instance",
+                          [type](const std::string&) { return type; }});
     REQUIRE(started);
     all = std::move(*started);
   }
@@ -232,6 +235,33 @@ TEST_CASE("audit: each event has its lines once, wherever a crash came",
       CHECK(read_text(path) == expected);
     }
   }
+}
+
+TEST_CASE("audit: lines that were made when the scheduler was not known are the event's lines",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  test_log world;
+  world.begin();
+  tests::driver d = tests::in_phase("queued");
+  world.add(d);
+  std::string text;
+  {
+    running daemon(world, path);
+    REQUIRE(running::until([&] {
+      return read_text(path).find("job_submitted") != std::string::npos &&
+             *world.log->cursor("audit") == world.log->last_position();
+    }));
+    daemon.all->stop();
+    text = read_text(path);
+  }
+  REQUIRE(world.log->set_cursor("audit", 0));
+  running daemon(world, path, {}, "slurm");
+  REQUIRE(running::until([&] {
+    return *world.log->cursor("audit") == world.log->last_position();
+  }));
+  daemon.all->stop();
+  CHECK(read_text(path) == text);
 }
 
 TEST_CASE("audit: notes behind the last event do not hide it", "[runtime][followers][audit]") {

@@ -18,6 +18,7 @@
 #include "adapters/system/owned_directory.hpp"
 #include "messages/operations.hpp"
 #include "runtime/event_logs.hpp"
+#include "runtime/places.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
@@ -359,6 +360,10 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
     seen.set_streams(seen.streams() + size->streams());
     *seen.add_logs() = std::move(*size);
   }
+  for (const auto& one : copies)
+    if (one.name == store::own_log_name)
+      if (auto marked = ved::runtime::mark_places_incomplete(state); !marked)
+        return fail(marked.error());
   const auto stamp = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
   for (const auto& one : copies)
     if (auto put = put_in_place(one, ".replaced-" + std::to_string(stamp)); !put)

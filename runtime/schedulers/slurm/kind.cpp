@@ -59,6 +59,14 @@ named_scheduler named(const cluster_config& cluster) {
   return {"slurm.cluster_name", "Slurm", cluster.sections.of<slurm_config>().cluster_name};
 }
 
+/// A path below a home is another one for another account.
+records_place place(const cluster_config& cluster) {
+  const auto& c = cluster.sections.of<slurm_config>();
+  const auto path = below_home(c.job_directory);
+  const bool below = !path.starts_with('/');
+  return {"slurm.job_directory", below ? "home of " + c.ssh.user + ": " + path : path};
+}
+
 }  // namespace
 
 constinit const scheduler_kind slurm_kind{
@@ -78,6 +86,7 @@ constinit const scheduler_kind slurm_kind{
     .files = files,
     .rule = rule,
     .named = named,
+    .place = place,
     .open = open_slurm,
 };
 

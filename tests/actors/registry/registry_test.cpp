@@ -64,23 +64,15 @@ class jobs_fixture {
 
   ~jobs_fixture() {
     for (const auto& one :
-         {caf::actor_cast<caf::actor>(registry), caf::actor_cast<caf::actor>(log_actor),
-          caf::actor_cast<caf::actor>(writers->of(cluster_id{"hpc-2"}).writer),
-          caf::actor_cast<caf::actor>(link_)})
+         {caf::actor_cast<caf::actor>(registry), caf::actor_cast<caf::actor>(link_)})
       caf::anon_send_exit(one, caf::exit_reason::kill);
+    for (const auto& one : opened_) caf::anon_send_exit(one, caf::exit_reason::kill);
     run();
   }
 
   void start() {
-    for (const auto& [id, of] : std::map{std::pair{"hpc-1", log}, std::pair{"hpc-2", other_log}}) {
-      const auto feed = std::make_shared<actors::commit_feed>();
-      all_logs->add(store::cluster_log_name(id), of);
-      writers->set(store::cluster_log_name(id),
-                   system_.spawn(actors::event_log,
-                                 actors::event_log_deps{of, feed, [this] { return now; },
-                                                        [this](const std::string&) { ++fatals; }}),
-                   feed);
-    }
+    open("hpc-1", log);
+    open("hpc-2", other_log);
     log_actor = writers->of(cluster_id{"hpc-1"}).writer;
     link_ = system_.spawn(counting_link, wanted);
     auto links = std::make_shared<actors::link_directory>();
@@ -98,6 +90,18 @@ class jobs_fixture {
     world->crash_point = [](const char*) {};
     world_ = std::move(world);
     start_registry();
+  }
+
+  /// The log of a cluster, with its writer.
+  void open(const std::string& id, const std::shared_ptr<store::event_log>& of) {
+    const auto feed = std::make_shared<actors::commit_feed>();
+    all_logs->add(store::cluster_log_name(id), of);
+    writers->set(store::cluster_log_name(id),
+                 system_.spawn(actors::event_log,
+                               actors::event_log_deps{of, feed, [this] { return now; },
+                                                      [this](const std::string&) { ++fatals; }}),
+                 feed);
+    opened_.push_back(writers->of(cluster_id{id}).writer);
   }
 
   void start_registry() {
@@ -131,6 +135,15 @@ class jobs_fixture {
   result<actors::job_snapshot> submit(const std::string& id, const std::string& by = "tester") {
     return ask(actors::submit_job{
         {by, {}}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
+  }
+
+  actors::registry_view ask_view() {
+    actors::registry_view out;
+    auto handle = self_->request(registry, seconds{100}, actors::describe_atom::value);
+    run();
+    handle.receive([&](const actors::registry_view& view) { out = view; },
+                   [](const caf::error&) {});
+    return out;
   }
 
   result<actors::job_snapshot> command(const std::string& id, core::job::command what,
@@ -196,6 +209,7 @@ class jobs_fixture {
       dynamic_cast<caf::scheduler::test_coordinator&>(system_.scheduler());
   caf::scoped_actor self_{system_, true};
   actors::link_actor link_;
+  std::vector<actors::event_log_actor> opened_;
 };
 
 }  // namespace
@@ -288,6 +302,32 @@ TEST_CASE("registry: one principal leaves places for others, also after a restar
   f.run();
   CHECK(f.submit("a-5", "alice"));
   CHECK_FALSE(f.submit("a-6", "alice"));
+}
+
+TEST_CASE("registry: jobs of a log that comes later are taken up with its cluster",
+          "[actors][registry]") {
+  jobs_fixture f(2);
+  f.start();
+  f.run();
+  const auto late = memory_log();
+  for (const auto* id : {"late-1", "late-2"}) {
+    auto spec = sample_spec(id);
+    spec.set_cluster_id("hpc-3");
+    f.store(*late, id, driver(spec));
+  }
+  f.open("hpc-3", late);
+  caf::anon_send(f.registry, actors::cluster_restarted{cluster_id{"hpc-3"}});
+  f.run();
+  const auto view = f.ask_view();
+  CHECK(view.live_jobs == 2);
+  CHECK(view.recovered);
+  const auto refused = f.submit("one-more");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::overloaded);
+  // Once: a link that starts anew brings nothing new.
+  caf::anon_send(f.registry, actors::cluster_restarted{cluster_id{"hpc-3"}});
+  f.run();
+  CHECK(f.ask_view().live_jobs == 2);
 }
 
 TEST_CASE("registry: jobs not recovered yet count for the limit", "[actors][registry]") {

@@ -94,19 +94,20 @@ class site:
             if name == "read token":
                 self.read_token = value.strip()
 
-    def launch(self, environment=None, wrapper=()):
+    def launch(self, environment=None, wrapper=(), options=()):
         """Starts the daemon without waiting for anything."""
         if os.path.exists(self.port_file):
             os.unlink(self.port_file)
-        words = [*wrapper, program("ved"), "-c", self.config, "--port-file", self.port_file]
+        words = [*wrapper, program("ved"), "-c", self.config, "--port-file", self.port_file,
+                 *options]
         with open(self.errors, "ab") as log:
             self.process = subprocess.Popen(words, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                                             env={**os.environ, "VED_E2E": self.place,
                                                  **(environment or {})})
         return self.process
 
-    def start(self, environment=None, wrapper=()):
-        self.launch(environment, wrapper)
+    def start(self, environment=None, wrapper=(), options=()):
+        self.launch(environment, wrapper, options)
         wait_for(lambda: os.path.exists(self.port_file) or self.process.poll() is not None,
                  "the daemon serves")
         assert os.path.exists(self.port_file), f"the daemon ended:\n{self.said()}"
