@@ -141,7 +141,8 @@ class clients:
         job.asked += 1
         told = self.told(job)
         status, body = self.call("POST", "/api/v1/hpc/jobs", job.spec)
-        if status in (None, 429, 503, 504):
+        away = status == 422 and "is configured here" in json.dumps(body)
+        if status in (None, 429, 503, 504) or away:
             self.again("submit", job)
             return
         if status not in (200, 201):

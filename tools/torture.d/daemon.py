@@ -13,7 +13,7 @@ configuration = """
 hooks:
   - name: torture
     callbacks: [failed, cancelled, timeout]
-    command: [/bin/sh, -c, "cat >>{place}/told; echo >>{place}/told"]
+    command: [/bin/sh, -c, 'line=$(cat); printf "%s\\n" "$line" >>{place}/told']
 state:
   directory: {place}/state
   min_free_bytes: 0
@@ -43,16 +43,27 @@ class daemon:
         self.problems = []  # violations, in words
         self.lives = 0
         self.begun = []  # when each life began
+        self.reloads = 0
 
     def initialise(self, site):
-        """`site`: the configuration of the cluster."""
-        with open(self.config, "w") as out:
-            out.write(site + configuration.format(place=self.place))
+        """`site`: the configuration of its clusters."""
+        self.configure(site)
         made = subprocess.run([self.ved, "init", "--state", self.state], check=True,
                               capture_output=True, text=True)
         for line in made.stdout.splitlines():
             if line.startswith("admin token:"):
                 self.token = line.split(":", 1)[1].strip()
+
+    def configure(self, site):
+        """In the place of what was there, whole at any time."""
+        with open(self.config + ".new", "w") as out:
+            out.write(site + configuration.format(place=self.place))
+        os.rename(self.config + ".new", self.config)
+
+    def reload(self, site):
+        self.configure(site)
+        self.reloads += 1
+        self.signal(signal.SIGHUP)
 
     def start(self, environment, wait=True):
         if os.path.exists(self.port_file):

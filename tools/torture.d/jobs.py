@@ -39,8 +39,9 @@ class job_maker:
     kinds = {"quick": 30, "sleep": 25, "long": 4, "steps": 8, "litter": 3, "fail": 12,
              "signal": 10, "missing": 4, "refused": 4}
 
-    def __init__(self, draw, place):
+    def __init__(self, draw, place, clusters=("here",)):
         self.draw, self.place, self.count, self.limits = draw, place, 0, 0
+        self.clusters = clusters
         self.effects = os.path.join(place, "effects")
         open(self.effects, "w").close()
 
@@ -86,7 +87,7 @@ class job_maker:
             work = self.shell(text)
         work["environment"] = {"TORTURE": self.place}
         spec = {
-            "job_id": name, "offering_id": "torture", "cluster_id": "here",
+            "job_id": name, "offering_id": "torture", "cluster_id": self.draw.choice(self.clusters),
             "provider_address": "ve1provider", "customer_address": "ve1customer",
             "queue_name": "default", "workload_spec": work,
             "resources": {"nodes": 2 if kind == "refused" else 1, "cpu_cores_per_node": 1},

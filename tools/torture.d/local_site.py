@@ -8,30 +8,35 @@ from verdict import verdict
 configuration = """
 hpc:
   enabled: true
-  scheduler_type: local
-  cluster_id: here
   job_service:
     max_concurrent_jobs: 100000
-  link:
-    poll_interval: 150ms
-    connection_timeout: 500ms
-    message_timeout: 200ms
-    vanish_grace: 500ms
-    queries_per_minute_max: 60000
-    breaker_failures: 3
-    breaker_open_for: 300ms
-  local:
-    cpus: 48
-    memory_mb: 100000
-    kill_wait: 1s
-    run_as: "{user}"
   retry:
     max_retries: 5
     initial_backoff: 50ms
     max_backoff: 400ms
   audit:
     log_path: {place}/audit.log
+  clusters:
 """
+cluster = """
+  - scheduler_type: local
+    cluster_id: {name}
+    link:
+      poll_interval: 150ms
+      connection_timeout: 500ms
+      message_timeout: 200ms
+      vanish_grace: 500ms
+      queries_per_minute_max: 60000
+      breaker_failures: 3
+      breaker_open_for: 300ms
+    local:
+      cpus: {cpus}
+      memory_mb: 100000
+      kill_wait: 1s
+      run_as: "{user}"
+"""
+# It comes, changes and goes by reloads; the other one stays.
+guest = "guest"
 
 
 class local_site:
@@ -46,9 +51,19 @@ class local_site:
     def up(self):
         """Nothing to start: the scheduler is part of the daemon."""
 
-    def configuration(self):
-        return configuration.format(place=self.place,
-                                    user="root" if os.geteuid() == 0 else "")
+    def configuration(self, visited=True):
+        """`visited`: the guest is there. Its figures differ each time, so that a reload that finds
+        it there opens it anew."""
+        user = "root" if os.geteuid() == 0 else ""
+        text = configuration.format(place=self.place) + cluster.format(
+            name="here", cpus=48, user=user)
+        if visited:
+            text += cluster.format(name=guest, cpus=self.draw.randint(8, 16), user=user)
+        return text
+
+    def reloaded(self):
+        """What the next reload finds."""
+        return self.configuration(self.draw.random() < 0.6)
 
     def faults(self, draw, patient, share):
         """The environment of one life."""
@@ -63,7 +78,7 @@ class local_site:
         """They end with the life that has them."""
 
     def job_maker(self):
-        return job_maker(self.draw, self.place)
+        return job_maker(self.draw, self.place, ["here", "here", guest])
 
     def verdict(self, server, load):
         return verdict(server, load, self.place)

@@ -52,6 +52,7 @@ class rounds:
             return
         self.server.start(environment)
         self.load.server_is_at(self.server.port)
+        self.reload()
         if kind == "point":
             if self.server.wait_dead(life_max):
                 self.hits[point] += 1
@@ -72,6 +73,13 @@ class rounds:
         else:
             time.sleep(draw.choice([draw.uniform(0.02, 0.4), draw.uniform(0.4, life_max)]))
         self.end("at a random moment")
+
+    def reload(self):
+        """At some moment of some lives, so that a kill may come before, in and after it."""
+        if not hasattr(self.site, "reloaded") or self.draw.random() < 0.4:
+            return
+        time.sleep(self.draw.uniform(0, 0.3))
+        self.server.reload(self.site.reloaded())
 
     def end(self, how):
         self.server.kill()

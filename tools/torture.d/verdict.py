@@ -17,7 +17,8 @@ late_copy_ends_in = 30  # seconds; the longest job of a torture sleeps 20
 shown_max = 40
 # Log lines that tell of a defect rather than of a fault from outside.
 defects = {"impossible_event", "job_not_recovered", "recovery_failed", "append_refused", "fatal",
-           "job_actor_failed", "actor_restarted", "report_refused"}
+           "job_actor_failed", "actor_restarted", "report_refused", "reload_refused",
+           "cluster_out_of_service"}
 
 
 class verdict:
@@ -295,6 +296,9 @@ class verdict:
             ", ".join(f"{point} {plan.hits[point]}" for point in crash_points) + "\n")
         if plan.faulty:
             out(f"rounds with faults   {plan.faulty} of {sum(plan.kills.values())}\n")
+        if self.server.reloads:
+            out(f"reloads              {self.server.reloads}, with a cluster that comes, changes and "
+                "goes\n")
         out(f"start-up             median {starts[len(starts) // 2] * 1000:.0f} ms, "
             f"most {starts[-1] * 1000:.0f} ms; stopped in {self.stopped_in * 1000:.0f} ms\n")
         jobs = self.load.jobs.values()
