@@ -60,6 +60,7 @@ class daemon::implementation {
   ~implementation() { stop("the daemon object is gone", milliseconds{2'000}); }
 
   result<void> start() {
+    const std::lock_guard no_reload(reload_mutex_);  // who asks for one finds all parts there
     const auto& settings = options_.settings;
     const std::filesystem::path state = settings.state.directory;
     if (!is_initialised(state))
@@ -168,8 +169,10 @@ class daemon::implementation {
   }
 
   void stop(const std::string& reason, milliseconds grace) {
-    const std::lock_guard no_reload(reload_mutex_);
-    if (stopped_.exchange(true)) return;
+    {
+      const std::lock_guard no_reload(reload_mutex_);
+      if (stopped_.exchange(true)) return;
+    }
     if (service_) service_->set_stopping();
     if (ingress_) ingress_->stop(grace);
     if (actors_) actors_->end();
@@ -418,7 +421,7 @@ class daemon::implementation {
 
   daemon_options options_;
   std::atomic<reload_mark::moment> reloads_since_{};
-  std::mutex reload_mutex_;    ///< one reload at a time, and none during a stop
+  std::mutex reload_mutex_;    ///< one reload at a time, and none during a start or stop
   std::mutex settings_mutex_;  ///< of what a reload changes in options_.settings
   const std::function<void(const char* point)> crash_point_ =
       actors::make_crash_points(options_.crash_plan);

@@ -122,7 +122,11 @@ result<std::shared_ptr<store::event_logs>> gather(
     // Gone, or what a crash left of the making of one.
     if (opened.error().code == errc::not_found) continue;
     const bool is_anothers = opened.error().code == errc::conflict;
-    if (is_recorded || (!knows_them && !is_anothers)) out->add_lost(name, opened.error());
+    // Its note tells of events: no remains of a making that was cut short.
+    const bool held_events =
+        opened.error().code == errc::corrupt && is_noted(log_place_of(directory, name));
+    if (is_recorded || held_events || (!knows_them && !is_anothers))
+      out->add_lost(name, opened.error());
     else out->add_stray(name, opened.error());
   }
   const auto lost = out->lost();

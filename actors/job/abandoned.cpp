@@ -40,7 +40,8 @@ std::optional<events> on(const job& state, const report_lookup& what, const cont
   events out;
   if (what.token != state.token || !state.scheduler_id.empty()) return out;
   for (const auto& id : what.ids)
-    if (!has_lost(state, id)) return add_found(out, state.token, id, ctx), out;
+    if (!has_lost(state, id))
+      return add_found(out, what.of.empty() ? state.token : what.of, id, ctx), out;
   const bool absent = what.what == lookup_result::absent || !what.ids.empty();
   if (absent && is_watched_for(state, ctx.limits.settle, ctx))
     add_over(out, "nothing of it was in the scheduler any more" + because(what.reason), ctx);

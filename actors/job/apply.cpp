@@ -334,6 +334,13 @@ result<void> apply(job& state, const event& what) {
   return impossible("a newer release wrote it");
 }
 
+/// Attempts before the last one of which nobody can be sure that they made no job.
+std::vector<submission_token> earlier_in_doubt(const job& state) {
+  auto out = state.unproven_tokens;
+  std::erase(out, state.token);
+  return out;
+}
+
 std::vector<action> react(const job& state, const policy& limits) {
   std::vector<action> out;
   const auto watch = [&] {
@@ -350,7 +357,8 @@ std::vector<action> react(const job& state, const policy& limits) {
     const auto seen =
         is_set(state.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
     if (state.scheduler_id.empty())
-      out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle});
+      out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle,
+                                  earlier_in_doubt(state)});
     else
       out.emplace_back(follow{state.scheduler_id, state.token, seen});
     out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
@@ -364,12 +372,10 @@ std::vector<action> react(const job& state, const policy& limits) {
                         },
                         [&](const unresolved& lost) {
                           const bool refused = lost.refusal != pb::REFUSAL_KIND_UNSPECIFIED;
-                          auto earlier = state.unproven_tokens;
-                          std::erase(earlier, state.token);
                           out.emplace_back(run_lookup{
                               state.token,
                               refused ? state.changed_at : state.changed_at + limits.settle,
-                              std::move(earlier)});
+                              earlier_in_doubt(state)});
                           // A copy that arrives after the last lookup must not run.
                           if (state.cancel)
                             out.emplace_back(

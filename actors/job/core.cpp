@@ -134,12 +134,6 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
     event.set_by(what.by);
     event.set_reason(what.reason);
   };
-  const auto at_once = [&] {
-    wish();
-    if (!state.unproven_tokens.empty())
-      return add_doubt(out, state, pb::REFUSAL_KIND_POLICY, state.reason, ctx);
-    add_cancelled(out, state, cancel_text(what.by, what.reason), ctx);
-  };
   const auto later = [&] {
     if (!state.cancel) wish();
     if (!what.gives_up) return;
@@ -151,6 +145,13 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
                       " is not known",
                   ctx);
     out.back().mutable_job()->mutable_finished()->set_abandoned(true);
+  };
+  const auto at_once = [&] {
+    const bool is_sure = state.unproven_tokens.empty();
+    if (!is_sure && what.gives_up) return later();
+    wish();
+    if (!is_sure) return add_doubt(out, state, pb::REFUSAL_KIND_POLICY, state.reason, ctx);
+    add_cancelled(out, state, cancel_text(what.by, what.reason), ctx);
   };
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return at_once(), false; },

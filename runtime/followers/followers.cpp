@@ -71,12 +71,13 @@ result<void> followers::impl::start_log(const followed_log& log) {
 }
 
 result<void> followers::impl::start_all(const followed_log& log) {
-  start_metrics(log);
   if (auto audit = start_audit(log); !audit) return fail_in("audit log", audit.error());
   // Callbacks are about jobs, and those are in the logs of clusters.
-  if (log.log.name == store::own_log_name) return {};
-  for (const auto& hook : deps.settings.hooks)
-    if (auto started = start_hook(log, hook); !started) return started;
+  if (log.log.name != store::own_log_name)
+    for (const auto& hook : deps.settings.hooks)
+      if (auto started = start_hook(log, hook); !started) return started;
+  // Last: what it has counted nobody takes back.
+  start_metrics(log);
   return {};
 }
 

@@ -13,6 +13,7 @@ class reload(site_case):
     def setUp(self):
         super().setUp()
         self.effects = os.path.join(self.site.place, "ran")
+        self.sent = {}  # what each gated job runs
 
     def reload(self, code=0, edit=lambda text: text, **settings):
         """Writes the configuration anew and lets the daemon take it over; what vectl says."""
@@ -32,9 +33,9 @@ class reload(site_case):
 
     def gated(self, name, cluster, end=""):
         gate = os.path.join(self.site.place, name + ".gate")
-        status, _, body = self.site.submit(
-            name, f"echo {name} >>{self.effects}\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n{end}",
-            cluster_id=cluster)
+        text = (f"echo {name} >>{self.effects}\nwhile [ ! -e {gate} ]; do sleep 0.02; done\n{end}")
+        self.sent[name] = text
+        status, _, body = self.site.submit(name, text, cluster_id=cluster)
         self.assertEqual(status, 201, body)
         wait_for(lambda: name in lines_of(self.effects), f"{name} runs")
         self.site.wait_state(name, "running")
@@ -82,6 +83,8 @@ class reload(site_case):
                  "that nobody follows it is told")
         self.assertEqual(s.get("away")["state"], "running")
         self.assertEqual(s.submit("late", cluster_id="there")[0], 422)
+        again = self.sent["away"]
+        self.assertEqual(s.submit("away", again, cluster_id="there")[0], 200, "it was accepted")
         self.assertEqual(s.post("away", "hold")[0], 200)
         self.let_go(away)
         self.let_go(stays)

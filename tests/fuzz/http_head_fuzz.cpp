@@ -96,7 +96,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   must(whole == serve(input, 7));
   static const auto trusted = network_list::parse({"127.0.0.1", "10.0.0.0/8"}).value();
   static const auto proxy = boost::asio::ip::make_address("127.0.0.1");
-  static_cast<void>(limit_key(client_of(proxy, {input, {}}, trusted)));
-  static_cast<void>(limit_key(client_of(proxy, {{}, input}, trusted)));
+  for (const auto form : {forwarding_header::x_forwarded_for, forwarding_header::forwarded})
+    static_cast<void>(limit_key(client_of(proxy, form, input, trusted)));
   return 0;
 }

@@ -30,7 +30,10 @@ TEST_CASE("clusters: jobs that were sent bind their cluster to the directory of 
     settings.ssh.user = user;
     return cluster.kind->place(cluster).what;
   };
+  settings.ssh.host = "login";
   CHECK(place("~/jobs") == place("jobs"));
+  CHECK(place("./jobs/") == place("jobs"));
+  CHECK(place("/scratch//jobs/") == place("/scratch/jobs"));
   CHECK(place("jobs") != place("jobs", "other"));
   CHECK(place("/scratch/jobs") == place("/scratch/jobs", "other"));
   remembered_cluster known;

@@ -122,6 +122,8 @@ class service {
   void submit(const std::shared_ptr<call>& c);
   std::int64_t limit_of(const pb::JobSpec& spec) const;
   result<void> may_take(const pb::JobSpec& spec) const;
+  /// A repeat of what was accepted is answered wherever its cluster is.
+  bool is_known(const pb::JobSpec& spec) const;
   void ask(const std::shared_ptr<call>& c, const std::string& job, core::job::command what);
   void cancel(const std::shared_ptr<call>& c);
   void get_job(call& c);

@@ -36,11 +36,16 @@ result<void> service::may_take(const pb::JobSpec& spec) const {
   return deps_.may_accept();
 }
 
+bool service::is_known(const pb::JobSpec& spec) const {
+  const auto known = deps_.logs->find_stream(core::job_stream(spec.job_id()));
+  return known && *known;
+}
+
 void service::submit(const std::shared_ptr<call>& c) {
   auto& spec = *c->request.mutable_submit_job()->mutable_spec();
   auto problems = validate(spec);
   if (const cluster_id named{spec.cluster_id()};
-      !named.empty() && !deps_.clusters->is_configured(named)) {
+      !named.empty() && !deps_.clusters->is_configured(named) && !is_known(spec)) {
     pb::Problem unknown;
     unknown.set_field("cluster_id");
     unknown.set_message("no cluster '" + spec.cluster_id() + "' is configured here");
@@ -62,8 +67,7 @@ void service::submit(const std::shared_ptr<call>& c) {
                                                     *why}));
   if (auto may = may_take(spec); !may) {
     // A repeat of what was accepted needs no room, and its client must not be left in doubt.
-    const auto known = deps_.logs->find_stream(core::job_stream(spec.job_id()));
-    if (!known || !*known) return c->done(to_reply(may.error()));
+    if (!is_known(spec)) return c->done(to_reply(may.error()));
   }
   const bool names_limit = spec.max_runtime_seconds() != 0;
   if (!names_limit) spec.set_max_runtime_seconds(limit_of(spec));

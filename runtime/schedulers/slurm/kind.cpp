@@ -1,11 +1,14 @@
 #include "runtime/schedulers/slurm/kind.hpp"
 
 #include <algorithm>
+#include <filesystem>
 
 #include "actors/job/core.hpp"
+#include "adapters/ssh/login.hpp"
 #include "runtime/config/secrets.hpp"
 #include "runtime/schedulers/slurm/cluster.hpp"
 #include "runtime/schedulers/slurm/schema.hpp"
+#include "runtime/schedulers/ssh.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -62,9 +65,11 @@ named_scheduler named(const cluster_config& cluster) {
 /// A path below a home is another one for another account.
 records_place place(const cluster_config& cluster) {
   const auto& c = cluster.sections.of<slurm_config>();
-  const auto path = below_home(c.job_directory);
-  const bool below = !path.starts_with('/');
-  return {"slurm.job_directory", below ? "home of " + c.ssh.user + ": " + path : path};
+  auto path = std::filesystem::path(below_home(c.job_directory)).lexically_normal().string();
+  while (path.size() > 1 && path.ends_with('/')) path.pop_back();
+  if (path.starts_with('/')) return {"slurm.job_directory", path};
+  const auto login = c.ssh.host.empty() ? adapters::ssh_options{} : ssh_options_of(c.ssh);
+  return {"slurm.job_directory", path + " in the home of " + adapters::ssh::user_of(login)};
 }
 
 }  // namespace

@@ -132,6 +132,38 @@ TEST_CASE("abandoned: a copy that gave way leads to the one that runs", "[actors
   }
 }
 
+TEST_CASE("abandoned: attempts that only a command's words refused are looked up, too",
+          "[actors][job]") {
+  driver d;
+  const auto first = d.state.token;
+  job::report_submission denied{first, job::submission_result::refused_policy, {}, "Invalid qos"};
+  denied.unproven = true;
+  d.run(denied);
+  SECTION("it waits") {
+    d.run(job::cancel_job{"alice", "sold", true});
+    CHECK(d.shown() == pb::JOB_STATE_CANCELLED);
+    CHECK(job::is_abandoned(d.state));
+  }
+  SECTION("its second attempt is under way") {
+    d.pass(seconds{60});
+    d.run(job::advance{});
+    REQUIRE(d.phase() == "submitting");
+    d.run(job::cancel_job{"alice", "sold", true});
+    d.pass(seconds{3600}).state.watched_since = d.ctx.now;
+    const auto second = d.state.token;
+    REQUIRE(second != first);
+    const auto all = job::react(d.state, {});
+    const auto* look = wanted<job::run_lookup>(all);
+    REQUIRE(look != nullptr);
+    CHECK(look->earlier == std::vector{first});
+    job::report_lookup found{second, job::lookup_result::found, {scheduler_job_id{"17"}}, "queue"};
+    found.of = first;
+    CHECK(d.run(found) == "abandoned_found");
+    CHECK(d.state.token == first);
+    CHECK(d.state.scheduler_id == scheduler_job_id{"17"});
+  }
+}
+
 TEST_CASE("abandoned: what never reached a scheduler, and what was never given up, is just over",
           "[actors][job]") {
   for (const auto* phase : {"waiting", "held"}) {
