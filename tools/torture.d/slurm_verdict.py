@@ -15,9 +15,10 @@ register_every = 12.0  # beyond the 10 s that a node may take to start a batch j
 accounted_max = 10.0  # seconds until sacct has the last record
 outputs_max = 100  # jobs whose output is fetched and compared
 started_again = 74  # exit code of a second start of a job whose first run left no end
-# Commands that ask: of a poll and a lookup together, of an inventory, and of a life's beginning.
+# Commands that ask: of a poll, a lookup and a look at the controller that seems to have forgotten a
+# hold, together, of an inventory, and of a life's beginning.
 queries = {"squeue", "sacct", "sinfo", "scontrol"}
-per_poll, per_inventory, queries_of_a_life = 4, 3, 8
+per_poll, per_inventory, queries_of_a_life = 5, 3, 8
 # Slurm's words of an end, as the daemon has to tell them.
 ends = {"COMPLETED": "completed", "FAILED": "failed", "OUT_OF_MEMORY": "failed",
         "NODE_FAIL": "failed", "BOOT_FAIL": "failed", "PREEMPTED": "failed",
@@ -205,6 +206,14 @@ class slurm_verdict(verdict):
             if winner and winner.word != "FAILED":
                 self.wrong.append(f"{said}; not what accounting says")
             return
+        own = self.end_record(job, claim) if claim else ""
+        if "its own record, Slurm lost that" in body.get("reason", "") and own and winner and \
+                winner.end == "cancelled" and self.site.disturber.counts["slurmctld killed"]:
+            # A second start of it was cancelled; what it did is what the run that claimed it says.
+            self.counts["second starts"] += 1
+            if not own.startswith(f"exit {code}\n") or (state == "completed") != (code == 0):
+                self.wrong.append(f"{said}; not what its own record says")
+            return
         # A controller that is killed all the time may not come to ending a job at its limit; then
         # the daemon does, two minutes later, and Slurm calls that cancelled.
         late = "ran longer than its limit" in body.get("reason", "")
@@ -337,6 +346,7 @@ class slurm_verdict(verdict):
             f"did not start {told['not started']}, killed {told['orphans']} that it had lost, "
             f"cut off and began anew {told['started twice']}, "
             f"took back the end of {told['retracted']}, cancelled {told['cancelled']}, "
+            f"cancelled a second start of {told['second starts']}, "
             f"held {told['released']}, never accounted {told['without a final record']}\n")
         out(f"left in the queue    {self.counts['left']}\n")
         out("Slurm commands       " + ", ".join(f"{name} {count}" for name, count in each.items()) +
