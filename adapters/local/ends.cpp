@@ -171,7 +171,9 @@ std::optional<clock_anchor> local_cluster::last_seen(const submission_token& tok
     const auto since = moment.time - from_us(status.started_at_us());
     ago = std::min(*ago, std::max(since, microseconds{0}));
   }
-  return clock_anchor{moment.time - *ago, std::max(moment.boot - *ago, microseconds{0})};
+  // The two clocks differ by microseconds: no end comes before its start for that.
+  const auto seen_at = std::max(moment.time - *ago, from_us(status.started_at_us()));
+  return clock_anchor{seen_at, std::max(moment.boot - *ago, microseconds{0})};
 }
 
 /// Kills what is left of the job, and tells whether anything was; says in the status if that cannot
