@@ -261,8 +261,9 @@ result<void> need_cluster_log(store::event_logs& logs, const std::string& state_
   const auto stray = strays.find(name);
   // Others than those of another cluster may be what a crash left of the making of this one.
   if (had_one) {
-    logs.add_lost(name, gone(state_directory, name));
-    return fail(gone(state_directory, name));
+    auto why = gone(state_directory, name);
+    logs.add_lost(name, why);
+    return fail(std::move(why));
   }
   if (stray != strays.end() && stray->second.code == errc::conflict) return fail(stray->second);
   const auto at = log_place_of(state_directory, name);

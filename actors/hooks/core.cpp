@@ -62,6 +62,20 @@ void tell_observed(teller& t, const job::job& before, const pb::JobObserved& e,
   if (e.started_at_us() != 0) t.last().set_started_at_us(e.started_at_us());
 }
 
+/// The end of a job, or of a run; its use is not in it.
+template <class Ended>
+void tell_end(teller& t, pb::JobState state, const Ended& e, const std::string& reason,
+              std::int64_t at_us) {
+  t.tell(std::string(state_name(state)), state,
+         e.finished_at_us() != 0 ? e.finished_at_us() : at_us);
+  auto& c = t.last();
+  c.set_reason(reason);
+  c.set_exit_code(e.exit_code());
+  c.set_exit_signal(e.exit_signal());
+  c.set_finished_at_us(c.at_us());
+  if (e.started_at_us() != 0) c.set_started_at_us(e.started_at_us());
+}
+
 void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
                    std::int64_t at_us) {
   const bool ran = e.started_at_us() != 0;
@@ -69,31 +83,16 @@ void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
     t.tell("started", pb::JOB_STATE_RUNNING, e.started_at_us());
     t.last().set_started_at_us(e.started_at_us());
   }
-  t.tell(std::string(state_name(e.state())), e.state(),
-         e.finished_at_us() != 0 ? e.finished_at_us() : at_us);
-  t.last().set_reason(e.reason());
-  t.last().set_exit_code(e.exit_code());
-  t.last().set_exit_signal(e.exit_signal());
-  t.last().set_finished_at_us(t.last().at_us());
-  if (!ran) return;
-  t.last().set_started_at_us(e.started_at_us());
-  if (e.has_usage()) *t.last().mutable_usage() = e.usage();
+  tell_end(t, e.state(), e, e.reason(), at_us);
+  if (ran && e.has_usage()) *t.last().mutable_usage() = e.usage();
 }
 
 /// How a job that was given up ended is told once more when the end of its run is known: what it
 /// used until then is to be billed.
 void tell_over(teller& t, const job::job& before, const pb::JobAbandonedOver& e,
                std::int64_t at_us) {
-  const auto& run = e.run();
-  t.tell(std::string(state_name(t.shown())), t.shown(),
-         run.finished_at_us() != 0 ? run.finished_at_us() : at_us);
-  auto& c = t.last();
-  c.set_reason(e.reason());
-  c.set_exit_code(run.exit_code());
-  c.set_exit_signal(run.exit_signal());
-  c.set_finished_at_us(c.at_us());
-  if (run.started_at_us() != 0) c.set_started_at_us(run.started_at_us());
-  if (auto used = job::used_in_all(before, run)) *c.mutable_usage() = std::move(*used);
+  tell_end(t, t.shown(), e.run(), e.reason(), at_us);
+  if (auto used = job::used_in_all(before, e.run())) *t.last().mutable_usage() = std::move(*used);
 }
 
 }  // namespace

@@ -26,6 +26,25 @@ runtime::http::address ip(const std::string& text) {
 
 using runtime::http::forwarding_header;
 
+/// Whom the requests of a server were counted against. Outlives it.
+class seen_sources {
+ public:
+  void watch(runtime::http_options& options) {
+    options.on_request = [this](const runtime::http_access& access) {
+      const std::lock_guard lock(mutex_);
+      all_.insert(std::string(access.source));
+    };
+  }
+  std::set<std::string> all() {
+    const std::lock_guard lock(mutex_);
+    return all_;
+  }
+
+ private:
+  std::mutex mutex_;
+  std::set<std::string> all_;
+};
+
 std::string client_told(const std::string& peer, const std::string& hops,
                         forwarding_header form = forwarding_header::x_forwarded_for) {
   const auto trusted =
@@ -395,12 +414,8 @@ TEST_CASE("http: behind a named proxy its clients are counted one by one",
   options.rate_burst = 2;
   options.connections_per_address = 2;
   options.trusted_proxies = {"127.0.0.1"};
-  std::mutex mutex;
-  std::set<std::string> sources;
-  options.on_request = [&](const runtime::http_access& access) {
-    const std::lock_guard lock(mutex);
-    sources.insert(std::string(access.source));
-  };
+  seen_sources sources;
+  sources.watch(options);
   running_server up(options);
   // How many of so many requests are served; `#` in the header is the number of each.
   constexpr int tries = 20;
@@ -436,11 +451,8 @@ TEST_CASE("http: behind a named proxy its clients are counted one by one",
   CHECK(last.read_response().status == 200);
   last.end_input();
   CHECK(last.closed_by_server());
-  {
-    const std::lock_guard lock(mutex);
-    CHECK(sources.contains("http 203.0.113.99"));
-    CHECK(sources.contains("http 127.0.0.2"));
-  }
+  CHECK(sources.all().contains("http 203.0.113.99"));
+  CHECK(sources.all().contains("http 127.0.0.2"));
   // Connections of the proxy are not held to the bound per address.
   std::vector<std::unique_ptr<raw_client>> pooled;
   for (int i = 0; i < 10; ++i) pooled.push_back(std::make_unique<raw_client>(up.port));
@@ -453,12 +465,8 @@ TEST_CASE("http: a proxy may tell its client in the Forwarded header", "[runtime
   runtime::http_options options;
   options.trusted_proxies = {"127.0.0.1"};
   options.proxy_header = "Forwarded";
-  std::mutex mutex;
-  std::set<std::string> sources;
-  options.on_request = [&](const runtime::http_access& access) {
-    const std::lock_guard lock(mutex);
-    sources.insert(std::string(access.source));
-  };
+  seen_sources sources;
+  sources.watch(options);
   running_server up(options);
   raw_client client(up.port);
   client.send("GET /openapi.json HTTP/1.1\r\nHost: x\r\nX-Forwarded-For: 6.6.6.6\r\n"
@@ -466,8 +474,7 @@ TEST_CASE("http: a proxy may tell its client in the Forwarded header", "[runtime
   CHECK(client.read_response().status == 200);
   client.end_input();
   CHECK(client.closed_by_server());
-  const std::lock_guard lock(mutex);
-  CHECK(sources == std::set<std::string>{"http 203.0.113.97"});
+  CHECK(sources.all() == std::set<std::string>{"http 203.0.113.97"});
 }
 
 TEST_CASE("http: a proxy that is no address ends the start", "[runtime][http]") {

@@ -5,10 +5,12 @@
 
 #include "actors/job/explain.hpp"
 #include "actors/job/stored.hpp"
+#include "tests/support/job_actions.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
 using tests::driver;
+using tests::find_action;
 namespace job = ved::core::job;
 
 namespace {
@@ -21,13 +23,6 @@ driver given_up_in(const std::string& phase) {
   d.pass(seconds{3600});
   d.state.watched_since = d.ctx.now;
   return d;
-}
-
-template <class Action>
-const Action* wanted(const std::vector<job::action>& all) {
-  for (const auto& one : all)
-    if (const auto* found = std::get_if<Action>(&one)) return found;
-  return nullptr;
 }
 
 bool is_indexed(const driver& d) {
@@ -45,12 +40,12 @@ TEST_CASE("abandoned: what runs is cancelled and followed to its end, and its us
   CHECK(job::is_abandoned(d.state));
   CHECK(is_indexed(d));
   const auto actions = job::react(d.state, {});
-  REQUIRE(wanted<job::follow>(actions) != nullptr);
-  CHECK(wanted<job::follow>(actions)->id == scheduler_job_id{"17"});
-  REQUIRE(wanted<job::run_control>(actions) != nullptr);
-  CHECK(wanted<job::run_control>(actions)->control == pb::JOB_CONTROL_CANCEL);
-  CHECK(wanted<job::run_control>(actions)->id == scheduler_job_id{"17"});
-  CHECK(wanted<job::run_submission>(actions) == nullptr);
+  REQUIRE(find_action<job::follow>(actions) != nullptr);
+  CHECK(find_action<job::follow>(actions)->id == scheduler_job_id{"17"});
+  REQUIRE(find_action<job::run_control>(actions) != nullptr);
+  CHECK(find_action<job::run_control>(actions)->control == pb::JOB_CONTROL_CANCEL);
+  CHECK(find_action<job::run_control>(actions)->id == scheduler_job_id{"17"});
+  CHECK(find_action<job::run_submission>(actions) == nullptr);
   CHECK(d.status(pb::JOB_STATE_RUNNING).empty());
   CHECK(job::explain(d.log, {}, nullptr).next(0).find("it is ended there as soon as") !=
         std::string::npos);
@@ -80,10 +75,10 @@ TEST_CASE("abandoned: a submission without an answer is looked up until it is su
   INFO(phase);
   driver d = given_up_in(phase);
   const auto actions = job::react(d.state, {});
-  REQUIRE(wanted<job::run_lookup>(actions) != nullptr);
-  CHECK(wanted<job::run_lookup>(actions)->token == d.state.token);
-  REQUIRE(wanted<job::run_control>(actions) != nullptr);
-  CHECK(wanted<job::run_control>(actions)->id.empty());
+  REQUIRE(find_action<job::run_lookup>(actions) != nullptr);
+  CHECK(find_action<job::run_lookup>(actions)->token == d.state.token);
+  REQUIRE(find_action<job::run_control>(actions) != nullptr);
+  CHECK(find_action<job::run_control>(actions)->id.empty());
   CHECK(d.lookup(job::lookup_result::unknown).empty());
   CHECK(d.lookup(job::lookup_result::absent).empty());  // it may still be on its way
   SECTION("it is not there") {
@@ -95,7 +90,7 @@ TEST_CASE("abandoned: a submission without an answer is looked up until it is su
   SECTION("it is") {
     CHECK(d.lookup(job::lookup_result::found, {scheduler_job_id{"23"}}) == "abandoned_found");
     CHECK(d.state.scheduler_id == scheduler_job_id{"23"});
-    CHECK(wanted<job::follow>(job::react(d.state, {})) != nullptr);
+    CHECK(find_action<job::follow>(job::react(d.state, {})) != nullptr);
     CHECK(d.lookup(job::lookup_result::found, {scheduler_job_id{"23"}}).empty());
     CHECK(d.status(pb::JOB_STATE_COMPLETED) == "abandoned_over");
     CHECK(d.shown() == pb::JOB_STATE_CANCELLED);
@@ -121,7 +116,7 @@ TEST_CASE("abandoned: a copy that gave way leads to the one that runs", "[actors
   gave_way.lost_claim_to = d.state.token;
   CHECK(d.run(gave_way) == "abandoned_found");
   CHECK(d.state.scheduler_id.empty());
-  CHECK(wanted<job::run_lookup>(job::react(d.state, {})) != nullptr);
+  CHECK(find_action<job::run_lookup>(job::react(d.state, {})) != nullptr);
   CHECK(d.lookup(job::lookup_result::found, {scheduler_job_id{"17"}, scheduler_job_id{"18"}}) ==
         "abandoned_found");
   CHECK(d.state.scheduler_id == scheduler_job_id{"18"});
@@ -153,7 +148,7 @@ TEST_CASE("abandoned: attempts that only a command's words refused are looked up
     const auto second = d.state.token;
     REQUIRE(second != first);
     const auto all = job::react(d.state, {});
-    const auto* look = wanted<job::run_lookup>(all);
+    const auto look = find_action<job::run_lookup>(all);
     REQUIRE(look != nullptr);
     CHECK(look->earlier == std::vector{first});
     job::report_lookup found{second, job::lookup_result::found, {scheduler_job_id{"17"}}, "queue"};
@@ -200,9 +195,9 @@ TEST_CASE("abandoned: what the scheduler kept of a job that completed is cancell
   end.usage.emplace().set_wall_clock_seconds(60);
   CHECK(d.run(end) == "finished:completed");
   REQUIRE(job::is_abandoned(d.state));
-  REQUIRE(wanted<job::run_control>(job::react(d.state, {})) != nullptr);
-  CHECK(wanted<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_CANCEL);
-  REQUIRE(wanted<job::follow>(job::react(d.state, {})) != nullptr);
+  REQUIRE(find_action<job::run_control>(job::react(d.state, {})) != nullptr);
+  CHECK(find_action<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_CANCEL);
+  REQUIRE(find_action<job::follow>(job::react(d.state, {})) != nullptr);
   // As long as it is there.
   CHECK(d.run(end).empty());
   end.leftover = false;

@@ -1,27 +1,16 @@
 #include <catch2/catch.hpp>
-#include <memory>
 #include <set>
 
 #include "actors/job/explain.hpp"
+#include "tests/support/job_actions.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
 using tests::driver;
+using tests::find_action;
 namespace job = ved::core::job;
 using sub = job::submission_result;
 using look = job::lookup_result;
-
-namespace {
-
-/// A copy of the first action of that kind, or null: the reaction itself may be a temporary.
-template <class T>
-std::shared_ptr<const T> find(const std::vector<job::action>& actions) {
-  for (const auto& a : actions)
-    if (const auto* hit = std::get_if<T>(&a)) return std::make_shared<const T>(*hit);
-  return nullptr;
-}
-
-}  // namespace
 
 TEST_CASE("job core: a job is accepted, and the intent of its first submission follows at its turn",
           "[actors][job]") {
@@ -29,8 +18,8 @@ TEST_CASE("job core: a job is accepted, and the intent of its first submission f
   CHECK(tests::kinds_of(d.log) == "accepted submission_intended");
   CHECK(d.shown() == pb::JOB_STATE_PENDING);
   const auto actions = job::react(d.state, d.ctx.limits);
-  REQUIRE(find<job::run_submission>(actions) != nullptr);
-  CHECK(find<job::run_submission>(actions)->token == d.state.token);
+  REQUIRE(find_action<job::run_submission>(actions) != nullptr);
+  CHECK(find_action<job::run_submission>(actions)->token == d.state.token);
   CHECK(d.state.token == job::make_token(1));
 }
 
@@ -73,7 +62,7 @@ TEST_CASE("job core: a cancel during the submission withdraws it or follows it t
   driver d;
   CHECK(d.run(job::cancel_job{"alice", "typo"}) == "cancel_requested");
   CHECK(d.phase() == "submitting");
-  CHECK(find<job::run_submission>(job::react(d.state, d.ctx.limits))->withdraw);
+  CHECK(find_action<job::run_submission>(job::react(d.state, d.ctx.limits))->withdraw);
 
   SECTION("never sent: it ends at once") {
     CHECK(d.submission(sub::not_sent, "withdrawn") == "submission_refused finished:cancelled");
@@ -83,7 +72,7 @@ TEST_CASE("job core: a cancel during the submission withdraws it or follows it t
   }
   SECTION("accepted: the scheduler is asked to cancel it until it shows its end") {
     CHECK(d.submission(sub::accepted, "17") == "submitted");
-    const auto control = find<job::run_control>(job::react(d.state, d.ctx.limits));
+    const auto control = find_action<job::run_control>(job::react(d.state, d.ctx.limits));
     REQUIRE(control != nullptr);
     CHECK(control->control == pb::JOB_CONTROL_CANCEL);
     CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:cancelled");
@@ -101,17 +90,17 @@ TEST_CASE("job core: a cancel during the submission withdraws it or follows it t
   SECTION("outcome lost: copies that nobody knows are kept from starting") {
     d.submission(sub::unknown, "cut");
     const auto actions = job::react(d.state, d.ctx.limits);
-    const auto control = find<job::run_control>(actions);
+    const auto control = find_action<job::run_control>(actions);
     REQUIRE(control != nullptr);
     CHECK(control->control == pb::JOB_CONTROL_CANCEL);
     CHECK(control->id.empty());
     CHECK(control->token == d.state.token);
-    CHECK(find<job::run_lookup>(actions) != nullptr);
+    CHECK(find_action<job::run_lookup>(actions) != nullptr);
   }
   SECTION("outcome lost, then found: it is adopted and cancelled") {
     d.submission(sub::unknown, "cut");
     CHECK(d.lookup(look::found, {scheduler_job_id{"17"}}) == "submitted");
-    CHECK(find<job::run_control>(job::react(d.state, d.ctx.limits)) != nullptr);
+    CHECK(find_action<job::run_control>(job::react(d.state, d.ctx.limits)) != nullptr);
   }
 }
 
@@ -129,13 +118,13 @@ TEST_CASE("job core: a job that can never start is cancelled when the site says 
   };
   SECTION("reported only, as long as nobody asks for more") {
     CHECK(seen(true, "PartitionTimeLimit") == "observed");
-    CHECK(find<job::wake>(job::react(d.state, d.ctx.limits)) == nullptr);
+    CHECK(find_action<job::wake>(job::react(d.state, d.ctx.limits)) == nullptr);
     CHECK(d.pass(seconds{86'400}).run(job::advance{}).empty());
   }
   SECTION("cancelled after its time, with the scheduler's words") {
     d.ctx.limits.cancel_never_starts_after = seconds{600};
     seen(true, "PartitionTimeLimit");
-    REQUIRE(find<job::wake>(job::react(d.state, d.ctx.limits)) != nullptr);
+    REQUIRE(find_action<job::wake>(job::react(d.state, d.ctx.limits)) != nullptr);
     CHECK(d.pass(seconds{599}).run(job::advance{}).empty());
     CHECK(d.pass(seconds{1}).run(job::advance{}) == "cancel_requested");
     CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:cancelled");
@@ -156,9 +145,9 @@ TEST_CASE("job core: a lost outcome sends nothing until two late lookups found n
   const auto first = d.state.token;
   CHECK(d.submission(sub::unknown, "connection cut") == "submission_unresolved");
   const auto actions = job::react(d.state, d.ctx.limits);
-  CHECK(find<job::run_submission>(actions) == nullptr);
-  REQUIRE(find<job::run_lookup>(actions) != nullptr);
-  CHECK(find<job::run_lookup>(actions)->token == first);
+  CHECK(find_action<job::run_submission>(actions) == nullptr);
+  REQUIRE(find_action<job::run_lookup>(actions) != nullptr);
+  CHECK(find_action<job::run_lookup>(actions)->token == first);
   CHECK(d.pass(seconds{19}).lookup(look::absent).empty());
   CHECK(d.pass(seconds{1}).lookup(look::absent) == "lookup_absent");
   CHECK(d.pass(seconds{600}).lookup(look::unknown).empty());
@@ -183,7 +172,7 @@ TEST_CASE("job core: after a restart an intent without outcome is looked up, not
   driver d;
   CHECK(d.run(job::recover{"the daemon restarted"}) == "submission_unresolved");
   CHECK(d.run(job::recover{"the daemon restarted"}).empty());
-  CHECK(find<job::run_submission>(job::react(d.state, d.ctx.limits)) == nullptr);
+  CHECK(find_action<job::run_submission>(job::react(d.state, d.ctx.limits)) == nullptr);
 }
 
 TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason", "[actors][job]") {
@@ -196,7 +185,7 @@ TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason"
     CHECK(pause > before);
     before = pause;
     CHECK(d.run(job::advance{}).empty());
-    CHECK(find<job::await_turn>(job::react(d.state, d.ctx.limits))->at == d.ctx.now + pause);
+    CHECK(find_action<job::await_turn>(job::react(d.state, d.ctx.limits))->at == d.ctx.now + pause);
     CHECK(d.pass(pause).run(job::advance{}) == "submission_intended");
   }
   CHECK(before == seconds{4});
@@ -242,7 +231,7 @@ TEST_CASE("job core: a lost claim makes the winner the job", "[actors][job]") {
   lost.lost_claim_to = first;
   CHECK(d.run(lost) == "claim_lost");
   CHECK(d.shown() == pb::JOB_STATE_PENDING);
-  CHECK(find<job::run_lookup>(job::react(d.state, d.ctx.limits))->token == first);
+  CHECK(find_action<job::run_lookup>(job::react(d.state, d.ctx.limits))->token == first);
 
   SECTION("found: it is followed") {
     CHECK(d.lookup(look::found, {scheduler_job_id{"12"}}) == "submitted");
@@ -373,7 +362,7 @@ TEST_CASE("job core: a job that was suspended for longer than its limit may go o
   d.status(pb::JOB_STATE_SUSPENDED);
   d.pass(seconds{100'000}).status(pb::JOB_STATE_RUNNING);
   CHECK(d.run(job::advance{}).empty());
-  const auto due = find<job::wake>(job::react(d.state, d.ctx.limits))->at;
+  const auto due = find_action<job::wake>(job::react(d.state, d.ctx.limits))->at;
   CHECK(due == d.ctx.now + seconds{3600} + d.ctx.limits.timeout_grace);
   d.ctx.now = due;
   CHECK(d.run(job::advance{}) == "cancel_requested");
@@ -382,7 +371,7 @@ TEST_CASE("job core: a job that was suspended for longer than its limit may go o
 TEST_CASE("job core: a job over its limit that the scheduler lets run is cancelled as timeout",
           "[actors][job]") {
   driver d = tests::in_phase("running");
-  const auto due = find<job::wake>(job::react(d.state, d.ctx.limits))->at;
+  const auto due = find_action<job::wake>(job::react(d.state, d.ctx.limits))->at;
   CHECK(due == d.state.started_at + seconds{3600} + d.ctx.limits.timeout_grace);
   d.ctx.now = due;
   CHECK(d.run(job::advance{}) == "cancel_requested");
@@ -429,11 +418,12 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
     driver d = tests::in_phase("queued");
     d.run(job::hold_job{"alice", ""});
     CHECK(d.run(job::hold_job{"alice", ""}).empty());
-    CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_HOLD);
+    CHECK(find_action<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_HOLD);
     CHECK(d.status(pb::JOB_STATE_SUSPENDED, "held by user") == "observed");
-    CHECK(find<job::run_control>(job::react(d.state, {})) == nullptr);
+    CHECK(find_action<job::run_control>(job::react(d.state, {})) == nullptr);
     d.run(job::release_job{"alice", ""});
-    CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_RELEASE);
+    CHECK(find_action<job::run_control>(job::react(d.state, {}))->control ==
+          pb::JOB_CONTROL_RELEASE);
     CHECK(d.status(pb::JOB_STATE_QUEUED) == "observed");
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
   }
@@ -486,10 +476,12 @@ TEST_CASE("job core: hold, suspend, release and resume stay wanted until they sh
   SECTION("a running job") {
     driver d = tests::in_phase("running");
     d.run(job::hold_job{"alice", ""});
-    CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_SUSPEND);
+    CHECK(find_action<job::run_control>(job::react(d.state, {}))->control ==
+          pb::JOB_CONTROL_SUSPEND);
     d.status(pb::JOB_STATE_SUSPENDED);
     d.run(job::release_job{"alice", ""});
-    CHECK(find<job::run_control>(job::react(d.state, {}))->control == pb::JOB_CONTROL_RESUME);
+    CHECK(find_action<job::run_control>(job::react(d.state, {}))->control ==
+          pb::JOB_CONTROL_RESUME);
     d.status(pb::JOB_STATE_RUNNING);
     CHECK(d.state.wanted == pb::JOB_CONTROL_UNSPECIFIED);
   }

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/job/explain.hpp"
+#include "tests/support/job_actions.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
@@ -16,10 +17,8 @@ std::string hears(driver& d, sub what, const std::string& words) {
   return d.run(job::report_submission{d.state.token, what, {}, words, true});
 }
 
-std::optional<job::run_lookup> lookup_of(const driver& d) {
-  for (const auto& action : job::react(d.state, d.ctx.limits))
-    if (const auto* l = std::get_if<job::run_lookup>(&action)) return *l;
-  return std::nullopt;
+std::shared_ptr<const job::run_lookup> lookup_of(const driver& d) {
+  return tests::find_action<job::run_lookup>(job::react(d.state, d.ctx.limits));
 }
 
 /// All attempts are used up, as a command says.
