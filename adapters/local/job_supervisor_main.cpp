@@ -25,12 +25,14 @@ extern "C" int __lsan_is_turned_off() { return 1; }
 
 namespace {
 
-int supervise(const ved::adapters::local::supervisor_options& options, int ready_fd) {
-  const auto done = ved::adapters::local::run_supervisor(options, ready_fd);
-  if (done) return 0;
-  std::fprintf(stderr, "ved-job-supervisor: job %s: %s\n", options.token.str().c_str(),
-               done.error().message.c_str());
-  return 1;
+[[noreturn]] void supervise(const ved::adapters::local::supervisor_options& options,
+                            int ready_fd) {
+  ved::adapters::local::supervisor_hold hold(options.directory);
+  const auto done = ved::adapters::local::run_supervisor(options, hold, ready_fd);
+  if (!done)
+    std::fprintf(stderr, "ved-job-supervisor: job %s: %s\n", options.token.str().c_str(),
+                 done.error().message.c_str());
+  ::_exit(done ? 0 : 1);  // nothing lets go of `hold` before
 }
 
 }  // namespace
@@ -60,7 +62,7 @@ int main(int argc, char** argv) {
   if (child == 0) {
     ::close(ready[0]);
     ::setsid();
-    return supervise(*options, ready[1]);
+    supervise(*options, ready[1]);
   }
   ::close(ready[1]);
   char nothing = 0;

@@ -130,12 +130,14 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
   return options;
 }
 
-result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
+result<void> run_supervisor(const supervisor_options& options, supervisor_hold& hold,
+                            int ready_fd) {
   unique_fd ready(ready_fd);
-  spool files(options.directory);
+  spool& files = hold.files;
   const submission_token& token = options.token;
-  const auto lock = lock_file(files.supervisor_path(token));
+  auto lock = lock_file(files.supervisor_path(token));
   if (!lock) return fail(lock.error());
+  hold.lock = std::move(*lock);
   if (auto held = files.hold_job(token); !held) return fail(held.error());
   // Whoever held the lock before may have run the job already.
   if (exists(files.file_of(token, "exit"))) return {};
@@ -159,7 +161,7 @@ result<void> run_supervisor(const supervisor_options& options, int ready_fd) {
     cgroup.remove();
     return fail(why);
   };
-  if (auto announced = announce(files, lock->get(), *job, options.gpus, cgroup);
+  if (auto announced = announce(files, hold.lock.get(), *job, options.gpus, cgroup);
       !announced) {
     return nothing_ran(announced.error());
   }

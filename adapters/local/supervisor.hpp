@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "adapters/local/moments.hpp"
+#include "adapters/local/spool.hpp"
+#include "adapters/system/files.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -34,9 +36,20 @@ struct supervisor_options {
 std::vector<std::string> to_arguments(const supervisor_options& options);
 result<supervisor_options> parse_supervisor_options(const std::vector<std::string>& arguments);
 
+/// What tells others that the process is a job's supervisor, and where it works. Only the end of
+/// the process may let go of it: one that has arguments but no lock looks as if it worked in a
+/// directory that this one was copied from (supervisor_process.hpp).
+struct supervisor_hold {
+  explicit supervisor_hold(const std::string& directory) : files(directory) {}
+
+  spool files;
+  unique_fd lock;
+};
+
 /// Takes the job's lock and claim, runs it to its end and writes its exit file as the last act.
 /// Does nothing when another process does or did that. Call it in a process of its own without
 /// children; `ready_fd` is closed once the lock holder can be found in the spool.
-result<void> run_supervisor(const supervisor_options& options, int ready_fd);
+result<void> run_supervisor(const supervisor_options& options, supervisor_hold& hold,
+                            int ready_fd);
 
 }  // namespace ved::adapters::local

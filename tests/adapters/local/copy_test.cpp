@@ -1,5 +1,7 @@
 #include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -86,6 +88,36 @@ TEST_CASE("local copy: one of a directory whose jobs run is refused, and no job 
   CHECK(std::get<job_status>(talk.look(job)).state == pb::JOB_STATE_RUNNING);
   std::filesystem::remove(stays);
   CHECK(talk.wait_for_end(job).exit_code == 3);
+}
+
+TEST_CASE("local copy: a supervisor that ends is in its place as long as it is a process",
+          "[adapters][local][copy]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  const auto stays = fresh_path(fixture, "stays");
+  std::ofstream{stays} << "x";
+  const auto job = talk.start(talk.shell_job(until_gone(stays)));
+  talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  const auto known = fixture.files().read_supervisor(job.token);
+  REQUIRE(known);
+  const pid_t pid = known->pid();
+  REQUIRE(::ptrace(PTRACE_SEIZE, pid, nullptr, PTRACE_O_TRACEEXIT) == 0);
+  std::filesystem::remove(stays);
+  // Stops where the kernel begins to end the process; signals on the way are passed on.
+  int status = 0;
+  bool ends = false;
+  for (int stops = 0; stops < 100 && !ends; ++stops) {
+    REQUIRE(::waitpid(pid, &status, __WALL) == pid);
+    REQUIRE(WIFSTOPPED(status));
+    ends = status >> 8 == (SIGTRAP | (PTRACE_EVENT_EXIT << 8));
+    if (!ends) ::ptrace(PTRACE_CONT, pid, nullptr, WSTOPSIG(status));
+  }
+  REQUIRE(ends);
+  CHECK(std::filesystem::exists(fixture.files().job_file(job.token, "exit")));
+  CHECK(locate(*known, fixture.files(), boot_id()) == whereabouts::here);
+  REQUIRE(::ptrace(PTRACE_CONT, pid, nullptr, 0) == 0);
+  CHECK(talk.wait_for_end(job).exit_code == 0);
+  CHECK(locate(*known, fixture.files(), boot_id()) == whereabouts::gone);
 }
 
 TEST_CASE("local copy: jobs that wait in it run only when the operator says so",
