@@ -65,9 +65,9 @@ std::size_t next_group(const std::vector<event_log_state::waiting>& queue) {
   return most;
 }
 
-bool has_room(const event_log_state& state, std::size_t bytes) {
+bool has_room(const event_log_state& state, std::size_t bytes, std::size_t queue_max) {
   if (state.queue.empty()) return true;
-  return state.queue.size() < append_queue_max &&
+  return state.queue.size() < queue_max &&
          state.queued_bytes + bytes <= append_queue_bytes_max;
 }
 
@@ -77,10 +77,10 @@ event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps)
     if (why != caf::exit_reason::user_shutdown) fatal("its actor ended");
   });
   return {
-      [self](store::append_request& request) -> caf::result<append_reply> {
+      [self, most = deps.queue_max](store::append_request& request) -> caf::result<append_reply> {
         auto& state = self->state;
         const auto bytes = bytes_of(request);
-        if (!has_room(state, bytes))
+        if (!has_room(state, bytes, most))
           return append_reply{fail(errc::overloaded, "event log: too many appends are waiting")};
         auto promise = self->make_response_promise<append_reply>();
         state.queue.push_back({std::move(request), bytes, promise});

@@ -10,6 +10,9 @@
 
 namespace ved::actors {
 
+/// Appends that may wait for the next commit; beyond, the answer is errc::overloaded.
+inline constexpr std::size_t append_queue_max = 65536;
+
 /// The log's single writer. It must be spawned detached: it blocks in the sync.
 struct event_log_deps {
   std::shared_ptr<store::event_log> log;
@@ -18,11 +21,10 @@ struct event_log_deps {
   /// Called once when the disk has failed: the process must end and start anew from what is
   /// stored, because after a failed sync nothing is known about the pages in memory.
   std::function<void(const std::string& reason)> fatal;
+  std::size_t queue_max = append_queue_max;
 };
 
-/// Appends that may wait for the next commit; beyond, the answer is errc::overloaded.
-inline constexpr std::size_t append_queue_max = 65536;
-/// Their bytes; beyond, likewise.
+/// Bytes of appends that wait; beyond, errc::overloaded likewise.
 inline constexpr std::size_t append_queue_bytes_max = 256u << 20;
 /// Appends in one commit.
 inline constexpr std::size_t append_group_max = 1024;
@@ -47,7 +49,8 @@ class event_log_state {
 std::size_t next_group(const std::vector<event_log_state::waiting>& queue);
 
 /// Whether an append of so many bytes may wait for the next commit: alone it always may.
-bool has_room(const event_log_state& state, std::size_t bytes);
+bool has_room(const event_log_state& state, std::size_t bytes,
+              std::size_t queue_max = append_queue_max);
 
 event_log_actor::behavior_type event_log(event_log_actor::stateful_pointer<event_log_state> self,
                                          event_log_deps deps);

@@ -13,7 +13,6 @@ namespace {
 namespace link = core::link;
 using self_pointer = link_actor::stateful_pointer<link_state>;
 
-constexpr auto tick_interval = milliseconds{100};
 constexpr auto append_timeout = seconds{30};
 constexpr std::size_t changes_max = 64;
 constexpr std::size_t asking_health_max = 256;
@@ -212,7 +211,7 @@ class runner : public std::enable_shared_from_this<runner> {
     const auto due = state.core->next_poll_at();
     if (!due || *due == state.poll_wake_at) return;
     const auto wait = *due - deps_.clock();
-    if (wait <= microseconds{0} || wait >= tick_interval) return;
+    if (wait <= microseconds{0} || wait >= deps_.tick_interval) return;
     state.poll_wake_at = *due;
     self_->delayed_send(self_, wait, pump_atom::value);
   }
@@ -270,26 +269,28 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void run(link::order order) {
     auto what = std::make_shared<link::order>(std::move(order));
-    auto reply = [to = caf::actor_cast<link_actor>(self_)](link_completion done) {
-      caf::anon_send(to, std::move(done));
-    };
     const bool waited_for = std::holds_alternative<link::health_order>(what->what);
     const bool taken = (waited_for ? deps_.reads : deps_.pool)->post(
-        [what, reply, reading = deps_.log.reading, clock = deps_.clock, crash = deps_.crash_point,
-         logs = deps_.logs, cluster = deps_.cluster](result<adapters::scheduler*> port) {
+        [what, to = caf::actor_cast<link_actor>(self_), reading = deps_.log.reading,
+         clock = deps_.clock, crash = deps_.crash_point, logs = deps_.logs,
+         cluster = deps_.cluster](result<adapters::scheduler*> port) -> call_pool::telling {
           const auto begun = std::chrono::steady_clock::now();
-          const auto ended = [&](order_result done) {
+          const auto ended = [&](order_result done) -> call_pool::telling {
             log_call(*logs, cluster, *what, done, std::chrono::steady_clock::now() - begun);
-            reply({what->id, std::move(done)});
+            return [to, told = link_completion{what->id, std::move(done)}] {
+              caf::anon_send(to, told);
+            };
           };
           if (!port) return ended(failed_call(*what, port.error()));
           const bool submits = std::holds_alternative<link::submit_order>(what->what);
           if (submits) crash("before_submit");
           auto done = run_order(**port, *what, accepted_reader_of(reading), clock());
           if (submits) crash("after_submit");
-          ended(std::move(done));
+          return ended(std::move(done));
         });
-    if (!taken) reply({what->id, not_called(*what, "too many calls are waiting")});
+    if (!taken)
+      caf::anon_send(caf::actor_cast<link_actor>(self_),
+                     link_completion{what->id, not_called(*what, "too many calls are waiting")});
   }
 
   static void log_call(log_sink& logs, const cluster_id& cluster, const link::order& what,
@@ -335,6 +336,7 @@ class runner : public std::enable_shared_from_this<runner> {
 }  // namespace
 
 link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
+  const auto tick = deps.tick_interval;
   auto run = std::make_shared<runner>(self, std::move(deps));
   run->note_place();
   self->send(self, tick_atom::value);
@@ -343,10 +345,10 @@ link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
       [run](const link_completion& done) { run->complete(done); },
       [run](const link_hints& what) { run->hear(what); },
       [self](const subscribe_reports& to) { self->state.sink = to.sink; },
-      [self, run](tick_atom) {
+      [self, run, tick](tick_atom) {
         run->append_next();
         run->pump();
-        self->delayed_send(self, tick_interval, tick_atom::value);
+        self->delayed_send(self, tick, tick_atom::value);
       },
       [run](pump_atom) { run->pump(); },
       [run](describe_atom) { return cluster_reply{run->describe()}; },

@@ -8,8 +8,8 @@
 #include <string>
 
 #include "actors/interfaces.hpp"
+#include "actors/shell/call_pool.hpp"
 #include "actors/shell/hint_watch.hpp"
-#include "actors/shell/io_pool.hpp"
 #include "actors/shell/log_sink.hpp"
 #include "actors/shell/log_writers.hpp"
 #include "actors/shell/port_calls.hpp"
@@ -23,13 +23,14 @@ struct link_deps {
   std::string place;  ///< see ClusterIdentified
   core::link::limits limits;
   open_log log;  ///< of the cluster: specs of accepted jobs, and our stream
-  std::shared_ptr<io_pool> pool;
-  std::shared_ptr<io_pool> reads;  ///< apart: who waits for an answer does not wait for polls
+  std::shared_ptr<call_pool> pool;
+  std::shared_ptr<call_pool> reads;  ///< apart: who waits for an answer does not wait for polls
   std::shared_ptr<hint_watch> watch;  ///< whose hints come to this link; null: there is none
   std::shared_ptr<log_sink> logs;
   std::function<time_point()> clock;
   std::function<void(microseconds)> poll_took;         ///< for metrics; must not block
   std::function<void(const char* point)> crash_point;  ///< see job_environment
+  microseconds tick_interval = milliseconds{100};      ///< how late it may notice that time passed
 };
 
 /// What a cluster's own stream is told.

@@ -13,7 +13,6 @@ namespace {
 namespace job = core::job;
 using self_pointer = registry_actor::stateful_pointer<registry_state>;
 
-constexpr auto tick_interval = milliseconds{50};
 constexpr std::size_t recover_batch = 500;
 constexpr auto respawn_first = milliseconds{200};
 constexpr auto respawn_most = seconds{30};
@@ -407,6 +406,7 @@ registry_state::~registry_state() {
 registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps) {
   for (const auto& [id, link] : deps.world->links->all())
     self->send(link, subscribe_reports{registry_actor{self}});
+  const auto tick = deps.tick_interval;
   auto run = std::make_shared<runner>(self, std::move(deps));
   run->take_up_all();
   self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
@@ -418,9 +418,9 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
       [run](const job_report& what) { run->report(what); },
       [run](const wake_job& what) { run->wish(what); },
       [run](const job_ended& what) { run->ended(what); },
-      [self, run](tick_atom) {
+      [self, run, tick](tick_atom) {
         run->tick();
-        self->delayed_send(self, tick_interval, tick_atom::value);
+        self->delayed_send(self, tick, tick_atom::value);
       },
       [self, run](recover_atom) {
         if (run->recover_some()) self->send(self, recover_atom::value);

@@ -20,6 +20,7 @@ struct registry_deps {
   std::size_t live_jobs_per_principal_max = 100;
   /// Why jobs are taken from the store: goes into the log of those whose submission was cut off.
   std::string why_recovered = "the daemon started anew while the submission was in flight";
+  microseconds tick_interval = milliseconds{50};  ///< how late a wish may be fulfilled
 };
 
 class registry_state {

@@ -55,16 +55,16 @@ void io_pool::work() {
       if (!connection) {
         auto made = connect_();
         if (!made) {
-          next(fail(made.error()));
+          next(fail(made.error()))();
           continue;
         }
         connection = std::move(*made);
       }
-      next(connection.get());
+      next(connection.get())();
     } catch (const std::exception& broken) {
       // An adapter must not throw; when one does, its state is not to be trusted any more.
       connection.reset();
-      next(fail(errc::unknown_outcome, how_.name + ": the adapter failed: " + broken.what()));
+      next(fail(errc::unknown_outcome, how_.name + ": the adapter failed: " + broken.what()))();
     }
   }
 }

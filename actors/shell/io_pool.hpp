@@ -10,7 +10,7 @@
 #include <thread>
 #include <vector>
 
-#include "adapters/scheduler.hpp"
+#include "actors/shell/call_pool.hpp"
 
 namespace ved::actors {
 
@@ -19,11 +19,8 @@ namespace ved::actors {
 ///
 /// Threads rather than detached actors: a call into a scheduler cannot be interrupted, so a
 /// worker that an exit message could kill would only pretend to stop.
-class io_pool {
+class io_pool final : public call_pool {
  public:
-  /// Gets the connection, or the reason why there is none.
-  using task = std::function<void(result<adapters::scheduler*> connection)>;
-
   struct options {
     std::string name;  ///< for thread names and messages
     int workers = 2;
@@ -32,12 +29,11 @@ class io_pool {
 
   io_pool(options how, adapters::scheduler_factory connect);
   /// Drops what waits and joins the workers; running calls end by their own deadlines.
-  ~io_pool();
+  ~io_pool() override;
   io_pool(const io_pool&) = delete;
   io_pool& operator=(const io_pool&) = delete;
 
-  /// Any thread. False: the queue is full or the pool stops; the task will not run.
-  bool post(task work);
+  bool post(task work) override;
   std::size_t waiting() const;
 
  private:

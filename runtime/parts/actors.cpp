@@ -11,8 +11,7 @@
 #include <utility>
 #include <vector>
 
-#include "actors/ingress/actor.hpp"
-#include "actors/registry/actor.hpp"
+#include "actors/shell/jobs_group.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -82,24 +81,14 @@ void actors_part::begin(std::function<void(const actors::ingress_actor&)> ingres
 }
 
 actors::group_spec actors_part::jobs(std::function<void(const actors::ingress_actor&)> ingress) {
-  actors::group_spec out{"jobs", core::supervisor::strategy::rest_for_one, {}, {}};
-  out.children.push_back({"job_registry", [this] {
-                            actors::registry_deps registry;
-                            registry.world = world_;
-                            registry.live_jobs_max =
-                                static_cast<std::size_t>(how_.limits.max_concurrent_jobs);
-                            registry.live_jobs_per_principal_max = of_one_principal(how_.limits);
-                            registry_ = system().spawn(actors::job_registry, registry);
-                            return caf::actor_cast<caf::actor>(registry_);
-                          }});
-  out.children.push_back({"ingress", [this, ingress = std::move(ingress)] {
-                            auto made = system().spawn(
-                                actors::ingress,
-                                actors::ingress_deps{registry_, how_.clusters->links()});
-                            ingress(made);
-                            return caf::actor_cast<caf::actor>(made);
-                          }});
-  return out;
+  actors::jobs_group_parts parts;
+  parts.registry.world = world_;
+  parts.registry.live_jobs_max = static_cast<std::size_t>(how_.limits.max_concurrent_jobs);
+  parts.registry.live_jobs_per_principal_max = of_one_principal(how_.limits);
+  parts.links = how_.clusters->links();
+  parts.has_registry = [this](const actors::registry_actor& made) { registry_ = made; };
+  parts.has_ingress = std::move(ingress);
+  return actors::jobs_group(system(), std::move(parts));
 }
 
 void actors_part::end() {

@@ -16,11 +16,11 @@
 #include <vector>
 
 #include "actors/event_log/actor.hpp"
-#include "actors/ingress/actor.hpp"
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "actors/link/actor.hpp"
-#include "actors/registry/actor.hpp"
+#include "actors/shell/io_pool.hpp"
+#include "actors/shell/jobs_group.hpp"
 #include "actors/shell/answer_once.hpp"
 #include "actors/supervisor/actor.hpp"
 #include "messages/job_state.hpp"
@@ -311,19 +311,16 @@ class actor_tree {
     actors::group_spec links{"links", strategy::one_for_one, {}, {}};
     for (const auto& name : how.clusters)
       links.children.push_back({"link " + name, [this, name] { return start_link(name); }});
-    actors::group_spec jobs{"jobs", strategy::rest_for_one, {}, {}};
-    jobs.children.push_back({"job_registry", [this, most = how.live_jobs_max] {
-                               registry_ = system_->spawn(
-                                   actors::job_registry, actors::registry_deps{world_, most, most});
-                               return caf::actor_cast<caf::actor>(registry_);
-                             }});
-    jobs.children.push_back({"ingress", [this] {
-                               auto made = system_->spawn(
-                                   actors::ingress, actors::ingress_deps{registry_, watched_});
-                               const std::lock_guard lock(ingress_mutex_);
-                               ingress_ = made;
-                               return caf::actor_cast<caf::actor>(made);
-                             }});
+    actors::jobs_group_parts parts;
+    parts.registry.world = world_;
+    parts.registry.live_jobs_max = parts.registry.live_jobs_per_principal_max = how.live_jobs_max;
+    parts.links = watched_;
+    parts.has_registry = [this](const actors::registry_actor& made) { registry_ = made; };
+    parts.has_ingress = [this](const actors::ingress_actor& made) {
+      const std::lock_guard lock(ingress_mutex_);
+      ingress_ = made;
+    };
+    auto jobs = actors::jobs_group(*system_, std::move(parts));
     deps.groups = {std::move(links), std::move(jobs)};
     deps.logs = std::make_shared<actors::log_sink>();
     deps.clock = clock();

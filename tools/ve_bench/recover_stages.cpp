@@ -21,6 +21,7 @@
 #include "actors/job/stored.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/registry/actor.hpp"
+#include "actors/shell/io_pool.hpp"
 #include "tools/ve_bench/workload.hpp"
 
 namespace ved::bench {

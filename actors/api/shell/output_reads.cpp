@@ -61,25 +61,25 @@ void output_reads::ask(question asked, answer done) {
   const auto pool = pool_.lock();
   const bool taken =
       pool && pool->post([self = shared_from_this(), which,
-                          what](const result<adapters::scheduler*>& port) {
-        self->run(which, what, port);
+                          what](const result<adapters::scheduler*>& port) -> call_pool::telling {
+        return [self, which, chunk = self->read(which, what, port)] { self->finish(which, chunk); };
       });
   if (!taken) finish(which, fail(errc::overloaded, "too many calls to the cluster are waiting"));
 }
 
-void output_reads::run(const key& which, const adapters::output_request& what,
-                       const result<adapters::scheduler*>& port) {
-  if (!port) return finish(which, fail(port.error()));
+result<adapters::output_chunk> output_reads::read(const key& which,
+                                                  const adapters::output_request& what,
+                                                  const result<adapters::scheduler*>& port) {
+  if (!port) return fail(port.error());
   moment until;
   {
     const std::lock_guard lock(mutex_);
     until = under_way_.at(which).until;
   }
   if (std::chrono::steady_clock::now() >= until)
-    return finish(which, fail(errc::unavailable,
-                              "the cluster had no time for this read before its asker left"));
+    return fail(errc::unavailable, "the cluster had no time for this read before its asker left");
   // When this throws, the pool calls again, with the reason in place of the port.
-  finish(which, (*port)->read_output(what, until));
+  return (*port)->read_output(what, until);
 }
 
 void output_reads::finish(const key& which, const result<adapters::output_chunk>& chunk) {

@@ -64,8 +64,8 @@ class output_reads : public std::enable_shared_from_this<output_reads> {
     adapters::output_chunk chunk;
   };
 
-  void run(const key& which, const adapters::output_request& what,
-           const result<adapters::scheduler*>& port);
+  result<adapters::output_chunk> read(const key& which, const adapters::output_request& what,
+                                      const result<adapters::scheduler*>& port);
   void finish(const key& which, const result<adapters::output_chunk>& chunk);
 
   const std::weak_ptr<io_pool> pool_;  // its own thread may be the last to let go of this

@@ -11,6 +11,7 @@
 
 #include "actors/event_log/actor.hpp"
 #include "actors/entities.hpp"
+#include "actors/shell/io_pool.hpp"
 #include "store/memory_kv.hpp"
 #include "tests/support/job_fixture.hpp"
 

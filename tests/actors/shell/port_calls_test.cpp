@@ -193,9 +193,9 @@ TEST_CASE("port calls: an adapter that fails inside a submission leaves its outc
                  return std::unique_ptr<adapters::scheduler>{};
                });
   std::promise<error> told;
-  REQUIRE(pool.post([&](result<adapters::scheduler*> port) {
+  REQUIRE(pool.post([&](result<adapters::scheduler*> port) -> call_pool::telling {
     if (port) throw std::runtime_error("in the middle of the call");
-    told.set_value(port.error());
+    return [&told, why = port.error()] { told.set_value(why); };
   }));
   const auto why = told.get_future().get();
   CHECK(why.code == errc::unknown_outcome);
