@@ -19,7 +19,7 @@ class checker {
   explicit checker(const evidence& all) : all_(all) {}
 
   std::vector<std::string> run() {
-    check_log();
+    check_logs();
     for (const auto& [id, wish] : all_.wishes) check_job(id, wish);
     return std::move(found_);
   }
@@ -27,29 +27,39 @@ class checker {
  private:
   void broken(const std::string& what) { found_.push_back(what); }
 
-  void check_log() {
-    const auto verified = all_.survivor.log().verify();
-    if (!verified)
-      broken("the log cannot be verified: " + verified.error().message);
-    else if (!verified->ok)
-      broken("the log does not verify: " + verified->first_problem);
+  void check_logs() {
+    for (const auto& one : all_.survivor.logs().all()) {
+      const auto verified = one.log->verify();
+      if (!verified)
+        broken("log " + one.name + " cannot be verified: " + verified.error().message);
+      else if (!verified->ok)
+        broken("log " + one.name + " does not verify: " + verified->first_problem);
+    }
   }
 
   void check_job(const job_id& id, const client_wish& wish) {
     const std::string name = "job " + id.str();
-    auto& log = all_.survivor.log();
-    const auto events = log.read_stream(core::job_stream(id.str()), 0, events_per_job_max);
-    if (!events) return broken(name + ": " + events.error().message);
-    if (events->empty()) {
-      if (wish.acknowledged) broken(name + " was acknowledged and is not in the log");
+    const auto held = all_.survivor.logs().find_stream(core::job_stream(id.str()));
+    if (!held) return broken(name + ": " + held.error().message);
+    if (!*held) {
+      if (wish.acknowledged) broken(name + " was acknowledged and is not in a log");
       return;
     }
+    const auto events =
+        (*held)->in.log->read_stream(core::job_stream(id.str()), 0, events_per_job_max);
+    if (!events) return broken(name + ": " + events.error().message);
+    int places = 0;
+    for (const auto& one : all_.survivor.logs().all()) {
+      const auto state = one.log->state(core::job_stream(id.str()));
+      places += state && *state ? 1 : 0;
+    }
+    if (places != 1) broken(name + " is in " + std::to_string(places) + " logs");
     job::job state;
     for (const auto& e : *events) {
       if (auto applied = job::apply(state, e); !applied)
         return broken(name + ": the log does not fold: " + applied.error().message);
     }
-    check_stored(name, id, state);
+    check_stored(name, id, (*held)->at.state, state);
     check_attempts(name, *events);
     check_end(name, state, wish);
     check_truth(name, id, state);
@@ -57,11 +67,10 @@ class checker {
   }
 
   /// Replay, stored state and memory agree.
-  void check_stored(const std::string& name, const job_id& id, const job::job& state) {
+  void check_stored(const std::string& name, const job_id& id, const std::string& stored,
+                    const job::job& state) {
     const auto replayed = job::to_record(state).SerializeAsString();
-    const auto stored = all_.survivor.log().state(core::job_stream(id.str()));
-    if (!stored || !*stored || (*stored)->state != replayed)
-      broken(name + ": the stored state differs from the replay");
+    if (stored != replayed) broken(name + ": the stored state differs from the replay");
     const auto* live = all_.survivor.find(id);
     if (live != nullptr && job::to_record(*live).SerializeAsString() != replayed)
       broken(name + ": the live state differs from the replay");

@@ -1,17 +1,23 @@
 #pragma once
 
-#include <deque>
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
-#include "actors/job/core.hpp"
-#include "actors/link/core.hpp"
-#include "actors/supervisor/restart_policy.hpp"
+#include "actors/job/actor.hpp"
+#include "actors/registry/actor.hpp"
+#include "actors/shell/cluster_directory.hpp"
+#include "actors/shell/link_directory.hpp"
+#include "actors/shell/log_writers.hpp"
+#include "actors/supervisor/actor.hpp"
 #include "adapters/scheduler.hpp"
-#include "store/event_log.hpp"
+#include "store/event_logs.hpp"
+#include "store/memory_kv.hpp"
+#include "tools/ve_sim/calls.hpp"
+#include "tools/ve_sim/stage.hpp"
 #include "tools/ve_sim/timeline.hpp"
 
 namespace ved::sim {
@@ -19,11 +25,11 @@ namespace ved::sim {
 /// How often the daemon's own parts fail, per event or call.
 struct daemon_faults {
   double crash = 0;                ///< per step: the whole daemon is killed
-  double sync_fails = 0;           ///< per group commit
+  double sync_fails = 0;           ///< per look at the disks
   double crash_around_commit = 0;  ///< per group commit: before it, or before its acknowledgement
-  double overloaded = 0;           ///< per append: the log's queue is full
-  double slow_call = 0;            ///< per scheduler call: it takes as long as it may
-  double stuck_call = 0;           ///< per scheduler call: it returns long after its deadline
+  double crash_at_point = 0;       ///< per named place in the code (see job_environment)
+  double slow_actor = 0;           ///< per message: its actor gets no thread for a while
+  call_faults calls;
 };
 
 /// A job as an outside client sees it.
@@ -36,99 +42,88 @@ struct client_answer {
 
 /// What the daemon's process stands on and what survives its death.
 struct site {
+  stage& actors;
   timeline& time;
   dice& luck;
   history& story;
   core::job::policy job_limits;
   core::link::limits link_limits;
   daemon_faults faults;
+  std::size_t log_queue_max = 65536;   ///< appends that may wait
+  std::size_t call_queue_max = 1024;   ///< calls that may, per cluster
+  std::shared_ptr<store::memory_disk> own_disk;
+  std::map<std::string, std::shared_ptr<store::memory_disk>> disks;   ///< by cluster
   std::map<std::string, std::unique_ptr<adapters::scheduler>> ports;  ///< by cluster
-  std::map<job_id, pb::JobSpec> specs;             ///< as sent; for calls that outlive the daemon
-  std::function<void(const std::string&)> die;     ///< the process ends now
   std::function<void(const std::string&)> broken;  ///< an invariant does not hold
 };
 
-/// The actors of one daemon process, as a single-threaded shell over the same cores and the same
-/// log: decide, append, apply, reply, react. Its messages travel through the timeline.
+/// One daemon process: its real actors under their supervisor, on disks in memory and simulated
+/// schedulers. Its root, threads and clock are the simulation's.
 class daemon {
  public:
   using reply = std::function<void(client_answer)>;
 
-  daemon(site& where, std::unique_ptr<store::event_log> log);
+  /// Opens the logs and starts the tree, as the daemon's root does.
+  explicit daemon(site& where);
   ~daemon();
+  daemon(const daemon&) = delete;
+  daemon& operator=(const daemon&) = delete;
 
-  /// The process is gone: nothing that it had planned happens any more.
-  void kill() { *alive_ = false; }
-  /// Revives every live job from the log.
-  void recover();
+  /// Lets one of its actors take one message; false: none has any.
+  bool act();
+  /// Why the process must end now; none: it lives.
+  const std::optional<std::string>& dies_of() const noexcept { return life_->dies_of; }
+  /// The process is gone, and with it what its disks had not synced.
+  void kill();
+
   void submit(const pb::JobSpec& spec, const std::string& spec_hash, reply done);
   void ask(const job_id& job, core::job::command what, reply done);
 
+  /// One actor fails: a job's, a link, the registry, the ingress, a log's writer or the supervisor.
   void crash_some_job();
   void crash_some_link();
+  void crash_some_part();
 
-  store::event_log& log() { return *log_; }
-  std::size_t live_jobs() const { return jobs_.size(); }
+  const store::event_logs& logs() const { return *logs_; }
+  /// The job as its actor has it; null: it has none.
   const core::job::job* find(const job_id& job) const;
   /// Nothing is on its way inside the daemon.
   bool idle() const;
 
  private:
-  struct message {
-    core::job::command what;
-    reply done;  ///< none for reports
+  /// Outlives the daemon in what it had planned.
+  struct life {
+    bool alive = true;
+    std::optional<std::string> dies_of;
   };
-  struct job_actor {
-    core::job::job state;
-    std::uint64_t version = 0;
-    std::uint64_t incarnation = 0;
-    bool awaits_log = false;
-    std::deque<message> mailbox;
-    time_point woken_at;
-  };
-  struct pending_append {
-    store::append_request request;
-    std::function<void(result<store::append_ack>)> done;
-  };
-  struct link_actor {
-    std::unique_ptr<core::link::link> core;
-    std::uint64_t incarnation = 0;
-    std::uint64_t stream_version = 0;
-    bool up = false;
-    std::deque<core::link::order> queue;  ///< calls that wait for a worker
-    int busy = 0;
-  };
+  class sink;
 
-  /// Runs `what` later, unless this process has died by then.
-  void later(microseconds pause, std::function<void()> what);
-  core::job::context context();
-  void deliver(const job_id& job, message what);
-  void take(const job_id& job, message what);
-  void commit(const job_id& job, core::job::events events, const reply& done);
-  void append(pending_append what);
-  void write();
-  void settle(const job_id& job);
-  void fail_job(const job_id& job, const std::string& why);
-  void revive(const job_id& job, const std::string& why);
-  result<void> load(const job_id& job, job_actor& into) const;
-
-  void start_link(const std::string& cluster);
-  void tick(const std::string& cluster, std::uint64_t incarnation);
-  void handle(const std::string& cluster, core::link::outputs out);
-  void run_next(const std::string& cluster);
-  void call(const std::string& cluster, core::link::order what);
-  void record(const std::string& cluster, const core::link::breaker_change& change);
+  void open_log(const std::string& name, const std::shared_ptr<store::memory_disk>& disk);
+  void start_writers();
+  void start_tree();
+  caf::actor start_link(const std::string& cluster);
+  std::function<void(const char*)> crash_point();
+  std::function<void(const std::string&)> dying();
+  std::function<time_point()> clock() const;
+  void fail_actor(const std::string& what, const caf::actor& which);
+  const actors::registry_state* registry() const;
+  void tell_events(const std::string& log);
 
   site& site_;
-  std::unique_ptr<store::event_log> log_;
-  std::shared_ptr<bool> alive_;
-  std::uint64_t next_incarnation_ = 1;
-  std::map<job_id, job_actor> jobs_;
-  std::map<std::string, link_actor> links_;
-  core::supervisor::restart_policy restarts_;
-  std::deque<pending_append> appends_;
-  bool writing_ = false;
-  int calls_ = 0;
+  std::shared_ptr<life> life_ = std::make_shared<life>();
+  std::shared_ptr<store::event_logs> logs_;
+  std::shared_ptr<actors::log_writers> writers_;
+  std::shared_ptr<actors::link_directory> links_ = std::make_shared<actors::link_directory>();
+  std::shared_ptr<actors::cluster_directory> clusters_ =
+      std::make_shared<actors::cluster_directory>();
+  std::shared_ptr<actors::log_sink> sink_;
+  std::map<std::string, std::shared_ptr<simulated_calls>> calls_;
+  std::vector<actors::commit_feed::subscription> told_;  ///< for the history
+  std::map<std::string, std::uint64_t> told_to_;
+  actors::registry_actor registry_;
+  actors::ingress_actor ingress_;
+  actors::supervisor_actor supervisor_;
+  std::vector<caf::resumable*> aside_;  ///< actors that get no thread for a while
 };
 
 }  // namespace ved::sim

@@ -4,6 +4,7 @@
 #include <iostream>
 
 #include "tools/ve_sim/run.hpp"
+#include "tools/ve_sim/stage.hpp"
 
 namespace {
 
@@ -30,14 +31,15 @@ int main(int argc, char** argv) {
   app.add_flag("--verbose", verbose, "print the history of every run");
   CLI11_PARSE(app, argc, argv);
 
+  ved::sim::stage actors;
   ved::sim::run_report sum;
   std::uint64_t failures = 0;
   std::uint64_t done = 0;
   const auto begun = std::chrono::steady_clock::now();
   for (std::uint64_t seed = first; seed < first + seeds && failures < failures_max; ++seed) {
-    auto report = ved::sim::run_seed(seed, verbose);
+    auto report = ved::sim::run_seed(actors, seed, verbose);
     if (seed % repeat_every == 0 && report.violations.empty() &&
-        ved::sim::run_seed(seed, false).head_hash != report.head_hash)
+        ved::sim::run_seed(actors, seed, false).head_hash != report.head_hash)
       report.violations.emplace_back("two runs of this seed wrote different logs");
     ++done;
     sum.events += report.events;
@@ -51,7 +53,7 @@ int main(int argc, char** argv) {
     print_failure(seed, report);
     if (!verbose) {
       std::cout << "history:\n";
-      for (const auto& line : ved::sim::run_seed(seed, true).lines) std::cout << line << "\n";
+      for (const auto& line : ved::sim::run_seed(actors, seed, true).lines) std::cout << line << "\n";
       print_failure(seed, report);
     }
   }

@@ -1,13 +1,15 @@
 #include "tools/ve_sim/run.hpp"
 
+#include <sodium/randombytes.h>
+
 #include <algorithm>
 #include <map>
 #include <memory>
 #include <utility>
 
-#include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "adapters/faulty/faulty_scheduler.hpp"
+#include "messages/job_state.hpp"
 #include "store/memory_kv.hpp"
 #include "tools/ve_sim/check.hpp"
 #include "tools/ve_sim/cluster.hpp"
@@ -24,27 +26,42 @@ constexpr auto fault_time = seconds{240};
 constexpr auto quiet_time_max = seconds{3600};
 constexpr std::uint64_t steps_max = 2'000'000;
 
-store::event_log::options log_options() {
-  store::event_log::options out;
-  out.fold.fold = core::fold;
-  out.fold.index = core::index_keys;
-  out.fold.counted_prefix = core::live_prefix;
-  return out;
+dice* numbers_of_the_run = nullptr;
+
+/// What the code draws from the system comes from the seed.
+void draw_by_seed(dice& luck) {
+  static randombytes_implementation drawn{
+      [] { return "seeded"; },
+      [] { return static_cast<std::uint32_t>(numbers_of_the_run->next()); },
+      nullptr,
+      nullptr,
+      [](void* to, std::size_t size) {
+        auto* out = static_cast<unsigned char*>(to);
+        for (std::size_t i = 0; i < size; ++i)
+          out[i] = static_cast<unsigned char>(numbers_of_the_run->next());
+      },
+      nullptr};
+  if (numbers_of_the_run == nullptr) randombytes_set_implementation(&drawn);
+  numbers_of_the_run = &luck;
 }
 
 class world {
  public:
-  world(std::uint64_t seed, bool with_history) : luck_(seed), time_(start), story_(with_history) {
-    site_ = std::unique_ptr<site>(new site{time_,
-                                           luck_,
-                                           story_,
-                                           {},
-                                           {},
-                                           {},
-                                           {},
-                                           {},
-                                           [this](const std::string& why) { die(why); },
-                                           [this](const std::string& what) { broken(what); }});
+  world(stage& actors, std::uint64_t seed, bool with_history)
+      : luck_(seed), time_(start), story_(with_history) {
+    draw_by_seed(luck_);
+    site_ = std::unique_ptr<site>(
+        new site{.actors = actors,
+                 .time = time_,
+                 .luck = luck_,
+                 .story = story_,
+                 .job_limits = {},
+                 .link_limits = {},
+                 .faults = {},
+                 .own_disk = std::make_shared<store::memory_disk>(),
+                 .disks = {},
+                 .ports = {},
+                 .broken = [this](const std::string& what) { broken(what); }});
     draw_limits();
     draw_clusters();
     draw_faults();
@@ -103,6 +120,7 @@ class world {
       auto port = std::make_unique<faulty::faulty_scheduler>(truth->connect(), lies);
       ports_[name] = port.get();
       site_->ports[name] = std::move(port);
+      site_->disks[name] = std::make_shared<store::memory_disk>();
       lies_[name] = std::move(lies);
       clusters_[name] = std::move(truth);
     }
@@ -141,25 +159,28 @@ class world {
       clusters_[name]->set_faults(own);
     }
     auto& f = site_->faults;
-    f.crash = rate(0.004);
+    f.crash = rate(0.001);
     f.crash_around_commit = rate(0.15);
-    f.sync_fails = rate(0.03);
-    f.overloaded = rate(0.1);
-    f.slow_call = rate(0.3);
-    f.stuck_call = rate(0.1);
+    f.crash_at_point = rate(0.05);
+    f.sync_fails = rate(0.3);
+    f.slow_actor = rate(0.05);
+    f.calls.slow = rate(0.3);
+    f.calls.stuck = rate(0.1);
+    f.calls.no_way = rate(0.1);
+    if (luck_.chance(0.2)) site_->log_queue_max = 1 + luck_.below(3);
+    if (luck_.chance(0.2)) site_->call_queue_max = 1 + luck_.below(3);
     actor_crashes_ = rate(1.0);
     link_crashes_ = rate(0.5);
+    part_crashes_ = rate(0.3);
   }
 
   // --- the daemon's process
   // -----------------------------------------------------------------------
 
   void boot() {
-    auto log = store::event_log::open(store::open_memory(disk_), log_options());
-    if (!log) return broken("the log does not open: " + log.error().message);
-    daemon_ = std::make_unique<daemon>(*site_, std::move(*log));
     story_.add(time_.now(), "daemon starts");
-    daemon_->recover();
+    site_->actors.move_to(time_.now());
+    daemon_ = std::make_unique<daemon>(*site_);
   }
 
   void die(const std::string& why) {
@@ -167,18 +188,32 @@ class world {
     story_.add(time_.now(), "daemon dies: " + why);
     ++crashes_;
     daemon_->kill();
-    disk_->crash();
-    // It may be its own call that ends it: the object goes once that call has returned.
+    // What it had planned may be under way right now; it goes with the next one.
     grave_ = std::move(daemon_);
     time_.in(luck_.between(milliseconds{100}, seconds{15}), [this] {
       if (!daemon_) boot();
     });
   }
 
+  /// One message to one actor; when there is none, the next moment at which something happens.
   void step() {
     if (++steps_ > steps_max) return broken("the run does not come to an end");
-    time_.step();
+    if (!daemon_ || !daemon_->act()) pass_time();
     grave_.reset();
+    if (!daemon_) return;
+    if (const auto why = daemon_->dies_of()) die(*why);
+  }
+
+  void pass_time() {
+    auto& actors = site_->actors;
+    const auto timer = daemon_ ? actors.wake_at() : std::nullopt;
+    if (timer && (time_.empty() || *timer < time_.next_at())) {
+      time_.move_to(*timer);
+      actors.move_to(*timer);
+      return;
+    }
+    actors.move_to(time_.next_at());
+    time_.step();
   }
 
   // --- the outside
@@ -195,7 +230,7 @@ class world {
       spec.set_cluster_id(it->first);
       spec.set_max_runtime_seconds(luck_.chance(0.5) ? 30 + static_cast<int>(luck_.below(60)) : 0);
       const job_id id{spec.job_id()};
-      site_->specs[id] = spec;
+      specs_[id] = spec;
       wishes_[id].job = id;
       time_.in(luck_.between(microseconds{0}, fault_time / 2), [this, id] { submit(id); });
       plan_operator(id);
@@ -225,7 +260,7 @@ class world {
     };
     if (!daemon_) return again();
     auto answered = std::make_shared<bool>(false);
-    daemon_->submit(site_->specs.at(id), "h-" + id.str(), [=, this](const client_answer& answer) {
+    daemon_->submit(specs_.at(id), "h-" + id.str(), [=, this](const client_answer& answer) {
       *answered = true;
       if (answer.ok)
         wishes_[id].acknowledged = true;
@@ -239,9 +274,10 @@ class world {
 
   void submit_other(const job_id& id) {
     if (!daemon_ || !wishes_[id].acknowledged) return;
-    daemon_->submit(site_->specs.at(id), "another", [this, id](const client_answer& answer) {
-      if (answer.ok || answer.code != errc::conflict)
-        broken("job " + id.str() + " was accepted again with another spec");
+    auto spec = specs_.at(id);
+    spec.set_cluster_id(clusters_.rbegin()->first);  // perhaps another one
+    daemon_->submit(spec, "another", [this, id](const client_answer& answer) {
+      if (answer.ok) broken("job " + id.str() + " was accepted again with another spec");
     });
   }
 
@@ -259,6 +295,7 @@ class world {
       if (calm_) return;
       if (daemon_ && luck_.chance(actor_crashes_)) daemon_->crash_some_job();
       if (daemon_ && link_crashes_ > 0 && luck_.chance(link_crashes_)) daemon_->crash_some_link();
+      if (daemon_ && part_crashes_ > 0 && luck_.chance(part_crashes_)) daemon_->crash_some_part();
       plan_crashes();
     });
   }
@@ -266,7 +303,9 @@ class world {
   void plan_sync_faults() {
     time_.in(luck_.between(milliseconds{100}, seconds{60}), [this] {
       if (calm_) return;
-      if (daemon_ && luck_.chance(0.3)) disk_->fail_next_sync(luck_.chance(0.5));
+      for (auto& [name, disk] : site_->disks)
+        if (daemon_ && luck_.chance(site_->faults.sync_fails))
+          disk->fail_next_sync(luck_.chance(0.5));
       plan_sync_faults();
     });
   }
@@ -288,6 +327,8 @@ class world {
     story_.add(time_.now(), "all faults stop");
     calm_ = true;
     site_->faults = {};
+    site_->log_queue_max = 65'536;
+    site_->call_queue_max = 1'024;
     for (auto& [name, truth] : clusters_) {
       truth->set_faults({});
       truth->set_down(false);
@@ -323,10 +364,19 @@ class world {
     for (const auto& [id, wish] : wishes_) {
       if (!wish.acknowledged) return false;
       const auto* state = daemon_->find(id);
+      if (state == nullptr && lives(id)) return false;
       if (state == nullptr) continue;
       if (!std::holds_alternative<job::held>(state->now) || !wish.released) return false;
     }
     return true;
+  }
+
+  /// As it is stored: one whose actor fell is to be started again.
+  bool lives(const job_id& id) const {
+    const auto held = daemon_->logs().find_stream(core::job_stream(id.str()));
+    pb::JobRecord record;
+    return held && *held && record.ParseFromString((*held)->at.state) &&
+           !is_terminal(record.state());
   }
 
   run_report finish() {
@@ -337,8 +387,8 @@ class world {
       for (const auto& [id, wish] : wishes_)
         for (const auto& [name, truth] : clusters_)
           out.executions += static_cast<std::uint64_t>(truth->executions(id));
-      out.events = daemon_->log().last_position();
-      out.head_hash = daemon_->log().head_hash();
+      out.events = daemon_->logs().events();
+      for (const auto& one : daemon_->logs().all()) out.head_hash += one.log->head_hash();
     } else if (violations_.empty()) {
       violations_.push_back("the daemon did not come back");
     }
@@ -358,27 +408,28 @@ class world {
   dice luck_;
   timeline time_;
   history story_;
-  std::shared_ptr<store::memory_disk> disk_ = std::make_shared<store::memory_disk>();
   std::map<std::string, std::unique_ptr<cluster>> clusters_;
   std::map<std::string, std::shared_ptr<faulty::fault_source>> lies_;
   std::map<std::string, faulty::faulty_scheduler*> ports_;  ///< owned by the site
   std::unique_ptr<site> site_;
   std::unique_ptr<daemon> daemon_;
   std::unique_ptr<daemon> grave_;
+  std::map<job_id, pb::JobSpec> specs_;
   std::map<job_id, client_wish> wishes_;
   std::vector<std::string> violations_;
   bool wild_ = false;
   bool calm_ = false;
   double actor_crashes_ = 0;
   double link_crashes_ = 0;
+  double part_crashes_ = 0;
   std::uint64_t crashes_ = 0;
   std::uint64_t steps_ = 0;
 };
 
 }  // namespace
 
-run_report run_seed(std::uint64_t seed, bool with_history) {
-  return world(seed, with_history).run();
+run_report run_seed(stage& actors, std::uint64_t seed, bool with_history) {
+  return world(actors, seed, with_history).run();
 }
 
 }  // namespace ved::sim

@@ -6,6 +6,8 @@
 
 namespace ved::sim {
 
+class stage;
+
 /// What one seed led to.
 struct run_report {
   std::vector<std::string> violations;  ///< empty: every invariant held
@@ -20,6 +22,6 @@ struct run_report {
 
 /// Runs the whole control path under virtual time, with the faults that the seed draws, then lets
 /// all faults stop and checks the invariants.
-run_report run_seed(std::uint64_t seed, bool with_history);
+run_report run_seed(stage& actors, std::uint64_t seed, bool with_history);
 
 }  // namespace ved::sim

@@ -56,16 +56,16 @@ void stage::run_all() {
     if (rounds > end_rounds_max) throw std::logic_error("the actors do not come to an end");
 }
 
-void stage::end(std::vector<caf::actor> all) {
-  for (auto& one : all) {
-    if (!one) continue;
-    caf::anon_send_exit(one, caf::exit_reason::kill);
-    one = {};
-    run_all();
-  }
+void stage::kill(const caf::actor& one) {
+  if (one) caf::anon_send_exit(one, caf::exit_reason::kill);
+  run_all();
+}
+
+void stage::finish() {
   // Who awaits an answer hears nothing, not even an exit, until its time-out.
   auto& clock = scheduler_.clock();
   const auto now = clock.current_time;
+  run_all();
   for (int rounds = 0; clock.has_pending_timeout(); ++rounds) {
     if (rounds > end_rounds_max) throw std::logic_error("the actors' clock does not stand still");
     clock.trigger_timeouts();

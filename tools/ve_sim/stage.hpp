@@ -5,7 +5,6 @@
 #include <caf/actor_system_config.hpp>
 #include <caf/scheduler/test_coordinator.hpp>
 #include <optional>
-#include <vector>
 
 #include "messages/time.hpp"
 
@@ -32,8 +31,10 @@ class stage {
   /// It is `now`; what is due is delivered.
   void move_to(time_point now);
 
-  /// Kills them one after another, in order, and lets all that follows from it happen at once.
-  void end(std::vector<caf::actor> all);
+  /// Kills an actor, and lets all happen that can without time.
+  void kill(const caf::actor& one);
+  /// Lets all happen that is still planned, at once: nobody may be left who goes on for ever.
+  void finish();
 
  private:
   using clock_time = caf::actor_clock::time_point;

@@ -48,6 +48,10 @@ class timeline {
   }
   void in(microseconds pause, std::function<void()> what) { at(now_ + pause, std::move(what)); }
   bool empty() const noexcept { return planned_.empty(); }
+  /// Of what is planned next; not when empty.
+  time_point next_at() const { return planned_.top().when; }
+  /// Not beyond what is planned next.
+  void move_to(time_point when) { now_ = std::max(when, now_); }
 
   /// Moves to the next planned moment and lets it happen.
   void step() {
