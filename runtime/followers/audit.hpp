@@ -18,7 +18,8 @@
 #include "messages/time.hpp"
 #include "runtime/config/config.hpp"
 #include "runtime/followers/audit_file.hpp"
-#include "runtime/followers/follower.hpp"
+#include "runtime/followers/consumer.hpp"
+#include "runtime/followers/follower_report.hpp"
 #include "runtime/followers/job_tracker.hpp"
 #include "store/event_logs.hpp"
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <map>
 #include <mutex>
+#include <random>
 #include <set>
 #include <utility>
 #include <vector>
@@ -127,6 +128,9 @@ result<void> followers::impl::start_hook(const followed_log& log, const hook_con
   parts.append = log.append;
   parts.deliver = make_deliver(hook, deps.instance + "/" + log.log.name);
   parts.clock = deps.clock;
+  parts.draw = [from = std::make_shared<std::mt19937_64>(std::random_device{}())] {
+    return (*from)();
+  };
   parts.report = how.report = add_report(log, how.name);
   parts.on_failure = [numbers = deps.numbers, name = hook.name] { numbers->hook_failed(name); };
   all.push_back(make(log, std::move(how), from, make_hook_consumer(std::move(parts))));

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <chrono>
 #include <optional>
-#include <random>
 #include <vector>
 
 #include "actors/job/stored.hpp"
@@ -18,18 +17,17 @@ namespace ved::runtime {
 namespace {
 
 using actors::log_severity;
-using clock = std::chrono::steady_clock;
 
 constexpr milliseconds record_backoff_initial{200};
 constexpr milliseconds record_backoff_max{10'000};
 constexpr std::size_t records_per_position_max = 2;
 
 /// The outbox's clock: one that no administrator can turn back, so that no retry waits for it.
-time_point outbox_time(clock::time_point t) {
+time_point outbox_time(consumer::moment t) {
   return from_us(std::chrono::duration_cast<microseconds>(t.time_since_epoch()).count());
 }
-clock::time_point from_outbox_time(time_point t) {
-  return clock::time_point{t.time_since_epoch()};
+consumer::moment from_outbox_time(time_point t) {
+  return consumer::moment{t.time_since_epoch()};
 }
 
 /// Empty for a moment that has not come.
@@ -86,7 +84,7 @@ class hook_consumer final : public consumer {
 
   std::optional<moment> work(const std::stop_token& stop) override {
     if (record_) return write_record();
-    const auto attempt = outbox_.next(outbox_time(clock::now()));
+    const auto attempt = outbox_.next(outbox_time(parts_.steady()));
     if (!attempt) {
       const auto due = outbox_.wake_at();
       return is_set(due) ? std::optional(from_outbox_time(due)) : std::nullopt;
@@ -95,8 +93,8 @@ class hook_consumer final : public consumer {
     // A try that our own stop cut counts for nothing: the next start makes it again.
     if (!outcome.delivered && stop.stop_requested()) return std::nullopt;
     tell_outcome(*attempt, outcome);
-    record_ = outbox_.done(outcome.delivered, outcome.detail, random_(), outbox_time(clock::now()));
-    if (!record_) return clock::now();
+    record_ = outbox_.done(outcome.delivered, outcome.detail, parts_.draw(), outbox_time(parts_.steady()));
+    if (!record_) return parts_.steady();
     recorded_at_ = parts_.clock();
     return write_record();
   }
@@ -144,7 +142,7 @@ class hook_consumer final : public consumer {
                           {"callback", record_->callback()},
                           {"error", appended.error().message},
                           {"retry_ms", std::to_string(record_backoff_.count())}});
-      const auto again = clock::now() + record_backoff_;
+      const auto again = parts_.steady() + record_backoff_;
       record_backoff_ = std::min(record_backoff_ * 2, record_backoff_max);
       return again;
     }
@@ -153,7 +151,7 @@ class hook_consumer final : public consumer {
     record_.reset();
     outbox_.recorded();
     tell_waiting();
-    return clock::now();
+    return parts_.steady();
   }
 
   /// After an append without a good answer: is the record there all the same?
@@ -198,7 +196,6 @@ class hook_consumer final : public consumer {
   std::optional<pb::HookDelivered> record_;  ///< over, but not in the log yet
   time_point recorded_at_;
   milliseconds record_backoff_ = record_backoff_initial;
-  std::mt19937_64 random_{std::random_device{}()};
 };
 
 }  // namespace

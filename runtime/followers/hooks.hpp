@@ -13,7 +13,8 @@
 #include "adapters/hooks/delivery.hpp"
 #include "messages/error.hpp"
 #include "runtime/config/config.hpp"
-#include "runtime/followers/follower.hpp"
+#include "runtime/followers/consumer.hpp"
+#include "runtime/followers/follower_report.hpp"
 #include "store/event_log.hpp"
 
 namespace ved::runtime {
@@ -55,6 +56,9 @@ struct hook_parts {
   append_function append;
   deliver_function deliver;
   std::function<time_point()> clock;
+  /// What pauses are measured by; nobody can turn it back.
+  std::function<consumer::moment()> steady = [] { return std::chrono::steady_clock::now(); };
+  std::function<std::uint64_t()> draw;  ///< for the jitter of pauses
   std::shared_ptr<follower_report> report;
   /// A try has failed; must not block.
   std::function<void()> on_failure;

@@ -5,7 +5,8 @@
 #include <string>
 #include <unordered_map>
 
-#include "runtime/followers/follower.hpp"
+#include "actors/shell/log_sink.hpp"
+#include "runtime/followers/consumer.hpp"
 #include "runtime/followers/job_tracker.hpp"
 #include "runtime/metrics/metrics.hpp"
 

@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <set>
 
+#include "runtime/followers/follower.hpp"
 #include "runtime/followers/followers.hpp"
 #include "runtime/followers/hooks.hpp"
 #include "tests/runtime/hooks_support.hpp"
@@ -42,6 +43,7 @@ class one_hook {
     parts.append = std::move(append);
     parts.deliver = std::move(deliver);
     parts.clock = [] { return tests::t0; };
+    parts.draw = [] { return std::uint64_t{7}; };
     parts.report = report;
     follower::options how;
     how.report = report;

@@ -20,6 +20,7 @@ class checker {
 
   std::vector<std::string> run() {
     check_logs();
+    check_callbacks();
     for (const auto& [id, wish] : all_.wishes) check_job(id, wish);
     return std::move(found_);
   }
@@ -35,6 +36,38 @@ class checker {
       else if (!verified->ok)
         broken("log " + one.name + " does not verify: " + verified->first_problem);
     }
+  }
+
+  /// In the order of each log, none left out; told twice only while nobody knew that it was told.
+  void check_callbacks() {
+    std::map<std::string, const heard_callback*> last;
+    std::set<std::string> ids;
+    for (const auto& one : all_.heard) {
+      auto& before = last[one.log];
+      if (before != nullptr && before->id == one.id) continue;
+      const std::string name = "callback " + one.callback + " of job " + one.job.str();
+      if (!ids.insert(one.id).second) broken(name + " came again after a later one");
+      if (before != nullptr && before->position > one.position) broken(name + " came too late");
+      before = &one;
+      ++told_[one.job][one.callback];
+    }
+  }
+
+  /// What the log says of a job was told.
+  void check_told(const std::string& name, const job_id& id,
+                  const std::vector<pb::Envelope>& events) {
+    int submitted = 0;
+    for (const auto& e : events) {
+      submitted += e.job().has_submitted() ? 1 : 0;
+      if (!e.job().has_finished()) continue;
+      const std::string end(state_name(e.job().finished().state()));
+      if (told_[id][end] != 1)
+        broken(name + ": its end (" + end + ") was told " + std::to_string(told_[id][end]) +
+               " times");
+    }
+    if (told_[id]["submitted"] != submitted)
+      broken(name + " was submitted " + std::to_string(submitted) + " times, and told so " +
+             std::to_string(told_[id]["submitted"]) + " times");
   }
 
   void check_job(const job_id& id, const client_wish& wish) {
@@ -61,6 +94,7 @@ class checker {
     }
     check_stored(name, id, (*held)->at.state, state);
     check_attempts(name, *events);
+    check_told(name, id, *events);
     check_end(name, state, wish);
     check_truth(name, id, state);
     check_cancel(name, id, wish);
@@ -186,6 +220,7 @@ class checker {
   }
 
   const evidence& all_;
+  std::map<job_id, std::map<std::string, int>> told_;  ///< callbacks, by job
   std::vector<std::string> found_;
 };
 

@@ -24,6 +24,7 @@ struct evidence {
   daemon& survivor;
   const std::map<std::string, std::unique_ptr<cluster>>& clusters;
   const std::map<job_id, client_wish>& wishes;
+  const std::vector<heard_callback>& heard;
   bool wild = false;  ///< the schedulers were later than the settling time allows for
   int max_retries = 0;
 };

@@ -1,6 +1,7 @@
 #include "tools/ve_sim/daemon.hpp"
 
 #include <algorithm>
+#include <caf/event_based_actor.hpp>
 #include <caf/send.hpp>
 #include <caf/stateful_actor.hpp>
 #include <caf/typed_event_based_actor.hpp>
@@ -12,6 +13,7 @@
 #include "actors/job/stored.hpp"
 #include "actors/link/actor.hpp"
 #include "actors/shell/jobs_group.hpp"
+#include "runtime/own_stream.hpp"
 #include "tools/ve_sim/disk.hpp"
 
 namespace ved::sim {
@@ -23,6 +25,7 @@ constexpr std::size_t live_jobs_max = 1'000;
 constexpr auto link_tick = milliseconds{700};
 constexpr auto registry_tick = milliseconds{250};
 constexpr std::size_t told_max = 100;
+constexpr auto append_timeout = seconds{30};
 
 store::event_log::options log_options() {
   store::event_log::options out;
@@ -67,7 +70,7 @@ class daemon::sink final : public actors::log_sink {
 daemon::daemon(site& where) : site_(where), sink_(std::make_shared<sink>(where, life_)) {
   open_log(std::string(store::own_log_name), site_.own_disk);
   for (const auto& [name, disk] : site_.disks) open_log(store::cluster_log_name(name), disk);
-  if (!logs_) return;
+  if (!logs_ || life_->dies_of) return;
   writers_ = std::make_shared<actors::log_writers>(logs_);
   start_writers();
   for (auto& [name, port] : site_.ports) {
@@ -77,6 +80,7 @@ daemon::daemon(site& where) : site_(where), sink_(std::make_shared<sink>(where, 
     clusters_->serve(cluster_id{name}, {scheduler_type, site_.job_limits, false, nullptr});
   }
   start_tree();
+  start_hooks();
 }
 
 daemon::~daemon() { kill(); }
@@ -108,8 +112,17 @@ void daemon::open_log(const std::string& name, const std::shared_ptr<store::memo
   };
   auto opened = store::event_log::open(open_mortal(disk, std::move(at_write)), log_options());
   if (!opened) return site_.broken("log " + name + " does not open: " + opened.error().message);
-  if (name == store::own_log_name) logs_ = std::make_shared<store::event_logs>(std::move(*opened));
-  else if (logs_) logs_->add(name, std::move(*opened));
+  const auto cluster = store::cluster_of_log_name(name);
+  if (cluster && logs_) {
+    // As the daemon's root does it, before any actor exists.
+    auto begun = runtime::begin_cluster_log(**opened, cluster_id{*cluster}, site_.time.now());
+    if (!begun) return dying()("a log cannot be begun: " + begun.error().message);
+    logs_->add(name, std::move(*opened));
+  } else if (!cluster) {
+    logs_ = std::make_shared<store::event_logs>(std::move(*opened));
+    auto started = runtime::record_start(*logs_, "boot", site_.time.now());
+    if (!started) dying()("its start cannot be recorded: " + started.error().message);
+  }
 }
 
 void daemon::start_writers() {
@@ -131,6 +144,44 @@ void daemon::tell_events(const std::string& log) {
     const std::string text = e.ShortDebugString();
     site_.story.add(site_.time.now(), text.substr(0, 240));
   }
+}
+
+void daemon::start_hooks() {
+  for (const auto& one : writers_->all()) {
+    if (one.name == store::own_log_name) continue;
+    auto start = runtime::find_start(*one.reading, hook_name);
+    if (!start) {
+      if (!life_->dies_of) site_.broken("hook: " + start.error().message);
+      return;
+    }
+    const auto dies = [this, point = crash_point()] {
+      point("after_delivery");
+      return life_->dies_of.has_value();
+    };
+    hooks_.push_back(std::make_unique<simulated_hook>(
+        simulated_hook::surroundings{site_.time, site_.luck, site_.faults.hook, site_.heard, sink_,
+                                     [this, writer = one.writer](store::append_request what) {
+                                       return append(writer, std::move(what));
+                                     },
+                                     dies},
+        one, std::move(*start)));
+  }
+}
+
+/// A follower's thread waits for the answer; here only the writer gets on meanwhile.
+result<store::append_ack> daemon::append(const actors::event_log_actor& writer,
+                                         store::append_request what) {
+  for (auto* one : std::exchange(aside_, {})) site_.actors.put_back(one);
+  const auto answer = std::make_shared<std::optional<result<store::append_ack>>>();
+  const auto asker = site_.actors.system().spawn([writer, answer, what](caf::event_based_actor* self) {
+    self->request(writer, append_timeout, what)
+        .then([answer](const actors::append_reply& told) { *answer = told.outcome; },
+              [](const caf::error&) {});
+  });
+  while (!*answer && !life_->dies_of && (site_.actors.run(asker) || site_.actors.run(writer))) {
+  }
+  if (!*answer) return fail(errc::unknown_outcome, "the event log did not answer");
+  return std::move(**answer);
 }
 
 void daemon::start_tree() {
@@ -197,7 +248,10 @@ bool daemon::act() {
                                             : site_.luck.between(microseconds{50}, milliseconds{20});
   site_.time.in(pause, [this, of = life_, one] {
     if (!of->alive) return;
-    aside_.erase(std::find(aside_.begin(), aside_.end(), one));
+    // Somebody may have needed it at once.
+    const auto at = std::find(aside_.begin(), aside_.end(), one);
+    if (at == aside_.end()) return;
+    aside_.erase(at);
     site_.actors.put_back(one);
   });
   return true;
@@ -210,6 +264,7 @@ void daemon::kill() {
   life_->alive = false;
   site_.own_disk->crash();
   for (auto& [name, disk] : site_.disks) disk->crash();
+  hooks_.clear();
   told_.clear();
   for (auto* one : aside_) site_.actors.put_back(one);
   aside_.clear();
@@ -280,12 +335,14 @@ void daemon::crash_some_job() {
 
 void daemon::crash_some_link() {
   const auto all = links_->all();
+  if (all.empty()) return;
   const auto it =
       std::next(all.begin(), static_cast<std::ptrdiff_t>(site_.luck.below(all.size())));
   fail_actor("link of " + it->first.str(), caf::actor_cast<caf::actor>(it->second));
 }
 
 void daemon::crash_some_part() {
+  if (!supervisor_) return;
   switch (site_.luck.below(8)) {
     case 0: return fail_actor("the supervisor", caf::actor_cast<caf::actor>(supervisor_));
     case 1: {

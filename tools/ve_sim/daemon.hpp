@@ -17,6 +17,7 @@
 #include "store/event_logs.hpp"
 #include "store/memory_kv.hpp"
 #include "tools/ve_sim/calls.hpp"
+#include "tools/ve_sim/hook.hpp"
 #include "tools/ve_sim/stage.hpp"
 #include "tools/ve_sim/timeline.hpp"
 
@@ -30,6 +31,7 @@ struct daemon_faults {
   double crash_at_point = 0;       ///< per named place in the code (see job_environment)
   double slow_actor = 0;           ///< per message: its actor gets no thread for a while
   call_faults calls;
+  hook_faults hook;
 };
 
 /// A job as an outside client sees it.
@@ -54,6 +56,7 @@ struct site {
   std::shared_ptr<store::memory_disk> own_disk;
   std::map<std::string, std::shared_ptr<store::memory_disk>> disks;   ///< by cluster
   std::map<std::string, std::unique_ptr<adapters::scheduler>> ports;  ///< by cluster
+  std::vector<heard_callback> heard;               ///< by the site's receiver of callbacks
   std::function<void(const std::string&)> broken;  ///< an invariant does not hold
 };
 
@@ -100,6 +103,9 @@ class daemon {
 
   void open_log(const std::string& name, const std::shared_ptr<store::memory_disk>& disk);
   void start_writers();
+  void start_hooks();
+  result<store::append_ack> append(const actors::event_log_actor& writer,
+                                   store::append_request what);
   void start_tree();
   caf::actor start_link(const std::string& cluster);
   std::function<void(const char*)> crash_point();
@@ -118,6 +124,7 @@ class daemon {
       std::make_shared<actors::cluster_directory>();
   std::shared_ptr<actors::log_sink> sink_;
   std::map<std::string, std::shared_ptr<simulated_calls>> calls_;
+  std::vector<std::unique_ptr<simulated_hook>> hooks_;
   std::vector<actors::commit_feed::subscription> told_;  ///< for the history
   std::map<std::string, std::uint64_t> told_to_;
   actors::registry_actor registry_;

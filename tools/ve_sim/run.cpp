@@ -24,6 +24,7 @@ namespace faulty = adapters::faulty;
 const time_point start = from_us(1'768'471'200'000'000);
 constexpr auto fault_time = seconds{240};
 constexpr auto quiet_time_max = seconds{3600};
+constexpr auto hook_patience = seconds{25};
 constexpr std::uint64_t steps_max = 2'000'000;
 
 dice* numbers_of_the_run = nullptr;
@@ -61,6 +62,7 @@ class world {
                  .own_disk = std::make_shared<store::memory_disk>(),
                  .disks = {},
                  .ports = {},
+                 .heard = {},
                  .broken = [this](const std::string& what) { broken(what); }});
     draw_limits();
     draw_clusters();
@@ -167,6 +169,8 @@ class world {
     f.calls.slow = rate(0.3);
     f.calls.stuck = rate(0.1);
     f.calls.no_way = rate(0.1);
+    f.hook.refused = rate(0.5);
+    f.hook.answer_lost = rate(0.3);
     if (luck_.chance(0.2)) site_->log_queue_max = 1 + luck_.below(3);
     if (luck_.chance(0.2)) site_->call_queue_max = 1 + luck_.below(3);
     actor_crashes_ = rate(1.0);
@@ -368,7 +372,16 @@ class world {
       if (state == nullptr) continue;
       if (!std::holds_alternative<job::held>(state->now) || !wish.released) return false;
     }
-    return true;
+    return hears_no_more();
+  }
+
+  /// The receiver of callbacks has heard nothing for so long that it has heard all.
+  bool hears_no_more() const {
+    if (site_->heard.size() != heard_) {
+      heard_ = site_->heard.size();
+      heard_at_ = time_.now();
+    }
+    return time_.now() > heard_at_ + hook_patience;
   }
 
   /// As it is stored: one whose actor fell is to be started again.
@@ -382,7 +395,8 @@ class world {
   run_report finish() {
     run_report out;
     if (violations_.empty() && daemon_) {
-      evidence all{*daemon_, clusters_, wishes_, wild_, site_->job_limits.max_retries};
+      evidence all{*daemon_, clusters_, wishes_, site_->heard, wild_,
+                   site_->job_limits.max_retries};
       violations_ = check(all);
       for (const auto& [id, wish] : wishes_)
         for (const auto& [name, truth] : clusters_)
@@ -422,6 +436,8 @@ class world {
   double actor_crashes_ = 0;
   double link_crashes_ = 0;
   double part_crashes_ = 0;
+  mutable std::size_t heard_ = 0;
+  mutable time_point heard_at_;
   std::uint64_t crashes_ = 0;
   std::uint64_t steps_ = 0;
 };

@@ -22,6 +22,13 @@ class stage {
   std::size_t ready() const { return scheduler_.jobs.size(); }
   /// Lets one of them take one message.
   void run(std::size_t which);
+  /// Lets this one take one message; false: it has none.
+  template <class Handle>
+  bool run(const Handle& which) {
+    if (!scheduler_.prioritize(which)) return false;
+    scheduler_.run_once();
+    return true;
+  }
   /// Sets one of them aside until it is put back.
   caf::resumable* take(std::size_t which);
   void put_back(caf::resumable* one) { scheduler_.jobs.push_back(one); }
