@@ -36,7 +36,7 @@ following::rest following::step(const std::stop_token& stop) {
 }
 
 void following::finish() {
-  if (!begun_) return;
+  if (!begun_ && !begin()) return;
   // Who stops the daemon and reads what it wrote finds all of it.
   const auto until = clock_() + how_.last_reads_max;
   while (take_batch() && clock_() < until) {

@@ -93,7 +93,8 @@ class hook_consumer final : public consumer {
     // A try that our own stop cut counts for nothing: the next start makes it again.
     if (!outcome.delivered && stop.stop_requested()) return std::nullopt;
     tell_outcome(*attempt, outcome);
-    record_ = outbox_.done(outcome.delivered, outcome.detail, parts_.draw(), outbox_time(parts_.steady()));
+    record_ = outbox_.done(outcome.delivered, outcome.detail, parts_.draw(),
+                           outbox_time(parts_.steady()));
     if (!record_) return parts_.steady();
     recorded_at_ = parts_.clock();
     return write_record();

@@ -56,7 +56,8 @@ class daemon::sink final : public actors::log_sink {
              std::initializer_list<actors::log_field> fields) override {
     if (!life_->alive || severity < actors::log_severity::warn) return;
     std::string text(event);
-    for (const auto& [name, value] : fields) text.append(" ").append(name).append("=").append(value);
+    for (const auto& [name, value] : fields)
+      text.append(" ").append(name).append("=").append(value);
     site_.story.add(site_.time.now(), text);
     // After the end of its process nothing that an actor finds is a fault of its own.
     if (severity == actors::log_severity::critical && !life_->dies_of) site_.broken(text);
@@ -173,11 +174,12 @@ result<store::append_ack> daemon::append(const actors::event_log_actor& writer,
                                          store::append_request what) {
   for (auto* one : std::exchange(aside_, {})) site_.actors.put_back(one);
   const auto answer = std::make_shared<std::optional<result<store::append_ack>>>();
-  const auto asker = site_.actors.system().spawn([writer, answer, what](caf::event_based_actor* self) {
-    self->request(writer, append_timeout, what)
-        .then([answer](const actors::append_reply& told) { *answer = told.outcome; },
-              [](const caf::error&) {});
-  });
+  const auto asker =
+      site_.actors.system().spawn([writer, answer, what](caf::event_based_actor* self) {
+        self->request(writer, append_timeout, what)
+            .then([answer](const actors::append_reply& told) { *answer = told.outcome; },
+                  [](const caf::error&) {});
+      });
   while (!*answer && !life_->dies_of && (site_.actors.run(asker) || site_.actors.run(writer))) {
   }
   if (!*answer) return fail(errc::unknown_outcome, "the event log did not answer");
@@ -244,8 +246,9 @@ bool daemon::act() {
   }
   auto* one = stage.take(which);
   aside_.push_back(one);
-  const auto pause = site_.luck.chance(0.1) ? site_.luck.between(milliseconds{50}, seconds{3})
-                                            : site_.luck.between(microseconds{50}, milliseconds{20});
+  const bool longer = site_.luck.chance(0.1);
+  const auto pause = longer ? site_.luck.between(milliseconds{50}, seconds{3})
+                            : site_.luck.between(microseconds{50}, milliseconds{20});
   site_.time.in(pause, [this, of = life_, one] {
     if (!of->alive) return;
     // Somebody may have needed it at once.

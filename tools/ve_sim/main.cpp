@@ -53,7 +53,8 @@ int main(int argc, char** argv) {
     print_failure(seed, report);
     if (!verbose) {
       std::cout << "history:\n";
-      for (const auto& line : ved::sim::run_seed(actors, seed, true).lines) std::cout << line << "\n";
+      for (const auto& line : ved::sim::run_seed(actors, seed, true).lines)
+        std::cout << line << "\n";
       print_failure(seed, report);
     }
   }
