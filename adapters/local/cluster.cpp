@@ -158,8 +158,8 @@ result<void> local_cluster::load(const submission_token& token) {
   if (!may_run && known == remembered::ended) {
     pb::LocalJobStatus before;
     before.set_state(pb::JOB_STATE_CANCELLED);
-    before.set_reason("not started: the log knows its end already (is the work directory an older "
-                      "copy?)");
+    before.set_reason("not started: it had ended before (given up while the cluster was away, or "
+                      "the work directory is older than the log)");
     before.set_finished_at_us(to_us(options_.clock()));
     end(added, before);
     return {};

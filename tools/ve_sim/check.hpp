@@ -14,6 +14,7 @@ namespace ved::sim {
 struct client_wish {
   job_id job;
   bool acknowledged = false;
+  bool gives_up = false;  ///< its client asks once, and then never again
   bool cancel_acknowledged = false;
   bool released = false;      ///< the operator released it once after the faults
   time_point calm_cancel_at;  ///< acknowledged after the faults had stopped; else unset

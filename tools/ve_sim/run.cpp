@@ -236,6 +236,7 @@ class world {
       const job_id id{spec.job_id()};
       specs_[id] = spec;
       wishes_[id].job = id;
+      wishes_[id].gives_up = luck_.chance(0.1);
       time_.in(luck_.between(microseconds{0}, fault_time / 2), [this, id] { submit(id); });
       plan_operator(id);
     }
@@ -260,7 +261,8 @@ class world {
     auto& wish = wishes_[id];
     if (wish.acknowledged && luck_.chance(0.5)) return;
     const auto again = [this, id] {
-      if (!wishes_[id].acknowledged) time_.in(seconds{2}, [this, id] { submit(id); });
+      const auto& asked = wishes_[id];
+      if (!asked.acknowledged && !asked.gives_up) time_.in(seconds{2}, [this, id] { submit(id); });
     };
     if (!daemon_) return again();
     auto answered = std::make_shared<bool>(false);
@@ -272,7 +274,7 @@ class world {
         again();
     });
     time_.in(seconds{5}, [=, this] {
-      if (!*answered) submit(id);
+      if (!*answered && !wishes_[id].gives_up) submit(id);
     });
   }
 
@@ -366,7 +368,7 @@ class world {
     // Give late submissions the time to land before the copies are counted.
     if (time_.now() < start + fault_time + seconds{100}) return false;
     for (const auto& [id, wish] : wishes_) {
-      if (!wish.acknowledged) return false;
+      if (!wish.acknowledged && !wish.gives_up) return false;
       const auto* state = daemon_->find(id);
       if (state == nullptr && lives(id)) return false;
       if (state == nullptr) continue;

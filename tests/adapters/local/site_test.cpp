@@ -348,7 +348,7 @@ TEST_CASE("local site: what waits in a copy is not started when its end is known
   talk.restart();
   const auto end = talk.wait_for_end(known);
   CHECK(end.state == pb::JOB_STATE_CANCELLED);
-  CHECK(contains(end.reason, "knows its end already"));
+  CHECK(contains(end.reason, "had ended before"));
   std::filesystem::remove(stays);
   CHECK(talk.wait_for_end(other).exit_code == 5);
   CHECK_FALSE(std::filesystem::exists(ran));
