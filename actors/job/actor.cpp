@@ -49,9 +49,9 @@ job::command in_part(job::command what, const error& why) {
 }
 
 /// The behavior's helper: decide, append, apply, reply, react.
-class runner : public std::enable_shared_from_this<runner> {
+class job_body : public std::enable_shared_from_this<job_body> {
  public:
-  runner(job_pointer self, std::shared_ptr<const job_environment> world, open_log log,
+  job_body(job_pointer self, std::shared_ptr<const job_environment> world, open_log log,
          registry_actor registry)
       : self_(self),
         world_(std::move(world)),
@@ -101,7 +101,7 @@ class runner : public std::enable_shared_from_this<runner> {
     // An answer that says nothing new shows that the link pursues a wish from before: it is told
     // again what this job needs now, as a lookup that such a wish has replaced.
     const bool stale = std::holds_alternative<job::report_submission>(what.what);
-    if (!tell(what.what) && (anew || stale || turn)) settle();
+    if (!tell(what.what) && (anew || stale || turn)) pursue();
   }
 
   void restarted(const cluster_restarted& what) {
@@ -113,7 +113,7 @@ class runner : public std::enable_shared_from_this<runner> {
 
   /// Begins the life of a job that was read from the store.
   void recover(const std::string& why) {
-    if (!tell(job::recover{why})) settle();
+    if (!tell(job::recover{why})) pursue();
   }
 
  private:
@@ -150,7 +150,7 @@ class runner : public std::enable_shared_from_this<runner> {
   void not_storable(const job::command& what, telling how, const error& why) {
     const auto& job = self_->state.job;
     if (how == telling::whole) {
-      if (!tell(in_part(what, why), telling::in_part)) settle();
+      if (!tell(in_part(what, why), telling::in_part)) pursue();
       return;
     }
     world_->logs->write(log_severity::error, "hpc_job", "news_not_storable",
@@ -214,7 +214,7 @@ class runner : public std::enable_shared_from_this<runner> {
               if (news || job::is_terminal(self_->state.job))
                 world_->problems->clear(problem_key());
               done(snapshot(false));
-              settle();
+              pursue();
             },
             [this, keep = shared_from_this(), done](const caf::error&) mutable {
               done(fail(errc::unknown_outcome,
@@ -246,7 +246,7 @@ class runner : public std::enable_shared_from_this<runner> {
   }
 
   /// Makes the world match the state.
-  void settle() {
+  void pursue() {
     auto& state = self_->state;
     const auto& id = state.job.id;
     const auto served = world_->clusters->find(state.job.cluster);
@@ -283,12 +283,12 @@ class runner : public std::enable_shared_from_this<runner> {
   registry_actor registry_;
 };
 
-job_actor::behavior_type behavior_of(job_pointer self, const std::shared_ptr<runner>& run) {
+job_actor::behavior_type behavior_of(job_pointer self, const std::shared_ptr<job_body>& body) {
   return {
-      [run](const submit_job& what) { return run->submit(what); },
-      [run](const ask_job& what) { return run->ask(what); },
-      [run](const job_report& what) { run->report(what); },
-      [run](const cluster_restarted& what) { run->restarted(what); },
+      [body](const submit_job& what) { return body->submit(what); },
+      [body](const ask_job& what) { return body->ask(what); },
+      [body](const job_report& what) { body->report(what); },
+      [body](const cluster_restarted& what) { body->restarted(what); },
       [self](dismiss_atom) { self->quit(); },
   };
 }
@@ -326,7 +326,7 @@ result<bool> was_asked_before(const store::event_log& log, const ask_job& what) 
 
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
                                  open_log log, registry_actor registry) {
-  return behavior_of(self, std::make_shared<runner>(self, std::move(world), std::move(log),
+  return behavior_of(self, std::make_shared<job_body>(self, std::move(world), std::move(log),
                                                     std::move(registry)));
 }
 
@@ -337,10 +337,10 @@ job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_
   self->state.job = *stored;
   self->state.job.watched_since = world->clock();
   self->state.version = version;
-  auto run =
-      std::make_shared<runner>(self, std::move(world), std::move(log), std::move(registry));
-  run->recover(why_recovered);
-  return behavior_of(self, run);
+  auto body =
+      std::make_shared<job_body>(self, std::move(world), std::move(log), std::move(registry));
+  body->recover(why_recovered);
+  return behavior_of(self, body);
 }
 
 }  // namespace ved::actors

@@ -21,9 +21,9 @@ const std::string not_recordable = "the event log refuses its reason: ";
 constexpr std::size_t reason_in_part_bytes_max = 256;
 
 /// The behavior's helper: one per actor, shared by its handlers.
-class runner : public std::enable_shared_from_this<runner> {
+class link_body : public std::enable_shared_from_this<link_body> {
  public:
-  runner(self_pointer self, link_deps deps) : self_(self), deps_(std::move(deps)) {
+  link_body(self_pointer self, link_deps deps) : self_(self), deps_(std::move(deps)) {
     auto& state = self_->state;
     state.core = std::make_unique<link::link>(deps_.limits, deps_.clock());
     read_head();
@@ -259,7 +259,7 @@ class runner : public std::enable_shared_from_this<runner> {
 
   void deliver(link::outputs out) {
     auto& state = self_->state;
-    for (auto& order : out.orders) run(std::move(order));
+    for (auto& order : out.orders) post(std::move(order));
     if (state.sink)
       for (auto& [job, command] : out.reports)
         self_->send(state.sink, job_report{job, std::move(command)});
@@ -267,7 +267,7 @@ class runner : public std::enable_shared_from_this<runner> {
     if (!out.no_health.empty()) tell_health({{out.no_health, "not checked", "not checked"}, {}});
   }
 
-  void run(link::order order) {
+  void post(link::order order) {
     auto what = std::make_shared<link::order>(std::move(order));
     const bool waited_for = std::holds_alternative<link::health_order>(what->what);
     const bool taken = (waited_for ? deps_.reads : deps_.pool)->post(
@@ -337,23 +337,23 @@ class runner : public std::enable_shared_from_this<runner> {
 
 link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
   const auto tick = deps.tick_interval;
-  auto run = std::make_shared<runner>(self, std::move(deps));
-  run->note_place();
+  auto body = std::make_shared<link_body>(self, std::move(deps));
+  body->note_place();
   self->send(self, tick_atom::value);
   return {
-      [run](const link_want& what) { run->want(what); },
-      [run](const link_completion& done) { run->complete(done); },
-      [run](const link_hints& what) { run->hear(what); },
+      [body](const link_want& what) { body->want(what); },
+      [body](const link_completion& done) { body->complete(done); },
+      [body](const link_hints& what) { body->hear(what); },
       [self](const subscribe_reports& to) { self->state.sink = to.sink; },
-      [self, run, tick](tick_atom) {
-        run->append_next();
-        run->pump();
+      [self, body, tick](tick_atom) {
+        body->append_next();
+        body->pump();
         self->delayed_send(self, tick, tick_atom::value);
       },
-      [run](pump_atom) { run->pump(); },
-      [run](describe_atom) { return cluster_reply{run->describe()}; },
+      [body](pump_atom) { body->pump(); },
+      [body](describe_atom) { return cluster_reply{body->describe()}; },
       [self](const ask_about& what) { return about_reply{self->state.core->about(what.job)}; },
-      [run](check_health_atom) { return run->check_health(); },
+      [body](check_health_atom) { return body->check_health(); },
   };
 }
 

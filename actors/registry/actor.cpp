@@ -23,9 +23,9 @@ constexpr std::size_t count_batch = 10'000;
 /// Where the jobs stand that somebody must speak for.
 constexpr std::array indexes{core::live_prefix, core::abandoned_prefix};
 
-class runner {
+class registry_body {
  public:
-  runner(self_pointer self, registry_deps deps) : self_(self), deps_(std::move(deps)) {}
+  registry_body(self_pointer self, registry_deps deps) : self_(self), deps_(std::move(deps)) {}
 
   caf::result<job_reply> submit(const submit_job& what) {
     auto& state = self_->state;
@@ -407,25 +407,25 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
   for (const auto& [id, link] : deps.world->links->all())
     self->send(link, subscribe_reports{registry_actor{self}});
   const auto tick = deps.tick_interval;
-  auto run = std::make_shared<runner>(self, std::move(deps));
-  run->take_up_all();
-  self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
+  auto body = std::make_shared<registry_body>(self, std::move(deps));
+  body->take_up_all();
+  self->set_down_handler([body](const caf::down_msg& what) { body->down(what); });
   self->send(self, recover_atom::value);
   self->send(self, tick_atom::value);
   return {
-      [run](const submit_job& what) { return run->submit(what); },
-      [run](const ask_job& what) { return run->ask(what); },
-      [run](const job_report& what) { run->report(what); },
-      [run](const wake_job& what) { run->wish(what); },
-      [run](const job_ended& what) { run->ended(what); },
-      [self, run, tick](tick_atom) {
-        run->tick();
+      [body](const submit_job& what) { return body->submit(what); },
+      [body](const ask_job& what) { return body->ask(what); },
+      [body](const job_report& what) { body->report(what); },
+      [body](const wake_job& what) { body->wish(what); },
+      [body](const job_ended& what) { body->ended(what); },
+      [self, body, tick](tick_atom) {
+        body->tick();
         self->delayed_send(self, tick, tick_atom::value);
       },
-      [self, run](recover_atom) {
-        if (run->recover_some()) self->send(self, recover_atom::value);
+      [self, body](recover_atom) {
+        if (body->recover_some()) self->send(self, recover_atom::value);
       },
-      [run](const cluster_restarted& what) { run->restarted(what); },
+      [body](const cluster_restarted& what) { body->restarted(what); },
       [self](describe_atom) {
         return registry_view{self->state.jobs.size(), self->state.recovered};
       },

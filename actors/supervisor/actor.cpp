@@ -10,9 +10,9 @@ namespace {
 namespace policy = core::supervisor;
 using self_pointer = supervisor_actor::stateful_pointer<supervisor_state>;
 
-class runner {
+class supervisor_body {
  public:
-  runner(self_pointer self, supervisor_deps deps) : self_(self), deps_(std::move(deps)) {
+  supervisor_body(self_pointer self, supervisor_deps deps) : self_(self), deps_(std::move(deps)) {
     auto& state = self_->state;
     std::vector<std::string> group_names;
     for (auto& spec : deps_.groups) {
@@ -185,14 +185,14 @@ supervisor_actor::behavior_type supervisor(self_pointer self, supervisor_deps de
   self->attach_functor([fatal = deps.fatal](const caf::error& why) {
     if (why != caf::exit_reason::normal) fatal("the supervisor ended");
   });
-  auto run = std::make_shared<runner>(self, std::move(deps));
-  self->set_down_handler([run](const caf::down_msg& what) { run->down(what); });
+  auto body = std::make_shared<supervisor_body>(self, std::move(deps));
+  self->set_down_handler([body](const caf::down_msg& what) { body->down(what); });
   return {
-      [run](const restart_order& what) { run->restart(what); },
-      [run](children_atom) { return run->children(); },
-      [run](const put_child& what) { return run->put(what); },
-      [run](const take_child& what) { return run->take(what); },
-      [run](stop_atom) { run->stop_all(); },
+      [body](const restart_order& what) { body->restart(what); },
+      [body](children_atom) { return body->children(); },
+      [body](const put_child& what) { return body->put(what); },
+      [body](const take_child& what) { return body->take(what); },
+      [body](stop_atom) { body->stop_all(); },
   };
 }
 

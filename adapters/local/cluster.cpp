@@ -169,7 +169,7 @@ result<void> local_cluster::load(const submission_token& token) {
     enqueue(added);
     return {};
   }
-  // The thread settles it: still running, ended meanwhile or lost.
+  // The thread finds out: still running, ended meanwhile or lost.
   std::vector<int> gpus;
   if (const auto supervisor = spool_.read_supervisor(token)) {
     gpus = possible_gpus(*supervisor, added.gpus, options_.gpus);

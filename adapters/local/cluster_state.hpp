@@ -133,7 +133,7 @@ class local_cluster {
   void clean();
   void remove_old();
   // ends.cpp: what became of active jobs, likewise
-  void settle(const submission_token& token);
+  void conclude(const submission_token& token);
   bool may_live(const submission_token& token);
   bool is_given_up(const submission_token& token, const std::string& why);
   result<pb::LocalJobStatus> read_end(const submission_token& token,

@@ -143,7 +143,7 @@ void local_cluster::run() {
         if (at == by_id_.end() || at->second->where != place::active) continue;
         token = at->second->token;
       }
-      settle(token);
+      conclude(token);
     }
   }
 }
@@ -269,19 +269,19 @@ void local_cluster::not_started(const submission_token& token) {
                           (said.empty() ? "ended without a word" : "does not start: " + said));
 }
 
-/// Watches the supervisor of an active job, if there is one, or settles what became of it.
+/// Watches the supervisor of an active job, if there is one, or finds out what became of it.
 void local_cluster::announce(const submission_token& token) {
   const auto known = spool_.read_supervisor(token);
   if (!known || known->token() != token.str() ||
       locate(*known, spool_, boot_id_) != whereabouts::here) {
-    settle(token);
+    conclude(token);
     return;
   }
   unique_fd process(static_cast<int>(::syscall(SYS_pidfd_open, known->pid(), 0)));
   // Only now does the pid stand still: if it is still the same process, the descriptor is right.
   const auto info = read_process(known->pid());
   if (!process || !info || info->start_ticks != known->start_ticks()) {
-    settle(token);
+    conclude(token);
     return;
   }
   const guard lock(mutex_);
@@ -310,7 +310,7 @@ void local_cluster::check_active() {
   for (const auto& [token, announced] : active) {
     if (announced) {
       press(token);
-      settle(token);
+      conclude(token);
     } else {
       announce(token);
     }

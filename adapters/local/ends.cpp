@@ -34,7 +34,7 @@ bool lives(const unique_fd& process) {
 }  // namespace
 
 /// Looks what became of an active job: nothing yet, ended, lost, or never started.
-void local_cluster::settle(const submission_token& token) {
+void local_cluster::conclude(const submission_token& token) {
   job_id name;
   bool watched = false;
   bool has_begun = false;

@@ -15,7 +15,7 @@ namespace {
 // --- settling -----------------------------------------------------------------------------------
 
 // The most special key that the file gives wins.
-void settle_cluster(cluster_config& c, const std::string& path, const loading& state) {
+void complete_cluster(cluster_config& c, const std::string& path, const loading& state) {
   const auto pace = c.kind->pace(c.sections);
   const auto own = path + "." + std::string(c.kind->name) + ".";
   if (!state.given(path + ".link.poll_interval")) {
@@ -244,12 +244,12 @@ void check_appended_files(loading& state) {
 
 }  // namespace
 
-void settle(loading& state) {
+void complete(loading& state) {
   auto& value = state.draft.value;
   state.draft.single.retry = value.hpc.retry;
-  settle_cluster(state.draft.single, "hpc", state);
+  complete_cluster(state.draft.single, "hpc", state);
   for (std::size_t i = 0; i < value.clusters.size(); ++i) {
-    settle_cluster(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]", state);
+    complete_cluster(value.clusters[i], "hpc.clusters[" + std::to_string(i) + "]", state);
   }
   const auto& guide_path = value.hpc.job_service.state_store_path;
   if (!state.given("state.directory") && !guide_path.empty() &&

@@ -96,7 +96,7 @@ load_outcome load_config_text(std::string_view text, std::string file,
   loading state;
   state.options = &effective;
   apply(*tree, state);
-  settle(state);
+  complete(state);
   check(state);
   load_outcome out;
   out.file = std::move(file);

@@ -46,7 +46,7 @@ void walk(const section& top, const std::string& path, bool enabled,
 /// Step 1: values of the file go where the description says; unknown keys, duplicates, types.
 void apply(const yaml_node& root, loading& state);
 /// Step 2: what one key says for another (poll intervals, state directory, single form).
-void settle(loading& state);
+void complete(loading& state);
 /// Step 3: the rules of single keys and between keys.
 void check(loading& state);
 /// Step 4: secrets from files and the environment.

@@ -186,7 +186,7 @@ std::optional<consumer::moment> audit_consumer::work(const std::stop_token&) {
   return *written == notes_per_write_max ? std::optional(now) : std::nullopt;
 }
 
-result<std::uint64_t> audit_consumer::settle(std::uint64_t taken) {
+result<std::uint64_t> audit_consumer::make_durable(std::uint64_t taken) {
   // What cannot be written now stays in the inbox; the cursor is about events only.
   static_cast<void>(write_notes());
   return taken;

@@ -101,7 +101,7 @@ class audit_consumer final : public consumer {
   result<void> take(const committed_batch& batch) override;
   std::optional<moment> work(const std::stop_token& stop) override;
   /// Also what was noted while the daemon stopped.
-  result<std::uint64_t> settle(std::uint64_t taken) override;
+  result<std::uint64_t> make_durable(std::uint64_t taken) override;
 
  private:
   /// Lines of an event that stand in the file: of the events before it, all.

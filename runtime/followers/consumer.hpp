@@ -32,7 +32,7 @@ class consumer {
   }
   /// Makes durable what it did; returns the position up to which nothing needs to come again after
   /// a restart, given that everything up to `taken` was taken.
-  virtual result<std::uint64_t> settle(std::uint64_t taken) { return taken; }
+  virtual result<std::uint64_t> make_durable(std::uint64_t taken) { return taken; }
   /// The position up to which its work is done, given that everything up to `taken` was taken.
   virtual std::uint64_t done(std::uint64_t taken) const { return taken; }
 };

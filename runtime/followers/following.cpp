@@ -30,7 +30,7 @@ following::rest following::step(const std::stop_token& stop) {
   const bool more = take_batch();
   const auto wake = consumer_->work(stop);
   if (how_.report) how_.report->done(consumer_->done(taken_));
-  settle(false);
+  store_cursor(false);
   const auto now = clock_();
   return more ? rest{now, now, false} : rest_until(wake);
 }
@@ -41,7 +41,7 @@ void following::finish() {
   const auto until = clock_() + how_.last_reads_max;
   while (take_batch() && clock_() < until) {
   }
-  settle(true);
+  store_cursor(true);
 }
 
 bool following::begin() {
@@ -121,20 +121,20 @@ void following::failed(const char* step, const error& why) {
   news_ = true;  // what was not taken is still there
 }
 
-void following::settle(bool now) {
+void following::store_cursor(bool now) {
   if (!how_.durable) return;
-  if (!now && clock_() < settled_at_ + how_.settle_interval) return;
-  const auto position = call("settle", [&] { return consumer_->settle(taken_); });
-  settled_at_ = clock_();
+  if (!now && clock_() < cursor_stored_at_ + how_.store_interval) return;
+  const auto position = call("store", [&] { return consumer_->make_durable(taken_); });
+  cursor_stored_at_ = clock_();
   if (position && *position == stored_) return;
   const auto written = position ? tail_->log()->set_cursor(how_.name, *position)
                                 : result<void>(fail(position.error()));
   if (written) {
-    works("settle");
+    works("store");
     stored_ = *position;
     return;
   }
-  if (how_.report) how_.report->failed("settle", written.error().message);
+  if (how_.report) how_.report->failed("store", written.error().message);
   // Nothing is lost: the events come again after a restart. The next interval tries once more.
   logs_->write(actors::log_severity::error, "event_log", "follower_cursor_failed",
                {{"follower", how_.name}, {"error", written.error().message}});
@@ -147,7 +147,7 @@ following::rest following::rest_until(std::optional<moment> wake) {
   auto most = wake.value_or(now + rest_max);
   if (blocked) most = std::min(most, retry_at_);
   if (how_.durable && taken_ != stored_)
-    most = std::min(most, settled_at_ + how_.settle_interval);
+    most = std::min(most, cursor_stored_at_ + how_.store_interval);
   // However lively the log is: one batch per pace.
   return {std::min(now + how_.pace, wake.value_or(moment::max())), most,
           !blocked && consumer_->has_room()};

@@ -22,7 +22,7 @@ struct follower_options {
   bool durable = true;  ///< false: nothing is kept, the next start begins elsewhere
   std::size_t batch_max = 500;
   milliseconds pace{20};  ///< at least between two reads, so that many small commits are one batch
-  milliseconds settle_interval{1'000};  ///< the cursor is stored at most so often: it is a sync
+  milliseconds store_interval{1'000};  ///< the cursor is stored at most so often: it is a sync
   milliseconds last_reads_max{2'000};   ///< what is in the log at a stop is taken for so long
   milliseconds backoff_initial{100};
   milliseconds backoff_max{30'000};
@@ -66,7 +66,7 @@ class following {
   bool take_batch();
   result<committed_batch> read();
   result<void> take(const committed_batch& batch);
-  void settle(bool now);
+  void store_cursor(bool now);
   rest rest_until(std::optional<moment> wake);
   /// Calls the consumer, so that a call that hangs can be told.
   template <class Call>
@@ -89,7 +89,7 @@ class following {
   std::atomic<std::uint64_t> taken_;
   std::uint64_t stored_;  ///< cursor as on disk
   bool begun_ = false;
-  moment settled_at_{};
+  moment cursor_stored_at_{};
   moment retry_at_{};
   milliseconds backoff_;
   std::atomic<bool> news_{true};

@@ -100,7 +100,7 @@ class hook_consumer final : public consumer {
     return write_record();
   }
 
-  result<std::uint64_t> settle(std::uint64_t) override { return outbox_.cursor(); }
+  result<std::uint64_t> make_durable(std::uint64_t) override { return outbox_.cursor(); }
   std::uint64_t done(std::uint64_t) const override { return outbox_.cursor(); }
 
  private:

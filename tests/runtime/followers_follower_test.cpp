@@ -134,7 +134,7 @@ TEST_CASE("follower: many batches cost few cursor writes", "[runtime][followers]
   test_log world;
   tests::watched<seen> out;
   auto how = quick("f");
-  how.settle_interval = std::chrono::hours{1};
+  how.store_interval = std::chrono::hours{1};
   follower f(how, 0, world.tail, world.feed, world.logs, std::make_unique<recorder>(out));
   const auto before = world.disk->syncs();
   constexpr std::uint64_t jobs = 50;

@@ -185,8 +185,8 @@ int compare(const bench_options& options, int logs, const std::vector<group>& al
     std::vector<std::string> of_raw;
     std::vector<std::string> of_logs;
     for (int n = 0; n < logs; ++n) {
-      const auto name = options.directory + "/append-" + std::to_string(logs) + "-" + std::to_string(round) +
-                        "-" + std::to_string(n);
+      const auto name = options.directory + "/append-" + std::to_string(logs) + "-" +
+                        std::to_string(round) + "-" + std::to_string(n);
       of_raw.push_back(name + "-raw");
       of_logs.push_back(name + "-log");
     }
