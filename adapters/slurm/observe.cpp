@@ -164,6 +164,7 @@ time_point slurm_cluster::site_clock(const section& told, time_point now) {
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {
   job.word = row.state;
   job.waits_for = row.reason;
+  job.priority = row.priority;
   job.kept->submitted_at = row.submitted_at;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
