@@ -65,8 +65,8 @@ TEST_CASE("slurm poll: of a second start that failed and is held the record of t
       began_at = 0;
     }
     site.reply("squeue", row("PENDING", held).text());
-    site.reply("leftovers", "{nonce} j 0\nclaim " + token + ":41:" + restart + ":x\nsince " + since +
-                                "\nat 1799999600\nexit 0\nsince 5\n");
+    site.reply("leftovers", "{nonce} j 0\nclaim " + token + ":41:" + restart + ":x\nsince " +
+                                since + "\nat 1799999600\nexit 0\nsince 5\n");
     const auto end = status(site);
     CHECK(end.leftover);
     CHECK(end.started_at == time_point{seconds{began_at}});
