@@ -107,9 +107,11 @@ std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view
 std::string seek_function(const std::string& nonce) {
   return "seek() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$2\n" +
          "[ ! -L \"${2%/}\" ] || return 0\n" + std::string(print_claim) +
-         "ved_n=0\nfor ved_f in \"$2$3\".*.out; do\n"
+         // A job may remove its output while it runs; the record of its end is made after that.
+         "ved_n=0\nfor ved_f in \"$2$3\".*.out \"$2$3\".*.end; do\n"
          "[ -e \"$ved_f\" ] || [ -L \"$ved_f\" ] || continue\n"
-         "ved_f=${ved_f#\"$2$3.\"}\nved_f=${ved_f%.out}\n"
+         "case $ved_f in *.end) [ -e \"${ved_f%.end}.out\" ] && continue ;; esac\n"
+         "ved_f=${ved_f#\"$2$3.\"}\nved_f=${ved_f%.*}\n"
          "case $ved_f in ''|*[!0-9]*) continue ;; esac\n"
          "ved_n=$((ved_n + 1)); [ $ved_n -gt " +
          std::to_string(output_files_max) +

@@ -19,7 +19,7 @@ namespace ved::adapters::slurm {
 
 /// An end record that is longer is read no further.
 inline constexpr int end_record_bytes_max = 16'384;
-/// Output files of one submission that a lookup names.
+/// Files of one submission, of output or ends, that a lookup names.
 inline constexpr int output_files_max = 16;
 
 /// "<token>:<Slurm job id>:<restart>:<start>[:<hash of the spec>]", or "cancelled:<token>"; a
@@ -74,7 +74,7 @@ struct sought {
   bool answered = false;
   bool there = false;  ///< its directory
   std::string claim;
-  std::vector<std::string> ids;  ///< of Slurm, that its output files name
+  std::vector<std::string> ids;  ///< of Slurm, that its files name
 };
 std::vector<sought> split_sought(const std::string& nonce, std::string_view text,
                                  std::size_t count, bool whole);
