@@ -56,10 +56,12 @@ void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
   if (came_true(state.wanted, public_state(state), e.state())) take_wish(state, at_us);
-  // Released by others: what runs is not held.
+  // Released by others: what runs is not held. A suspend that does not show may be lost, which is
+  // told later: then it is asked for again, and it counts who wished it.
   const bool runs = e.state() == pb::JOB_STATE_STARTING || e.state() == pb::JOB_STATE_RUNNING;
   const bool undone = e.undone() != pb::JOB_CONTROL_UNSPECIFIED;
-  if ((runs || undone) && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
+  const bool released = undone || (runs && state.taken.what != pb::JOB_CONTROL_SUSPEND);
+  if (released && state.wanted == pb::JOB_CONTROL_UNSPECIFIED) state.hold.reset();
   if (undone || is_moot(state.taken.what, e.state())) state.taken = {};
   if (!e.never_starts()) state.never_starts_since = {};
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);

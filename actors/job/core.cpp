@@ -218,7 +218,8 @@ result<events> on(const job& state, const release_job& what, const context& ctx)
   };
   // The scheduler may have acted on the hold already, although nothing shows it yet.
   const auto take_back = [&] {
-    return state.wanted == pb::JOB_CONTROL_SUSPEND ? ask(pb::JOB_CONTROL_RESUME) : std::string{};
+    const bool is_due = state.wanted == pb::JOB_CONTROL_SUSPEND || is_unseen_suspend(state);
+    return is_due ? ask(pb::JOB_CONTROL_RESUME) : std::string{};
   };
   const auto refusal = std::visit(
       overloaded{[&](const waiting&) { return std::string{}; },

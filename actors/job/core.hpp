@@ -290,6 +290,8 @@ std::vector<action> react(const job& state, const policy& limits);
 // --- views ---------------------------------------------------------------------------------------
 pb::JobState public_state(const job& state);
 bool is_terminal(const job& state);
+/// It runs, though the scheduler had taken a suspend: whether that is lost is not known yet.
+bool is_unseen_suspend(const job& state);
 /// It has ended here, and what may run of it in the scheduler is followed until it has ended too.
 bool is_abandoned(const job& state);
 /// What a job that has ended used, with that of a run of which only now something is known; none:

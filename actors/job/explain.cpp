@@ -219,6 +219,7 @@ class narrator {
   }
   std::string held_by() const {
     if (!state_.hold || state_.wanted != pb::JOB_CONTROL_UNSPECIFIED) return "";
+    if (is_unseen_suspend(state_)) return "";
     const auto& hold = *state_.hold;
     return "held by " + hold.by + " since " + clock_text(hold.at, today_) +
            because(hold.reason) + "; ";
@@ -237,8 +238,11 @@ class narrator {
       case pb::JOB_CONTROL_SUSPEND:
         return "; a suspend was asked for" + of_whom() + " and is not in effect yet";
       case pb::JOB_CONTROL_RESUME: return "; a resume was asked for and is not in effect yet";
-      default: return "";
+      default: break;
     }
+    if (!is_unseen_suspend(state_)) return "";
+    return "; it was suspended" + of_whom() +
+           ", and runs: the scheduler may have lost that or somebody undone it there";
   }
 
   // --- what follows ------------------------------------------------------------------------------

@@ -28,6 +28,12 @@ pb::JobState public_state(const job& state) {
 
 bool is_terminal(const job& state) { return std::holds_alternative<finished>(state.now); }
 
+bool is_unseen_suspend(const job& state) {
+  return std::holds_alternative<running>(state.now) &&
+         state.taken.what == pb::JOB_CONTROL_SUSPEND &&
+         state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+}
+
 bool is_abandoned(const job& state) {
   const auto* end = std::get_if<finished>(&state.now);
   return end != nullptr && end->abandoned;

@@ -21,7 +21,7 @@ pb::Job to_api_job(const job& state, std::uint64_t version) {
   out.set_started_at_us(to_us(state.started_at));
   out.set_version(version);
   out.set_max_runtime_seconds(state.max_runtime_seconds);
-  if (state.hold) {
+  if (state.hold && !is_unseen_suspend(state)) {
     out.set_hold_by(state.hold->by);
     out.set_hold_reason(state.hold->reason);
     out.set_hold_at_us(to_us(state.hold->at));

@@ -68,6 +68,7 @@ class slurm_cluster {
     /// Another number that bore its token in squeue, while its own was not shown as its.
     std::string elsewhere;
     std::optional<job_status> last;
+    time_point first_start;      ///< the first that squeue showed
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us
@@ -175,6 +176,7 @@ class slurm_cluster {
   static bool is_leftover(const watched& job);
   void look_at_leftovers(std::vector<watched>& all, call at, time_point now);
   static bool is_only_a_second_start(const watched& job, const job_status& end);
+  static time_point start_by_record(const watched& job);
   static job_status end_by_record(const watched& job, const std::string& why, time_point noticed);
   std::optional<job_status> lost_claim(const watched& job) const;
   static std::optional<observation> named_wrongly(const watched& job, bool told, time_point now);

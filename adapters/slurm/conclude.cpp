@@ -18,6 +18,8 @@ constexpr seconds loses_within{600};
 constexpr seconds unread_grace{600};
 /// Clocks of nodes, and the time between two looks.
 constexpr seconds clock_slack{60};
+/// Both tell whole seconds.
+constexpr seconds clock_rounding{2};
 /// So long a job's row may be missing from broken answers before that is told.
 constexpr seconds unseen_grace{60};
 
@@ -103,6 +105,21 @@ bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status&
          left.ended_at + seconds{1} < end.started_at;
 }
 
+/// When the run began that the record is of. Slurm may have lost that and shown the start of
+/// another: it counts if it is not after the claim, which is made as a run begins.
+time_point slurm_cluster::start_by_record(const watched& job) {
+  const auto& kept = *job.kept;
+  const auto& left = job.left;
+  const auto last = kept.last ? kept.last->started_at : time_point{};
+  const auto claim = parse_claim(left.claim);
+  if (!claim || !is_set(left.claimed_at) || left.claimed_at > left.ended_at) return last;
+  const bool is_first = claim->restart == 0;
+  const auto seen = is_first ? kept.first_start : last;
+  const bool fits = is_set(seen) && seen <= left.claimed_at + clock_rounding &&
+                    (is_first || seen + clock_slack >= left.claimed_at);
+  return fits ? seen : left.claimed_at;
+}
+
 /// The end that its own record tells, where nothing of Slurm's does.
 job_status slurm_cluster::end_by_record(const watched& job, const std::string& why,
                                         time_point noticed) {
@@ -114,7 +131,7 @@ job_status slurm_cluster::end_by_record(const watched& job, const std::string& w
   else end.exit_code = code;
   end.reason = "its own record, " + why;
   if (code != 0) end.reason += ": exit code " + std::to_string(code);
-  if (kept.last) end.started_at = kept.last->started_at;
+  end.started_at = start_by_record(job);
   // Anybody of the account can set the time of a file, and clocks differ: then it ended when that
   // was noticed.
   const bool plausible = job.left.ended_at <= job.site_now + clock_slack &&

@@ -164,6 +164,7 @@ time_point slurm_cluster::site_clock(const section& told, time_point now) {
 void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point now) {
   job.word = row.state;
   job.waits_for = row.reason;
+  job.priority = row.priority;
   job.kept->submitted_at = row.submitted_at;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
@@ -183,6 +184,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const bool began = !queued && !is_held_again(row.state);
     if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = row.started_at;
+    if (began && !is_set(job.kept->first_start)) job.kept->first_start = row.started_at;
     if (began) job.kept->allocated = usage_of(row);
     job.completing = row.state == "COMPLETING";
     if (job.completing) job.held = held_of(row);

@@ -224,7 +224,6 @@ std::optional<job_record> read_job(std::string_view text) {
   record.cpus = *cpu_count;
   record.allocated = *allocated;
   record.restarts = *restarts;
-  if (const auto priority = values.get("Priority")) record.priority = parse_count(*priority);
   record.name = values.get("JobName").value_or(std::string_view{});
   record.comment = or_empty(values.get("Comment").value_or(std::string_view{}));
   record.output_path = or_empty(values.get("StdOut").value_or(std::string_view{}));

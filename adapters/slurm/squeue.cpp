@@ -17,6 +17,7 @@ enum column : std::size_t {
   end_time,
   node_count,
   cpu_count,
+  priority,
   tres_alloc,
   node_list,
   job_name,
@@ -26,8 +27,8 @@ enum column : std::size_t {
 };
 constexpr std::string_view names[column_count] = {
     "JobID",      "JobArrayID", "State",   "Reason",   "Partition", "exit_code",
-    "SubmitTime", "StartTime",  "EndTime", "NumNodes", "NumCPUs",   "tres-alloc",
-    "NodeList",   "Name",       "Comment", "StdOut"};
+    "SubmitTime", "StartTime",  "EndTime", "NumNodes", "NumCPUs",   "PriorityLong",
+    "tres-alloc", "NodeList",   "Name",    "Comment",  "StdOut"};
 
 /// squeue prints the status of wait(2) as one number; newer forms with a colon are read too.
 std::optional<exit_status> read_exit(std::string_view text) {
@@ -62,6 +63,7 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
   row.ended_at = *ended;
   row.nodes = *nodes;
   row.cpus = *cpus;
+  row.priority = parse_count(cells[priority]);
   row.allocated = *allocated;
   if (is_ended(row.state)) {
     row.exit = read_exit(cells[exit_code]);

@@ -73,6 +73,7 @@ struct queue_row {
   std::optional<exit_status> exit;  ///< only of an ended job, or one whose nodes are cleaned up
   int nodes = 0;
   int cpus = 0;
+  std::optional<std::int64_t> priority;  ///< 0: somebody holds it
   tres allocated;
   std::string name;
   std::string comment;
@@ -198,7 +199,6 @@ struct job_record {
   int cpus = 0;
   tres allocated;
   int restarts = 0;
-  std::optional<std::int64_t> priority;  ///< 0: somebody holds it
   std::string name;
   std::string comment;
   std::string output_path;

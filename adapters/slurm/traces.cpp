@@ -60,6 +60,8 @@ std::optional<claim_text> parse_claim(std::string_view text) {
   if (!is_job_id(parts[1])) return std::nullopt;
   out.token = parts[0];
   out.id = parts[1];
+  constexpr std::size_t restart_part = 2;
+  if (parts.size() > restart_part) out.restart = parse_count(parts[restart_part]).value_or(0);
   constexpr std::size_t hash_part = 4;
   if (parts.size() > hash_part) out.spec_hash = parts[hash_part];
   return out;
@@ -76,7 +78,10 @@ std::string look_function(const std::string& nonce) {
          "[ -e \"$3$4.$2.out\" ] && echo began\n"
          "ved_f=$3$4.$2.end\n"
          "if [ -f \"$ved_f\" ] && [ ! -L \"$ved_f\" ]; then\n"
-         "stat -c 'at %Y' \"$ved_f\" && dd if=\"$ved_f\" iflag=nonblock,nofollow bs=" +
+         // Of the claim too, by the same clock: a line before the record's own.
+         "ved_t=$(stat -c %Y \"$ved_d\"claim \"$ved_f\" 2>/dev/null)\n"
+         "case $ved_t in '') return 0 ;; *[!0-9]*) printf 'since %s\\nat %s\\n' $ved_t ;;\n"
+         "*) printf 'at %s\\n' \"$ved_t\" ;; esac\ndd if=\"$ved_f\" iflag=nonblock,nofollow bs=" +
          std::to_string(end_record_bytes_max) +
          " count=1 2>/dev/null\n"
          "elif [ -e \"$ved_f\" ] || [ -L \"$ved_f\" ]; then echo strange\nfi\nreturn 0\n}\n";
@@ -102,9 +107,11 @@ std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view
 std::string seek_function(const std::string& nonce) {
   return "seek() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$2\n" +
          "[ ! -L \"${2%/}\" ] || return 0\n" + std::string(print_claim) +
-         "ved_n=0\nfor ved_f in \"$2$3\".*.out; do\n"
+         // A job may remove its output while it runs; the record of its end is made after that.
+         "ved_n=0\nfor ved_f in \"$2$3\".*.out \"$2$3\".*.end; do\n"
          "[ -e \"$ved_f\" ] || [ -L \"$ved_f\" ] || continue\n"
-         "ved_f=${ved_f#\"$2$3.\"}\nved_f=${ved_f%.out}\n"
+         "case $ved_f in *.end) [ -e \"${ved_f%.end}.out\" ] && continue ;; esac\n"
+         "ved_f=${ved_f#\"$2$3.\"}\nved_f=${ved_f%.*}\n"
          "case $ved_f in ''|*[!0-9]*) continue ;; esac\n"
          "ved_n=$((ved_n + 1)); [ $ved_n -gt " +
          std::to_string(output_files_max) +
@@ -156,6 +163,8 @@ traces parse_end(std::string_view text) {
         out.shut = true;
       } else if (line == "strange") {
         out.strange = true;
+      } else if (line.starts_with("since ")) {
+        out.claimed_at = parse_moment(rest("since ")).value_or(time_point{});
       } else if (line.starts_with("at ")) {
         out.ended_at = parse_moment(rest("at ")).value_or(time_point{});
         in_record = true;

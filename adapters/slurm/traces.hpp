@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,7 +19,7 @@ namespace ved::adapters::slurm {
 
 /// An end record that is longer is read no further.
 inline constexpr int end_record_bytes_max = 16'384;
-/// Output files of one submission that a lookup names.
+/// Files of one submission, of output or ends, that a lookup names.
 inline constexpr int output_files_max = 16;
 
 /// "<token>:<Slurm job id>:<restart>:<start>[:<hash of the spec>]", or "cancelled:<token>"; a
@@ -27,6 +28,7 @@ inline constexpr int output_files_max = 16;
 struct claim_text {
   std::string token;
   std::string id;         ///< empty: cancelled
+  std::int64_t restart = 0;  ///< how often Slurm had requeued it
   std::string spec_hash;  ///< empty: not told
   bool cancelled = false;
 };
@@ -35,6 +37,7 @@ std::optional<claim_text> parse_claim(std::string_view text);
 /// What a job left in its directory.
 struct traces {
   std::string claim;           ///< as its link says; empty: none, or nothing that a claim can be
+  time_point claimed_at;       ///< told only beside an end record
   bool untouched = false;      ///< its directory is there: no claim, and no output of this job
   bool there = false;          ///< its directory is, and could be looked into
   bool shut = false;           ///< its directory is there, and the account may not look into it
@@ -71,7 +74,7 @@ struct sought {
   bool answered = false;
   bool there = false;  ///< its directory
   std::string claim;
-  std::vector<std::string> ids;  ///< of Slurm, that its output files name
+  std::vector<std::string> ids;  ///< of Slurm, that its files name
 };
 std::vector<sought> split_sought(const std::string& nonce, std::string_view text,
                                  std::size_t count, bool whole);

@@ -29,6 +29,7 @@ struct slurm_cluster::watched {
   std::string unseen;                ///< why squeue may know it, though it did not show it
   std::string word;                  ///< Slurm's
   std::string waits_for;             ///< squeue's reason
+  std::optional<std::int64_t> priority;  ///< squeue's; 0: somebody holds it
   /// It ended on its nodes, and squeue shows what it held: accounting is not asked for that.
   std::optional<pb::JobUsage> held;
   memory* kept = nullptr;

@@ -6,6 +6,7 @@ import shutil
 import signal
 import sys
 import time
+from datetime import datetime
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import wait_for  # noqa: E402
@@ -364,9 +365,13 @@ class slurm_outages(slurm_case):
         def end():
             s.let_go("held-again")
             wait_for(lambda: glob.glob(record), "it has ended")
+        began = time.time()
         self.forget(kept, end)
         s.ctl("update", f"JobId={job}", "StartTime=now")
-        self.ends("held-again", "completed")
+        told = self.ends("held-again", "completed")
+        started = datetime.fromisoformat(told["started_at"].replace("Z", "+00:00"))
+        self.assertLess(abs(started.timestamp() - began), 10, told)
+        self.assertGreaterEqual(told["usage"]["wall_clock_seconds"], 1, told)
         wait_for(lambda: "job_abandoned_over" in s.event_types("held-again"),
                  "what Slurm held of it is cancelled")
         self.assertEqual(self.slurm.run("squeue", "-h", "-j", job, "-o", "%T").stdout.split(), [])

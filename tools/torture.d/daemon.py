@@ -43,7 +43,7 @@ class daemon:
         self.problems = []  # violations, in words
         self.lives = 0
         self.begun = []  # when each life began
-        self.reloads = 0
+        self.reloaded = []  # when
 
     def initialise(self, site):
         """`site`: the configuration of its clusters."""
@@ -62,7 +62,7 @@ class daemon:
 
     def reload(self, site):
         self.configure(site)
-        self.reloads += 1
+        self.reloaded.append(time.time())
         self.signal(signal.SIGHUP)
 
     def start(self, environment, wait=True):

@@ -2,6 +2,7 @@
 import os
 
 from faults import fault_plan, patient_plan
+from guest import clusters, guest, with_guest
 from jobs import job_maker
 from verdict import verdict
 
@@ -35,11 +36,9 @@ cluster = """
       kill_wait: 1s
       run_as: "{user}"
 """
-# It comes, changes and goes by reloads; the other one stays.
-guest = "guest"
 
 
-class local_site:
+class local_site(with_guest):
     # How long one incarnation of the daemon lives at most, in seconds.
     life_max = 2.0
     # One of a round in which faults outlast the settle time of 1.5 s.
@@ -52,18 +51,12 @@ class local_site:
         """Nothing to start: the scheduler is part of the daemon."""
 
     def configuration(self, visited=True):
-        """`visited`: the guest is there. Its figures differ each time, so that a reload that finds
-        it there opens it anew."""
         user = "root" if os.geteuid() == 0 else ""
         text = configuration.format(place=self.place) + cluster.format(
             name="here", cpus=48, user=user)
         if visited:
             text += cluster.format(name=guest, cpus=self.draw.randint(8, 16), user=user)
         return text
-
-    def reloaded(self):
-        """What the next reload finds."""
-        return self.configuration(self.draw.random() < 0.6)
 
     def faults(self, draw, patient, share):
         """The environment of one life."""
@@ -78,7 +71,7 @@ class local_site:
         """They end with the life that has them."""
 
     def job_maker(self):
-        return job_maker(self.draw, self.place, ["here", "here", guest])
+        return job_maker(self.draw, self.place, clusters)
 
     def verdict(self, server, load):
         return verdict(server, load, self.place)

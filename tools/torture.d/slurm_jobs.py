@@ -9,8 +9,8 @@ class slurm_job_maker(job_maker):
     kinds = {"quick": 30, "sleep": 25, "long": 4, "steps": 8, "wide": 5, "fail": 12, "signal": 10,
              "missing": 4, "refused": 4}
 
-    def __init__(self, draw, place):
-        super().__init__(draw, place)
+    def __init__(self, draw, place, clusters):
+        super().__init__(draw, place, clusters)
         os.unlink(self.effects)
         os.mkdir(self.effects)
 

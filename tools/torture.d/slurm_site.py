@@ -4,6 +4,7 @@ import shutil
 import sys
 
 from disturber import disturber
+from guest import clusters, guest, with_guest
 from slurm_jobs import slurm_job_maker
 from slurm_verdict import slurm_verdict
 
@@ -18,44 +19,49 @@ message_timeout = 1
 configuration = """
 hpc:
   enabled: true
-  scheduler_type: slurm
-  cluster_id: here
   job_service:
     max_concurrent_jobs: 100000
-  link:
-    poll_interval: {poll:.0f}s
-    connection_timeout: 5s
-    message_timeout: {message}s
-    vanish_grace: 5s
-    queries_per_minute_max: {queries}
-    breaker_failures: 3
-    breaker_open_for: 1s
-  slurm:
-    job_directory: {place}/jobs
-    accounting_grace: 4s
-    runaway_after: 5s
-    ssh:
-      host: {SLURM_BED_SSH_HOST}
-      port: {SLURM_BED_SSH_PORT}
-      user: {SLURM_BED_SSH_USER}
-      key_file: {SLURM_BED_SSH_KEY}
-      known_hosts_path: {SLURM_BED_SSH_KNOWN_HOSTS}
-      keepalive: 1s
   retry:
     max_retries: 8
     initial_backoff: 200ms
     max_backoff: 2s
   audit:
     log_path: {place}/audit.log
+  clusters:
+"""
+# The guest is another way into the same Slurm.
+cluster = """
+  - scheduler_type: slurm
+    cluster_id: {name}
+    link:
+      poll_interval: {poll}ms
+      connection_timeout: 5s
+      message_timeout: {message}s
+      vanish_grace: 5s
+      queries_per_minute_max: {queries}
+      breaker_failures: 3
+      breaker_open_for: 1s
+    slurm:
+      job_directory: {place}/jobs/{name}
+      accounting_grace: 4s
+      runaway_after: 5s
+      ssh:
+        host: {SLURM_BED_SSH_HOST}
+        port: {SLURM_BED_SSH_PORT}
+        user: {SLURM_BED_SSH_USER}
+        key_file: {SLURM_BED_SSH_KEY}
+        known_hosts_path: {SLURM_BED_SSH_KNOWN_HOSTS}
+        keepalive: 1s
 """
 
 
-class slurm_site:
+class slurm_site(with_guest):
     # How long one life of the daemon lasts at most, in seconds: a connection and a few polls.
     life_max = 3.0
     # One that sees submissions settle: they do 7 s after their outcome was lost.
     patient_life = 12.0
     poll_interval = 1.0
+    clusters = 2
 
     def __init__(self, place, draw):
         self.place, self.draw = place, draw
@@ -68,10 +74,16 @@ class slurm_site:
     def up(self):
         self.bed.up()
 
-    def configuration(self):
-        return configuration.format(place=self.place, poll=self.poll_interval,
-                                    message=message_timeout, queries=queries_per_minute_max,
-                                    **self.bed.exports())
+    def configuration(self, visited=True):
+        text = configuration.format(place=self.place) + self.cluster("here", self.poll_interval)
+        if visited:
+            text += self.cluster(guest, self.poll_interval * self.draw.uniform(1, 2))
+        return text
+
+    def cluster(self, name, poll):
+        return cluster.format(name=name, place=self.place, poll=round(poll * 1000),
+                              message=message_timeout, queries=queries_per_minute_max,
+                              **self.bed.exports())
 
     def faults(self, draw, patient, share):
         """The daemon itself is left as it is: the site around it is what fails."""
@@ -93,7 +105,7 @@ class slurm_site:
         self.disturber.resume_nodes()
 
     def job_maker(self):
-        return slurm_job_maker(self.draw, self.place)
+        return slurm_job_maker(self.draw, self.place, clusters)
 
     def verdict(self, server, load):
         return slurm_verdict(server, load, self)

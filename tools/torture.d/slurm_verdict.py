@@ -16,7 +16,7 @@ accounted_max = 10.0  # seconds until sacct has the last record
 outputs_max = 100  # jobs whose output is fetched and compared
 started_again = 74  # exit code of a second start of a job whose first run left no end
 # Commands that ask: of a poll, a lookup and a look at the controller that seems to have forgotten a
-# hold, together, of an inventory, and of a life's beginning.
+# hold, together, of an inventory, and of a cluster's beginning with each life or reload.
 queries = {"squeue", "sacct", "sinfo", "scontrol"}
 per_poll, per_inventory, queries_of_a_life = 5, 3, 8
 # Slurm's words of an end, as the daemon has to tell them.
@@ -298,17 +298,19 @@ class slurm_verdict(verdict):
     # --- commands ------------------------------------------------------------------------------
 
     def judge_rate(self):
-        """Whatever the number of jobs: one poll and one lookup per interval, an inventory now and
-        then, and what a new life asks first."""
+        """Whatever the number of jobs: of each cluster one poll and one lookup per interval, an
+        inventory now and then, and what it asks first in a new life, or opened anew."""
         asked = sorted(call["time"] for call in self.calls if call["command"] in queries and
                        call["argv"][:1] not in (["hold"], ["release"], ["suspend"], ["resume"]))
-        begun, first = self.server.begun, 0
+        clusters = self.site.clusters
+        first = 0
         for at, when in enumerate(asked):
             while asked[first] < when - 60:
                 first += 1
-            lives = 1 + sum(when - 60 < one <= when for one in begun)
-            most = (lives * queries_of_a_life + per_poll * 60 / self.site.poll_interval +
-                    per_inventory * 6)
+            lives, reloads = (1 + sum(when - 60 < one <= when for one in times)
+                              for times in (self.server.begun, self.server.reloaded))
+            most = ((lives * clusters + reloads) * queries_of_a_life +
+                    clusters * (per_poll * 60 / self.site.poll_interval + per_inventory * 6))
             seen = at - first + 1
             self.busiest = max(self.busiest, (seen, most))
             if seen > most:

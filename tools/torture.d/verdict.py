@@ -296,8 +296,8 @@ class verdict:
             ", ".join(f"{point} {plan.hits[point]}" for point in crash_points) + "\n")
         if plan.faulty:
             out(f"rounds with faults   {plan.faulty} of {sum(plan.kills.values())}\n")
-        if self.server.reloads:
-            out(f"reloads              {self.server.reloads}, with a cluster that comes, changes and "
+        if self.server.reloaded:
+            out(f"reloads              {len(self.server.reloaded)}, with a cluster that comes, changes and "
                 "goes\n")
         out(f"start-up             median {starts[len(starts) // 2] * 1000:.0f} ms, "
             f"most {starts[-1] * 1000:.0f} ms; stopped in {self.stopped_in * 1000:.0f} ms\n")

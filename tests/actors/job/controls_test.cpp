@@ -97,6 +97,37 @@ TEST_CASE("job core: what somebody undid in the scheduler is told so, and left",
   CHECK(d.run(contrary(d, control, true)).empty());
 }
 
+TEST_CASE("job core: a suspend that does not show keeps whose it was until it is clear why",
+          "[actors][job]") {
+  auto d = told(pb::JOB_CONTROL_SUSPEND);
+  const auto since = d.state.hold->at;
+  d.pass(seconds{1});
+  CHECK(d.status(pb::JOB_STATE_RUNNING) == "observed");  // the controller tells no start of its own
+  CHECK_FALSE(is_held_by_alice(d));
+  CHECK(expected(d).what == pb::JOB_CONTROL_SUSPEND);
+  if (GENERATE(false, true)) d.state = *job::from_record(job::to_record(d.state));
+  SECTION("it was lost") {
+    d.pass(seconds{1});
+    d.run(contrary(d, pb::JOB_CONTROL_SUSPEND, true));
+    CHECK(asked(d) == pb::JOB_CONTROL_SUSPEND);
+    CHECK(is_held_by_alice(d));
+    d.status(pb::JOB_STATE_SUSPENDED);
+    CHECK(is_held_by_alice(d));
+    CHECK(d.state.hold->at == since);
+  }
+  SECTION("somebody undid it") {
+    d.run(contrary(d, pb::JOB_CONTROL_SUSPEND, false));
+    CHECK_FALSE(d.state.hold);
+  }
+  SECTION("it is released meanwhile") {
+    d.run(job::release_job{"bob", ""});
+    CHECK(d.run(contrary(d, pb::JOB_CONTROL_SUSPEND, true)).find("control") == std::string::npos);
+    CHECK(asked(d) != pb::JOB_CONTROL_SUSPEND);
+    d.status(pb::JOB_STATE_RUNNING);
+    CHECK_FALSE(d.state.hold);
+  }
+}
+
 TEST_CASE("job core: what a job was told before is nothing to a job that moved on",
           "[actors][job]") {
   SECTION("a job that runs is not held") {

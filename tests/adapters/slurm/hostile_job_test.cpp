@@ -263,3 +263,15 @@ TEST_CASE("slurm hostile job: its directory hangs for ever, and it ends as accou
   CHECK(std::holds_alternative<absent>(out[0]));
   CHECK(std::holds_alternative<not_known>(out[1]));
 }
+
+TEST_CASE("slurm hostile job: one that removed its output is found by the record of its end",
+          "[adapters][slurm]") {
+  const job_place place;
+  std::ofstream(place.end()) << "exit 0\n";
+  const std::string nonce = "vedaaaaaaaaaaaaaaaaaaaa";
+  const auto told = place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\n");
+  CHECK(slurm::split_sought(nonce, told, 1, true)[0].ids == std::vector<std::string>{"41"});
+  std::ofstream(place.file(token + ".41.out")) << "x";
+  const auto both = place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\n");
+  CHECK(slurm::split_sought(nonce, both, 1, true)[0].ids == std::vector<std::string>{"41"});
+}

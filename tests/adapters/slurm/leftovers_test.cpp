@@ -39,6 +39,41 @@ TEST_CASE("slurm poll: of a second start that failed and is held the record of t
     CHECK(over.state == pb::JOB_STATE_COMPLETED);
     CHECK_FALSE(over.leftover);
   }
+  SECTION("the times of its run are told") {
+    std::string restart = "0";
+    std::string since = "1799999400";
+    std::int64_t began_at = 1799999400;
+    const auto seen = [&](const std::string& started) {
+      auto runs = row("RUNNING");
+      runs.started = started;
+      site.reply("squeue", runs.text());
+      CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    };
+    SECTION("as its claim tells") {}
+    SECTION("as squeue told before, whatever it showed of the second start") {
+      seen("1799999399");
+      if (GENERATE(true, false)) seen("1799999500");
+      began_at = 1799999399;
+    }
+    SECTION("not of the second start") { seen("1799999500"); }
+    SECTION("not of a run before it") {
+      seen("1799990000");
+      restart = "1";
+    }
+    SECTION("a claim that is younger than the record tells no time") {
+      since = "1799999700";
+      began_at = 0;
+    }
+    site.reply("squeue", row("PENDING", held).text());
+    site.reply("leftovers", "{nonce} j 0\nclaim " + token + ":41:" + restart + ":x\nsince " +
+                                since + "\nat 1799999600\nexit 0\nsince 5\n");
+    const auto end = status(site);
+    CHECK(end.leftover);
+    CHECK(end.started_at == time_point{seconds{began_at}});
+    CHECK(end.finished_at == time_point{seconds{1799999600}});
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == (began_at == 0 ? 0 : 1799999600 - began_at));
+  }
   SECTION("it may still run, or never have") {
     const auto trace = GENERATE(left(token + ":41:0:x"), left(""), std::string{});
     site.reply("leftovers", trace);

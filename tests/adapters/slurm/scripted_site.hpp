@@ -160,6 +160,7 @@ struct queue_line {
   int status = 0;  ///< of wait(2)
   std::string started = "1799999000";
   std::string ended = "N/A";
+  std::string priority = "4294901759";
   std::string name = "veaaaaaaaaaaaa";
   std::string comment = "(null)";
   std::string path = "/home/x/slurm-41.out";
@@ -169,8 +170,8 @@ struct queue_line {
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
                    "|1799998000|" + started + "|" + ended +
-                   "|2|8|" + allocated + "|" + nodes + "|" + name + "|" + comment + "|" + path +
-                   "|\n");
+                   "|2|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
+                   "|" + path + "|\n");
   }
 };
 

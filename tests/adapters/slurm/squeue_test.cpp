@@ -11,23 +11,24 @@ namespace {
 
 // Captured from Slurm 22.05.8 with squeue_format(), SLURM_TIME_FORMAT=%s and --noconvert.
 const std::string captured = columns(
-    "23|23|FAILED|NonZeroExitCode|batch|32000|1795182048|1795182048|1795182049|1|1|"
+    "23|23|FAILED|NonZeroExitCode|batch|32000|1795182048|1795182048|1795182049|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1|node1|x125|(null)|/home/a/%j.out|\n"
-    "24|24|FAILED|JobLaunchFailure|batch|3893|1795182048|1795182048|1795182048|1|1|"
+    "24|24|FAILED|JobLaunchFailure|batch|3893|1795182048|1795182048|1795182048|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1|node1|badout|(null)|/nosuch/%j.out|\n"
-    "17|17|PENDING|BeginTime|batch|0|1795182040|1795182161|N/A|1|1|"
+    "17|17|PENDING|BeginTime|batch|0|1795182040|1795182161|N/A|1|1|0|"
     "cpu=1,mem=10M,node=1,billing=1||rq|(null)|/home/a/%j.out|\n"
-    "19|19_3|PENDING|JobArrayTaskLimit|batch|0|1795182047|N/A|N/A|1|1|"
+    "19|19_3|PENDING|JobArrayTaskLimit|batch|0|1795182047|N/A|N/A|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1||arr|(null)|/home/a/%j.out|\n"
-    "26|19_1|RUNNING|None|batch|0|1795182047|1795182048|1795182348|1|1|"
+    "26|19_1|RUNNING|None|batch|0|1795182047|1795182048|1795182348|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1,gres/gpu=1|node1|arr|ved: a job|/home/a/%j.out|\n"
-    "10|9+1|COMPLETING|None|batch|0|1795180991|1795180992|1795181055|1|1|"
+    "10|9+1|COMPLETING|None|batch|0|1795180991|1795180992|1795181055|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1|node1|het|(null)|/home/a/slurm-10.out|\n");
 
 std::string row(const std::string& id, const std::string& name) {
   return columns(
              id + '|' + id +
-             "|RUNNING|None|batch|0|1795182047|1795182048|1795182348|1|1|cpu=1,mem=10M|node1|") +
+             "|RUNNING|None|batch|0|1795182047|1795182048|1795182348|1|1|4294901759|"
+             "cpu=1,mem=10M|node1|") +
          name + columns("|(null)|/home/a/%j.out|\n");
 }
 
@@ -36,6 +37,7 @@ bool same(const queue_row& a, const queue_row& b) {
          a.partition == b.partition && a.node_list == b.node_list &&
          a.submitted_at == b.submitted_at && a.started_at == b.started_at &&
          a.ended_at == b.ended_at && a.exit == b.exit && a.nodes == b.nodes && a.cpus == b.cpus &&
+         a.priority == b.priority &&
          a.allocated.memory_bytes == b.allocated.memory_bytes && a.name == b.name &&
          a.comment == b.comment && a.output_path == b.output_path;
 }
@@ -55,6 +57,8 @@ TEST_CASE("squeue: reads what Slurm 22.05 printed", "[adapters][slurm]") {
   CHECK(read.rows[1].exit == exit_status{0, 53});
   CHECK(read.rows[2].started_at == from_us(1795182161'000000));
   CHECK_FALSE(read.rows[2].exit);
+  CHECK(read.rows[2].priority == 0);
+  CHECK(read.rows[3].priority == 4294901759);
   CHECK(read.rows[3].id.str() == "19");
   CHECK(read.rows[3].shown_id == "19_3");
   CHECK_FALSE(is_set(read.rows[3].started_at));
@@ -75,7 +79,8 @@ TEST_CASE("squeue: the exit code means something only of a job whose processes h
 
 TEST_CASE("squeue: Slurm's own marks are no signals of the job", "[adapters][slurm]") {
   std::string text = columns("1|1|OUT_OF_MEMORY|OutOfMemory|batch|125|1795182047|1795182048|"
-                             "1795182049|1|1|cpu=1,mem=10M|node1|x|(null)|/home/a/%j.out|\n");
+                             "1795182049|1|1|4294901759|cpu=1,mem=10M|node1|x|(null)|"
+                             "/home/a/%j.out|\n");
   const auto read = parse_squeue(text);
   REQUIRE(read.rows.size() == 1);
   CHECK(read.rows[0].exit == exit_status{0, 0});

@@ -21,7 +21,7 @@ class twice {
   twice() { std::filesystem::create_directories(directory()); }
 
   /// Starts Slurm job 41; the exit code of its batch script, of a signal 128 more.
-  int start(const std::string& work, int restarts = 0) {
+  int start(const std::string& work, int restarts = 0, const std::string& id = "41") {
     submission what;
     what.job = job_id{"j-1"};
     what.token = submission_token{"vetoken"};
@@ -33,7 +33,7 @@ class twice {
     slurm_options site;
     site.shell.job_directory = place_.path();
     remote_command command;
-    command.line = "exec env SLURM_JOB_ID=41 " +
+    command.line = "exec env SLURM_JOB_ID=" + id + " " +
                    (restarts > 0 ? "SLURM_RESTART_COUNT=" + std::to_string(restarts) + " " : "") +
                    "/bin/sh -s";
     command.input = batch_script(what, site);
@@ -93,4 +93,15 @@ TEST_CASE("slurm: a restart that Slurm counts runs again, once", "[adapters][slu
   CHECK(site.start("exit 4", 1) == 4);
   CHECK(site.start("exit 5", 1) == 4);
   CHECK(site.runs() == "ran\nran\n");
+}
+
+TEST_CASE("slurm: a job that removes its claim has it again as it ends, beside its record",
+          "[adapters][slurm]") {
+  twice site;
+  const auto place = site.directory().string();
+  const std::string what = GENERATE("", "/claim", "/*");
+  CHECK(site.start("rm -rf " + place + what + "; exit 3") == 3);
+  CHECK(site.end().starts_with("exit 3\n"));
+  CHECK(site.start("exit 0", 0, "42") == lost_claim_exit);
+  CHECK(site.runs() == "ran\n");
 }

@@ -16,13 +16,6 @@ std::string config(std::int64_t booted_at, const std::string& name = "east") {
          "\nSLURM_VERSION           = 22.05.8\n";
 }
 
-std::string shown(const std::string& priority, const std::string& state = "PENDING") {
-  return "JobId=41 JobName=" + token + " UserId=x(1) GroupId=x(1) Priority=" + priority +
-         " JobState=" + state +
-         " Reason=None Restarts=0 ExitCode=0:0 SubmitTime=1799998000 StartTime=Unknown "
-         "EndTime=Unknown NumNodes=1 NumCPUs=1 TRES=cpu=1\n";
-}
-
 struct told_site : scripted_site {
   tracked_job what = job();
 
@@ -34,8 +27,9 @@ struct told_site : scripted_site {
   void booted(std::int64_t at) { reply("config", config(at)); }
   undoing told(const std::string& state, const std::string& reason,
                const std::string& priority = "1") {
-    reply("squeue", row(state, reason).text());
-    reply("held41", shown(priority));
+    auto shown = row(state, reason);
+    shown.priority = priority;
+    reply("squeue", shown.text());
     return status(*this, what).undone;
   }
 };
@@ -63,17 +57,16 @@ TEST_CASE("slurm poll: a hold is lost when the controller that lacks it started 
   }
   SECTION("not when it runs by now") {
     CHECK(site.told("RUNNING", "None") == undoing::none);
-    site.reply("squeue", row("PENDING", "Resources").text());
-    site.reply("held41", shown("1", "RUNNING"));
-    CHECK(status(site, site.what).undone == undoing::none);
+    CHECK(site.told("RUNNING", "JobHeldUser", "0") == undoing::none);
   }
   SECTION("not as long as the controller does not answer") {
     site.fails("config", no_controller);
     CHECK(site.told("PENDING", "Resources") == undoing::none);
     site.booted(told_at + 60);
-    site.reply("squeue", row("PENDING", "Resources").text());
-    site.fails("held41", no_controller);
-    CHECK(status(site, site.what).undone == undoing::none);
+    CHECK(site.told("PENDING", "Resources") == undoing::by_loss);
+  }
+  SECTION("not when it is not told whether anybody holds it") {
+    CHECK(site.told("PENDING", "Resources", "N/A") == undoing::none);
   }
   SECTION("not when nobody asked for one") {
     site.what.taken = pb::JOB_CONTROL_UNSPECIFIED;
@@ -126,4 +119,29 @@ TEST_CASE("slurm poll: that a control was undone is told once, not remembered",
   CHECK(site.told("PENDING", "Resources") == undoing::by_loss);
   site.reply("squeue", row("SOMETHING_NEW").text());
   CHECK(status(site, site.what).undone == undoing::none);
+}
+
+TEST_CASE("slurm poll: however many controls were undone, one question tells why",
+          "[adapters][slurm]") {
+  told_site site(pb::JOB_CONTROL_HOLD);
+  const bool undone = GENERATE(true, false);
+  std::vector<tracked_job> all;
+  std::string rows;
+  for (int i = 0; i < 30; ++i) {
+    auto shown = row("PENDING", "Dependency");
+    shown.id = std::to_string(100 + i);
+    shown.name = token + std::to_string(i);
+    shown.priority = undone ? "1" : "0";
+    rows += shown.text();
+    all.push_back(job(shown.id, shown.name));
+    all.back().taken = site.what.taken;
+    all.back().taken_at = site.what.taken_at;
+  }
+  site.reply("squeue", rows);
+  const auto seen = site.port->observe(all, poll_kind::full, scripted_site::until());
+  REQUIRE(seen);
+  for (const auto& one : seen->observations)
+    CHECK(as<job_status>(one).undone == (undone ? undoing::by_loss : undoing::none));
+  CHECK(site.commands["squeue"] == 1);
+  CHECK(site.commands["scontrol"] == (undone ? 1 : 0));
 }
