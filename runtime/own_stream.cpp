@@ -100,7 +100,11 @@ std::function<adapters::remembered(const job_id&, const submission_token&)> life
     if (is_terminal(job.state()) && !ran_on) return remembered::ended;
     const bool runs =
         job.state() == pb::JOB_STATE_RUNNING || job.state() == pb::JOB_STATE_SUSPENDED;
-    if (job.token() != token.str()) return ran_on ? remembered::ended : remembered::nothing;
+    if (job.token() != token.str()) {
+      const auto& earlier = job.earlier_tokens();
+      const bool was_sent = std::find(earlier.begin(), earlier.end(), token.str()) != earlier.end();
+      return ran_on ? remembered::ended : was_sent ? remembered::waits : remembered::nothing;
+    }
     return runs || ran_on ? remembered::began : remembered::waits;
   };
 }

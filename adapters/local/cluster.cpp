@@ -192,7 +192,8 @@ entry& local_cluster::insert(const pb::LocalJob& job) {
   added->id = job.id();
   added->token = submission_token(job.token());
   added->job = job_id(job.job_id());
-  added->priority = job.spec().priority();
+  // As with Slurm a customer only lowers the priority of a job: nobody passes all others.
+  added->priority = std::min(0, job.spec().priority());
   added->cpus = std::max(1, resources.cpu_cores_per_node());
   added->memory_mb = static_cast<std::int64_t>(resources.memory_gb_per_node()) * 1024;
   added->gpus = resources.gpus_per_node();

@@ -14,6 +14,7 @@ namespace ved::adapters::local {
 namespace {
 
 constexpr std::size_t id_bytes = 8;
+constexpr std::string_view given_up_word = "given up below ";
 constexpr auto hex_digits = "0123456789abcdef";
 
 bool is_id(const std::string& text) {
@@ -37,7 +38,10 @@ directory_name parse_directory_name(const std::string& text) {
 
 std::string to_text(const directory_identity& identity) {
   return identity.id + "\nlog " + identity.log_name + "\nrecorded " +
-         std::to_string(identity.recorded) + "\n";
+         std::to_string(identity.recorded) + "\n" +
+         (identity.given_up_below == 0
+              ? ""
+              : std::string(given_up_word) + std::to_string(identity.given_up_below) + "\n");
 }
 
 std::optional<directory_identity> parse_directory_identity(const std::string& text) {
@@ -55,6 +59,12 @@ std::optional<directory_identity> parse_directory_identity(const std::string& te
   if (!count) return std::nullopt;
   out.log_name = log.substr(log_word.size());
   out.recorded = *count;
+  if (std::string given_up; std::getline(lines, given_up)) {
+    if (!given_up.starts_with(given_up_word)) return std::nullopt;
+    const auto below = parse_number(given_up.substr(given_up_word.size()));
+    if (!below) return std::nullopt;
+    out.given_up_below = *below;
+  }
   return out;
 }
 

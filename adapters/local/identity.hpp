@@ -11,7 +11,7 @@
 /// was set back or is another one. (Of a copy tells birthmark.hpp.)
 ///
 ///     opened    text: COUNT
-///     identity  "ID\nlog NAME\nrecorded COUNT\n"
+///     identity  "ID\nlog NAME\nrecorded COUNT\n", and "given up below N\n" if some were
 namespace ved::adapters::local {
 
 /// What the log calls a work directory: "COUNT:ID", or "COUNT" from before there were ids.
@@ -28,6 +28,8 @@ struct directory_identity {
   std::string id;        ///< sixteen hex digits; empty: it has none yet
   std::string log_name;  ///< what the log called the cluster's directory when this one was opened
   std::uint64_t recorded = 0;  ///< the last opening that the log was seen to know of
+  /// Jobs with smaller ids need not be known to the log: they were given up. 0: none was.
+  std::uint64_t given_up_below = 0;
 
   friend bool operator==(const directory_identity&, const directory_identity&) = default;
 };

@@ -139,7 +139,14 @@ started_step job_run::start(const step& what) {
   milliseconds pause = start_pause_first;
   for (bool noted = false;; noted = true) {
     const auto began = steady::now();
-    const started_step started = start_step(what, launch_);
+    starting_ = true;
+    const started_step started = start_step(what, launch_, [this] {
+      sleep_until_event(milliseconds{0});
+      look_at_controls();
+      check_time();
+      kill_when_due();
+    });
+    starting_ = false;
     children_ = true;  // also a step that failed to start left a process to wait for
     if (started.pid != 0 || !started.failure.may_pass || began >= until) return started;
     if (!noted) {
@@ -259,7 +266,7 @@ void job_run::look_at_controls() {
   }
   if (ending_ != ending::none) return;
   const bool wanted = exists(spool_.file_of(token, "suspend"));
-  if (leader_ != 0 && wanted && !suspended_) suspend();
+  if ((leader_ != 0 || starting_) && wanted && !suspended_) suspend();
   if (!wanted && suspended_) resume();
 }
 

@@ -80,6 +80,7 @@ class job_run {
   bool suspended_ = false;
 
   pid_t leader_ = 0;
+  bool starting_ = false;  ///< a step is on its way to its command
   std::optional<int> leader_status_;  ///< as waitpid(2) gives it
   bool children_ = false;
   bool failed_ = false;

@@ -61,14 +61,15 @@ result<void> local_cluster::check_directory() const {
   return {};
 }
 
-/// A log that knew of an opening and does not any more is an older one.
+/// A log that knew of an opening and does not any more is an older one; so is one, or it is of
+/// somebody else, that knows nothing of a job which it must have sent here.
 result<void> local_cluster::check_log() {
-  if (!options_.recorded || !options_.remembers || options_.takes_copy) return {};
+  if (!options_.recorded || !options_.remembers) return {};
   const auto name = options_.recorded();
   if (!name) return {};
   const auto known = parse_directory_name(*name);
   const bool is_of_this = known.id.empty() || known.id == identity_.id;
-  if (!is_of_this || known.count >= identity_.recorded) return {};
+  const bool was_set_back = is_of_this && known.count < identity_.recorded;
   const auto tokens = spool_.list(spool_.jobs_directory());
   if (!tokens) return fail(tokens.error());
   std::size_t unknown = 0;
@@ -76,16 +77,23 @@ result<void> local_cluster::check_log() {
   std::string first;  ///< of those that live
   for (const std::string& one : *tokens) {
     const submission_token token(one);
+    const bool over = exists(spool_.job_file(token, "exit"));
+    if (over && !was_set_back) continue;
     const auto job = is_valid_token(token) ? spool_.read_job(token) : fail(errc::invalid, one);
-    if (!job || options_.remembers(job_id(job->job_id()), token) != remembered::nothing) continue;
+    if (job && options_.takes_copy)
+      identity_.given_up_below = std::max<std::uint64_t>(identity_.given_up_below, job->id() + 1);
+    if (!job || job->id() < identity_.given_up_below) continue;
+    if (options_.remembers(job_id(job->job_id()), token) != remembered::nothing) continue;
     ++unknown;
-    if (exists(spool_.job_file(token, "exit"))) continue;
-    if (live++ == 0) first = job->job_id();
+    if (!over && live++ == 0) first = job->job_id();
   }
   const std::string what =
-      "the log of cluster " + options_.cluster + " is older than its work directory " +
-      spool_.directory() + ": it knew of " + std::to_string(identity_.recorded) +
-      " openings of that and knows of " + std::to_string(known.count) + " now. ";
+      was_set_back
+          ? "the log of cluster " + options_.cluster + " is older than its work directory " +
+                spool_.directory() + ": it knew of " + std::to_string(identity_.recorded) +
+                " openings of that and knows of " + std::to_string(known.count) + " now. "
+          : "the log of cluster " + options_.cluster + " is older than what stands in its work "
+            "directory " + spool_.directory() + ", or not the one that its jobs came from. ";
   if (live > 0)
     return fail(errc::conflict,
                 what + std::to_string(live) + " jobs in the directory have not ended and are not "
@@ -94,7 +102,7 @@ result<void> local_cluster::check_log() {
                 "--give-up-jobs-of " + options_.cluster +
                     ": they then go on to their ends, and who submits one again gets that one");
   // With this opening the log that comes goes its own way.
-  if (unknown > 0 || !options_.bound_to.empty())
+  if (was_set_back && (unknown > 0 || !options_.bound_to.empty()))
     log_problem_ = what + std::to_string(unknown) + " jobs that have ended in the directory are "
                    "not in that log, and what it tells of others may be told twice; put the newer "
                    "log back where it is still there";

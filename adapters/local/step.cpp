@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <grp.h>
+#include <poll.h>
 #include <pwd.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -20,6 +21,9 @@
 namespace ved::adapters::local {
 
 namespace {
+
+/// Between two looks at a step that does not come to its command.
+constexpr int start_look_ms = 100;
 
 enum class stage : int { descriptors, identity, directory, command };
 
@@ -189,7 +193,8 @@ bool may_pass(int number) {
   return number == EAGAIN || number == ENOMEM || number == EMFILE || number == ENFILE;
 }
 
-started_step start_step(const step& what, const step_launch& how) {
+started_step start_step(const step& what, const step_launch& how,
+                        const std::function<void()>& meanwhile) {
   std::vector<std::string> words{what.command};
   words.insert(words.end(), what.arguments.begin(), what.arguments.end());
   int ends[2];
@@ -208,6 +213,8 @@ started_step start_step(const step& what, const step_launch& how) {
   }
   writer.reset();
   // The pipe closes by itself when exec succeeds.
+  pollfd start{reader.get(), POLLIN, 0};
+  while (::poll(&start, 1, start_look_ms) <= 0) meanwhile();
   child_problem problem{};
   ssize_t got = 0;
   do {

@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -70,7 +71,10 @@ struct started_step {
 };
 
 /// Starts the step as the leader of a session of its own. No shell sees the command. It gets
-/// KILL when the calling thread ends without having waited for it.
-started_step start_step(const step& what, const step_launch& how);
+/// KILL when the calling thread ends without having waited for it. Until it runs its command it is
+/// the job's user already, who may stop it there: `meanwhile` is called now and then, must not wait
+/// for processes, and may end it.
+started_step start_step(const step& what, const step_launch& how,
+                        const std::function<void()>& meanwhile);
 
 }  // namespace ved::adapters::local

@@ -69,6 +69,7 @@ class slurm_cluster {
     std::string elsewhere;
     std::optional<job_status> last;
     time_point first_start;      ///< the first that squeue showed
+    time_point started_before;   ///< of the run after which squeue showed it waiting again
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us
@@ -170,6 +171,7 @@ class slurm_cluster {
   void ask_what_undid(const std::vector<watched*>& jobs, call at);
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
+  static bool is_of_run_before(const watched& job);
   static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
   static bool claimed_itself(const watched& job);

@@ -48,11 +48,28 @@ bool could_not_claim(const traces& left, const job_status& end) {
 
 }  // namespace
 
+/// Accounting hears late of a run that follows another, as after a requeue: what it has last is then
+/// the record of the one before. All these times are the controller's.
+bool slurm_cluster::is_of_run_before(const watched& job) {
+  const auto& kept = *job.kept;
+  const auto& told = job.accounted->status;
+  if (!is_set(told.started_at) || !is_set(told.finished_at)) return false;
+  const auto is_over_by = [&](time_point start) {
+    return is_set(start) && told.started_at < start && told.finished_at <= start;
+  };
+  if (kept.ended && is_over_by(kept.ended->started_at)) return true;
+  if (kept.last && is_over_by(kept.last->started_at)) return true;
+  // Squeue showed that run, and then the job waiting again.
+  return is_set(kept.started_before) && told.started_at <= kept.started_before;
+}
+
 /// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
 /// slurmdbd ends jobs of which it knows nothing: as cancelled when a controller comes back without
 /// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
 std::string slurm_cluster::why_doubted(const watched& job) {
-  if (!job.accounted || !job.accounted->final || job.status) return {};
+  if (!job.accounted || !job.accounted->final) return {};
+  if (is_of_run_before(job)) return "accounting has the record of a run before this one only";
+  if (job.status) return {};
   if (job.kept->ended || job.kept->exit) return {};
   const auto& told = *job.accounted;
   const auto& end = told.status;

@@ -183,6 +183,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const bool queued = status.state == pb::JOB_STATE_QUEUED;
     const bool began = !queued && !is_held_again(row.state);
     if (!began) job.kept->waited_at = job.site_now;
+    if (!began && job.kept->last && is_set(job.kept->last->started_at))
+      job.kept->started_before = job.kept->last->started_at;
     if (began) status.started_at = row.started_at;
     if (began && !is_set(job.kept->first_start)) job.kept->first_start = row.started_at;
     if (began) job.kept->allocated = usage_of(row);

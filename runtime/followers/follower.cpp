@@ -25,6 +25,11 @@ void follower::nudge() {
   wake_.notify_all();
 }
 
+void follower::store_soon() {
+  work_.store_soon();
+  nudge();
+}
+
 void follower::request_stop() {
   thread_.request_stop();
 }

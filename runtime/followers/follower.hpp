@@ -36,6 +36,8 @@ class follower {
   std::uint64_t position() const noexcept { return work_.position(); }
   /// Any thread: calls work() soon.
   void nudge();
+  /// Any thread: stores the cursor soon.
+  void store_soon();
 
  private:
   void run(const std::stop_token& stop);

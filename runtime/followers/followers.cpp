@@ -50,7 +50,7 @@ struct followers::impl {
       reports;
   std::shared_ptr<audit_file> file;
   std::shared_ptr<audit_inbox> inbox;
-  follower* audit_reader = nullptr;  ///< the one that writes the notes
+  std::vector<follower*> audit_readers;  ///< the first of them writes the notes
   std::vector<std::unique_ptr<follower>> all;
   std::vector<actors::commit_feed::subscription> commits;
 };
@@ -58,12 +58,14 @@ struct followers::impl {
 result<void> followers::impl::start_log(const followed_log& log) {
   if (tails.contains(log.log.name)) return {};
   const auto had = all.size();
+  const auto had_readers = audit_readers.size();
   const auto had_reports = static_cast<std::ptrdiff_t>(reports.size());
   const auto had_commits = static_cast<std::ptrdiff_t>(commits.size());
   tails[log.log.name] = std::make_shared<committed_tail>(log.log.log);
   auto started = start_all(log);
   if (started) return started;
   // All or none: who asks again begins anew.
+  audit_readers.resize(had_readers);
   for (; all.size() > had; all.pop_back()) all.back()->stop();
   reports.erase(reports.begin() + had_reports, reports.end());
   commits.erase(commits.begin() + had_commits, commits.end());
@@ -110,7 +112,7 @@ result<void> followers::impl::start_audit(const followed_log& log) {
       audit_parts{settings, deps.type_of, log.log, file, first ? inbox : nullptr,
                   deps.logs, how.report});
   all.push_back(make(log, std::move(how), *cursor, std::move(consumer)));
-  if (first) audit_reader = all.back().get();
+  audit_readers.push_back(all.back().get());
   return {};
 }
 
@@ -166,13 +168,18 @@ void followers::stop() {
 }
 
 result<void> followers::reopen() {
-  return impl_->file ? impl_->file->reopen() : result<void>{};
+  if (!impl_->file) return {};
+  auto reopened = impl_->file->reopen();
+  // An empty file does not tell how far it was written; from here on the cursors do.
+  const std::lock_guard lock(impl_->mutex);
+  for (auto* reader : impl_->audit_readers) reader->store_soon();
+  return reopened;
 }
 
 void followers::audit(audit_note note) {
   if (!impl_->inbox || !is_wanted(impl_->deps.settings.hpc.audit, note.event_type)) return;
   impl_->inbox->put(std::move(note), impl_->deps.clock());
-  impl_->audit_reader->nudge();
+  impl_->audit_readers.front()->nudge();
 }
 
 std::vector<pb::Follower> followers::seen() const {

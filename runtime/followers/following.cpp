@@ -30,7 +30,7 @@ following::rest following::step(const std::stop_token& stop) {
   const bool more = take_batch();
   const auto wake = consumer_->work(stop);
   if (how_.report) how_.report->done(consumer_->done(taken_));
-  store_cursor(false);
+  store_cursor(store_now_.exchange(false));
   const auto now = clock_();
   return more ? rest{now, now, false} : rest_until(wake);
 }

@@ -58,6 +58,8 @@ class following {
   /// Any thread: something was committed, or the consumer has work. True: that was not known.
   bool note_news() noexcept { return !news_.exchange(true); }
   bool has_news() const noexcept { return news_; }
+  /// Any thread: the cursor is to be stored with the next step, however short ago it was.
+  void store_soon() noexcept { store_now_ = true; }
   /// Any thread: up to here events were taken.
   std::uint64_t position() const noexcept { return taken_; }
 
@@ -93,6 +95,7 @@ class following {
   moment retry_at_{};
   milliseconds backoff_;
   std::atomic<bool> news_{true};
+  std::atomic<bool> store_now_{false};
 };
 
 }  // namespace ved::runtime

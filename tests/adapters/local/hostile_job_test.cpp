@@ -1,12 +1,17 @@
+#include <fcntl.h>
 #include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <thread>
 
 #include "adapters/local/job_cgroup.hpp"
+#include "adapters/local/step.hpp"
 #include "adapters/system/processes.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
@@ -173,6 +178,39 @@ TEST_CASE("hostile job: suspended it stands, also while its processes fork and e
   CHECK(std::filesystem::file_size(beat) == size);
   talk.control(job, pb::JOB_CONTROL_CANCEL);
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_CANCELLED);
+}
+
+TEST_CASE("hostile job: a step that is stopped before its command is looked after all the same",
+          "[adapters][local][hostile]") {
+  step_launch how;
+  how.directory = "/";
+  const unique_fd null(::open("/dev/null", O_WRONLY | O_CLOEXEC));
+  how.stdout_fd = how.stderr_fd = null.get();
+  // It looks for its command for so long that it can be stopped on the way there.
+  std::string path = "PATH=/nowhere";
+  for (int i = 0; i < 20'000; ++i) path += ":/nowhere/" + std::to_string(i);
+  how.environment = {path};
+  const auto self = ::getpid();
+  std::atomic<bool> over{false};
+  std::thread stopper([&] {
+    while (!over)
+      for (const auto& child : descendants(self)) {
+        ::kill(child.pid, SIGSTOP);
+        over = true;
+      }
+  });
+  int looks = 0;
+  const auto started = start_step({"", "no-such-command", {}}, how, [&] {
+    if (++looks < 3) return;
+    for (const auto& child : descendants(self)) ::kill(child.pid, SIGKILL);
+  });
+  over = true;
+  stopper.join();
+  CHECK(looks >= 3);
+  REQUIRE(started.pid > 0);
+  int status = 0;
+  REQUIRE(::waitpid(started.pid, &status, 0) == started.pid);
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGKILL));
 }
 
 TEST_CASE("hostile job: with its supervisor killed it does not outlive its slots",

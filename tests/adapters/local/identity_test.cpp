@@ -82,7 +82,10 @@ TEST_CASE("local identity: what is written is read, and nothing else",
   CHECK(parse_directory_identity(to_text(some)) == some);
   const directory_identity fresh{"0123456789abcdef", "", 0};
   CHECK(parse_directory_identity(to_text(fresh)) == fresh);
-  for (const char* text : {"", "0123456789abcdef\n", "0123456789abcdeX\nlog \nrecorded 0\n",
+  const directory_identity gave_up{"0123456789abcdef", "", 3, 18};
+  CHECK(parse_directory_identity(to_text(gave_up)) == gave_up);
+  for (const char* text : {"", "0123456789abcdef\n", "0123456789abcdef\nlog \nrecorded 0\nx\n",
+                           "0123456789abcdeX\nlog \nrecorded 0\n",
                            "0123456789abcdef\nlog \nrecorded x\n", "7\nlog \nrecorded 0\n"})
     CHECK_FALSE(parse_directory_identity(text));
   CHECK(parse_directory_name("7").count == 7);
@@ -163,6 +166,38 @@ TEST_CASE("local identity: crashes before the log knows of an opening keep no di
   open_and_record(fixture, log);
   log.bind(true);
   open_and_record(fixture, log);
+}
+
+TEST_CASE("local identity: a log that lacks a live job is refused, however often both were opened",
+          "[adapters][local][identity]") {
+  local_fixture fixture;
+  fixture.close();
+  log_of_test log(fixture);
+  open_and_record(fixture, log);
+  fixture.open();
+  const auto go = fresh_path(fixture, "go");
+  tracked_job job;
+  {
+    conversation talk(fixture);
+    job = talk.start(talk.shell_job("while ! [ -e '" + go + "' ]; do sleep 0.02; done"));
+    talk.wait_for(job, pb::JOB_STATE_RUNNING);
+    log.record();
+  }
+  fixture.close();
+  SECTION("an older one, of the same opening") {}
+  SECTION("one that knows of more openings") {
+    auto name = parse_directory_name(log.name());
+    name.count += 5;
+    log.set(to_text(name));
+  }
+  SECTION("one of another directory") { log.set("7:0123456789abcdef"); }
+  SECTION("a new one") { log.set(""); }
+  CHECK(refusal(fixture).find("they would go on unheard") != std::string::npos);
+  log.learn(job);
+  fixture.open();
+  std::ofstream{go} << "x";
+  conversation talk(fixture);
+  CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
 }
 
 TEST_CASE("local identity: a log that is older than the directory is told",

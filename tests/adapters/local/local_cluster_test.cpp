@@ -45,7 +45,7 @@ TEST_CASE("local scheduler: waiting jobs start by priority, then by age", "[adap
   const auto first = talk.start(wide_job(talk, go, 3));
   talk.wait_for(first, pb::JOB_STATE_RUNNING);
   std::vector<tracked_job> jobs;
-  for (const auto& [name, priority] : {std::pair{"c", 0}, {"a", 7}, {"d", -1}, {"b", 7}}) {
+  for (const auto& [name, priority] : {std::pair{"a", 0}, {"c", -1}, {"d", -7}, {"b", 1000}}) {
     submission job = talk.shell_job(std::string("echo ") + name + " >> '" + order + "'");
     job.spec.mutable_resources()->set_cpu_cores_per_node(3);
     job.spec.set_priority(priority);
