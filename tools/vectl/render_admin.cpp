@@ -225,6 +225,7 @@ std::string render_verification(const pb::LogVerification& seen, const style& lo
   sheet lines;
   lines.add("Log", seen.ok() ? "verified" : "CORRUPT", seen.ok() ? tone::good : tone::bad);
   lines.add_if("First problem", printable(seen.first_problem()), tone::bad);
+  for (const auto& log : seen.missing_logs()) lines.add("Not restored", printable(log), tone::bad);
   lines.add("Events", std::to_string(seen.events()));
   lines.add("Streams", std::to_string(seen.streams()));
   if (seen.duration_us() != 0) lines.add("Took", human_duration(microseconds{seen.duration_us()}));
@@ -245,8 +246,14 @@ std::string render_stats(const pb::LogStats& stats, const style& look) {
 }
 
 std::string render_backup(const pb::BackupDone& done, const style& look) {
+  std::string missing;
+  for (const auto& one : done.missing_logs())
+    missing += paint("NOT in this backup: " + printable(one.log()), tone::bad, look) + ": " +
+               printable(one.problem()) + "\n";
+  if (!missing.empty())
+    missing += "This backup is not whole: keep the last whole one until the next\n";
   return "backed up " + std::to_string(done.last_position()) + " events to " +
-         printable(done.directory()) + "\n" + render_logs(done.logs(), look);
+         printable(done.directory()) + "\n" + render_logs(done.logs(), look) + missing;
 }
 
 std::string render_reload(const pb::ConfigReloaded& done) {
