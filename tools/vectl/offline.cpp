@@ -319,6 +319,11 @@ result<std::uint64_t> rebuild_offline(const std::string& state, const std::strin
   for (const auto& name : *names) {
     auto storage = store::open_rocks(ved::runtime::log_place_of(state, name), false);
     if (!storage) return fail(storage.error());
+    // Where its head is lost, so may be what it noted of the places of jobs.
+    const auto head = (*storage)->get(store::table::meta, store::keys::meta_head);
+    if (name == store::own_log_name && (!head || !*head))
+      if (auto marked = ved::runtime::mark_places_incomplete(state); !marked)
+        return fail(marked.error());
     auto how = ved::runtime::plain_log_options();
     how.for_repair = true;
     auto log = store::event_log::open(std::move(*storage), std::move(how));
