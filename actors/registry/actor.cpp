@@ -4,6 +4,7 @@
 #include <array>
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
+#include <utility>
 
 #include "actors/job/stored.hpp"
 
@@ -21,6 +22,8 @@ constexpr auto respawn_most = seconds{30};
 constexpr auto sweep_interval = seconds{5};
 constexpr std::size_t sweep_batch = 2000;
 constexpr std::size_t count_batch = 10'000;
+/// Submissions that wait until all jobs are recovered.
+constexpr std::size_t waiting_submissions_max = 1024;
 /// Where the jobs stand that somebody must speak for.
 constexpr std::array indexes{core::live_prefix, core::abandoned_prefix};
 
@@ -47,6 +50,7 @@ class runner {
                                                    what.spec->cluster_id() +
                                                    " has no log that can be written")};
     if (auto full = has_no_place(id, what.who.principal)) return job_reply{fail(std::move(*full))};
+    if (may_have_its_part(what.who.principal)) return wait_for_recovery(what);
     // Also when the cluster's log is away one day, no other cluster takes a job of this id.
     if (auto noted = note_place(id, log.name); !noted) return job_reply{fail(noted.error())};
     auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
@@ -173,8 +177,6 @@ class runner {
     if (page) {
       for (const auto& key : page->keys)
         recover_one(from, job_id{std::string(core::job_of_index_key(key))});
-      if (prefix == core::live_prefix)
-        state.unrecovered -= std::min(state.unrecovered, page->keys.size());
       if (page->more && !page->keys.empty()) {
         state.recover_after = page->keys.back();
         return true;
@@ -193,9 +195,32 @@ class runner {
     auto& state = self_->state;
     state.recovering.clear();
     state.recovered_parts = 0;
-    state.unrecovered = 0;
+    state.unrecovered.clear();
     state.recovered = true;
+    for (auto& one : std::exchange(state.waiting, {}))
+      one.promise.delegate(registry_actor{self_}, std::move(one.what));
     return false;
+  }
+
+  /// Of those that are not recovered yet, as many may be its own as it lacks of its part.
+  bool may_have_its_part(const std::string& principal) const {
+    const auto& state = self_->state;
+    const auto own = state.by_submitter.find(principal);
+    const auto at_least = own == state.by_submitter.end() ? 0 : own->second;
+    return !state.unrecovered.empty() &&
+           at_least + state.unrecovered.size() >= deps_.live_jobs_per_principal_max;
+  }
+
+  caf::result<job_reply> wait_for_recovery(const submit_job& what) {
+    auto& waiting = self_->state.waiting;
+    if (waiting.size() >= waiting_submissions_max)
+      return job_reply{fail(errc::unavailable,
+                            "job " + what.spec->job_id() +
+                                ": the jobs of before the start are still being taken up, and too "
+                                "many submissions wait for that")};
+    auto promise = self_->make_response_promise<job_reply>();
+    waiting.push_back({what, promise});
+    return promise;
   }
 
   /// The jobs of a log are to be recovered; until then its live ones count as such. False: they
@@ -208,7 +233,10 @@ class runner {
     for (bool more = true; more;) {
       auto page = one.log->scan_index(core::live_prefix, after, count_batch);
       if (!page) break;  // the recovery meets the same error and says so
-      state.unrecovered += page->keys.size();
+      for (const auto& key : page->keys) {
+        job_id id{std::string(core::job_of_index_key(key))};
+        if (!state.jobs.contains(id)) state.unrecovered.insert(std::move(id));
+      }
       more = page->more;
       if (!page->keys.empty()) after = page->keys.back();
     }
@@ -282,6 +310,7 @@ class runner {
   }
 
   void recover_one(const store::named_log& from, const job_id& id) {
+    self_->state.unrecovered.erase(id);
     if (self_->state.jobs.contains(id)) return;
     auto stored = read(id, from);
     if (stored && needs_actor(stored->job)) {
@@ -347,6 +376,7 @@ class runner {
   void adopt(const job_id& id, const job_actor& made, const std::string& submitter) {
     self_->monitor(made);
     auto& state = self_->state;
+    state.unrecovered.erase(id);
     auto& of_submitter = *state.by_submitter.try_emplace(submitter, 0).first;
     ++of_submitter.second;
     const auto place =
@@ -365,7 +395,7 @@ class runner {
   /// Why a new job of this principal finds no place among the live ones; none: it does.
   std::optional<error> has_no_place(const job_id& id, const std::string& principal) const {
     const auto& state = self_->state;
-    const auto live = state.jobs.size() + state.unrecovered;
+    const auto live = state.jobs.size() + state.unrecovered.size();
     if (live >= deps_.live_jobs_max)
       return error{errc::overloaded,
                    "job " + id.str() + ": " + std::to_string(live) +

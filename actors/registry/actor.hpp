@@ -1,11 +1,13 @@
 #pragma once
 
 #include <caf/fwd.hpp>
+#include <caf/typed_response_promise.hpp>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -54,7 +56,13 @@ class registry_state {
   std::vector<part> recovering;    ///< while it does
   std::size_t recovered_parts = 0; ///< of these, wholly
   std::string recover_after;    ///< index key of the last job recovered in the next of them
-  std::size_t unrecovered = 0;  ///< live jobs in the store beyond `recover_after`
+  std::unordered_set<job_id> unrecovered;  ///< live jobs in the store that are not in `jobs` yet
+  struct waiting_submission {
+    submit_job what;
+    caf::typed_response_promise<job_reply> promise;
+  };
+  /// Whether their submitters have their parts is not known before all is recovered.
+  std::vector<waiting_submission> waiting;
   bool recovered = false;
   /// By log and index: key where the next one goes on.
   std::map<std::pair<std::string, std::string_view>, std::string> sweep_after;
