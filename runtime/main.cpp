@@ -378,8 +378,6 @@ int add_one_token(const arguments& given, const std::string& name, const std::st
     if (!expiry) return complain(expiry.error());
     request.expires_at = *expiry;
   }
-  if (parsed->events && !parsed->read && !parsed->submit && !parsed->admin)
-    std::cerr << "ved: scope events alone opens nothing in this version\n";
   auto made = add_token(state_layout(given.state).tokens, request);
   if (!made) return complain(made.error());
   std::cout << made->reveal() << "\n";

@@ -71,6 +71,16 @@ class access(site_case):
         self.assertNotIn(b"hunter2", seen)
         self.assertNotIn("hunter2", s.said())
 
+    def test_a_token_for_events_opens_these_alone(self):
+        s = self.site
+        code, text, errors = run(program("ved"), "token", "add", "--state", s.state, "--name",
+                                 "listener", "--scope", "events")
+        self.assertEqual((code, errors), (0, ""))
+        token = text.strip()
+        wait_for(lambda: s.call("GET", "/api/v1/hpc/events", token=token)[0] == 200, "it is known")
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs", token=token)[0], 403)
+        self.assertEqual(s.call("GET", "/api/v1/hpc/clusters", token=token)[0], 403)
+
     def test_an_emptied_token_file_lets_nobody_in_and_says_so(self):
         s = self.site
         file = os.path.join(s.state, "tokens.json")

@@ -22,7 +22,8 @@ pb::Scope needed(const pb::ApiRequest& request) {
 bool allows(const principal& who, pb::Scope what) {
   if (who.admin) return true;
   if (what == pb::SCOPE_SUBMIT) return who.submit;
-  return what == pb::SCOPE_READ && (who.read || who.submit);
+  const bool reads = who.read || who.submit;
+  return what == pb::SCOPE_EVENTS ? reads || who.events : what == pb::SCOPE_READ && reads;
 }
 
 /// Needs no token, and tells no more than a word.
