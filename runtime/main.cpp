@@ -388,7 +388,7 @@ int show_tokens(const arguments& given) {
   auto all = list_tokens(state_layout(given.state).tokens);
   if (!all) return complain(all.error());
   for (const auto& one : *all)
-    std::cout << one.name << "  " << to_string(one.scopes) << "  created "
+    std::cout << one.name << "  " << to_string(one.scopes) << "  id " << one.id() << "  created "
               << to_rfc3339(one.created_at)
               << (is_set(one.expires_at) ? "  expires " + to_rfc3339(one.expires_at) : "") << "\n";
   return 0;

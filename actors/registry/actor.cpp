@@ -49,12 +49,12 @@ class runner {
       return job_reply{fail(errc::unavailable, "job " + id.str() + ": cluster " +
                                                    what.spec->cluster_id() +
                                                    " has no log that can be written")};
-    if (auto full = has_no_place(id, what.who.principal)) return job_reply{fail(std::move(*full))};
-    if (may_have_its_part(what.who.principal)) return wait_for_recovery(what);
+    if (auto full = has_no_place(id, what.who)) return job_reply{fail(std::move(*full))};
+    if (may_have_its_part(what.who)) return wait_for_recovery(what);
     // Also when the cluster's log is away one day, no other cluster takes a job of this id.
     if (auto noted = note_place(id, log.name); !noted) return job_reply{fail(noted.error())};
     auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
-    adopt(id, made, what.who.principal);
+    adopt(id, made, submitter_of(what.who.principal, what.who.token_id));
     return self_->delegate(made, what);
   }
 
@@ -203,12 +203,9 @@ class runner {
   }
 
   /// Of those that are not recovered yet, as many may be its own as it lacks of its part.
-  bool may_have_its_part(const std::string& principal) const {
-    const auto& state = self_->state;
-    const auto own = state.by_submitter.find(principal);
-    const auto at_least = own == state.by_submitter.end() ? 0 : own->second;
-    return !state.unrecovered.empty() &&
-           at_least + state.unrecovered.size() >= deps_.live_jobs_per_principal_max;
+  bool may_have_its_part(const requester& who) const {
+    const auto unknown = self_->state.unrecovered.size();
+    return unknown > 0 && live_of(who) + unknown >= deps_.live_jobs_per_principal_max;
   }
 
   caf::result<job_reply> wait_for_recovery(const submit_job& what) {
@@ -373,11 +370,11 @@ class runner {
   }
 
   /// Of a job that has no actor.
-  void adopt(const job_id& id, const job_actor& made, const std::string& submitter) {
+  void adopt(const job_id& id, const job_actor& made, const registry_state::submitter& whose) {
     self_->monitor(made);
     auto& state = self_->state;
     state.unrecovered.erase(id);
-    auto& of_submitter = *state.by_submitter.try_emplace(submitter, 0).first;
+    auto& of_submitter = *state.by_submitter.try_emplace(whose, 0).first;
     ++of_submitter.second;
     const auto place =
         state.jobs.emplace(id, registry_state::member{made, &of_submitter}).first;
@@ -386,25 +383,39 @@ class runner {
 
   void drop(std::unordered_map<job_id, registry_state::member>::iterator which) {
     auto& state = self_->state;
-    auto& of_submitter = *which->second.submitter;
+    auto& of_submitter = *which->second.whose;
     if (--of_submitter.second == 0)
       state.by_submitter.erase(state.by_submitter.find(of_submitter.first));
     state.jobs.erase(which);
   }
 
+  /// A name that was another token's before is another submitter.
+  static registry_state::submitter submitter_of(const std::string& name, const std::string& token) {
+    return {name, token};
+  }
+
+  /// Where an older release did not store by which token, the name alone counts.
+  std::size_t live_of(const requester& who) const {
+    const auto& all = self_->state.by_submitter;
+    std::size_t out = 0;
+    for (const auto& token : std::set<std::string>{who.token_id, std::string{}})
+      if (const auto it = all.find(submitter_of(who.principal, token)); it != all.end())
+        out += it->second;
+    return out;
+  }
+
   /// Why a new job of this principal finds no place among the live ones; none: it does.
-  std::optional<error> has_no_place(const job_id& id, const std::string& principal) const {
+  std::optional<error> has_no_place(const job_id& id, const requester& who) const {
     const auto& state = self_->state;
     const auto live = state.jobs.size() + state.unrecovered.size();
     if (live >= deps_.live_jobs_max)
       return error{errc::overloaded,
                    "job " + id.str() + ": " + std::to_string(live) +
                        " jobs are live, the most that hpc.job_service.max_concurrent_jobs allows"};
-    const auto own = state.by_submitter.find(principal);
-    if (own == state.by_submitter.end() || own->second < deps_.live_jobs_per_principal_max)
-      return std::nullopt;
+    const auto own = live_of(who);
+    if (own < deps_.live_jobs_per_principal_max) return std::nullopt;
     return error{errc::overloaded,
-                 "job " + id.str() + ": " + std::to_string(own->second) + " jobs of " + principal +
+                 "job " + id.str() + ": " + std::to_string(own) + " jobs of " + who.principal +
                      " are live, the most that hpc.job_service.max_concurrent_jobs_per_principal "
                      "allows"};
   }
@@ -420,7 +431,7 @@ class runner {
                        stored.version,
                        fallen ? "the job's actor failed while the submission was in flight"
                               : deps_.why_recovered),
-          job->submitted_by);
+          submitter_of(job->submitted_by, job->submitted_by_token));
     return true;
   }
 

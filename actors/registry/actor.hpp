@@ -35,13 +35,14 @@ class registry_state {
     time_point again_at;
     int times = 0;  ///< in a row
   };
+  using submitter = std::pair<std::string, std::string>;  ///< name and id of the token
   struct member {
     job_actor actor;
-    std::pair<const std::string, std::size_t>* submitter;  ///< of `by_submitter`
+    std::pair<const submitter, std::size_t>* whose;  ///< of `by_submitter`
   };
   std::unordered_map<job_id, member> jobs;
   /// How many of `jobs` each principal submitted; none stands with 0.
-  std::unordered_map<std::string, std::size_t> by_submitter;
+  std::map<submitter, std::size_t> by_submitter;
   std::unordered_map<caf::actor_addr, const job_id*> ids;  ///< keys of `jobs`
   /// One wish per live job at most: a limit may be weeks away, long after its job has ended.
   std::set<std::pair<time_point, job_id>> wakes;

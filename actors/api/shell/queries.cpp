@@ -130,6 +130,7 @@ result<pb::Job> read_job(const store::event_logs& logs, const std::string& job_i
   if (first->front().job().has_accepted()) {
     *job.mutable_spec() = first->front().job().accepted().spec();
     job.set_submitted_by(first->front().principal());
+    job.set_submitted_by_token(first->front().principal_token());
   }
   return job;
 }

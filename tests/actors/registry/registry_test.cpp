@@ -132,9 +132,10 @@ class jobs_fixture {
     return out;
   }
 
-  result<actors::job_snapshot> submit(const std::string& id, const std::string& by = "tester") {
+  result<actors::job_snapshot> submit(const std::string& id, const std::string& by = "tester",
+                                      const std::string& token = "") {
     return ask(actors::submit_job{
-        {by, {}}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
+        {by, {}, token}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
   }
 
   actors::registry_view ask_view() {
@@ -302,6 +303,23 @@ TEST_CASE("registry: one principal leaves places for others, also after a restar
   f.run();
   CHECK(f.submit("a-5", "alice"));
   CHECK_FALSE(f.submit("a-6", "alice"));
+}
+
+TEST_CASE("registry: who has the name of a token that is revoked has a part of his own",
+          "[actors][registry]") {
+  jobs_fixture f(8, 2);
+  f.start();
+  f.run();
+  REQUIRE(f.submit("a-1", "alice", "first"));
+  REQUIRE(f.submit("a-2", "alice", "first"));
+  CHECK(f.stored("a-1").submitted_by_token() == "first");
+  CHECK_FALSE(f.submit("a-3", "alice", "first"));
+  CHECK(f.submit("a-4", "alice", "second"));
+  f.start_registry();
+  f.run();
+  CHECK_FALSE(f.submit("a-5", "alice", "first"));
+  CHECK(f.submit("a-6", "alice", "second"));
+  CHECK_FALSE(f.submit("a-7", "alice", "second"));
 }
 
 TEST_CASE("registry: jobs of a log that comes later are taken up with its cluster",

@@ -186,6 +186,16 @@ TEST_CASE("api: the scope events opens the events and nothing else; who reads ha
   CHECK_FALSE(opens("events", [](auto& r) { r.mutable_get_config(); }));
 }
 
+TEST_CASE("api: the shares of a name that another token had are others", "[actors][api]") {
+  std::vector<refusal_note> refused;
+  auto deps = deps_of(refused);
+  deps.authenticate = [](const std::string& token) -> result<principal> {
+    return principal{"alice", true, true, false, false, token, {}};
+  };
+  service api(std::move(deps));
+  CHECK(api.identify(hold("1")).value() != api.identify(hold("2")).value());
+}
+
 TEST_CASE("api: all requests of one principal together have a rate", "[actors][api]") {
   std::vector<refusal_note> refused;
   auto deps = deps_of(refused);
