@@ -67,7 +67,8 @@ bool healthy(const pb::ClusterHealth& cluster) {
 std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now,
                             const style& look) {
   if (clusters.clusters().empty()) return "no clusters are configured\n";
-  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST ANSWER", "JOBS", "CPUS", "GPUS", "DETAIL"});
+  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST ANSWER", "JOBS", "CPUS", "GPUS", "OBSERVED",
+              "DETAIL"});
   for (const auto& cluster : clusters.clusters())
     rows.add({{printable(cluster.cluster_id())},
               {printable(cluster.scheduler_type())},
@@ -76,6 +77,7 @@ std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now
               {std::to_string(cluster.jobs_tracked())},
               {cpu_share(cluster)},
               {gpu_share(cluster)},
+              {cluster.inventory_at_us() == 0 ? "-" : ago(cluster.inventory_at_us(), now)},
               {cluster.connected() ? (cluster.drains() ? "takes no new jobs (drain)" : "")
                                    : printable(cluster.reason())}});
   return rows.text(look);
@@ -106,6 +108,8 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   lines.add("Queries", std::to_string(cluster.queries()) + " since start");
   lines.add("Jobs tracked", std::to_string(cluster.jobs_tracked()));
   lines.add("Submissions waiting", std::to_string(cluster.submissions_waiting()));
+  lines.add("Observed", ago(cluster.inventory_at_us(), now) +
+                            (cluster.inventory_at_us() == 0 ? "" : ", what follows"));
   if (cluster.has_jobs_running() && cluster.has_jobs_queued())
     lines.add("Scheduler's jobs", std::to_string(cluster.jobs_running()) + " running, " +
                                       std::to_string(cluster.jobs_queued()) + " queued");
