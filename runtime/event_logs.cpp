@@ -315,7 +315,7 @@ result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& di
 
 store::event_log::options plain_log_options() {
   store::event_log::options how;
-  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
+  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix), core::is_outdated};
   return how;
 }
 

@@ -232,6 +232,12 @@ std::string render_verification(const pb::LogVerification& seen, const style& lo
   for (const auto& log : seen.missing_logs()) lines.add("Not restored", printable(log), tone::bad);
   lines.add("Events", std::to_string(seen.events()));
   lines.add("Streams", std::to_string(seen.streams()));
+  if (seen.outdated_states() != 0)
+    lines.add("Outdated",
+              std::to_string(seen.outdated_states()) +
+                  " stored states differ from the fold of their events in what an older release "
+                  "did not store: no damage; `vectl log rebuild` with ved stopped makes them anew",
+              tone::warn);
   if (seen.duration_us() != 0) lines.add("Took", human_duration(microseconds{seen.duration_us()}));
   return lines.text(look) + render_logs(seen.logs(), look);
 }

@@ -289,6 +289,7 @@ result<pb::LogVerification> verify_logs(const store::event_logs& logs, const pb:
     size.set_streams(seen->streams);
     size.set_head_hash(seen->head_hash);
     if (!seen->ok) size.set_problem(seen->first_problem);
+    out.set_outdated_states(out.outdated_states() + seen->outdated);
     note(std::move(size));
   }
   for (const auto& [name, why] : logs.lost()) {
