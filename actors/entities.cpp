@@ -61,6 +61,10 @@ std::vector<std::string> index_keys(std::string_view stream, std::string_view st
   return owner == nullptr ? std::vector<std::string>{} : owner->index_keys(state);
 }
 
+bool is_outdated(std::string_view stream, std::string_view state, std::string_view folded) {
+  return !job_of_stream(stream).empty() && job::is_outdated(state, folded);
+}
+
 std::string tell(const pb::Envelope& event) {
   const auto found = std::find_if(table.begin(), table.end(), [&](const entity& one) {
     return one.events == event.entity_case();

@@ -31,6 +31,8 @@ const entity* entity_of_stream(std::string_view stream) noexcept;
 result<std::string> fold(std::string_view stream, std::string_view state,
                          const pb::Envelope& event);
 std::vector<std::string> index_keys(std::string_view stream, std::string_view state);
+/// Whether a stored state is `folded` but for what older releases did not store.
+bool is_outdated(std::string_view stream, std::string_view state, std::string_view folded);
 
 /// One sentence about any event, without a full stop.
 std::string tell(const pb::Envelope& event);

@@ -105,6 +105,7 @@ using dismiss_atom = caf::atom_constant<caf::atom("dismiss")>;
 struct requester {
   std::string principal;
   std::string request_id;  ///< empty: none
+  std::string token_id = {};  ///< which of the tokens of that name; empty: none
 };
 struct submit_job {
   requester who;

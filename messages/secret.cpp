@@ -52,13 +52,22 @@ bool operator==(const secret& a, const secret& b) noexcept {
          sodium_memcmp(a.value_.data(), b.value_.data(), a.value_.size()) == 0;
 }
 
+std::string shown_path(const std::string& path) {
+  const auto second = path.find('/', 1);
+  std::error_code ignored;
+  if (path.starts_with('/') && second != std::string::npos && second > 1 &&
+      std::filesystem::is_directory(path.substr(0, second), ignored))
+    return path;
+  return "(" + std::to_string(path.size()) + " bytes, not shown: they may be a secret)";
+}
+
 namespace {
 
 enum class allowed { owner, all };
 
 result<std::string> read_regular_file(const std::filesystem::path& path, std::size_t bytes_max,
                                       allowed readers) {
-  const auto where = "file " + path.string();
+  const auto where = "file " + shown_path(path.string());
   const int file = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (file < 0) {
     const int cause = errno;

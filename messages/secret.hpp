@@ -39,6 +39,10 @@ constexpr std::size_t secret_bytes_max = 64 * 1024;
 /// Zeroes the bytes of a buffer that held a secret.
 void wipe(std::string& buffer) noexcept;
 
+/// What stands where the name of a file belongs, for messages. A secret may have been written there
+/// by mistake, so it is shown only where it begins with a directory that exists.
+std::string shown_path(const std::string& path);
+
 /// Reads a regular file that only its owner, the user of this process or root, can read (mode 0600
 /// or stricter), as it is. Errors: not_found, denied (owner or mode; the message says which chmod
 /// helps), invalid (not a regular file, larger than `bytes_max`), unavailable.

@@ -347,7 +347,8 @@ class daemon::implementation {
       auto who = tokens_->authenticate(token, smooth_clock::read().wall);
       if (!who) return fail(who.error());
       const auto& s = who->scopes;
-      return actors::principal{who->name, s.read, s.submit, s.events, s.admin};
+      return actors::principal{who->name, s.read,        s.submit,       s.events,
+                               s.admin,   who->token_id, who->created_at};
     };
     deps.max_runtime_seconds_default =
         std::chrono::ceil<seconds>(options_.settings.hpc.job_service.job_timeout_default).count();

@@ -8,6 +8,8 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <map>
 #include <set>
 #include <utility>
 
@@ -15,15 +17,19 @@
 #include "actors/entities.hpp"
 #include "actors/job/stored.hpp"
 #include "messages/job_spec.hpp"
+#include "messages/plain_text.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/places.hpp"
 #include "runtime/security/layout.hpp"
+#include "store/head_check.hpp"
 #include "store/log_directory.hpp"
 
 namespace ved::runtime {
 namespace {
 
 namespace fs = std::filesystem;
+
+constexpr std::size_t why_bytes_max = 4096;
 
 bool has_log(const std::string& directory) {
   std::error_code ignored;
@@ -146,6 +152,16 @@ opened_log open_to_read(const store::log_place& at) {
   auto how = plain_log_options();
   how.for_repair = true;
   return open(std::move(*storage), at.directory, std::move(how));
+}
+
+/// The first words of each line are the name of a log.
+result<void> note_missing(const std::map<std::string, error>& missing,
+                          const std::string& directory) {
+  std::string lines;
+  for (const auto& [name, why] : missing)
+    lines += name + ": not in this backup: " + plain_text(why.message, why_bytes_max) + "\n";
+  const auto file = (fs::path(directory) / incomplete_file).string();
+  return adapters::replace_file_durably(file, lines);
 }
 
 }  // namespace
@@ -299,7 +315,7 @@ result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& di
 
 store::event_log::options plain_log_options() {
   store::event_log::options how;
-  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix)};
+  how.fold = {core::fold, core::index_keys, std::string(core::live_prefix), core::is_outdated};
   return how;
 }
 
@@ -307,10 +323,6 @@ result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
                                           const std::string& state_directory,
                                           const std::string& directory) {
   const auto where = "backup " + directory;
-  if (const auto lost = logs.lost(); !lost.empty())
-    return fail(errc::unavailable, where + ": " + lost.begin()->first +
-                                       " cannot be read, and a backup is whole: " +
-                                       lost.begin()->second.message);
   const auto all = logs.all();
   // The next start would take it for a log of a cluster.
   const state_layout layout(state_directory);
@@ -329,19 +341,72 @@ result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
   }
   pb::BackupDone out;
   out.set_directory(directory);
+  auto missing = logs.lost();
+  const auto give_up = [&](error why) -> result<pb::BackupDone> {
+    std::error_code ignored;
+    fs::remove_all(directory, ignored);
+    return fail(std::move(why));
+  };
   for (const auto& one : all) {
     const auto place = log_directory(directory, one.name);
     auto done = make_parents(directory, place);
     if (done) done = one.log->backup(place);
-    if (!done) {
-      std::error_code ignored;
-      fs::remove_all(directory, ignored);
-      return fail(done.error());
+    if (done) {
+      auto& size = *out.add_logs() = actors::size_of(one);
+      out.set_last_position(out.last_position() + size.last_position());
+      continue;
     }
-    auto& size = *out.add_logs() = actors::size_of(one);
-    out.set_last_position(out.last_position() + size.last_position());
+    // Where to find a cluster's log is in the daemon's.
+    if (one.name == store::own_log_name || done.error().code != errc::corrupt)
+      return give_up(done.error());
+    std::error_code failed;
+    fs::remove_all(fs::path(place).parent_path(), failed);
+    if (failed) return give_up({errc::unavailable, place + ": " + failed.message()});
+    missing.emplace(one.name, done.error());
   }
+  for (const auto& [name, why] : missing) {
+    out.add_missing_logs()->set_log(name);
+    out.mutable_missing_logs()->rbegin()->set_problem(why.message);
+  }
+  if (!missing.empty())
+    if (auto noted = note_missing(missing, directory); !noted) return give_up(noted.error());
   return out;
+}
+
+result<std::set<std::string>> logs_missing_in(const std::string& backup,
+                                              const std::string& state_directory) {
+  std::set<std::string> out;
+  const auto add_recorded = [&out](const std::string& directory) -> result<void> {
+    const auto own = open_to_read(log_place_of(directory, store::own_log_name));
+    if (!own) return fail(own.error());
+    const auto recorded = clusters_with_logs(**own);
+    if (!recorded) return fail(recorded.error());
+    for (const auto& cluster : *recorded) out.insert(store::cluster_log_name(cluster));
+    return {};
+  };
+  if (auto read = add_recorded(backup); !read) return fail(read.error());
+  std::ifstream noted(fs::path(backup) / incomplete_file);
+  for (std::string line; std::getline(noted, line);)
+    if (auto name = line.substr(0, line.find(": ")); is_log_name(name)) out.insert(name);
+  // That one may be what is to be replaced; the notes beside the logs tell, too.
+  static_cast<void>(add_recorded(state_directory));
+  std::error_code ignored;
+  for (const auto& name : logs_there(state_directory))
+    if (const auto at = log_place_of(state_directory, name);
+        !at.note.empty() && fs::exists(at.note, ignored))
+      out.insert(name);
+  out.erase(std::string(store::own_log_name));
+  for (const auto& name : logs_there(backup))
+    if (has_event_log(backup, name)) out.erase(name);
+  return out;
+}
+
+result<void> note_lost_log(const std::string& state_directory, const std::string& log_name) {
+  const auto at = log_place_of(state_directory, log_name);
+  std::error_code ignored;
+  if (is_noted(at) || fs::exists(at.directory, ignored)) return {};
+  if (auto parents = make_parents(state_directory, at.note); !parents) return parents;
+  return store::write_head_note(at.note, {{1, store::keys::genesis_hash()}, {}});
 }
 
 }  // namespace ved::runtime

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -70,11 +71,23 @@ result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& di
 /// What logs fold with, and nothing else.
 store::event_log::options plain_log_options();
 
-/// Copies all logs of a state directory into the new `directory` while writing goes on.
-/// errc::conflict when anything is at `directory`, errc::invalid when that is where logs stand,
-/// errc::unavailable when a log is lost: a backup is whole.
+/// In a backup that is not whole: which logs it lacks, and why.
+inline constexpr const char* incomplete_file = "INCOMPLETE";
+
+/// Copies all logs of a state directory into the new `directory` while writing goes on. Clusters'
+/// logs that are lost or damaged are left out: the answer and `incomplete_file` name them.
+/// errc::conflict when anything is at `directory`, errc::invalid when that is where logs stand.
 result<pb::BackupDone> back_up_event_logs(const store::event_logs& logs,
                                           const std::string& state_directory,
                                           const std::string& directory);
+
+/// Names of clusters' logs that a backup lacks, though its daemon's log or `incomplete_file` knows
+/// of them, or the state directory that it is to be restored to does.
+result<std::set<std::string>> logs_missing_in(const std::string& backup,
+                                              const std::string& state_directory);
+
+/// A log that never was in a state directory whose daemon's log does not know of it is made anew by
+/// a start; one that is noted is lost, until it is restored or given up.
+result<void> note_lost_log(const std::string& state_directory, const std::string& log_name);
 
 }  // namespace ved::runtime

@@ -42,7 +42,7 @@ class checker {
 
   void readable(const std::string& what, const fs::path& file) {
     if (::access(file.c_str(), R_OK) != 0)
-      refuse(what + " " + file.string() + ": cannot be read: " + cause());
+      refuse(what + " " + shown_path(file.string()) + ": cannot be read: " + cause());
   }
 
   /// Where `makes_directory`, the last directory is made when it is missing.

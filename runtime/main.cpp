@@ -378,8 +378,6 @@ int add_one_token(const arguments& given, const std::string& name, const std::st
     if (!expiry) return complain(expiry.error());
     request.expires_at = *expiry;
   }
-  if (parsed->events && !parsed->read && !parsed->submit && !parsed->admin)
-    std::cerr << "ved: scope events alone opens nothing in this version\n";
   auto made = add_token(state_layout(given.state).tokens, request);
   if (!made) return complain(made.error());
   std::cout << made->reveal() << "\n";
@@ -390,7 +388,7 @@ int show_tokens(const arguments& given) {
   auto all = list_tokens(state_layout(given.state).tokens);
   if (!all) return complain(all.error());
   for (const auto& one : *all)
-    std::cout << one.name << "  " << to_string(one.scopes) << "  created "
+    std::cout << one.name << "  " << to_string(one.scopes) << "  id " << one.id() << "  created "
               << to_rfc3339(one.created_at)
               << (is_set(one.expires_at) ? "  expires " + to_rfc3339(one.expires_at) : "") << "\n";
   return 0;

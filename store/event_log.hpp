@@ -33,6 +33,10 @@ struct projection {
   /// Index keys with this prefix are counted at every start, which reads them anyway (those of
   /// what is live). Empty: none are.
   std::string counted_prefix = {};
+  /// Whether a stored state is `folded` but for what older releases did not store. None: no state
+  /// is.
+  std::function<bool(std::string_view stream, std::string_view state, std::string_view folded)>
+      is_outdated = {};
 };
 
 /// Bounds of one append; beyond them it is errc::invalid.
@@ -70,7 +74,8 @@ struct log_verification {
   bool ok = false;
   std::uint64_t events = 0;
   std::uint64_t streams = 0;
-  std::string first_problem;  ///< names position, stream and what is wrong
+  std::string first_problem;  ///< names position, stream, what is wrong, and mends it if a rebuild
+  std::uint64_t outdated = 0;  ///< stored states, see projection::is_outdated
   std::string head_hash;      ///< 32 raw bytes
 };
 

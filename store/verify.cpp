@@ -44,7 +44,8 @@ class verifier {
       auto done = (this->*check)();
       if (stop_.stop_requested()) return fail(errc::unavailable, "verification: stopped half-way");
       if (done) continue;
-      if (done.error().code == errc::corrupt) log_.tell(where, done.error().message);
+      if (done.error().code == errc::corrupt)
+        log_.tell(broken_.value_or(where), done.error().message);
       return done;
     }
     return {};
@@ -52,6 +53,9 @@ class verifier {
 
   std::uint64_t events() const noexcept { return walked_; }
   std::uint64_t streams() const noexcept { return streams_; }
+  std::uint64_t outdated() const noexcept { return outdated_; }
+  /// The table that differs from the log, where walking that has found it.
+  std::optional<table> broken() const noexcept { return broken_; }
   const std::string& hash() const noexcept { return hash_; }
 
  private:
@@ -107,7 +111,7 @@ class verifier {
         log_.storage->get(table::stream, keys::stream_key(event->stream(), event->version()));
     if (!entry) return fail(entry.error());
     if (!*entry || keys::parse_be64(**entry) != position)
-      return problem(position, event->stream(),
+      return differs(table::stream, position, event->stream(),
                      "the stream table does not list it as version " + number(event->version()));
     if (auto folded = fold(position, *event); !folded) return folded;
     hash_ = hash256(bytes);
@@ -122,10 +126,11 @@ class verifier {
     if (found == open_.end()) {
       const auto stored = log_.state(name);
       if (!stored) return fail(stored.error());
-      if (!*stored) return problem(position, name, "the stream has no stored state");
+      if (!*stored)
+        return differs(table::state, position, name, "the stream has no stored state");
       const auto version = (*stored)->version;
       if (event.version() > version)
-        return problem(position, name,
+        return differs(table::state, position, name,
                        "is version " + number(event.version()) +
                            ", but the stored state is at version " + number(version));
       found = open_.emplace(name, unfinished{0, version, {}}).first;
@@ -150,18 +155,29 @@ class verifier {
   result<void> finish(std::uint64_t position, const std::string& name, unfinished& target) {
     const auto stored = log_.state(name);
     if (!stored) return fail(stored.error());
-    if (!*stored) return problem(position, name, "the stream has no stored state");
+    if (!*stored) return differs(table::state, position, name, "the stream has no stored state");
     if ((*stored)->version != target.version) {
       target.stored_version = (*stored)->version;  // it moved on since; looked at in the end
       return {};
     }
-    if (log_.how.fold.fold && (*stored)->state != target.state)
-      return problem(position, name,
-                     "the stored state at version " + number(target.version) +
-                         " is not the fold of its events");
+    if (log_.how.fold.fold && (*stored)->state != target.state) {
+      const auto& is_outdated = log_.how.fold.is_outdated;
+      if (!is_outdated || !is_outdated(name, (*stored)->state, target.state))
+        return differs(table::state, position, name,
+                       "the stored state at version " + number(target.version) +
+                           " differs from the fold of its events");
+      ++outdated_;
+    }
     ++streams_;
     open_.erase(std::string(name));
     return {};
+  }
+
+  /// The log is as it should be, and what is made from it is not.
+  result<void> differs(table where, std::uint64_t position, std::string_view stream,
+                       const std::string& what) {
+    broken_ = where;
+    return problem(position, stream, what);
   }
 
   /// Streams whose stored state is ahead of the events: right only if the writer moved them.
@@ -359,6 +375,8 @@ class verifier {
   std::int64_t recorded_at_us_ = 0;
   std::unordered_map<std::string, unfinished> open_;
   std::uint64_t streams_ = 0;
+  std::uint64_t outdated_ = 0;
+  std::optional<table> broken_;
   std::uint64_t stream_rows_ = 0;
   std::uint64_t index_keys_ = 0;
 };
@@ -372,7 +390,10 @@ result<log_verification> event_log::verify(const std::stop_token& stop) const {
   report.events = check.events();
   report.streams = check.streams();
   report.head_hash = check.hash();
+  report.outdated = check.outdated();
   if (!done) report.first_problem = done.error().message;
+  if (const auto broken = check.broken(); broken && !done)
+    report.first_problem += ": stop ved and " + remedy_of(*broken);
   return report;
 }
 

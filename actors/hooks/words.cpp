@@ -5,6 +5,7 @@
 namespace ved::core::hooks {
 
 std::string tell(const pb::HookEvent& what) {
+  if (what.has_begun()) return "hears of what comes from here on";
   if (!what.has_delivered()) return std::string(unknown_event_words);
   const auto& e = what.delivered();
   return std::string(e.delivered() ? "told of " : "gave up telling of ") + e.callback() +

@@ -179,6 +179,7 @@ class job_body : public std::enable_shared_from_this<job_body> {
     auto after = std::make_shared<job::job>(state.job);
     for (auto& event : events) {
       event.set_principal(who.principal);
+      if (event.job().has_accepted()) event.set_principal_token(who.token_id);
       event.set_request_id(who.request_id);
       if (auto applied = job::apply(*after, event); !applied) {
         world_->logs->write(log_severity::critical, "hpc_job", "impossible_event",

@@ -20,17 +20,18 @@ phase phase_of(pb::JobState state) {
   return queued{};
 }
 
-void apply_accepted(job& state, const pb::JobAccepted& e, const std::string& by,
-                    std::int64_t at_us) {
+void apply_accepted(job& state, const pb::Envelope& what) {
+  const auto& e = what.job().accepted();
   const auto& spec = e.spec();
   state.id = job_id{spec.job_id()};
   state.cluster = cluster_id{spec.cluster_id()};
   state.customer = spec.customer_address();
   state.queue = spec.queue_name();
-  state.submitted_by = by;
+  state.submitted_by = what.principal();
+  state.submitted_by_token = what.principal_token();
   state.spec_hash = e.spec_hash();
   state.max_runtime_seconds = spec.max_runtime_seconds();
-  state.accepted_at = from_us(at_us);
+  state.accepted_at = from_us(what.at_us());
   state.changed_at = state.accepted_at;
   state.now = waiting{state.accepted_at};
 }
@@ -212,7 +213,7 @@ result<void> apply(job& state, const event& what) {
   const auto at_us = what.at_us();
   switch (what.job().event_case()) {
     case pb::JobEvent::kAccepted:
-      apply_accepted(state, what.job().accepted(), what.principal(), at_us);
+      apply_accepted(state, what);
       return {};
     case pb::JobEvent::kSubmissionIntended: {
       const auto& e = what.job().submission_intended();

@@ -98,6 +98,7 @@ struct job {
   std::string customer;
   std::string queue;
   std::string submitted_by;  ///< principal
+  std::string submitted_by_token;  ///< which of the tokens of that name; empty: not known
   std::string spec_hash;
   std::int64_t max_runtime_seconds = 0;
 

@@ -55,6 +55,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_customer_address(state.customer);
   out.set_queue_name(state.queue);
   out.set_submitted_by(state.submitted_by);
+  out.set_submitted_by_token(state.submitted_by_token);
   out.set_spec_hash(state.spec_hash);
   out.set_phase(phases[state.now.index()]);
   out.set_state(public_state(state));
@@ -118,6 +119,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.customer = in.customer_address();
   out.queue = in.queue_name();
   out.submitted_by = in.submitted_by();
+  out.submitted_by_token = in.submitted_by_token();
   out.spec_hash = in.spec_hash();
   out.max_runtime_seconds = in.max_runtime_seconds();
   out.attempt = in.attempt();

@@ -10,6 +10,13 @@
 namespace ved::core {
 namespace {
 constexpr std::string_view job_prefix = "job/";
+/// The last numbers of JobRecord's fields in the first release, and the gaps between them: what has
+/// another number came later.
+constexpr bool is_of_first_release(int number) {
+  return number <= 8 || (10 <= number && number <= 13) || (20 <= number && number <= 26) ||
+         (30 <= number && number <= 35) || (40 <= number && number <= 44) ||
+         (50 <= number && number <= 52);
+}
 }  // namespace
 
 std::string job_stream(std::string_view job_id) {
@@ -75,6 +82,28 @@ std::vector<std::string> index_keys(std::string_view state) {
   if (!is_terminal(record.state())) keys.push_back(std::string(live_prefix) + record.job_id());
   if (record.abandoned()) keys.push_back(std::string(abandoned_prefix) + record.job_id());
   return keys;
+}
+
+bool is_outdated(std::string_view state, std::string_view folded) {
+  pb::JobRecord stored;
+  pb::JobRecord now;
+  if (!stored.ParseFromArray(state.data(), static_cast<int>(state.size())) ||
+      !now.ParseFromArray(folded.data(), static_cast<int>(folded.size())))
+    return false;
+  const auto* reflection = pb::JobRecord::GetReflection();
+  const auto has = [reflection](const pb::JobRecord& in, const auto* field) {
+    return field->is_repeated() ? reflection->FieldSize(in, field) > 0
+                                : reflection->HasField(in, field);
+  };
+  bool lacks = false;
+  std::vector<const google::protobuf::FieldDescriptor*> fields;
+  reflection->ListFields(now, &fields);
+  for (const auto* field : fields) {
+    if (is_of_first_release(field->number()) || has(stored, field)) continue;
+    reflection->ClearField(&now, field);
+    lacks = true;
+  }
+  return lacks && now.SerializeAsString() == state;
 }
 
 }  // namespace job

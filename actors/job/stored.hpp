@@ -44,6 +44,8 @@ namespace job {
 result<std::string> fold(std::string_view stream, std::string_view state,
                          const pb::Envelope& what);
 std::vector<std::string> index_keys(std::string_view state);
+/// Whether a JobRecord lacks only what the first release did not store, and is else `folded`.
+bool is_outdated(std::string_view state, std::string_view folded);
 
 }  // namespace job
 }  // namespace ved::core

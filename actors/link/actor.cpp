@@ -56,6 +56,7 @@ class link_body : public std::enable_shared_from_this<link_body> {
     const auto& [what, queries, inventory, health] = done.result;
     if (inventory) {
       self_->state.inventory = inventory;
+      self_->state.inventory_at = deps_.clock();
       self_->state.core->knows_nodes(nodes_of(*inventory));
       identify(inventory->cluster_name);
     }
@@ -108,6 +109,7 @@ class link_body : public std::enable_shared_from_this<link_body> {
         std::chrono::duration_cast<milliseconds>(deps_.limits.poll_interval).count());
     out.set_last_poll_us(view.last_poll_took.count());
     if (self_->state.inventory) add_inventory(out, *self_->state.inventory);
+    out.set_inventory_at_us(to_us(self_->state.inventory_at));
     if (const auto note = watch_note(); !note.empty()) out.add_notes(note);
     return out;
   }

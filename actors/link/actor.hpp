@@ -57,6 +57,7 @@ class link_state {
   bool appending = false;
   std::deque<cluster_news> to_record;
   std::shared_ptr<const adapters::inventory> inventory;
+  time_point inventory_at;  ///< when it was taken
   std::vector<health_promise> asking_health;  ///< answered together
   checked_health health;                      ///< what the last check brought
 };

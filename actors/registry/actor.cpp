@@ -4,6 +4,7 @@
 #include <array>
 #include <caf/send.hpp>
 #include <caf/typed_event_based_actor.hpp>
+#include <utility>
 
 #include "actors/job/stored.hpp"
 
@@ -20,6 +21,8 @@ constexpr auto respawn_most = seconds{30};
 constexpr auto sweep_interval = seconds{5};
 constexpr std::size_t sweep_batch = 2000;
 constexpr std::size_t count_batch = 10'000;
+/// Submissions that wait until all jobs are recovered.
+constexpr std::size_t waiting_submissions_max = 1024;
 /// Where the jobs stand that somebody must speak for.
 constexpr std::array indexes{core::live_prefix, core::abandoned_prefix};
 
@@ -45,11 +48,12 @@ class registry_body {
       return job_reply{fail(errc::unavailable, "job " + id.str() + ": cluster " +
                                                    what.spec->cluster_id() +
                                                    " has no log that can be written")};
-    if (auto full = has_no_place(id, what.who.principal)) return job_reply{fail(std::move(*full))};
+    if (auto full = has_no_place(id, what.who)) return job_reply{fail(std::move(*full))};
+    if (may_have_its_part(what.who)) return wait_for_recovery(what);
     // Also when the cluster's log is away one day, no other cluster takes a job of this id.
     if (auto noted = note_place(id, log.name); !noted) return job_reply{fail(noted.error())};
     auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
-    adopt(id, made, what.who.principal);
+    adopt(id, made, submitter_of(what.who.principal, what.who.token_id));
     return self_->delegate(made, what);
   }
 
@@ -172,8 +176,6 @@ class registry_body {
     if (page) {
       for (const auto& key : page->keys)
         recover_one(from, job_id{std::string(core::job_of_index_key(key))});
-      if (prefix == core::live_prefix)
-        state.unrecovered -= std::min(state.unrecovered, page->keys.size());
       if (page->more && !page->keys.empty()) {
         state.recover_after = page->keys.back();
         return true;
@@ -192,9 +194,29 @@ class registry_body {
     auto& state = self_->state;
     state.recovering.clear();
     state.recovered_parts = 0;
-    state.unrecovered = 0;
+    state.unrecovered.clear();
     state.recovered = true;
+    for (auto& one : std::exchange(state.waiting, {}))
+      one.promise.delegate(registry_actor{self_}, std::move(one.what));
     return false;
+  }
+
+  /// Of those that are not recovered yet, as many may be its own as it lacks of its part.
+  bool may_have_its_part(const requester& who) const {
+    const auto unknown = self_->state.unrecovered.size();
+    return unknown > 0 && live_of(who) + unknown >= deps_.live_jobs_per_principal_max;
+  }
+
+  caf::result<job_reply> wait_for_recovery(const submit_job& what) {
+    auto& waiting = self_->state.waiting;
+    if (waiting.size() >= waiting_submissions_max)
+      return job_reply{fail(errc::unavailable,
+                            "job " + what.spec->job_id() +
+                                ": the jobs of before the start are still being taken up, and too "
+                                "many submissions wait for that")};
+    auto promise = self_->make_response_promise<job_reply>();
+    waiting.push_back({what, promise});
+    return promise;
   }
 
   /// The jobs of a log are to be recovered; until then its live ones count as such. False: they
@@ -207,7 +229,10 @@ class registry_body {
     for (bool more = true; more;) {
       auto page = one.log->scan_index(core::live_prefix, after, count_batch);
       if (!page) break;  // the recovery meets the same error and says so
-      state.unrecovered += page->keys.size();
+      for (const auto& key : page->keys) {
+        job_id id{std::string(core::job_of_index_key(key))};
+        if (!state.jobs.contains(id)) state.unrecovered.insert(std::move(id));
+      }
       more = page->more;
       if (!page->keys.empty()) after = page->keys.back();
     }
@@ -281,6 +306,7 @@ class registry_body {
   }
 
   void recover_one(const store::named_log& from, const job_id& id) {
+    self_->state.unrecovered.erase(id);
     if (self_->state.jobs.contains(id)) return;
     auto stored = read(id, from);
     if (stored && needs_actor(stored->job)) {
@@ -343,10 +369,11 @@ class registry_body {
   }
 
   /// Of a job that has no actor.
-  void adopt(const job_id& id, const job_actor& made, const std::string& submitter) {
+  void adopt(const job_id& id, const job_actor& made, const registry_state::submitter& whose) {
     self_->monitor(made);
     auto& state = self_->state;
-    auto& of_submitter = *state.by_submitter.try_emplace(submitter, 0).first;
+    state.unrecovered.erase(id);
+    auto& of_submitter = *state.by_submitter.try_emplace(whose, 0).first;
     ++of_submitter.second;
     const auto place =
         state.jobs.emplace(id, registry_state::member{made, &of_submitter}).first;
@@ -355,25 +382,39 @@ class registry_body {
 
   void drop(std::unordered_map<job_id, registry_state::member>::iterator which) {
     auto& state = self_->state;
-    auto& of_submitter = *which->second.submitter;
+    auto& of_submitter = *which->second.whose;
     if (--of_submitter.second == 0)
       state.by_submitter.erase(state.by_submitter.find(of_submitter.first));
     state.jobs.erase(which);
   }
 
+  /// A name that was another token's before is another submitter.
+  static registry_state::submitter submitter_of(const std::string& name, const std::string& token) {
+    return {name, token};
+  }
+
+  /// Where an older release did not store by which token, the name alone counts.
+  std::size_t live_of(const requester& who) const {
+    const auto& all = self_->state.by_submitter;
+    std::size_t out = 0;
+    for (const auto& token : std::set<std::string>{who.token_id, std::string{}})
+      if (const auto it = all.find(submitter_of(who.principal, token)); it != all.end())
+        out += it->second;
+    return out;
+  }
+
   /// Why a new job of this principal finds no place among the live ones; none: it does.
-  std::optional<error> has_no_place(const job_id& id, const std::string& principal) const {
+  std::optional<error> has_no_place(const job_id& id, const requester& who) const {
     const auto& state = self_->state;
-    const auto live = state.jobs.size() + state.unrecovered;
+    const auto live = state.jobs.size() + state.unrecovered.size();
     if (live >= deps_.live_jobs_max)
       return error{errc::overloaded,
                    "job " + id.str() + ": " + std::to_string(live) +
                        " jobs are live, the most that hpc.job_service.max_concurrent_jobs allows"};
-    const auto own = state.by_submitter.find(principal);
-    if (own == state.by_submitter.end() || own->second < deps_.live_jobs_per_principal_max)
-      return std::nullopt;
+    const auto own = live_of(who);
+    if (own < deps_.live_jobs_per_principal_max) return std::nullopt;
     return error{errc::overloaded,
-                 "job " + id.str() + ": " + std::to_string(own->second) + " jobs of " + principal +
+                 "job " + id.str() + ": " + std::to_string(own) + " jobs of " + who.principal +
                      " are live, the most that hpc.job_service.max_concurrent_jobs_per_principal "
                      "allows"};
   }
@@ -389,7 +430,7 @@ class registry_body {
                        stored.version,
                        fallen ? "the job's actor failed while the submission was in flight"
                               : deps_.why_recovered),
-          job->submitted_by);
+          submitter_of(job->submitted_by, job->submitted_by_token));
     return true;
   }
 

@@ -1,11 +1,13 @@
 #pragma once
 
 #include <caf/fwd.hpp>
+#include <caf/typed_response_promise.hpp>
 #include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -34,13 +36,14 @@ class registry_state {
     time_point again_at;
     int times = 0;  ///< in a row
   };
+  using submitter = std::pair<std::string, std::string>;  ///< name and id of the token
   struct member {
     job_actor actor;
-    std::pair<const std::string, std::size_t>* submitter;  ///< of `by_submitter`
+    std::pair<const submitter, std::size_t>* whose;  ///< of `by_submitter`
   };
   std::unordered_map<job_id, member> jobs;
   /// How many of `jobs` each principal submitted; none stands with 0.
-  std::unordered_map<std::string, std::size_t> by_submitter;
+  std::map<submitter, std::size_t> by_submitter;
   std::unordered_map<caf::actor_addr, const job_id*> ids;  ///< keys of `jobs`
   /// One wish per live job at most: a limit may be weeks away, long after its job has ended.
   std::set<std::pair<time_point, job_id>> wakes;
@@ -55,7 +58,13 @@ class registry_state {
   std::vector<part> recovering;    ///< while it does
   std::size_t recovered_parts = 0; ///< of these, wholly
   std::string recover_after;    ///< index key of the last job recovered in the next of them
-  std::size_t unrecovered = 0;  ///< live jobs in the store beyond `recover_after`
+  std::unordered_set<job_id> unrecovered;  ///< live jobs in the store that are not in `jobs` yet
+  struct waiting_submission {
+    submit_job what;
+    caf::typed_response_promise<job_reply> promise;
+  };
+  /// Whether their submitters have their parts is not known before all is recovered.
+  std::vector<waiting_submission> waiting;
   bool recovered = false;
   /// By log and index: key where the next one goes on.
   std::map<std::pair<std::string, std::string_view>, std::string> sweep_after;

@@ -43,7 +43,7 @@ bool receive_all(int fd, char* to, std::size_t size) {
 }  // namespace
 
 result<agent> agent::connect(const std::string& socket_path, milliseconds step_timeout) {
-  const auto where = "ssh-agent " + socket_path;
+  const auto where = "ssh-agent " + shown_path(socket_path);
   sockaddr_un address{};
   address.sun_family = AF_UNIX;
   if (socket_path.size() >= sizeof address.sun_path)
@@ -65,14 +65,14 @@ result<std::string> agent::ask(const std::string& message) {
   put_text(framed, message);
   std::string size_text(4, '\0');
   if (!send_all(fd_.get(), framed) || !receive_all(fd_.get(), size_text.data(), 4))
-    return fail(errc::unavailable, "ssh-agent " + path_ + ": does not answer");
+    return fail(errc::unavailable, "ssh-agent " + shown_path(path_) + ": does not answer");
   std::string_view view(size_text);
   const auto size = take_u32(view).value_or(0);
   if (size == 0 || size > message_bytes_max)
-    return fail(errc::unavailable, "ssh-agent " + path_ + ": answers with nonsense");
+    return fail(errc::unavailable, "ssh-agent " + shown_path(path_) + ": answers with nonsense");
   std::string answer(size, '\0');
   if (!receive_all(fd_.get(), answer.data(), size))
-    return fail(errc::unavailable, "ssh-agent " + path_ + ": stopped in mid-answer");
+    return fail(errc::unavailable, "ssh-agent " + shown_path(path_) + ": stopped in mid-answer");
   return answer;
 }
 
@@ -81,7 +81,7 @@ result<std::vector<public_key>> agent::list() {
   if (!answer) return fail(answer.error());
   std::string_view rest(*answer);
   if (rest.front() != identities_answer)
-    return fail(errc::denied, "ssh-agent " + path_ + ": shows no keys");
+    return fail(errc::denied, "ssh-agent " + shown_path(path_) + ": shows no keys");
   rest.remove_prefix(1);
   const auto count = take_u32(rest).value_or(0);
   std::vector<public_key> out;
@@ -107,11 +107,12 @@ result<std::string> agent::sign(const public_key& key, std::string_view data) {
   rest.remove_prefix(1);
   auto outer = take_text(rest);
   if (!signed_it || !outer)
-    return fail(errc::denied, "ssh-agent " + path_ + ": does not sign with " + fingerprint(key));
+    return fail(errc::denied, "ssh-agent " + shown_path(path_) + ": does not sign with " +
+                                  fingerprint(key));
   const auto algorithm = take_text(*outer);
   const auto signature = take_text(*outer);
   if (!algorithm || !signature)
-    return fail(errc::unavailable, "ssh-agent " + path_ + ": answers with nonsense");
+    return fail(errc::unavailable, "ssh-agent " + shown_path(path_) + ": answers with nonsense");
   return std::string(*signature);
 }
 

@@ -41,7 +41,7 @@ result<host_key_rules> known(const ssh_options& options) {
   std::string places;
   std::string authority;
   for (const auto& file : files_of(options)) {
-    places += (places.empty() ? "" : " and ") + file;
+    places += (places.empty() ? "" : " and ") + shown_path(file);
     const auto text = read_public_file(file, known_hosts_bytes_max);
     if (!text) {
       places += text.error().code == errc::not_found ? " (no such file)" : " (unreadable)";

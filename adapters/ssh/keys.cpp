@@ -119,7 +119,7 @@ std::string fingerprint(const public_key& key) {
 }
 
 result<private_key> read_private_key(const std::string& path) {
-  const auto where = "key file " + path;
+  const auto where = "key file " + shown_path(path);
   auto text = read_private_file(path, secret_bytes_max);
   if (!text) return fail_in("ssh key", text.error());
   auto found = parse_private_file(*text, where);

@@ -29,7 +29,7 @@ struct identity {
 result<identity> identity_of_file(const ssh_options& options) {
   const auto path = expand_home(options.key_file);
   identity out;
-  out.from = "key file " + path;
+  out.from = "key file " + shown_path(path);
   auto key = read_private_key(path);
   if (!key) return fail(key.error());
   if (!options.passphrase_file.empty()) {
@@ -46,7 +46,7 @@ result<identity> identity_of_file(const ssh_options& options) {
 
 result<identity> identity_of_agent(const ssh_options& options, const std::string& socket) {
   identity out;
-  out.from = "ssh-agent " + socket;
+  out.from = "ssh-agent " + shown_path(socket);
   auto signer = agent::connect(socket, std::min(options.timeout, agent_step_max));
   if (!signer) return fail(signer.error());
   auto keys = signer->list();
@@ -57,7 +57,7 @@ result<identity> identity_of_agent(const ssh_options& options, const std::string
     auto wanted = read_public_half(path);
     if (!wanted) return fail(wanted.error());
     std::erase_if(out.offered, [&](const auto& one) { return one != *wanted; });
-    out.from += " with " + path;
+    out.from += " with " + shown_path(path);
   }
   if (out.offered.empty())
     return fail(errc::invalid, out.from + ": the agent holds no such ed25519 or ecdsa key");

@@ -156,7 +156,7 @@ class applier {
       if (l.name == name) return first_time(key_path, name_node.line) ? &l : nullptr;
     }
     if (path.empty() && apply_shorthand(name_node, value)) return nullptr;
-    state_.complain(name_node.line, shown_path(key_path), "unknown key" + advice(into, name));
+    state_.complain(name_node.line, shown_key(key_path), "unknown key" + advice(into, name));
     return nullptr;
   }
 
@@ -210,7 +210,7 @@ class applier {
       state_.complain(path, "expected " + expected_text(k) + ", got " + shown(value));
       return;
     }
-    if (!usable_text(value, path)) return;
+    if (!usable_text(k, value, path)) return;
     if (!std::visit(scalar_reader{value.scalar, k}, k.target)) {
       const auto expected = "expected " + expected_text(k) + ", got " + shown(value);
       const bool own_words =
@@ -234,19 +234,21 @@ class applier {
     for (const auto& item : value.items) {
       if (item.type != yaml_node::kind::scalar) {
         state_.complain(item.line, path, "expected " + expected_text(k) + ", got " + shown(item));
-      } else if (usable_text(item, path)) {
+      } else if (usable_text(k, item, path)) {
         out.push_back(item.scalar);
       }
     }
   }
 
-  bool usable_text(const yaml_node& value, const std::string& path) {
+  bool usable_text(const key& k, const yaml_node& value, const std::string& path) {
     if (value.scalar.size() > config_text_bytes_max) {
       state_.complain(path, "longer than " + std::to_string(config_text_bytes_max) + " bytes");
       return false;
     }
     if (has_control(value.scalar)) {
-      state_.complain(path, "control characters are not allowed, got " + shown(value));
+      state_.complain(path, "control characters are not allowed, got " +
+                                (k.form == is_absolute_path ? shown_path(value.scalar)
+                                                            : shown(value)));
       return false;
     }
     return true;
@@ -265,7 +267,7 @@ class applier {
     if (path == "hpc" && single_form) state_.lines.emplace(single_form_path, line);
   }
 
-  static std::string shown_path(const std::string& path) {
+  static std::string shown_key(const std::string& path) {
     const auto text = shown(path);
     return text.substr(1, text.size() - 2);
   }

@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "messages/secret.hpp"
 #include "messages/url_mask.hpp"
 #include "runtime/config/loader.hpp"
 #include "runtime/config/quantity.hpp"
@@ -86,8 +87,10 @@ void check_key(const key& k, const std::string& path, loading& state) {
       state.complain(path, violation(k, "expected " + expected_text(k) + ", got " + shown(text)));
     } else if (k.form != nullptr) {
       if (const auto expected = k.form(text)) {
-        const auto got = k.form == is_http_url ? mask_url(text) : text;
-        state.complain(path, "expected " + *expected + ", got " + shown(got));
+        const auto got = k.form == is_absolute_path ? shown_path(text)
+                         : k.form == is_http_url    ? shown(mask_url(text))
+                                                    : shown(text);
+        state.complain(path, "expected " + *expected + ", got " + got);
       }
     }
   }

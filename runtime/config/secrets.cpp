@@ -29,9 +29,10 @@ void check_signing_key(loading& state, const std::string& file, const std::strin
   struct stat about {};
   if (::stat(file.c_str(), &about) != 0) {
     state.complain("security.signing_key_file",
-                   named_by + file + ": " + std::strerror(errno));
+                   named_by + shown_path(file) + ": " + std::strerror(errno));
   } else if (!S_ISREG(about.st_mode)) {
-    state.complain("security.signing_key_file", named_by + file + ": is not a regular file");
+    state.complain("security.signing_key_file",
+                   named_by + shown_path(file) + ": is not a regular file");
   }
 }
 
@@ -51,7 +52,7 @@ void secret_reader::read(const source& from, secret& into) {
     if (!content) {
       complain(from.path, content.error().message);
     } else if (!plain(content->reveal())) {
-      complain(from.path, "secret file " + from.file + ": contains control characters");
+      complain(from.path, "secret file " + shown_path(from.file) + ": contains control characters");
     } else {
       into = std::move(*content);
     }
@@ -98,7 +99,7 @@ void fetch_secrets(loading& state) {
          !plain(value.security.signing_key_file))) {
       state.complain("security.signing_key_file",
                      "environment variable PROVIDER_SIGNING_KEY_PATH: expected an absolute path, "
-                     "got " + shown(value.security.signing_key_file));
+                     "got " + shown_path(value.security.signing_key_file));
     } else if (!value.security.signing_key_file.empty()) {
       check_signing_key(state, value.security.signing_key_file,
                         "environment variable PROVIDER_SIGNING_KEY_PATH: ");

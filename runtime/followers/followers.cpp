@@ -117,7 +117,7 @@ result<void> followers::impl::start_audit(const followed_log& log) {
 }
 
 result<void> followers::impl::start_hook(const followed_log& log, const hook_config& hook) {
-  auto start = find_start(*log.log.log, hook.name);
+  auto start = find_start(*log.log.log, hook.name, log.append, deps.clock());
   if (!start) return fail(start.error());
   follower::options how;
   how.name = hook_stream(hook.name);

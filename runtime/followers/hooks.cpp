@@ -199,6 +199,18 @@ class hook_consumer final : public consumer {
   milliseconds record_backoff_ = record_backoff_initial;
 };
 
+store::append_request begun_record(const std::string& hook, std::uint64_t position,
+                                   time_point now) {
+  store::append_request out;
+  out.stream = hook_stream(hook);
+  auto& e = out.events.emplace_back();
+  e.set_principal("ved");
+  e.set_at_us(to_us(now));
+  e.mutable_hook()->mutable_begun()->set_hook(hook);
+  e.mutable_hook()->mutable_begun()->set_position(position);
+  return out;
+}
+
 }  // namespace
 
 std::string hook_stream(const std::string& hook) {
@@ -226,7 +238,8 @@ deliver_function make_deliver(const hook_config& hook, const std::string& instan
   };
 }
 
-result<hook_start> find_start(store::event_log& log, const std::string& hook) {
+result<hook_start> find_start(const store::event_log& log, const std::string& hook,
+                              const append_function& append, time_point now) {
   const auto stream = hook_stream(hook);
   const auto cursor = log.cursor(stream);
   if (!cursor) return fail_in("hook " + hook, cursor.error());
@@ -237,16 +250,21 @@ result<hook_start> find_start(store::event_log& log, const std::string& hook) {
   out.position = *cursor;
   out.version = *head ? (*head)->version : 0;
   if (out.version == 0) {
-    if (*cursor != 0) return out;
-    out.position = log.last_position();
-    if (auto stored = log.set_cursor(stream, out.position); !stored)
-      return fail_in("hook " + hook, stored.error());
+    const bool is_new = *cursor == 0;
+    if (is_new) out.position = log.last_position();
+    const auto begun = append(begun_record(hook, out.position, now));
+    // What an older release has stored of it stands without.
+    if (!begun && is_new) return fail_in("hook " + hook, begun.error());
+    if (begun) out.version = begun->version;
     return out;
   }
   const auto after = out.version - std::min<std::uint64_t>(out.version, records_per_position_max);
   const auto records = log.read_stream(stream, after, records_per_position_max);
   if (!records) return fail_in("hook " + hook, records.error());
   for (const auto& e : *records) {
+    if (e.hook().has_begun())
+      out.position = std::max(out.position, e.hook().begun().position());
+    if (!e.hook().has_delivered()) continue;
     const auto& r = e.hook().delivered();
     // Deliveries are over in order, so what comes before the last one is over too.
     if (r.position() > out.position + 1) out.position = r.position() - 1;

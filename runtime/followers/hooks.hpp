@@ -43,9 +43,10 @@ struct hook_start {
 };
 
 /// From the cursor and the records, whichever is further. A hook without either is new and hears
-/// only of what comes from now on; that is stored at once. The log should hold an event by then
-/// (the daemon's own start), else a crash within the first second makes the hook new again.
-result<hook_start> find_start(store::event_log& log, const std::string& hook);
+/// only of what comes from now on; that is recorded in the log at once, at `now`, for the cursor is
+/// no part of it.
+result<hook_start> find_start(const store::event_log& log, const std::string& hook,
+                              const append_function& append, time_point now);
 
 struct hook_parts {
   hook_config hook;

@@ -75,6 +75,16 @@ void add_connections(families& out, const pb::Status& now) {
   });
 }
 
+/// What the figures below it are worth: they stay as they are while a scheduler does not answer.
+void add_inventory_age(families& out, const pb::Status& now, time_point at) {
+  out.begin("hpc_cluster_inventory_age_seconds",
+            "For how long cores, memory, GPUs and queues of the cluster are as last observed.");
+  for (const auto& c : now.clusters())
+    if (c.inventory_at_us() != 0)
+      out.add(in_seconds(std::max<std::int64_t>(to_us(at) - c.inventory_at_us(), 0)),
+              {{"cluster", c.cluster_id()}});
+}
+
 void add_capacity(families& out, const pb::Status& now) {
   using cluster = pb::Cluster;
   out.begin("hpc_cluster_cpus", "Cores of the cluster.")
@@ -193,6 +203,7 @@ std::vector<prometheus::MetricFamily> snapshot(const metrics::sources& from, con
     add_capacity(out, now);
     add_status(out, now);
     if (from.now) add_followers(out, now, from.now());
+    if (from.now) add_inventory_age(out, now, from.now());
   }
   add_daemon(out, from);
   add_certificates(out, from);

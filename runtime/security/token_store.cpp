@@ -48,6 +48,11 @@ std::string to_string(const token_scopes& scopes) {
   return out;
 }
 
+std::string token_info::id() const {
+  constexpr std::size_t id_bytes = 7;
+  return to_hex(hash.substr(0, id_bytes));
+}
+
 result<std::unique_ptr<token_store>> token_store::open(const std::filesystem::path& file,
                                                        telling tell) {
   std::unique_ptr<token_store> store(new token_store(file, std::move(tell)));
@@ -129,7 +134,7 @@ result<token_principal> token_store::authenticate(std::string_view token, time_p
     return fail(errc::denied,
                 "token " + match->name + " expired at " + to_rfc3339(match->expires_at));
   }
-  return token_principal{match->name, match->scopes};
+  return token_principal{match->name, match->scopes, match->id(), match->created_at};
 }
 
 }  // namespace ved::runtime

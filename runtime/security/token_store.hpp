@@ -43,6 +43,8 @@ std::string to_string(const token_scopes& scopes);
 struct token_principal {
   std::string name;
   token_scopes scopes;
+  std::string token_id;  ///< see token_info::id
+  time_point created_at;
 };
 
 /// What is stored of a token.
@@ -52,6 +54,9 @@ struct token_info {
   std::string hash;  ///< 32 bytes
   time_point created_at;
   time_point expires_at;  ///< unset: never
+
+  /// Some hex digits of the hash: another token that gets the same name has others.
+  std::string id() const;
 };
 
 /// The tokens of a state directory, as a running daemon uses them. Any thread.

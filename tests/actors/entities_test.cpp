@@ -95,6 +95,29 @@ TEST_CASE("entities: an event of a newer release changes nothing where its write
   }
 }
 
+TEST_CASE("entities: a state that lacks what a later release stores is outdated, no other is",
+          "[actors][entities]") {
+  tests::driver d;
+  const auto folded = core::fold("job/j-1", "", d.log[0]).value();
+  pb::JobRecord record;
+  REQUIRE(record.ParseFromString(folded));
+  REQUIRE_FALSE(record.submitted_by().empty());
+  CHECK_FALSE(core::is_outdated("job/j-1", folded, folded));
+  record.clear_submitted_by();
+  CHECK(core::is_outdated("job/j-1", record.SerializeAsString(), folded));
+  CHECK_FALSE(core::is_outdated("cluster/c", record.SerializeAsString(), folded));
+  auto changed = record;
+  changed.set_submitted_by("somebody");
+  CHECK_FALSE(core::is_outdated("job/j-1", changed.SerializeAsString(), folded));
+  changed = record;
+  changed.clear_customer_address();
+  CHECK_FALSE(core::is_outdated("job/j-1", changed.SerializeAsString(), folded));
+  changed = record;
+  changed.set_hold_by("somebody");
+  CHECK_FALSE(core::is_outdated("job/j-1", changed.SerializeAsString(), folded));
+  CHECK_FALSE(core::is_outdated("job/j-1", "\xff", folded));
+}
+
 TEST_CASE("entities: an event in a stream of another entity is damage", "[actors][entities]") {
   tests::driver d;
   const auto refused = core::fold("cluster/j-1", "", d.log[0]);

@@ -71,6 +71,41 @@ class access(site_case):
         self.assertNotIn(b"hunter2", seen)
         self.assertNotIn("hunter2", s.said())
 
+    def test_who_gets_the_name_of_a_revoked_token_sees_nothing_of_its_holder(self):
+        s = self.site
+
+        def token(*words):
+            code, text, errors = run(program("ved"), "token", *words, "--state", s.state)
+            self.assertEqual(code, 0, errors)
+            return text.strip()
+        first = token("add", "--name", "shared", "--scope", "read,submit")
+        wait_for(lambda: s.call("GET", "/api/v1/hpc/jobs", token=first)[0] == 200, "it is known")
+        spec = s.job("n-1")
+        spec["workload_spec"]["environment"]["DB_PASSWORD"] = "hunter2"
+        self.assertEqual(s.call("POST", "/api/v1/hpc/jobs", spec, token=first)[0], 201)
+        paths = ["/api/v1/hpc/jobs/n-1", "/api/v1/hpc/jobs/n-1/events"]
+        for path in paths:
+            self.assertIn("hunter2", json.dumps(s.call("GET", path, token=first)[2]))
+        token("revoke", "--name", "shared")
+        second = token("add", "--name", "shared", "--scope", "read,submit")
+        wait_for(lambda: s.call("GET", "/api/v1/hpc/jobs", token=second)[0] == 200, "it is known")
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs", token=first)[0], 401)
+        for path in paths:
+            said = json.dumps(s.call("GET", path, token=second)[2])
+            self.assertIn("DB_PASSWORD", said)
+            self.assertNotIn("hunter2", said)
+        s.wait_state("n-1", "completed")
+
+    def test_a_token_for_events_opens_these_alone(self):
+        s = self.site
+        code, text, errors = run(program("ved"), "token", "add", "--state", s.state, "--name",
+                                 "listener", "--scope", "events")
+        self.assertEqual((code, errors), (0, ""))
+        token = text.strip()
+        wait_for(lambda: s.call("GET", "/api/v1/hpc/events", token=token)[0] == 200, "it is known")
+        self.assertEqual(s.call("GET", "/api/v1/hpc/jobs", token=token)[0], 403)
+        self.assertEqual(s.call("GET", "/api/v1/hpc/clusters", token=token)[0], 403)
+
     def test_an_emptied_token_file_lets_nobody_in_and_says_so(self):
         s = self.site
         file = os.path.join(s.state, "tokens.json")

@@ -61,16 +61,16 @@ hpc:
     - cluster_id: no-key
       scheduler_type: slurm
       slurm:
-        ssh: {host: login.example.org, user: ved, key_file: /no/such/key,
+        ssh: {host: login.example.org, user: ved, key_file: /etc/no/key,
               host_key_callback: insecure}
     - cluster_id: no-hosts
       scheduler_type: slurm
-      slurm: {ssh: {host: login.example.org, user: ved, known_hosts_path: /no/such/hosts}}
+      slurm: {ssh: {host: login.example.org, user: ved, known_hosts_path: /etc/no/hosts}}
 """
         path, (code, _, errors) = self.check(text)
         self.assertEqual(code, 1, errors)
-        for words in ("cluster no-key: ssh: .*/no/such/key",
-                      "cluster no-hosts: ssh: .*/no/such/hosts"):
+        for words in ("cluster no-key: ssh: .*/etc/no/key",
+                      "cluster no-hosts: ssh: .*/etc/no/hosts"):
             self.assertRegex(errors, words)
         code, _, said = run(program("ved"), "-c", path, "--state", self.site.state)
         self.assertEqual((code, said), (1, errors), "the daemon itself says the same, only that")
@@ -104,7 +104,8 @@ hpc:
         web = "hooks: [{name: w, url: http://h.example/, secret_file: %s}]\n"
         command = "hooks: [{name: c, command: [%s]}]\n"
         for more, words in [
-                (web % "/no/such/key", "/no/such/key: cannot be opened"),
+                (web % "/etc/no/key", "/etc/no/key: cannot be opened"),
+                (web % "/hunter2", r"secret_file: .*\(8 bytes, not shown.*: cannot be opened"),
                 (web % open_file, f"chmod 600 '{open_file}'"),
                 (command % "/no/such/program", "/no/such/program: No such file"),
                 (command % place, f"{place}: is no program"),
@@ -112,6 +113,7 @@ hpc:
             code, _, errors = self.check(plain + more)[1]
             self.assertEqual(code, 1, more)
             self.assertRegex(errors, words)
+            self.assertNotIn("hunter2", errors)
         for old, new, words in [
                 (f"{place}/audit.log", "/proc/nope/audit.log", "/proc/nope/audit.log: cannot be"),
                 (f"{place}/audit.log", f"{place}/no/such/audit.log", "such/audit.log: cannot be"),

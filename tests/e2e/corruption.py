@@ -363,11 +363,22 @@ class corruption(site_case):
             self.assertNotEqual(s.vectl("log", "verify")[0], 0)
             self.assertEqual(s.submit(f"there-{whole}", cluster_id="there")[0], 201)
             s.wait_state(f"there-{whole}", "completed")
+            rest = f"{backup}-rest-{whole}"
+            code, text, errors = s.vectl("log", "backup", rest)
+            self.assertEqual(code, 10, text + errors)
+            self.assertIn("NOT in this backup: cluster/here", text)
             self.assertEqual(s.stop()[0], 0)
             self.assertFalse(os.path.exists(self.folder()))
-            for words in (("log", "verify"), ("log", "backup", backup + "-none")):
-                code, text, errors = run(program("vectl"), "--state", s.state, *words)
-                self.assertNotEqual(code, 0, text + errors)
+            code, text, errors = run(program("vectl"), "--state", s.state, "log", "verify")
+            self.assertNotEqual(code, 0, text + errors)
+            code, text, errors = run(program("vectl"), "--state", s.state, "log", "backup",
+                                     rest + "-offline")
+            self.assertEqual(code, 10, text + errors)
+            self.assertTrue(os.path.exists(os.path.join(rest + "-offline", "INCOMPLETE")))
+            code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", rest,
+                                     "--force")
+            self.assertEqual(code, 6, text + errors)
+            self.assertIn("it lacks cluster/here", errors)
             code, text, errors = run(program("vectl"), "--state", s.state, "log", "restore", backup,
                                      "--log", "cluster/here")
             self.assertEqual(code, 0, text + errors)

@@ -287,6 +287,43 @@ TEST_CASE("config: hooks have a name of their own and either a command or an add
   }
 }
 
+TEST_CASE("config: a secret that stands where a file is to be named is not told",
+          "[runtime][config]") {
+  const std::string value =
+      GENERATE("hunter2", "/hunter2", "/hunter2+/==", "/no-such-directory/hunter2", "~/hunter2",
+               "\"hunter2\\nhunter2\"", "|\n            hunter2\n            more");
+  const std::string cluster = "hpc:\n  enabled: true\n  clusters:\n    - cluster_id: c1\n"
+                              "      scheduler_type: ";
+  const auto told = [&](const std::string& before, const std::string& key) {
+    const auto text = problems(before + key + ": " + value + "\n");
+    INFO(text);
+    CHECK(text.find("hunter2") == std::string::npos);
+    return text.find(key) != std::string::npos;
+  };
+  CHECK(told("hooks:\n  - name: a\n    url: http://h.example/\n    ", "secret_file"));
+  CHECK(told("security:\n  ", "signing_key_file"));
+  CHECK(told(cluster + "moab\n      moab:\n        auth_method: password\n        username: u\n"
+                       "        ",
+             "password_file"));
+  CHECK(told(cluster + "ood\n      ood:\n        ", "oidc_client_secret_file"));
+  CHECK(told(cluster + "slurm\n      slurm:\n        auth_method: jwt\n        ",
+             "auth_token_file"));
+  // Read when the connection is made.
+  for (const char* key : {"key_file", "passphrase_file", "identity_agent", "known_hosts_path"})
+    told(cluster + "slurm\n      slurm:\n        ssh:\n          host: h\n          ", key);
+  for (const char* key : {"conf_file", "bin_directory"})
+    told(cluster + "slurm\n      slurm:\n        ", key);
+  told("logging:\n  ", "file");
+}
+
+TEST_CASE("config: a file that is missing in a directory that is there is named",
+          "[runtime][config]") {
+  const ved::tests::temp_dir dir;
+  const auto file = (dir.path() / "key").string();
+  CHECK(problems("security:\n  signing_key_file: " + file + "\n").find(file + ": No such file") !=
+        std::string::npos);
+}
+
 TEST_CASE("config: forms of single values are checked", "[runtime][config]") {
   CHECK(problems("http: {address: localhost}").find("an IP address") != std::string::npos);
   CHECK(problems("http: {trusted_networks: [10.0.0.0/33]}").find("a network") !=

@@ -105,7 +105,8 @@ class test_log {
   std::vector<pb::HookDelivered> records(const std::string& hook) const {
     std::vector<pb::HookDelivered> out;
     const auto stream = log->read_stream("hook/" + hook, 0, 1000);
-    for (const auto& e : stream.value()) out.push_back(e.hook().delivered());
+    for (const auto& e : stream.value())
+      if (e.hook().has_delivered()) out.push_back(e.hook().delivered());
     return out;
   }
 
@@ -113,7 +114,11 @@ class test_log {
   runtime::followed_log followed() {
     return {{"cluster/hpc-1", log},
             feed,
-            [this](store::append_request request) { return append(std::move(request)); }};
+            appending()};
+  }
+
+  runtime::append_function appending() {
+    return [this](store::append_request request) { return append(std::move(request)); };
   }
 
   std::vector<pb::Envelope> events() const { return log->read(0, 10'000).value(); }

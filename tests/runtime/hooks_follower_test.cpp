@@ -7,6 +7,7 @@
 #include "runtime/followers/followers.hpp"
 #include "runtime/followers/hooks.hpp"
 #include "tests/runtime/hooks_support.hpp"
+#include "store/keys.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
@@ -31,9 +32,9 @@ class one_hook {
  public:
   one_hook(test_log& world, const hook_config& hook, deliver_function deliver,
            append_function append = {}) {
-    auto start = find_start(*world.log, hook.name);
+    auto start = find_start(*world.log, hook.name, world.appending(), tests::t0);
     REQUIRE(start);
-    if (!append) append = [&world](store::append_request r) { return world.append(std::move(r)); };
+    if (!append) append = world.appending();
     hook_parts parts;
     parts.hook = hook;
     parts.start = *start;
@@ -191,7 +192,7 @@ TEST_CASE("hooks: what an older release gave up stays given up, and the rest goe
           "[runtime][hooks]") {
   test_log world;
   world.begin();
-  REQUIRE(find_start(*world.log, "site"));
+  REQUIRE(find_start(*world.log, "site", world.appending(), tests::t0));
   world.add(completed_job("j-1"));
   std::uint64_t position = 0;
   for (const auto& e : world.events())
@@ -311,15 +312,51 @@ TEST_CASE("hooks: a new hook hears nothing of the past, also after a crash in it
   test_log world;
   world.begin();
   world.add(completed_job("old"));
-  const auto start = find_start(*world.log, "site");
+  const auto start = find_start(*world.log, "site", world.appending(), tests::t0);
   REQUIRE(start);
-  CHECK(start->position == world.log->last_position());
+  CHECK(start->position + 1 == world.log->last_position());  // but what tells that it begins
   world.add(completed_job("new"));  // and then the crash: nothing was read
   tests::watched<told> out;
   one_hook hook(world, site(), accept_all(out));
   REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
   hook.stop();
   for (const auto& r : world.records("site")) CHECK(r.job_id() == "new");
+}
+
+TEST_CASE("hooks: a rebuild of a log that lost its cursors leaves a hook what it was owed",
+          "[runtime][hooks]") {
+  const auto disk = std::make_shared<store::memory_disk>();
+  const bool has_told = GENERATE(false, true);
+  {
+    test_log world(disk);
+    world.begin();
+    world.add(completed_job("old"));
+    if (has_told) {
+      tests::watched<told> out;
+      one_hook hook(world, site(), accept_all(out));
+      world.add(completed_job("told"));
+      REQUIRE(world.wait([&] { return world.records("site").size() == 4; }));
+      hook.stop();
+    } else {
+      REQUIRE(find_start(*world.log, "site", world.appending(), tests::t0));
+    }
+    world.add(completed_job("owed"));
+  }
+  for (const auto& key : {std::string(store::keys::meta_head), std::string(store::keys::meta_rows),
+                          store::keys::cursor_key(hook_stream("site"))})
+    disk->erase(store::table::meta, key);
+  store::event_log::options how;
+  how.fold = {core::fold, core::index_keys};
+  how.for_repair = true;
+  REQUIRE((*store::event_log::open(store::open_memory(disk), how))->rebuild());
+  test_log world(disk);
+  tests::watched<told> out;
+  one_hook hook(world, site(), accept_all(out));
+  const std::size_t records = has_told ? 8 : 4;
+  REQUIRE(world.wait([&] { return world.records("site").size() == records; }));
+  hook.stop();
+  CHECK(callbacks(out.get().ids) == "submitted queued started completed");
+  CHECK(world.records("site").back().job_id() == "owed");
 }
 
 TEST_CASE("hooks: a stop while a delivery runs ends it and counts it for nothing",

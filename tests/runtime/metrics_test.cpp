@@ -33,6 +33,7 @@ pb::Status status() {
   c.set_queries(7);
   c.set_submissions_waiting(3);
   c.set_last_poll_at_us(1'768'471'200'000'000);
+  c.set_inventory_at_us(to_us(tests::t0 - seconds{3'600}));
   auto& audit = *now.add_followers();
   audit.set_name("audit");
   audit.set_log("cluster/hpc-1");
@@ -105,6 +106,7 @@ TEST_CASE("metrics: the guide's names are there from the start", "[runtime][metr
   CHECK(value(text, R"(hpc_scheduler_breaker_state{cluster="hpc-1",state="closed"})") == 0);
   CHECK(value(text, R"(hpc_scheduler_queries_total{cluster="hpc-1"})") == 7);
   CHECK(value(text, R"(hpc_submissions_waiting{cluster="hpc-1"})") == 3);
+  CHECK(value(text, R"(hpc_cluster_inventory_age_seconds{cluster="hpc-1"})") == 3'600);
   CHECK(value(text, R"(ved_status{status="degraded"})") == 1);
   CHECK(value(text, "ved_log_events_total") == 42);
   CHECK(value(text, "ved_log_size_bytes") == 1000);

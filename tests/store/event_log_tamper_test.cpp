@@ -117,7 +117,8 @@ TEST_CASE("event log: a changed stored state is named", "[store][tamper]") {
   forged.set_state("done/4");
   disk->put(table::state, "job/b", forged.SerializeAsString());
   CHECK(first_problem(disk) ==
-        "event 7, stream job/b: the stored state at version 4 is not the fold of its events");
+        "event 7, stream job/b: the stored state at version 4 differs from the fold of its events: "
+        "stop ved and " + remedy_of(table::state));
   forged.set_version(3);
   disk->put(table::state, "job/b", forged.SerializeAsString());
   CHECK_FALSE(first_problem(disk).empty());
@@ -129,7 +130,44 @@ TEST_CASE("event log: a changed stored state is named", "[store][tamper]") {
   CHECK(first_problem(disk) == "stream job/b: its stored state cannot be decoded");
   CHECK(value_of(try_open(disk, true))->state("job/b").error().code == errc::corrupt);
   disk->erase(table::state, "job/b");
-  CHECK(first_problem(disk) == "event 4, stream job/b: the stream has no stored state");
+  CHECK(first_problem(disk) == "event 4, stream job/b: the stream has no stored state: stop ved "
+                               "and " + remedy_of(table::state));
+}
+
+TEST_CASE("event log: a stored state of an older release is told from a changed one",
+          "[store][tamper]") {
+  auto disk = written_disk();
+  pb::StoredState older;
+  older.set_version(4);
+  older.set_state(GENERATE("done/4", "older"));
+  disk->put(table::state, "job/b", older.SerializeAsString());
+  auto how = toy_options();
+  how.for_repair = true;
+  int told = 0;
+  how.on_damage = [&](table where, const std::string&) {
+    CHECK(where == table::state);
+    ++told;
+  };
+  how.fold.is_outdated = [](std::string_view stream, std::string_view state,
+                            std::string_view folded) {
+    CHECK(stream == "job/b");
+    CHECK(folded == "suspended/4");
+    return state == "older";
+  };
+  how.fold.index = [toy = how.fold.index](std::string_view stream, std::string_view state) {
+    return toy(stream, state == "older" ? "suspended/4" : state);
+  };
+  const auto log = value_of(event_log::open(open_memory(disk), how));
+  const auto report = value_of(log->verify());
+  if (older.state() == "older") {
+    CHECK(report.ok);
+    CHECK(report.outdated == 1);
+    CHECK(told == 0);
+    return;
+  }
+  CHECK_FALSE(report.ok);
+  CHECK(report.outdated == 0);
+  CHECK(told == 1);
 }
 
 TEST_CASE("event log: a stored state without events is named", "[store][tamper]") {
@@ -160,7 +198,8 @@ TEST_CASE("event log: wrong stream rows are named", "[store][tamper]") {
   const auto value = stored(disk, table::stream, key);
   disk->erase(table::stream, key);
   CHECK(first_problem(disk) ==
-        "event 5, stream job/b: the stream table does not list it as version 2");
+        "event 5, stream job/b: the stream table does not list it as version 2: stop ved and " +
+            remedy_of(table::stream));
   CHECK(value_of(try_open(disk, true))->read_stream("job/b", 0, 10).error().code ==
         errc::corrupt);
   disk->put(table::stream, key, value);

@@ -102,6 +102,8 @@ TEST_CASE("vectl arguments: every command is reached with its options", "[tools]
   command_of<log_stats>({"log", "stats"});
   CHECK(command_of<log_backup>({"log", "backup", "/b"}).directory == "/b");
   CHECK(command_of<log_restore>({"log", "restore", "/b", "--force"}).force);
+  CHECK_FALSE(command_of<log_restore>({"log", "restore", "/b"}).incomplete);
+  CHECK(command_of<log_restore>({"log", "restore", "/b", "--incomplete"}).incomplete);
   CHECK(command_of<config_show>({"config", "show", "--config", "f"}).file == "f");
   command_of<status>({"status"});
 }

@@ -10,6 +10,7 @@
 #include "adapters/system/owned_directory.hpp"
 #include "messages/operations.hpp"
 #include "runtime/event_logs.hpp"
+#include "runtime/own_stream.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
 
@@ -182,12 +183,12 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
   accept_job(*open_log(state.path()), "j-2");
 
   SECTION("never over an existing log without force") {
-    const auto refused = restore_offline(state.path().string(), backup, "", false);
+    const auto refused = restore_offline(state.path().string(), {backup, "", false, false});
     REQUIRE_FALSE(refused);
     CHECK(refused.error().code == ved::errc::conflict);
   }
   SECTION("the old log is moved aside") {
-    const auto restored = restore_offline(state.path().string(), backup, "", true);
+    const auto restored = restore_offline(state.path().string(), {backup, "", true, false});
     REQUIRE(restored);
     CHECK(restored->events() == 1);
     int aside = 0;
@@ -204,14 +205,14 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
       damaged = true;
     }
     REQUIRE(damaged);
-    REQUIRE_FALSE(restore_offline(state.path().string(), backup, "", true));
+    REQUIRE_FALSE(restore_offline(state.path().string(), {backup, "", true, false}));
     pb::ApiRequest request;
     request.mutable_get_job()->set_job_id("j-2");
     CHECK(ask(**make_offline_channel(state.path().string()), request).has_job());
     CHECK_FALSE(fs::exists(state.path() / "log.restoring"));
   }
   SECTION("what is not there is not found") {
-    const auto missing = restore_offline(state.path().string(), backup + "x", "", true);
+    const auto missing = restore_offline(state.path().string(), {backup + "x", "", true, false});
     REQUIRE_FALSE(missing);
     CHECK(missing.error().code == ved::errc::not_found);
   }
@@ -227,7 +228,7 @@ TEST_CASE("vectl offline: what writes to a log holds it from its first look to i
     const auto held = ved::runtime::hold_event_logs(place);
     REQUIRE(held);
     CHECK_FALSE(log_is_held(place));  // not by a daemon
-    CHECK(restore_offline(place, backup, "", true).error().code == ved::errc::conflict);
+    CHECK(restore_offline(place, {backup, "", true, false}).error().code == ved::errc::conflict);
     CHECK(rebuild_offline(place, "").error().code == ved::errc::conflict);
     CHECK(backup_offline(place, backup + "-2").error().code == ved::errc::conflict);
     const auto daemon = ved::runtime::hold_event_logs(place);
@@ -237,9 +238,9 @@ TEST_CASE("vectl offline: what writes to a log holds it from its first look to i
   {
     const auto daemon = ved::runtime::hold_event_logs(place);
     REQUIRE(daemon);
-    CHECK(restore_offline(place, backup, "", true).error().code == ved::errc::conflict);
+    CHECK(restore_offline(place, {backup, "", true, false}).error().code == ved::errc::conflict);
   }
-  CHECK(restore_offline(place, backup, "", true));
+  CHECK(restore_offline(place, {backup, "", true, false}));
 }
 
 TEST_CASE("vectl offline: what writes to a log does so as whom it belongs to", "[tools][vectl]") {
@@ -250,7 +251,7 @@ TEST_CASE("vectl offline: what writes to a log does so as whom it belongs to", "
   REQUIRE(::chown(place.c_str(), 12'345, 12'345) == 0);
   for (const auto& refused : {rebuild_offline(place, "").error(),
                               backup_offline(place, backup + "-2").error(),
-                              restore_offline(place, backup, "", true).error()}) {
+                              restore_offline(place, {backup, "", true, false}).error()}) {
     CHECK(refused.code == ved::errc::denied);
     CHECK_THAT(refused.message, Catch::Contains("setpriv --reuid=12345 --regid=12345"));
   }
@@ -265,7 +266,7 @@ TEST_CASE("vectl offline: a restoration touches no directory that is not ved's",
   accept_job(*open_log(state.path()), "j-1");
   REQUIRE(backup_offline(state.path().string(), backup));
   const auto refused = [&](const fs::path& where) {
-    const auto said = restore_offline(where.string(), backup, "", true);
+    const auto said = restore_offline(where.string(), {backup, "", true, false});
     return !said && said.error().code == ved::errc::conflict;
   };
   const auto put = [](const fs::path& file) {
@@ -296,13 +297,13 @@ TEST_CASE("vectl offline: a restoration touches no directory that is not ved's",
   SECTION("what one that was cut short left goes") {
     put(state.path() / "log.restoring" / "MANIFEST-000001");
     put(state.path() / "log.restoring" / "000007.sst");
-    CHECK(restore_offline(state.path().string(), backup, "", true));
+    CHECK(restore_offline(state.path().string(), {backup, "", true, false}));
   }
   SECTION("an empty directory becomes one of ved's") {
     const auto fresh = elsewhere.path() / "fresh";
     fs::create_directory(fresh);
-    REQUIRE(restore_offline(fresh.string(), backup, "", false));
-    REQUIRE(restore_offline(fresh.string(), backup, "", true));
+    REQUIRE(restore_offline(fresh.string(), {backup, "", false, false}));
+    REQUIRE(restore_offline(fresh.string(), {backup, "", true, false}));
     accept_job(*open_log(fresh), "j-2");
   }
 }
@@ -335,17 +336,92 @@ TEST_CASE("vectl offline: one damaged log of several is named, and mended alone"
   const auto seen = ask(**with, verify_request()).verification();
   CHECK_FALSE(seen.ok());
   CHECK_THAT(seen.first_problem(), Catch::Contains("cluster/b"));
-  // A backup is whole or is none.
-  CHECK(backup_offline(place, backup + "-2").error().code == ved::errc::unavailable);
-  CHECK_FALSE(fs::exists(backup + "-2"));
+  // What is healthy is in a backup, and what is not is named.
+  const auto rest = backup_offline(place, backup + "-2");
+  REQUIRE(rest);
+  REQUIRE(rest->missing_logs_size() == 1);
+  CHECK(rest->missing_logs(0).log() == "cluster/b");
+  CHECK_FALSE(rest->missing_logs(0).problem().empty());
+  CHECK(rest->logs_size() == 2);
+  CHECK(fs::exists(backup + "-2/" + ved::runtime::incomplete_file));
+  CHECK_FALSE(fs::exists(fs::path(backup) / ved::runtime::incomplete_file));
 
   const auto untouched = fs::last_write_time(state.path() / "clusters" / "a" / "log" / "CURRENT");
-  REQUIRE(restore_offline(place, backup, "cluster/b", true));
+  REQUIRE(restore_offline(place, {backup, "cluster/b", true, false}));
   CHECK(fs::last_write_time(state.path() / "clusters" / "a" / "log" / "CURRENT") == untouched);
   with = make_offline_channel(place);
   CHECK(ask(**with, verify_request()).verification().ok());
   CHECK(ask(**with, request).has_job());
-  CHECK(restore_offline(place, backup, "cluster/c", true).error().code == ved::errc::not_found);
+  CHECK(restore_offline(place, {backup, "cluster/c", true, false}).error().code ==
+        ved::errc::not_found);
+}
+
+TEST_CASE("vectl offline: a backup that lacks a cluster is restored only when that is meant",
+          "[tools][vectl]") {
+  const auto how = [](const std::string&) { return ved::runtime::plain_log_options(); };
+  temporary_directory state;
+  temporary_directory elsewhere;
+  const auto place = state.path().string();
+  const auto backup = (elsewhere.path() / "backup").string();
+  const auto record = [&](const char* cluster) {
+    accept_job(*open_log(state.path(), store::cluster_log_name(cluster)),
+               std::string("j-") + cluster);
+    auto logs = ved::runtime::open_event_logs(place, how);
+    REQUIRE(logs);
+    REQUIRE(ved::runtime::record_cluster_log(*(*logs)->own(), ved::cluster_id{cluster}, at));
+  };
+  const auto refused = [&](const std::string& lacks) {
+    const auto said = restore_offline(place, {backup, "", true, false});
+    REQUIRE_FALSE(said);
+    CHECK(said.error().code == ved::errc::conflict);
+    CHECK_THAT(said.error().message,
+               Catch::Contains("it lacks " + lacks + ":") && Catch::Contains("--incomplete"));
+  };
+  const auto is_lost = [&](const std::string& name) {
+    auto logs = ved::runtime::open_event_logs(place, how);
+    REQUIRE(logs);
+    CHECK((*logs)->lost().contains(name));
+    const auto cluster = ved::cluster_id{*store::cluster_of_log_name(name)};
+    CHECK_FALSE(ved::runtime::need_cluster_log(**logs, place, cluster, false, how));
+  };
+  record("a");
+  SECTION("its own daemon's log knows of it") {
+    record("b");
+    fs::remove_all(state.path() / "clusters" / "b");
+    REQUIRE(backup_offline(place, backup)->missing_logs_size() == 1);
+    if (GENERATE(true, false)) fs::remove(fs::path(backup) / ved::runtime::incomplete_file);
+    fs::remove_all(state.path() / "checks");
+    fs::remove_all(state.path() / "clusters");
+    refused("cluster/b");
+    const auto done = restore_offline(place, {backup, "", true, true});
+    REQUIRE(done);
+    CHECK(done->missing_logs_size() == 1);
+    is_lost("cluster/b");
+  }
+  SECTION("the daemon's log in whose place it comes does") {
+    REQUIRE(backup_offline(place, backup)->missing_logs_size() == 0);
+    record("b");
+    SECTION("and the log is there") {
+      refused("cluster/b");
+      REQUIRE(restore_offline(place, {backup, "", true, true}));
+      auto logs = ved::runtime::open_event_logs(place, how);
+      REQUIRE(logs);
+      CHECK((*logs)->find("cluster/b"));
+    }
+    SECTION("and it is gone with all that was noted of it") {
+      fs::remove_all(state.path() / "clusters" / "b");
+      fs::remove_all(state.path() / "checks" / "b.check");
+      refused("cluster/b");
+      REQUIRE(restore_offline(place, {backup, "", true, true}));
+      is_lost("cluster/b");
+    }
+  }
+  SECTION("one log alone lacks nothing") {
+    record("b");
+    fs::remove_all(state.path() / "clusters" / "b");
+    REQUIRE(backup_offline(place, backup));
+    CHECK(restore_offline(place, {backup, "cluster/a", true, false}));
+  }
 }
 
 TEST_CASE("vectl client directory: looked for in the order that --help says", "[tools][vectl]") {

@@ -211,6 +211,18 @@ TEST_CASE("vectl clusters: a cluster that is down says why", "[tools][vectl]") {
   CHECK_THAT(text, Catch::Contains("Last poll:            1m 00s ago\n"));
 }
 
+TEST_CASE("vectl clusters: figures bear the time when they were observed", "[tools][vectl]") {
+  pb::ClusterList clusters;
+  auto& cluster = *clusters.add_clusters();
+  cluster.set_cpus_total(8);
+  CHECK_THAT(render_cluster(cluster, now, {}), Catch::Contains("Observed:             never\n"));
+  cluster.set_inventory_at_us(start);
+  cluster.set_last_answer_at_us(ved::to_us(now));
+  CHECK_THAT(render_clusters(clusters, now, {}), Catch::Contains("1m 00s ago"));
+  CHECK_THAT(render_cluster(cluster, now, {}),
+             Catch::Contains("Observed:             1m 00s ago, what follows\n"));
+}
+
 TEST_CASE("vectl log: a verification that failed names the first problem", "[tools][vectl]") {
   pb::LogVerification seen;
   seen.set_ok(false);

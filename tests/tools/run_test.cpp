@@ -409,9 +409,25 @@ TEST_CASE("vectl log events: pages on, and says what comes next and what is miss
   CHECK(f.err.str().find("--after p2") != std::string::npos);
 }
 
+TEST_CASE("vectl log backup: says what is not in it, with an exit code of its own",
+          "[tools][vectl]") {
+  fixture f;
+  pb::ApiReply reply;
+  reply.mutable_backup()->set_directory("/b");
+  f.requests.reply(reply);
+  CHECK(run(log_backup{"/b"}, f.with) == exit_code::ok);
+  auto& missing = *reply.mutable_backup()->add_missing_logs();
+  missing.set_log("cluster/c");
+  missing.set_problem("its disk is gone");
+  f.requests.reply(reply);
+  CHECK(run(log_backup{"/b"}, f.with) == exit_code::incomplete);
+  CHECK_THAT(f.out.str(), Catch::Contains("cluster/c: its disk is gone") &&
+                              Catch::Contains("keep the last whole one"));
+}
+
 TEST_CASE("vectl log rebuild and restore: need a state directory", "[tools][vectl]") {
   fixture f;
   CHECK(run(log_rebuild{}, f.with) == exit_code::usage);
-  CHECK(run(log_restore{"/b", "", false}, f.with) == exit_code::usage);
+  CHECK(run(log_restore{"/b", "", false, false}, f.with) == exit_code::usage);
   CHECK_THAT(f.err.str(), Catch::Contains("--state DIR"));
 }

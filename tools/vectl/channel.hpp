@@ -53,13 +53,14 @@ ved::result<std::unique_ptr<channel>> make_offline_channel(const std::string& st
 /// Recreates states and indexes of all logs, or of `only`; returns the number of events. conflict
 /// while a daemon runs.
 ved::result<std::uint64_t> rebuild_offline(const std::string& state, const std::string& only);
-/// Copies the logs of a stopped daemon into `directory`, which must not exist yet.
+/// Copies the logs of a stopped daemon into `directory`, which must not exist yet. Those of
+/// clusters that cannot be read are named instead.
 ved::result<ved::pb::BackupDone> backup_offline(const std::string& state,
                                                 const std::string& directory);
-/// Puts verified copies of the backup's logs, or of `only`, in their places; `force` moves the old
-/// ones aside. All are whole before the first is put. Returns the verification of the backup.
+/// Puts verified copies of the backup's logs, or of the one named, in their places; `force` moves
+/// the old ones aside. All are whole before the first is put. conflict when a cluster's log is not
+/// in it, unless `incomplete` says so. Returns the verification of the backup.
 ved::result<ved::pb::LogVerification> restore_offline(const std::string& state,
-                                                      const std::string& backup,
-                                                      const std::string& only, bool force);
+                                                      const log_restore& what);
 
 }  // namespace vectl

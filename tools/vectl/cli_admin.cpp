@@ -59,7 +59,9 @@ void add_log_commands(CLI::App& app, parse_target& into) {
   }
   {
     auto [sub, v] = add_command<log_backup>(*log, into, "backup",
-                                            "copy all logs while the daemon goes on writing");
+                                            "copy all logs while the daemon goes on writing; "
+                                            "exit code 10: some could not be read and are not "
+                                            "in it");
     sub->add_option("DIR", v->directory, "directory to make")->required();
   }
   {
@@ -70,6 +72,8 @@ void add_log_commands(CLI::App& app, parse_target& into) {
     one_log(*sub, v->log);
     sub->add_option("DIR", v->directory, "directory that `log backup` made")->required();
     sub->add_flag("--force", v->force, "move existing logs aside");
+    sub->add_flag("--incomplete", v->incomplete,
+                  "restore also a backup that lacks logs of clusters; without this it is refused");
   }
 }
 

@@ -109,6 +109,7 @@ struct log_restore {
   std::string directory;
   std::string log; /* empty: all of the backup */
   bool force = false;
+  bool incomplete = false;
 };
 struct config_show {
   std::string file; /* empty: the daemon's */

@@ -45,6 +45,7 @@ std::string_view exit_code_help() noexcept {
          "  7  overloaded, full or stopping: try again later\n"
          "  8  corrupt: stored data contradicts itself\n"
          "  9  sent but not answered: look before trying again\n"
+         "  10  done, but not whole: what could not be read is left out, and named\n"
          "  130  interrupted\n";
 }
 

@@ -19,6 +19,7 @@ enum class exit_code {
   unavailable = 7,      ///< overloaded, full or stopping: try again later
   corrupt = 8,          ///< stored data contradicts itself
   unknown_outcome = 9,  ///< sent, but not answered: look before trying again
+  incomplete = 10,      ///< done, but a part could not be read and is left out
   interrupted = 130,    ///< Ctrl-C, as shells report it
 };
 

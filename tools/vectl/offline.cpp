@@ -8,6 +8,7 @@
 #include <chrono>
 #include <cstring>
 #include <filesystem>
+#include <set>
 #include <vector>
 
 #include "actors/api/shell/all_events.hpp"
@@ -259,6 +260,16 @@ result<pb::LogSize> copy_verified(const std::string& backup, copied_log& into) {
   return out;
 }
 
+std::string lacks(const std::string& backup, const std::set<std::string>& missing) {
+  std::string names;
+  for (const auto& name : missing) names += (names.empty() ? "" : ", ") + name;
+  return "backup " + backup + ": it lacks " + names +
+         ": nothing was changed. Restore one that has all logs, or single ones with --log; with "
+         "--incomplete the rest is restored: such a cluster keeps the log that it has, and without "
+         "one it is out of service until its log is restored, too, or given up with `ved init "
+         "--new-log`";
+}
+
 /// Puts the copy in its place, and what was there aside.
 result<void> put_in_place(const copied_log& one, const std::string& aside) {
   std::error_code problem;
@@ -308,6 +319,11 @@ result<std::uint64_t> rebuild_offline(const std::string& state, const std::strin
   for (const auto& name : *names) {
     auto storage = store::open_rocks(ved::runtime::log_place_of(state, name), false);
     if (!storage) return fail(storage.error());
+    // Where its head is lost, so may be what it noted of the places of jobs.
+    const auto head = (*storage)->get(store::table::meta, store::keys::meta_head);
+    if (name == store::own_log_name && (!head || !*head))
+      if (auto marked = ved::runtime::mark_places_incomplete(state); !marked)
+        return fail(marked.error());
     auto how = ved::runtime::plain_log_options();
     how.for_repair = true;
     auto log = store::event_log::open(std::move(*storage), std::move(how));
@@ -327,8 +343,8 @@ result<pb::BackupDone> backup_offline(const std::string& state, const std::strin
   return ved::runtime::back_up_event_logs(**logs, state, directory);
 }
 
-result<pb::LogVerification> restore_offline(const std::string& state, const std::string& backup,
-                                            const std::string& only, bool force) {
+result<pb::LogVerification> restore_offline(const std::string& state, const log_restore& what) {
+  const auto& backup = what.directory;
   std::error_code ignored;
   if (!fs::is_directory(backup, ignored))
     return fail(errc::not_found, "backup " + backup + ": there is no such directory");
@@ -336,12 +352,17 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
   if (auto ours = take_state(state); !ours) return fail(ours.error());
   const auto held = hold_logs(state);
   if (!held) return fail(held.error());
-  const auto names = logs_meant(backup, only);
+  const auto names = logs_meant(backup, what.log);
   if (!names) return fail(names.error());
+  result<std::set<std::string>> missing;
+  if (what.log.empty()) missing = ved::runtime::logs_missing_in(backup, state);
+  if (!missing) return ved::fail_in("backup " + backup, missing.error());
+  if (!missing->empty() && !what.incomplete)
+    return fail(errc::conflict, lacks(backup, *missing));
   std::vector<copied_log> copies;
   for (const auto& name : *names) {
     auto place = ved::runtime::log_place_of(state, name);
-    if (fs::exists(fs::symlink_status(place.directory, ignored)) && !force)
+    if (fs::exists(fs::symlink_status(place.directory, ignored)) && !what.force)
       return fail(errc::conflict, place.directory + " exists; --force moves it aside");
     const fs::path copy = place.directory + ".restoring";
     copies.push_back({name, std::move(place), copy, false, {}});
@@ -364,6 +385,11 @@ result<pb::LogVerification> restore_offline(const std::string& state, const std:
     if (one.name == store::own_log_name)
       if (auto marked = ved::runtime::mark_places_incomplete(state); !marked)
         return fail(marked.error());
+  // Before a daemon's log that does not know of them is in its place.
+  for (const auto& name : *missing) {
+    if (auto noted = ved::runtime::note_lost_log(state, name); !noted) return fail(noted.error());
+    seen.add_missing_logs(name);
+  }
   const auto stamp = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
   for (const auto& one : copies)
     if (auto put = put_in_place(one, ".replaced-" + std::to_string(stamp)); !put)

@@ -67,7 +67,8 @@ bool healthy(const pb::ClusterHealth& cluster) {
 std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now,
                             const style& look) {
   if (clusters.clusters().empty()) return "no clusters are configured\n";
-  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST ANSWER", "JOBS", "CPUS", "GPUS", "DETAIL"});
+  table rows({"CLUSTER", "TYPE", "CONNECTION", "LAST ANSWER", "JOBS", "CPUS", "GPUS", "OBSERVED",
+              "DETAIL"});
   for (const auto& cluster : clusters.clusters())
     rows.add({{printable(cluster.cluster_id())},
               {printable(cluster.scheduler_type())},
@@ -76,6 +77,7 @@ std::string render_clusters(const pb::ClusterList& clusters, ved::time_point now
               {std::to_string(cluster.jobs_tracked())},
               {cpu_share(cluster)},
               {gpu_share(cluster)},
+              {cluster.inventory_at_us() == 0 ? "-" : ago(cluster.inventory_at_us(), now)},
               {cluster.connected() ? (cluster.drains() ? "takes no new jobs (drain)" : "")
                                    : printable(cluster.reason())}});
   return rows.text(look);
@@ -106,6 +108,8 @@ std::string render_cluster(const pb::Cluster& cluster, ved::time_point now, cons
   lines.add("Queries", std::to_string(cluster.queries()) + " since start");
   lines.add("Jobs tracked", std::to_string(cluster.jobs_tracked()));
   lines.add("Submissions waiting", std::to_string(cluster.submissions_waiting()));
+  lines.add("Observed", ago(cluster.inventory_at_us(), now) +
+                            (cluster.inventory_at_us() == 0 ? "" : ", what follows"));
   if (cluster.has_jobs_running() && cluster.has_jobs_queued())
     lines.add("Scheduler's jobs", std::to_string(cluster.jobs_running()) + " running, " +
                                       std::to_string(cluster.jobs_queued()) + " queued");
@@ -225,8 +229,15 @@ std::string render_verification(const pb::LogVerification& seen, const style& lo
   sheet lines;
   lines.add("Log", seen.ok() ? "verified" : "CORRUPT", seen.ok() ? tone::good : tone::bad);
   lines.add_if("First problem", printable(seen.first_problem()), tone::bad);
+  for (const auto& log : seen.missing_logs()) lines.add("Not restored", printable(log), tone::bad);
   lines.add("Events", std::to_string(seen.events()));
   lines.add("Streams", std::to_string(seen.streams()));
+  if (seen.outdated_states() != 0)
+    lines.add("Outdated",
+              std::to_string(seen.outdated_states()) +
+                  " stored states differ from the fold of their events in what an older release "
+                  "did not store: no damage; `vectl log rebuild` with ved stopped makes them anew",
+              tone::warn);
   if (seen.duration_us() != 0) lines.add("Took", human_duration(microseconds{seen.duration_us()}));
   return lines.text(look) + render_logs(seen.logs(), look);
 }
@@ -245,8 +256,14 @@ std::string render_stats(const pb::LogStats& stats, const style& look) {
 }
 
 std::string render_backup(const pb::BackupDone& done, const style& look) {
+  std::string missing;
+  for (const auto& one : done.missing_logs())
+    missing += paint("NOT in this backup: " + printable(one.log()), tone::bad, look) + ": " +
+               printable(one.problem()) + "\n";
+  if (!missing.empty())
+    missing += "This backup is not whole: keep the last whole one until the next\n";
   return "backed up " + std::to_string(done.last_position()) + " events to " +
-         printable(done.directory()) + "\n" + render_logs(done.logs(), look);
+         printable(done.directory()) + "\n" + render_logs(done.logs(), look) + missing;
 }
 
 std::string render_reload(const pb::ConfigReloaded& done) {

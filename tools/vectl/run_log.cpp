@@ -150,12 +150,12 @@ exit_code run(const log_backup& what, context& with) {
     with.print_json(done);
   else
     *with.out << render_backup(done, with.look);
-  return exit_code::ok;
+  return done.missing_logs().empty() ? exit_code::ok : exit_code::incomplete;
 }
 
 exit_code run(const log_restore& what, context& with) {
   if (with.global.state.empty()) return needs_state("restore", with);
-  const auto seen = restore_offline(with.global.state, what.directory, what.log, what.force);
+  const auto seen = restore_offline(with.global.state, what);
   if (!seen) return with.report(seen.error());
   if (with.global.json)
     with.print_json(*seen);

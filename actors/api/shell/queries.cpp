@@ -130,6 +130,7 @@ result<pb::Job> read_job(const store::event_logs& logs, const std::string& job_i
   if (first->front().job().has_accepted()) {
     *job.mutable_spec() = first->front().job().accepted().spec();
     job.set_submitted_by(first->front().principal());
+    job.set_submitted_by_token(first->front().principal_token());
   }
   return job;
 }
@@ -288,6 +289,7 @@ result<pb::LogVerification> verify_logs(const store::event_logs& logs, const pb:
     size.set_streams(seen->streams);
     size.set_head_hash(seen->head_hash);
     if (!seen->ok) size.set_problem(seen->first_problem);
+    out.set_outdated_states(out.outdated_states() + seen->outdated);
     note(std::move(size));
   }
   for (const auto& [name, why] : logs.lost()) {

@@ -22,7 +22,8 @@ pb::Scope needed(const pb::ApiRequest& request) {
 bool allows(const principal& who, pb::Scope what) {
   if (who.admin) return true;
   if (what == pb::SCOPE_SUBMIT) return who.submit;
-  return what == pb::SCOPE_READ && (who.read || who.submit);
+  const bool reads = who.read || who.submit;
+  return what == pb::SCOPE_EVENTS ? reads || who.events : what == pb::SCOPE_READ && reads;
 }
 
 /// Needs no token, and tells no more than a word.
@@ -99,23 +100,23 @@ tl::expected<std::string, pb::ApiReply> service::identify(const pb::ApiRequest& 
   auto judged = judge(head);
   if (auto* refused = std::get_if<pb::ApiReply>(&judged))
     return tl::make_unexpected(std::move(*refused));
-  return std::move(std::get<principal>(judged).name);
+  return std::get<principal>(judged).share();
 }
 
 std::optional<error> service::over_its_rate(const call& c) {
   const auto now = std::chrono::steady_clock::now();
-  if (!requests_.admit(c.who.name, now))
+  if (!requests_.admit(c.who.share(), now))
     return error{errc::overloaded,
                  "too many requests of " + c.who.name + ": more than " +
                      std::to_string(deps_.limits.requests_per_second) + " a second"};
   const auto& r = c.request;
-  if ((r.has_hold_job() || r.has_release_job()) && !controls_.admit(c.who.name, now))
+  if ((r.has_hold_job() || r.has_release_job()) && !controls_.admit(c.who.share(), now))
     return error{errc::overloaded,
                  "too many holds and releases of " + c.who.name + ": more than " +
                      std::to_string(deps_.limits.controls_per_second) +
                      " a second; each one is kept on record"};
   if (r.has_submit_job() &&
-      !submitted_bytes_.admit(c.who.name, now, static_cast<double>(r.ByteSizeLong())))
+      !submitted_bytes_.admit(c.who.share(), now, static_cast<double>(r.ByteSizeLong())))
     return error{errc::overloaded,
                  "too many bytes of jobs submitted by " + c.who.name + ": more than " +
                      std::to_string(
@@ -133,7 +134,7 @@ void service::query(const std::shared_ptr<call>& c, query_pool::kind what,
       c->done(to_reply({errc::internal, std::string("the query failed: ") + broken.what()}));
     }
   };
-  if (!queries_.post(c->who.name, what, std::move(guarded)))
+  if (!queries_.post(c->who.share(), what, std::move(guarded)))
     c->done(to_reply({errc::overloaded, "too many queries are waiting"}));
 }
 
@@ -142,7 +143,7 @@ void service::deliver(const std::shared_ptr<call>& c, pb::ApiReply reply) {
   const auto large = std::make_shared<pb::ApiReply>(std::move(reply));
   const auto hand_over = [c, large] { c->done(std::move(*large)); };
   // What was done must be told, also when there is no turn for it.
-  if (!queries_.post(c->who.name, query_pool::kind::one_job, hand_over)) hand_over();
+  if (!queries_.post(c->who.share(), query_pool::kind::one_job, hand_over)) hand_over();
 }
 
 void service::handle(pb::ApiRequest request, reply_to done) {

@@ -31,6 +31,11 @@ struct principal {
   bool submit = false;
   bool events = false;
   bool admin = false;
+  std::string token_id = {};  ///< which of the tokens that had this name
+  time_point since = {};      ///< when it was made
+
+  /// Whose share of what all share a request takes.
+  std::string share() const { return token_id.empty() ? name : name + "#" + token_id; }
 };
 
 /// A request that was turned away, for log and audit. Never holds a token.
@@ -99,8 +104,8 @@ class service {
   service& operator=(const service&) = delete;
 
   void handle(pb::ApiRequest request, reply_to done);
-  /// The principal's name, empty for what needs no token; or what handle() would answer for want of
-  /// a token or a right, before the request is whole.
+  /// The principal's share, empty for what needs no token; or what handle() would answer for want
+  /// of a token or a right, before the request is whole.
   tl::expected<std::string, pb::ApiReply> identify(const pb::ApiRequest& head);
 
   void set_ingress(ingress_actor current);

@@ -15,8 +15,9 @@ struct service::call {
 
   requester asked_by() const {
     // Request ids are remembered per principal: one cannot answer for another.
-    return {who.name, request.request_id().empty() ? std::string{}
-                                                   : who.name + "/" + request.request_id()};
+    return {who.name,
+            request.request_id().empty() ? std::string{} : who.name + "/" + request.request_id(),
+            who.token_id};
   }
 };
 

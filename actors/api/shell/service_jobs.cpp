@@ -83,7 +83,8 @@ void service::submit(const std::shared_ptr<call>& c) {
         accepted.set_already_known(done->already_known);
         deliver(c, std::move(reply));
       });
-  ingress_submit in{{{c->who.name, {}}, shared, std::move(hash), !names_limit}, answer};
+  const requester by{c->who.name, {}, c->who.token_id};
+  ingress_submit in{{by, shared, std::move(hash), !names_limit}, answer};
   if (!to_ingress([&](const ingress_actor& to) { caf::anon_send(to, std::move(in)); }))
     answer(fail(errc::unavailable, "the daemon is starting or stopping"));
 }
@@ -243,7 +244,7 @@ void service::output(const std::shared_ptr<call>& c) {
                                          : adapters::output_stream::standard_output;
   request.offset = what.offset();
   request.bytes_max = what.bytes_max() == 0 ? output_default : what.bytes_max();
-  output_reads::question question{c->who.name, request, finished,
+  output_reads::question question{c->who.share(), request, finished,
                                   std::chrono::steady_clock::now() + output_timeout};
   cluster->outputs->ask(
       std::move(question),

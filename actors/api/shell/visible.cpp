@@ -5,8 +5,18 @@
 namespace ved::actors {
 namespace {
 
-bool sees_values(const principal& who, const std::string& submitter) {
-  return who.admin || (!who.name.empty() && who.name == submitter);
+struct submitter {
+  std::string name;
+  std::string token_id;  ///< empty: an older release stored the job
+  std::int64_t accepted_at_us = 0;
+};
+
+/// A name may have been that of another token before.
+bool sees_values(const principal& who, const submitter& whose) {
+  if (who.admin) return true;
+  if (who.name.empty() || who.name != whose.name) return false;
+  return whose.token_id.empty() ? to_us(who.since) <= whose.accepted_at_us
+                                : whose.token_id == who.token_id;
 }
 
 }  // namespace
@@ -21,7 +31,9 @@ void hide_values(pb::JobSpec& spec) {
 }
 
 void hide_values(pb::Job& job, const principal& who) {
-  if (job.has_spec() && !sees_values(who, job.submitted_by())) hide_values(*job.mutable_spec());
+  if (job.has_spec() &&
+      !sees_values(who, {job.submitted_by(), job.submitted_by_token(), job.accepted_at_us()}))
+    hide_values(*job.mutable_spec());
 }
 
 bool may_see(const pb::Envelope& event, const principal& who) {
@@ -29,7 +41,8 @@ bool may_see(const pb::Envelope& event, const principal& who) {
 }
 
 void hide_values(pb::Envelope& event, const principal& who) {
-  if (event.job().has_accepted() && !sees_values(who, event.principal()))
+  if (event.job().has_accepted() &&
+      !sees_values(who, {event.principal(), event.principal_token(), event.at_us()}))
     hide_values(*event.mutable_job()->mutable_accepted()->mutable_spec());
 }
 

@@ -7,7 +7,8 @@
 #include "messages/api.pb.h"
 
 /// What a principal may see of a job: all of it, but the values of the environment, which hold
-/// passwords and keys, and what is secret in URLs, only who submitted it and admins.
+/// passwords and keys, and what is secret in URLs, only who submitted it, with the token of that
+/// time, and admins.
 namespace ved::actors {
 
 /// Stands for a value that is not shown.

@@ -60,6 +60,45 @@ TEST_CASE("visible: the environment's values are for the submitter and admins al
   CHECK(finds(named("alice2")) == std::pair{false, false});
 }
 
+TEST_CASE("visible: who has the name of a token that is revoked sees nothing of its holder",
+          "[actors][api]") {
+  pb::Job job;
+  job.set_submitted_by("alice");
+  job.set_accepted_at_us(1'000'000);
+  *job.mutable_spec() = with_secrets();
+  pb::Envelope event;
+  event.set_principal("alice");
+  event.set_at_us(1'000'000);
+  *event.mutable_job()->mutable_accepted()->mutable_spec() = with_secrets();
+  auto who = named("alice");
+  who.token_id = "2";
+  const auto sees = [&] {
+    auto shown = job;
+    hide_values(shown, who);
+    auto told = event;
+    hide_values(told, who);
+    const auto hidden = [](const pb::JobSpec& spec) {
+      return spec.workload_spec().environment(0).value() == hidden_value;
+    };
+    CHECK(hidden(shown.spec()) == hidden(told.job().accepted().spec()));
+    return !hidden(shown.spec());
+  };
+  SECTION("which token it was is known") {
+    job.set_submitted_by_token("1");
+    event.set_principal_token("1");
+    CHECK_FALSE(sees());
+    who.token_id = "1";
+    who.since = from_us(2'000'000);  // whatever the clocks say
+    CHECK(sees());
+  }
+  SECTION("an older release did not store it") {
+    who.since = from_us(1'000'001);
+    CHECK_FALSE(sees());
+    who.since = from_us(1'000'000);
+    CHECK(sees());
+  }
+}
+
 TEST_CASE("visible: a job whose submitter is not known is nobody's", "[actors][api]") {
   pb::Job job;
   *job.mutable_spec() = with_secrets();

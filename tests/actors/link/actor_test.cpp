@@ -266,6 +266,32 @@ TEST_CASE("link: how many may wait for a check of health is bounded", "[actors][
   CHECK(asker.told().size() == 256);
 }
 
+TEST_CASE("link: figures bear the time of their inventory, however long nobody answers",
+          "[actors][link]") {
+  core::link::limits limits;
+  limits.queries_per_minute_max = 0;
+  lone_link made(limits, 8, {core::fold, core::index_keys, ""});
+  made.run();
+  const auto seen = [&] {
+    caf::scoped_actor self{made.system, true};
+    pb::Cluster out;
+    auto handle = self->request(made.link, seconds{100}, actors::describe_atom::value);
+    made.run();
+    handle.receive([&](const actors::cluster_reply& told) { out = told.cluster; },
+                   [](const caf::error&) {});
+    return out;
+  };
+  CHECK(seen().inventory_at_us() == 0);
+  adapters::inventory told;
+  told.cpus_total = 8;
+  made.complete(1, {core::link::inventory_done{}, 3,
+                    std::make_shared<const adapters::inventory>(std::move(told)), {}});
+  made.run();
+  made.now += std::chrono::hours{1};
+  CHECK(seen().inventory_at_us() == to_us(t0));
+  CHECK(seen().cpus_total() == 8);
+}
+
 TEST_CASE("link: which scheduler its cluster is is recorded when it is met and when it changes",
           "[actors][link]") {
   core::link::limits limits;

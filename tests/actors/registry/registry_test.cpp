@@ -132,9 +132,10 @@ class jobs_fixture {
     return out;
   }
 
-  result<actors::job_snapshot> submit(const std::string& id, const std::string& by = "tester") {
+  result<actors::job_snapshot> submit(const std::string& id, const std::string& by = "tester",
+                                      const std::string& token = "") {
     return ask(actors::submit_job{
-        {by, {}}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
+        {by, {}, token}, std::make_shared<const pb::JobSpec>(sample_spec(id)), "hash"});
   }
 
   actors::registry_view ask_view() {
@@ -304,6 +305,23 @@ TEST_CASE("registry: one principal leaves places for others, also after a restar
   CHECK_FALSE(f.submit("a-6", "alice"));
 }
 
+TEST_CASE("registry: who has the name of a token that is revoked has a part of his own",
+          "[actors][registry]") {
+  jobs_fixture f(8, 2);
+  f.start();
+  f.run();
+  REQUIRE(f.submit("a-1", "alice", "first"));
+  REQUIRE(f.submit("a-2", "alice", "first"));
+  CHECK(f.stored("a-1").submitted_by_token() == "first");
+  CHECK_FALSE(f.submit("a-3", "alice", "first"));
+  CHECK(f.submit("a-4", "alice", "second"));
+  f.start_registry();
+  f.run();
+  CHECK_FALSE(f.submit("a-5", "alice", "first"));
+  CHECK(f.submit("a-6", "alice", "second"));
+  CHECK_FALSE(f.submit("a-7", "alice", "second"));
+}
+
 TEST_CASE("registry: jobs of a log that comes later are taken up with its cluster",
           "[actors][registry]") {
   jobs_fixture f(2);
@@ -328,6 +346,41 @@ TEST_CASE("registry: jobs of a log that comes later are taken up with its cluste
   caf::anon_send(f.registry, actors::cluster_restarted{cluster_id{"hpc-3"}});
   f.run();
   CHECK(f.ask_view().live_jobs == 2);
+}
+
+TEST_CASE("registry: jobs of a log that comes later count once, also those that have an actor",
+          "[actors][registry]") {
+  jobs_fixture f(3);
+  f.start();
+  f.run();
+  const auto late = memory_log();
+  for (const auto* id : {"late-1", "late-2"}) {
+    auto spec = sample_spec(id);
+    spec.set_cluster_id("hpc-3");
+    f.store(*late, id, driver(spec));
+  }
+  f.open("hpc-3", late);
+  for (const auto* id : {"late-1", "late-2"}) REQUIRE(f.submit(id));  // known already
+  REQUIRE(f.ask_view().live_jobs == 2);
+  caf::anon_send(f.registry, actors::cluster_restarted{cluster_id{"hpc-3"}});
+  CHECK(f.submit("one-more"));  // before the log is taken up
+  CHECK_FALSE(f.submit("too-many"));
+}
+
+TEST_CASE("registry: nobody gets more than his part while jobs are recovered",
+          "[actors][registry]") {
+  constexpr std::size_t part = 1'100;  // more than are recovered at once
+  jobs_fixture f(2 * part, part);
+  for (std::size_t i = 0; i < part; ++i)
+    f.store_behind_the_registry("j-" + std::to_string(i));
+  f.start();
+  SECTION("whose jobs they are") {
+    const auto more = f.submit("more", "alice");
+    REQUIRE_FALSE(more);
+    CHECK(more.error().code == errc::overloaded);
+    CHECK_THAT(more.error().message, Catch::Contains("1100 jobs of alice"));
+  }
+  SECTION("and others get theirs") { CHECK(f.submit("other", "bob")); }
 }
 
 TEST_CASE("registry: jobs not recovered yet count for the limit", "[actors][registry]") {

@@ -117,6 +117,15 @@ TEST_CASE("ssh keys: what cannot work is refused with what to do about it", "[ad
 
   options.key_file = server.path("absent");
   CHECK(has(refusal(options), "No such file"));
+  CHECK(has(refusal(options), options.key_file));
+  options.key_file = "/hunter2";
+  CHECK(has(refusal(options), "No such file"));
+  CHECK_FALSE(has(refusal(options), "hunter2"));
+  options.key_file = server.path("id_ed25519");
+  options.passphrase_file = "/hunter2";
+  CHECK(has(refusal(options), "No such file"));
+  CHECK_FALSE(has(refusal(options), "hunter2"));
+  options.passphrase_file.clear();
 
   write_text(server.path("nonsense"), "not a key\n", 0600);
   options.key_file = server.path("nonsense");
@@ -176,6 +185,9 @@ TEST_CASE("ssh host keys: a missing, a different and a revoked key are refused",
   auto gone = options;
   gone.known_hosts_path = server.path("absent");
   CHECK(has(refusal(gone), "(no such file)"));
+  gone.known_hosts_path = "/hunter2";
+  CHECK(has(refusal(gone), "(no such file)"));
+  CHECK_FALSE(has(refusal(gone), "hunter2"));
   CHECK(server.logins() == 0);
 }
 

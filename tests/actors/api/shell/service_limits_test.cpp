@@ -163,6 +163,39 @@ TEST_CASE("api: holds and releases of one principal are bounded, cancels and oth
   CHECK(error_of(api, cancel) == "unavailable");
 }
 
+TEST_CASE("api: the scope events opens the events and nothing else; who reads has them, too",
+          "[actors][api]") {
+  std::vector<refusal_note> refused;
+  auto deps = deps_of(refused);
+  deps.authenticate = [](const std::string& token) -> result<principal> {
+    return principal{token, token == "read", token == "submit", token == "events", false};
+  };
+  service api(std::move(deps));
+  const auto opens = [&](const char* token, auto&& pick) {
+    pb::ApiRequest request;
+    request.set_token(token);
+    pick(request);
+    return api.identify(request).has_value();
+  };
+  for (const char* token : {"events", "read", "submit"})
+    CHECK(opens(token, [](auto& r) { r.mutable_list_events(); }));
+  CHECK_FALSE(opens("nothing", [](auto& r) { r.mutable_list_events(); }));
+  CHECK_FALSE(opens("events", [](auto& r) { r.mutable_list_jobs(); }));
+  CHECK_FALSE(opens("events", [](auto& r) { r.mutable_get_job(); }));
+  CHECK_FALSE(opens("events", [](auto& r) { r.mutable_submit_job(); }));
+  CHECK_FALSE(opens("events", [](auto& r) { r.mutable_get_config(); }));
+}
+
+TEST_CASE("api: the shares of a name that another token had are others", "[actors][api]") {
+  std::vector<refusal_note> refused;
+  auto deps = deps_of(refused);
+  deps.authenticate = [](const std::string& token) -> result<principal> {
+    return principal{"alice", true, true, false, false, token, {}};
+  };
+  service api(std::move(deps));
+  CHECK(api.identify(hold("1")).value() != api.identify(hold("2")).value());
+}
+
 TEST_CASE("api: all requests of one principal together have a rate", "[actors][api]") {
   std::vector<refusal_note> refused;
   auto deps = deps_of(refused);
