@@ -44,7 +44,7 @@ struct entry {
   bool held = false;
   bool unfit = false;  ///< asks for more than this machine has (it had more once)
   std::string spec_hash;  ///< in hex
-  bool has_begun = false;  ///< its owner saw it run, whatever the directory still knows of it
+  bool has_begun = false;  ///< its owner was told that it runs, whatever the directory still knows
 
   std::vector<int> gpu_ids;  ///< active: handed out
   bool announced = false;    ///< active: `supervisor` below is known and watched

@@ -152,11 +152,13 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
       status->clear_usage();
       status->clear_lost_claim_to();
       correct_start(*job, *status);
+      job->has_begun = true;
       result.observations[i] = to_status(*status);
       continue;
     }
     // Nor does it seem to wait by that: from its claim on it runs.
     if (claim.token != job->token || options_.clock() - job->began < status_wait) continue;
+    job->has_begun = true;
     job_status running;
     running.state = pb::JOB_STATE_RUNNING;
     running.reason = "its status file cannot be read";

@@ -180,6 +180,23 @@ TEST_CASE("hostile job: suspended it stands, also while its processes fork and e
   CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_CANCELLED);
 }
 
+TEST_CASE("hostile job: one that was seen running and removes all traces of its start runs once",
+          "[adapters][local][hostile]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  const auto go = fresh_path(fixture, "go");
+  const auto runs = fresh_path(fixture, "runs");
+  const auto job = talk.start(talk.shell_job(
+      "echo run >> '" + runs + "'; while ! [ -e '" + go + "' ]; do sleep 0.02; done; "
+      "rm -f ../status ../../../claims/*; kill -9 $PPID; sleep 60"));
+  talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  std::ofstream{go} << "x";
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.reason.find("supervisor lost") != std::string::npos);
+  CHECK(read_whole(runs) == "run\n");
+}
+
 TEST_CASE("hostile job: a step that is stopped before its command is looked after all the same",
           "[adapters][local][hostile]") {
   step_launch how;
