@@ -64,6 +64,7 @@ struct lookup {
   job_id job;
   submission_token token;
   std::string spec_hash = {};  ///< as of `submission`: a claim with another is not its
+  time_point sent_at = {};     ///< not before that; unset: not known
 };
 
 /// Jobs that carry the token, the one that runs or ran first as far as the scheduler can tell,
@@ -74,6 +75,7 @@ struct found {
 /// Two independent sources answered, and neither knows the token.
 struct absent {
   std::string sources;  ///< which two, for the audit trail
+  std::string unproven = {};  ///< not empty: why it may have run all the same
 };
 /// At least one source did not answer.
 struct not_known {

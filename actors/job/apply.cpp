@@ -355,13 +355,14 @@ std::vector<action> react(const job& state, const policy& limits) {
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
       out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
   };
+  const auto sent_at = state.earlier_tokens.empty() ? state.intended_at : state.accepted_at;
   const auto end_abandoned = [&] {
     if (!is_abandoned(state)) return;
     const auto seen =
         is_set(state.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
     if (state.scheduler_id.empty())
       out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle,
-                                  earlier_in_doubt(state)});
+                                  earlier_in_doubt(state), sent_at});
     else
       out.emplace_back(follow{state.scheduler_id, state.token, seen});
     out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
@@ -378,7 +379,7 @@ std::vector<action> react(const job& state, const policy& limits) {
                           out.emplace_back(run_lookup{
                               state.token,
                               refused ? state.changed_at : state.changed_at + limits.settle,
-                              earlier_in_doubt(state)});
+                              earlier_in_doubt(state), sent_at});
                           // A copy that arrives after the last lookup must not run.
                           if (state.cancel)
                             out.emplace_back(

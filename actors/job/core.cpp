@@ -355,7 +355,9 @@ result<events> on(const job& state, const report_submission& what, const context
 }
 
 /// Nobody has the token, as far as two sources know; enough of these end the attempt.
-void add_absence(events& out, const job& state, const std::string& sources, const context& ctx) {
+/// `unproven`: not empty, and one of them may have run all the same. Then it is not sent again.
+void add_absence(events& out, const job& state, const std::string& sources,
+                 const std::string& unproven, const context& ctx) {
   const auto& lost = std::get<unresolved>(state.now);
   // One that was refused is over, and one look shows what came of it.
   const bool refused = lost.refusal != pb::REFUSAL_KIND_UNSPECIFIED;
@@ -380,6 +382,12 @@ void add_absence(events& out, const job& state, const std::string& sources, cons
                         ") claimed the job and cannot be found");
     held_now.set_release(
         "an operator finds out what became of that copy, then cancels or releases the job");
+  } else if (!unproven.empty()) {
+    auto& held_now = add(out, &pb::JobEvent::mutable_held, ctx);
+    held_now.set_reason("nobody knows of submission " + std::to_string(state.attempt) +
+                        ", but that it never ran is not proven: " + unproven);
+    held_now.set_release("an operator finds out whether it ran, then cancels the job, or releases "
+                         "it to be sent again");
   } else if (retry) {
     absent.set_retry_at_us(to_us(lost.by_restart ? ctx.now : next_retry(state.failures, ctx)));
   } else {
@@ -397,7 +405,7 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
       std::copy_if(what.ids.begin(), what.ids.end(), std::back_inserter(alive),
                    [&](const auto& id) { return !has_lost(state, id); });
       if (alive.empty() && !what.ids.empty()) {
-        add_absence(out, state, "only copies that lost the claim were found", ctx);
+        add_absence(out, state, "only copies that lost the claim were found", {}, ctx);
       } else if (!alive.empty()) {
         const auto& token = what.of.empty() ? what.token : what.of;
         add_duplicates(out, token, alive, ctx);
@@ -405,7 +413,7 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
       }
       break;
     }
-    case lookup_result::absent: add_absence(out, state, what.reason, ctx); break;
+    case lookup_result::absent: add_absence(out, state, what.reason, what.unproven, ctx); break;
   }
   return out;
 }

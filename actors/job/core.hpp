@@ -198,6 +198,7 @@ struct report_lookup {
   std::vector<scheduler_job_id> ids;  ///< found: lowest first
   std::string reason;                 ///< absent: the two sources; unknown: why
   submission_token of = {};  ///< found: the one of those asked for; empty: `token`
+  std::string unproven = {};  ///< absent, and not empty: why it may have run all the same
 };
 
 struct report_status {
@@ -266,6 +267,7 @@ struct run_lookup {
   submission_token token;
   time_point counts_from;  ///< an absence tells something from then on
   std::vector<submission_token> earlier = {};  ///< attempts that are looked up with it
+  time_point sent_at = {};  ///< none of them before that
 };
 /// Keep this job in the cluster's poll.
 struct follow {

@@ -326,7 +326,7 @@ void link::start_find(outputs& out, time_point now) {
     const auto& lookup = *jobs_.at(job).wanted.lookup;
     left -= 1 + static_cast<int>(lookup.earlier.size());
     if (left < 0 && !batch.items.empty()) break;
-    batch.items.push_back({job, lookup.token, lookup.earlier});
+    batch.items.push_back({job, lookup.token, lookup.earlier, lookup.sent_at});
     asking& note = asking_[job];
     note.token = lookup.token;
     auto pause = bounds_.lookup_interval;

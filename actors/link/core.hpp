@@ -79,6 +79,7 @@ struct find_order {
     job_id job;
     submission_token token;
     std::vector<submission_token> earlier = {};  ///< looked up with it; the answer is one
+    time_point sent_at = {};  ///< none of them before that
   };
   std::vector<item> items;
 };

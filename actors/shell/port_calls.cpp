@@ -72,6 +72,7 @@ job::report_lookup translate(const submission_token& token, const adapters::find
                         [&](const adapters::absent& a) {
                           out.what = job::lookup_result::absent;
                           out.reason = plain(a.sources);
+                          out.unproven = plain(a.unproven);
                         },
                         [&](const adapters::not_known& n) {
                           out.what = job::lookup_result::unknown;
@@ -167,7 +168,10 @@ link::completion submit(adapters::scheduler& port, const link::submit_order& ord
 job::report_lookup as_one(job::report_lookup so_far, job::report_lookup other) {
   using job::lookup_result;
   if (so_far.what == lookup_result::found) return so_far;
-  if (other.what == lookup_result::absent) return so_far;
+  if (other.what == lookup_result::absent) {
+    if (so_far.unproven.empty()) so_far.unproven = std::move(other.unproven);
+    return so_far;
+  }
   if (other.what == lookup_result::unknown && so_far.what == lookup_result::unknown) return so_far;
   other.of = other.what == lookup_result::found ? other.token : submission_token{};
   other.token = so_far.token;
@@ -180,8 +184,9 @@ link::completion find(adapters::scheduler& port, const link::find_order& order,
   for (const auto& item : order.items) {
     const auto accepted = accepted_of(item.job);
     const auto hash = accepted ? to_hex(accepted->spec_hash()) : std::string{};
-    lookups.push_back({item.job, item.token, hash});
-    for (const auto& token : item.earlier) lookups.push_back({item.job, token, hash});
+    lookups.push_back({item.job, item.token, hash, item.sent_at});
+    for (const auto& token : item.earlier)
+      lookups.push_back({item.job, token, hash, item.sent_at});
   }
   const auto found = port.find(lookups, until);
   link::find_done done;

@@ -194,6 +194,9 @@ class slurm_cluster {
     bool queue_answers = false;
     bool accounts_answer = false;
     std::string silence;  ///< why not all of them answered
+    /// Since then nothing has left the queue that this controller has shown; unset: not known.
+    time_point all_shown_since;
+    microseconds site_ahead{0};  ///< of our clock
     std::string here;     ///< our cluster's name; empty: not known
   };
   find_outcome judge_lookup(const lookup& one, std::size_t number,

@@ -455,12 +455,21 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   // Accounting hears of every job, also of one that is cancelled while it waits.
   if (job.accounts_answer)
     return missing{read, "neither squeue nor sacct know it" + but_unread, never_ran};
-  if (!accounting && job.has_traces() && job.controller_denies)
-    return missing{true,
-                   std::string("neither squeue nor scontrol know it, and ") +
-                       (job.left.ended ? "its end record is of before it was seen waiting, by the "
-                                         "clocks of the login node and of the file server"
-                                       : "it left no end record")};
+  if (!accounting && job.has_traces() && job.controller_denies) {
+    // Had it ended since it was seen waiting squeue would show that, unless the controller lost its
+    // state; what began meanwhile left a claim.
+    const bool shown = job.shown_for && (job.shown_for->count() == 0 ||
+                                         job.site_now < kept.waited_at + *job.shown_for);
+    std::string reason = "neither squeue nor scontrol know it, and ";
+    reason += job.left.ended ? "its end record is of before it was seen waiting, by the clocks of "
+                               "the login node and of the file server"
+                             : "it left no end record";
+    if (never_ran && !shown)
+      reason += "; it was seen waiting at " + to_rfc3339(kept.waited_at) +
+                ", longer ago than Slurm is known to show what has ended, so that it never ran is "
+                "not proven";
+    return missing{true, reason, never_ran && shown};
+  }
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"
                                    : "squeue does not know it; no second source answers"};
 }

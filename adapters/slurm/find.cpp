@@ -12,6 +12,9 @@ namespace {
 
 /// How far back accounting is searched for a token: longer than any daemon stays away.
 constexpr seconds search_back{30 * 86'400};
+constexpr int clock_patience_seconds = 2;
+/// Both clocks tell whole seconds.
+constexpr seconds clock_rounding{2};
 /// What is remembered of jobs that one source alone names, beyond the time that decides.
 constexpr seconds forgotten_after{3'600};
 
@@ -107,6 +110,7 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
                                             fields, separator));
   }
   // Not while the controller is away: it would only be waited for once more.
+  made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
   made.add_section("config", "[ $ved_up -eq 0 ] && scontrol show config");
   const auto got = run(
       std::move(made), at,
@@ -138,6 +142,14 @@ std::vector<find_outcome> slurm_cluster::find(std::span<const lookup> what, call
       return std::vector<find_outcome>(what.size(), not_known{other});
     meet(told->cluster_name);
     all.here = told->cluster_name;
+    const auto clock = parse_moment(trim(got.of("clock").out));
+    if (got.of("clock").complete && clock && is_set(*clock) && is_set(told->booted_at)) {
+      all.site_ahead = *clock - now;
+      all.all_shown_since = told->booted_at + clock_rounding;
+      // With 0 ended jobs stay for ever.
+      if (told->min_job_age.count() > 0)
+        all.all_shown_since = std::max(all.all_shown_since, *clock - told->min_job_age);
+    }
   } else if (auto deaf = why_deaf(got.of("config")); !deaf.empty() && all.queue_answers) {
     all.queue_answers = false;
     all.silence = std::move(deaf);
@@ -236,6 +248,17 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
     return judge_waiting(token, waits, queue_denies && files_answer, options_.clock());
   if (queue_denies && accounts_deny) return absent{"squeue and sacct"};
   if (queue_denies && files_answer) {
+    // Its directory was made before it was sent: it is not there, or a job has removed it. What
+    // began since the queue shows all that ended would be there.
+    const bool shown = is_set(one.sent_at) && is_set(all.all_shown_since) &&
+                       one.sent_at + all.site_ahead > all.all_shown_since;
+    const bool unproven = all.left[number].gone && !shown;
+    if (unproven && all.accounting)
+      return not_known{"its directory is not there, and accounting does not answer"};
+    if (unproven)
+      return absent{"squeue and the job directory",
+                    "its directory is not there, as if the job had removed it, squeue may not show "
+                    "any more what ended since it was sent, and Slurm keeps no accounts"};
     std::string sources = "squeue and the job directory";
     if (all.accounting) sources += "; accounting does not answer";
     return absent{std::move(sources)};

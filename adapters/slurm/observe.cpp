@@ -442,6 +442,8 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
     if (auto other = stranger(config->cluster_name); !other.empty())
       return fail(errc::unavailable, other);
     meet(config->cluster_name);
+    for (auto* job : jobs)
+      if (number_of(job->job->id).cluster.empty()) job->shown_for = config->min_job_age;
   } else if (gone) {
     const auto deaf = why_deaf(got.of("config"));
     for (auto* job : jobs)

@@ -107,6 +107,7 @@ std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view
 std::string seek_function(const std::string& nonce) {
   return "seek() {\nprintf '%s\\n' '" + nonce + " j '\"$1\"\nved_d=$2\n" +
          "[ ! -L \"${2%/}\" ] || return 0\n" + std::string(print_claim) +
+         "[ -d \"$2\" ] && [ -r \"$2\" ] && [ -x \"$2\" ] || { echo gone; return 0; }\n"
          // A job may remove its output while it runs; the record of its end is made after that.
          "ved_n=0\nfor ved_f in \"$2$3\".*.out \"$2$3\".*.end; do\n"
          "[ -e \"$ved_f\" ] || [ -L \"$ved_f\" ] || continue\n"
@@ -131,6 +132,8 @@ std::vector<sought> split_sought(const std::string& nonce, std::string_view text
       if (line.text.starts_with(claim_key)) {
         out[number].there = true;
         out[number].claim = line.text.substr(claim_key.size());
+      } else if (line.text == "gone") {
+        out[number].gone = true;
       } else if (line.text.starts_with(file_key) &&
                  is_job_id(line.text.substr(file_key.size()))) {
         out[number].ids.emplace_back(line.text.substr(file_key.size()));

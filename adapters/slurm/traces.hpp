@@ -72,7 +72,8 @@ std::optional<std::size_t> last_begun(const std::string& nonce, std::string_view
 std::string seek_function(const std::string& nonce);
 struct sought {
   bool answered = false;
-  bool there = false;  ///< its directory
+  bool there = false;  ///< its directory was asked for
+  bool gone = false;   ///< it is not there, or cannot be looked into
   std::string claim;
   std::vector<std::string> ids;  ///< of Slurm, that its files name
 };

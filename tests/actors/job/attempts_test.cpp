@@ -252,3 +252,31 @@ TEST_CASE("job core: a run that never began is sent again within the retries, th
   CHECK(d.state.reason == "gave up after 3 submissions; the last: the disk is full");
   CHECK_FALSE(job::to_record(d.state).scheduler_job_id().size() > 0);
 }
+
+TEST_CASE("job core: what may have run all the same is not sent again, and says why it is held",
+          "[actors][job]") {
+  driver d;
+  d.ctx.limits.max_retries = 5;
+  if (GENERATE(true, false)) d.run(job::recover{"restart"});
+  else d.submission(sub::unknown, "the connection was lost");
+  for (const auto& action : job::react(d.state, d.ctx.limits))
+    if (const auto* lookup = std::get_if<job::run_lookup>(&action))
+      CHECK(lookup->sent_at == d.state.intended_at);
+  d.pass(seconds{20});
+  job::report_lookup gone{d.state.token, look::absent, {}, "squeue and the job directory"};
+  gone.unproven = "its directory is not there";
+  CHECK(d.run(gone) == "lookup_absent");
+  SECTION("it is held") {
+    CHECK(d.run(gone) == "lookup_absent:settled held");
+    CHECK(d.state.reason == "nobody knows of submission 1, but that it never ran is not proven: "
+                            "its directory is not there");
+    CHECK(d.run(job::advance{}).empty());
+    CHECK(d.run(job::release_job{"alice", "it never ran"}) == "released");
+    CHECK(d.run(job::advance{}) == "submission_intended");
+  }
+  SECTION("one that was to be cancelled is cancelled") {
+    d.run(job::cancel_job{"alice", ""});
+    (void)d.run(gone);
+    CHECK(d.phase() == "finished");
+  }
+}

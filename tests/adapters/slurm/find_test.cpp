@@ -10,8 +10,9 @@ namespace {
 
 const std::string token = "veaaaaaaaaaaaa";
 
-find_outcome find(scripted_site& site, const std::string& spec_hash = {}) {
-  const lookup what{job_id{"j-0"}, submission_token{token}, spec_hash};
+find_outcome find(scripted_site& site, const std::string& spec_hash = {},
+                  time_point sent_at = {}) {
+  const lookup what{job_id{"j-0"}, submission_token{token}, spec_hash, sent_at};
   auto out = site.port->find({&what, 1}, scripted_site::until());
   REQUIRE(out.size() == 1);
   return out[0];
@@ -274,4 +275,43 @@ TEST_CASE("slurm find: who bears a part of our mark is a stranger", "[adapters][
   stranger.comment = "";
   site.reply("squeue", stranger.text());
   CHECK(ids_of(find(site, "0123abcd")) == std::vector<std::string>{"41"});
+}
+
+TEST_CASE("slurm find: without accounting a directory that is gone proves nothing by itself",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const auto configure = [&](std::int64_t booted_at, const std::string& min_job_age = "300 sec") {
+    site.reply("config", "BOOT_TIME = " + std::to_string(booted_at) +
+                             "\nClusterName = east\nMinJobAge = " + min_job_age +
+                             "\nSLURM_VERSION = 22.05.8\n");
+  };
+  configure(1'799'000'000);
+  site.reply("clock", "1800000100\n");  // 100 s ahead of ours
+  site.reply("files", no_files + "gone\n");
+  const auto lookup = [&](std::int64_t seconds_ago) {
+    return find(site, {}, site.now - seconds{seconds_ago});
+  };
+  CHECK(as<absent>(lookup(4000)).unproven.empty());  // accounting denies it
+  site.disable_accounting();
+  (void)lookup(10);
+  CHECK(as<absent>(lookup(290)).unproven.empty());
+  CHECK(as<absent>(lookup(310)).unproven.find("its directory is not there") == 0);
+  CHECK_FALSE(as<absent>(find(site)).unproven.empty());
+  SECTION("the controller has started since") {
+    configure(1'800'000'000);
+    CHECK(as<absent>(lookup(90)).unproven.empty());
+    CHECK_FALSE(as<absent>(lookup(110)).unproven.empty());
+  }
+  SECTION("what ended stays there for ever") {
+    configure(1'799'000'000, "0 sec");
+    CHECK(as<absent>(lookup(9000)).unproven.empty());
+  }
+  SECTION("the controller does not tell") {
+    configure(0);
+    CHECK_FALSE(as<absent>(lookup(10)).unproven.empty());
+  }
+  SECTION("it is there, and empty") {
+    site.reply("files", no_files);
+    CHECK(as<absent>(lookup(9000)).unproven.empty());
+  }
 }

@@ -274,4 +274,8 @@ TEST_CASE("slurm hostile job: one that removed its output is found by the record
   std::ofstream(place.file(token + ".41.out")) << "x";
   const auto both = place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\n");
   CHECK(slurm::split_sought(nonce, both, 1, true)[0].ids == std::vector<std::string>{"41"});
+  CHECK_FALSE(slurm::split_sought(nonce, both, 1, true)[0].gone);
+  std::filesystem::remove_all(place.file(""));
+  const auto none = place.run(slurm::seek_function(nonce) + "seek 0 j-41/ " + token + "\n");
+  CHECK(slurm::split_sought(nonce, none, 1, true)[0].gone);
 }

@@ -96,6 +96,37 @@ TEST_CASE("slurm poll: a waiting job that is lost never ran", "[adapters][slurm]
   CHECK(absence(site).never_ran);
 }
 
+TEST_CASE("slurm poll: a waiting job that is lost never ran, without accounting only if its end "
+          "would be shown",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.fails("job41", no_such_job);
+  site.reply("clock", "1800000000\n");
+  site.reply("squeue", row("PENDING", "Resources").text());
+  status(site);
+  const auto lost_after = [&](int seconds_later, const std::string& min_job_age) {
+    site.reply("config", "ClusterName = east\nMinJobAge = " + min_job_age +
+                             " sec\nSLURM_VERSION = 22.05.8\n");
+    site.reply("clock", std::to_string(1'800'000'000 + seconds_later) + "\n");
+    site.reply("squeue", "");
+    const auto gone = absence(site);
+    CHECK(gone.confirmed);
+    return gone;
+  };
+  site.reply("traces", left(""));
+  site.reply("squeue", "");
+  (void)observe(site);  // that there is no accounting is known from now on
+  CHECK(lost_after(299, "300").never_ran);
+  CHECK(lost_after(9000, "0").never_ran);
+  const auto late = lost_after(301, "300");
+  CHECK_FALSE(late.never_ran);
+  CHECK(contains(late.reason, "that it never ran is not proven"));
+  site.reply("traces", GENERATE(left(token + ":41:0:x"), left("") + "began\n",
+                                std::string("{nonce} j 0\n")));
+  CHECK_FALSE(lost_after(60, "300").never_ran);
+}
+
 TEST_CASE("slurm poll: a missing job may have run, or may not come back, when nobody can tell",
           "[adapters][slurm]") {
   scripted_site site;
