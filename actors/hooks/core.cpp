@@ -79,7 +79,11 @@ void tell_end(teller& t, pb::JobState state, const Ended& e, const std::string& 
 void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
                    std::int64_t at_us) {
   const bool ran = e.started_at_us() != 0;
-  if (ran && !is_set(before.started_at) && t.shown() != pb::JOB_STATE_RUNNING) {
+  // One that was suspended while it ran has been told as started; one whose nodes were being made
+  // ready (STARTING) has not.
+  const bool told = t.shown() == pb::JOB_STATE_RUNNING ||
+                    (t.shown() == pb::JOB_STATE_SUSPENDED && is_set(before.started_at));
+  if (ran && !told) {
     t.tell("started", pb::JOB_STATE_RUNNING, e.started_at_us());
     t.last().set_started_at_us(e.started_at_us());
   }

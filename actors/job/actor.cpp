@@ -77,7 +77,7 @@ class job_body : public std::enable_shared_from_this<job_body> {
   }
 
   caf::result<job_reply> ask(const ask_job& what) {
-    auto repeated = was_asked_before(*reading_, what);
+    auto repeated = was_asked_before(world_->writers->logs(), what);
     if (!repeated) return job_reply{fail(repeated.error())};
     if (*repeated) return job_reply{snapshot(true)};
     auto made = decide(what.what);
@@ -310,19 +310,23 @@ bool came_from(const pb::Envelope& event, const job::command& what) {
 
 }  // namespace
 
-result<bool> was_asked_before(const store::event_log& log, const ask_job& what) {
+result<bool> was_asked_before(const store::event_logs& logs, const ask_job& what) {
   if (what.who.request_id.empty()) return false;
-  const auto position = log.deduplicated(what.who.request_id);
-  if (!position) return fail(position.error());
-  if (!*position) return false;
-  const auto event = log.read(**position - 1, 1);
-  if (!event) return fail(event.error());
-  if (event->size() == 1 && event->front().stream() == core::job_stream(what.job.str()) &&
-      came_from(event->front(), what.what))
-    return true;
-  return fail(errc::conflict, "job " + what.job.str() +
-                                  ": this request id was used before, for another job or for "
-                                  "another operation; take a new one");
+  // Whichever cluster it was used for.
+  for (const auto& one : logs.all()) {
+    const auto position = one.log->deduplicated(what.who.request_id);
+    if (!position) return fail(position.error());
+    if (!*position) continue;
+    const auto event = one.log->read(**position - 1, 1);
+    if (!event) return fail(event.error());
+    if (event->size() == 1 && event->front().stream() == core::job_stream(what.job.str()) &&
+        came_from(event->front(), what.what))
+      return true;
+    return fail(errc::conflict, "job " + what.job.str() +
+                                    ": this request id was used before, for another job or for "
+                                    "another operation; take a new one");
+  }
+  return false;
 }
 
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,

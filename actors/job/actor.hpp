@@ -38,7 +38,7 @@ using job_pointer = job_actor::stateful_pointer<job_state>;
 
 /// True: the same request was made durable before and must not be repeated. errc::conflict when
 /// its id was used for something else: an "already done" would be a lie.
-result<bool> was_asked_before(const store::event_log& log, const ask_job& what);
+result<bool> was_asked_before(const store::event_logs& logs, const ask_job& what);
 
 /// A job that is not in `log` yet: its first message must be `submit_job`.
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,

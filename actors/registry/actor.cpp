@@ -68,7 +68,7 @@ class registry_body {
                                                      ": nobody writes to its log")};
       return self_->delegate(self_->state.jobs.at(what.job).actor, what);
     }
-    auto repeated = was_asked_before(*stored->log.log, what);
+    auto repeated = was_asked_before(logs(), what);
     if (!repeated) return job_reply{fail(repeated.error())};
     if (*repeated)
       return job_reply{job_snapshot{job::to_record(stored->job), stored->version, true}};

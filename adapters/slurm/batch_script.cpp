@@ -102,7 +102,7 @@ ved_hint s
 // ved_fault: the command cannot be started there; whose fault, and the words.
 //
 // ved_clear: who opens a FIFO to write waits for a reader, and the job would never end; who writes
-// through a link writes over what it leads to. A job that removed its directory, or what is in it,
+// through a link writes over what it leads to; a file that nobody may write stays. A job that removed its directory, or what is in it,
 // gets its claim again: no other copy may run, and what looks for this one finds it.
 //
 // ved_pass: a trap of each signal. Slurm sends TERM to all processes of a job that it ends, and
@@ -115,8 +115,9 @@ ved_hint s
 constexpr const char* run_text =
     R"sh(exec 3<&0 4>&2 2>/dev/null
 ved_clear() {
+[ -w "$ved_dir" ] || chmod u+rwx "$ved_dir"
 [ -L "$ved_dir/claim" ] || { mkdir -p "$ved_dir" && ln -s "$ved_me" "$ved_dir/claim"; }
-if [ -p "$ved_end" ] || [ -L "$ved_end" ]; then rm -f "$ved_end"; fi
+rm -f "$ved_end"
 }
 ved_fault() {
 ved_clear

@@ -13,6 +13,9 @@ namespace ved::adapters::slurm {
 inline constexpr int lost_claim_exit = 73;
 inline constexpr int started_again_exit = 74;
 inline constexpr int no_claim_exit = 75;
+/// The wrapper that can make no claim, or cannot start its command, ends in its first moments: what
+/// ran for longer is the job, whatever its record says.
+inline constexpr seconds unstarted_within{60};
 inline constexpr int not_started_exit = 76;
 
 /// The batch script. Its first act is to claim the job: a symbolic link whose target names token

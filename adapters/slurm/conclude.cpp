@@ -37,13 +37,18 @@ bool is_wrappers(int code) {
          code == not_started_exit;
 }
 
+/// By Slurm's times, which no job writes.
+bool ended_at_once(const job_status& end) {
+  return !is_set(end.started_at) || end.finished_at - end.started_at <= unstarted_within;
+}
+
 /// The wrapper ended because it found no claim and could make none, and nothing else began there. A
 /// job that ran has a claim, and a record of its end.
 bool could_not_claim(const traces& left, const job_status& end) {
   if (end.state != pb::JOB_STATE_FAILED || end.exit_code != no_claim_exit) return false;
   if (end.exit_signal != 0 || !left.there || !left.claim.empty()) return false;
   if (left.strange || left.exit_code || !left.lost_to.empty() || left.again) return false;
-  return !is_set(end.started_at) || end.finished_at - end.started_at <= loses_within;
+  return ended_at_once(end);
 }
 
 }  // namespace
@@ -373,7 +378,11 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (left.strange) end.reason += "; what stands in place of its end record is no file";
   if (left.again && end.exit_code == started_again_exit)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
-  if (!left.fault.empty() && end.exit_code == not_started_exit) {
+  const bool says_unstarted = (!left.fault.empty() && end.exit_code == not_started_exit) ||
+                              (left.no_claim && end.exit_code == no_claim_exit);
+  if (says_unstarted && !ended_at_once(end)) {
+    end.reason += "; its record says that it was not started, but Slurm says that it ran";
+  } else if (!left.fault.empty() && end.exit_code == not_started_exit) {
     // Its exit code is the wrapper's, not one of the job.
     end.exit_code = 0;
     end.reason = "its command was not started: " + whose_fault(left.fault);

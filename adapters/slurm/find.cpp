@@ -171,7 +171,8 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   std::set<std::string> unstarted;
   const auto starts = [&](const auto& row) {
     const auto& left = all.left[number];
-    const bool none = left.there && left.claim.empty() && row.exit &&
+    const bool ran = is_set(row.started_at) && row.ended_at - row.started_at > unstarted_within;
+    const bool none = left.there && left.claim.empty() && row.exit && !ran &&
                       *row.exit == exit_status{no_claim_exit, 0};
     if (none) unstarted.insert(row.id.str());
     return !none;

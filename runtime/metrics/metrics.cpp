@@ -73,7 +73,7 @@ metrics::impl::impl(sources given)
       missing(counter(registry, "hpc_jobs_missing_total",
                       "Times that a scheduler no longer showed a live job.")),
       duration(histogram(registry, "hpc_job_duration_seconds", "Run time of jobs that ended.")),
-      wait(histogram(registry, "hpc_job_wait_seconds", "From acceptance of a job to its start.")),
+      wait(histogram(registry, "hpc_job_wait_seconds", "From acceptance of a job to its start, and to each start after a requeue.")),
       jobs(gauge(registry, "hpc_jobs", "Live jobs by state.")),
       held_jobs(gauge(registry, "hpc_held_jobs", "Live jobs that wait for an operator.")),
       submissions(counter(registry, "hpc_submissions_total",

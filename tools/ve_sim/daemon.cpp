@@ -150,7 +150,11 @@ void daemon::tell_events(const std::string& log) {
 void daemon::start_hooks() {
   for (const auto& one : writers_->all()) {
     if (one.name == store::own_log_name) continue;
-    auto start = runtime::find_start(*one.reading, hook_name);
+    const runtime::append_function record = [this,
+                                             writer = one.writer](store::append_request what) {
+      return append(writer, std::move(what));
+    };
+    auto start = runtime::find_start(*one.reading, hook_name, record, site_.time.now());
     if (!start) {
       if (!life_->dies_of) site_.broken("hook: " + start.error().message);
       return;
@@ -161,10 +165,7 @@ void daemon::start_hooks() {
     };
     hooks_.push_back(std::make_unique<simulated_hook>(
         simulated_hook::surroundings{site_.time, site_.luck, site_.faults.hook, site_.heard, sink_,
-                                     [this, writer = one.writer](store::append_request what) {
-                                       return append(writer, std::move(what));
-                                     },
-                                     dies},
+                                     record, dies},
         one, std::move(*start)));
   }
 }

@@ -42,8 +42,12 @@ bool may_see(const pb::Envelope& event, const principal& who) {
 
 void hide_values(pb::Envelope& event, const principal& who) {
   if (event.job().has_accepted() &&
-      !sees_values(who, {event.principal(), event.principal_token(), event.at_us()}))
-    hide_values(*event.mutable_job()->mutable_accepted()->mutable_spec());
+      !sees_values(who, {event.principal(), event.principal_token(), event.at_us()})) {
+    auto& accepted = *event.mutable_job()->mutable_accepted();
+    hide_values(*accepted.mutable_spec());
+    // By the hash of the whole, values that are hidden could be guessed.
+    accepted.clear_spec_hash();
+  }
 }
 
 void hide_values(pb::EventList& events, const principal& who) {

@@ -96,6 +96,27 @@ TEST_CASE("hooks: a job that ended between two polls is told as started first",
   CHECK(told(d) == "submitted queued started completed");
 }
 
+TEST_CASE("hooks: a job that was last seen while its nodes were made ready is told as started",
+          "[actors][hooks]") {
+  driver d = tests::in_phase("queued");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.started_at = t0;
+  bool suspended = false;
+  SECTION("for the first time") { seen.state = pb::JOB_STATE_STARTING; }
+  SECTION("and one that was suspended is not told so again") {
+    seen.state = pb::JOB_STATE_RUNNING;
+    suspended = true;
+  }
+  d.run(seen);
+  if (suspended) d.status(pb::JOB_STATE_SUSPENDED);
+  seen.state = pb::JOB_STATE_COMPLETED;
+  seen.finished_at = t0 + seconds{1};
+  d.run(seen);
+  CHECK(told(d) == (suspended ? "submitted queued started suspended completed"
+                              : "submitted queued started completed"));
+}
+
 TEST_CASE("hooks: a job that never reached the scheduler tells only its end", "[actors][hooks]") {
   driver d;
   d.submission(sub::refused_permanent, "invalid partition");

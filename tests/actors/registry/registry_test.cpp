@@ -416,6 +416,11 @@ TEST_CASE("registry: a request id answers for the one request that it was used f
   REQUIRE_FALSE(other_operation);
   CHECK(other_operation.error().code == errc::conflict);
   CHECK(f.command("j-2", cancel, "tester/r-2"));
+  // Whichever cluster it was used for.
+  f.store(*f.other_log, "j-3", driver(sample_spec("j-3")));
+  const auto other_cluster = f.command("j-3", cancel, "tester/r-1");
+  REQUIRE_FALSE(other_cluster);
+  CHECK(other_cluster.error().code == errc::conflict);
 }
 
 TEST_CASE("registry: who asks an actor that the log has overtaken is told to ask again",

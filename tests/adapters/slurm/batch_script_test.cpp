@@ -63,6 +63,18 @@ TEST_CASE("slurm job script: a FIFO or a link in the place of the end record hol
   if (std::filesystem::exists(file)) CHECK(read_text(file) == "mine\n");
 }
 
+TEST_CASE("slurm job script: a job that says it never began has its claim and its record all the same",
+          "[adapters][slurm]") {
+  node here;
+  const auto directory = here.job_directory().string();
+  const auto record = quote(directory + "/" + token + ".41.end");
+  const auto job = "rm -f " + quote(directory + "/claim") + "; echo noclaim > " + record +
+                   "; chmod 444 " + record + "; chmod 555 " + quote(directory) + "; exit 75";
+  CHECK(here.run(script_of(job)).exit_code == 75);
+  CHECK(here.end_of("41").exit_code == 75);
+  CHECK(std::filesystem::is_symlink(directory + "/claim"));
+}
+
 TEST_CASE("slurm job script: a job started again as if for the first time does not run again",
           "[adapters][slurm]") {
   node here;

@@ -580,10 +580,17 @@ TEST_CASE("slurm poll: a job that could make no claim never ran, and that is the
   CHECK_FALSE(never_ran(left("", "exit 75\n")));
   CHECK_FALSE(never_ran(left(token + ":41:0:x")));
   CHECK_FALSE(never_ran("{nonce} j 0\n"));
-  quick.ended = "1799999999";
-  quick.elapsed_seconds = 999;
+  // By Slurm's own times it was the job that ran, and it is told with what it used.
+  quick.ended = "1799999061";
+  quick.elapsed_seconds = 61;
   site.reply("sacct0", quick.text());
   CHECK_FALSE(never_ran(left("") + "began\n"));
+  CHECK_FALSE(never_ran(left("", "noclaim\n")));
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(contains(end.reason, "its record says that it was not started"));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 61);
 }
 
 TEST_CASE("slurm poll: what a job waited for last is no reason of its end", "[adapters][slurm]") {
@@ -597,8 +604,13 @@ TEST_CASE("slurm poll: what a job waited for last is no reason of its end", "[ad
 TEST_CASE("slurm poll: a command that could not be started is the site's or the request's fault",
           "[adapters][slurm]") {
   scripted_site site;
-  site.reply("squeue", ended_row("FAILED", 76).text());
-  site.reply("sacct0", account("FAILED", "76:0").text());
+  auto row = ended_row("FAILED", 76);
+  row.ended = "1799999003";
+  auto quick = account("FAILED", "76:0");
+  quick.ended = "1799999003";
+  quick.elapsed_seconds = 3;
+  site.reply("squeue", row.text());
+  site.reply("sacct0", quick.text());
   const auto with = [&](const std::string& record) {
     site.reply("traces", left(token + ":41:0:x", record));
     return status(site);
@@ -612,4 +624,10 @@ TEST_CASE("slurm poll: a command that could not be started is the site's or the 
                  "the request's fault: the working directory /w"));
   // The job's own.
   CHECK(with("exit 76\n").exit_code == 76);
+  site.reply("squeue", ended_row("FAILED", 76).text());
+  site.reply("sacct0", account("FAILED", "76:0").text());
+  const auto forged = with("fault site: the disk is broken on n1\n");
+  CHECK(forged.exit_code == 76);
+  CHECK(contains(forged.reason, "its record says that it was not started, but Slurm says"));
+  CHECK_FALSE(contains(forged.reason, "the disk is broken"));
 }
