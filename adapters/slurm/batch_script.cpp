@@ -102,8 +102,9 @@ ved_hint s
 // ved_fault: the command cannot be started there; whose fault, and the words.
 //
 // ved_clear: who opens a FIFO to write waits for a reader, and the job would never end; who writes
-// through a link writes over what it leads to; a file that nobody may write stays. A job that removed its directory, or what is in it,
-// gets its claim again: no other copy may run, and what looks for this one finds it.
+// through a link writes over what it leads to; a file that nobody may write stays. A job that
+// removed its directory, or what is in it, gets its claim again: no other copy may run, and what
+// looks for this one finds it.
 //
 // ved_pass: a trap of each signal. Slurm sends TERM to all processes of a job that it ends, and
 // the batch shell alone with --signal=B:TERM: the job would hear the first one twice. Who hears it

@@ -53,8 +53,8 @@ bool could_not_claim(const traces& left, const job_status& end) {
 
 }  // namespace
 
-/// Accounting hears late of a run that follows another, as after a requeue: what it has last is then
-/// the record of the one before. All these times are the controller's.
+/// Accounting hears late of a run that follows another, as after a requeue: what it has last is
+/// then the record of the one before. All these times are the controller's.
 bool slurm_cluster::is_of_run_before(const watched& job) {
   const auto& kept = *job.kept;
   const auto& told = job.accounted->status;

@@ -63,7 +63,7 @@ TEST_CASE("slurm job script: a FIFO or a link in the place of the end record hol
   if (std::filesystem::exists(file)) CHECK(read_text(file) == "mine\n");
 }
 
-TEST_CASE("slurm job script: a job that says it never began has its claim and its record all the same",
+TEST_CASE("slurm job script: a job that says it never began has its claim and its record",
           "[adapters][slurm]") {
   node here;
   const auto directory = here.job_directory().string();

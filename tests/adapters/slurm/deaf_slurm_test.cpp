@@ -180,9 +180,18 @@ TEST_CASE("slurm lookup: a copy that could make no claim is none", "[adapters][s
   scripted_site site;
   const lookup what{job_id{"j-41"}, submission_token{token}};
   const auto look = [&] { return site.port->find({&what, 1}, scripted_site::until())[0]; };
-  site.reply("squeue", GENERATE(true, false) ? ended_row("FAILED", 75).text() : "");
-  site.reply("sacct", account("FAILED", "75:0").text());
+  const bool in_queue = GENERATE(true, false);
+  const auto lasts = [&](const std::string& until) {
+    auto row = ended_row("FAILED", 75);
+    auto record = account("FAILED", "75:0");
+    row.ended = record.ended = until;
+    site.reply("squeue", in_queue ? row.text() : "");
+    site.reply("sacct", record.text());
+  };
   site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
+  lasts("1799999061");  // it ran for too long for that
+  CHECK(std::holds_alternative<found>(look()));
+  lasts("1799999060");
   CHECK(std::holds_alternative<absent>(look()));
   site.reply("files", "{nonce} j 0\nclaim " + token + ":41:0:x\nfile 41\n");
   CHECK(std::holds_alternative<found>(look()));

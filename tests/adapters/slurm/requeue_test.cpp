@@ -1,0 +1,113 @@
+#include "messages/job_state.hpp"
+#include "tests/adapters/slurm/poll.hpp"
+
+/// Jobs that Slurm runs more than once.
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::tests::poll;
+using namespace ved::adapters;
+
+TEST_CASE("slurm poll: a requeued job's runs are summed up", "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("REQUEUED");
+  first.elapsed_seconds = 100;
+  first.cpu_time = "00:20.000";
+  auto first_batch = account("CANCELLED", "0:15");
+  first_batch.id = "41.batch";
+  first_batch.memory = "9000";
+  auto second = account("COMPLETED");
+  second.elapsed_seconds = 60;
+  second.cpu_time = "00:05.000";
+  auto second_batch = account("COMPLETED");
+  second_batch.id = "41.batch";
+  second_batch.memory = "4000";
+  SECTION("while only the first run is there it is alive") {
+    site.reply("sacct0", first.text() + first_batch.text());
+    CHECK_FALSE(absence(site).confirmed);
+  }
+  site.reply("sacct0",
+             first.text() + first_batch.text() + second.text() + second_batch.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 160);
+  CHECK(end.usage->cpu_time_us() == 25'000'000);
+  CHECK(end.usage->memory_bytes_max() == 9'000);
+}
+
+TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the run that follows",
+          "[adapters][slurm]") {
+  for (const std::string word : {"NODE_FAIL", "PREEMPTED", "FAILED", "COMPLETED"}) {
+    scripted_site site;
+    site.reply("squeue", row("RUNNING").text());
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    const auto first = account(word).text();  // 1799999000 to 1799999500
+    site.reply("sacct0", first);
+    site.reply("squeue", row("PENDING", "BeginTime").text());
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+    auto second = row("RUNNING");
+    second.started = "1799999500";  // in the very second
+    SECTION(word + ": an empty list") {
+      site.reply("squeue", second.text());
+      CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+      site.reply("squeue", "");
+      CHECK(contains(absence(site).reason, "the record of a run before this one only"));
+      site.reply("squeue", second.text());
+      CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    }
+    SECTION(word + ": an empty list while it waits") {
+      site.reply("squeue", "");
+      CHECK(contains(absence(site).reason, "the record of a run before this one only"));
+    }
+    SECTION(word + ": squeue shows its end") {
+      second = ended_row("COMPLETED");
+      second.started = "1799999500";
+      second.ended = "1799999560";
+      site.reply("squeue", second.text());
+      CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+      SECTION("and accounting catches up") {
+        auto late = account("COMPLETED");
+        late.started = "1799999500";
+        late.ended = "1799999560";
+        late.elapsed_seconds = 60;
+        site.reply("sacct0", first + late.text());
+        const auto end = status(site);
+        CHECK(end.state == pb::JOB_STATE_COMPLETED);
+        REQUIRE(end.usage);
+        CHECK(end.usage->wall_clock_seconds() == 560);  // both runs
+      }
+      SECTION("and accounting never does") {
+        site.now += seconds{600};
+        const auto end = status(site);
+        CHECK(end.state == pb::JOB_STATE_COMPLETED);
+        CHECK(end.started_at == from_us(1'799'999'500'000'000));
+        CHECK(contains(end.reason, "accounting has no final record"));
+      }
+    }
+  }
+}
+
+TEST_CASE("slurm poll: an end that a requeue may undo counts after a while",
+          "[adapters][slurm]") {
+  for (const std::string word : {"NODE_FAIL", "PREEMPTED"}) {
+    scripted_site site;
+    site.reply("squeue", ended_row(word).text());
+    site.reply("sacct0", account(word).text());
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    site.now += milliseconds{4'999};
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    SECTION(word + ": it comes back") {
+      site.reply("squeue", row("PENDING", "BeginTime").text());
+      CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+      site.now += seconds{60};
+      site.reply("squeue", ended_row(word).text());
+      CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    }
+    SECTION(word + ": it stays") {
+      site.now += milliseconds{1};
+      const auto end = status(site);
+      CHECK(end.state == pb::JOB_STATE_FAILED);
+      CHECK(contains(end.reason, word));
+    }
+  }
+}
