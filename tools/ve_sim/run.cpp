@@ -363,7 +363,16 @@ class world {
     time_.in(seconds{20}, [this] { operate(); });
   }
 
-  bool settled() const {
+  /// For so long that the receiver of callbacks has heard all.
+  bool settled() {
+    if (!is_at_rest() || site_->heard.size() != heard_) {
+      heard_ = site_->heard.size();
+      rests_since_ = time_.now();
+    }
+    return time_.now() > rests_since_ + hook_patience;
+  }
+
+  bool is_at_rest() const {
     if (!daemon_ || !daemon_->idle()) return false;
     // Give late submissions the time to land before the copies are counted.
     if (time_.now() < start + fault_time + seconds{100}) return false;
@@ -374,16 +383,7 @@ class world {
       if (state == nullptr) continue;
       if (!std::holds_alternative<job::held>(state->now) || !wish.released) return false;
     }
-    return hears_no_more();
-  }
-
-  /// The receiver of callbacks has heard nothing for so long that it has heard all.
-  bool hears_no_more() const {
-    if (site_->heard.size() != heard_) {
-      heard_ = site_->heard.size();
-      heard_at_ = time_.now();
-    }
-    return time_.now() > heard_at_ + hook_patience;
+    return true;
   }
 
   /// As it is stored: one whose actor fell is to be started again.
@@ -438,8 +438,8 @@ class world {
   double actor_crashes_ = 0;
   double link_crashes_ = 0;
   double part_crashes_ = 0;
-  mutable std::size_t heard_ = 0;
-  mutable time_point heard_at_;
+  std::size_t heard_ = 0;
+  time_point rests_since_ = start;
   std::uint64_t crashes_ = 0;
   std::uint64_t steps_ = 0;
 };
