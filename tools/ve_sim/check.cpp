@@ -21,7 +21,11 @@ class checker {
   std::vector<std::string> run() {
     check_logs();
     check_callbacks();
-    for (const auto& [id, wish] : all_.wishes) check_job(id, wish);
+    for (const auto& [id, wish] : all_.wishes) {
+      if (!wish.acknowledged && !wish.gives_up)
+        broken("job " + id.str() + " is asked for again and again, and never acknowledged");
+      check_job(id, wish);
+    }
     return std::move(found_);
   }
 

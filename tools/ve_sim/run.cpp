@@ -369,11 +369,12 @@ class world {
       heard_ = site_->heard.size();
       rests_since_ = time_.now();
     }
-    return time_.now() > rests_since_ + hook_patience;
+    return time_.now() > rests_since_ + hook_patience && daemon_->idle();
   }
 
+  /// No job is on its way any more; actors and polls go on.
   bool is_at_rest() const {
-    if (!daemon_ || !daemon_->idle()) return false;
+    if (!daemon_) return false;
     // Give late submissions the time to land before the copies are counted.
     if (time_.now() < start + fault_time + seconds{100}) return false;
     for (const auto& [id, wish] : wishes_) {
