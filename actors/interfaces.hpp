@@ -23,10 +23,13 @@ struct append_reply {
   result<store::append_ack> outcome;
 };
 using flush_atom = caf::atom_constant<caf::atom("flush")>;
+using barrier_atom = caf::atom_constant<caf::atom("barrier")>;
 
 using event_log_actor = caf::typed_actor<
     // Makes events durable; everything that waits shares the next sync. errc::conflict fences.
     caf::replies_to<store::append_request>::with<append_reply>,
+    // Answered when all appends that came before are committed.
+    caf::replies_to<barrier_atom>::with<barrier_atom>,
     // To itself: commit what has queued up.
     caf::reacts_to<flush_atom>>;
 

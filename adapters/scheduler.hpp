@@ -129,6 +129,7 @@ struct tracked_job {
   /// What the scheduler was told last and has taken, and when; a poll tells if that is undone.
   pb::JobControl taken = pb::JOB_CONTROL_UNSPECIFIED;
   time_point taken_at = {};
+  time_point started_at = {};  ///< of the run that was told last; unset: it was told to wait
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

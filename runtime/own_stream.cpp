@@ -49,6 +49,26 @@ result<std::uint64_t> live_jobs(const store::event_logs& logs) {
   return count;
 }
 
+constexpr std::size_t events_page = 500;
+
+/// Whether any attempt of the job may have reached the scheduler: only its claim, where it was to
+/// be made, keeps such a copy from running beside a later one.
+result<bool> was_in_doubt(const store::event_log& log, std::string_view job) {
+  std::uint64_t after = 0;
+  for (;;) {
+    const auto events = log.read_stream(core::job_stream(job), after, events_page);
+    if (!events) return fail(events.error());
+    for (const auto& event : *events) {
+      const auto& what = event.job();
+      if (what.has_submitted() || what.has_submission_unresolved() || what.has_claim_lost() ||
+          what.submission_refused().unproven())
+        return true;
+      after = event.version();
+    }
+    if (events->size() < events_page) return false;
+  }
+}
+
 std::string hex_of(const unsigned char* bytes) {
   std::string hex(2 * name_bytes + 1, '\0');
   sodium_bin2hex(hex.data(), hex.size(), bytes, name_bytes);
@@ -70,10 +90,16 @@ remember_cluster remembering(const store::event_logs& logs, std::string given_up
       if (!stored) return fail(stored.error());
       pb::JobRecord job;
       const bool known = *stored && job.ParseFromString((*stored)->state);
-      // Of a job that waits here, or is held here, nothing is there.
-      const bool sent =
-          job.phase() != pb::JOB_PHASE_WAITING && job.phase() != pb::JOB_PHASE_HELD;
-      if (known && sent) ++out.sent_jobs;
+      if (!known) return {};
+      if (job.phase() != pb::JOB_PHASE_WAITING && job.phase() != pb::JOB_PHASE_HELD) {
+        ++out.sent_jobs;
+        return {};
+      }
+      // Of a job that waits here, or is held here, nothing is there, as far as is known.
+      if (job.attempt() == 0) return {};
+      auto doubt = was_in_doubt(*log, id);
+      if (!doubt) return fail(doubt.error());
+      if (*doubt) ++out.sent_jobs;
       return {};
     };
     // What was given up here may run there: only the same scheduler can tell that it does not.

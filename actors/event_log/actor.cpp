@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <caf/typed_event_based_actor.hpp>
+#include <utility>
 
 namespace ved::actors {
 namespace {
@@ -51,6 +52,7 @@ void flush(self_pointer self, const event_log_deps& deps) {
     for (std::size_t i = 0; i < group.size(); ++i)
       group[i].promise.deliver(append_reply{std::move((*outcome)[i])});
   }
+  for (auto& one : std::exchange(state.barriers, {})) one.deliver(barrier_atom::value);
 }
 
 }  // namespace
@@ -89,6 +91,12 @@ event_log_actor::behavior_type event_log(self_pointer self, event_log_deps deps)
           state.flush_sent = true;
           self->send(self, flush_atom::value);
         }
+        return promise;
+      },
+      [self](barrier_atom) -> caf::result<barrier_atom> {
+        if (self->state.queue.empty()) return barrier_atom::value;
+        auto promise = self->make_response_promise<barrier_atom>();
+        self->state.barriers.push_back(promise);
         return promise;
       },
       [self, deps = std::move(deps)](flush_atom) { flush(self, deps); },

@@ -43,6 +43,7 @@ class event_log_state {
   std::vector<waiting> queue;
   std::size_t queued_bytes = 0;
   bool flush_sent = false;
+  std::vector<caf::typed_response_promise<barrier_atom>> barriers;  ///< wait for the next flush
 };
 
 /// How many of the waiting appends, given their bytes in order, make the next commit: at least one.

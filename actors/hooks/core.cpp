@@ -50,6 +50,11 @@ void tell_observed(teller& t, const job::job& before, const pb::JobObserved& e,
   if (e.state() == pb::JOB_STATE_QUEUED) {
     t.tell("queued", e.state(), at_us);
   } else if (e.state() == pb::JOB_STATE_SUSPENDED) {
+    // Held in the queue it has no start.
+    if (e.started_at_us() != 0 && was != pb::JOB_STATE_RUNNING) {
+      t.tell("started", pb::JOB_STATE_RUNNING, e.started_at_us());
+      t.last().set_started_at_us(e.started_at_us());
+    }
     t.tell("suspended", e.state(), at_us);
   } else if (e.state() == pb::JOB_STATE_RUNNING) {
     // A job that was held in the queue shows as suspended too, and has not run yet.

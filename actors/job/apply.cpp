@@ -349,7 +349,7 @@ std::vector<action> react(const job& state, const policy& limits) {
   const auto watch = [&] {
     const bool settled = !state.cancel && state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
     out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
-                            settled ? state.taken : taken_control{}});
+                            settled ? state.taken : taken_control{}, state.started_at});
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)

@@ -275,6 +275,7 @@ struct follow {
   submission_token token;
   pb::JobState state;
   taken_control taken = {};  ///< what it shows should agree with that
+  time_point started_at = {};  ///< of the run that the log knows last; unset: it waits
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

@@ -94,6 +94,7 @@ struct tracked {
   scheduler_job_id id;
   submission_token token;
   job::taken_control taken = {};  ///< polls only
+  time_point started_at = {};     ///< likewise; see job::follow
 };
 struct poll_order {
   std::vector<tracked> jobs;

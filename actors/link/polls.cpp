@@ -67,7 +67,7 @@ void link::start_poll(outputs& out, time_point now) {
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
     const auto& f = *jobs_.at(*job).wanted.follow;
-    all.jobs.push_back({*job, f.id, f.token, f.taken});
+    all.jobs.push_back({*job, f.id, f.token, f.taken, f.started_at});
   }
   polling_ = true;
   begin_hinted(now);

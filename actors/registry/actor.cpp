@@ -21,6 +21,7 @@ constexpr auto respawn_most = seconds{30};
 constexpr auto sweep_interval = seconds{5};
 constexpr std::size_t sweep_batch = 2000;
 constexpr std::size_t count_batch = 10'000;
+constexpr auto barrier_timeout = seconds{30};
 /// Submissions that wait until all jobs are recovered.
 constexpr std::size_t waiting_submissions_max = 1024;
 /// Where the jobs stand that somebody must speak for.
@@ -64,8 +65,9 @@ class registry_body {
     if (!stored) return job_reply{fail(stored.error())};
     if (!job::is_terminal(stored->job)) {
       if (!revive(what.job, std::move(*stored)))
-        return job_reply{fail(errc::unavailable, "job " + what.job.str() +
-                                                     ": nobody writes to its log")};
+        return job_reply{fail(errc::unavailable,
+                              "job " + what.job.str() + ": its actor is not started yet, or nobody "
+                              "writes to its log; ask again")};
       return self_->delegate(self_->state.jobs.at(what.job).actor, what);
     }
     auto repeated = was_asked_before(logs(), what);
@@ -152,6 +154,7 @@ class registry_body {
 
   void take_up_all() {
     for (const auto& one : logs().all()) take_up(one);
+    begin_recovery();
   }
 
   /// A link that was started anew knows no job: each tells it again what it wants, and those with
@@ -190,6 +193,21 @@ class registry_body {
   }
 
  private:
+  /// A job of the registry before this one ends only when its last append is answered, and that may
+  /// wait in the log's queue: an actor that was made of the state before it would never hear of it.
+  void begin_recovery() {
+    const auto all = deps_.world->writers->all();
+    auto& waits = self_->state.logs_to_wait_for;
+    waits = all.size();
+    if (waits == 0) self_->send(self_, recover_atom::value);
+    const auto passed = [self = self_] {
+      if (--self->state.logs_to_wait_for == 0) self->send(self, recover_atom::value);
+    };
+    for (const auto& one : all)
+      self_->request(one.writer, barrier_timeout, barrier_atom::value)
+          .then([passed](barrier_atom) { passed(); }, [passed](const caf::error&) { passed(); });
+  }
+
   bool have_recovered() {
     auto& state = self_->state;
     state.recovering.clear();
@@ -422,7 +440,7 @@ class registry_body {
   /// False: nobody writes to its log.
   bool revive(const job_id& id, stored_job_state stored) {
     auto log = deps_.world->writers->find(stored.log.name);
-    if (log.name.empty()) return false;
+    if (log.name.empty() || self_->state.logs_to_wait_for > 0) return false;
     auto job = std::make_shared<const job::job>(std::move(stored.job));
     const auto fallen = self_->state.fallen_jobs.contains(id);
     adopt(id,
@@ -451,7 +469,6 @@ registry_actor::behavior_type job_registry(self_pointer self, registry_deps deps
   auto body = std::make_shared<registry_body>(self, std::move(deps));
   body->take_up_all();
   self->set_down_handler([body](const caf::down_msg& what) { body->down(what); });
-  self->send(self, recover_atom::value);
   self->send(self, tick_atom::value);
   return {
       [body](const submit_job& what) { return body->submit(what); },

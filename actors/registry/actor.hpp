@@ -54,6 +54,8 @@ class registry_state {
     store::named_log log;
     std::string_view prefix;
   };
+  /// Logs that may still hold back appends of jobs of the registry before this one.
+  std::size_t logs_to_wait_for = 0;
   std::set<std::string> logs;      ///< whose jobs are recovered, or will be
   std::vector<part> recovering;    ///< while it does
   std::size_t recovered_parts = 0; ///< of these, wholly

@@ -126,7 +126,8 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 }
 
 adapters::tracked_job translate(const link::tracked& what) {
-  return {what.id, what.token, what.job, what.taken.what, what.taken.since};
+  return {what.id,         what.token,       what.job,
+          what.taken.what, what.taken.since, what.started_at};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,

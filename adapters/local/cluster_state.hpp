@@ -48,6 +48,7 @@ struct entry {
 
   std::vector<int> gpu_ids;  ///< active: handed out
   bool announced = false;    ///< active: `supervisor` below is known and watched
+  int silent_ends = 0;       ///< of supervisors that were watched, and left neither claim nor word
   unique_fd supervisor;      ///< active: pidfd
   /// Active: since when nobody can tell what became of it.
   std::optional<std::chrono::steady_clock::time_point> unclear_since;
@@ -134,6 +135,7 @@ class local_cluster {
   void remove_old();
   // ends.cpp: what became of active jobs, likewise
   void conclude(const submission_token& token);
+  bool ran_all_the_same(const submission_token& token);
   bool may_live(const submission_token& token);
   bool is_given_up(const submission_token& token, const std::string& why);
   result<pb::LocalJobStatus> read_end(const submission_token& token,

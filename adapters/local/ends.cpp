@@ -5,6 +5,7 @@
 
 #include <algorithm>
 #include <csignal>
+#include <filesystem>
 #include <thread>
 
 #include "adapters/local/cluster_state.hpp"
@@ -22,6 +23,8 @@ using steady = std::chrono::steady_clock;
 
 constexpr int kill_passes_max = 100;
 constexpr int empty_looks_needed = 3;
+/// The next one of these is told as lost: it may have run each time.
+constexpr int silent_ends_max = 3;
 /// So long a job is waited for of which nothing can be read, and no process is known to be alive.
 constexpr seconds unclear_max{5};
 
@@ -74,7 +77,8 @@ void local_cluster::conclude(const submission_token& token) {
     const bool spec_gone = !spec && spec.error().code != errc::unavailable;
     const bool untouched = claim && claim->token != token && !spec_gone && !has_begun &&
                            !has_trace_of_run(token) && status.error().code == errc::not_found;
-    if (untouched && !exists(spool_.job_file(token, "cancel"))) {
+    if (untouched && !exists(spool_.job_file(token, "cancel")) &&
+        !(watched && ran_all_the_same(token))) {
       not_started(token);
       return;
     }
@@ -88,6 +92,18 @@ void local_cluster::conclude(const submission_token& token) {
   damaged_.erase(token.str());  // what could not be read before was read now, or has a reason
   if (worked) start_succeeded(*job);
   end(*job, *status);
+}
+
+/// Of a job that seems not to have started, though its supervisor was seen and left no word: a job
+/// that runs as the same user can remove all that shows its start, and kill that.
+bool local_cluster::ran_all_the_same(const submission_token& token) {
+  std::error_code none;
+  if (std::filesystem::file_size(spool_.job_file(token, "supervisor.log"), none) > 0 && !none)
+    return false;
+  const bool lives = !processes_of_job(token.str(), std::nullopt).empty();
+  const guard lock(mutex_);
+  entry* job = find_entry(token);
+  return job != nullptr && (lives || ++job->silent_ends >= silent_ends_max);
 }
 
 /// The end that a job's supervisor wrote; `corrupt` when none can have written that.

@@ -159,7 +159,8 @@ started_step job_run::start(const step& what) {
     reap();
     look_at_controls();
     check_time();
-    waited_ += std::chrono::duration_cast<microseconds>(steady::now() - began);
+    // Whoever of it computes meanwhile runs.
+    if (!children_) waited_ += std::chrono::duration_cast<microseconds>(steady::now() - began);
     if (ending_ != ending::none) return started;
   }
 }

@@ -157,10 +157,8 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
       continue;
     }
     // Nor does it seem to wait by that: from its claim on it runs.
-    if (claim.token != job->token || options_.clock() - job->began < status_wait) {
-      if (job->has_begun) result.observations[i] = no_news{};
-      continue;
-    }
+    const bool begins = claim.token != job->token || options_.clock() - job->began < status_wait;
+    if (begins && !job->has_begun) continue;
     job->has_begun = true;
     job_status running;
     running.state = pb::JOB_STATE_RUNNING;

@@ -13,9 +13,13 @@ namespace ved::adapters::slurm {
 inline constexpr int lost_claim_exit = 73;
 inline constexpr int started_again_exit = 74;
 inline constexpr int no_claim_exit = 75;
-/// The wrapper that can make no claim, or cannot start its command, ends in its first moments: what
-/// ran for longer is the job, whatever its record says.
-inline constexpr seconds unstarted_within{60};
+/// The wrapper that can make no claim, or cannot start its command, computes nothing, and ends at
+/// once but for the node's prolog and for file systems that hang; what ran for longer is the job,
+/// whatever its record says. Where nobody measures what it computed, only the time tells.
+inline constexpr microseconds unstarted_cpu_max{2'000'000};
+constexpr seconds longest_unstarted(bool cpu_is_known) {
+  return cpu_is_known ? seconds{600} : seconds{60};
+}
 inline constexpr int not_started_exit = 76;
 
 /// The batch script. Its first act is to claim the job: a symbolic link whose target names token

@@ -182,7 +182,8 @@ class slurm_cluster {
   static job_status end_by_record(const watched& job, const std::string& why, time_point noticed);
   std::optional<job_status> lost_claim(const watched& job) const;
   static std::optional<observation> named_wrongly(const watched& job, bool told, time_point now);
-  static bool slurmd_failed(const watched& job, const exit_status& exit);
+  static bool slurmd_failed(const watched& job, const exit_status& exit,
+                            const job_status& end);
   exit_status tell_end(const watched& job, bool accounted, job_status& end) const;
   observation still_ending(watched& job) const;
   /// What a lookup asks, and what it answered.

@@ -37,9 +37,12 @@ bool is_wrappers(int code) {
          code == not_started_exit;
 }
 
-/// By Slurm's times, which no job writes.
+/// By Slurm's figures, which no job writes.
 bool ended_at_once(const job_status& end) {
-  return !is_set(end.started_at) || end.finished_at - end.started_at <= unstarted_within;
+  const microseconds cpu{end.usage ? end.usage->cpu_time_us() : 0};
+  if (cpu > unstarted_cpu_max) return false;
+  return !is_set(end.started_at) ||
+         end.finished_at - end.started_at <= longest_unstarted(cpu > microseconds{0});
 }
 
 /// The wrapper ended because it found no claim and could make none, and nothing else began there. A
@@ -58,12 +61,17 @@ bool could_not_claim(const traces& left, const job_status& end) {
 bool slurm_cluster::is_of_run_before(const watched& job) {
   const auto& kept = *job.kept;
   const auto& told = job.accounted->status;
+  // Of a wait that was cancelled the last record has no start; what is there is another's.
+  if (!job.accounted->has_started) return false;
   if (!is_set(told.started_at) || !is_set(told.finished_at)) return false;
   const auto is_over_by = [&](time_point start) {
     return is_set(start) && told.started_at < start && told.finished_at <= start;
   };
   if (kept.ended && is_over_by(kept.ended->started_at)) return true;
   if (kept.last && is_over_by(kept.last->started_at)) return true;
+  if (is_over_by(job.job->started_at)) return true;  // as the log knows, also of before a restart
+  // Squeue showed it waiting long after that end, by the site's clock.
+  if (is_set(kept.waited_at) && told.finished_at + clock_slack < kept.waited_at) return true;
   // Squeue showed that run, and then the job waiting again.
   return is_set(kept.started_before) && told.started_at <= kept.started_before;
 }
@@ -219,10 +227,11 @@ std::optional<job_status> slurm_cluster::lost_claim(const watched& job) const {
 }
 
 /// slurmd could not start it at all, and nothing began: as where its output file cannot be made.
-bool slurm_cluster::slurmd_failed(const watched& job, const exit_status& exit) {
+bool slurm_cluster::slurmd_failed(const watched& job, const exit_status& exit,
+                                  const job_status& end) {
   const auto& left = job.left;
-  return exit.slurmd != 0 && job.has_traces() && left.untouched && left.claim.empty() &&
-         !left.ended;
+  return exit.slurmd != 0 && ended_at_once(end) && job.has_traces() && left.untouched &&
+         left.claim.empty() && !left.ended;
 }
 
 /// The number that sbatch gave is not the job's: squeue showed its token with another one, and
@@ -361,7 +370,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     job.settling = true;
     return still_ending(job);
   }
-  if (end.state == pb::JOB_STATE_FAILED && slurmd_failed(job, exit))
+  if (end.state == pb::JOB_STATE_FAILED && slurmd_failed(job, exit, end))
     return missing{true,
                    "it could not be started, which is the site's fault, in " +
                        options_.shell.job_directory + ": " + end.reason,
@@ -378,10 +387,13 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (left.strange) end.reason += "; what stands in place of its end record is no file";
   if (left.again && end.exit_code == started_again_exit)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
+  if (exit.slurmd != 0 && !ended_at_once(end)) end.reason += "; but Slurm says that it ran";
   const bool says_unstarted = (!left.fault.empty() && end.exit_code == not_started_exit) ||
                               (left.no_claim && end.exit_code == no_claim_exit);
   if (says_unstarted && !ended_at_once(end)) {
-    end.reason += "; its record says that it was not started, but Slurm says that it ran";
+    end.reason += "; its record says that it was not started" +
+                  (left.fault.empty() ? std::string() : " (" + whose_fault(left.fault) + ")") +
+                  ", but Slurm says that it ran";
   } else if (!left.fault.empty() && end.exit_code == not_started_exit) {
     // Its exit code is the wrapper's, not one of the job.
     end.exit_code = 0;

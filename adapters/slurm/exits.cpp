@@ -41,8 +41,7 @@ std::string words_of_slurmd(int error) {
 int slurmd_error(const exit_sources& all) {
   if (all.queue) return all.queue->slurmd;
   if (!all.accounts || all.started || all.own) return 0;
-  const int signal = all.accounts->signal;
-  return signal >= slurmd_signal_min && signal <= slurmd_signal_max ? slurmd_base + signal : 0;
+  return may_be_slurmds(*all.accounts) ? slurmd_base + all.accounts->signal : 0;
 }
 
 bool less_128(int shown, int whole) {
@@ -59,6 +58,11 @@ bool is_hup(const exit_sources& all) {
 }
 
 }  // namespace
+
+bool may_be_slurmds(const exit_status& shown) {
+  return shown.slurmd != 0 ||
+         (shown.signal >= slurmd_signal_min && shown.signal <= slurmd_signal_max);
+}
 
 exit_verdict judge_exit(const exit_sources& all) {
   if (const int error = slurmd_error(all); error != 0)

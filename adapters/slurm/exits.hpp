@@ -22,4 +22,8 @@ struct exit_verdict {
 };
 exit_verdict judge_exit(const exit_sources& all);
 
+/// As Slurm shows a job that slurmd could not start: squeue tells its error, sacct a signal that is
+/// left of it.
+bool may_be_slurmds(const exit_status& shown);
+
 }  // namespace ved::adapters::slurm

@@ -2,6 +2,7 @@
 #include <set>
 
 #include "adapters/slurm/batch_script.hpp"
+#include "adapters/slurm/exits.hpp"
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/text.hpp"
@@ -167,13 +168,21 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   std::set<scheduler_job_id, decltype(&by_number)> ids(&by_number);
   std::set<scheduler_job_id, decltype(&by_number)> foreign(&by_number);
   std::set<scheduler_job_id, decltype(&by_number)> vouched(&by_number);  // of our spec, Slurm says
-  // A copy that could make no claim, as a full disk lets none be made, has ended unstarted.
+  // A copy that could make no claim, as a full disk lets none be made, has ended unstarted; so has
+  // one that slurmd could not start, as where it cannot make the output file.
   std::set<std::string> unstarted;
   const auto starts = [&](const auto& row) {
     const auto& left = all.left[number];
-    const bool ran = is_set(row.started_at) && row.ended_at - row.started_at > unstarted_within;
+    microseconds cpu{0};
+    if constexpr (requires { row.cpu_time; }) cpu = row.cpu_time.value_or(microseconds{0});
+    const bool ran = cpu > unstarted_cpu_max ||
+                     (is_set(row.started_at) && row.ended_at - row.started_at >
+                                                    longest_unstarted(cpu > microseconds{0}));
+    const auto& files = left.ids;
+    const bool silent = std::find(files.begin(), files.end(), row.id.str()) == files.end();
     const bool none = left.there && left.claim.empty() && row.exit && !ran &&
-                      *row.exit == exit_status{no_claim_exit, 0};
+                      (*row.exit == exit_status{no_claim_exit, 0} ||
+                       (silent && may_be_slurmds(*row.exit)));
     if (none) unstarted.insert(row.id.str());
     return !none;
   };

@@ -80,6 +80,25 @@ TEST_CASE("own stream: jobs that were sent are counted by cluster, what waits he
   CHECK(remembering(*logs, "hpc-1")(cluster_id{"hpc-1"})->sent_jobs == 0);
 }
 
+TEST_CASE("own stream: a job that waits binds its cluster where an attempt may have arrived",
+          "[runtime]") {
+  using sub = core::job::submission_result;
+  tests::test_log log;
+  tests::driver waits;
+  const bool doubt = GENERATE(false, true);
+  if (doubt) {
+    waits.submission(sub::unknown, "timed out");
+    for (int i = 0; i < 5 && waits.phase() != "waiting"; ++i)
+      waits.pass(seconds{60}).lookup(core::job::lookup_result::absent);
+  } else {
+    waits.submission(sub::not_sent, "connection refused");
+  }
+  REQUIRE(waits.phase() == "waiting");
+  log.add(waits);
+  const auto logs = tests::logs_with({{"hpc-1", log.log}});
+  CHECK(remembering(*logs, "")(cluster_id{"hpc-1"})->sent_jobs == (doubt ? 1 : 0));
+}
+
 TEST_CASE("own stream: what was given up, and may run on, is remembered as sent", "[runtime]") {
   using adapters::remembered;
   tests::test_log log;

@@ -77,6 +77,25 @@ TEST_CASE("hooks: a job held in the queue starts, it does not resume", "[actors]
   CHECK(told(d) == "submitted queued suspended queued suspended started");
 }
 
+TEST_CASE("hooks: a job that is first seen suspended, with a start, has started",
+          "[actors][hooks]") {
+  driver d = tests::in_phase("queued");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.started_at = t0;
+  const bool prepares = GENERATE(false, true);
+  if (prepares) {
+    seen.state = pb::JOB_STATE_STARTING;
+    d.run(seen);
+  }
+  seen.state = pb::JOB_STATE_SUSPENDED;
+  d.run(seen);
+  CHECK(told(d) == "submitted queued started suspended");
+  seen.state = pb::JOB_STATE_RUNNING;
+  d.run(seen);
+  CHECK(told(d) == "submitted queued started suspended resumed");
+}
+
 TEST_CASE("hooks: a requeued job is queued and started again", "[actors][hooks]") {
   driver d = tests::in_phase("running");
   d.status(pb::JOB_STATE_QUEUED);

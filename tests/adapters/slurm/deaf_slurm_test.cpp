@@ -181,14 +181,20 @@ TEST_CASE("slurm lookup: a copy that could make no claim is none", "[adapters][s
   const lookup what{job_id{"j-41"}, submission_token{token}};
   const auto look = [&] { return site.port->find({&what, 1}, scripted_site::until())[0]; };
   const bool in_queue = GENERATE(true, false);
+  const bool by_slurmd = GENERATE(false, true);
+  const std::string exit = by_slurmd ? "0:53" : "75:0";
+  // Slurm's own error stands where else a wait status does.
+  const int status = by_slurmd ? 4021 : 75 << 8;
+  const std::string file = by_slurmd ? "" : "file 41\n";
   const auto lasts = [&](const std::string& until) {
-    auto row = ended_row("FAILED", 75);
-    auto record = account("FAILED", "75:0");
+    auto row = ended_row("FAILED");
+    row.status = status;
+    auto record = brief_account("FAILED", exit);
     row.ended = record.ended = until;
     site.reply("squeue", in_queue ? row.text() : "");
     site.reply("sacct", record.text());
   };
-  site.reply("files", "{nonce} j 0\nclaim \nfile 41\n");
+  site.reply("files", "{nonce} j 0\nclaim \n" + file);
   lasts("1799999061");  // it ran for too long for that
   CHECK(std::holds_alternative<found>(look()));
   lasts("1799999060");

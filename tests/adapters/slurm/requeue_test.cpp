@@ -111,3 +111,52 @@ TEST_CASE("slurm poll: an end that a requeue may undo counts after a while",
     }
   }
 }
+
+TEST_CASE("slurm poll: what was told before a restart keeps a run from ending by the one before it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", "");
+  site.reply("sacct0", account("NODE_FAIL").text());  // 1799999000 to 1799999500
+  auto told = job();
+  told.started_at = from_us(1'799'999'600'000'000);
+  CHECK(contains(absence(site, told).reason, "the record of a run before this one only"));
+  told.started_at = from_us(1'799'999'000'000'000);
+  site.now += seconds{15};
+  CHECK(status(site, told).state == pb::JOB_STATE_FAILED);
+}
+
+TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("PENDING", "BeginTime").text());
+  CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  auto unseen = account("NODE_FAIL");
+  const auto wait_of = [&](std::int64_t us) {
+    unseen.started = std::to_string(to_us(site.now) / 1'000'000 - us - 5);
+    unseen.ended = std::to_string(to_us(site.now) / 1'000'000 - us);
+    site.reply("sacct0", unseen.text());
+  };
+  wait_of(90);
+  site.reply("squeue", "");
+  CHECK(contains(absence(site).reason, "the record of a run before this one only"));
+}
+
+TEST_CASE("slurm poll: a requeued job that is cancelled while it waits is told with its use",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", row("PENDING", "BeginTime").text());
+  CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  auto ran = account("REQUEUED");
+  auto waited = account("CANCELLED by 0");
+  waited.started = "None";
+  waited.elapsed_seconds = 0;
+  waited.cpu_time = "00:00";
+  site.reply("sacct0", ran.text() + waited.text());
+  site.reply("squeue", "");
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 500);
+}

@@ -12,7 +12,8 @@ using namespace ved::adapters;
 TEST_CASE("slurm poll: what slurmd could not start never ran, and that is the site's fault",
           "[adapters][slurm]") {
   scripted_site site;
-  site.reply("sacct0", account("FAILED", GENERATE("0:53", "0:52")).text());
+  auto record = brief_account("FAILED", GENERATE("0:53", "0:52"));
+  site.reply("sacct0", record.text());
   const auto never_ran = [&](const std::string& traces) {
     site.reply("traces", traces);
     (void)observe(site);
@@ -28,6 +29,12 @@ TEST_CASE("slurm poll: what slurmd could not start never ran, and that is the si
   CHECK(never_ran(left("")));
   CHECK_FALSE(never_ran(left(token + ":41:0:x")));
   CHECK_FALSE(never_ran(left("") + "began\n"));
+  // What ran for long, or computed, was started, whatever is left of it.
+  if (GENERATE(true, false)) record.ended = "1799999061";
+  else record.cpu_time = "00:02.010";
+  site.reply("sacct0", record.text());
+  CHECK_FALSE(never_ran(left("")));
+  CHECK(contains(status(site).reason, "but Slurm says that it ran"));
 }
 
 TEST_CASE("slurm poll: a record with a time that cannot be ends the job when that was seen",
