@@ -69,9 +69,12 @@ bool slurm_cluster::is_of_run_before(const watched& job) {
   };
   if (kept.ended && is_over_by(kept.ended->started_at)) return true;
   if (kept.last && is_over_by(kept.last->started_at)) return true;
-  if (is_over_by(job.job->started_at)) return true;  // as the log knows, also of before a restart
-  // Squeue showed it waiting long after that end, by the site's clock.
-  if (is_set(kept.waited_at) && told.finished_at + clock_slack < kept.waited_at) return true;
+  // The log knows it, also from before a restart.
+  if (is_over_by(job.job->started_at)) return true;
+  // Squeue's last word is that it waits, long after that end by the site's clock.
+  const bool waits =
+      !job.status && !kept.ended && kept.last && !is_set(kept.last->started_at);
+  if (waits && is_set(kept.waited_at) && told.finished_at + clock_slack < kept.waited_at) return true;
   // Squeue showed that run, and then the job waiting again.
   return is_set(kept.started_before) && told.started_at <= kept.started_before;
 }

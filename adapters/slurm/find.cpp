@@ -174,10 +174,14 @@ find_outcome slurm_cluster::judge_lookup(const lookup& one, std::size_t number,
   const auto starts = [&](const auto& row) {
     const auto& left = all.left[number];
     microseconds cpu{0};
-    if constexpr (requires { row.cpu_time; }) cpu = row.cpu_time.value_or(microseconds{0});
+    bool measured = all.accounts_answer;  // squeue does not tell it: accounting has its say
+    if constexpr (requires { row.cpu_time; }) {
+      cpu = row.cpu_time.value_or(microseconds{0});
+      measured = cpu > microseconds{0};
+    }
     const bool ran = cpu > unstarted_cpu_max ||
                      (is_set(row.started_at) && row.ended_at - row.started_at >
-                                                    longest_unstarted(cpu > microseconds{0}));
+                                                    longest_unstarted(measured));
     const auto& files = left.ids;
     const bool silent = std::find(files.begin(), files.end(), row.id.str()) == files.end();
     const bool none = left.there && left.claim.empty() && row.exit && !ran &&

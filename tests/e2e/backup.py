@@ -30,6 +30,9 @@ class backup(site_case):
         writer.join()
         self.assertEqual(code, 0, text + errors)
         self.assertGreater(len(accepted), 0)
+        # What lives in the work directory and is in no log would keep ved from starting.
+        for job in accepted:
+            s.wait_state(job, "completed")
         code, text, errors = run(program("vectl"), "--config-dir", os.path.join(s.state, "client"),
                                  "--address", f"127.0.0.1:{s.gateway_port}", "log", "backup",
                                  "relative", cwd=s.place)

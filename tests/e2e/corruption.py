@@ -224,9 +224,9 @@ class corruption(site_case):
                                  os.path.join(s.place, "older"), "--log", "cluster/here", "--force")
         self.assertEqual(code, 0, text + errors)
         s.start()
-        told = " ".join(s.problems())
-        self.assertNotIn("out of service", told)
-        self.assertIn("is older than its work directory", told)
+        wait_for(lambda: "is older than its work directory" in " ".join(s.problems()),
+                 "it tells that jobs are missing")
+        self.assertNotIn("out of service", " ".join(s.problems()))
         self.assertEqual(s.get("before")["state"], "completed")
         self.assertEqual(s.call("GET", "/api/v1/hpc/jobs/d-1")[0], 404, "it was given up")
 

@@ -257,7 +257,7 @@ class slurm_outages(slurm_case):
             self.assertIn(words, told["reason"])
             self.assertGreater(told["usage"]["wall_clock_seconds"], 0)
             self.assertEqual(s.executions(name), 1)
-            self.assertNotIn(name, " ".join(s.problems()))
+            wait_for(lambda n=name: n not in " ".join(s.problems()), f"{name} is no problem")
         self.assertEqual(self.slurm.run("squeue", "-h", "-o", "%A").stdout.split(), [])
 
     # --- what a controller forgets that is killed ----------------------------------------------

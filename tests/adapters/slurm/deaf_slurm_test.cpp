@@ -195,9 +195,9 @@ TEST_CASE("slurm lookup: a copy that could make no claim is none", "[adapters][s
     site.reply("sacct", record.text());
   };
   site.reply("files", "{nonce} j 0\nclaim \n" + file);
-  lasts("1799999061");  // it ran for too long for that
+  lasts("1799999601");  // it ran for too long for that
   CHECK(std::holds_alternative<found>(look()));
-  lasts("1799999060");
+  lasts("1799999600");
   CHECK(std::holds_alternative<absent>(look()));
   site.reply("files", "{nonce} j 0\nclaim " + token + ":41:0:x\nfile 41\n");
   CHECK(std::holds_alternative<found>(look()));
