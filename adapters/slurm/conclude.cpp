@@ -74,7 +74,8 @@ bool slurm_cluster::is_of_run_before(const watched& job) {
   // Squeue's last word is that it waits, long after that end by the site's clock.
   const bool waits =
       !job.status && !kept.ended && kept.last && !is_set(kept.last->started_at);
-  if (waits && is_set(kept.waited_at) && told.finished_at + clock_slack < kept.waited_at) return true;
+  if (waits && is_set(kept.waited_at) && told.finished_at + clock_slack < kept.waited_at)
+    return true;
   // Squeue showed that run, and then the job waiting again.
   return is_set(kept.started_before) && told.started_at <= kept.started_before;
 }
