@@ -29,11 +29,15 @@ std::optional<result<committed_batch>> committed_tail::read(std::uint64_t after,
                                                             std::size_t limit) {
   const std::lock_guard lock(mutex_);
   if (after < end_ - kept_.size()) return std::nullopt;
-  for (auto before = end_ + 1; after >= end_ && before != end_;) {
+  // A batch that is not full is the log's end, also for who is behind another that read further.
+  // No further than that: what was asked for must stay among what is kept.
+  const auto target = after + std::min(limit, kept_max_);
+  for (auto before = end_ + 1; end_ < target && before != end_;) {
     before = end_;
     // What came before the trouble is handed out first.
-    if (auto done = fold_on(); !done && after >= end_)
-      return result<committed_batch>(fail(done.error()));
+    auto done = fold_on(std::min<std::uint64_t>(target - end_, events_per_read));
+    if (!done && after >= end_) return result<committed_batch>(fail(done.error()));
+    if (!done) break;
   }
   committed_batch out;
   for (auto next = kept_.size() - (end_ - std::min(after, end_));
@@ -42,8 +46,8 @@ std::optional<result<committed_batch>> committed_tail::read(std::uint64_t after,
   return result<committed_batch>(std::move(out));
 }
 
-result<void> committed_tail::fold_on() {
-  auto events = log_->read(end_, events_per_read);
+result<void> committed_tail::fold_on(std::size_t events_max) {
+  auto events = log_->read(end_, events_max);
   if (!events) return fail(events.error());
   for (auto& event : *events) {
     const auto position = event.position();

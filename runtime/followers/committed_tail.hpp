@@ -38,7 +38,7 @@ class committed_tail {
   const std::shared_ptr<store::event_log>& log() const noexcept { return log_; }
 
  private:
-  result<void> fold_on();
+  result<void> fold_on(std::size_t events_max);
 
   const std::shared_ptr<store::event_log> log_;
   const std::size_t kept_max_;

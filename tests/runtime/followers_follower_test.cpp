@@ -78,6 +78,20 @@ TEST_CASE("follower: it hands over what was there and what comes, in order and o
   CHECK(*world.log->cursor("f") == last);
 }
 
+TEST_CASE("follower: a batch that is not full is the log's end, whoever has read what before",
+          "[runtime][followers]") {
+  test_log world;
+  const auto before = world.log->last_position();
+  world.add(completed_job("j-1"));
+  const auto seen = world.log->last_position();
+  REQUIRE(world.tail->read(before, 500)->value().size() == seen - before);  // by another one
+  world.add(completed_job("j-2"));
+  const auto last = world.log->last_position();
+  CHECK(world.tail->read(seen - 1, 500)->value().size() == last - seen + 1);
+  CHECK(world.tail->read(seen - 1, 2)->value().size() == 2);
+  CHECK(world.tail->read(last, 500)->value().empty());
+}
+
 TEST_CASE("follower: a stop takes what was committed before it, whatever the pace",
           "[runtime][followers]") {
   test_log world;
