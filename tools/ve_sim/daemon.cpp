@@ -289,33 +289,25 @@ void daemon::kill() {
 
 // --- clients -------------------------------------------------------------------------------------
 
+/// Hands an answer on while the process lives to give one.
+std::function<void(result<actors::job_snapshot>)> daemon::answering(reply done) const {
+  return [of = life_, done = std::move(done)](const result<actors::job_snapshot>& answer) {
+    if (!of->alive || of->dies_of) return;
+    if (answer) done({true, {}, {}, answer->already_known});
+    else done({false, answer.error().code, answer.error().message, false});
+  };
+}
+
 void daemon::submit(const pb::JobSpec& spec, const std::string& spec_hash, reply done) {
   if (!ingress_) return;  // as a connection that is refused
   actors::submit_job what{{"client", {}}, std::make_shared<const pb::JobSpec>(spec), spec_hash};
-  caf::anon_send(ingress_, actors::ingress_submit{
-                               std::move(what),
-                               [of = life_, done = std::move(done)](
-                                   const result<actors::job_snapshot>& answer) {
-                                 if (!of->alive || of->dies_of) return;
-                                 if (!answer)
-                                   return done({false, answer.error().code,
-                                                answer.error().message, false});
-                                 done({true, {}, {}, answer->already_known});
-                               }});
+  caf::anon_send(ingress_, actors::ingress_submit{std::move(what), answering(std::move(done))});
 }
 
 void daemon::ask(const job_id& id, core::job::command what, reply done) {
   if (!ingress_) return;
-  caf::anon_send(ingress_, actors::ingress_ask{
-                               {{"client", {}}, id, std::move(what)},
-                               [of = life_, done = std::move(done)](
-                                   const result<actors::job_snapshot>& answer) {
-                                 if (!of->alive || of->dies_of) return;
-                                 if (!answer)
-                                   return done({false, answer.error().code,
-                                                answer.error().message, false});
-                                 done({true, {}, {}, answer->already_known});
-                               }});
+  caf::anon_send(ingress_, actors::ingress_ask{{{"client", {}}, id, std::move(what)},
+                                               answering(std::move(done))});
 }
 
 // --- what fails ----------------------------------------------------------------------------------

@@ -108,6 +108,7 @@ class daemon {
                                    store::append_request what);
   void start_tree();
   caf::actor start_link(const std::string& cluster);
+  std::function<void(result<actors::job_snapshot>)> answering(reply done) const;
   std::function<void(const char*)> crash_point();
   std::function<void(const std::string&)> dying();
   std::function<time_point()> clock() const;
