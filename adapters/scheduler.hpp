@@ -95,6 +95,7 @@ struct job_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
   std::string reason;       ///< the scheduler's words: why it waits, why it ended
   bool never_starts = false;  ///< queued: it cannot start unless somebody changes something
+  bool held = false;          ///< queued: somebody holds it, so that it waits for a release
   time_point started_at;    ///< unset until it started
   time_point finished_at;   ///< unset until it ended
   int exit_code = 0;
@@ -130,6 +131,7 @@ struct tracked_job {
   pb::JobControl taken = pb::JOB_CONTROL_UNSPECIFIED;
   time_point taken_at = {};
   time_point started_at = {};  ///< of the run that was told last; unset: it was told to wait
+  bool waits = false;          ///< by all that was told: nobody holds it, and it has not begun
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

@@ -16,6 +16,7 @@ result<std::string> fold(std::string_view, std::string_view state, const pb::Env
   record.set_scheduler_type(event.cluster().identified().scheduler_type());
   record.set_name(event.cluster().identified().name());
   record.set_place(event.cluster().identified().place());
+  record.set_account(event.cluster().identified().account());
   return record.SerializeAsString();
 }
 

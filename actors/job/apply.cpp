@@ -66,6 +66,7 @@ void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   if (undone || is_moot(state.taken.what, e.state())) state.taken = {};
   if (!e.never_starts()) state.never_starts_since = {};
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);
+  state.held_there = e.held() && e.state() == pb::JOB_STATE_QUEUED;
   enter(state, phase_of(e.state()), e.reason(), at_us);
 }
 
@@ -102,6 +103,7 @@ void leave_scheduler(job& state) {
   state.scheduler_id = {};
   state.missing_since = {};
   state.never_starts_since = {};
+  state.held_there = false;
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.taken = {};
   state.hold.reset();
@@ -348,8 +350,10 @@ std::vector<action> react(const job& state, const policy& limits) {
   std::vector<action> out;
   const auto watch = [&] {
     const bool settled = !state.cancel && state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+    const bool free = settled && !state.held_there && state.taken.what != pb::JOB_CONTROL_HOLD;
     out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
-                            settled ? state.taken : taken_control{}, state.started_at});
+                            settled ? state.taken : taken_control{}, state.started_at,
+                            free && in<queued>(state)});
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)

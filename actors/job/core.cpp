@@ -490,8 +490,9 @@ result<events> on(const job& state, const report_status& what, const context& ct
   const bool by_others = is_undone && !what.undone_by_loss;
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
   const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
+  const bool held = what.held && what.state == pb::JOB_STATE_QUEUED;
   if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
-      !is_set(state.missing_since) && !wish_came_true && !by_others) {
+      held == state.held_there && !is_set(state.missing_since) && !wish_came_true && !by_others) {
     return out;
   }
   auto& event = add(out, &pb::JobEvent::mutable_observed, ctx);
@@ -499,6 +500,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_reason(what.reason);
   event.set_started_at_us(to_us(what.started_at));
   event.set_never_starts(what.never_starts);
+  event.set_held(held);
   if (by_others) event.set_undone(what.undone);
   return out;
 }

@@ -125,6 +125,7 @@ struct job {
   taken_control taken;  ///< the last one that was, as long as nothing took its place
   time_point missing_since;
   time_point never_starts_since;  ///< since when the scheduler says that it cannot start
+  bool held_there = false;        ///< queued, and the scheduler says that somebody holds it
 
   time_point accepted_at;
   time_point intended_at;
@@ -206,6 +207,7 @@ struct report_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout
   std::string reason;
   bool never_starts = false;  ///< queued: the scheduler says that it cannot start
+  bool held = false;          ///< queued: the scheduler says that somebody holds it
   time_point started_at;
   time_point finished_at;
   int exit_code = 0;
@@ -276,6 +278,7 @@ struct follow {
   pb::JobState state;
   taken_control taken = {};  ///< what it shows should agree with that
   time_point started_at = {};  ///< of the run that the log knows last; unset: it waits
+  bool waits = false;          ///< by itself: nobody holds it, and nobody has cancelled it
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

@@ -70,6 +70,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_intended_at_us(to_us(state.intended_at));
   out.set_missing_since_us(to_us(state.missing_since));
   out.set_never_starts_since_us(to_us(state.never_starts_since));
+  out.set_held_there(state.held_there);
   out.set_reason(state.reason);
   if (state.cancel) {
     out.set_cancel_requested(true);
@@ -132,6 +133,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.intended_at = from_us(in.intended_at_us());
   out.missing_since = from_us(in.missing_since_us());
   out.never_starts_since = from_us(in.never_starts_since_us());
+  out.held_there = in.held_there();
   out.reason = in.reason();
   if (in.cancel_requested())
     out.cancel = cancel_wish{in.cancel_by(), in.cancel_reason(), in.cancel_for_timeout(),

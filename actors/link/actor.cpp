@@ -84,9 +84,10 @@ class link_body : public std::enable_shared_from_this<link_body> {
     return promise;
   }
 
-  /// Before a job is sent: what it leaves behind is looked for where it was told to.
-  void note_place() {
-    if (self_->state.scheduler.place() != deps_.place) identify({});
+  /// Before a job is sent: it is asked for as whoever sent it, and what it leaves behind is looked
+  /// for where it was told to.
+  void note_settings() {
+    if (!as_configured()) identify({});
   }
 
   pb::Cluster describe() const {
@@ -136,6 +137,7 @@ class link_body : public std::enable_shared_from_this<link_body> {
       is.set_scheduler_type(scheduler->scheduler_type());
       is.set_name(scheduler->name());
       is.set_place(scheduler->place());
+      is.set_account(scheduler->account());
     } else if (change.up) {
       event.mutable_cluster()->mutable_up()->set_cluster_id(deps_.cluster.str());
       event.mutable_cluster()->mutable_up()->set_down_us(change.down_for.count());
@@ -181,15 +183,21 @@ class link_body : public std::enable_shared_from_this<link_body> {
     return true;
   }
 
+  bool as_configured() const {
+    const auto& known = self_->state.scheduler;
+    return known.place() == deps_.place && known.account() == deps_.account;
+  }
+
   /// Jobs are looked for again only where they were sent. `name` empty: it does not tell one.
   void identify(const std::string& name) {
     auto& known = self_->state.scheduler;
     const bool same_type = known.scheduler_type() == deps_.scheduler_type;
     const bool same_name = name.empty() || name == known.name();
-    if (same_type && same_name && known.place() == deps_.place) return;
+    if (same_type && same_name && as_configured()) return;
     if (!same_type || !same_name) known.set_name(name);
     known.set_scheduler_type(deps_.scheduler_type);
     known.set_place(deps_.place);
+    known.set_account(deps_.account);
     self_->state.to_record.push_back({known, {}, deps_.clock()});
     append_next();
   }
@@ -340,7 +348,7 @@ class link_body : public std::enable_shared_from_this<link_body> {
 link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
   const auto tick = deps.tick_interval;
   auto body = std::make_shared<link_body>(self, std::move(deps));
-  body->note_place();
+  body->note_settings();
   self->send(self, tick_atom::value);
   return {
       [body](const link_want& what) { body->want(what); },

@@ -95,6 +95,7 @@ struct tracked {
   submission_token token;
   job::taken_control taken = {};  ///< polls only
   time_point started_at = {};     ///< likewise; see job::follow
+  bool waits = false;             ///< likewise
 };
 struct poll_order {
   std::vector<tracked> jobs;
@@ -260,6 +261,7 @@ class link {
   struct shown {
     pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
     bool never_starts = false;
+    bool held = false;
     std::string reason;
     time_point started_at;
     submission_token lost_claim_to;
@@ -267,7 +269,7 @@ class link {
     std::array<std::pair<std::size_t, time_point>, reasons_max> told{};
 
     bool same_but_reason(const job::report_status& other) const {
-      return state == other.state && never_starts == other.never_starts &&
+      return state == other.state && never_starts == other.never_starts && held == other.held &&
              started_at == other.started_at && lost_claim_to == other.lost_claim_to;
     }
   };

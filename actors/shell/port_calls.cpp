@@ -94,6 +94,7 @@ link::poll_done::answer translate(const adapters::tracked_job& job_seen,
   out.state = s.state;
   out.reason = plain(s.reason);
   out.never_starts = s.never_starts;
+  out.held = s.held;
   out.started_at = s.started_at;
   out.finished_at = s.finished_at;
   out.exit_code = s.exit_code;
@@ -127,7 +128,7 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 
 adapters::tracked_job translate(const link::tracked& what) {
   return {what.id,         what.token,       what.job,
-          what.taken.what, what.taken.since, what.started_at};
+          what.taken.what, what.taken.since, what.started_at, what.waits};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,

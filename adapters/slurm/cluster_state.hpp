@@ -59,7 +59,8 @@ class slurm_cluster {
     time_point accounts_due;     ///< the first poll after its end that was not quick
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
     time_point submitted_at;     ///< as squeue showed it; unset: it never did
-    /// Squeue's last word: it waits, and nobody holds it. A control makes it void, in any thread.
+    /// Squeue's last word, or the log's: it waits, and nobody holds it. A control makes it void, in
+    /// any thread.
     std::atomic<bool> waited{false};
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
@@ -172,6 +173,7 @@ class slurm_cluster {
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
   static bool is_of_run_before(const watched& job);
+  static bool may_be_of_run_before(const watched& job);
   static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
   static bool claimed_itself(const watched& job);

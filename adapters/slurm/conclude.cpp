@@ -80,6 +80,17 @@ bool slurm_cluster::is_of_run_before(const watched& job) {
   return is_set(kept.started_before) && told.started_at <= kept.started_before;
 }
 
+/// The same, where clocks are too near to tell: nothing showed that the job began after it was seen
+/// waiting.
+bool slurm_cluster::may_be_of_run_before(const watched& job) {
+  const auto& kept = *job.kept;
+  if (job.status || kept.ended || !job.accounted->has_started) return false;
+  const bool waited = kept.last ? !is_set(kept.last->started_at) : job.job->waits;
+  const bool after = is_set(kept.waited_at) &&
+                     job.accounted->status.started_at >= kept.waited_at + clock_slack;
+  return waited && !after;
+}
+
 /// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
 /// slurmdbd ends jobs of which it knows nothing: as cancelled when a controller comes back without
 /// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
@@ -328,6 +339,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (auto lost = lost_claim(job)) return *lost;
   const bool accounted = job.accounted && job.accounted->final;
   if (!is_set(kept.accounts_due) && (accounted || kept.ended)) kept.accounts_due = now;
+  if (accounted && may_be_of_run_before(job)) {
+    // One empty list is none.
+    if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
+    job.settling = now < kept.unqueued_since + return_grace;
+    if (job.settling) return still_ending(job);
+  }
   auto end = accounted ? job.accounted->status : job_status{};
   if (!accounted) {
     const auto without = conclude_without_accounting(job, now);
@@ -483,16 +500,17 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
   if (!accounting && job.has_traces() && job.controller_denies) {
     // Had it ended since it was seen waiting squeue would show that, unless the controller lost its
     // state; what began meanwhile left a claim.
-    const bool shown = job.shown_for && (job.shown_for->count() == 0 ||
+    const bool shown = is_set(kept.waited_at) && job.shown_for && (job.shown_for->count() == 0 ||
                                          job.site_now < kept.waited_at + *job.shown_for);
     std::string reason = "neither squeue nor scontrol know it, and ";
     reason += job.left.ended ? "its end record is of before it was seen waiting, by the clocks of "
                                "the login node and of the file server"
                              : "it left no end record";
     if (never_ran && !shown)
-      reason += "; it was seen waiting at " + to_rfc3339(kept.waited_at) +
-                ", longer ago than Slurm is known to show what has ended, so that it never ran is "
-                "not proven";
+      reason += (is_set(kept.waited_at) ? "; it was seen waiting at " + to_rfc3339(kept.waited_at)
+                                        : "; it waited before ved was started") +
+                std::string(", longer ago than Slurm is known to show what has ended, so that it "
+                            "never ran is not proven");
     return missing{true, reason, never_ran && shown};
   }
   return missing{false, accounting ? "squeue does not know it, accounting does not answer"

@@ -193,7 +193,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     job.kept->exit = job.completing ? row.exit : std::nullopt;
     status.reason = waiting_reason(row.reason);
     status.never_starts = queued && is_for_ever(row.reason);
-    job.kept->waited = queued && !row.reason.starts_with("JobHeld");
+    status.held = queued && is_hold(row.reason);
+    job.kept->waited = queued && !status.held;
     job.status = status;
     return;
   }
@@ -245,7 +246,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     for (const auto& job : jobs) {
       auto node = seen_.extract(key(job));
       if (node) kept.insert(std::move(node));
-      else kept.try_emplace(key(job));
+      else kept.try_emplace(key(job)).first->second.waited = job.waits;
     }
     seen_ = std::move(kept);
     for (std::size_t i = 0; i < jobs.size(); ++i) {

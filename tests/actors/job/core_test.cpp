@@ -139,6 +139,52 @@ TEST_CASE("job core: a job that can never start is cancelled when the site says 
   }
 }
 
+TEST_CASE("job core: who follows a job knows whether it waits by itself, by all that was told",
+          "[actors][job]") {
+  driver d;
+  d.submission(sub::accepted, "17");
+  const auto waits = [&] {
+    auto again = job::from_record(job::to_record(d.state));  // as after a restart
+    REQUIRE(again);
+    d.state = std::move(*again);
+    const auto actions = job::react(d.state, d.ctx.limits);
+    const auto follow = find_action<job::follow>(actions);
+    REQUIRE(follow != nullptr);
+    return follow->waits;
+  };
+  const auto seen = [&](pb::JobState state, bool held, const std::string& reason) {
+    job::report_status what;
+    what.id = d.state.scheduler_id;
+    what.state = state;
+    what.held = held;
+    what.reason = reason;
+    return d.run(what);
+  };
+  CHECK(waits());
+  SECTION("not while somebody holds it there") {
+    CHECK(seen(pb::JOB_STATE_QUEUED, true, "JobHeldAdmin") == "observed");
+    CHECK_FALSE(waits());
+    CHECK(seen(pb::JOB_STATE_QUEUED, false, "JobHeldAdmin") == "observed");
+    CHECK(waits());
+  }
+  SECTION("not when it runs") {
+    CHECK(seen(pb::JOB_STATE_RUNNING, false, "") == "observed");
+    CHECK_FALSE(waits());
+    CHECK(seen(pb::JOB_STATE_QUEUED, false, "BeginTime") == "observed");
+    CHECK(waits());
+  }
+  SECTION("not when it is to be cancelled") {
+    d.run(job::cancel_job{"alice", ""});
+    CHECK_FALSE(waits());
+  }
+  SECTION("not when it is to be held") {
+    d.run(job::hold_job{"alice", "maintenance"});
+    CHECK_FALSE(waits());
+    CHECK(seen(pb::JOB_STATE_QUEUED, true, "JobHeldUser") == "observed");
+    CHECK_FALSE(waits());
+  }
+}
+
 TEST_CASE("job core: a lost outcome sends nothing until two late lookups found nothing",
           "[actors][job]") {
   driver d;

@@ -96,6 +96,41 @@ TEST_CASE("slurm poll: a waiting job that is lost never ran", "[adapters][slurm]
   CHECK(absence(site).never_ran);
 }
 
+TEST_CASE("slurm poll: a job that waits by the log, and that a Slurm without its state does not know, "
+          "never ran",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", "");
+  auto told = job();
+  CHECK_FALSE(absence(site, told).never_ran);
+  told.waits = true;
+  scripted_site restarted;
+  restarted.reply("squeue", "");
+  restarted.reply("traces", left(""));
+  SECTION("as its directory shows") { CHECK(absence(restarted, told).never_ran); }
+  SECTION("unless it had begun") {
+    restarted.reply("traces", left("") + "began\n");
+    CHECK_FALSE(absence(restarted, told).never_ran);
+  }
+  SECTION("unless squeue showed it held meanwhile") {
+    restarted.reply("squeue",
+                    row("PENDING", GENERATE("JobHeldAdmin", "JobHoldMaxRequeue",
+                                            "launch failed requeued held"))
+                        .text());
+    CHECK(status(restarted, told).held);
+    restarted.reply("squeue", "");
+    CHECK_FALSE(absence(restarted, told).never_ran);
+  }
+  SECTION("unless nothing but Slurm knows of ends, and may have forgotten this one") {
+    restarted.disable_accounting();
+    restarted.fails("job41", no_such_job);
+    (void)observe(restarted, told);
+    const auto gone = absence(restarted, told);
+    CHECK_FALSE(gone.never_ran);
+    CHECK(contains(gone.reason, "it waited before ved was started"));
+  }
+}
+
 TEST_CASE("slurm poll: a waiting job that is lost never ran, without accounting only if its end "
           "would be shown",
           "[adapters][slurm]") {

@@ -141,6 +141,44 @@ TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",
   CHECK(contains(absence(site).reason, "the record of a run before this one only"));
 }
 
+TEST_CASE("slurm poll: a run that nobody saw, near the wait by the clocks, ends no job by one empty "
+          "list",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto told = job();
+  const auto before = GENERATE(-30, 0, 30, 59);
+  auto unseen = account("NODE_FAIL");
+  unseen.started = std::to_string(to_us(site.now) / 1'000'000 - before - 5);
+  unseen.ended = std::to_string(to_us(site.now) / 1'000'000 - before);
+  told.waits = GENERATE(true, false);  // by the log, or else by squeue
+  if (!told.waits) {
+    site.reply("squeue", row("PENDING", "BeginTime").text());
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  }
+  site.reply("sacct0", unseen.text());
+  site.reply("squeue", "");
+  const auto unchanged = [&] {
+    const auto seen = observe(site, told);
+    if (told.waits) return std::holds_alternative<no_news>(seen);
+    const auto* same = std::get_if<job_status>(&seen);
+    return same != nullptr && same->state == pb::JOB_STATE_QUEUED;
+  };
+  CHECK(unchanged());
+  SECTION("it comes back") {
+    site.reply("squeue", row("PENDING", "BeginTime").text());
+    CHECK(status(site, told).state == pb::JOB_STATE_QUEUED);
+    site.now += seconds{10};
+    site.reply("squeue", "");
+    CHECK(!std::holds_alternative<missing>(observe(site, told)));
+  }
+  SECTION("it stays away") {
+    site.now += seconds{4};
+    CHECK(unchanged());
+    site.now += seconds{1};
+    CHECK(status(site, told).state == pb::JOB_STATE_FAILED);
+  }
+}
+
 TEST_CASE("slurm poll: a requeued job that is cancelled while it waits is told with its use",
           "[adapters][slurm]") {
   scripted_site site;
