@@ -181,6 +181,7 @@ struct inventory {
   std::string scheduler;  ///< "local", "slurm 22.05.8", ...
   /// What the scheduler calls itself, so that another one is known as such; empty: it tells none.
   std::string cluster_name = {};
+  std::string account = {};  ///< there, whose jobs it is asked for; empty: of all, or not told
   std::vector<queue_info> queues;
   std::optional<int> cpus_total;
   std::optional<int> cpus_allocated;

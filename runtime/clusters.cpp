@@ -100,16 +100,6 @@ result<void> check_same_scheduler(const cluster_config& cluster,
   const bool same_place = was.place().empty() || place.what == was.place();
   const auto id = cluster.cluster_id.str();
   if (known.sent_jobs == 0) return {};
-  const auto account = cluster.kind->account(cluster);
-  const bool same_account = was.account().empty() || account.name == was.account();
-  if (same_type && same_name && !same_account)
-    return fail(errc::conflict,
-                "cluster " + id + ": " + account.key + " is " + account.name + ", but " +
-                    std::to_string(known.sent_jobs) +
-                    " of its jobs that have not ended were sent as " + was.account() +
-                    ", and the scheduler is asked for the jobs of one account only: put it back "
-                    "until they have ended (drain the cluster before it changes). Only to give "
-                    "them up, start once with --give-up-jobs-of " + id);
   if (same_type && same_name && !same_place)
     return fail(errc::conflict,
                 "cluster " + id + ": " + place.key + " is " + place.what + ", but " +

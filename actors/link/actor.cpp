@@ -58,7 +58,7 @@ class link_body : public std::enable_shared_from_this<link_body> {
       self_->state.inventory = inventory;
       self_->state.inventory_at = deps_.clock();
       self_->state.core->knows_nodes(nodes_of(*inventory));
-      identify(inventory->cluster_name);
+      identify(inventory->cluster_name, inventory->account);
     }
     if (health && self_->state.core->awaits(done.order)) tell_health({*health, deps_.clock()});
     auto& core = *self_->state.core;
@@ -84,10 +84,9 @@ class link_body : public std::enable_shared_from_this<link_body> {
     return promise;
   }
 
-  /// Before a job is sent: it is asked for as whoever sent it, and what it leaves behind is looked
-  /// for where it was told to.
-  void note_settings() {
-    if (!as_configured()) identify({});
+  /// Before a job is sent: what it leaves behind is looked for where it was told to.
+  void note_place() {
+    if (self_->state.scheduler.place() != deps_.place) identify({}, {});
   }
 
   pb::Cluster describe() const {
@@ -183,21 +182,19 @@ class link_body : public std::enable_shared_from_this<link_body> {
     return true;
   }
 
-  bool as_configured() const {
-    const auto& known = self_->state.scheduler;
-    return known.place() == deps_.place && known.account() == deps_.account;
-  }
-
-  /// Jobs are looked for again only where they were sent. `name` empty: it does not tell one.
-  void identify(const std::string& name) {
+  /// Jobs are looked for again only where they were sent, and as who sent them. Empty: it does not
+  /// tell that.
+  void identify(const std::string& name, const std::string& account) {
     auto& known = self_->state.scheduler;
     const bool same_type = known.scheduler_type() == deps_.scheduler_type;
     const bool same_name = name.empty() || name == known.name();
-    if (same_type && same_name && as_configured()) return;
+    const bool same_account = account.empty() || account == known.account();
+    const bool same_place = known.place() == deps_.place;
+    if (same_type && same_name && same_account && same_place) return;
     if (!same_type || !same_name) known.set_name(name);
+    if (!same_type || !same_account) known.set_account(account);
     known.set_scheduler_type(deps_.scheduler_type);
     known.set_place(deps_.place);
-    known.set_account(deps_.account);
     self_->state.to_record.push_back({known, {}, deps_.clock()});
     append_next();
   }
@@ -348,7 +345,7 @@ class link_body : public std::enable_shared_from_this<link_body> {
 link_actor::behavior_type scheduler_link(self_pointer self, link_deps deps) {
   const auto tick = deps.tick_interval;
   auto body = std::make_shared<link_body>(self, std::move(deps));
-  body->note_settings();
+  body->note_place();
   self->send(self, tick_atom::value);
   return {
       [body](const link_want& what) { body->want(what); },

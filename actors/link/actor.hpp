@@ -20,8 +20,7 @@ namespace ved::actors {
 struct link_deps {
   cluster_id cluster;
   std::string scheduler_type;
-  std::string place;    ///< see ClusterIdentified
-  std::string account;  ///< likewise
+  std::string place;  ///< see ClusterIdentified
   core::link::limits limits;
   open_log log;  ///< of the cluster: specs of accepted jobs, and our stream
   std::shared_ptr<call_pool> pool;

@@ -103,7 +103,8 @@ scheduler_factory make_slurm_factory(std::shared_ptr<slurm_cluster> cluster) {
 }
 
 slurm_cluster::slurm_cluster(slurm_options options, std::shared_ptr<transport> way)
-    : options_(std::move(options)), way_(std::move(way)), home_(options_.home) {}
+    : options_(std::move(options)), way_(std::move(way)), home_(options_.home),
+      account_(options_.account) {}
 
 const section& slurm_cluster::answer::of(const std::string& name) const {
   static const section never;
@@ -111,8 +112,27 @@ const section& slurm_cluster::answer::of(const std::string& name) const {
   return it == sections.end() ? never : it->second;
 }
 
+/// Slurm shows an account its own jobs only: as another one nothing is asked, sent or touched.
 program slurm_cluster::begin() const {
-  return program(options_.shell, draw_nonce());
+  program made(options_.shell, draw_nonce());
+  made.add_section("account", "ved_me=$(id -un) && echo \"$ved_me\"");
+  const std::lock_guard lock(mutex_);
+  if (!account_.empty())
+    made.add("[ $ved_rc -ne 0 ] || [ \"$ved_me\" = " + quote(account_) + " ] || exit 0\n");
+  return made;
+}
+
+/// What a program says of who ran it: why nothing more of it ran; "": it did.
+std::string slurm_cluster::other_account(const section& told) {
+  if (!told.complete || told.exit_code != 0) return {};
+  const std::string name(trim(told.out));
+  const std::lock_guard lock(mutex_);
+  if (account_.empty()) account_ = name;
+  if (name == account_ || name.empty()) return {};
+  return "the login is of " + name + ", but the cluster's jobs were sent as " + account_ +
+         ", and Slurm shows an account its own jobs only: nothing is asked or sent. Put the "
+         "account back until they have ended (drain the cluster before it changes), and then start ved "
+         "again. Only to give them up, start once with --give-up-jobs-of " + options_.cluster;
 }
 
 slurm_cluster::answer slurm_cluster::run(program made, call at,
@@ -145,6 +165,14 @@ slurm_cluster::answer slurm_cluster::run(program made, call at,
     out.out = came.out;
     out.err = came.err;
     out.sections = split_sections(made.nonce(), out.out, out.err);
+    if (auto other = other_account(out.of("account")); !other.empty()) {
+      out.started = false;
+      out.denied = true;
+      out.problem = way_->place() + ": " + std::move(other);
+      out.out.clear();
+      out.sections.clear();
+      return out;
+    }
   }
   if (cut) {
     out.problem = cut->reason;

@@ -114,6 +114,7 @@ class slurm_cluster {
   };
 
   program begin() const;
+  std::string other_account(const section& told);
   /// Counts the queries, unless the program surely never began.
   answer run(program made, call at, std::initializer_list<query> queries = {});
   void judge_arrival(answer& to, const command_finished& done, const arrival& came,
@@ -225,6 +226,7 @@ class slurm_cluster {
   std::vector<std::string> fields_;   ///< of sacct
   time_point renames_until_;          ///< a plugin of the site rewrites job names, it seemed
   std::string home_;                  ///< ClusterName of the Slurm that is ours; empty: not known
+  std::string account_;               ///< there, whose jobs ours are; empty: not known yet
   bool tells_config_ = false;         ///< its controller has told its configuration before
   std::string met_;                   ///< the one that was told last
   mutable named_alone accounted_only_;  ///< accounting, which calls it waiting

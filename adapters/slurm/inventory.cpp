@@ -161,6 +161,7 @@ result<inventory> slurm_cluster::take_inventory(call at) {
   }
   const std::lock_guard lock(mutex_);
   if (home_ == made_site.config.cluster_name) out.cluster_name = home_;
+  out.account = account_;
   if (!made_site.config.version.empty()) accounting_ = made_site.config.accounting;
   site_ = std::make_shared<const site>(std::move(made_site));
   inventory_ = out;
@@ -178,7 +179,6 @@ health slurm_cluster::check_health(call at) {
   for (const auto& option : sbatch_options(least, options_)) trial += " " + quote(option);
   auto made = begin();
   const auto separator = made.separator();
-  made.add_section("account", "id -un");
   // The poll's own question: a site's own squeue may answer others.
   made.add_section("queue", squeue_command({}, separator));
   made.add("ved_up=$ved_rc\n");

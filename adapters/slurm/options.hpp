@@ -20,6 +20,7 @@ struct slurm_options {
   std::string cluster;  ///< our cluster id, for messages
   std::string cluster_name;  ///< Slurm's, as the operator believes; empty: whichever it is
   std::string home;          ///< ... as it called itself when live jobs were sent; empty: unknown
+  std::string account;       ///< there, that live jobs were sent as; empty: unknown
   shell_environment shell;
   submission_defaults defaults;
   std::vector<site_rule> rules;

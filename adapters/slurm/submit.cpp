@@ -144,7 +144,8 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     if (sent.empty()) return out;
   }
   if (!got.started) {
-    for (const auto* one : sent) outcome_of(one) = not_sent{got.problem};
+    for (const auto* one : sent)
+      outcome_of(one) = not_sent{.reason = got.problem, .site_fault = got.denied};
     return out;
   }
   const auto& answers = all.by_token;

@@ -197,7 +197,6 @@ std::function<caf::actor()> clusters_part::start_link(const std::shared_ptr<runn
     deps.cluster = id;
     deps.scheduler_type = one->settings.kind->name;
     deps.place = one->settings.kind->place(one->settings).what;
-    deps.account = one->settings.kind->account(one->settings).name;
     deps.limits = limits_of(one->settings);
     deps.log = how.event_logs->writers()->of(id);
     deps.pool = one->pool;

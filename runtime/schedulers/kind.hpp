@@ -100,12 +100,6 @@ struct records_place {
   std::string what;  ///< its name, the same only for the same place; empty: there is none
 };
 
-/// As whom the scheduler is asked, where it shows each account its own jobs only.
-struct asking_account {
-  std::string key;   ///< "slurm.ssh.user"
-  std::string name;  ///< empty: it is asked for the jobs of all
-};
-
 /// What a kind does not name is what most need: nothing. A cluster that a function gets is of this
 /// kind. None changes what is outside of the process but `open`.
 struct scheduler_kind {
@@ -155,8 +149,6 @@ struct scheduler_kind {
       [](const cluster_config&) { return named_scheduler{}; };
   records_place (*place)(const cluster_config& cluster) =
       [](const cluster_config&) { return records_place{}; };
-  asking_account (*account)(const cluster_config& cluster) =
-      [](const cluster_config&) { return asking_account{}; };
 
   /// Opens the scheduler of a cluster whose jobs `known` tells of. Null: this version has no
   /// adapter for it.

@@ -51,38 +51,6 @@ TEST_CASE("clusters: jobs that were sent bind their cluster to the directory of 
   CHECK(check_same_scheduler(cluster, known));
 }
 
-TEST_CASE("clusters: jobs that were sent bind their cluster to the account that it is asked for",
-          "[runtime]") {
-  cluster_config cluster;
-  cluster.cluster_id = cluster_id{"here"};
-  cluster.kind = find_scheduler_kind("slurm");
-  auto& settings = cluster.sections.of<slurm_config>();
-  settings.job_directory = "/scratch/jobs";
-  const auto mine = cluster.kind->account(cluster).name;
-  CHECK(!mine.empty());
-  settings.ssh.host = "login";
-  settings.ssh.user = "ops";
-  CHECK(cluster.kind->account(cluster).name == "ops");
-  remembered_cluster known;
-  known.scheduler.set_scheduler_type("slurm");
-  known.scheduler.set_place(cluster.kind->place(cluster).what);
-  known.sent_jobs = 2;
-  CHECK(check_same_scheduler(cluster, known));  // of before it was told
-  known.scheduler.set_account("ops");
-  CHECK(check_same_scheduler(cluster, known));
-  settings.ssh.user = "other";
-  const auto changed = check_same_scheduler(cluster, known);
-  REQUIRE_FALSE(changed);
-  CHECK(changed.error().code == errc::conflict);
-  CHECK(changed.error().message.find("slurm.ssh.user is other, but 2 of its jobs") !=
-        std::string::npos);
-  CHECK(changed.error().message.find("--give-up-jobs-of here") != std::string::npos);
-  settings.ssh.host.clear();  // as whoever ved is
-  CHECK(check_same_scheduler(cluster, known).has_value() == (mine == "ops"));
-  known.sent_jobs = 0;
-  CHECK(check_same_scheduler(cluster, known));
-}
-
 TEST_CASE("clusters: jobs that were sent bind their cluster to the scheduler that has them",
           "[runtime]") {
   const auto is = GENERATE(

@@ -55,6 +55,7 @@ result<opened_cluster> open_slurm(const cluster_config& cluster, const remembere
   const auto& id = cluster.cluster_id;
   auto options = options_of(cluster, around.instance);
   options.home = known.scheduler.name();
+  options.account = known.scheduler.account();
   options.clock = around.clock;
   options.count = [id, count = around.count](std::string_view command, int times) {
     count(id, command, times);

@@ -62,21 +62,14 @@ named_scheduler named(const cluster_config& cluster) {
   return {"slurm.cluster_name", "Slurm", cluster.sections.of<slurm_config>().cluster_name};
 }
 
-/// squeue and sacct are asked for its jobs only.
-asking_account account(const cluster_config& cluster) {
-  const auto& ssh = cluster.sections.of<slurm_config>().ssh;
-  if (ssh.host.empty())
-    return {"the account that ved runs as", adapters::ssh::user_of(adapters::ssh_options{})};
-  return {"slurm.ssh.user", adapters::ssh::user_of(ssh_options_of(ssh))};
-}
-
 /// A path below a home is another one for another account.
 records_place place(const cluster_config& cluster) {
   const auto& c = cluster.sections.of<slurm_config>();
   auto path = std::filesystem::path(below_home(c.job_directory)).lexically_normal().string();
   while (path.size() > 1 && path.ends_with('/')) path.pop_back();
   if (path.starts_with('/')) return {"slurm.job_directory", path};
-  return {"slurm.job_directory", path + " in the home of " + account(cluster).name};
+  const auto login = c.ssh.host.empty() ? adapters::ssh_options{} : ssh_options_of(c.ssh);
+  return {"slurm.job_directory", path + " in the home of " + adapters::ssh::user_of(login)};
 }
 
 }  // namespace
@@ -99,7 +92,6 @@ constinit const scheduler_kind slurm_kind{
     .rule = rule,
     .named = named,
     .place = place,
-    .account = account,
     .open = open_slurm,
 };
 

@@ -96,8 +96,8 @@ TEST_CASE("slurm poll: a waiting job that is lost never ran", "[adapters][slurm]
   CHECK(absence(site).never_ran);
 }
 
-TEST_CASE("slurm poll: a job that waits by the log, and that a Slurm without its state does not know, "
-          "never ran",
+TEST_CASE("slurm poll: a job that waits by the log, and that a Slurm without its state does not "
+          "know, never ran",
           "[adapters][slurm]") {
   scripted_site site;
   site.reply("squeue", "");

@@ -141,8 +141,8 @@ TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",
   CHECK(contains(absence(site).reason, "the record of a run before this one only"));
 }
 
-TEST_CASE("slurm poll: a run that nobody saw, near the wait by the clocks, ends no job by one empty "
-          "list",
+TEST_CASE("slurm poll: a run that nobody saw, near the wait by the clocks, ends no job by one "
+          "empty list",
           "[adapters][slurm]") {
   scripted_site site;
   auto told = job();

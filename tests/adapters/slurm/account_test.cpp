@@ -1,0 +1,105 @@
+#include <catch2/catch.hpp>
+#include <filesystem>
+#include <fstream>
+#include <iterator>
+
+#include "adapters/process/transport.hpp"
+#include "adapters/slurm/cluster.hpp"
+#include "tests/adapters/slurm/poll.hpp"
+#include "tests/support/temp_dir.hpp"
+
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::adapters;
+namespace fs = std::filesystem;
+
+// The login becomes another account's, which sees none of our jobs.
+namespace {
+
+/// A real shell on a node whose `id` and commands of Slurm the test wrote.
+class shared_login {
+ public:
+  explicit shared_login(const std::string& known = {}) {
+    write("id", "read me < '" + file("me") + "'\ncase $me in ?*) ;; *) exit 1 ;; esac\n"
+                "case $1 in -un) echo \"$me\" ;; *) echo 1000 ;; esac\n");
+    for (const auto* name : {"squeue", "sacct", "scontrol", "sinfo", "scancel", "sbatch", "sdiag"})
+      write(name, "echo " + std::string(name) + " >> '" + file("called") + "'\nexit 1\n");
+    write("squeue", "echo squeue >> '" + file("called") + "'\n" + show_function +
+                        "show /dev/null \"$@\"\n");
+    slurm::slurm_options options;
+    options.cluster = "hpc";
+    options.account = known;
+    options.shell.bin_directory = place_.path();
+    options.shell.job_directory = file("jobs");
+    options.clock = [] { return from_us(1'800'000'000'000'000); };
+    port_ = std::move(*slurm::make_slurm_factory(
+        slurm::open_slurm_cluster(options, make_process_transport()))());
+  }
+  void becomes(const std::string& account) const { std::ofstream(file("me")) << account << "\n"; }
+  result<poll_result> poll() const {
+    const auto what = poll::job();
+    return port_->observe({&what, 1}, poll_kind::full, scripted_site::until());
+  }
+  scheduler* operator->() const { return port_.get(); }
+  std::string called() const {
+    std::ifstream in(file("called"));
+    return {std::istreambuf_iterator<char>(in), {}};
+  }
+  std::string file(const std::string& name) const {
+    return (fs::path(place_.path()) / name).string();
+  }
+
+ private:
+  void write(const std::string& name, const std::string& text) const {
+    std::ofstream(file(name)) << "#!/bin/sh\n" << text;
+    fs::permissions(file(name), fs::perms::owner_all);
+  }
+
+  temp_dir place_;
+  std::unique_ptr<scheduler> port_;
+};
+
+bool says_who(const std::string& text) {
+  return text.find("the login is of guest, but the cluster's jobs were sent as ops") !=
+         std::string::npos;
+}
+
+}  // namespace
+
+TEST_CASE("slurm: as another account than the one that sent the jobs nothing is asked or sent",
+          "[adapters][slurm]") {
+  const bool by_log = GENERATE(true, false);
+  const shared_login site(by_log ? "ops" : "");
+  site.becomes("ops");
+  CHECK(site.poll());
+  CHECK(site->take_inventory(scripted_site::until()).value_or(inventory{}).account == "ops");
+  site.becomes("guest");
+  const auto before = site.called();
+  CHECK(before.find("squeue") != std::string::npos);
+
+  const auto seen = site.poll();
+  REQUIRE_FALSE(seen);
+  CHECK(seen.error().code == errc::unavailable);
+  CHECK(says_who(seen.error().message));
+  const lookup sought{job_id{"j-1"}, submission_token{"vetoken"}};
+  CHECK(says_who(as<not_known>(site->find({&sought, 1}, scripted_site::until())[0]).reason));
+  submission job;
+  job.job = job_id{"j-1"};
+  job.token = submission_token{"vetoken"};
+  job.spec.mutable_workload_spec()->set_command("true");
+  job.spec.set_max_runtime_seconds(60);
+  const auto sent = as<not_sent>(site->submit({&job, 1}, scripted_site::until())[0]);
+  CHECK(says_who(sent.reason));
+  CHECK(sent.site_fault);
+  const control_request cancel{poll::job(), pb::JOB_CONTROL_CANCEL};
+  const auto cancelled = site->control({&cancel, 1}, scripted_site::until())[0];
+  CHECK(says_who(as<control_unknown>(cancelled).reason));
+  CHECK(says_who(site->check_health(scripted_site::until()).authentication));
+  CHECK_FALSE(site->take_inventory(scripted_site::until()));
+  CHECK(site.called() == before);
+  CHECK_FALSE(fs::exists(site.file("jobs") + "/j-1"));
+
+  SECTION("it is asked again when it is ours again") { site.becomes("ops"); }
+  SECTION("a node that cannot name its accounts is asked, too") { site.becomes(""); }
+  CHECK(site.poll());
+}
