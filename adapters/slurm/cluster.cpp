@@ -131,8 +131,9 @@ std::string slurm_cluster::other_account(const section& told) {
   if (name == account_ || name.empty()) return {};
   return "the login is of " + name + ", but the cluster's jobs were sent as " + account_ +
          ", and Slurm shows an account its own jobs only: nothing is asked or sent. Put the "
-         "account back until they have ended (drain the cluster before it changes), and then start ved "
-         "again. Only to give them up, start once with --give-up-jobs-of " + options_.cluster;
+         "account back until they have ended (drain the cluster before it changes), and then "
+         "start ved again. Only to give them up, start once with --give-up-jobs-of " +
+         options_.cluster;
 }
 
 slurm_cluster::answer slurm_cluster::run(program made, call at,
