@@ -110,6 +110,9 @@ struct job_status {
   /// It has ended, but something of it is left there that may start: it is to be cancelled.
   bool leftover = false;
   undoing undone = undoing::none;  ///< `tracked_job::taken`
+  /// The run that began at `tracked_job::started_at`, where this is of a later one, or of a wait
+  /// after it, and `usage` will not count it.
+  std::optional<pb::JobRun> run_before;
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.

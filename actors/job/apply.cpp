@@ -53,6 +53,7 @@ bool is_moot(pb::JobControl taken, pb::JobState seen) {
 }
 
 void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
+  if (e.has_run_before()) remember(state, e.run_before());
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
@@ -109,17 +110,6 @@ void leave_scheduler(job& state) {
   state.hold.reset();
 }
 
-/// Each stands in its event; the state has them as one, from the first start to the last end.
-void remember(job& state, const pb::JobRun& run) {
-  auto all = std::make_shared<pb::JobRun>(run);
-  if (state.gave_way) {
-    if (state.gave_way->started_at_us() != 0)
-      all->set_started_at_us(state.gave_way->started_at_us());
-    if (state.gave_way->has_usage()) add_usage(*all->mutable_usage(), state.gave_way->usage());
-  }
-  state.gave_way = std::move(all);
-}
-
 std::string hold_reason(const pb::JobHeld& e) {
   return e.by().empty() ? e.reason() : "held by " + e.by() + because(e.reason());
 }
@@ -163,37 +153,6 @@ void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at
 }
 
 }  // namespace
-
-void add_usage(pb::JobUsage& to, const pb::JobUsage& more) {
-  if (more.has_wall_clock_seconds())
-    to.set_wall_clock_seconds(to.wall_clock_seconds() + more.wall_clock_seconds());
-  if (more.has_cpu_time_us()) to.set_cpu_time_us(to.cpu_time_us() + more.cpu_time_us());
-  if (more.has_memory_bytes_max())
-    to.set_memory_bytes_max(std::max(to.memory_bytes_max(), more.memory_bytes_max()));
-  if (more.has_nodes_used()) to.set_nodes_used(std::max(to.nodes_used(), more.nodes_used()));
-  if (more.has_cpu_cores()) to.set_cpu_cores(std::max(to.cpu_cores(), more.cpu_cores()));
-  if (more.has_gpus()) to.set_gpus(std::max(to.gpus(), more.gpus()));
-  if (more.has_memory_bytes_allocated())
-    to.set_memory_bytes_allocated(
-        std::max(to.memory_bytes_allocated(), more.memory_bytes_allocated()));
-}
-
-void set_run(pb::JobRun& run, const report_status& what) {
-  run.set_scheduler_job_id(what.id.str());
-  run.set_exit_code(what.exit_code);
-  run.set_exit_signal(what.exit_signal);
-  run.set_started_at_us(to_us(what.started_at));
-  run.set_finished_at_us(to_us(what.finished_at));
-  if (what.usage) *run.mutable_usage() = *what.usage;
-}
-
-std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
-  const auto& before = std::get<finished>(state.now).usage;
-  if (!run.has_usage()) return before;
-  auto used = run.usage();
-  if (before) add_usage(used, *before);
-  return used;
-}
 
 result<void> apply(job& state, const event& what) {
   const bool fresh = state.id.empty();

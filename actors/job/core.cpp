@@ -18,25 +18,6 @@ void add_intent(events& out, int attempt, const context& ctx) {
   intent.set_token(make_token(ctx.draw).str());
 }
 
-/// Runs that gave way used what they used: it is part of the job's use. Allocations of runs that
-/// differ count as the largest, so that none of them is free.
-void add_gave_way(pb::JobFinished& end, const job& state) {
-  if (!state.gave_way) return;
-  const auto& run = *state.gave_way;
-  const bool own = end.has_usage() || end.started_at_us() != 0;
-  end.set_reason(end.reason() + (end.reason().empty() ? "" : "; ") + "scheduler job " +
-                 run.scheduler_job_id() + " had run, and gave way to " +
-                 (own ? "this copy; its use is counted in"
-                      : "a copy that told no use of its own"));
-  if (!own) {
-    end.set_exit_code(run.exit_code());
-    end.set_exit_signal(run.exit_signal());
-    if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
-  }
-  if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
-  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
-}
-
 /// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
 void add_end_here(events& out, const job& state, pb::JobState as, const std::string& reason,
                   const context& ctx) {
@@ -442,6 +423,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
   end.set_abandoned(what.leftover);
+  if (is_requeued(state, what)) add_run_before(end, *what.run_before);
   add_gave_way(end, state);
 }
 
@@ -500,6 +482,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_reason(what.reason);
   event.set_started_at_us(to_us(what.started_at));
   event.set_never_starts(what.never_starts);
+  if (is_requeued(state, what)) *event.mutable_run_before() = *what.run_before;
   event.set_held(held);
   if (by_others) event.set_undone(what.undone);
   return out;

@@ -220,6 +220,8 @@ struct report_status {
   /// The control that the scheduler had taken, if it shows the job as if it had not.
   pb::JobControl undone = pb::JOB_CONTROL_UNSPECIFIED;
   bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody
+  /// The one that the log knows, where this is of a later one and does not count its use.
+  std::optional<pb::JobRun> run_before = {};
 };
 struct report_missing {
   scheduler_job_id id;

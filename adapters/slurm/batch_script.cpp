@@ -37,7 +37,9 @@ std::string label_of(const pb::Step& step) {
 // comes back with an older state starts a job again that has run, under the same id and as if for
 // the first time: that start finds a claim of the same job and restart with another number, and
 // ends as the first one did, once that has ended. A restart that Slurm knows of takes the claim
-// over. SLURM_JWT is the daemon's, and sbatch passes it on.
+// over, unless the run before completed. One that was told to stop, and then ended with code 0, may
+// only have saved its state: it is run on. CONT, TSTP and the like stop nothing. SLURM_JWT is the
+// daemon's, and sbatch passes it on.
 //
 // ved_leave ends as the job did, also by its signal, where that is one that ends a process.
 constexpr const char* claim_text =
@@ -47,6 +49,7 @@ ved_mine="$ved_token:$SLURM_JOB_ID:"
 ved_me="$ved_mine${SLURM_RESTART_COUNT:-0}:$ved_start$ved_spec"
 ved_end="$ved_dir/$ved_token.$SLURM_JOB_ID.end"
 ved_home=$HOME
+ved_told=
 ved_job=
 ved_canary=
 ved_leave() {
@@ -69,8 +72,12 @@ fi
 case $ved_claim in "$ved_mine"*)
 ved_before=${ved_claim#"$ved_mine"}
 if [ "${ved_before%%:*}" -lt "${SLURM_RESTART_COUNT:-0}" ]; then
-if [ -f "$ved_end" ] && [ "$(sed -n 's/^exit //p' "$ved_end")" = 0 ]; then
+if [ -f "$ved_end" ] && [ ! -L "$ved_end" ] &&
+[ "$(sed -n 's/^exit //p;s/^told .*/told/p' "$ved_end")" = 0 ]; then
 echo "ved: it has completed before, and is not run again" >&2
+ved_as=$ved_dir/claim.$ved_start
+touch -r "$ved_end" "$ved_as" && echo kept >> "$ved_end" && touch -r "$ved_as" "$ved_end"
+rm -f "$ved_as"
 ved_leave 0
 fi
 ln -s "$ved_me" "$ved_dir/claim.$ved_start" && mv -T "$ved_dir/claim.$ved_start" "$ved_dir/claim"
@@ -135,6 +142,7 @@ ved_fault "$1: $2 $3 cannot be entered"
 ved_finish() {
 ved_clear
 { printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
+[ -n "$ved_told" ] && printf 'told%s\n' "$ved_told"
 times; } > "$ved_end"
 ved_leave "$1"
 }
@@ -143,6 +151,7 @@ ved_is_alone() {
 [ "$ved_state" != Z ]
 }
 ved_pass() {
+case $1 in 18|20|21|22|23|28) ;; *) ved_told="$ved_told $1" ;; esac
 case $ved_job in
 '') trap - "$1"; kill "-$1" $$; return ;;
 starts) ved_early="$ved_early $1"; return ;;
@@ -243,18 +252,22 @@ std::string batch_script(const submission& what, const slurm_options& site) {
                                 ? "ved_enter request 'the working directory' " +
                                       word(work.working_directory())
                                 : "ved_enter site 'the home directory' \"$ved_home\"";
-  const auto run = [&](const std::string& command, const auto& arguments, bool has_command) {
-    out += enter + "\nved_run";
-    if (in_container) out += " " + container_words(spec, site.containers, has_command);
-    if (has_command) out += " " + words(command, arguments);
-    out += "\n";
+  const bool has_command = !work.steps().empty() || !work.command().empty();
+  // Once, whatever the steps: each of these words may be long.
+  out += "ved_begin() {\n" + enter + "\nved_run";
+  if (in_container) out += " " + container_words(spec, site.containers, has_command);
+  out += " \"$@\"\n}\n";
+  const auto run = [&](const std::string& command, const auto& arguments) {
+    out += "ved_begin " + words(command, arguments) + "\n";
   };
-  if (work.steps().empty()) {
-    run(work.command(), work.arguments(), !work.command().empty());
+  if (!has_command) {
+    out += "ved_begin\n";
+  } else if (work.steps().empty()) {
+    run(work.command(), work.arguments());
   } else {
     for (const auto& step : work.steps()) {
       out += "ved_step=" + word(label_of(step)) + "\n";
-      run(step.command(), step.arguments(), true);
+      run(step.command(), step.arguments());
       out += "[ \"$ved_rc\" -eq 0 ] || ved_finish \"$ved_rc\"\n";
     }
     out += "ved_step=\n";

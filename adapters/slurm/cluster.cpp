@@ -258,19 +258,19 @@ std::vector<std::string> slurm_cluster::learn_fields(call at) {
   return fields_;
 }
 
-/// The format that shows whose a job is. The output file stands first: a job that runs may give
-/// itself another name and comment, but no other file.
+/// The format that shows whose a job is. A job that runs may give itself another name and comment,
+/// but no other file; one that waits all of them, but no other time of its submission.
 std::string slurm_cluster::identity_format(const std::string& separator) {
   std::string out;
-  for (const auto* column : {"JobID", "StdOut", "Name", "Comment"})
+  for (const auto* column : {"JobID", "SubmitTime", "StdOut", "Name", "Comment"})
     out += std::string(out.empty() ? "" : ",") + column + ":" + separator;
   return out;
 }
 
-/// Defines `ved_ours<i> ID TOKEN` for the jobs of `cluster`. Slurm gives numbers out again, at the
-/// latest when its controller has lost its state: a job is touched only while squeue shows our
-/// token beside its number. Else it has ended, and Slurm's own words for that are said. One squeue
-/// for all, at the first need.
+/// Defines `ved_ours<i> ID TOKEN SUBMITTED` for the jobs of `cluster`. Slurm gives numbers out
+/// again, at the latest when its controller has lost its state: a job is touched only while squeue
+/// shows our token beside its number, or when it was submitted ("": not known). Else it has ended,
+/// and Slurm's own words for that are said. One squeue for all, at the first need.
 std::string slurm_cluster::guard(const std::string& index, const std::string& cluster,
                                  const std::string& ids, const std::string& separator) {
   const auto asked_once = "ved_asked" + index;
@@ -281,7 +281,8 @@ std::string slurm_cluster::guard(const std::string& index, const std::string& cl
          "=$?; }\n"
          "if [ $" + asked_once + " -ne 0 ]; then case $" + rows + " in *'nvalid job id'*) ;;\n"
          "*) printf '%s\\n' \"$" + rows + "\" >&2; return $" + asked_once + " ;; esac; fi\n"
-         "printf '%s\\n' \"$" + rows + "\" | grep -F -- \"$2\" | grep -q \"^$1" + separator +
+         "printf '%s\\n' \"$" + rows + "\" | grep \"^$1" + separator +
+         "\" | grep -q -F -e \"$2\" -e \"$1" + separator + "${3:--}" + separator +
          "\" || { echo 'Invalid job id specified: no job of ours has it' >&2; return 1; }\n}\n";
 }
 
@@ -335,6 +336,14 @@ std::string slurm_cluster::cancel_other(const tracked_job& job, const std::strin
          "; scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; } ;;\nesac ;;\nesac";
 }
 
+/// When it was submitted, as squeue shows that; "": it was not seen there.
+std::string slurm_cluster::submission_of(const tracked_job& job) const {
+  const std::lock_guard lock(mutex_);
+  const auto it = seen_.find(key(job));
+  const time_point at = it == seen_.end() ? time_point{} : it->second.submitted_at.load();
+  return is_set(at) ? std::to_string(to_us(at) / 1'000'000) : std::string{};
+}
+
 std::vector<control_outcome> slurm_cluster::control(std::span<const control_request> requests,
                                                     call at) {
   auto made = begin();
@@ -362,7 +371,8 @@ std::vector<control_outcome> slurm_cluster::control(std::span<const control_requ
     const auto name = std::to_string(i);
     const auto put = [&](const std::string& command) {
       made.add_section(name, "ved_ours" + index_of(where.cluster) + " " + id + " " +
-                                 quote(job.token.str()) + " && { echo " + std::string(asked) +
+                                 quote(job.token.str()) + " " + quote(submission_of(job)) +
+                                 " && { echo " + std::string(asked) +
                                  "; " + on_cluster(where.cluster) + command + " " + id + "; }");
     };
     switch (control) {

@@ -58,7 +58,8 @@ class slurm_cluster {
     time_point ended_seen;       ///< when squeue first showed it ended
     time_point accounts_due;     ///< the first poll after its end that was not quick
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
-    time_point submitted_at;     ///< as squeue showed it; unset: it never did
+    /// As squeue showed it; unset: it never did. Controls read it, in any thread.
+    std::atomic<time_point> submitted_at{time_point{}};
     /// Squeue's last word, or the log's: it waits, and nobody holds it. A control makes it void, in
     /// any thread.
     std::atomic<bool> waited{false};
@@ -72,6 +73,7 @@ class slurm_cluster {
     time_point first_start;      ///< the first that squeue showed
     time_point started_before;   ///< of the run after which squeue showed it waiting again
     pb::JobUsage allocated;      ///< what squeue showed that it holds
+    std::optional<pb::JobRun> run_before;  ///< the last one that a requeue put an end to
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us
     /// Squeue's last word of its end, which may age out there.
@@ -91,6 +93,7 @@ class slurm_cluster {
     /// does not know any more, names nobody.
     bool by_nobody = false;
     bool has_started = false;          ///< the last record tells a start
+    time_point submitted_at;           ///< of the last record; a requeue sets it anew
     std::int64_t elapsed_seconds = 0;  ///< of the last record
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
@@ -134,6 +137,7 @@ class slurm_cluster {
                          time_point now) const;
   static std::string cancel_other(const tracked_job& job, const std::string& claim_mark,
                                   const std::string& separator);
+  std::string submission_of(const tracked_job& job) const;
   control_outcome judge_control(const control_request& one, const section& part,
                                 const std::string& problem);
 
@@ -154,6 +158,8 @@ class slurm_cluster {
   /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
+  static bool is_followed(const watched& job, const queue_row& row);
+  static void note_requeue(watched& job, const queue_row& row, bool began);
   time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   std::string looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
@@ -175,6 +181,7 @@ class slurm_cluster {
   observation conclude_without_accounting(watched& job, time_point now) const;
   static bool is_of_run_before(const watched& job);
   static bool may_be_of_run_before(const watched& job);
+  static void count_in(job_status& end, const job_status& told);
   static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
   static bool claimed_itself(const watched& job);

@@ -18,6 +18,8 @@ constexpr seconds loses_within{600};
 constexpr seconds unread_grace{600};
 /// Clocks of nodes, and the time between two looks.
 constexpr seconds clock_slack{60};
+/// Clocks of the login node and of the controller: munge(7) takes no credential beyond that.
+constexpr seconds controller_slack{300};
 /// Both tell whole seconds.
 constexpr seconds clock_rounding{2};
 /// So long a job's row may be missing from broken answers before that is told.
@@ -71,11 +73,15 @@ bool slurm_cluster::is_of_run_before(const watched& job) {
   if (kept.last && is_over_by(kept.last->started_at)) return true;
   // The log knows it, also from before a restart.
   if (is_over_by(job.job->started_at)) return true;
-  // Squeue's last word is that it waits, long after that end by the site's clock.
-  const bool waits =
-      !job.status && !kept.ended && kept.last && !is_set(kept.last->started_at);
-  if (waits && is_set(kept.waited_at) && told.finished_at + clock_slack < kept.waited_at)
+  // A requeue submits it anew: batch_requeue_fini() in Slurm's job_mgr.c.
+  const auto submitted = job.accounted->submitted_at;
+  if (is_set(submitted) && is_set(kept.submitted_at)) {
+    if (submitted < kept.submitted_at.load()) return true;
+  } else if (!job.status && !kept.ended && kept.last && !is_set(kept.last->started_at) &&
+             is_set(kept.waited_at) && told.finished_at + controller_slack < kept.waited_at) {
+    // Squeue's last word is that it waits, long after that end by the site's clock.
     return true;
+  }
   // Squeue showed that run, and then the job waiting again.
   return is_set(kept.started_before) && told.started_at <= kept.started_before;
 }
@@ -87,7 +93,7 @@ bool slurm_cluster::may_be_of_run_before(const watched& job) {
   if (job.status || kept.ended || !job.accounted->has_started) return false;
   const bool waited = kept.last ? !is_set(kept.last->started_at) : job.job->waits;
   const bool after = is_set(kept.waited_at) &&
-                     job.accounted->status.started_at >= kept.waited_at + clock_slack;
+                     job.accounted->status.started_at >= kept.waited_at + controller_slack;
   return waited && !after;
 }
 
@@ -108,7 +114,7 @@ std::string slurm_cluster::why_doubted(const watched& job) {
   const std::string but = "accounting says COMPLETED, but nothing shows that it ended: ";
   if (!told.has_started) return but + "it has no start there";
   if (job.left.exit_code == 0) return {};
-  if (end.finished_at > job.site_now + clock_slack)
+  if (end.finished_at > job.site_now + controller_slack)
     return but + "its end there, " + to_rfc3339(end.finished_at) + ", has not come yet";
   const auto span = std::chrono::duration_cast<seconds>(end.finished_at - end.started_at);
   const bool knows_times = is_set(end.started_at) && is_set(end.finished_at);
@@ -140,14 +146,20 @@ bool slurm_cluster::claimed_itself(const watched& job) {
 /// A controller that comes back without its last seconds starts a job that has begun already once
 /// more under its number, and when that fails cancels it, as root. Nothing ran then that its record
 /// could be of: that is of the run that counts.
+///
+/// The times of files are the job's own, Slurm's figures are not: a start that computed, or went on
+/// for long, or was the first that was seen, is the run itself.
 bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status& end) {
   const auto& left = job.left;
+  const auto& kept = *job.kept;
   if (end.state != pb::JOB_STATE_CANCELLED || !job.has_traces()) return false;
   // One that a signal ended may be what the cancel ended.
   if (!left.ended || !left.exit_code || *left.exit_code > 128) return false;
-  if (!claimed_itself(job)) return false;
-  return !is_set(end.started_at) || end.finished_at - end.started_at < seconds{1} ||
-         left.ended_at + seconds{1} < end.started_at;
+  if (!claimed_itself(job) || !ended_at_once(end)) return false;
+  if (!is_set(end.started_at) || end.finished_at - end.started_at < seconds{1}) return true;
+  const auto seen = is_set(kept.first_start) ? kept.first_start : job.job->started_at;
+  const bool began_before = !is_set(seen) || seen + seconds{1} < end.started_at;
+  return began_before && left.ended_at + seconds{1} < end.started_at;
 }
 
 /// When the run began that the record is of. Slurm may have lost that and shown the start of
@@ -190,6 +202,16 @@ job_status slurm_cluster::end_by_record(const watched& job, const std::string& w
     end.usage->set_wall_clock_seconds(
         std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
   return end;
+}
+
+/// What Slurm measured besides counts, too.
+void slurm_cluster::count_in(job_status& end, const job_status& told) {
+  if (!told.usage) return;
+  auto all = end.usage.value_or(pb::JobUsage{});
+  const auto own = all.wall_clock_seconds();
+  all.MergeFrom(*told.usage);
+  all.set_wall_clock_seconds(std::max(own, told.usage->wall_clock_seconds()));
+  end.usage = std::move(all);
 }
 
 std::string ending_reason(const std::string& state, const std::string& reason,
@@ -365,7 +387,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     const auto& state = accounted ? job.accounted->state : kept.ended_word;
     // It may have been seen in that one only.
     if (kept.last && kept.last->started_at > left.ended_at) kept.last->started_at = {};
-    return end_by_record(job, "Slurm lost that and says " + state + " of a second start", now);
+    auto own = end_by_record(job, "Slurm lost that and says " + state + " of a second start", now);
+    count_in(own, end);
+    return own;
   }
   exit_status exit;
   if (accounted || kept.ended) {
@@ -408,6 +432,9 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (left.strange) end.reason += "; what stands in place of its end record is no file";
   if (left.again && end.exit_code == started_again_exit)
     end.reason += "; Slurm lost its state and started it a second time, the first run left no end";
+  if (left.kept && end.state == pb::JOB_STATE_COMPLETED)
+    end.reason += std::string(end.reason.empty() ? "" : "; ") +
+                  "Slurm requeued it after it had completed, and it was not run again";
   if (exit.slurmd != 0 && !ended_at_once(end)) end.reason += "; but Slurm says that it ran";
   const bool says_unstarted = (!left.fault.empty() && end.exit_code == not_started_exit) ||
                               (left.no_claim && end.exit_code == no_claim_exit);

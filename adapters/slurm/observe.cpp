@@ -153,6 +153,31 @@ bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
          row.output_path.find("/" + token + ".") != std::string::npos;
 }
 
+/// Or the one that bore its marks before: while it waits, who owns it may change them all.
+bool slurm_cluster::is_followed(const watched& job, const queue_row& row) {
+  const auto submitted = job.kept->submitted_at.load();
+  return (is_set(submitted) && row.submitted_at == submitted) || is_ours(*job.job, row);
+}
+
+/// What squeue alone shows of a run that a requeue has put an end to is not shown again. A requeue
+/// submits the job anew.
+void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began) {
+  auto& kept = *job.kept;
+  const auto& last = kept.last;
+  const auto start = last && is_set(last->started_at) ? last->started_at : job.job->started_at;
+  if (!is_set(start) || (kept.run_before && kept.run_before->started_at_us() == to_us(start)))
+    return;
+  const bool anew = row.submitted_at > start;
+  if (began && (!anew || row.started_at <= start)) return;
+  auto& run = kept.run_before.emplace();
+  const auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
+  run.set_started_at_us(to_us(start));
+  run.set_finished_at_us(to_us(ended));
+  *run.mutable_usage() = kept.allocated;
+  run.mutable_usage()->set_wall_clock_seconds(
+      std::chrono::duration_cast<seconds>(ended - start).count());
+}
+
 /// The clock of the login node, by which files of jobs and Slurm's times are judged: ours may be
 /// minutes off.
 time_point slurm_cluster::site_clock(const section& told, time_point now) {
@@ -182,6 +207,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     // While it waits, StartTime is only a plan.
     const bool queued = status.state == pb::JOB_STATE_QUEUED;
     const bool began = !queued && !is_held_again(row.state);
+    note_requeue(job, row, began);
     if (!began) job.kept->waited_at = job.site_now;
     if (!began && job.kept->last && is_set(job.kept->last->started_at))
       job.kept->started_before = job.kept->last->started_at;
@@ -199,6 +225,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     return;
   }
   job.ended = true;
+  note_requeue(job, row, !row.node_list.empty());
   job.may_return = meaning->may_return;
   if (!is_set(job.kept->ended_seen)) job.kept->ended_seen = now;
   job.kept->exit = row.exit;
@@ -264,7 +291,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     if (shown != queue.by_number.end())
       for (const auto* row : shown->second) {
         // Another job under the same number: numbers wrap.
-        if (!is_ours(*job.job, *row)) continue;
+        if (!is_followed(job, *row)) continue;
         is_shown = true;
         // One that runs may have renamed itself.
         if (row->name != job.job->token.str() && row->state == "PENDING") {
@@ -313,8 +340,11 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   }
   out.observations.reserve(all.size());
+  const bool counts_all = asks_accounting();
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
+    if (auto* told = std::get_if<job_status>(&out.observations.back()); told && !counts_all)
+      told->run_before = job.kept->run_before;
     out.settling += job.settling;
   }
   return out;

@@ -3,6 +3,7 @@
 #include <deque>
 #include <map>
 
+#include "adapters/slurm/batch_script.hpp"
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/settings.hpp"
@@ -106,6 +107,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
   std::vector<const submission*> sent;
   std::map<const submission*, std::size_t> places;
   std::deque<submission> shortened;
+  std::size_t room = script_bytes_max;  // for the scripts of all: smaller ones go before the others
   for (std::size_t i = 0; i < jobs.size(); ++i) {
     const auto* one = &jobs[i];
     if (auto shorter = there ? within_limit(*one, options_, *there) : std::nullopt)
@@ -118,8 +120,20 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     std::optional<refused> no;
     if (const auto problem = problem_of(*one)) no = refused{true, *problem};
     else if (there) no = refusal_of(one->spec, options_, *there);
+    if (!no && (one->spec.ByteSizeLong() <= room || sent.empty())) {
+      const auto size = batch_script(*one, options_).size();
+      if (size > script_bytes_max) {
+        no = refused{true, "its batch script would have " + std::to_string(size) +
+                               " bytes, Slurm takes " + std::to_string(script_bytes_max) +
+                               " (slurm.conf(5), max_script_size)"};
+      } else if (size <= room || sent.empty()) {
+        room -= std::min(size, room);
+        sent.push_back(one);
+        continue;
+      }
+    }
     if (no) out[i] = std::move(*no);
-    else sent.push_back(one);
+    else out[i] = not_sent{"left out: those before it fill what is sent at once", true};
   }
   const auto outcome_of = [&](const submission* one) -> submit_outcome& {
     return out[places.at(one)];

@@ -48,6 +48,61 @@ TEST_CASE("slurm job script: a requeued job holds its own claim already", "[adap
   CHECK(here.end_of("41").exit_code == 0);
 }
 
+TEST_CASE("slurm job script: a requeued job that had completed untold is not run again",
+          "[adapters][slurm]") {
+  node here;
+  const auto job = script_of("echo ran >> \"$HOME\"/runs");
+  CHECK(here.run(job).exit_code == 0);
+  const auto record = here.job_directory() / (token + ".41.end");
+  const auto ended_at = fs::last_write_time(record) - std::chrono::hours{1};
+  fs::last_write_time(record, ended_at);
+  CHECK_FALSE(here.end_of("41").kept);
+  CHECK(here.run(job, "41", 1).exit_code == 0);
+  CHECK(read_text(here.home() / "runs") == "ran\n");
+  CHECK(here.end_of("41").kept);
+  CHECK(here.end_of("41").exit_code == 0);
+  CHECK(std::chrono::abs(fs::last_write_time(record) - ended_at) < std::chrono::seconds{1});
+  CHECK(here.claimed_by() == token + ":41:0");
+}
+
+TEST_CASE("slurm job script: a job that saved its state when it was told to end is run on",
+          "[adapters][slurm]") {
+  for (const auto& shell : shells) {
+    node here(shell);
+    const auto told = GENERATE(as<std::string>{}, "TERM -$w", "TERM $w", "USR1 $w", "INT $w");
+    CAPTURE(shell, told);
+    const auto job = script_of("echo ran >> \"$HOME\"/runs\n[ -e saved ] && exit 0\n"
+                               "trap ': > saved; exit 0' TERM USR1 INT; : > ready\n"
+                               "while :; do sleep 0.05; done");
+    const auto first = here.run_and(job, "kill -CONT -$w; sleep 0.1; kill -" + told);
+    CAPTURE(first.err, here.end_text("41"));
+    CHECK(first.exit_code == 0);
+    CHECK(here.end_of("41").exit_code == 0);
+    CHECK(here.run(job, "41", 1).exit_code == 0);
+    CHECK(read_text(here.home() / "runs") == "ran\nran\n");
+    CHECK_FALSE(here.end_of("41").kept);
+    // What Slurm says when it suspends and resumes a job ends nothing.
+    CHECK(here.run(job, "41", 2).exit_code == 0);
+    CHECK(read_text(here.home() / "runs") == "ran\nran\n");
+    CHECK(here.end_of("41").kept);
+  }
+}
+
+TEST_CASE("slurm job script: what it says once is in it once, whatever its steps",
+          "[adapters][slurm]") {
+  auto what = script_of("");
+  auto& work = *what.spec.mutable_workload_spec();
+  work.clear_command();
+  work.clear_arguments();
+  for (int i = 0; i < 256; ++i) work.add_steps()->set_command("x");
+  const auto small = batch_script(what, {}).size();
+  const std::string quotes(4096, '\'');
+  work.set_working_directory("/" + quotes);
+  CHECK(batch_script(what, {}).size() < small + 5 * quotes.size());
+  work.set_container_image("/" + quotes);
+  CHECK(batch_script(what, {}).size() < small + 10 * quotes.size());
+}
+
 TEST_CASE("slurm job script: a FIFO or a link in the place of the end record holds up no end",
           "[adapters][slurm]") {
   node here;
@@ -300,7 +355,7 @@ TEST_CASE("slurm job script: an image is a registry's, an address, a path or the
   slurm_options site;
   const auto script_has = [&](const std::string& image, const std::string& as) {
     what.spec.mutable_workload_spec()->set_container_image(image);
-    return batch_script(what, site).find(" exec " + quote(as) + " 'id'\n") != std::string::npos;
+    return batch_script(what, site).find(" exec " + quote(as) + " \"$@\"\n") != std::string::npos;
   };
   CHECK(script_has("ubuntu", "docker://ubuntu"));
   CHECK(script_has("ghcr.io/x/y:1", "docker://ghcr.io/x/y:1"));

@@ -89,7 +89,8 @@ class node {
     fs::create_directories(home());
     // Only what a batch script may need: no container runtime of this machine.
     fs::create_directories(tools());
-    for (const auto* name : {"ln", "mkdir", "readlink", "mv", "env", "rm", "sed", "sleep"})
+    for (const auto* name : {"ln", "mkdir", "readlink", "mv", "env", "rm", "sed", "sleep",
+                             "touch"})
       fs::create_symlink(fs::path("/usr/bin") / name, tools() / name);
   }
 
@@ -113,8 +114,8 @@ class node {
   }
   /// Starts it, and once the job has made the file "ready" in its home does what `then` says with
   /// the shell's number $w; ends as the script did.
-  command_finished run_and(const submission& what, const std::string& then) {
-    return run_line("setsid env --default-signal " + words_of_start(what, "41", 0) +
+  command_finished run_and(const submission& what, const std::string& then, int restarts = 0) {
+    return run_line("setsid env --default-signal " + words_of_start(what, "41", restarts) +
                  " &\nw=$!\nwhile ! [ -e " + quote((home() / "ready").string()) +
                  " ]; do sleep 0.02; done\n" + then + "\nwait $w");
   }

@@ -128,17 +128,93 @@ TEST_CASE("slurm poll: what was told before a restart keeps a run from ending by
 TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",
           "[adapters][slurm]") {
   scripted_site site;
-  site.reply("squeue", row("PENDING", "BeginTime").text());
+  auto waits = row("PENDING", "BeginTime");
+  waits.submitted = "1799999911";  // a requeue submits it anew
+  site.reply("squeue", waits.text());
   CHECK(status(site).state == pb::JOB_STATE_QUEUED);
   auto unseen = account("NODE_FAIL");
-  const auto wait_of = [&](std::int64_t us) {
-    unseen.started = std::to_string(to_us(site.now) / 1'000'000 - us - 5);
-    unseen.ended = std::to_string(to_us(site.now) / 1'000'000 - us);
-    site.reply("sacct0", unseen.text());
-  };
-  wait_of(90);
+  unseen.started = "1799999900";
+  unseen.ended = "1799999910";
+  site.reply("sacct0", unseen.text());
   site.reply("squeue", "");
   CHECK(contains(absence(site).reason, "the record of a run before this one only"));
+}
+
+TEST_CASE("slurm poll: a job that ended between two polls has ended, whatever the login node's clock",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const auto ahead = GENERATE(-280, 0, 90, 280);  // munge allows 300
+  site.reply("clock", std::to_string(1'800'000'000 + ahead) + "\n");
+  site.reply("squeue", row("PENDING", "Resources").text());
+  CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  auto done = account("COMPLETED");
+  done.started = "1800000002";
+  done.ended = "1800000004";
+  done.elapsed_seconds = 2;
+  site.reply("sacct0", done.text());
+  site.reply("squeue", "");
+  site.now += seconds{10};
+  site.reply("clock", std::to_string(1'800'000'010 + ahead) + "\n");
+  (void)observe(site);
+  site.now += seconds{5};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 2);
+}
+
+TEST_CASE("slurm poll: without accounting a run that was requeued is told with the next state",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", "");
+  (void)observe(site);  // that there is no accounting is known from now on
+  auto told = job();
+  const bool by_log = GENERATE(true, false);
+  if (by_log) {
+    told.started_at = from_us(1'799'999'000'000'000);
+  } else {
+    site.reply("squeue", row("RUNNING").text());
+    CHECK_FALSE(status(site).run_before);
+  }
+  auto next = row("PENDING", "BeginTime");
+  next.submitted = "1799999400";
+  next.started = "N/A";
+  const auto of_first = [&](const job_status& seen) {
+    REQUIRE(seen.run_before);
+    CHECK(seen.run_before->started_at_us() == 1'799'999'000'000'000);
+    CHECK(seen.run_before->finished_at_us() == 1'799'999'400'000'000);
+    CHECK(seen.run_before->usage().wall_clock_seconds() == 400);
+    if (!by_log) CHECK(seen.run_before->usage().cpu_cores() == 8);
+  };
+  SECTION("it waits") {
+    site.reply("squeue", next.text());
+    of_first(status(site, told));
+  }
+  SECTION("it runs again") {
+    next.state = "RUNNING";
+    next.started = "1799999500";
+    site.reply("squeue", next.text());
+    of_first(status(site, told));
+  }
+  SECTION("it was cancelled while it waited") {
+    next.state = "CANCELLED";
+    next.ended = "1799999450";
+    next.nodes = "";
+    site.reply("squeue", next.text());
+    (void)observe(site, told);
+    site.now += seconds{20};
+    of_first(status(site, told));
+  }
+  SECTION("but not where accounting counts all of them") {
+    site.reply("sacct0", "");
+    site.reply("sacct", "");
+    scripted_site accounted;
+    accounted.reply("squeue", row("RUNNING").text());
+    (void)status(accounted);
+    accounted.reply("squeue", next.text());
+    CHECK_FALSE(status(accounted).run_before);
+  }
 }
 
 TEST_CASE("slurm poll: a run that nobody saw, near the wait by the clocks, ends no job by one "

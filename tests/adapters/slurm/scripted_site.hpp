@@ -158,6 +158,7 @@ struct queue_line {
   std::string state = "RUNNING";
   std::string reason = "None";
   int status = 0;  ///< of wait(2)
+  std::string submitted = "1799998000";
   std::string started = "1799999000";
   std::string ended = "N/A";
   std::string priority = "4294901759";
@@ -169,7 +170,7 @@ struct queue_line {
 
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
-                   "|1799998000|" + started + "|" + ended +
+                   "|" + submitted + "|" + started + "|" + ended +
                    "|2|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
                    "|" + path + "|\n");
   }
@@ -180,6 +181,7 @@ struct account_line {
   std::string id = "41";
   std::string state = "COMPLETED";
   std::string exit = "0:0";
+  std::string submitted = "1799998000";
   std::string started = "1799999000";
   std::string ended = "1799999500";
   int elapsed_seconds = 500;
@@ -191,7 +193,7 @@ struct account_line {
   std::string cluster = "";
 
   std::string text() const {
-    return columns(id + "|" + state + "|" + exit + "|1799998000|" + started + "|" + ended + "|" +
+    return columns(id + "|" + state + "|" + exit + "|" + submitted + "|" + started + "|" + ended + "|" +
                    std::to_string(elapsed_seconds) +
                    "|2|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
                    "|None|n[1-2]|" + mark_of("Cluster") + cluster + "|" + name + "|" +

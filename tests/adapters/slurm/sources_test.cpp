@@ -145,7 +145,7 @@ TEST_CASE("slurm poll: runs that only local times tell apart are all counted",
 TEST_CASE("slurm poll: of a job whose second start Slurm cancelled, the first run tells the end",
           "[adapters][slurm]") {
   scripted_site site;
-  auto told = account("CANCELLED by 0");
+  auto told = brief_account("CANCELLED by 0", "0:0");
   SECTION("the second one took no time") { told.ended = told.started; }
   SECTION("it began after that") {
     told.started = "1799999700";
@@ -167,6 +167,54 @@ TEST_CASE("slurm poll: of a job whose second start Slurm cancelled, the first ru
   CHECK(status(site).state == pb::JOB_STATE_CANCELLED);
   site.reply("traces", left(token + ":41"));
   CHECK(status(site).state == pb::JOB_STATE_CANCELLED);
+}
+
+TEST_CASE("slurm poll: a cancelled job that wrote a record of its own while it ran is cancelled, and "
+          "its use told",
+          "[adapters][slurm]") {
+  scripted_site site;
+  // Long before its start, which the job can make any file's time.
+  site.reply("traces", "{nonce} j 0\nclaim " + token + ":41\nat 1600000000\nexit 0\n");
+  auto told = account("CANCELLED by 0");
+  told.started = "1799999700";
+  told.ended = "1799999721";
+  told.elapsed_seconds = 21;
+  auto known = job();
+  SECTION("it computed") { told.cpu_time = "00:23.005"; }
+  SECTION("it slept, as squeue showed") {
+    told.cpu_time = "00:00.100";
+    auto shown = row("RUNNING");
+    shown.started = told.started;
+    site.reply("squeue", shown.text());
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    site.reply("squeue", "");
+  }
+  SECTION("it slept, as the log knows") {
+    told.cpu_time = "00:00.100";
+    known.started_at = from_us(1'799'999'700'000'000);
+  }
+  site.reply("sacct0", told.text());
+  const auto end = status(site, known);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  CHECK(end.finished_at == from_us(1'799'999'721'000'000));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 21);
+}
+
+TEST_CASE("slurm poll: what Slurm measured of a second start counts beside the first run's record",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto told = brief_account("CANCELLED by 0", "0:0");
+  told.started = "1799999700";
+  told.ended = "1799999703";
+  told.elapsed_seconds = 400;  // with what was requeued before
+  site.reply("sacct0", told.text());
+  site.reply("traces", left(token + ":41", "exit 0\n"));
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 400);
+  CHECK(end.usage->cpu_time_us() == 10'000);
 }
 
 TEST_CASE("slurm poll: a job that the site kept from starting says so", "[adapters][slurm]") {

@@ -1,0 +1,91 @@
+#include <algorithm>
+#include <memory>
+
+#include "actors/job/phases.hpp"
+
+/// What a job's runs used, those before its last one too.
+namespace ved::core::job {
+namespace {
+
+constexpr const char* requeued_words = "it had run before it was requeued; its use is counted in";
+
+void add_words(pb::JobFinished& end, const std::string& words) {
+  end.set_reason(end.reason() + (end.reason().empty() ? "" : "; ") + words);
+}
+
+}  // namespace
+
+void add_usage(pb::JobUsage& to, const pb::JobUsage& more) {
+  if (more.has_wall_clock_seconds())
+    to.set_wall_clock_seconds(to.wall_clock_seconds() + more.wall_clock_seconds());
+  if (more.has_cpu_time_us()) to.set_cpu_time_us(to.cpu_time_us() + more.cpu_time_us());
+  if (more.has_memory_bytes_max())
+    to.set_memory_bytes_max(std::max(to.memory_bytes_max(), more.memory_bytes_max()));
+  if (more.has_nodes_used()) to.set_nodes_used(std::max(to.nodes_used(), more.nodes_used()));
+  if (more.has_cpu_cores()) to.set_cpu_cores(std::max(to.cpu_cores(), more.cpu_cores()));
+  if (more.has_gpus()) to.set_gpus(std::max(to.gpus(), more.gpus()));
+  if (more.has_memory_bytes_allocated())
+    to.set_memory_bytes_allocated(
+        std::max(to.memory_bytes_allocated(), more.memory_bytes_allocated()));
+}
+
+void set_run(pb::JobRun& run, const report_status& what) {
+  run.set_scheduler_job_id(what.id.str());
+  run.set_exit_code(what.exit_code);
+  run.set_exit_signal(what.exit_signal);
+  run.set_started_at_us(to_us(what.started_at));
+  run.set_finished_at_us(to_us(what.finished_at));
+  if (what.usage) *run.mutable_usage() = *what.usage;
+}
+
+std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
+  const auto& before = std::get<finished>(state.now).usage;
+  if (!run.has_usage()) return before;
+  auto used = run.usage();
+  if (before) add_usage(used, *before);
+  return used;
+}
+
+void remember(job& state, const pb::JobRun& run) {
+  auto all = std::make_shared<pb::JobRun>(run);
+  if (state.gave_way) {
+    if (run.scheduler_job_id().empty())
+      all->set_scheduler_job_id(state.gave_way->scheduler_job_id());
+    if (state.gave_way->started_at_us() != 0)
+      all->set_started_at_us(state.gave_way->started_at_us());
+    if (state.gave_way->has_usage()) add_usage(*all->mutable_usage(), state.gave_way->usage());
+  }
+  state.gave_way = std::move(all);
+}
+
+bool is_requeued(const job& state, const report_status& what) {
+  return what.run_before && is_set(state.started_at) &&
+         what.run_before->started_at_us() == to_us(state.started_at);
+}
+
+void add_gave_way(pb::JobFinished& end, const job& state) {
+  if (!state.gave_way) return;
+  const auto& run = *state.gave_way;
+  const bool own = end.has_usage() || end.started_at_us() != 0;
+  const bool requeued = run.scheduler_job_id().empty();
+  add_words(end, requeued ? requeued_words
+                          : "scheduler job " + run.scheduler_job_id() +
+                                " had run, and gave way to " +
+                                (own ? "this copy; its use is counted in"
+                                     : "a copy that told no use of its own"));
+  if (!own && !requeued) {
+    end.set_exit_code(run.exit_code());
+    end.set_exit_signal(run.exit_signal());
+    if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
+  }
+  if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
+  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
+}
+
+void add_run_before(pb::JobFinished& end, const pb::JobRun& run) {
+  add_words(end, requeued_words);
+  end.set_started_at_us(run.started_at_us());
+  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
+}
+
+}  // namespace ved::core::job
