@@ -111,8 +111,9 @@ struct job_status {
   bool leftover = false;
   undoing undone = undoing::none;  ///< `tracked_job::taken`
   /// The run that began at `tracked_job::started_at`, where this is of a later one, or of a wait
-  /// after it, and `usage` will not count it.
+  /// after it.
   std::optional<pb::JobRun> run_before;
+  bool counts_all_runs = false;  ///< `usage` is of all its runs, however often it was requeued
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.

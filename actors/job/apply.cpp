@@ -53,7 +53,7 @@ bool is_moot(pb::JobControl taken, pb::JobState seen) {
 }
 
 void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
-  if (e.has_run_before()) remember(state, e.run_before());
+  if (e.has_run_before()) remember(state.requeued, e.run_before());
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
@@ -85,6 +85,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   state.taken = {};
   state.hold.reset();
   state.gave_way.reset();
+  state.requeued.reset();
   enter(state, std::move(end), e.reason(), at_us);
 }
 
@@ -99,8 +100,15 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
   if (e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
 }
 
-/// No scheduler job is followed from now on.
-void leave_scheduler(job& state) {
+/// No scheduler job is followed from now on. `last`: what is known of its last run.
+void leave_scheduler(job& state, const pb::JobRun* last = nullptr) {
+  if (state.requeued && !(last != nullptr && last->all_runs())) {
+    auto run = *state.requeued;
+    run.set_scheduler_job_id(state.scheduler_id.str());
+    remember(state.gave_way, run);
+  }
+  state.requeued.reset();
+  if (last != nullptr) remember(state.gave_way, *last);
   state.scheduler_id = {};
   state.missing_since = {};
   state.never_starts_since = {};
@@ -233,8 +241,7 @@ result<void> apply(job& state, const event& what) {
     case pb::JobEvent::kHeld: {
       const auto& e = what.job().held();
       if (in<submitting>(state)) return impossible("it cannot be held now");
-      leave_scheduler(state);
-      if (e.has_run()) remember(state, e.run());
+      leave_scheduler(state, e.has_run() ? &e.run() : nullptr);
       enter(state, held{e.release(), !e.by().empty()}, hold_reason(e), at_us);
       return {};
     }
@@ -277,8 +284,7 @@ result<void> apply(job& state, const event& what) {
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
       take_token(state, submission_token{e.winner_token()});
       lose_copy(state);
-      leave_scheduler(state);
-      if (e.has_run()) remember(state, e.run());
+      leave_scheduler(state, e.has_run() ? &e.run() : nullptr);
       enter(state, unresolved{0, true},
             "the copy " + e.scheduler_job_id() + " found the job claimed by another copy",
             at_us);

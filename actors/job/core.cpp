@@ -25,6 +25,7 @@ void add_end_here(events& out, const job& state, pb::JobState as, const std::str
   end.set_state(as);
   end.set_reason(reason);
   end.set_finished_at_us(to_us(ctx.now));
+  if (state.requeued) add_requeued(end, *state.requeued);
   add_gave_way(end, state);
 }
 
@@ -423,7 +424,10 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
   end.set_abandoned(what.leftover);
-  if (is_requeued(state, what)) add_run_before(end, *what.run_before);
+  if (!what.counts_all_runs) {
+    if (is_requeued(state, what)) add_requeued(end, *what.run_before);
+    if (state.requeued) add_requeued(end, *state.requeued);
+  }
   add_gave_way(end, state);
 }
 
@@ -521,6 +525,7 @@ result<events> on(const job& state, const report_missing& what, const context& c
                  " (" + what.reason + ")");
   end.set_started_at_us(to_us(state.started_at));
   end.set_finished_at_us(to_us(state.missing_since));
+  if (state.requeued) add_requeued(end, *state.requeued);
   add_gave_way(end, state);
   return out;
 }

@@ -119,6 +119,7 @@ struct job {
   /// The runs that gave way to another copy, or said so, as one: the job ends with what they used
   /// and its last run did. Else a job could run for nothing.
   std::shared_ptr<const pb::JobRun> gave_way;
+  std::shared_ptr<const pb::JobRun> requeued;  ///< the same of runs that a requeue put an end to
   std::optional<cancel_wish> cancel;
   std::optional<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
@@ -220,8 +221,9 @@ struct report_status {
   /// The control that the scheduler had taken, if it shows the job as if it had not.
   pb::JobControl undone = pb::JOB_CONTROL_UNSPECIFIED;
   bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody
-  /// The one that the log knows, where this is of a later one and does not count its use.
+  /// The one that the log knows, where this is of a later one.
   std::optional<pb::JobRun> run_before = {};
+  bool counts_all_runs = false;  ///< the use is that of all runs
 };
 struct report_missing {
   scheduler_job_id id;

@@ -57,10 +57,9 @@ void add_usage(pb::JobUsage& to, const pb::JobUsage& more);
 /// What is known of a run, into the event that speaks of it.
 void set_run(pb::JobRun& run, const report_status& what);
 
-/// A run that is over, and not the job's last one: each stands in its event; the state has them as
-/// one, from the first start to the last end.
-void remember(job& state, const pb::JobRun& run);
-
+/// One more run that is over, and not the job's last one: each stands in its event; the state has
+/// them as one, from the first start to the last end.
+void remember(std::shared_ptr<const pb::JobRun>& all, const pb::JobRun& run);
 
 /// Runs that gave way used what they used: it is part of the job's use. Allocations of runs that
 /// differ count as the largest, so that none of them is free.
@@ -68,8 +67,8 @@ void add_gave_way(pb::JobFinished& end, const job& state);
 
 /// The run that the log knows is not the one that is told of now: the job was requeued meanwhile.
 bool is_requeued(const job& state, const report_status& what);
-/// The same of a requeue that nobody saw until the end.
-void add_run_before(pb::JobFinished& end, const pb::JobRun& run);
+/// What runs that a requeue put an end to used is part of the job's use.
+void add_requeued(pb::JobFinished& end, const pb::JobRun& run);
 
 /// What a decision makes of a command to an abandoned job; nullopt: what it makes of any other.
 std::optional<events> follow_abandoned(const job& state, const command& what, const context& ctx);

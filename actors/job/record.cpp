@@ -110,6 +110,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_abandoned(f->abandoned);
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
+  if (state.requeued) *out.mutable_requeued() = *state.requeued;
   return out;
 }
 
@@ -146,6 +147,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.submitted_at = from_us(in.submitted_at_us());
   out.started_at = from_us(in.started_at_us());
   out.changed_at = from_us(in.changed_at_us());
+  if (in.has_requeued()) out.requeued = std::make_shared<const pb::JobRun>(in.requeued());
   if (in.has_gave_way()) out.gave_way = std::make_shared<const pb::JobRun>(in.gave_way());
   switch (in.phase()) {
     case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;

@@ -7,8 +7,6 @@
 namespace ved::core::job {
 namespace {
 
-constexpr const char* requeued_words = "it had run before it was requeued; its use is counted in";
-
 void add_words(pb::JobFinished& end, const std::string& words) {
   end.set_reason(end.reason() + (end.reason().empty() ? "" : "; ") + words);
 }
@@ -36,6 +34,7 @@ void set_run(pb::JobRun& run, const report_status& what) {
   run.set_started_at_us(to_us(what.started_at));
   run.set_finished_at_us(to_us(what.finished_at));
   if (what.usage) *run.mutable_usage() = *what.usage;
+  run.set_all_runs(what.counts_all_runs);
 }
 
 std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
@@ -46,16 +45,13 @@ std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run)
   return used;
 }
 
-void remember(job& state, const pb::JobRun& run) {
-  auto all = std::make_shared<pb::JobRun>(run);
-  if (state.gave_way) {
-    if (run.scheduler_job_id().empty())
-      all->set_scheduler_job_id(state.gave_way->scheduler_job_id());
-    if (state.gave_way->started_at_us() != 0)
-      all->set_started_at_us(state.gave_way->started_at_us());
-    if (state.gave_way->has_usage()) add_usage(*all->mutable_usage(), state.gave_way->usage());
+void remember(std::shared_ptr<const pb::JobRun>& all, const pb::JobRun& run) {
+  auto more = std::make_shared<pb::JobRun>(run);
+  if (all) {
+    if (all->started_at_us() != 0) more->set_started_at_us(all->started_at_us());
+    if (all->has_usage()) add_usage(*more->mutable_usage(), all->usage());
   }
-  state.gave_way = std::move(all);
+  all = std::move(more);
 }
 
 bool is_requeued(const job& state, const report_status& what) {
@@ -63,28 +59,25 @@ bool is_requeued(const job& state, const report_status& what) {
          what.run_before->started_at_us() == to_us(state.started_at);
 }
 
+void add_requeued(pb::JobFinished& end, const pb::JobRun& run) {
+  add_words(end, "it had run before it was requeued; its use is counted in");
+  if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
+  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
+}
+
 void add_gave_way(pb::JobFinished& end, const job& state) {
   if (!state.gave_way) return;
   const auto& run = *state.gave_way;
   const bool own = end.has_usage() || end.started_at_us() != 0;
-  const bool requeued = run.scheduler_job_id().empty();
-  add_words(end, requeued ? requeued_words
-                          : "scheduler job " + run.scheduler_job_id() +
-                                " had run, and gave way to " +
-                                (own ? "this copy; its use is counted in"
-                                     : "a copy that told no use of its own"));
-  if (!own && !requeued) {
+  add_words(end, "scheduler job " + run.scheduler_job_id() + " had run, and gave way to " +
+                     (own ? "this copy; its use is counted in"
+                          : "a copy that told no use of its own"));
+  if (!own) {
     end.set_exit_code(run.exit_code());
     end.set_exit_signal(run.exit_signal());
     if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
   }
   if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
-  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
-}
-
-void add_run_before(pb::JobFinished& end, const pb::JobRun& run) {
-  add_words(end, requeued_words);
-  end.set_started_at_us(run.started_at_us());
   if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
 }
 

@@ -105,6 +105,7 @@ link::poll_done::answer translate(const adapters::tracked_job& job_seen,
   out.leftover = s.leftover;
   if (s.undone != adapters::undoing::none) out.undone = job_seen.taken;
   out.run_before = s.run_before;
+  out.counts_all_runs = s.counts_all_runs;
   out.undone_by_loss = s.undone == adapters::undoing::by_loss;
   // One that cannot be a token of ours is told as such; the job decides whose it is.
   if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};

@@ -68,6 +68,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     if (!job.accounted) {
       job.accounted.emplace();
       job.accounted->status.usage.emplace();
+      job.accounted->status.counts_all_runs = true;
     }
     now = &*job.accounted;
     now_id = row.id;

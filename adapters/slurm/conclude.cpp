@@ -212,6 +212,7 @@ void slurm_cluster::count_in(job_status& end, const job_status& told) {
   all.MergeFrom(*told.usage);
   all.set_wall_clock_seconds(std::max(own, told.usage->wall_clock_seconds()));
   end.usage = std::move(all);
+  end.counts_all_runs = told.counts_all_runs;
 }
 
 std::string ending_reason(const std::string& state, const std::string& reason,

@@ -340,10 +340,9 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   }
   out.observations.reserve(all.size());
-  const bool counts_all = asks_accounting();
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
-    if (auto* told = std::get_if<job_status>(&out.observations.back()); told && !counts_all)
+    if (auto* told = std::get_if<job_status>(&out.observations.back()))
       told->run_before = job.kept->run_before;
     out.settling += job.settling;
   }

@@ -76,6 +76,69 @@ TEST_CASE("job core: times of a clock that was set back are counted anew after a
   }
 }
 
+TEST_CASE("job core: a run that a requeue put an end to is part of the job's use",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  const auto start = d.state.started_at;
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.run_before.emplace();
+  seen.run_before->set_started_at_us(to_us(start));
+  seen.run_before->mutable_usage()->set_wall_clock_seconds(400);
+  seen.run_before->mutable_usage()->set_cpu_cores(8);
+  job::report_status end = seen;
+  end.state = pb::JOB_STATE_CANCELLED;
+  end.finished_at = d.ctx.now;
+  const auto is_told = [&](std::int64_t seconds_in_all) {
+    const auto& e = d.log.back().job().finished();
+    CHECK(e.usage().wall_clock_seconds() == seconds_in_all);
+    CHECK(e.usage().cpu_cores() == 8);
+    CHECK(e.started_at_us() == to_us(start));
+    CHECK(e.finished_at_us() == to_us(end.finished_at));
+    CHECK(e.reason().find("it had run before it was requeued") != std::string::npos);
+  };
+  SECTION("seen waiting, told again and again, and once after a restart") {
+    CHECK(d.run(seen) == "observed");
+    CHECK(d.run(seen).empty());
+    auto again = job::from_record(job::to_record(d.state));
+    REQUIRE(again);
+    d.state = std::move(*again);
+    CHECK(d.run(end) == "finished:cancelled");
+    is_told(400);
+  }
+  SECTION("seen running again, and then requeued once more") {
+    seen.state = pb::JOB_STATE_RUNNING;
+    seen.started_at = start + seconds{500};
+    CHECK(d.run(seen) == "observed");
+    seen.state = pb::JOB_STATE_QUEUED;
+    seen.run_before->set_started_at_us(to_us(seen.started_at));
+    seen.run_before->mutable_usage()->set_wall_clock_seconds(50);
+    seen.started_at = {};
+    CHECK(d.run(seen) == "observed");
+    CHECK(d.run(end) == "finished:cancelled");
+    is_told(450);
+  }
+  SECTION("never seen but at its end") {
+    CHECK(d.run(end) == "finished:cancelled");
+    is_told(400);
+  }
+  SECTION("unless the scheduler has counted it") {
+    CHECK(d.run(seen) == "observed");
+    end.counts_all_runs = true;
+    end.usage.emplace().set_wall_clock_seconds(410);
+    CHECK(d.run(end) == "finished:cancelled");
+    CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 410);
+    CHECK(d.log.back().job().finished().reason().empty());
+  }
+  SECTION("also where it vanishes") {
+    CHECK(d.run(seen) == "observed");
+    d.missing(true);
+    CHECK(d.pass(seconds{600}).missing(true) == "finished:failed");
+    CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 400);
+  }
+}
+
 TEST_CASE("job core: a job that says it gave way to another job's submission is held",
           "[actors][job]") {
   driver d = tests::in_phase("running");

@@ -141,6 +141,34 @@ TEST_CASE("slurm submit: what the program left out was surely not sent", "[adapt
   CHECK(site.commands["sbatch"] == 1);
 }
 
+TEST_CASE("slurm submit: what is sent at once is bounded, small jobs do not wait for large ones",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto all = jobs(3);
+  const auto bytes = [](submission& of, std::size_t count) {
+    of.spec.mutable_workload_spec()->add_arguments(std::string(count, 'x'));
+  };
+  constexpr std::size_t mib = 1024 * 1024;
+  for (const auto& token : tokens) site.reply(token, "17\n");
+  SECTION("the second one does not fit beside the first") {
+    bytes(all[0], 3 * mib);
+    bytes(all[1], 2 * mib);
+    const auto out = submit(site, all);
+    CHECK(std::holds_alternative<accepted>(out[0]));
+    CHECK(as<not_sent>(out[1]).left_out);
+    CHECK(std::holds_alternative<accepted>(out[2]));
+    CHECK(std::holds_alternative<accepted>(submit(site, {all[1]})[0]));
+  }
+  SECTION("one that no Slurm takes is refused") {
+    bytes(all[0], 4 * mib);
+    all[1].spec.mutable_workload_spec()->add_arguments(std::string(mib, '\r'));
+    const auto out = submit(site, all);
+    for (int i = 0; i < 2; ++i)
+      CHECK(as<refused>(out[i]).reason.find("max_script_size") != std::string::npos);
+    CHECK(std::holds_alternative<accepted>(out[2]));
+  }
+}
+
 TEST_CASE("slurm submit: a timeout of the controller may have made a job", "[adapters][slurm]") {
   scripted_site site;
   site.way->table[tokens[0]] = {

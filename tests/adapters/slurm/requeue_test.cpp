@@ -140,7 +140,7 @@ TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",
   CHECK(contains(absence(site).reason, "the record of a run before this one only"));
 }
 
-TEST_CASE("slurm poll: a job that ended between two polls has ended, whatever the login node's clock",
+TEST_CASE("slurm poll: a job that ended between two polls has ended, whatever the clocks say",
           "[adapters][slurm]") {
   scripted_site site;
   const auto ahead = GENERATE(-280, 0, 90, 280);  // munge allows 300
@@ -163,12 +163,10 @@ TEST_CASE("slurm poll: a job that ended between two polls has ended, whatever th
   CHECK(end.usage->wall_clock_seconds() == 2);
 }
 
-TEST_CASE("slurm poll: without accounting a run that was requeued is told with the next state",
+TEST_CASE("slurm poll: a run that was requeued is told with the next state",
           "[adapters][slurm]") {
   scripted_site site;
   site.disable_accounting();
-  site.reply("squeue", "");
-  (void)observe(site);  // that there is no accounting is known from now on
   auto told = job();
   const bool by_log = GENERATE(true, false);
   if (by_log) {
@@ -206,15 +204,18 @@ TEST_CASE("slurm poll: without accounting a run that was requeued is told with t
     site.now += seconds{20};
     of_first(status(site, told));
   }
-  SECTION("but not where accounting counts all of them") {
-    site.reply("sacct0", "");
-    site.reply("sacct", "");
-    scripted_site accounted;
-    accounted.reply("squeue", row("RUNNING").text());
-    (void)status(accounted);
-    accounted.reply("squeue", next.text());
-    CHECK_FALSE(status(accounted).run_before);
-  }
+}
+
+TEST_CASE("slurm poll: accounting counts all runs of a job", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("sacct0", account("REQUEUED").text() + account("COMPLETED").text());
+  site.reply("squeue", "");
+  CHECK(status(site).counts_all_runs);
+  site.reply("squeue", ended_row("COMPLETED").text());
+  site.fails("sacct0", no_database);
+  (void)observe(site);
+  site.now += seconds{20};
+  CHECK_FALSE(status(site).counts_all_runs);
 }
 
 TEST_CASE("slurm poll: a run that nobody saw, near the wait by the clocks, ends no job by one "

@@ -39,6 +39,11 @@ class stand_in {
     write("code", std::to_string(code));
     write("errors", errors);
   }
+  observation look(const tracked_job& what) {
+    const auto seen = port_->observe({&what, 1}, poll_kind::full, scripted_site::until());
+    REQUIRE(seen);
+    return seen->observations.at(0);
+  }
   std::vector<control_outcome> control(const std::vector<control_request>& requests) {
     return port_->control(requests, std::chrono::steady_clock::now() + seconds{60});
   }
@@ -93,6 +98,27 @@ TEST_CASE("slurm control: another job under our number is left alone", "[adapter
   REQUIRE(std::holds_alternative<control_refused>(done[1]));
   CHECK(std::get<control_refused>(done[1]).reason.find("no job of ours") != std::string::npos);
   CHECK(site.calls().empty());
+}
+
+TEST_CASE("slurm control: a job that gave up all its marks while it waited is still ours",
+          "[adapters][slurm]") {
+  stand_in site;
+  const auto cancel = wish("one", "41", pb::JOB_CONTROL_CANCEL);
+  auto row = queue_line{.id = "41", .state = "PENDING", .name = "veone", .path = "/j/veone.41.out"};
+  site.shows(row.text());
+  CHECK(std::holds_alternative<job_status>(site.look(cancel.job)));
+  row.name = "fun";
+  row.path = "/tmp/x";
+  row.state = "RUNNING";
+  const bool is_another = GENERATE(false, true);
+  if (is_another) row.submitted = "1799998001";
+  site.shows(row.text());
+  const auto seen = site.look(cancel.job);
+  const auto* runs = std::get_if<job_status>(&seen);
+  CHECK((runs != nullptr && runs->state == pb::JOB_STATE_RUNNING) == !is_another);
+  site.shows(columns("41|" + row.submitted + "|/tmp/x|fun|(null)|\n"));
+  CHECK(std::holds_alternative<control_done>(site.control({cancel})[0]));
+  CHECK((site.calls().find("scancel 41\n") != std::string::npos) == !is_another);
 }
 
 TEST_CASE("slurm control: without an answer of squeue nothing is done", "[adapters][slurm]") {

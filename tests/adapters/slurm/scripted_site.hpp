@@ -193,8 +193,8 @@ struct account_line {
   std::string cluster = "";
 
   std::string text() const {
-    return columns(id + "|" + state + "|" + exit + "|" + submitted + "|" + started + "|" + ended + "|" +
-                   std::to_string(elapsed_seconds) +
+    return columns(id + "|" + state + "|" + exit + "|" + submitted + "|" + started + "|" + ended +
+                   "|" + std::to_string(elapsed_seconds) +
                    "|2|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
                    "|None|n[1-2]|" + mark_of("Cluster") + cluster + "|" + name + "|" +
                    mark_of("SubmitLine") + submit_line + "|" + id + "\n");

@@ -169,8 +169,7 @@ TEST_CASE("slurm poll: of a job whose second start Slurm cancelled, the first ru
   CHECK(status(site).state == pb::JOB_STATE_CANCELLED);
 }
 
-TEST_CASE("slurm poll: a cancelled job that wrote a record of its own while it ran is cancelled, and "
-          "its use told",
+TEST_CASE("slurm poll: a cancelled job that wrote a record while it ran is cancelled, with its use",
           "[adapters][slurm]") {
   scripted_site site;
   // Long before its start, which the job can make any file's time.
