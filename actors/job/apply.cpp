@@ -157,7 +157,7 @@ void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at
   state.taken = {};
   if (e.again()) return;
   if (e.control() == pb::JOB_CONTROL_HOLD || e.control() == pb::JOB_CONTROL_SUSPEND)
-    state.hold = hold_wish{e.by(), e.reason(), from_us(at_us)};
+    state.hold = hold_wish{e.by(), e.reason(), from_us(at_us), e.by_admin()};
   if (e.control() == pb::JOB_CONTROL_RELEASE || e.control() == pb::JOB_CONTROL_RESUME)
     state.hold.reset();
 }
@@ -276,7 +276,7 @@ result<void> apply(job& state, const event& what) {
       if (in<submitting>(state)) return impossible("it cannot be held now");
       leave_scheduler(state);
       if (e.has_run()) remember(state, e.run());
-      enter(state, held{e.release(), !e.by().empty()}, hold_reason(e), at_us);
+      enter(state, held{e.release(), !e.by().empty(), e.by_admin()}, hold_reason(e), at_us);
       return {};
     }
     case pb::JobEvent::kReleased: {

@@ -47,6 +47,7 @@ struct unresolved {
 struct held {
   std::string release;  ///< what would release it, in words
   bool by_operator = false;
+  bool by_admin = false;  ///< and that operator has scope admin
 };
 struct queued {};
 struct starting {};
@@ -80,6 +81,7 @@ struct hold_wish {
   std::string by;
   std::string reason;
   time_point at;
+  bool by_admin = false;
 };
 
 /// A control that the scheduler has taken. Where it shows the job as if it had not, somebody undid
@@ -171,10 +173,13 @@ struct cancel_job {
 struct hold_job {
   std::string by;
   std::string reason;
+  bool by_admin = false;  ///< who asks has scope admin
 };
+/// What ved itself holds, or somebody with scope admin, only such a one releases: errc::denied.
 struct release_job {
   std::string by;
   std::string reason;
+  bool by_admin = false;
 };
 /// Time has passed, or the link has room for the submission that waits: do what is due.
 struct advance {};

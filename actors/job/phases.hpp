@@ -50,6 +50,14 @@ inline time_point hopeless_at(const job& state, const policy& limits) {
 /// No submission is put off longer.
 inline microseconds longest_wait(const policy& limits) { return 2 * limits.max_backoff; }
 
+/// What a hold and a release make of the job; errc::denied: it is not theirs to undo.
+result<events> decide_hold(const job& state, const hold_job& what, const context& ctx);
+result<events> decide_release(const job& state, const release_job& what, const context& ctx);
+
+/// The scheduler is asked for it from now on.
+void add_control(events& out, pb::JobControl control, const std::string& by,
+                 const std::string& reason, const context& ctx);
+
 /// The use of two runs as one: times add up, of what was held or seen the larger counts. What only
 /// one of them knows is that one's; what neither knows stays absent.
 void add_usage(pb::JobUsage& to, const pb::JobUsage& more);

@@ -64,7 +64,7 @@ TEST_CASE("explain: a held job says why, and the command that releases it", "[ac
   const auto e = job::explain(d.log, {}, nullptr);
   CHECK(e.summary().starts_with("pending: held: gave up after 4 submissions"));
   CHECK(says(e, "vectl job release j-1"));
-  d.run(job::release_job{"alice", ""});
+  d.run(job::release_job{"alice", "", true});
   CHECK(summary(d).starts_with("pending: released by alice; submission 5 follows"));
 }
 
