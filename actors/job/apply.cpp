@@ -359,6 +359,11 @@ std::vector<action> react(const job& state, const policy& limits) {
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
       out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
   };
+  const auto watch_limit = [&] {
+    watch();
+    if (const auto at = limit_at(state, limits); at != time_point::max())
+      out.emplace_back(wake{at});
+  };
   const auto sent_at = state.earlier_tokens.empty() ? state.intended_at : state.accepted_at;
   const auto end_abandoned = [&] {
     if (!is_abandoned(state)) return;
@@ -397,13 +402,8 @@ std::vector<action> react(const job& state, const policy& limits) {
                             out.emplace_back(wake{at});
                         },
                         [&](const starting&) { watch(); },
-                        [&](const running&) {
-                          watch();
-                          if (is_set(state.started_at) && !state.cancel &&
-                              state.max_runtime_seconds > 0)
-                            out.emplace_back(wake{overdue_at(state, limits)});
-                        },
-                        [&](const suspended&) { watch(); },
+                        [&](const running&) { watch_limit(); },
+                        [&](const suspended&) { watch_limit(); },
                         [&](const finished&) { end_abandoned(); }},
              state.now);
   return out;

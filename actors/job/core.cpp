@@ -179,12 +179,15 @@ bool is_due(const waiting& w, const context& ctx) {
 result<events> on(const job& state, const advance&, const context& ctx) {
   events out;
   const auto run_out = [&] {
-    if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0) return;
-    if (ctx.now < overdue_at(state, ctx.limits)) return;
+    if (ctx.now < limit_at(state, ctx.limits)) return;
+    const std::string limit = std::to_string(state.max_runtime_seconds) + " s";
+    const bool outstayed = ctx.now >= outstayed_at(state, ctx.limits);
     auto& event = add(out, &pb::JobEvent::mutable_cancel_requested, ctx);
     event.set_by("ved");
-    event.set_reason("ran longer than its limit of " + std::to_string(state.max_runtime_seconds) +
-                     " s and the scheduler did not end it");
+    event.set_reason((outstayed ? "it has been there for twice its limit of " + limit +
+                                      ", suspended or not,"
+                                : "ran longer than its limit of " + limit) +
+                     " and the scheduler did not end it");
     event.set_for_timeout(true);
   };
   const auto give_up = [&] {
@@ -200,7 +203,8 @@ result<events> on(const job& state, const advance&, const context& ctx) {
                         [&](const submitting&) {}, [&](const unresolved&) {},
                         [&](const held&) {}, [&](const queued&) { give_up(); },
                         [&](const starting&) {},
-                        [&](const running&) { run_out(); }, [&](const suspended&) {},
+                        [&](const running&) { run_out(); },
+                        [&](const suspended&) { run_out(); },
                         [&](const finished&) {}},
              state.now);
   return out;

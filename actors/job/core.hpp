@@ -154,6 +154,9 @@ struct policy {
   microseconds cancel_never_starts_after{0};
   /// Beyond max_runtime_seconds, before we cancel what the scheduler should have ended.
   microseconds timeout_grace = seconds{120};
+  /// What is suspended keeps what it holds: the time since its start ends a job, too, when it is
+  /// twice its limit.
+  bool limits_suspension = false;
 };
 
 /// What a decision may depend on besides state and command.
