@@ -155,7 +155,7 @@ void apply_control(job& state, const pb::JobControlRequested& e, std::int64_t at
   state.taken = {};
   if (e.again()) return;
   if (e.control() == pb::JOB_CONTROL_HOLD || e.control() == pb::JOB_CONTROL_SUSPEND)
-    state.hold = hold_wish{e.by(), e.reason(), from_us(at_us)};
+    state.hold = hold_wish{e.by(), e.reason(), from_us(at_us), e.by_admin()};
   if (e.control() == pb::JOB_CONTROL_RELEASE || e.control() == pb::JOB_CONTROL_RESUME)
     state.hold.reset();
 }
@@ -242,7 +242,7 @@ result<void> apply(job& state, const event& what) {
       const auto& e = what.job().held();
       if (in<submitting>(state)) return impossible("it cannot be held now");
       leave_scheduler(state, e.has_run() ? &e.run() : nullptr);
-      enter(state, held{e.release(), !e.by().empty()}, hold_reason(e), at_us);
+      enter(state, held{e.release(), !e.by().empty(), e.by_admin()}, hold_reason(e), at_us);
       return {};
     }
     case pb::JobEvent::kReleased: {
@@ -324,6 +324,11 @@ std::vector<action> react(const job& state, const policy& limits) {
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
       out.emplace_back(run_control{state.scheduler_id, state.token, state.wanted});
   };
+  const auto watch_limit = [&] {
+    watch();
+    if (const auto at = limit_at(state, limits); at != time_point::max())
+      out.emplace_back(wake{at});
+  };
   const auto sent_at = state.earlier_tokens.empty() ? state.intended_at : state.accepted_at;
   const auto end_abandoned = [&] {
     if (!is_abandoned(state)) return;
@@ -362,13 +367,8 @@ std::vector<action> react(const job& state, const policy& limits) {
                             out.emplace_back(wake{at});
                         },
                         [&](const starting&) { watch(); },
-                        [&](const running&) {
-                          watch();
-                          if (is_set(state.started_at) && !state.cancel &&
-                              state.max_runtime_seconds > 0)
-                            out.emplace_back(wake{overdue_at(state, limits)});
-                        },
-                        [&](const suspended&) { watch(); },
+                        [&](const running&) { watch_limit(); },
+                        [&](const suspended&) { watch_limit(); },
                         [&](const finished&) { end_abandoned(); }},
              state.now);
   return out;

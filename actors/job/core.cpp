@@ -33,14 +33,6 @@ void add_cancelled(events& out, const job& state, const std::string& reason, con
   add_end_here(out, state, pb::JOB_STATE_CANCELLED, reason, ctx);
 }
 
-void add_control(events& out, pb::JobControl control, const std::string& by,
-                 const std::string& reason, const context& ctx) {
-  auto& event = add(out, &pb::JobEvent::mutable_control_requested, ctx);
-  event.set_control(control);
-  event.set_by(by);
-  event.set_reason(reason);
-}
-
 std::string cancel_text(const std::string& by, const std::string& reason) {
   return "cancelled by " + by + because(reason);
 }
@@ -154,79 +146,11 @@ result<events> on(const job& state, const cancel_job& what, const context& ctx) 
 }
 
 result<events> on(const job& state, const hold_job& what, const context& ctx) {
-  events out;
-  const auto ask = [&](pb::JobControl control) {
-    if (state.wanted != control) add_control(out, control, what.by, what.reason, ctx);
-    return std::string{};
-  };
-  const auto hold_here = [&] {
-    auto& event = add(out, &pb::JobEvent::mutable_held, ctx);
-    event.set_by(what.by);
-    event.set_reason(what.reason);
-    event.set_release("an operator releases it (vectl job release " + state.id.str() + ")");
-    return std::string{};
-  };
-  const auto refusal = std::visit(
-      overloaded{[&](const waiting&) { return hold_here(); },
-                 [&](const held& h) { return h.by_operator ? std::string{} : hold_here(); },
-                 [&](const submitting&) {
-                   return std::string("its submission is in flight: try again in a moment");
-                 },
-                 [&](const unresolved&) {
-                   return std::string("it is not known yet whether the scheduler has it");
-                 },
-                 [&](const queued&) { return ask(pb::JOB_CONTROL_HOLD); },
-                 [&](const starting&) { return std::string("it is starting"); },
-                 [&](const running&) { return ask(pb::JOB_CONTROL_SUSPEND); },
-                 // A release that is under way is taken back.
-                 [&](const suspended&) {
-                   if (state.wanted == pb::JOB_CONTROL_RESUME) ask(pb::JOB_CONTROL_SUSPEND);
-                   if (state.wanted == pb::JOB_CONTROL_RELEASE) ask(pb::JOB_CONTROL_HOLD);
-                   return std::string{};
-                 },
-                 [&](const finished&) {
-                   return "already " + std::string(state_name(public_state(state)));
-                 }},
-      state.now);
-  if (!refusal.empty()) return fail(errc::conflict, name(state) + ": cannot hold: " + refusal);
-  return out;
+  return decide_hold(state, what, ctx);
 }
 
 result<events> on(const job& state, const release_job& what, const context& ctx) {
-  events out;
-  const auto ask = [&](pb::JobControl control) {
-    if (state.wanted != control) add_control(out, control, what.by, what.reason, ctx);
-    return std::string{};
-  };
-  // The scheduler may have acted on the hold already, although nothing shows it yet.
-  const auto take_back = [&] {
-    const bool is_due = state.wanted == pb::JOB_CONTROL_SUSPEND || is_unseen_suspend(state);
-    return is_due ? ask(pb::JOB_CONTROL_RESUME) : std::string{};
-  };
-  const auto refusal = std::visit(
-      overloaded{[&](const waiting&) { return std::string{}; },
-                 [&](const held&) {
-                   auto& event = add(out, &pb::JobEvent::mutable_released, ctx);
-                   event.set_by(what.by);
-                   event.set_reason(what.reason);
-                   return std::string{};
-                 },
-                 [&](const submitting&) { return std::string{}; },
-                 [&](const unresolved&) { return std::string{}; },
-                 // A hold in the scheduler shows as suspended, or as queued with its reason.
-                 [&](const queued&) { return ask(pb::JOB_CONTROL_RELEASE); },
-                 [&](const starting&) { return take_back(); },
-                 [&](const running&) { return take_back(); },
-                 [&](const suspended&) {
-                   return ask(is_set(state.started_at) ? pb::JOB_CONTROL_RESUME
-                                                       : pb::JOB_CONTROL_RELEASE);
-                 },
-                 [&](const finished&) {
-                   return "already " + std::string(state_name(public_state(state)));
-                 }},
-      state.now);
-  if (!refusal.empty()) return fail(errc::conflict, name(state) + ": cannot release: " + refusal);
-  return out;
+  return decide_release(state, what, ctx);
 }
 
 /// Nothing is ever put off longer than that: the clock was set back meanwhile, perhaps by days.
@@ -237,12 +161,15 @@ bool is_due(const waiting& w, const context& ctx) {
 result<events> on(const job& state, const advance&, const context& ctx) {
   events out;
   const auto run_out = [&] {
-    if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0) return;
-    if (ctx.now < overdue_at(state, ctx.limits)) return;
+    if (ctx.now < limit_at(state, ctx.limits)) return;
+    const std::string limit = std::to_string(state.max_runtime_seconds) + " s";
+    const bool outstayed = ctx.now >= outstayed_at(state, ctx.limits);
     auto& event = add(out, &pb::JobEvent::mutable_cancel_requested, ctx);
     event.set_by("ved");
-    event.set_reason("ran longer than its limit of " + std::to_string(state.max_runtime_seconds) +
-                     " s and the scheduler did not end it");
+    event.set_reason((outstayed ? "it has been there for twice its limit of " + limit +
+                                      ", suspended or not,"
+                                : "ran longer than its limit of " + limit) +
+                     " and the scheduler did not end it");
     event.set_for_timeout(true);
   };
   const auto give_up = [&] {
@@ -258,7 +185,8 @@ result<events> on(const job& state, const advance&, const context& ctx) {
                         [&](const submitting&) {}, [&](const unresolved&) {},
                         [&](const held&) {}, [&](const queued&) { give_up(); },
                         [&](const starting&) {},
-                        [&](const running&) { run_out(); }, [&](const suspended&) {},
+                        [&](const running&) { run_out(); },
+                        [&](const suspended&) { run_out(); },
                         [&](const finished&) {}},
              state.now);
   return out;

@@ -47,6 +47,7 @@ struct unresolved {
 struct held {
   std::string release;  ///< what would release it, in words
   bool by_operator = false;
+  bool by_admin = false;  ///< and that operator has scope admin
 };
 struct queued {};
 struct starting {};
@@ -80,6 +81,7 @@ struct hold_wish {
   std::string by;
   std::string reason;
   time_point at;
+  bool by_admin = false;
 };
 
 /// A control that the scheduler has taken. Where it shows the job as if it had not, somebody undid
@@ -153,6 +155,9 @@ struct policy {
   microseconds cancel_never_starts_after{0};
   /// Beyond max_runtime_seconds, before we cancel what the scheduler should have ended.
   microseconds timeout_grace = seconds{120};
+  /// What is suspended keeps what it holds: the time since its start ends a job, too, when it is
+  /// twice its limit.
+  bool limits_suspension = false;
 };
 
 /// What a decision may depend on besides state and command.
@@ -172,10 +177,13 @@ struct cancel_job {
 struct hold_job {
   std::string by;
   std::string reason;
+  bool by_admin = false;  ///< who asks has scope admin
 };
+/// What ved itself holds, or somebody with scope admin, only such a one releases: errc::denied.
 struct release_job {
   std::string by;
   std::string reason;
+  bool by_admin = false;
 };
 /// Time has passed, or the link has room for the submission that waits: do what is due.
 struct advance {};

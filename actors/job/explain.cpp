@@ -368,6 +368,13 @@ class narrator {
   }
   void add_next(std::vector<std::string>& out, const suspended&) const {
     add_followed(out, "it stays so until it is released: " + vectl("release"));
+    if (cluster_ == nullptr || !cluster_->limits.limits_suspension || state_.cancel ||
+        state_.max_runtime_seconds <= 0 || !is_set(state_.started_at))
+      return;
+    out.push_back("it ends at the latest " +
+                  at(state_.started_at + 2 * seconds{state_.max_runtime_seconds}) +
+                  ", suspended or not: at twice its limit of " +
+                  std::to_string(state_.max_runtime_seconds) + " s");
   }
   void add_next(std::vector<std::string>& out, const finished&) const {
     if (!is_abandoned(state_)) return out.emplace_back("nothing: this state is final"), void();

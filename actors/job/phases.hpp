@@ -39,6 +39,22 @@ inline time_point overdue_at(const job& state, const policy& limits) {
          seconds{state.max_runtime_seconds} + limits.timeout_grace;
 }
 
+/// When a job has surely been there for twice its limit, suspended or not; the far end of time
+/// where that is no limit.
+inline time_point outstayed_at(const job& state, const policy& limits) {
+  if (!limits.limits_suspension) return time_point::max();
+  return std::max(state.started_at, state.watched_since) +
+         2 * seconds{state.max_runtime_seconds} + limits.timeout_grace;
+}
+
+/// When this daemon ends a job that runs, or is suspended, unless its scheduler has done it.
+inline time_point limit_at(const job& state, const policy& limits) {
+  if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0)
+    return time_point::max();
+  const auto last = outstayed_at(state, limits);
+  return in<suspended>(state) ? last : std::min(last, overdue_at(state, limits));
+}
+
 /// When we cancel a job that the scheduler says can never start; the far end of time: never.
 inline time_point hopeless_at(const job& state, const policy& limits) {
   if (!is_set(state.never_starts_since) || limits.cancel_never_starts_after <= microseconds{0})
@@ -49,6 +65,14 @@ inline time_point hopeless_at(const job& state, const policy& limits) {
 
 /// No submission is put off longer.
 inline microseconds longest_wait(const policy& limits) { return 2 * limits.max_backoff; }
+
+/// What a hold and a release make of the job; errc::denied: it is not theirs to undo.
+result<events> decide_hold(const job& state, const hold_job& what, const context& ctx);
+result<events> decide_release(const job& state, const release_job& what, const context& ctx);
+
+/// The scheduler is asked for it from now on.
+void add_control(events& out, pb::JobControl control, const std::string& by,
+                 const std::string& reason, const context& ctx);
 
 /// The use of two runs as one: times add up, of what was held or seen the larger counts. What only
 /// one of them knows is that one's; what neither knows stays absent.

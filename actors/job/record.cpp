@@ -84,6 +84,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_hold_by(state.hold->by);
     out.set_hold_reason(state.hold->reason);
     out.set_hold_at_us(to_us(state.hold->at));
+    out.set_hold_by_admin(state.hold->by_admin);
   }
   out.set_taken_control(state.taken.what);
   out.set_taken_at_us(to_us(state.taken.since));
@@ -101,6 +102,7 @@ pb::JobRecord to_record(const job& state) {
   if (const auto* h = std::get_if<held>(&state.now)) {
     out.set_release(h->release);
     out.set_held_by_operator(h->by_operator);
+    out.set_hold_by_admin(h->by_admin);
   }
   if (const auto* f = std::get_if<finished>(&state.now)) {
     out.set_finished_at_us(to_us(f->finished_at));
@@ -140,7 +142,8 @@ result<job> from_record(const pb::JobRecord& in) {
     out.cancel = cancel_wish{in.cancel_by(), in.cancel_reason(), in.cancel_for_timeout(),
                              from_us(in.cancel_at_us())};
   if (!in.hold_by().empty())
-    out.hold = hold_wish{in.hold_by(), in.hold_reason(), from_us(in.hold_at_us())};
+    out.hold = hold_wish{in.hold_by(), in.hold_reason(), from_us(in.hold_at_us()),
+                         in.hold_by_admin()};
   out.wanted = in.wanted_control();
   out.taken = {in.taken_control(), from_us(in.taken_at_us())};
   out.accepted_at = from_us(in.accepted_at_us());
@@ -156,7 +159,9 @@ result<job> from_record(const pb::JobRecord& in) {
       out.now = unresolved{in.absences(), in.claimed_elsewhere(), in.unresolved_by_restart(),
                            in.unresolved_refusal()};
       return out;
-    case pb::JOB_PHASE_HELD: out.now = held{in.release(), in.held_by_operator()}; return out;
+    case pb::JOB_PHASE_HELD:
+      out.now = held{in.release(), in.held_by_operator(), in.hold_by_admin()};
+      return out;
     case pb::JOB_PHASE_QUEUED: out.now = queued{}; return out;
     case pb::JOB_PHASE_STARTING: out.now = starting{}; return out;
     case pb::JOB_PHASE_RUNNING: out.now = running{}; return out;

@@ -230,6 +230,7 @@ void local_cluster::enqueue(entry& job) {
 void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {
   job.where = place::active;
   job.announced = false;
+  job.stands = false;
   job.began = options_.clock();
   job.correction.reset();
   job.unclear_since.reset();

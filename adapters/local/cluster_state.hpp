@@ -47,6 +47,7 @@ struct entry {
   bool has_begun = false;  ///< its owner was told that it runs, whatever the directory still knows
 
   std::vector<int> gpu_ids;  ///< active: handed out
+  bool stands = false;       ///< active: it was seen suspended
   bool announced = false;    ///< active: `supervisor` below is known and watched
   int silent_ends = 0;       ///< of supervisors that were watched, and left neither claim nor word
   unique_fd supervisor;      ///< active: pidfd
@@ -112,6 +113,8 @@ class local_cluster {
   /// Whether the job gave way to a copy of itself; under the mutex.
   bool lost_to_same_job(const entry& job);
   void correct_start(entry& job, pb::LocalJobStatus& status) const;
+  /// What a job in the queue waits for; under the mutex.
+  std::string why_it_waits(const entry& job) const;
 
   // control.cpp
   control_outcome bar(const tracked_job& job);

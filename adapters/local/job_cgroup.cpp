@@ -17,6 +17,7 @@ namespace {
 constexpr std::size_t cgroups_bytes_max = 64u << 10;
 constexpr std::size_t mounts_bytes_max = 4u << 20;
 constexpr std::size_t events_bytes_max = 4096;
+constexpr std::size_t processes_bytes_max = 4u << 20;
 /// A job may make cgroups in its own; what is nested deeper stays.
 constexpr int depth_max = 32;
 
@@ -133,6 +134,23 @@ void job_cgroup::kill() const {
   if (path_.empty()) return;
   const unique_fd file(::open((path_ + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
   if (file) (void)write_all(file.get(), "1", path_);
+}
+
+void job_cgroup::freeze(bool wanted) const {
+  if (path_.empty()) return;
+  const unique_fd file(::open((path_ + "/cgroup.freeze").c_str(), O_WRONLY | O_CLOEXEC));
+  if (file) (void)write_all(file.get(), wanted ? "1" : "0", path_);
+}
+
+std::vector<pid_t> job_cgroup::frozen() const {
+  if (path_.empty()) return {};
+  const auto events = read_file(path_ + "/cgroup.events", events_bytes_max);
+  if (!events || events->find("frozen 1") == std::string::npos) return {};
+  std::istringstream numbers(
+      read_file(path_ + "/cgroup.procs", processes_bytes_max).value_or(""));
+  std::vector<pid_t> all;
+  for (pid_t pid = 0; numbers >> pid;) all.push_back(pid);
+  return all;
 }
 
 bool job_cgroup::populated() const {

@@ -1,16 +1,20 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <cstdint>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "adapters/system/files.hpp"
 #include "messages/ids.hpp"
 
 /// A cgroup (v2) for each local job, see cgroups(7) and the kernel's cgroup-v2.rst: no process
-/// leaves it by forking, by another session or by another environment, and `cgroup.kill` (Linux
-/// 5.14) ends all that is in it at once. A means beside the process tree, not in its place: jobs
-/// that run as the user of `ved` may move themselves out of it.
+/// leaves it by forking, by another session or by another environment, `cgroup.freeze` (Linux 5.2)
+/// stops all that is in it, and `cgroup.kill` (Linux 5.14) ends that at once. A means beside the
+/// process tree, not in its place: jobs that run as the user of `ved` may move themselves out of
+/// it.
 ///
 ///     <cgroup of ved>/ved-<token>/     what the job's steps start in; the supervisor stays above
 namespace ved::adapters::local {
@@ -50,6 +54,10 @@ class job_cgroup {
   unique_fd entrance() const;
   /// Kills all that is in it.
   void kill() const;
+  /// Stops all that is in it, or lets it go on: no signal but KILL reaches what is frozen.
+  void freeze(bool wanted) const;
+  /// What is in it, all of it frozen; nothing: it is not, or not yet.
+  std::vector<pid_t> frozen() const;
   /// Whether live processes are in it.
   bool populated() const;
   cgroup_usage usage() const;

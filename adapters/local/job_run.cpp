@@ -27,6 +27,8 @@ using steady = std::chrono::steady_clock;
 /// How often control files are looked at even without a signal, and a KILL is repeated.
 constexpr milliseconds idle_tick{2000};
 constexpr milliseconds drain_tick{50};
+/// Between two looks at a suspended job of which something was found running.
+constexpr milliseconds restless_tick{250};
 /// A step that found no room for its process is tried again so long, or as long as the job may run
 /// where that is longer: another's processes that are in the way end no job. Pauses double.
 constexpr seconds start_patience{180};
@@ -180,9 +182,8 @@ void job_run::wait_for_leader() {
     if (ending_ != ending::none) {
       const auto left = std::chrono::ceil<milliseconds>(kill_at_ - steady::now());
       wait = std::clamp(left, drain_tick, idle_tick);
-    } else if (job_.spec().max_runtime_seconds() > 0 && !suspended_) {
-      const auto left = seconds(job_.spec().max_runtime_seconds()) - active_time();
-      wait = std::clamp(std::chrono::ceil<milliseconds>(left), milliseconds{1}, idle_tick);
+    } else {
+      wait = std::clamp(time_left(), milliseconds{1}, idle_tick);
     }
     sleep_until_event(wait);
   }
@@ -269,13 +270,23 @@ void job_run::look_at_controls() {
   const bool wanted = exists(spool_.file_of(token, "suspend"));
   if ((leader_ != 0 || starting_) && wanted && !suspended_) suspend();
   if (!wanted && suspended_) resume();
+  if (suspended_) keep_suspended();
 }
 
+/// What is suspended keeps its cores from others: it puts the end off by the limit at most.
 void job_run::check_time() {
   const std::int64_t limit = job_.spec().max_runtime_seconds();
-  if (limit <= 0 || ending_ != ending::none || suspended_) return;
-  if (active_time() >= seconds(limit)) {
-    begin_end(ending::time_limit, "time limit of " + std::to_string(limit) + " s reached");
+  if (limit <= 0 || ending_ != ending::none) return;
+  const std::string text = std::to_string(limit) + " s";
+  if (run_time() >= seconds(limit)) {
+    begin_end(ending::time_limit,
+              "time limit of " + text + " reached" +
+                  (ran_on_ ? ": it ran on though it was suspended" : ""));
+  } else if (time_since_start() >= 2 * seconds(limit)) {
+    const auto stood = std::chrono::ceil<seconds>(time_since_start() - run_time());
+    begin_end(ending::time_limit, "ran longer than its limit: it was suspended for " +
+                                      std::to_string(stood.count()) +
+                                      " s, longer than its limit of " + text + " allows");
   }
 }
 
@@ -293,27 +304,54 @@ void job_run::kill_when_due() {
 }
 
 void job_run::suspend() {
-  for (int pass = 0; pass < stop_passes_max; ++pass) {
-    bool all_stopped = true;
-    const auto all = descendants(::getpid());
-    for (const process_info& info : all) {
-      if (info.state != 'T' && info.state != 't') all_stopped = false;
-    }
-    if (all_stopped) break;
-    signal_all(all, SIGSTOP);
-    std::this_thread::yield();
-  }
+  stop_tree();
   suspended_ = true;
-  suspended_at_ = steady::now();
+  looked_at_ = steady::now();
+  look_at_ = looked_at_ + idle_tick;
   status_.set_state(pb::JOB_STATE_SUSPENDED);
   status_.set_reason("suspended");
   write_status();
 }
 
+/// False: some of it was found running. Signals alone do not keep a job stopped: it may have a
+/// timer that continues it.
+bool job_run::stop_tree() {
+  bool stood = true;
+  for (int pass = 0; pass < stop_passes_max; ++pass) {
+    const auto all = descendants(::getpid());
+    const auto frozen = cgroup_.frozen();
+    const bool all_stopped = std::all_of(all.begin(), all.end(), [&](const process_info& one) {
+      return one.state == 'T' || one.state == 't' ||
+             std::find(frozen.begin(), frozen.end(), one.pid) != frozen.end();
+    });
+    if (all_stopped) break;
+    stood = false;
+    signal_all(all, SIGSTOP);
+    std::this_thread::yield();
+  }
+  cgroup_.freeze(true);
+  return stood;
+}
+
+void job_run::keep_suspended() {
+  if (steady::now() < look_at_) return;
+  const bool stood = stop_tree();
+  const auto now = steady::now();
+  if (stood) stood_ += std::chrono::duration_cast<microseconds>(now - looked_at_);
+  ran_on_ = ran_on_ || !stood;
+  looked_at_ = now;
+  look_at_ = now + (stood ? idle_tick : restless_tick);
+}
+
 void job_run::resume() {
+  if (ending_ == ending::none) {
+    look_at_ = {};
+    keep_suspended();  // how it stood until now
+  }
+  // In this order: a stop that is still to be delivered is undone, and none is seen to run before.
   signal_tree(SIGCONT);
+  cgroup_.freeze(false);
   suspended_ = false;
-  suspended_total_ += std::chrono::duration_cast<microseconds>(steady::now() - suspended_at_);
   status_.set_state(pb::JOB_STATE_RUNNING);
   status_.clear_reason();
   write_status();
@@ -341,9 +379,26 @@ void job_run::kill_tree() {
   }
 }
 
-microseconds job_run::active_time() const {
-  const auto until = suspended_ ? suspended_at_ : steady::now();
-  return std::chrono::duration_cast<microseconds>(until - started_) - suspended_total_;
+microseconds job_run::time_since_start() const {
+  return std::chrono::duration_cast<microseconds>(steady::now() - started_);
+}
+
+microseconds job_run::run_time() const {
+  const auto until = suspended_ ? looked_at_ : steady::now();
+  return std::chrono::duration_cast<microseconds>(until - started_) - stood_;
+}
+
+/// Until something is to be looked at.
+milliseconds job_run::time_left() const {
+  microseconds left = suspended_ ? std::chrono::duration_cast<microseconds>(
+                                       look_at_ - steady::now())
+                                 : microseconds{idle_tick};
+  const seconds limit(job_.spec().max_runtime_seconds());
+  if (limit > seconds{0}) {
+    left = std::min(left, 2 * limit - time_since_start());
+    if (!suspended_) left = std::min(left, limit - run_time());
+  }
+  return std::chrono::ceil<milliseconds>(left);
 }
 
 void job_run::write_status() {
@@ -401,8 +456,9 @@ pb::LocalJobStatus job_run::finish() {
 
   const pb::Resources& resources = job_.spec().resources();
   pb::JobUsage& usage = *status_.mutable_usage();
-  // It does not pay for the time in which others left no room for it.
-  const auto ran = std::max(active_time() - waited_, microseconds{0});
+  // From start to end: what was suspended kept its cores. It does not pay for the time in which
+  // others left no room for it.
+  const auto ran = std::max(time_since_start() - waited_, microseconds{0});
   usage.set_wall_clock_seconds(std::chrono::floor<seconds>(ran).count());
   // A process whose parent does not wait for it (SIGCHLD ignored) shows in its cgroup alone.
   const auto seen = cgroup_.usage();

@@ -48,11 +48,15 @@ class job_run {
   void begin_end(ending why, std::string text);
   void kill_when_due();
   void suspend();
+  bool stop_tree();
+  void keep_suspended();
   void resume();
   void signal_tree(int number);
   void kill_tree();
 
-  microseconds active_time() const;
+  microseconds time_since_start() const;
+  microseconds run_time() const;
+  milliseconds time_left() const;
   void write_status();
   void beat();
   void judge_step(const step& what, int number, int count);
@@ -74,10 +78,12 @@ class job_run {
   pb::LocalJobStatus status_;
   std::chrono::steady_clock::time_point started_;
   std::chrono::steady_clock::time_point beat_at_;
-  std::chrono::steady_clock::time_point suspended_at_;
-  microseconds suspended_total_{0};
   microseconds waited_{0};  ///< for room to start a step
   bool suspended_ = false;
+  std::chrono::steady_clock::time_point looked_at_;  ///< suspended: all of it was stopped then
+  std::chrono::steady_clock::time_point look_at_;    ///< suspended: whether it still is
+  microseconds stood_{0};  ///< while it was suspended; the time in which some of it ran is none
+  bool ran_on_ = false;    ///< though it was suspended
 
   pid_t leader_ = 0;
   bool starting_ = false;  ///< a step is on its way to its command

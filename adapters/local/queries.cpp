@@ -36,6 +36,11 @@ job_status to_status(const pb::LocalJobStatus& from) {
   return to;
 }
 
+/// "1 core", "2 cores"
+std::string counted(std::int64_t number, const std::string& what) {
+  return std::to_string(number) + " " + what + (number == 1 ? "" : "s");
+}
+
 }  // namespace
 
 find_outcome local_cluster::find_one(const lookup& what) {
@@ -94,6 +99,35 @@ void local_cluster::correct_start(entry& job, pb::LocalJobStatus& status) const 
   status.set_started_at_us(to_us(told + *job.correction));
 }
 
+/// A reason must not change from poll to poll, nor that of all jobs with one suspension: only the
+/// next job is told who keeps what it waits for.
+std::string local_cluster::why_it_waits(const entry& job) const {
+  if (job.held) return "held";
+  if (job.unfit) return "asks for more than the machine has now";
+  if (!job.start_problem.empty())
+    return "its start failed and is tried again: " + job.start_problem;
+  std::string text = "waits for resources";
+  if (queue_.empty() || queue_.begin()->id != job.id || fits_now(job)) return text;
+  std::int64_t jobs = 0;
+  std::int64_t cpus = 0;
+  std::int64_t memory_mb = 0;
+  std::int64_t gpus = 0;
+  for (const std::uint64_t id : active_) {
+    const entry& other = *by_id_.at(id);
+    if (!other.stands) continue;
+    ++jobs;
+    cpus += other.cpus;
+    memory_mb += other.memory_mb;
+    gpus += std::ssize(other.gpu_ids);
+  }
+  if (jobs == 0) return text;
+  text += ": " + counted(cpus, "core");
+  if (memory_mb > 0) text += ", " + std::to_string(memory_mb) + " MB of memory";
+  if (gpus > 0) text += ", " + counted(gpus, "GPU");
+  const bool one = cpus == 1 && memory_mb == 0 && gpus == 0;
+  return text + (one ? " is" : " are") + " kept by " + counted(jobs, "suspended job");
+}
+
 poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
   poll_result result;
   result.observations.reserve(jobs.size());
@@ -115,12 +149,7 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
       switch (job->where) {
         case place::queued:
           status.state = pb::JOB_STATE_QUEUED;
-          // No numbers in here: the reason must not change from poll to poll.
-          status.reason = job->held    ? "held"
-                          : job->unfit ? "asks for more than the machine has now"
-                          : !job->start_problem.empty()
-                              ? "its start failed and is tried again: " + job->start_problem
-                              : "waits for resources";
+          status.reason = why_it_waits(*job);
           break;
         case place::active:
           status.state = pb::JOB_STATE_STARTING;
@@ -153,6 +182,7 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
       status->clear_lost_claim_to();
       correct_start(*job, *status);
       job->has_begun = true;
+      job->stands = status->state() == pb::JOB_STATE_SUSPENDED;
       result.observations[i] = to_status(*status);
       continue;
     }

@@ -84,3 +84,13 @@ TEST_CASE("clusters: jobs that were sent bind their cluster to the scheduler tha
   around.remember = [&](const cluster_id&) -> result<remembered_cluster> { return known; };
   CHECK(open_cluster(cluster, around).error().code == errc::conflict);
 }
+
+TEST_CASE("clusters: what is suspended keeps its place on a local cluster, and has a limit there",
+          "[runtime]") {
+  cluster_config cluster;
+  cluster.cluster_id = cluster_id{"here"};
+  cluster.kind = find_scheduler_kind("local");
+  CHECK(policy_of(cluster).limits_suspension);
+  cluster.kind = find_scheduler_kind("slurm");
+  CHECK_FALSE(policy_of(cluster).limits_suspension);
+}

@@ -104,7 +104,7 @@ inline std::map<std::string, driver> golden_streams() {
       d.submission(sub::refused_policy, "QOSMaxJobs");
       d.pass(seconds{40}).run(job::advance{});
     }
-    d.run(job::release_job{"alice", "mended"});
+    d.run(job::release_job{"alice", "mended", true});
     d.run(job::hold_job{"bob", "quota"});
     d.run(job::release_job{"bob", ""});
     d.pass(seconds{1}).run(job::advance{});

@@ -357,7 +357,7 @@ class world {
         if (by_us && wish.released) continue;
         if (held == nullptr && job::public_state(*state) != pb::JOB_STATE_SUSPENDED) continue;
         wish.released = wish.released || by_us;
-        ask(id, job::release_job{"operator", ""}, false);
+        ask(id, job::release_job{"operator", "", true}, false);
       }
     }
     time_.in(seconds{20}, [this] { operate(); });

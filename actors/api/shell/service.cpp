@@ -41,6 +41,14 @@ pb::ApiReply to_reply(const error& what) {
   return reply;
 }
 
+pb::ApiReply lacks_scope(pb::Scope needed, const std::string& why) {
+  auto reply = to_reply({errc::denied, why});
+  auto& detail = *reply.mutable_error()->add_details();
+  detail.set_field("scope");
+  detail.set_message("needs " + json_shape::word_of(needed));
+  return reply;
+}
+
 service::service(service_deps deps)
     : deps_(std::move(deps)),
       requests_(deps_.limits.requests_per_second, deps_.limits.requests_burst),
@@ -87,12 +95,7 @@ service::judgement service::judge(const pb::ApiRequest& request) {
   if (allows(*who, scope)) return std::move(*who);
   const auto why = who->name + " lacks the scope '" + json_shape::word_of(scope) + "'";
   deps_.refused({"unauthorized_access", who->name, request.source(), why, {}, {}});
-  // The detail tells a missing right from a missing identity (HTTP 403 from 401).
-  auto reply = to_reply({errc::denied, why});
-  auto& detail = *reply.mutable_error()->add_details();
-  detail.set_field("scope");
-  detail.set_message("needs " + json_shape::word_of(scope));
-  return reply;
+  return lacks_scope(scope, why);
 }
 
 tl::expected<std::string, pb::ApiReply> service::identify(const pb::ApiRequest& head) {
@@ -170,10 +173,10 @@ void service::answer(const std::shared_ptr<call>& c) {
     case pb::ApiRequest::kCancelJob: return cancel(c);
     case pb::ApiRequest::kHoldJob:
       return ask(c, r.hold_job().job_id(),
-                 core::job::hold_job{c->who.name, r.hold_job().reason()});
+                 core::job::hold_job{c->who.name, r.hold_job().reason(), c->who.admin});
     case pb::ApiRequest::kReleaseJob:
       return ask(c, r.release_job().job_id(),
-                 core::job::release_job{c->who.name, r.release_job().reason()});
+                 core::job::release_job{c->who.name, r.release_job().reason(), c->who.admin});
     case pb::ApiRequest::kGetJob: return query(c, kind::one_job, [this, c] { get_job(*c); });
     case pb::ApiRequest::kListJobs: return query(c, kind::many, [this, c] { list_jobs(*c); });
     case pb::ApiRequest::kGetJobEvents:

@@ -170,5 +170,7 @@ class service {
 
 /// The error reply of a failure.
 pb::ApiReply to_reply(const error& what);
+/// That of a right that is missing: it tells that from a missing identity (HTTP 403 from 401).
+pb::ApiReply lacks_scope(pb::Scope needed, const std::string& why);
 
 }  // namespace ved::actors

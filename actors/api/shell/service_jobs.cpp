@@ -91,7 +91,13 @@ void service::submit(const std::shared_ptr<call>& c) {
 
 void service::ask(const std::shared_ptr<call>& c, const std::string& job,
                   core::job::command what) {
-  const answer_once<job_snapshot> answer("job " + job, [this, c](result<job_snapshot> done) {
+  const answer_once<job_snapshot> answer("job " + job, [this, c, job](result<job_snapshot> done) {
+    // Only what a job is asked without scope admin is denied there.
+    if (!done && done.error().code == errc::denied) {
+      const auto& why = done.error().message;
+      deps_.refused({"unauthorized_access", c->who.name, c->request.source(), why, job, {}});
+      return c->done(lacks_scope(pb::SCOPE_ADMIN, why));
+    }
     if (!done) return c->done(to_reply(done.error()));
     pb::ApiReply reply;
     *reply.mutable_job()->mutable_job() = to_api_job(done->record, done->version);
@@ -109,8 +115,9 @@ void service::cancel(const std::shared_ptr<call>& c) {
   core::job::cancel_job order{c->who.name, what.reason(), what.give_up()};
   if (!order.gives_up) return ask(c, what.job_id(), order);
   if (!c->who.admin)
-    return c->done(to_reply({errc::denied, "job " + what.job_id() +
-                                               ": to give it up needs a token with scope admin"}));
+    return c->done(lacks_scope(pb::SCOPE_ADMIN, "job " + what.job_id() +
+                                                    ": to give it up needs a token with scope "
+                                                    "admin"));
   const auto job = read_record(*deps_.logs, what.job_id());
   if (!job) return c->done(to_reply(job.error()));
   if (is_terminal(job->state()))

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <utility>
 
+#include "actors/job/core.hpp"
 #include "runtime/config/schema.hpp"
 #include "runtime/schedulers/local/cluster.hpp"
 
@@ -52,6 +53,8 @@ void limit(core::link::limits& link) {
   link.queries_per_minute_max = 0;
 }
 
+void rule(core::job::policy& jobs, const cluster_config&) { jobs.limits_suspension = true; }
+
 std::vector<error> check(const cluster_config& cluster) {
   std::vector<error> out;
   if (auto allowed = check_local_user(cluster); !allowed) out.push_back(allowed.error());
@@ -79,6 +82,7 @@ constinit const scheduler_kind local_kind{
     .uses_supervisor = true,
     .in_process = true,
     .limit = limit,
+    .rule = rule,
     .open = open_local,
 };
 

@@ -26,7 +26,7 @@ TEST_CASE("job core: a refusal in words that nobody knows is tried so often, the
   CHECK(round() == "lookup_absent:settled held");
   CHECK(d.state.reason ==
         "gave up after 3 submissions; the last: site_filter: --mem is not for you");
-  CHECK(d.run(job::release_job{"alice", "filter mended"}) == "released");
+  CHECK(d.run(job::release_job{"alice", "filter mended", true}) == "released");
   CHECK(d.state.failures == 0);
 }
 
@@ -228,13 +228,13 @@ TEST_CASE("job core: a run that gave way is not for nothing", "[actors][job]") {
     as_that_run_ended();
   }
   SECTION("released, and refused for good: too") {
-    d.run(job::release_job{"bob", ""});
+    d.run(job::release_job{"bob", "", true});
     d.pass(seconds{60}).run(job::advance{});
     CHECK(d.submission(sub::refused_permanent, "no") == "submission_refused finished:failed");
     as_that_run_ended();
   }
   SECTION("released, and run again: what both used counts, as the larger of them held it") {
-    d.run(job::release_job{"bob", ""});
+    d.run(job::release_job{"bob", "", true});
     d.pass(seconds{60}).run(job::advance{});
     d.submission(sub::accepted, "18");
     job::report_status end;
@@ -334,7 +334,7 @@ TEST_CASE("job core: what may have run all the same is not sent again, and says 
     CHECK(d.state.reason == "nobody knows of submission 1, but that it never ran is not proven: "
                             "its directory is not there");
     CHECK(d.run(job::advance{}).empty());
-    CHECK(d.run(job::release_job{"alice", "it never ran"}) == "released");
+    CHECK(d.run(job::release_job{"alice", "it never ran", true}) == "released");
     CHECK(d.run(job::advance{}) == "submission_intended");
   }
   SECTION("one that was to be cancelled is cancelled") {

@@ -239,7 +239,7 @@ TEST_CASE("job core: refusals back off, grow, and end in a hold with the reason"
   CHECK(d.state.reason == "gave up after 4 submissions; the last: QOSMaxJobs");
   CHECK(std::get<job::held>(d.state.now).release.find("vectl job release j-1") !=
         std::string::npos);
-  CHECK(d.run(job::release_job{"alice", ""}) == "released");
+  CHECK(d.run(job::release_job{"alice", "", true}) == "released");
   CHECK(d.run(job::advance{}) == "submission_intended");
   CHECK(d.submission(sub::refused_policy, "QOSMaxJobs") == "submission_refused");
 }

@@ -64,8 +64,19 @@ TEST_CASE("explain: a held job says why, and the command that releases it", "[ac
   const auto e = job::explain(d.log, {}, nullptr);
   CHECK(e.summary().starts_with("pending: held: gave up after 4 submissions"));
   CHECK(says(e, "vectl job release j-1"));
-  d.run(job::release_job{"alice", ""});
+  d.run(job::release_job{"alice", "", true});
   CHECK(summary(d).starts_with("pending: released by alice; submission 5 follows"));
+}
+
+TEST_CASE("explain: a suspended job that keeps its place says when it ends at the latest",
+          "[actors][job]") {
+  const driver d = tests::in_phase("suspended");
+  auto view = online();
+  CHECK_FALSE(says(job::explain(d.log, {}, &view), "at the latest"));
+  view.limits.limits_suspension = true;
+  CHECK(says(job::explain(d.log, {}, &view),
+             "it ends at the latest at 12:58:00 UTC, suspended or not: at twice its limit of "
+             "3600 s"));
 }
 
 TEST_CASE("explain: every phase has a sentence and a next step", "[actors][job]") {
