@@ -35,13 +35,24 @@ constexpr seconds start_patience{180};
 constexpr milliseconds start_pause_first{50};
 constexpr milliseconds start_pause_max{2000};
 /// Passes over the process tree until every process in it is stopped: forks race with us.
-constexpr int stop_passes_max = 20;
+constexpr int stop_passes_max = 50;
 /// As long as a job's processes fork, they are killed again without a pause.
 constexpr int kill_passes_max = 50;
 constexpr auto cancel_unreadable = "cancelled: something was put in the place of its cancel file";
 
 std::int64_t to_us(const timeval& time) {
   return time.tv_sec * 1'000'000LL + time.tv_usec;
+}
+
+bool is_stopped(const process_info& one) {
+  return one.state == 'T' || one.state == 't';
+}
+
+/// A parent in vfork(2) cannot be stopped as long as its child is, and does nothing either.
+bool waits_for_stopped_child(const process_info& one, const std::vector<process_info>& all) {
+  return one.state == 'D' && std::any_of(all.begin(), all.end(), [&](const process_info& child) {
+           return child.parent == one.pid && is_stopped(child);
+         });
 }
 
 }  // namespace
@@ -304,38 +315,38 @@ void job_run::kill_when_due() {
 }
 
 void job_run::suspend() {
-  stop_tree();
+  const bool stands = stop_tree().stands;
   suspended_ = true;
   looked_at_ = steady::now();
-  look_at_ = looked_at_ + idle_tick;
+  look_at_ = looked_at_ + (stands ? idle_tick : restless_tick);
   status_.set_state(pb::JOB_STATE_SUSPENDED);
   status_.set_reason("suspended");
   write_status();
 }
 
-/// False: some of it was found running. Signals alone do not keep a job stopped: it may have a
-/// timer that continues it.
-bool job_run::stop_tree() {
-  bool stood = true;
+/// Signals alone do not keep a job stopped: it may have a timer that continues it.
+job_run::found job_run::stop_tree() {
+  found seen;
   for (int pass = 0; pass < stop_passes_max; ++pass) {
     const auto all = descendants(::getpid());
     const auto frozen = cgroup_.frozen();
     const bool all_stopped = std::all_of(all.begin(), all.end(), [&](const process_info& one) {
-      return one.state == 'T' || one.state == 't' ||
+      return is_stopped(one) || waits_for_stopped_child(one, all) ||
              std::find(frozen.begin(), frozen.end(), one.pid) != frozen.end();
     });
+    seen.stands = all_stopped;
     if (all_stopped) break;
-    stood = false;
+    seen.stood = false;
     signal_all(all, SIGSTOP);
     std::this_thread::yield();
   }
   cgroup_.freeze(true);
-  return stood;
+  return seen;
 }
 
 void job_run::keep_suspended() {
   if (steady::now() < look_at_) return;
-  const bool stood = stop_tree();
+  const bool stood = stop_tree().stood;
   const auto now = steady::now();
   if (stood) stood_ += std::chrono::duration_cast<microseconds>(now - looked_at_);
   ran_on_ = ran_on_ || !stood;

@@ -48,7 +48,11 @@ class job_run {
   void begin_end(ending why, std::string text);
   void kill_when_due();
   void suspend();
-  bool stop_tree();
+  struct found {
+    bool stood = true;    ///< none of it ran
+    bool stands = false;  ///< none of it runs now
+  };
+  found stop_tree();
   void keep_suspended();
   void resume();
   void signal_tree(int number);

@@ -55,6 +55,7 @@ void wake_up(const local_fixture& fixture, const tracked_job& job) {
   for (const auto& process : descendants(supervisor->pid())) ::kill(process.pid, SIGCONT);
 }
 
+/// None of its commands is on its way: a parent in vfork(2) shows no stop.
 bool stands(const local_fixture& fixture, const tracked_job& job) {
   const auto supervisor = fixture.files().read_supervisor(job.token);
   if (!supervisor) return false;
@@ -75,8 +76,10 @@ TEST_CASE("suspended local job: what somebody continues of it is stopped again",
           "[adapters][local][suspend]") {
   local_fixture fixture;
   conversation talk(fixture);
-  const auto job = talk.start(talk.shell_job("setsid sleep 600 & sleep 600"));
-  talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  const std::string ready = fresh_path(fixture, "ready");
+  const auto job = talk.start(talk.shell_job("setsid sleep 600 & echo x > '" + ready +
+                                             "'; while :; do :; done"));
+  talk.wait_until("it is ready", [&] { return size_of(ready) > 0; });
   suspend(talk, job);
   talk.wait_until("it stands", [&] { return stands(fixture, job); });
   for (int i = 0; i < 2; ++i) {
