@@ -54,6 +54,7 @@ bool is_moot(pb::JobControl taken, pb::JobState seen) {
 
 void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   if (e.has_run_before()) remember(state.requeued, e.run_before());
+  if (goes_on(state, e.started_at_us())) state.requeued.reset();
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew

@@ -354,7 +354,8 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_abandoned(what.leftover);
   if (!what.counts_all_runs) {
     if (is_requeued(state, what)) add_requeued(end, *what.run_before);
-    if (state.requeued) add_requeued(end, *state.requeued);
+    if (state.requeued && !goes_on(state, to_us(what.started_at)))
+      add_requeued(end, *state.requeued);
   }
   add_gave_way(end, state);
 }

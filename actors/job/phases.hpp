@@ -91,6 +91,9 @@ void add_gave_way(pb::JobFinished& end, const job& state);
 
 /// The run that the log knows is not the one that is told of now: the job was requeued meanwhile.
 bool is_requeued(const job& state, const report_status& what);
+/// What seemed to be requeued is the run that is told of: a list of the scheduler's was old.
+bool goes_on(const job& state, std::int64_t started_at_us);
+
 /// What runs that a requeue put an end to used is part of the job's use.
 void add_requeued(pb::JobFinished& end, const pb::JobRun& run);
 

@@ -55,8 +55,13 @@ void remember(std::shared_ptr<const pb::JobRun>& all, const pb::JobRun& run) {
 }
 
 bool is_requeued(const job& state, const report_status& what) {
-  return what.run_before && is_set(state.started_at) &&
+  return what.run_before && is_set(state.started_at) && what.started_at != state.started_at &&
          what.run_before->started_at_us() == to_us(state.started_at);
+}
+
+bool goes_on(const job& state, std::int64_t started_at_us) {
+  return state.requeued && started_at_us != 0 &&
+         state.requeued->started_at_us() == started_at_us;
 }
 
 void add_requeued(pb::JobFinished& end, const pb::JobRun& run) {

@@ -165,8 +165,10 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began)
   auto& kept = *job.kept;
   const auto& last = kept.last;
   const auto start = last && is_set(last->started_at) ? last->started_at : job.job->started_at;
-  if (!is_set(start) || (kept.run_before && kept.run_before->started_at_us() == to_us(start)))
-    return;
+  if (!is_set(start)) return;
+  const bool known = kept.run_before && kept.run_before->started_at_us() == to_us(start);
+  if (known && row.started_at == start) kept.run_before.reset();  // an old list said otherwise
+  if (known || row.started_at == start) return;
   const bool anew = row.submitted_at > start;
   if (began && (!anew || row.started_at <= start)) return;
   auto& run = kept.run_before.emplace();

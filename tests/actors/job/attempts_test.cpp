@@ -131,6 +131,16 @@ TEST_CASE("job core: a run that a requeue put an end to is part of the job's use
     CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 410);
     CHECK(d.log.back().job().finished().reason().empty());
   }
+  SECTION("unless it was none") {
+    CHECK(d.run(seen) == "observed");
+    seen.state = pb::JOB_STATE_RUNNING;
+    seen.started_at = start;
+    CHECK(d.run(seen) == "observed");
+    end.started_at = start;
+    end.usage.emplace().set_wall_clock_seconds(410);
+    CHECK(d.run(end) == "finished:cancelled");
+    CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 410);
+  }
   SECTION("also where it vanishes") {
     CHECK(d.run(seen) == "observed");
     d.missing(true);

@@ -208,7 +208,10 @@ TEST_CASE("slurm poll: a run that was requeued is told with the next state",
 
 TEST_CASE("slurm poll: accounting counts all runs of a job", "[adapters][slurm]") {
   scripted_site site;
-  site.reply("sacct0", account("REQUEUED").text() + account("COMPLETED").text());
+  auto first = account("REQUEUED");
+  first.started = "1799998500";
+  first.ended = "1799998900";
+  site.reply("sacct0", first.text() + account("COMPLETED").text());
   site.reply("squeue", "");
   CHECK(status(site).counts_all_runs);
   site.reply("squeue", ended_row("COMPLETED").text());
