@@ -64,6 +64,7 @@ result<void> complete_places(store::event_logs& logs, const std::string& state_d
   for (const auto& one : logs.all())
     if (auto noted = note_all(*logs.own(), one); !noted) return noted;
   if (::unlink(file.c_str()) != 0 && errno != ENOENT) return fail(failed(file, "removed"));
+  logs.set_knows_all_places(true);
   return {};
 }
 

@@ -35,8 +35,7 @@ result<std::unique_ptr<logs_part>> logs_part::open(options how) {
   auto had = clusters_with_logs(*out->logs_->own());
   if (!had) return fail(had.error());
   out->had_logs_ = std::move(*had);
-  if (auto noted = complete_places(*out->logs_, out->how_.state_directory); !noted)
-    return fail(noted.error());
+  if (auto known = out->know_places(); !known) return fail(known.error());
   // The daemon's log may be younger than those of its clusters.
   for (const auto& one : out->logs_->all()) {
     const auto cluster = store::cluster_of_log_name(one.name);
@@ -73,6 +72,22 @@ void logs_part::tell_lost(const std::string& name, const error& why) {
                            "; all other clusters serve on");
 }
 
+/// An id that no log knows may be one of a log that is away.
+result<void> logs_part::know_places() {
+  if (auto noted = complete_places(*logs_, how_.state_directory); !noted) return noted;
+  if (logs_->knows_all_places()) {
+    how_.problems->clear("store.places");
+    return {};
+  }
+  std::string names;
+  for (const auto& [name, why] : logs_->lost()) names += (names.empty() ? "" : ", ") + name;
+  how_.problems->raise("store.places",
+                       "no cluster takes a new job (503): the daemon's log was restored or is new, "
+                       "and does not know which jobs lie in " + names +
+                           ": restore that, or give it up with `ved init --new-log`");
+  return {};
+}
+
 result<std::string> logs_part::need(const cluster_id& cluster) {
   const bool had_one = had_logs_.contains(cluster.str());
   const auto name = store::cluster_log_name(cluster.str());
@@ -85,6 +100,8 @@ result<std::string> logs_part::need(const cluster_id& cluster) {
     return fail(there.error());
   }
   how_.problems->clear("store." + name);
+  if (!logs_->knows_all_places())
+    if (auto known = know_places(); !known) return fail(known.error());
   auto instance = begin_cluster_log(*logs_->find(name), cluster, how_.clock());
   if (!instance) return instance;
   if (auto recorded = record_log(cluster); !recorded) return fail(recorded.error());

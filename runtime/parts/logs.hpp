@@ -68,6 +68,7 @@ class logs_part {
   explicit logs_part(options how);
   log_options_of options_of();
   std::string first_damage_of(const std::string& name) const;
+  result<void> know_places();
   void tell_lost(const std::string& name, const error& why);
   result<void> reopen(const cluster_id& cluster, const std::string& name);
   /// Gives it its writer, if it has none.

@@ -266,8 +266,8 @@ std::string lacks(const std::string& backup, const std::set<std::string>& missin
   return "backup " + backup + ": it lacks " + names +
          ": nothing was changed. Restore one that has all logs, or single ones with --log; with "
          "--incomplete the rest is restored: such a cluster keeps the log that it has, and without "
-         "one it is out of service until its log is restored, too, or given up with `ved init "
-         "--new-log`";
+         "one it is out of service, and no cluster takes a new job, until its log is restored, "
+         "too, or given up with `ved init --new-log`";
 }
 
 /// Puts the copy in its place, and what was there aside.
