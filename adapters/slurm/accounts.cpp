@@ -58,7 +58,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     // the moment of its submission names it, too.
     const auto ours = std::find_if(it->second.begin(), it->second.end(), [&](const watched* one) {
       return row.name == one->job->token.str() ||
-             (is_set(row.submitted_at) && row.submitted_at == one->kept->submitted_at.load());
+             (is_set(row.submitted_at) && one->kept->was_submitted_at(row.submitted_at));
     });
     if (ours == it->second.end()) {
       for (auto* one : it->second) one->unnamed_accounts = !is_set(one->kept->submitted_at);
@@ -111,7 +111,7 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
       // Where no line of a whole answer names ours, they are another job's, of the same number.
       if (whole) job->unnamed_accounts = false;
       if (row.submit_line.find("ved:" + job->job->token.str()) != std::string::npos)
-        job->kept->submitted_at = row.submitted_at;
+        job->kept->note_submission(row.submitted_at);
     }
 }
 
@@ -125,6 +125,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.final = meaning && is_terminal(meaning->state) && row.has_ended && row.exit;
   to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
   to.has_started = row.has_started;
+  to.requeued = to.requeued || (is_set(to.submitted_at) && to.submitted_at != row.submitted_at);
   to.submitted_at = row.submitted_at;
   to.elapsed_seconds = row.elapsed_seconds;
   to.batch_used = false;

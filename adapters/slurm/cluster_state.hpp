@@ -63,6 +63,9 @@ class slurm_cluster {
     /// Squeue's last word, or the log's: it waits, and nobody holds it. A control makes it void, in
     /// any thread.
     std::atomic<bool> waited{false};
+    std::vector<time_point> submissions;  ///< all that were seen: each requeue is one
+    time_point leftover_seen;    ///< when Slurm first held a second start of what has completed
+    time_point detail_at;        ///< when the controller was last asked for it alone
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
     time_point unread_since;     ///< its directory was asked for, and nothing of it came
@@ -81,6 +84,9 @@ class slurm_cluster {
     std::string ended_word;           ///< Slurm's, of that end
     std::string ended_reason;
     std::optional<exit_status> exit;  ///< as squeue shows it: whole
+
+    void note_submission(time_point at);
+    bool was_submitted_at(time_point at) const;
   };
   /// All that accounting knows of one job id, requeues summed up.
   struct account {
@@ -94,6 +100,7 @@ class slurm_cluster {
     bool by_nobody = false;
     bool has_started = false;          ///< the last record tells a start
     time_point submitted_at;           ///< of the last record; a requeue sets it anew
+    bool requeued = false;             ///< its records tell several submissions
     std::int64_t elapsed_seconds = 0;  ///< of the last record
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was

@@ -156,6 +156,8 @@ bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status&
   // One that a signal ended may be what the cancel ended.
   if (!left.ended || !left.exit_code || *left.exit_code > 128) return false;
   if (!claimed_itself(job) || !ended_at_once(end)) return false;
+  // Requeued, and cancelled while it waited to be run on.
+  if (left.told || kept.run_before || (job.accounted && job.accounted->requeued)) return false;
   if (!is_set(end.started_at) || end.finished_at - end.started_at < seconds{1}) return true;
   const auto seen = is_set(kept.first_start) ? kept.first_start : job.job->started_at;
   const bool began_before = !is_set(seen) || seen + seconds{1} < end.started_at;
@@ -344,7 +346,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     return no_news{};
   }
   if (is_leftover(job)) {
+    if (!is_set(kept.leftover_seen)) kept.leftover_seen = now;
+    job.settling = asks_accounting() && !job.accounts_answer &&
+                   now < kept.leftover_seen + options_.accounting_grace;
+    if (job.settling) return *job.status;
     auto end = end_by_record(job, "Slurm lost that, and holds a second start of it", now);
+    if (job.accounted) count_in(end, job.accounted->status);
     end.leftover = true;
     return end;
   }

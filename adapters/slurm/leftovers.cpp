@@ -6,11 +6,12 @@
 // holds it in the queue for ever. Meanwhile the run ended, as only its own record tells.
 namespace ved::adapters::slurm {
 
-/// What a counted restart would do when somebody released it: what has completed is not run again.
+/// What a counted restart would do when somebody released it: what has completed is not run again,
+/// what may only have saved its state is.
 bool slurm_cluster::is_leftover(const watched& job) {
   const auto& left = job.left;
   if (!is_launch_failure(job.waits_for) || !job.status || !job.has_traces()) return false;
-  return left.ended && left.exit_code == 0 && claimed_itself(job);
+  return left.ended && left.exit_code == 0 && !left.told && claimed_itself(job);
 }
 
 /// Looks into the directories of those that Slurm holds so.

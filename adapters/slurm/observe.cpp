@@ -180,6 +180,15 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began)
       std::chrono::duration_cast<seconds>(ended - start).count());
 }
 
+void slurm_cluster::memory::note_submission(time_point at) {
+  submitted_at = at;
+  if (!was_submitted_at(at)) submissions.push_back(at);
+}
+
+bool slurm_cluster::memory::was_submitted_at(time_point at) const {
+  return std::find(submissions.begin(), submissions.end(), at) != submissions.end();
+}
+
 /// The clock of the login node, by which files of jobs and Slurm's times are judged: ours may be
 /// minutes off.
 time_point slurm_cluster::site_clock(const section& told, time_point now) {
@@ -192,7 +201,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.word = row.state;
   job.waits_for = row.reason;
   job.priority = row.priority;
-  job.kept->submitted_at = row.submitted_at;
+  job.kept->note_submission(row.submitted_at);
   const auto meaning = parse_state(row.state);
   if (!meaning) {
     job.strange = true;
@@ -209,14 +218,21 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     // While it waits, StartTime is only a plan.
     const bool queued = status.state == pb::JOB_STATE_QUEUED;
     const bool began = !queued && !is_held_again(row.state);
-    note_requeue(job, row, began);
+    job.completing = row.state == "COMPLETING";
+    // One that is requeued shows as completing first, with a plan in place of its start.
+    const auto known = job.kept->last && is_set(job.kept->last->started_at)
+                           ? job.kept->last->started_at
+                           : job.job->started_at;
+    const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
+    const auto start = is_plan ? known : row.started_at;
+    if (!is_plan) note_requeue(job, row, began);
+    if (began && start == job.kept->started_before) job.kept->started_before = {};  // an old list
     if (!began) job.kept->waited_at = job.site_now;
     if (!began && job.kept->last && is_set(job.kept->last->started_at))
       job.kept->started_before = job.kept->last->started_at;
-    if (began) status.started_at = row.started_at;
-    if (began && !is_set(job.kept->first_start)) job.kept->first_start = row.started_at;
+    if (began) status.started_at = start;
+    if (began && !is_set(job.kept->first_start)) job.kept->first_start = start;
     if (began) job.kept->allocated = usage_of(row);
-    job.completing = row.state == "COMPLETING";
     if (job.completing) job.held = held_of(row);
     job.kept->exit = job.completing ? row.exit : std::nullopt;
     status.reason = waiting_reason(row.reason);
@@ -318,6 +334,9 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     if (is_contrary(job)) contrary.push_back(&job);
   if (!contrary.empty()) ask_what_undid(contrary, at);
   look_at_leftovers(all, at, now);
+  if (asks_accounting())
+    for (auto& job : all)
+      if (is_leftover(job)) unclear.push_back(&job);
   // Accounting costs a site more than the queue does: not for those that have ended while others
   // are waited for.
   const bool others_live = std::any_of(all.begin(), all.end(), [](const watched& one) {
@@ -455,10 +474,18 @@ result<void> slurm_cluster::ask_second_source(const std::vector<watched*>& jobs,
   // Asked for by its number a job is shown whatever its partition and its owner.
   std::vector<watched*> asked;
   for (auto* job : jobs) {
-    if (job->ended || job->completing || asked.size() == details_max) continue;
+    if (job->ended || job->completing) continue;
     const auto& since = job->kept->runaway_seen;
     if (accounting && (!is_set(since) || now < since + options_.runaway_after)) continue;
     asked.push_back(job);
+  }
+  // Each in its turn, however many there are.
+  std::stable_sort(asked.begin(), asked.end(), [](const watched* a, const watched* b) {
+    return a->kept->detail_at < b->kept->detail_at;
+  });
+  asked.resize(std::min(asked.size(), details_max));
+  for (auto* job : asked) {
+    job->kept->detail_at = now;
     const auto [number, cluster] = number_of(job->job->id);
     made.add_section("job" + job->job->id.str(),
                      on_cluster(cluster) + "scontrol --all show job -o " + quote(number));

@@ -193,7 +193,7 @@ traces parse_end(std::string_view text) {
     } else if (line == "noclaim") {
       out.no_claim = out.ended = true;
     } else if (line.starts_with("told ")) {
-      // The wrapper's own, for its next start.
+      out.told = true;
     } else if (line.find('m') != std::string_view::npos) {
       // `times`: the second line is of the ended children: "0m1.23s 0m0.45s".
       ++line_number;

@@ -51,6 +51,7 @@ struct traces {
   std::string lost_to;         ///< the claim that it says it lost to
   bool no_claim = false;       ///< it says that it could not make one
   bool again = false;          ///< it says: a second start, the first left no end
+  bool told = false;           ///< it says: the shell had been told to end, or the like
   bool kept = false;           ///< it says: requeued after that end, and not run again
   std::optional<microseconds> cpu_time;
   time_point ended_at;         ///< when it wrote

@@ -39,6 +39,29 @@ TEST_CASE("slurm poll: of a second start that failed and is held the record of t
     CHECK(over.state == pb::JOB_STATE_COMPLETED);
     CHECK_FALSE(over.leftover);
   }
+  SECTION("it had only saved its state, as it was told") {
+    site.reply("leftovers", left(token + ":41:0:x", "exit 0\ntold 15\n"));
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  }
+  SECTION("what accounting measured counts, if it answers in time") {
+    site.reply("leftovers", left(token + ":41:0:x", "exit 0\n"));
+    auto ran = account("REQUEUED");
+    ran.elapsed_seconds = 602;
+    ran.cpu_time = "00:09:50";
+    const bool answers = GENERATE(true, false);
+    if (answers) {
+      site.reply("sacct0", ran.text());
+    } else {
+      site.fails("sacct0", no_database);
+      CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+      site.now += seconds{15};
+    }
+    const auto end = status(site);
+    CHECK(end.leftover);
+    REQUIRE(end.usage);
+    CHECK((end.usage->wall_clock_seconds() == 602) == answers);
+    CHECK((end.usage->cpu_time_us() == 590'000'000) == answers);
+  }
   SECTION("the times of its run are told") {
     std::string restart = "0";
     std::string since = "1799999400";

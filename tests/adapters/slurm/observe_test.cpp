@@ -162,6 +162,22 @@ TEST_CASE("slurm poll: a waiting job that is lost never ran, without accounting 
   CHECK_FALSE(lost_after(60, "300").never_ran);
 }
 
+TEST_CASE("slurm poll: without accounting the controller is asked for each lost job in its turn",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", "");
+  std::vector<tracked_job> all;
+  for (int i = 0; i < 45; ++i) all.push_back(job(std::to_string(100 + i)));
+  const auto look = [&] {
+    REQUIRE(site.port->observe(all, poll_kind::full, scripted_site::until()));
+    site.now += seconds{1};
+  };
+  look();  // learns that nothing is accounted
+  for (int i = 0; i < 3; ++i) look();
+  for (const auto& one : all) CHECK(site.was_asked("job" + one.id.str()));
+}
+
 TEST_CASE("slurm poll: a missing job may have run, or may not come back, when nobody can tell",
           "[adapters][slurm]") {
   scripted_site site;

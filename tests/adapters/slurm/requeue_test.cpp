@@ -206,6 +206,83 @@ TEST_CASE("slurm poll: a run that was requeued is told with the next state",
   }
 }
 
+TEST_CASE("slurm poll: while a requeued job is completing its start is only a plan",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", row("RUNNING").text());
+  const auto began = status(site).started_at;
+  auto shown = row("COMPLETING");
+  for (const char* plan : {"1799999390", "1799999395"}) {
+    shown.started = plan;
+    site.reply("squeue", shown.text());
+    const auto seen = status(site);
+    CHECK(seen.started_at == began);
+    CHECK_FALSE(seen.run_before);
+  }
+  shown.state = "PENDING";
+  shown.submitted = "1799999400";
+  site.reply("squeue", shown.text());
+  const auto seen = status(site);
+  REQUIRE(seen.run_before);
+  CHECK(seen.run_before->usage().wall_clock_seconds() == 400);
+  // Its own record, of that run, is not the end of one that is cancelled while it waits.
+  site.reply("traces", left(token + ":41:0:x", GENERATE("exit 0\n", "exit 0\ntold 15\n")));
+  shown.state = "CANCELLED";
+  shown.nodes = "";
+  shown.started = shown.ended = "1799999450";
+  site.reply("squeue", shown.text());
+  (void)observe(site);
+  site.now += seconds{20};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  REQUIRE(end.run_before);
+  CHECK(end.run_before->started_at_us() == to_us(began));
+}
+
+TEST_CASE("slurm poll: an old list takes no run's use away", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", row("PENDING", "Resources").text());
+  CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  site.reply("squeue", row("RUNNING").text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.reply("squeue", "");
+  site.reply("sacct0", account("COMPLETED").text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 500);
+}
+
+TEST_CASE("slurm poll: of a renamed job all runs count that squeue showed", "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = row("RUNNING");
+  site.reply("squeue", shown.text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  shown.name = "plain";
+  shown.submitted = "1799999600";
+  shown.started = "1799999601";
+  shown.path = "/jobs/j-41/" + token + ".41.out";
+  site.reply("squeue", shown.text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  auto first = account("REQUEUED");
+  first.name = "plain";
+  auto second = first;
+  second.state = "COMPLETED";
+  second.submitted = "1799999600";
+  second.started = "1799999601";
+  second.ended = "1799999605";
+  second.elapsed_seconds = 4;
+  site.reply("sacct0", first.text() + second.text());
+  site.reply("squeue", "");
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 504);
+}
+
 TEST_CASE("slurm poll: accounting counts all runs of a job", "[adapters][slurm]") {
   scripted_site site;
   auto first = account("REQUEUED");
