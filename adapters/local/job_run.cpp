@@ -11,6 +11,7 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
+#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -337,6 +338,11 @@ job_run::found job_run::stop_tree() {
     seen.stands = all_stopped;
     if (all_stopped) break;
     seen.stood = false;
+    // The kernel stops a group at once, also what is being forked: single processes outrun it.
+    std::set<pid_t> groups;
+    for (const auto& one : all)
+      if (one.group > 1 && one.group != ::getpgrp()) groups.insert(one.group);
+    for (const auto group : groups) ::kill(-group, SIGSTOP);
     signal_all(all, SIGSTOP);
     std::this_thread::yield();
   }
