@@ -95,7 +95,7 @@ caf::behavior link(caf::stateful_actor<link_state>* self, actors::gateway_actor 
   };
 }
 
-constexpr int reconnects_max = 4;
+constexpr int reconnects_max = 10;
 constexpr milliseconds reconnect_delay{50};
 
 bool is_timeout(const error& problem) {

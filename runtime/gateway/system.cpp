@@ -7,6 +7,13 @@
 #include "actors/gateway_interface.hpp"
 
 namespace ved::runtime {
+namespace {
+
+std::atomic<int> systems_left{0};
+
+}  // namespace
+
+int gateway_systems_left() noexcept { return systems_left; }
 
 gateway_system_config::gateway_system_config(const gateway_system_options& options) {
   actors::register_types(*this);
@@ -40,6 +47,7 @@ gateway_system::gateway_system(gateway_system_options options)
       stop.wait();
     }
     signals->ended.set_value();
+    if (signals->left.exchange(false)) --systems_left;
   }};
   system_ = made.get();
 }
@@ -47,10 +55,16 @@ gateway_system::gateway_system(gateway_system_options options)
 gateway_system::~gateway_system() {
   auto ended = signals_->ended.get_future();
   signals_->stop.set_value();
-  if (ended.wait_for(stop_wait_) == std::future_status::ready)
+  if (ended.wait_for(stop_wait_) == std::future_status::ready) {
     host_.join();
-  else
-    host_.detach();
+    return;
+  }
+  ++systems_left;
+  signals_->left = true;
+  // It may have ended meanwhile.
+  const bool is_over = ended.wait_for(milliseconds{0}) == std::future_status::ready;
+  if (is_over && signals_->left.exchange(false)) --systems_left;
+  host_.detach();
 }
 
 std::vector<std::string> server_identifiers(const std::string& instance) {

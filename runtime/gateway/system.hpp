@@ -3,6 +3,8 @@
 #include <caf/actor_system.hpp>
 #include <caf/actor_system_config.hpp>
 #include <caf/logger.hpp>
+
+#include <atomic>
 #include <future>
 #include <memory>
 #include <optional>
@@ -46,12 +48,16 @@ class gateway_system {
     std::promise<caf::actor_system*> made;
     std::promise<void> stop;
     std::promise<void> ended;
+    std::atomic<bool> left{false};  ///< nobody waits for its end any more
   };
   std::shared_ptr<signals> signals_ = std::make_shared<signals>();
   const milliseconds stop_wait_;
   std::thread host_;
   caf::actor_system* system_;
 };
+
+/// How many systems of this process hang in their end: what they hold is not freed.
+int gateway_systems_left() noexcept;
 
 /// While one lives, its thread may make scoped actors, spawn and publish; at its end the thread
 /// lets go of the system.
