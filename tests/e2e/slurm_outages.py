@@ -278,8 +278,14 @@ class slurm_outages(slurm_case):
         wait_for(lambda: self.slurm.run("scontrol", "update", f"JobId={job}", "AdminComment=x") and there(),
                  "the controller has saved its jobs")
         kept = os.path.join(self.folder, f"state-{job}-{time.monotonic_ns()}")
-        shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*.new"))
-        return kept
+        for _ in range(20):
+            try:
+                shutil.copytree(state, kept, ignore=shutil.ignore_patterns("*.new"))
+                return kept
+            except shutil.Error:  # meanwhile it removed the files of jobs that ended long ago
+                shutil.rmtree(kept, ignore_errors=True)
+                time.sleep(0.2)
+        raise AssertionError("the controller's state does not hold still")
 
     def forget(self, kept, meanwhile=lambda: None):
         """The controller is killed and comes back with what it had saved then."""
