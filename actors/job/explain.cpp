@@ -4,6 +4,7 @@
 #include <optional>
 #include <utility>
 
+#include "actors/job/phases.hpp"
 #include "actors/job/view.hpp"
 #include "actors/words.hpp"
 #include "messages/job_state.hpp"
@@ -368,9 +369,7 @@ class narrator {
   }
   void add_next(std::vector<std::string>& out, const suspended&) const {
     add_followed(out, "it stays so until it is released: " + vectl("release"));
-    if (cluster_ == nullptr || !cluster_->limits.limits_suspension || state_.cancel ||
-        state_.max_runtime_seconds <= 0 || !is_set(state_.started_at))
-      return;
+    if (cluster_ == nullptr || limit_at(state_, cluster_->limits) == time_point::max()) return;
     out.push_back("it ends at the latest " +
                   at(state_.started_at + 2 * seconds{state_.max_runtime_seconds}) +
                   ", suspended or not: at twice its limit of " +

@@ -166,6 +166,7 @@ class slurm_cluster {
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
   static bool is_followed(const watched& job, const queue_row& row);
+  static time_point known_start(const watched& job);
   static void note_requeue(watched& job, const queue_row& row, bool began);
   time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);

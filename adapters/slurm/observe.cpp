@@ -159,12 +159,17 @@ bool slurm_cluster::is_followed(const watched& job, const queue_row& row) {
   return (is_set(submitted) && row.submitted_at == submitted) || is_ours(*job.job, row);
 }
 
+/// Of the run that was told last, by squeue or the log.
+time_point slurm_cluster::known_start(const watched& job) {
+  const auto& last = job.kept->last;
+  return last && is_set(last->started_at) ? last->started_at : job.job->started_at;
+}
+
 /// What squeue alone shows of a run that a requeue has put an end to is not shown again. A requeue
 /// submits the job anew.
 void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began) {
   auto& kept = *job.kept;
-  const auto& last = kept.last;
-  const auto start = last && is_set(last->started_at) ? last->started_at : job.job->started_at;
+  const auto start = known_start(job);
   if (!is_set(start)) return;
   const bool known = kept.run_before && kept.run_before->started_at_us() == to_us(start);
   if (known && row.started_at == start) kept.run_before.reset();  // an old list said otherwise
@@ -220,9 +225,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const bool began = !queued && !is_held_again(row.state);
     job.completing = row.state == "COMPLETING";
     // One that is requeued shows as completing first, with a plan in place of its start.
-    const auto known = job.kept->last && is_set(job.kept->last->started_at)
-                           ? job.kept->last->started_at
-                           : job.job->started_at;
+    const auto known = known_start(job);
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
     if (!is_plan) note_requeue(job, row, began);

@@ -104,7 +104,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
 
   const auto now = options_.clock();
   std::vector<submit_outcome> out(jobs.size(), not_sent{"not reached"});
-  std::vector<const submission*> sent;
+  std::vector<scripted_job> sent;
   std::map<const submission*, std::size_t> places;
   std::deque<submission> shortened;
   std::size_t room = script_bytes_max;  // for the scripts of all: smaller ones go before the others
@@ -121,14 +121,15 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     if (const auto problem = problem_of(*one)) no = refused{true, *problem};
     else if (there) no = refusal_of(one->spec, options_, *there);
     if (!no && (one->spec.ByteSizeLong() <= room || sent.empty())) {
-      const auto size = batch_script(*one, options_).size();
+      auto script = batch_script(*one, options_);
+      const auto size = script.size();
       if (size > script_bytes_max) {
         no = refused{true, "its batch script would have " + std::to_string(size) +
                                " bytes, Slurm takes " + std::to_string(script_bytes_max) +
                                " (slurm.conf(5), max_script_size)"};
       } else if (size <= room || sent.empty()) {
         room -= std::min(size, room);
-        sent.push_back(one);
+        sent.push_back({one, std::move(script)});
         continue;
       }
     }
@@ -147,26 +148,26 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     add_submissions(made, sent, options_, share_of(at.until, sent.size()));
     got = run(std::move(made), at);
     all = split_submissions(nonce, got.out);
-    const auto it = std::find_if(sent.begin(), sent.end(), [&](const submission* one) {
-      return one->token.str() == all.hangs;
+    const auto it = std::find_if(sent.begin(), sent.end(), [&](const scripted_job& one) {
+      return one.what->token.str() == all.hangs;
     });
     if (it == sent.end() || hung == hangs_in_a_call) break;
     // Nothing of them was sent: again, without the one whose directory hangs.
-    hangs_.note((*it)->job, now);
-    outcome_of(*it) = not_sent{std::string(directory_hangs)};
+    hangs_.note(it->what->job, now);
+    outcome_of(it->what) = not_sent{std::string(directory_hangs)};
     sent.erase(it);
     if (sent.empty()) return out;
   }
   if (!got.started) {
-    for (const auto* one : sent)
-      outcome_of(one) = not_sent{.reason = got.problem, .site_fault = got.denied};
+    for (const auto& one : sent)
+      outcome_of(one.what) = not_sent{.reason = got.problem, .site_fault = got.denied};
     return out;
   }
   const auto& answers = all.by_token;
   int calls = 0;
-  for (const auto* one : sent) {
-    auto& told = outcome_of(one);
-    const auto it = answers.find(one->token.str());
+  for (const auto& one : sent) {
+    auto& told = outcome_of(one.what);
+    const auto it = answers.find(one.what->token.str());
     if (it != answers.end() && it->second.no_directory) {
       // Behind one that hangs its turn has only not come.
       told = all.hangs.empty()
@@ -194,7 +195,7 @@ std::vector<submit_outcome> slurm_cluster::submit(std::span<const submission> jo
     const auto& text = it->second.text;
     told = judge_sbatch(it->second.exit_code, text);
     if (const auto* no = std::get_if<refused>(&told))
-      told = with_settings(*no, text, *one, options_);
+      told = with_settings(*no, text, *one.what, options_);
     // A site's own sbatch may say so of what it has sent.
     if (auto* no = std::get_if<refused>(&told)) no->unproven = true;
     if (auto* no = std::get_if<not_sent>(&told)) no->unproven = true;

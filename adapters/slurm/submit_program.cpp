@@ -48,8 +48,9 @@ std::string directory_of(const job_id& job) {
   return "\"$ved_jobs\"/" + quote(job.str());
 }
 
-std::string submission_text(const submission& what, const slurm_options& site,
+std::string submission_text(const scripted_job& job, const slurm_options& site,
                             const std::string& nonce) {
+  const auto& what = *job.what;
   const auto directory = directory_of(what.job);
   std::string call = "exec sbatch";
   for (const auto& option : sbatch_options(what, site)) call += " " + quote(option);
@@ -58,21 +59,21 @@ std::string submission_text(const submission& what, const slurm_options& site,
           // A later start under the same id must not cut what the first one wrote.
           " --open-mode=append";
   const auto mark = nonce + "_script";
-  return "ved_call() {\n" + call + " <<'" + mark + "'\n" + batch_script(what, site) + mark +
+  return "ved_call() {\n" + call + " <<'" + mark + "'\n" + job.script + mark +
          "\n}\nved_send " + quote(what.token.str()) + " " + directory + "\n";
 }
 
 /// What stands in the place of a job's directory may be another job's, and hang. A link leads
 /// elsewhere, and is none.
-std::string make_directories(const std::vector<const submission*>& jobs,
+std::string make_directories(const std::vector<scripted_job>& jobs,
                              const std::string& nonce) {
   std::string text =
       "umask 077\n[ -d \"$ved_jobs\" ] || said=$(mkdir -p \"$ved_jobs\" 2>&1)\n"
       "cd \"$ved_jobs\" || { printf '" + nonce + " w %.300s\\n' \"$said\"; exit 1; }\n"
       "ok=' ' new=\n";
-  for (const auto* one : jobs) {
-    const auto directory = quote("./" + one->job.str());
-    const auto& token = one->token.str();
+  for (const auto& one : jobs) {
+    const auto directory = quote("./" + one.what->job.str());
+    const auto& token = one.what->token.str();
     text += "echo '" + nonce + " g " + token + "'\n[ -L " + directory + " ] || if [ -d " +
             directory + " ]; then ok=\"${ok}" + token + " \"\nelif [ ! -e " + directory +
             " ]; then new=\"$new " + token + "\"; set -- \"$@\" " + directory + "; fi\n";
@@ -85,7 +86,7 @@ std::string make_directories(const std::vector<const submission*>& jobs,
 
 }  // namespace
 
-void add_submissions(program& to, const std::vector<const submission*>& jobs,
+void add_submissions(program& to, const std::vector<scripted_job>& jobs,
                      const slurm_options& site, int limit_seconds) {
   std::string text;
   for (const char c : functions) {
@@ -106,7 +107,7 @@ void add_submissions(program& to, const std::vector<const submission*>& jobs,
   for (std::size_t lane = 0; lane < submissions_at_once; ++lane) {
     std::string lane_text;
     for (auto i = lane; i < jobs.size(); i += submissions_at_once)
-      lane_text += submission_text(*jobs[i], site, to.nonce());
+      lane_text += submission_text(jobs[i], site, to.nonce());
     if (!lane_text.empty()) to.add("{\n" + lane_text + "} &\n");
   }
   to.add("wait\n");

@@ -15,8 +15,14 @@ namespace ved::adapters::slurm {
 /// controller: a few fill the pauses, more would only wait for each other.
 inline constexpr std::size_t submissions_at_once = 3;
 
+/// A submission with its batch script.
+struct scripted_job {
+  const submission* what = nullptr;
+  std::string script;
+};
+
 /// Makes the jobs' directories, which may take `limit_seconds`, then submits those that have one.
-void add_submissions(program& to, const std::vector<const submission*>& jobs,
+void add_submissions(program& to, const std::vector<scripted_job>& jobs,
                      const slurm_options& site, int limit_seconds);
 
 /// What became of one submission.

@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <fstream>
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "adapters/local/cluster.hpp"
+#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/spool.hpp"
 #include "tests/adapters/conformance.hpp"
 #include "tests/support/temp_dir.hpp"
@@ -18,6 +20,15 @@ namespace ved::tests {
 /// The supervisor binary stands beside the test binary.
 inline std::string supervisor_path() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "ved-job-supervisor";
+}
+
+/// Options that give each job a cgroup; nullopt, with a warning: none may be made here.
+inline std::optional<adapters::local::local_options> options_with_cgroup() {
+  adapters::local::local_options options;
+  options.cgroup = adapters::local::own_cgroup();
+  if (!options.cgroup.empty()) return options;
+  WARN("left out: needs a cgroup v2 that may be written to");
+  return std::nullopt;
 }
 
 /// A local cluster in a private directory. Ends what still runs in it.

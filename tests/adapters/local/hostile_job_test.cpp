@@ -117,13 +117,9 @@ TEST_CASE("hostile job: its cancel arrives whatever stands in the way",
 
 TEST_CASE("hostile job: in a cgroup nothing of it outlives its supervisor",
           "[adapters][local][hostile][cgroup]") {
-  local_options options;
-  options.cgroup = own_cgroup();
-  if (options.cgroup.empty()) {
-    WARN("left out: needs a cgroup v2 that may be written to");
-    return;
-  }
-  local_fixture fixture(options);
+  const auto options = options_with_cgroup();
+  if (!options) return;
+  local_fixture fixture(*options);
   conversation talk(fixture);
   const std::string pids = fresh_path(fixture, "pids");
   const std::string ready = fresh_path(fixture, "ready");
@@ -148,7 +144,7 @@ TEST_CASE("hostile job: in a cgroup nothing of it outlives its supervisor",
   const auto job = talk.start(talk.shell_job(
       script + (killed ? "kill -KILL $PPID; " : "") + "while :; do sleep 0.1; done"));
   talk.wait_until("it is ready", [&] { return std::filesystem::exists(ready); });
-  const auto mine = std::filesystem::path(options.cgroup) / ("ved-" + job.token.str());
+  const auto mine = std::filesystem::path(options->cgroup) / ("ved-" + job.token.str());
   if (!killed) {
     CHECK(left() == 3);
     CHECK(std::filesystem::exists(mine));

@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/step.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
@@ -98,13 +97,9 @@ TEST_CASE("shared account: what a job does wrong itself is told at once",
 
 TEST_CASE("shared account: children that no one waits for are paid for where there is a cgroup",
           "[adapters][local][shared][cgroup]") {
-  local_options options;
-  options.cgroup = own_cgroup();
-  if (options.cgroup.empty()) {
-    WARN("left out: needs a cgroup v2 that may be written to");
-    return;
-  }
-  local_fixture fixture(options);
+  const auto options = options_with_cgroup();
+  if (!options) return;
+  local_fixture fixture(*options);
   conversation talk(fixture);
   const auto end = talk.wait_for_end(talk.start(talk.shell_job(
       "exec python3 -c 'import os, signal, time\n"

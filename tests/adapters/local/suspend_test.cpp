@@ -4,7 +4,6 @@
 #include <filesystem>
 #include <fstream>
 
-#include "adapters/local/job_cgroup.hpp"
 #include "adapters/system/processes.hpp"
 #include "tests/adapters/local/fixture.hpp"
 
@@ -111,13 +110,9 @@ TEST_CASE("suspended local job: while it continues itself its limit goes on",
 }
 
 TEST_CASE("suspended local job: in a cgroup nothing continues it", "[adapters][local][cgroup]") {
-  local_options options;
-  options.cgroup = own_cgroup();
-  if (options.cgroup.empty()) {
-    WARN("left out: needs a cgroup v2 that may be written to");
-    return;
-  }
-  local_fixture fixture(options);
+  const auto options = options_with_cgroup();
+  if (!options) return;
+  local_fixture fixture(*options);
   conversation talk(fixture);
   const std::string beat = fresh_path(fixture, "beat");
   const auto job = talk.start(limited(talk, defiant(beat), 600));
