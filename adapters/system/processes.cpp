@@ -4,9 +4,11 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <chrono>
 #include <csignal>
 #include <memory>
 #include <set>
+#include <thread>
 #include <unordered_map>
 
 #include "adapters/system/files.hpp"
@@ -17,6 +19,7 @@ namespace {
 
 constexpr std::size_t stat_bytes_max = 4096;
 constexpr std::size_t environment_bytes_max = 4u << 20;
+constexpr std::chrono::milliseconds starting_max{50};
 
 template <class Number>
 bool parse_number(std::string_view text, Number& out) {
@@ -36,22 +39,48 @@ std::vector<process_info> all_processes() {
   return all;
 }
 
-/// Whether a file of texts, each with a NUL at its end, has that one.
-bool lists(const std::string& path, std::string_view wanted) {
-  const auto texts = read_file(path, environment_bytes_max);
-  if (!texts) return false;
-  std::string_view rest = *texts;
-  while (!rest.empty()) {
-    const std::string_view entry = rest.substr(0, rest.find('\0'));
+/// Whether texts, each with a NUL at its end, have that one among them.
+bool lists(std::string_view texts, std::string_view wanted) {
+  while (!texts.empty()) {
+    const std::string_view entry = texts.substr(0, texts.find('\0'));
     if (entry == wanted) return true;
-    rest.remove_prefix(std::min(rest.size(), entry.size() + 1));
+    texts.remove_prefix(std::min(texts.size(), entry.size() + 1));
   }
   return false;
 }
 
-bool carries(pid_t pid, std::string_view wanted) {
-  return lists("/proc/" + std::to_string(pid) + "/environ", wanted);
-}
+/// Tells processes by their environment. Within execve(2) a process shows neither that nor a
+/// command line for a moment: those are waited for, all together no longer than `starting_max`; one
+/// that shows nothing for longer has chosen to.
+class environments {
+ public:
+  explicit environments(std::string_view wanted) : wanted_(wanted) {}
+
+  bool have(const process_info& info) const {
+    constexpr pid_t kernel_threads = 2;  // they show nothing ever
+    if (info.pid == kernel_threads || info.parent == kernel_threads) return false;
+    const auto in_proc = "/proc/" + std::to_string(info.pid);
+    for (int looks_without = 0; looks_without < looks_max;) {
+      const auto shown = read_file(in_proc + "/environ", environment_bytes_max);
+      if (!shown) return false;
+      if (!shown->empty()) return lists(*shown, wanted_);
+      const auto command = read_file(in_proc + "/cmdline", environment_bytes_max);
+      const auto now = read_process(info.pid);
+      if (!now || now->state == 'Z' || std::chrono::steady_clock::now() > until_) return false;
+      if (!command || !command->empty())
+        ++looks_without;
+      else
+        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+    return false;
+  }
+
+ private:
+  /// It may have begun to show itself between two reads.
+  static constexpr int looks_max = 3;
+  std::string_view wanted_;
+  std::chrono::steady_clock::time_point until_ = std::chrono::steady_clock::now() + starting_max;
+};
 
 }  // namespace
 
@@ -96,7 +125,8 @@ std::optional<process_info> read_process(pid_t pid) {
 }
 
 bool has_argument(pid_t pid, std::string_view wanted) {
-  return lists("/proc/" + std::to_string(pid) + "/cmdline", wanted);
+  const auto shown = read_file("/proc/" + std::to_string(pid) + "/cmdline", environment_bytes_max);
+  return shown && lists(*shown, wanted);
 }
 
 bool has_open(pid_t pid, const struct stat& wanted) {
@@ -144,9 +174,10 @@ std::vector<process_info> descendants(pid_t root) {
 }
 
 std::vector<process_info> processes_with(std::string_view variable) {
+  const environments marked(variable);
   std::vector<process_info> found;
   for (const process_info& info : all_processes())
-    if (info.state != 'Z' && info.pid > 1 && carries(info.pid, variable)) found.push_back(info);
+    if (info.state != 'Z' && info.pid > 1 && marked.have(info)) found.push_back(info);
   return found;
 }
 
@@ -164,6 +195,7 @@ void signal_all(const std::vector<process_info>& all, int number) {
 std::vector<process_info> processes_of_job(std::string_view token,
                                            const std::optional<process_info>& leader) {
   const auto variable = "VED_TOKEN=" + std::string(token);
+  const environments marked(variable);
   std::vector<process_info> found;
   for (const process_info& info : all_processes()) {
     if (info.state == 'Z' || info.pid <= 1) continue;
@@ -176,7 +208,7 @@ std::vector<process_info> processes_of_job(std::string_view token,
       const auto now = read_process(leader->pid);
       leader_is_other = now && now->start_ticks != leader->start_ticks;
     }
-    if ((same_session && !leader_is_other) || carries(info.pid, variable)) {
+    if ((same_session && !leader_is_other) || marked.have(info)) {
       found.push_back(info);
     }
   }

@@ -1,6 +1,11 @@
 #include "adapters/system/processes.hpp"
 
+#include <signal.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include <cstdlib>
+#include <string>
 
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
@@ -38,4 +43,26 @@ TEST_CASE("processes: the own one is read", "[adapters]") {
   CHECK(self->start_ticks > 0);
   CHECK_FALSE(boot_id().empty());
   CHECK_FALSE(read_process(0));
+}
+
+TEST_CASE("processes: one that just starts a program is found by its environment too",
+          "[adapters]") {
+  // A process has no environment to read for a moment within execve(2): this one is always there.
+  const std::string mark = "VED_TEST_MARK=restless-" + std::to_string(::getpid());
+  const pid_t restless = ::fork();
+  if (restless == 0) {
+    std::string variable = mark;
+    ::putenv(variable.data());
+    ::execl("/bin/sh", "sh", "-c", "exec sh -c \"$0\" \"$0\"", "exec sh -c \"$0\" \"$0\"", nullptr);
+    ::_exit(127);
+  }
+  REQUIRE(restless > 0);
+  while (processes_with(mark).empty()) {
+  }
+  int missed = 0;
+  for (int look = 0; look < 500; ++look) missed += processes_with(mark).size() == 1 ? 0 : 1;
+  ::kill(restless, SIGKILL);
+  ::waitpid(restless, nullptr, 0);
+  CHECK(missed == 0);
+  CHECK(processes_with(mark).empty());
 }
