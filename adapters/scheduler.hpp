@@ -96,7 +96,12 @@ struct job_status {
   std::string reason;       ///< the scheduler's words: why it waits, why it ended
   bool never_starts = false;  ///< queued: it cannot start unless somebody changes something
   bool held = false;          ///< queued: somebody holds it, so that it waits for a release
+  /// When this run was taken into the scheduler's queue, which a requeue does anew: two runs of a
+  /// job differ in it. Unset: not told.
+  time_point enqueued_at = {};
   time_point started_at;    ///< unset until it started
+  /// Of one that has begun: when the scheduler ends it at the latest. Unset: not told.
+  time_point ends_by = {};
   time_point finished_at;   ///< unset until it ended
   int exit_code = 0;
   int exit_signal = 0;
@@ -136,6 +141,7 @@ struct tracked_job {
   time_point taken_at = {};
   time_point started_at = {};  ///< of the run that was told last; unset: it was told to wait
   bool waits = false;          ///< by all that was told: nobody holds it, and it has not begun
+  time_point enqueued_at = {};  ///< as it was told last; unset: it never was
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

@@ -69,6 +69,9 @@ void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   if (!e.never_starts()) state.never_starts_since = {};
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);
   state.held_there = e.held() && e.state() == pb::JOB_STATE_QUEUED;
+  if (e.enqueued_at_us() != 0) state.enqueued_at = from_us(e.enqueued_at_us());
+  if (e.ends_by_us() != 0 || e.state() == pb::JOB_STATE_QUEUED)
+    state.ends_by = from_us(e.ends_by_us());
   enter(state, phase_of(e.state()), e.reason(), at_us);
 }
 
@@ -114,6 +117,8 @@ void leave_scheduler(job& state, const pb::JobRun* last = nullptr) {
   state.missing_since = {};
   state.never_starts_since = {};
   state.held_there = false;
+  state.enqueued_at = {};
+  state.ends_by = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.taken = {};
   state.hold.reset();
@@ -319,7 +324,7 @@ std::vector<action> react(const job& state, const policy& limits) {
     const bool free = settled && !state.held_there && state.taken.what != pb::JOB_CONTROL_HOLD;
     out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
                             settled ? state.taken : taken_control{}, state.started_at,
-                            free && in<queued>(state)});
+                            free && in<queued>(state), state.enqueued_at});
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)

@@ -405,9 +405,12 @@ result<events> on(const job& state, const report_status& what, const context& ct
   const bool by_others = is_undone && !what.undone_by_loss;
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
   const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
+  const bool run_is_new = is_set(what.enqueued_at) && what.enqueued_at != state.enqueued_at;
+  const bool limit_is_new = is_set(what.ends_by) && what.ends_by != state.ends_by;
   const bool held = what.held && what.state == pb::JOB_STATE_QUEUED;
-  if (what.state == public_state(state) && what.reason == state.reason && !start_is_new &&
-      held == state.held_there && !is_set(state.missing_since) && !wish_came_true && !by_others) {
+  const bool is_new = start_is_new || run_is_new || limit_is_new || held != state.held_there;
+  if (what.state == public_state(state) && what.reason == state.reason && !is_new &&
+      !is_set(state.missing_since) && !wish_came_true && !by_others) {
     return out;
   }
   auto& event = add(out, &pb::JobEvent::mutable_observed, ctx);
@@ -417,6 +420,8 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_never_starts(what.never_starts);
   if (is_requeued(state, what)) *event.mutable_run_before() = *what.run_before;
   event.set_held(held);
+  event.set_enqueued_at_us(to_us(what.enqueued_at));
+  event.set_ends_by_us(to_us(what.ends_by));
   if (by_others) event.set_undone(what.undone);
   return out;
 }

@@ -129,6 +129,8 @@ struct job {
   time_point missing_since;
   time_point never_starts_since;  ///< since when the scheduler says that it cannot start
   bool held_there = false;        ///< queued, and the scheduler says that somebody holds it
+  time_point enqueued_at;         ///< when the scheduler took the last run into its queue
+  time_point ends_by;             ///< when the scheduler ends that run at the latest
 
   time_point accepted_at;
   time_point intended_at;
@@ -217,6 +219,8 @@ struct report_status {
   std::string reason;
   bool never_starts = false;  ///< queued: the scheduler says that it cannot start
   bool held = false;          ///< queued: the scheduler says that somebody holds it
+  time_point enqueued_at = {};  ///< when the scheduler took this run into its queue
+  time_point ends_by = {};      ///< of one that has begun: when the scheduler ends it at the latest
   time_point started_at;
   time_point finished_at;
   int exit_code = 0;
@@ -291,6 +295,7 @@ struct follow {
   taken_control taken = {};  ///< what it shows should agree with that
   time_point started_at = {};  ///< of the run that the log knows last; unset: it waits
   bool waits = false;          ///< by itself: nobody holds it, and nobody has cancelled it
+  time_point enqueued_at = {};  ///< of that run, as far as the scheduler told
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

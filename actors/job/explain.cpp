@@ -88,10 +88,6 @@ std::string with_reason(const std::string& reason) {
   return reason.empty() ? "" : " (" + reason + ")";
 }
 
-std::string seconds_text(microseconds span) {
-  return std::to_string((span.count() + 999'999) / 1'000'000) + " s";
-}
-
 template <class History>
 class narrator {
  public:
@@ -365,7 +361,10 @@ class narrator {
                   (cluster_ == nullptr
                        ? ""
                        : "; if the scheduler lets it run on, we cancel it " +
-                             seconds_text(cluster_->limits.timeout_grace) + " later"));
+                             at(limit_at(state_, cluster_->limits))));
+    if (cluster_ != nullptr && state_.ends_by > limit + cluster_->limits.timeout_grace)
+      out.push_back("its scheduler gives it longer, and ends it " + at(state_.ends_by) +
+                    " at the latest");
   }
   void add_next(std::vector<std::string>& out, const suspended&) const {
     add_followed(out, "it stays so until it is released: " + vectl("release"));

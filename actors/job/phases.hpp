@@ -52,7 +52,10 @@ inline time_point limit_at(const job& state, const policy& limits) {
   if (!is_set(state.started_at) || state.cancel || state.max_runtime_seconds <= 0)
     return time_point::max();
   const auto last = outstayed_at(state, limits);
-  return in<suspended>(state) ? last : std::min(last, overdue_at(state, limits));
+  if (in<suspended>(state)) return last;
+  // The scheduler's own limit may have been extended there.
+  const auto there = is_set(state.ends_by) ? state.ends_by + limits.timeout_grace : time_point{};
+  return std::min(last, std::max(overdue_at(state, limits), there));
 }
 
 /// When we cancel a job that the scheduler says can never start; the far end of time: never.
@@ -73,10 +76,6 @@ result<events> decide_release(const job& state, const release_job& what, const c
 /// The scheduler is asked for it from now on.
 void add_control(events& out, pb::JobControl control, const std::string& by,
                  const std::string& reason, const context& ctx);
-
-/// The use of two runs as one: times add up, of what was held or seen the larger counts. What only
-/// one of them knows is that one's; what neither knows stays absent.
-void add_usage(pb::JobUsage& to, const pb::JobUsage& more);
 
 /// What is known of a run, into the event that speaks of it.
 void set_run(pb::JobRun& run, const report_status& what);

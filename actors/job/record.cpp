@@ -71,6 +71,8 @@ pb::JobRecord to_record(const job& state) {
   out.set_missing_since_us(to_us(state.missing_since));
   out.set_never_starts_since_us(to_us(state.never_starts_since));
   out.set_held_there(state.held_there);
+  out.set_enqueued_at_us(to_us(state.enqueued_at));
+  out.set_ends_by_us(to_us(state.ends_by));
   out.set_reason(state.reason);
   if (state.cancel) {
     out.set_cancel_requested(true);
@@ -137,6 +139,8 @@ result<job> from_record(const pb::JobRecord& in) {
   out.missing_since = from_us(in.missing_since_us());
   out.never_starts_since = from_us(in.never_starts_since_us());
   out.held_there = in.held_there();
+  out.enqueued_at = from_us(in.enqueued_at_us());
+  out.ends_by = from_us(in.ends_by_us());
   out.reason = in.reason();
   if (in.cancel_requested())
     out.cancel = cancel_wish{in.cancel_by(), in.cancel_reason(), in.cancel_for_timeout(),

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "actors/job/phases.hpp"
+#include "messages/usage.hpp"
 
 /// What a job's runs used, those before its last one too.
 namespace ved::core::job {
@@ -12,20 +13,6 @@ void add_words(pb::JobFinished& end, const std::string& words) {
 }
 
 }  // namespace
-
-void add_usage(pb::JobUsage& to, const pb::JobUsage& more) {
-  if (more.has_wall_clock_seconds())
-    to.set_wall_clock_seconds(to.wall_clock_seconds() + more.wall_clock_seconds());
-  if (more.has_cpu_time_us()) to.set_cpu_time_us(to.cpu_time_us() + more.cpu_time_us());
-  if (more.has_memory_bytes_max())
-    to.set_memory_bytes_max(std::max(to.memory_bytes_max(), more.memory_bytes_max()));
-  if (more.has_nodes_used()) to.set_nodes_used(std::max(to.nodes_used(), more.nodes_used()));
-  if (more.has_cpu_cores()) to.set_cpu_cores(std::max(to.cpu_cores(), more.cpu_cores()));
-  if (more.has_gpus()) to.set_gpus(std::max(to.gpus(), more.gpus()));
-  if (more.has_memory_bytes_allocated())
-    to.set_memory_bytes_allocated(
-        std::max(to.memory_bytes_allocated(), more.memory_bytes_allocated()));
-}
 
 void set_run(pb::JobRun& run, const report_status& what) {
   run.set_scheduler_job_id(what.id.str());
@@ -41,7 +28,7 @@ std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run)
   const auto& before = std::get<finished>(state.now).usage;
   if (!run.has_usage()) return before;
   auto used = run.usage();
-  if (before) add_usage(used, *before);
+  if (before) pb::add_usage(used, *before);
   return used;
 }
 
@@ -49,7 +36,7 @@ void remember(std::shared_ptr<const pb::JobRun>& all, const pb::JobRun& run) {
   auto more = std::make_shared<pb::JobRun>(run);
   if (all) {
     if (all->started_at_us() != 0) more->set_started_at_us(all->started_at_us());
-    if (all->has_usage()) add_usage(*more->mutable_usage(), all->usage());
+    if (all->has_usage()) pb::add_usage(*more->mutable_usage(), all->usage());
   }
   all = std::move(more);
 }
@@ -67,7 +54,7 @@ bool goes_on(const job& state, std::int64_t started_at_us) {
 void add_requeued(pb::JobFinished& end, const pb::JobRun& run) {
   add_words(end, "it had run before it was requeued; its use is counted in");
   if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
-  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
+  if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
 }
 
 void add_gave_way(pb::JobFinished& end, const job& state) {
@@ -83,7 +70,7 @@ void add_gave_way(pb::JobFinished& end, const job& state) {
     if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
   }
   if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
-  if (run.has_usage()) add_usage(*end.mutable_usage(), run.usage());
+  if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
 }
 
 }  // namespace ved::core::job

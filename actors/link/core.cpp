@@ -354,6 +354,8 @@ void link::start_control(outputs& out, time_point now) {
   for (const auto& job : next_round(to_control_, control_from_, bounds_.batch_max, is_due)) {
     const auto& c = *jobs_.at(job).wanted.control;
     batch.items.push_back({{job, c.id, c.token}, c.control});
+    if (const auto& follow = jobs_.at(job).wanted.follow)
+      batch.items.back().job.enqueued_at = follow->enqueued_at;
   }
   // A new one does not wait for that; see `want`.
   if (batch.items.empty()) next_control_ = now + bounds_.control_interval;

@@ -96,6 +96,7 @@ struct tracked {
   job::taken_control taken = {};  ///< polls only
   time_point started_at = {};     ///< likewise; see job::follow
   bool waits = false;             ///< likewise
+  time_point enqueued_at = {};    ///< see job::follow
 };
 struct poll_order {
   std::vector<tracked> jobs;
@@ -264,13 +265,16 @@ class link {
     bool held = false;
     std::string reason;
     time_point started_at;
+    time_point enqueued_at;
+    time_point ends_by;
     submission_token lost_claim_to;
     /// Reasons told of late, as hashes, and when.
     std::array<std::pair<std::size_t, time_point>, reasons_max> told{};
 
     bool same_but_reason(const job::report_status& other) const {
       return state == other.state && never_starts == other.never_starts && held == other.held &&
-             started_at == other.started_at && lost_claim_to == other.lost_claim_to;
+             started_at == other.started_at && enqueued_at == other.enqueued_at &&
+             ends_by == other.ends_by && lost_claim_to == other.lost_claim_to;
     }
   };
   /// Where a job stands that waits for its turn: not before a time, then first come.

@@ -67,7 +67,8 @@ void link::start_poll(outputs& out, time_point now) {
   all.jobs.reserve(followed_.size());
   for (const auto* job : followed_) {
     const auto& f = *jobs_.at(*job).wanted.follow;
-    all.jobs.push_back({*job, f.id, f.token, f.taken, f.started_at, f.waits});
+    all.jobs.push_back({*job, f.id, f.token, f.taken, f.started_at, f.waits,
+                        f.enqueued_at});
   }
   polling_ = true;
   begin_hinted(now);
@@ -131,8 +132,9 @@ void link::note_shown(entry& e, const job::report_status& seen, time_point now) 
       told.begin(), told.end(), [](const auto& a, const auto& b) { return a.second < b.second; });
   *oldest = {std::hash<std::string>{}(seen.reason), now};
   if (!e.last) e.last = std::make_unique<shown>();
-  *e.last = {seen.state,      seen.never_starts,  seen.held, seen.reason,
-             seen.started_at, seen.lost_claim_to, told};
+  *e.last = {seen.state,      seen.never_starts, seen.held,    seen.reason,
+             seen.started_at, seen.enqueued_at,  seen.ends_by, seen.lost_claim_to,
+             told};
 }
 
 void link::plan_poll(const poll_done& done, time_point soonest) {

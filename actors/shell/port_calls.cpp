@@ -95,7 +95,9 @@ link::poll_done::answer translate(const adapters::tracked_job& job_seen,
   out.reason = plain(s.reason);
   out.never_starts = s.never_starts;
   out.held = s.held;
+  out.enqueued_at = s.enqueued_at;
   out.started_at = s.started_at;
+  out.ends_by = s.ends_by;
   out.finished_at = s.finished_at;
   out.exit_code = s.exit_code;
   out.exit_signal = s.exit_signal;
@@ -129,8 +131,8 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 }
 
 adapters::tracked_job translate(const link::tracked& what) {
-  return {what.id,         what.token,       what.job,
-          what.taken.what, what.taken.since, what.started_at, what.waits};
+  return {what.id,          what.token,      what.job,   what.taken.what,
+          what.taken.since, what.started_at, what.waits, what.enqueued_at};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,

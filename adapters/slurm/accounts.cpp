@@ -58,7 +58,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     // the moment of its submission names it, too.
     const auto ours = std::find_if(it->second.begin(), it->second.end(), [&](const watched* one) {
       return row.name == one->job->token.str() ||
-             (is_set(row.submitted_at) && one->kept->was_submitted_at(row.submitted_at));
+             one->kept->was_submitted_at(row.submitted_at);
     });
     if (ours == it->second.end()) {
       for (auto* one : it->second) one->unnamed_accounts = !is_set(one->kept->submitted_at);

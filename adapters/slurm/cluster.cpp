@@ -336,11 +336,11 @@ std::string slurm_cluster::cancel_other(const tracked_job& job, const std::strin
          "; scancel --name=\"${ved_claim%%:*}\" \"$ved_other\"; } ;;\nesac ;;\nesac";
 }
 
-/// When it was submitted, as squeue shows that; "": it was not seen there.
+/// When it was submitted, as squeue showed that, now or by the log; "": it was not seen there.
 std::string slurm_cluster::submission_of(const tracked_job& job) const {
   const std::lock_guard lock(mutex_);
   const auto it = seen_.find(key(job));
-  const time_point at = it == seen_.end() ? time_point{} : it->second.submitted_at.load();
+  const auto at = it == seen_.end() ? job.enqueued_at : it->second.submitted_at.load();
   return is_set(at) ? std::to_string(to_us(at) / 1'000'000) : std::string{};
 }
 

@@ -63,7 +63,10 @@ class slurm_cluster {
     /// Squeue's last word, or the log's: it waits, and nobody holds it. A control makes it void, in
     /// any thread.
     std::atomic<bool> waited{false};
-    std::vector<time_point> submissions;  ///< all that were seen: each requeue is one
+    /// The first and the last submission that were seen: between them the number was this job's.
+    time_point first_submission;
+    time_point last_submission;
+    int restarts = 0;            ///< how often Slurm has requeued it, as squeue showed it last
     time_point leftover_seen;    ///< when Slurm first held a second start of what has completed
     time_point detail_at;        ///< when the controller was last asked for it alone
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
@@ -74,7 +77,6 @@ class slurm_cluster {
     std::string elsewhere;
     std::optional<job_status> last;
     time_point first_start;      ///< the first that squeue showed
-    time_point started_before;   ///< of the run after which squeue showed it waiting again
     pb::JobUsage allocated;      ///< what squeue showed that it holds
     std::optional<pb::JobRun> run_before;  ///< the last one that a requeue put an end to
     time_point heeded_at;        ///< when squeue last showed what its last control led to
@@ -166,7 +168,10 @@ class slurm_cluster {
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
   static bool is_followed(const watched& job, const queue_row& row);
+  static bool is_run_on(const watched& job, const queue_row& row);
+  time_point ends_by(const queue_row& row) const;
   static time_point known_start(const watched& job);
+  static void remember_told(memory& to, const tracked_job& job);
   static void note_requeue(watched& job, const queue_row& row, bool began);
   time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);

@@ -5,6 +5,7 @@
 #include "adapters/slurm/exits.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
+#include "messages/usage.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -75,15 +76,7 @@ bool slurm_cluster::is_of_run_before(const watched& job) {
   if (is_over_by(job.job->started_at)) return true;
   // A requeue submits it anew: batch_requeue_fini() in Slurm's job_mgr.c.
   const auto submitted = job.accounted->submitted_at;
-  if (is_set(submitted) && is_set(kept.submitted_at)) {
-    if (submitted < kept.submitted_at.load()) return true;
-  } else if (!job.status && !kept.ended && kept.last && !is_set(kept.last->started_at) &&
-             is_set(kept.waited_at) && told.finished_at + controller_slack < kept.waited_at) {
-    // Squeue's last word is that it waits, long after that end by the site's clock.
-    return true;
-  }
-  // Squeue showed that run, and then the job waiting again.
-  return is_set(kept.started_before) && told.started_at <= kept.started_before;
+  return is_set(submitted) && submitted < kept.submitted_at.load();
 }
 
 /// The same, where clocks are too near to tell: nothing showed that the job began after it was seen
@@ -133,7 +126,7 @@ bool slurm_cluster::has_own_record(const watched& job) {
   const auto after = [&](time_point since) {
     return !is_set(since) || job.left.ended_at + clock_slack >= since;
   };
-  return after(kept.waited_at) && (!kept.last || after(kept.last->started_at));
+  return after(kept.submitted_at) && after(kept.waited_at) && after(known_start(job));
 }
 
 /// The job's claim is that of this run.
@@ -459,6 +452,13 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
   if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());
+  if (!accounted && job.accounted && is_of_run_before(job)) {
+    // Accounting knows the runs before this one, and better than squeue did.
+    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), *job.accounted->status.usage);
+    end.counts_all_runs = true;
+    end.reason += std::string(end.reason.empty() ? "" : "; ") +
+                  "it had run before it was requeued; that use, by accounting, is counted in";
+  }
   return end;
 }
 

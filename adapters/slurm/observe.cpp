@@ -155,8 +155,31 @@ bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
 
 /// Or the one that bore its marks before: while it waits, who owns it may change them all.
 bool slurm_cluster::is_followed(const watched& job, const queue_row& row) {
-  const auto submitted = job.kept->submitted_at.load();
-  return (is_set(submitted) && row.submitted_at == submitted) || is_ours(*job.job, row);
+  return is_ours(*job.job, row) || job.kept->was_submitted_at(row.submitted_at) ||
+         is_run_on(job, row);
+}
+
+/// The job that was alive under this number, requeued since: Slurm counts that, and a number is
+/// given to no other job as long as its job lives.
+bool slurm_cluster::is_run_on(const watched& job, const queue_row& row) {
+  const auto& kept = *job.kept;
+  const auto submitted = kept.submitted_at.load();
+  const bool lived = kept.last && !kept.ended;
+  return lived && !job.shares_number && is_set(submitted) && row.submitted_at > submitted &&
+         row.restarts > kept.restarts;
+}
+
+/// The time limit that Slurm enforces now, which the site may have extended, with what it grants
+/// beyond that. Unset: it tells none.
+time_point slurm_cluster::ends_by(const queue_row& row) const {
+  if (!is_set(row.ended_at)) return {};
+  const std::lock_guard lock(mutex_);
+  const auto config = site_ ? site_->config : site_config{};
+  auto over = config.over_time;
+  if (site_)
+    if (const auto it = site_->partitions.find(row.partition); it != site_->partitions.end())
+      over = it->second.limits.over_time.value_or(over);
+  return row.ended_at + over + config.kill_wait;
 }
 
 /// Of the run that was told last, by squeue or the log.
@@ -186,12 +209,20 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began)
 }
 
 void slurm_cluster::memory::note_submission(time_point at) {
+  if (!is_set(at)) return;
   submitted_at = at;
-  if (!was_submitted_at(at)) submissions.push_back(at);
+  first_submission = is_set(first_submission) ? std::min(first_submission, at) : at;
+  last_submission = std::max(last_submission, at);
 }
 
 bool slurm_cluster::memory::was_submitted_at(time_point at) const {
-  return std::find(submissions.begin(), submissions.end(), at) != submissions.end();
+  return is_set(at) && is_set(first_submission) && first_submission <= at && at <= last_submission;
+}
+
+/// What the log knows, as long as squeue has not shown more.
+void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
+  to.waited = job.waits;
+  to.note_submission(job.enqueued_at);
 }
 
 /// The clock of the login node, by which files of jobs and Slurm's times are judged: ours may be
@@ -207,6 +238,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.waits_for = row.reason;
   job.priority = row.priority;
   job.kept->note_submission(row.submitted_at);
+  job.kept->restarts = row.restarts;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
     job.strange = true;
@@ -214,6 +246,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   }
   job_status status;
   status.state = meaning->state;
+  status.enqueued_at = row.submitted_at;
   if (!is_terminal(meaning->state)) {
     job.kept->ended_seen = {};
     job.kept->accounts_due = {};
@@ -229,11 +262,9 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
     if (!is_plan) note_requeue(job, row, began);
-    if (began && start == job.kept->started_before) job.kept->started_before = {};  // an old list
     if (!began) job.kept->waited_at = job.site_now;
-    if (!began && job.kept->last && is_set(job.kept->last->started_at))
-      job.kept->started_before = job.kept->last->started_at;
     if (began) status.started_at = start;
+    if (began && !job.completing) status.ends_by = ends_by(row);
     if (began && !is_set(job.kept->first_start)) job.kept->first_start = start;
     if (began) job.kept->allocated = usage_of(row);
     if (job.completing) job.held = held_of(row);
@@ -274,7 +305,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   const auto got =
       run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
   std::unordered_set<std::string> numbers;
-  for (const auto& job : jobs) numbers.insert(number_of(job.id).number);
+  std::unordered_set<std::string> shared;  // one was given out again
+  for (const auto& job : jobs)
+    if (const auto number = number_of(job.id).number; !numbers.insert(number).second)
+      shared.insert(number);
   std::map<std::string, queue_answer> queues;
   for (const auto& cluster : clusters) {
     // Filled in place: its rows are pointed at.
@@ -294,13 +328,14 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     for (const auto& job : jobs) {
       auto node = seen_.extract(key(job));
       if (node) kept.insert(std::move(node));
-      else kept.try_emplace(key(job)).first->second.waited = job.waits;
+      else remember_told(kept.try_emplace(key(job)).first->second, job);
     }
     seen_ = std::move(kept);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       all[i].job = &jobs[i];
       all[i].kept = &seen_.at(key(jobs[i]));
       all[i].site_now = site_now;
+      all[i].shares_number = shared.contains(number_of(jobs[i].id).number);
     }
   }
   std::vector<watched*> unclear;

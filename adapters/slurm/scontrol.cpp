@@ -153,6 +153,15 @@ std::optional<int> read_limit(std::optional<std::string_view> text) {
   return parse_small_count(*text);
 }
 
+/// "5", of a partition, or "5 min"; nullopt: it says nothing.
+std::optional<seconds> read_over_time(std::string_view text) {
+  constexpr seconds year{365 * 86'400};
+  if (equal_any_case(text, "UNLIMITED")) return year;
+  const auto minutes = parse_small_count(text.substr(0, text.find(' ')));
+  if (!minutes) return std::nullopt;
+  return std::min(seconds{60} * *minutes, year);
+}
+
 std::optional<partition_row> read_partition(std::string_view record) {
   const key_values values(record, partition_keys, partition_names);
   const auto name = values.get("PartitionName");
@@ -173,6 +182,7 @@ std::optional<partition_row> read_partition(std::string_view record) {
   const auto memory = read_limit(values.get("MaxMemPerNode"));
   if (!limit || !total || !most || !least || !cpus || !memory) return std::nullopt;
   row.time_limit = *limit;
+  if (const auto over = values.get("OverTimeLimit")) row.over_time = read_over_time(*over);
   row.nodes = *total;
   row.nodes_per_job_max = *most;
   row.nodes_per_job_min = *least;
@@ -301,10 +311,14 @@ result<site_config> parse_config(std::string_view text) {
       config.manages_memory = value.find("MEMORY") != std::string_view::npos;
     } else if (key == "AccountingStorageType") {
       config.accounting = !is_nothing(value) && value != "accounting_storage/none";
-    } else if (key == "MessageTimeout" || key == "MinJobAge") {
+    } else if (key == "OverTimeLimit") {
+      config.over_time = read_over_time(value).value_or(config.over_time);
+    } else if (key == "MessageTimeout" || key == "MinJobAge" || key == "KillWait") {
       // Where it says something else, Slurm's default stands.
-      if (const auto time = read_seconds(value))
-        (key == "MinJobAge" ? config.min_job_age : config.message_timeout) = *time;
+      auto& to = key == "MinJobAge"  ? config.min_job_age
+                 : key == "KillWait" ? config.kill_wait
+                                     : config.message_timeout;
+      to = read_seconds(value).value_or(to);
     }
   }
   // Keys come in the order of the alphabet: with the version all others were there, too.

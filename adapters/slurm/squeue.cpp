@@ -13,6 +13,7 @@ enum column : std::size_t {
   partition,
   exit_code,
   submit_time,
+  restart_count,
   start_time,
   end_time,
   node_count,
@@ -27,8 +28,8 @@ enum column : std::size_t {
 };
 constexpr std::string_view names[column_count] = {
     "JobID",      "JobArrayID", "State",   "Reason",   "Partition", "exit_code",
-    "SubmitTime", "StartTime",  "EndTime", "NumNodes", "NumCPUs",   "PriorityLong",
-    "tres-alloc", "NodeList",   "Name",    "Comment",  "StdOut"};
+    "SubmitTime", "RestartCnt", "StartTime", "EndTime",  "NumNodes",  "NumCPUs",
+    "PriorityLong", "tres-alloc", "NodeList", "Name",    "Comment",   "StdOut"};
 
 /// squeue prints the status of wait(2) as one number; newer forms with a colon are read too.
 std::optional<exit_status> read_exit(std::string_view text) {
@@ -51,6 +52,7 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
   const auto submitted = parse_moment(cells[submit_time]);
   const auto started = parse_moment(cells[start_time]);
   const auto ended = parse_moment(cells[end_time]);
+  const auto restarts = parse_small_count(cells[restart_count]);
   const auto nodes = parse_small_count(cells[node_count]);
   const auto cpus = parse_small_count(cells[cpu_count]);
   const auto allocated = parse_tres(cells[tres_alloc]);
@@ -59,6 +61,7 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
     return std::nullopt;
   }
   row.submitted_at = *submitted;
+  row.restarts = restarts.value_or(0);
   row.started_at = *started;
   row.ended_at = *ended;
   row.nodes = *nodes;

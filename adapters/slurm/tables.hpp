@@ -68,6 +68,7 @@ struct queue_row {
   std::string partition;
   std::string node_list;
   time_point submitted_at;
+  int restarts = 0;                 ///< how often it was requeued
   time_point started_at;            ///< unset, or the planned start while it is pending
   time_point ended_at;              ///< unset, or the planned end while it runs
   std::optional<exit_status> exit;  ///< only of an ended job, or one whose nodes are cleaned up
@@ -157,6 +158,7 @@ struct partition_row {
   bool is_default = false;
   bool hidden = false;
   duration time_limit;                      ///< MaxTime
+  std::optional<seconds> over_time;         ///< OverTimeLimit; unset: the site's counts
   int nodes = 0;                            ///< TotalNodes
   int nodes_per_job_max = 0;                ///< MaxNodes; 0: no limit
   int nodes_per_job_min = 0;                ///< MinNodes
@@ -171,6 +173,8 @@ struct site_config {
   std::string cluster_name;
   seconds message_timeout{10};
   seconds min_job_age{300};
+  seconds kill_wait{30};     ///< between the signals TERM and KILL at a job's limit
+  seconds over_time{0};      ///< OverTimeLimit: so much longer than its limit a job may take
   bool accounting = true;    ///< false: accounting_storage/none
   bool manages_memory = true;  ///< false: SelectTypeParameters without memory
   time_point booted_at;      ///< when the controller that answers started; unset: not told

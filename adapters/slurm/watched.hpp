@@ -21,6 +21,7 @@ enum class look_result {
 struct slurm_cluster::watched {
   const tracked_job* job = nullptr;
   time_point site_now;               ///< the site's clock at this poll
+  bool shares_number = false;        ///< with another job that is followed
   std::optional<job_status> status;  ///< not empty: squeue shows it alive
   bool completing = false;           ///< alive for squeue: its nodes are being cleaned up
   bool ended = false;                ///< squeue shows it ended

@@ -34,6 +34,32 @@ TEST_CASE("job core: where what is suspended keeps its place, twice the limit en
   CHECK(d.status(pb::JOB_STATE_CANCELLED) == "finished:timeout");
 }
 
+TEST_CASE("job core: a limit that the scheduler has extended is the one that counts",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  const auto grace = d.ctx.limits.timeout_grace;
+  const auto report = [&](time_point ends_by) {
+    job::report_status what;
+    what.id = d.state.scheduler_id;
+    what.state = pb::JOB_STATE_RUNNING;
+    what.started_at = d.state.started_at;
+    what.ends_by = ends_by;
+    return d.run(what);
+  };
+  const auto own = d.state.started_at + seconds{3600};
+  CHECK(report(own - seconds{60}) == "observed");
+  CHECK(report(own - seconds{60}).empty());
+  const auto due = [&] { return find_action<job::wake>(job::react(d.state, d.ctx.limits))->at; };
+  CHECK(due() == own + grace);  // a shorter one is the scheduler's to see to
+  CHECK(report(own + seconds{5000}) == "observed");
+  CHECK(due() == own + seconds{5000} + grace);
+  CHECK(job::from_record(job::to_record(d.state))->ends_by == own + seconds{5000});
+  d.ctx.now = own + grace + seconds{1};
+  CHECK(d.run(job::advance{}).empty());
+  d.ctx.now = own + seconds{5000} + grace;
+  CHECK(d.run(job::advance{}) == "cancel_requested");
+}
+
 TEST_CASE("job core: elsewhere a suspension ends no job, however long it is", "[actors][job]") {
   driver d = tests::in_phase("suspended");
   CHECK(find_action<job::wake>(job::react(d.state, d.ctx.limits)) == nullptr);

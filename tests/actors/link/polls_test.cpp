@@ -251,6 +251,36 @@ TEST_CASE("link polls: a slow answer is not followed by the next poll at once", 
   REQUIRE_FALSE(orders<link::poll_order>(made.tick(start + seconds{15})).empty());
 }
 
+TEST_CASE("link polls: another run or limit is news; the run that is known is asked for",
+          "[actors][link]") {
+  auto made = quiet_link();
+  auto wish = follows(1);
+  auto now = start;
+  auto status = running(1);
+  wish.follow->state = status.state;
+  const auto poll = [&](time_point known) {
+    wish.follow->enqueued_at = known;
+    made.want(id(1), wish, now);
+    now += seconds{10};
+    const auto order = orders<link::poll_order>(made.tick(now)).at(0);
+    CHECK(std::get<link::poll_order>(order.what).jobs.at(0).enqueued_at == known);
+    return made.complete(order.id, link::poll_done{{status}, 0}, 1, now).reports.size();
+  };
+  CHECK(poll({}) == 1);
+  CHECK(poll({}) == 0);
+  status.enqueued_at = start + seconds{1};
+  CHECK(poll({}) == 1);
+  CHECK(poll(status.enqueued_at) == 0);
+  status.ends_by = start + seconds{3600};
+  CHECK(poll(status.enqueued_at) == 1);
+  CHECK(poll(status.enqueued_at) == 0);
+  wish.control = job::run_control{wish.follow->id, wish.follow->token, pb::JOB_CONTROL_CANCEL};
+  made.want(id(1), wish, now);
+  const auto asked = orders<link::control_order>(made.tick(now)).at(0);
+  CHECK(std::get<link::control_order>(asked.what).items.at(0).job.enqueued_at ==
+        status.enqueued_at);
+}
+
 TEST_CASE("link polls: an undone control is news until the job wishes otherwise",
           "[actors][link]") {
   auto made = quiet_link();

@@ -43,9 +43,12 @@ TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the ru
     CHECK(status(site).state == pb::JOB_STATE_RUNNING);
     const auto first = account(word).text();  // 1799999000 to 1799999500
     site.reply("sacct0", first);
-    site.reply("squeue", row("PENDING", "BeginTime").text());
+    auto second = row("PENDING", "BeginTime");
+    second.submitted = "1799999500";  // a requeue submits it anew
+    site.reply("squeue", second.text());
     CHECK(status(site).state == pb::JOB_STATE_QUEUED);
-    auto second = row("RUNNING");
+    second.state = "RUNNING";
+    second.reason = "None";
     second.started = "1799999500";  // in the very second
     SECTION(word + ": an empty list") {
       site.reply("squeue", second.text());
@@ -61,13 +64,13 @@ TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the ru
     }
     SECTION(word + ": squeue shows its end") {
       second = ended_row("COMPLETED");
-      second.started = "1799999500";
+      second.submitted = second.started = "1799999500";
       second.ended = "1799999560";
       site.reply("squeue", second.text());
       CHECK(status(site).state == pb::JOB_STATE_RUNNING);
       SECTION("and accounting catches up") {
         auto late = account("COMPLETED");
-        late.started = "1799999500";
+        late.submitted = late.started = "1799999500";
         late.ended = "1799999560";
         late.elapsed_seconds = 60;
         site.reply("sacct0", first + late.text());
@@ -82,6 +85,11 @@ TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the ru
         CHECK(end.state == pb::JOB_STATE_COMPLETED);
         CHECK(end.started_at == from_us(1'799'999'500'000'000));
         CHECK(contains(end.reason, "accounting has no final record"));
+        // What it knows is of the run before.
+        CHECK(end.counts_all_runs);
+        REQUIRE(end.usage);
+        CHECK(end.usage->wall_clock_seconds() == 560);
+        CHECK(end.usage->cpu_time_us() == 10'500'000);
       }
     }
   }
@@ -123,6 +131,109 @@ TEST_CASE("slurm poll: what was told before a restart keeps a run from ending by
   told.started_at = from_us(1'799'999'000'000'000);
   site.now += seconds{15};
   CHECK(status(site, told).state == pb::JOB_STATE_FAILED);
+}
+
+TEST_CASE("slurm poll: a requeue that was told before a restart keeps a run from ending by the one "
+          "before it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto told = job();
+  told.waits = GENERATE(true, false);
+  told.enqueued_at = from_us(1'799'999'501'000'000);
+  site.reply("squeue", "");
+  auto first = account("NODE_FAIL");  // 1799999000 to 1799999500, submitted at 1799998000
+  site.reply("sacct0", first.text());
+  for (int poll = 0; poll < 3; ++poll, site.now += seconds{60})
+    CHECK(contains(absence(site, told).reason, "the record of a run before this one only"));
+  auto second = account("COMPLETED");
+  second.submitted = second.started = "1799999501";
+  second.ended = "1799999601";
+  second.elapsed_seconds = 100;
+  site.reply("sacct0", first.text() + second.text());
+  (void)observe(site, told);
+  site.now += seconds{10};
+  const auto end = status(site, told);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 600);
+}
+
+TEST_CASE("slurm poll: a job without its marks is known after a restart by its submission",
+          "[adapters][slurm]") {
+  scripted_site site;
+  if (GENERATE(true, false)) site.disable_accounting();
+  auto plain = row(GENERATE("PENDING", "RUNNING"));
+  plain.name = "plain";
+  plain.submitted = "1799999501";
+  site.reply("squeue", plain.text());
+  auto told = job();
+  CHECK(!std::holds_alternative<job_status>(observe(site, told)));
+  scripted_site after;
+  after.reply("squeue", plain.text());
+  told.enqueued_at = from_us(1'799'999'501'000'000);
+  const auto seen = status(after, told);
+  CHECK(seen.enqueued_at == told.enqueued_at);
+  told.enqueued_at += seconds{1};
+  scripted_site other;
+  other.reply("squeue", plain.text());
+  CHECK(!std::holds_alternative<job_status>(observe(other, told)));
+}
+
+TEST_CASE("slurm poll: a job that loses its marks and is requeued between two polls is followed on",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row(GENERATE("PENDING", "RUNNING")).text());
+  (void)status(site);
+  auto plain = row("PENDING", "BeginTime");
+  plain.name = GENERATE("plain", "vebbbbbbbbbbbb");
+  plain.submitted = "1799999600";
+  plain.restarts = 1;
+  site.reply("squeue", plain.text());
+  CHECK(status(site).enqueued_at == from_us(1'799'999'600'000'000));
+  SECTION("and again") {
+    plain.submitted = "1799999700";
+    plain.restarts = 3;
+    plain.state = "RUNNING";
+    plain.started = "1799999701";
+    site.reply("squeue", plain.text());
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  }
+  SECTION("its number is another job's that was not requeued") {
+    plain.submitted = "1799999700";
+    site.reply("squeue", plain.text());
+    CHECK(!std::holds_alternative<job_status>(observe(site)));
+  }
+  SECTION("its number is another job's that is followed, too") {
+    plain.submitted = "1799999700";
+    plain.restarts = 3;
+    plain.name = "vecccccccccccc";
+    site.reply("squeue", plain.text());
+    const std::vector<tracked_job> both{job(), job("41", "vecccccccccccc")};
+    const auto seen = site.port->observe(both, poll_kind::full, scripted_site::until());
+    REQUIRE(seen);
+    CHECK(!std::holds_alternative<job_status>(seen->observations[0]));
+    CHECK(std::holds_alternative<job_status>(seen->observations[1]));
+  }
+}
+
+TEST_CASE("slurm poll: when a job ends by Slurm's own limit is told, wherever the site extends it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = row("RUNNING");
+  shown.ended = "1800003600";
+  site.reply("squeue", shown.text());
+  constexpr seconds kill_wait{30};  // Slurm's default
+  CHECK(status(site).ends_by == from_us(1'800'003'600'000'000) + kill_wait);
+  shown.ended = "1800010000";
+  site.reply("squeue", shown.text());
+  CHECK(status(site).ends_by == from_us(1'800'010'000'000'000) + kill_wait);
+  shown.state = GENERATE("PENDING", "COMPLETING");  // a plan, and the end
+  site.reply("squeue", shown.text());
+  CHECK_FALSE(is_set(status(site).ends_by));
+  shown.state = "RUNNING";
+  shown.ended = "N/A";
+  site.reply("squeue", shown.text());
+  CHECK_FALSE(is_set(status(site).ends_by));
 }
 
 TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",

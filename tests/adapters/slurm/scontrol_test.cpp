@@ -75,6 +75,7 @@ bool same_job(const job_record& a, const job_record& b) {
 bool same_partition(const partition_row& a, const partition_row& b) {
   return a.name == b.name && a.state == b.state && a.is_default == b.is_default &&
          a.hidden == b.hidden && a.time_limit.length == b.time_limit.length &&
+         a.over_time == b.over_time &&
          a.time_limit.unlimited == b.time_limit.unlimited && a.nodes == b.nodes &&
          a.nodes_per_job_max == b.nodes_per_job_max && a.nodes_per_job_min == b.nodes_per_job_min &&
          a.cpus_per_node_max == b.cpus_per_node_max &&
@@ -105,6 +106,18 @@ TEST_CASE("scontrol partitions: reads what Slurm 22.05 printed", "[adapters][slu
   CHECK(small.nodes_per_job_min == 1);
   CHECK(small.cpus_per_node_max == 16);
   CHECK(small.memory_mb_per_node_max == 64000);
+}
+
+TEST_CASE("scontrol partitions: time beyond the limit", "[adapters][slurm]") {
+  const auto over = [](const std::string& value) {
+    auto text = captured_partitions;
+    text.replace(text.find("OverTimeLimit=NONE"), 18, "OverTimeLimit=" + value);
+    return parse_partitions(text).rows.at(0).over_time;
+  };
+  CHECK_FALSE(over("NONE"));
+  CHECK(over("0") == seconds{0});
+  CHECK(over("7") == seconds{420});
+  CHECK(over("UNLIMITED") >= seconds{86'400 * 365});
 }
 
 TEST_CASE("scontrol partitions: a cut answer gives no wrong limit", "[adapters][slurm]") {
@@ -182,6 +195,11 @@ TEST_CASE("scontrol config: no accounting, a controller that is down", "[adapter
   const auto with_line = [](const std::string& line) {
     return parse_config(captured_config + line + "\n");
   };
+  CHECK(with_line("KillWait                = 300 sec")->kill_wait == seconds{300});
+  CHECK(with_line("KillWait                = x")->kill_wait == seconds{30});
+  CHECK(with_line("OverTimeLimit           = 0 min")->over_time == seconds{0});
+  CHECK(with_line("OverTimeLimit           = 5 min")->over_time == seconds{300});
+  CHECK(with_line("OverTimeLimit           = UNLIMITED")->over_time >= seconds{86'400 * 365});
   CHECK_FALSE(with_line("SelectTypeParameters    = CR_CORE")->manages_memory);
   CHECK_FALSE(with_line("SelectTypeParameters    = CR_CPU,CR_ONE_TASK_PER_CORE")->manages_memory);
   CHECK(with_line("SelectTypeParameters    = CR_CORE_MEMORY")->manages_memory);

@@ -159,6 +159,7 @@ struct queue_line {
   std::string reason = "None";
   int status = 0;  ///< of wait(2)
   std::string submitted = "1799998000";
+  int restarts = 0;
   std::string started = "1799999000";
   std::string ended = "N/A";
   std::string priority = "4294901759";
@@ -170,7 +171,7 @@ struct queue_line {
 
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
-                   "|" + submitted + "|" + started + "|" + ended +
+                   "|" + submitted + "|" + std::to_string(restarts) + "|" + started + "|" + ended +
                    "|2|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
                    "|" + path + "|\n");
   }

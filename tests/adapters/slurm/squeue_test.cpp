@@ -9,25 +9,26 @@ using namespace ved::adapters::slurm;
 
 namespace {
 
-// Captured from Slurm 22.05.8 with squeue_format(), SLURM_TIME_FORMAT=%s and --noconvert.
+// Captured from Slurm 22.05.8 with squeue_format(), SLURM_TIME_FORMAT=%s and --noconvert; the
+// counts of restarts by another squeue of the same release.
 const std::string captured = columns(
-    "23|23|FAILED|NonZeroExitCode|batch|32000|1795182048|1795182048|1795182049|1|1|4294901759|"
+    "23|23|FAILED|NonZeroExitCode|batch|32000|1795182048|0|1795182048|1795182049|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1|node1|x125|(null)|/home/a/%j.out|\n"
-    "24|24|FAILED|JobLaunchFailure|batch|3893|1795182048|1795182048|1795182048|1|1|4294901759|"
+    "24|24|FAILED|JobLaunchFailure|batch|3893|1795182048|0|1795182048|1795182048|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1|node1|badout|(null)|/nosuch/%j.out|\n"
-    "17|17|PENDING|BeginTime|batch|0|1795182040|1795182161|N/A|1|1|0|"
+    "17|17|PENDING|BeginTime|batch|0|1795182040|1|1795182161|N/A|1|1|0|"
     "cpu=1,mem=10M,node=1,billing=1||rq|(null)|/home/a/%j.out|\n"
-    "19|19_3|PENDING|JobArrayTaskLimit|batch|0|1795182047|N/A|N/A|1|1|4294901759|"
+    "19|19_3|PENDING|JobArrayTaskLimit|batch|0|1795182047|0|N/A|N/A|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1||arr|(null)|/home/a/%j.out|\n"
-    "26|19_1|RUNNING|None|batch|0|1795182047|1795182048|1795182348|1|1|4294901759|"
+    "26|19_1|RUNNING|None|batch|0|1795182047|0|1795182048|1795182348|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1,gres/gpu=1|node1|arr|ved: a job|/home/a/%j.out|\n"
-    "10|9+1|COMPLETING|None|batch|0|1795180991|1795180992|1795181055|1|1|4294901759|"
+    "10|9+1|COMPLETING|None|batch|0|1795180991|0|1795180992|1795181055|1|1|4294901759|"
     "cpu=1,mem=10M,node=1,billing=1|node1|het|(null)|/home/a/slurm-10.out|\n");
 
 std::string row(const std::string& id, const std::string& name) {
   return columns(
              id + '|' + id +
-             "|RUNNING|None|batch|0|1795182047|1795182048|1795182348|1|1|4294901759|"
+             "|RUNNING|None|batch|0|1795182047|0|1795182048|1795182348|1|1|4294901759|"
              "cpu=1,mem=10M|node1|") +
          name + columns("|(null)|/home/a/%j.out|\n");
 }
@@ -35,7 +36,8 @@ std::string row(const std::string& id, const std::string& name) {
 bool same(const queue_row& a, const queue_row& b) {
   return a.id == b.id && a.shown_id == b.shown_id && a.state == b.state && a.reason == b.reason &&
          a.partition == b.partition && a.node_list == b.node_list &&
-         a.submitted_at == b.submitted_at && a.started_at == b.started_at &&
+         a.submitted_at == b.submitted_at && a.restarts == b.restarts &&
+         a.started_at == b.started_at &&
          a.ended_at == b.ended_at && a.exit == b.exit && a.nodes == b.nodes && a.cpus == b.cpus &&
          a.priority == b.priority &&
          a.allocated.memory_bytes == b.allocated.memory_bytes && a.name == b.name &&
@@ -78,7 +80,7 @@ TEST_CASE("squeue: the exit code means something only of a job whose processes h
 }
 
 TEST_CASE("squeue: Slurm's own marks are no signals of the job", "[adapters][slurm]") {
-  std::string text = columns("1|1|OUT_OF_MEMORY|OutOfMemory|batch|125|1795182047|1795182048|"
+  std::string text = columns("1|1|OUT_OF_MEMORY|OutOfMemory|batch|125|1795182047|0|1795182048|"
                              "1795182049|1|1|4294901759|cpu=1,mem=10M|node1|x|(null)|"
                              "/home/a/%j.out|\n");
   const auto read = parse_squeue(text);
