@@ -12,6 +12,7 @@
 #include "messages/event.pb.h"
 #include "messages/ids.hpp"
 #include "messages/job.pb.h"
+#include "messages/rare.hpp"
 #include "messages/time.hpp"
 
 /// The life of one job as pure functions: no clock, no I/O, no randomness.
@@ -58,7 +59,7 @@ struct finished {
   int exit_code = 0;
   int exit_signal = 0;
   time_point finished_at;
-  std::optional<pb::JobUsage> usage;
+  rare<pb::JobUsage> usage;
   bool abandoned = false;  ///< here alone: it may run on in the scheduler, and is ended there
 };
 using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
@@ -122,8 +123,8 @@ struct job {
   /// and its last run did. Else a job could run for nothing.
   std::shared_ptr<const pb::JobRun> gave_way;
   std::shared_ptr<const pb::JobRun> requeued;  ///< the same of runs that a requeue put an end to
-  std::optional<cancel_wish> cancel;
-  std::optional<hold_wish> hold;
+  rare<cancel_wish> cancel;
+  rare<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
   taken_control taken;  ///< the last one that was, as long as nothing took its place
   time_point missing_since;
@@ -320,7 +321,7 @@ bool is_unseen_suspend(const job& state);
 bool is_abandoned(const job& state);
 /// What a job that has ended used, with that of a run of which only now something is known; none:
 /// nothing is known.
-std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run);
+rare<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run);
 std::string_view phase_name(const job& state);
 
 /// "ve" and 12 base32 characters of `draw`.

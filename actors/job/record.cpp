@@ -173,7 +173,7 @@ result<job> from_record(const pb::JobRecord& in) {
     case pb::JOB_PHASE_FINISHED:
       out.now = finished{in.state(), in.exit_code(), in.exit_signal(),
                          from_us(in.finished_at_us()),
-                         in.has_usage() ? std::optional(in.usage()) : std::nullopt,
+                         in.has_usage() ? rare(in.usage()) : rare<pb::JobUsage>(),
                          in.abandoned()};
       return out;
     default: break;

@@ -24,7 +24,7 @@ void set_run(pb::JobRun& run, const report_status& what) {
   run.set_all_runs(what.counts_all_runs);
 }
 
-std::optional<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
+rare<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
   const auto& before = std::get<finished>(state.now).usage;
   if (!run.has_usage()) return before;
   auto used = run.usage();

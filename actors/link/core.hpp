@@ -17,6 +17,7 @@
 #include "actors/job/core.hpp"
 #include "actors/link/limits.hpp"
 #include "messages/ids.hpp"
+#include "messages/rare.hpp"
 #include "messages/time.hpp"
 
 /// One cluster's connection as pure logic: it turns what all jobs want into as few scheduler calls
@@ -54,10 +55,10 @@ class rate {
 /// What one job needs now; replaces what it needed before. All empty: nothing.
 struct desired {
   std::optional<job::await_turn> turn;
-  std::optional<job::run_submission> submit;
-  std::optional<job::run_lookup> lookup;
+  rare<job::run_submission> submit;
+  rare<job::run_lookup> lookup;
   std::optional<job::follow> follow;
-  std::optional<job::run_control> control;
+  rare<job::run_control> control;
 
   bool empty() const noexcept { return !turn && !submit && !lookup && !follow && !control; }
 };
