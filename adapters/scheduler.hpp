@@ -90,6 +90,12 @@ enum class undoing {
   by_loss,      ///< of the scheduler's state: it came back without it
 };
 
+/// Tells the runs of a job apart. Unset: not known.
+struct run_key {
+  time_point enqueued_at;
+  time_point started_at;
+};
+
 /// What the scheduler says about one job now.
 struct job_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
@@ -118,7 +124,9 @@ struct job_status {
   /// The run that began at `tracked_job::started_at`, where this is of a later one, or of a wait
   /// after it.
   std::optional<pb::JobRun> run_before;
-  bool counts_all_runs = false;  ///< `usage` is of all its runs, however often it was requeued
+  std::vector<run_key> counted;  ///< runs before this one whose use is part of `usage`
+  /// What the adapter wants to know of the job after a restart, as it likes; 0: nothing new.
+  std::uint64_t note = 0;
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.
@@ -142,6 +150,9 @@ struct tracked_job {
   time_point started_at = {};  ///< of the run that was told last; unset: it was told to wait
   bool waits = false;          ///< by all that was told: nobody holds it, and it has not begun
   time_point enqueued_at = {};  ///< as it was told last; unset: it never was
+  time_point first_enqueued_at = {};  ///< as it was told first
+  run_key run_before = {};            ///< the last one that a requeue put an end to, as was told
+  std::uint64_t note = 0;             ///< `job_status::note`
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

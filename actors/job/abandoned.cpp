@@ -61,7 +61,7 @@ std::optional<events> on(const job& state, const report_status& what, const cont
            ctx);
   // What ended by itself has told its use.
   if (public_state(state) != pb::JOB_STATE_CANCELLED) return out;
-  set_run(*out.back().mutable_job()->mutable_abandoned_over()->mutable_run(), what);
+  set_run(*out.back().mutable_job()->mutable_abandoned_over()->mutable_run(), state, what);
   return out;
 }
 

@@ -54,7 +54,7 @@ bool is_moot(pb::JobControl taken, pb::JobState seen) {
 
 void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   if (e.has_run_before()) remember(state.requeued, e.run_before());
-  if (goes_on(state, e.started_at_us())) state.requeued.reset();
+  std::erase_if(state.requeued, [&](const pb::JobRun& run) { return goes_on(run, e); });
   state.missing_since = {};
   if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.state() == pb::JOB_STATE_QUEUED) state.started_at = {};  // requeued: it starts anew
@@ -70,6 +70,8 @@ void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   else if (!is_set(state.never_starts_since)) state.never_starts_since = from_us(at_us);
   state.held_there = e.held() && e.state() == pb::JOB_STATE_QUEUED;
   if (e.enqueued_at_us() != 0) state.enqueued_at = from_us(e.enqueued_at_us());
+  if (e.note() != 0) state.scheduler_note = e.note();
+  if (!is_set(state.first_enqueued_at)) state.first_enqueued_at = state.enqueued_at;
   if (e.ends_by_us() != 0 || e.state() == pb::JOB_STATE_QUEUED)
     state.ends_by = from_us(e.ends_by_us());
   enter(state, phase_of(e.state()), e.reason(), at_us);
@@ -89,7 +91,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   state.taken = {};
   state.hold.reset();
   state.gave_way.reset();
-  state.requeued.reset();
+  state.requeued.clear();
   enter(state, std::move(end), e.reason(), at_us);
 }
 
@@ -106,18 +108,20 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
 
 /// No scheduler job is followed from now on. `last`: what is known of its last run.
 void leave_scheduler(job& state, const pb::JobRun* last = nullptr) {
-  if (state.requeued && !(last != nullptr && last->all_runs())) {
-    auto run = *state.requeued;
-    run.set_scheduler_job_id(state.scheduler_id.str());
-    remember(state.gave_way, run);
-  }
-  state.requeued.reset();
+  if (last == nullptr || !last->all_runs())
+    for (auto& run : state.requeued) {
+      run.set_scheduler_job_id(state.scheduler_id.str());
+      remember(state.gave_way, run);
+    }
+  state.requeued.clear();
   if (last != nullptr) remember(state.gave_way, *last);
   state.scheduler_id = {};
   state.missing_since = {};
   state.never_starts_since = {};
   state.held_there = false;
   state.enqueued_at = {};
+  state.first_enqueued_at = {};
+  state.scheduler_note = 0;
   state.ends_by = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.taken = {};
@@ -324,7 +328,9 @@ std::vector<action> react(const job& state, const policy& limits) {
     const bool free = settled && !state.held_there && state.taken.what != pb::JOB_CONTROL_HOLD;
     out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
                             settled ? state.taken : taken_control{}, state.started_at,
-                            free && in<queued>(state), state.enqueued_at});
+                            free && in<queued>(state), state.enqueued_at,
+                            state.first_enqueued_at, last_requeued(state),
+                            state.scheduler_note});
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)

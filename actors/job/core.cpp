@@ -25,7 +25,7 @@ void add_end_here(events& out, const job& state, pb::JobState as, const std::str
   end.set_state(as);
   end.set_reason(reason);
   end.set_finished_at_us(to_us(ctx.now));
-  if (state.requeued) add_requeued(end, *state.requeued);
+  add_runs_before(end, state);
   add_gave_way(end, state);
 }
 
@@ -352,11 +352,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
   end.set_abandoned(what.leftover);
-  if (!what.counts_all_runs) {
-    if (is_requeued(state, what)) add_requeued(end, *what.run_before);
-    if (state.requeued && !goes_on(state, to_us(what.started_at)))
-      add_requeued(end, *state.requeued);
-  }
+  add_runs_before(end, state, &what);
   add_gave_way(end, state);
 }
 
@@ -374,7 +370,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
     event.set_release(
         "an operator finds out who wrote that into the job's directory, then cancels or releases "
         "the job");
-    set_run(*event.mutable_run(), what);
+    set_run(*event.mutable_run(), state, what);
     return out;
   }
   // Also when the winner carries our own token: the scheduler may have doubled one submission.
@@ -383,7 +379,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
     event.set_scheduler_job_id(what.id.str());
     event.set_winner_token(what.lost_claim_to.str());
     // One that never began used nothing.
-    if (is_set(what.started_at)) set_run(*event.mutable_run(), what);
+    if (is_set(what.started_at)) set_run(*event.mutable_run(), state, what);
     return out;
   }
   if (is_terminal(what.state)) {
@@ -406,7 +402,8 @@ result<events> on(const job& state, const report_status& what, const context& ct
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
   const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
   const bool run_is_new = is_set(what.enqueued_at) && what.enqueued_at != state.enqueued_at;
-  const bool limit_is_new = is_set(what.ends_by) && what.ends_by != state.ends_by;
+  const bool limit_is_new = is_longer(what.ends_by, state) != is_longer(state.ends_by, state) ||
+                            (is_longer(what.ends_by, state) && what.ends_by != state.ends_by);
   const bool held = what.held && what.state == pb::JOB_STATE_QUEUED;
   const bool is_new = start_is_new || run_is_new || limit_is_new || held != state.held_there;
   if (what.state == public_state(state) && what.reason == state.reason && !is_new &&
@@ -422,6 +419,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_held(held);
   event.set_enqueued_at_us(to_us(what.enqueued_at));
   event.set_ends_by_us(to_us(what.ends_by));
+  event.set_note(what.note);
   if (by_others) event.set_undone(what.undone);
   return out;
 }
@@ -459,7 +457,7 @@ result<events> on(const job& state, const report_missing& what, const context& c
                  " (" + what.reason + ")");
   end.set_started_at_us(to_us(state.started_at));
   end.set_finished_at_us(to_us(state.missing_since));
-  if (state.requeued) add_requeued(end, *state.requeued);
+  add_runs_before(end, state);
   add_gave_way(end, state);
   return out;
 }

@@ -122,7 +122,8 @@ struct job {
   /// The runs that gave way to another copy, or said so, as one: the job ends with what they used
   /// and its last run did. Else a job could run for nothing.
   std::shared_ptr<const pb::JobRun> gave_way;
-  std::shared_ptr<const pb::JobRun> requeued;  ///< the same of runs that a requeue put an end to
+  /// Runs that a requeue put an end to, the first one first: the job ends with what they used, too.
+  std::vector<pb::JobRun> requeued;
   rare<cancel_wish> cancel;
   rare<hold_wish> hold;
   pb::JobControl wanted = pb::JOB_CONTROL_UNSPECIFIED;  ///< asked of the scheduler, not over yet
@@ -131,6 +132,8 @@ struct job {
   time_point never_starts_since;  ///< since when the scheduler says that it cannot start
   bool held_there = false;        ///< queued, and the scheduler says that somebody holds it
   time_point enqueued_at;         ///< when the scheduler took the last run into its queue
+  time_point first_enqueued_at;   ///< and the first one that it told of
+  std::uint64_t scheduler_note = 0;  ///< what its adapter wants to know of it after a restart
   time_point ends_by;             ///< when the scheduler ends that run at the latest
 
   time_point accepted_at;
@@ -214,6 +217,12 @@ struct report_lookup {
   std::string unproven = {};  ///< absent, and not empty: why it may have run all the same
 };
 
+/// Tells the runs of a job apart; unset: not known.
+struct run_key {
+  time_point enqueued_at;
+  time_point started_at;
+};
+
 struct report_status {
   scheduler_job_id id;
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout
@@ -236,7 +245,8 @@ struct report_status {
   bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody
   /// The one that the log knows, where this is of a later one.
   std::optional<pb::JobRun> run_before = {};
-  bool counts_all_runs = false;  ///< the use is that of all runs
+  std::vector<run_key> counted = {};  ///< runs before it whose use is part of `usage`
+  std::uint64_t note = 0;             ///< of the adapter; 0: nothing new
 };
 struct report_missing {
   scheduler_job_id id;
@@ -297,6 +307,9 @@ struct follow {
   time_point started_at = {};  ///< of the run that the log knows last; unset: it waits
   bool waits = false;          ///< by itself: nobody holds it, and nobody has cancelled it
   time_point enqueued_at = {};  ///< of that run, as far as the scheduler told
+  time_point first_enqueued_at = {};  ///< of the first one
+  run_key run_before = {};            ///< the last one that was requeued
+  std::uint64_t note = 0;             ///< of the adapter
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

@@ -30,6 +30,7 @@ struct explanation::history {
   std::string hold_shows_as;  ///< the scheduler's reason first seen with it
   std::string problem;  ///< why the fold stopped
   bool limit_is_default = false;  ///< the job's request names no limit of time
+  bool stood = false;             ///< the run was suspended, for a time that its limit leaves out
 
   void remember(const pb::Envelope& entry);
 };
@@ -66,6 +67,10 @@ void explanation::history::remember(const pb::Envelope& entry) {
     if (entry.job().control_refused().control() == pb::JOB_CONTROL_HOLD) h.held = false;
     h.releasing = false;
   }
+  if (entry.job().has_observed() && entry.job().observed().state() == pb::JOB_STATE_QUEUED)
+    h.stood = false;
+  if (entry.job().has_observed() && entry.job().observed().state() == pb::JOB_STATE_SUSPENDED)
+    h.stood = true;
   if (h.held && entry.job().has_observed()) {
     const auto& seen = entry.job().observed();
     if (h.hold_shows_as.empty()) h.hold_shows_as = seen.reason();
@@ -357,7 +362,9 @@ class narrator {
     if (state_.cancel || state_.max_runtime_seconds <= 0 || !is_set(state_.started_at)) return;
     const auto limit = state_.started_at + seconds{state_.max_runtime_seconds};
     out.push_back("the limit is reached " + at(limit) +
-                  (h_.limit_is_default ? " at the latest" : "") +
+                  (h_.stood                ? ", and later by the time that it was suspended"
+                   : h_.limit_is_default ? " at the latest"
+                                         : "") +
                   (cluster_ == nullptr
                        ? ""
                        : "; if the scheduler lets it run on, we cancel it " +

@@ -77,12 +77,14 @@ result<events> decide_release(const job& state, const release_job& what, const c
 void add_control(events& out, pb::JobControl control, const std::string& by,
                  const std::string& reason, const context& ctx);
 
-/// What is known of a run, into the event that speaks of it.
-void set_run(pb::JobRun& run, const report_status& what);
+/// What is known of a run, and of those before it, into the event that speaks of it.
+void set_run(pb::JobRun& run, const job& state, const report_status& what);
 
 /// One more run that is over, and not the job's last one: each stands in its event; the state has
 /// them as one, from the first start to the last end.
 void remember(std::shared_ptr<const pb::JobRun>& all, const pb::JobRun& run);
+/// One more that a requeue put an end to. Each stays apart, as the scheduler may tell of it again.
+void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run);
 
 /// Runs that gave way used what they used: it is part of the job's use. Allocations of runs that
 /// differ count as the largest, so that none of them is free.
@@ -90,11 +92,19 @@ void add_gave_way(pb::JobFinished& end, const job& state);
 
 /// The run that the log knows is not the one that is told of now: the job was requeued meanwhile.
 bool is_requeued(const job& state, const report_status& what);
-/// What seemed to be requeued is the run that is told of: a list of the scheduler's was old.
-bool goes_on(const job& state, std::int64_t started_at_us);
+/// What seemed to be requeued is the run that is told of: a list of the scheduler's was old, or it
+/// has forgotten the requeue.
+bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown);
 
-/// What runs that a requeue put an end to used is part of the job's use.
-void add_requeued(pb::JobFinished& end, const pb::JobRun& run);
+/// What runs that a requeue put an end to used is part of the job's use, unless the report has it
+/// in already.
+void add_runs_before(pb::JobFinished& end, const job& state, const report_status* what = nullptr);
+
+/// The last run that a requeue put an end to.
+run_key last_requeued(const job& state);
+
+/// The scheduler gives the job longer than it asked for.
+bool is_longer(time_point ends_by, const job& state);
 
 /// What a decision makes of a command to an abandoned job; nullopt: what it makes of any other.
 std::optional<events> follow_abandoned(const job& state, const command& what, const context& ctx);

@@ -72,6 +72,8 @@ pb::JobRecord to_record(const job& state) {
   out.set_never_starts_since_us(to_us(state.never_starts_since));
   out.set_held_there(state.held_there);
   out.set_enqueued_at_us(to_us(state.enqueued_at));
+  out.set_first_enqueued_at_us(to_us(state.first_enqueued_at));
+  out.set_scheduler_note(state.scheduler_note);
   out.set_ends_by_us(to_us(state.ends_by));
   out.set_reason(state.reason);
   if (state.cancel) {
@@ -114,7 +116,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_abandoned(f->abandoned);
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
-  if (state.requeued) *out.mutable_requeued() = *state.requeued;
+  for (const auto& run : state.requeued) *out.add_requeued() = run;
   return out;
 }
 
@@ -140,6 +142,8 @@ result<job> from_record(const pb::JobRecord& in) {
   out.never_starts_since = from_us(in.never_starts_since_us());
   out.held_there = in.held_there();
   out.enqueued_at = from_us(in.enqueued_at_us());
+  out.first_enqueued_at = from_us(in.first_enqueued_at_us());
+  out.scheduler_note = in.scheduler_note();
   out.ends_by = from_us(in.ends_by_us());
   out.reason = in.reason();
   if (in.cancel_requested())
@@ -154,7 +158,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.submitted_at = from_us(in.submitted_at_us());
   out.started_at = from_us(in.started_at_us());
   out.changed_at = from_us(in.changed_at_us());
-  if (in.has_requeued()) out.requeued = std::make_shared<const pb::JobRun>(in.requeued());
+  out.requeued.assign(in.requeued().begin(), in.requeued().end());
   if (in.has_gave_way()) out.gave_way = std::make_shared<const pb::JobRun>(in.gave_way());
   switch (in.phase()) {
     case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;

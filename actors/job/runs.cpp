@@ -12,16 +12,60 @@ void add_words(pb::JobFinished& end, const std::string& words) {
   end.set_reason(end.reason() + (end.reason().empty() ? "" : "; ") + words);
 }
 
+/// Of a job that is requeued again and again.
+constexpr std::size_t requeued_max = 64;
+
+bool is_same_run(const pb::JobRun& a, const pb::JobRun& b) {
+  const bool same_queueing = a.enqueued_at_us() == 0 || b.enqueued_at_us() == 0 ||
+                             a.enqueued_at_us() == b.enqueued_at_us();
+  return same_queueing && a.started_at_us() == b.started_at_us();
+}
+
+/// A requeue enqueues a run anew: that alone tells, where it is known.
+bool is_same_run(const pb::JobRun& a, const run_key& b) {
+  if (a.enqueued_at_us() != 0 && is_set(b.enqueued_at))
+    return a.enqueued_at_us() == to_us(b.enqueued_at);
+  return a.started_at_us() != 0 && a.started_at_us() == to_us(b.started_at);
+}
+
+template <class Whole>
+std::int64_t first(const pb::JobRun& run, const Whole& all) {
+  return all.started_at_us() == 0 ? run.started_at_us()
+                                  : std::min(run.started_at_us(), all.started_at_us());
+}
+
+/// Those that a requeue put an end to, as far as their use is not part of the report's.
+std::vector<pb::JobRun> runs_before(const job& state, const report_status* what) {
+  auto all = state.requeued;
+  if (what == nullptr) return all;
+  if (is_requeued(state, *what)) remember(all, *what->run_before);
+  const run_key own{what->enqueued_at, what->started_at};
+  std::erase_if(all, [&](const pb::JobRun& run) {
+    // Another start under the same queueing is another run.
+    if (is_set(own.started_at) && run.started_at_us() == to_us(own.started_at) &&
+        is_same_run(run, own))
+      return true;
+    return std::any_of(what->counted.begin(), what->counted.end(),
+                       [&](const auto& key) { return is_same_run(run, key); });
+  });
+  return all;
+}
+
 }  // namespace
 
-void set_run(pb::JobRun& run, const report_status& what) {
+void set_run(pb::JobRun& run, const job& state, const report_status& what) {
   run.set_scheduler_job_id(what.id.str());
   run.set_exit_code(what.exit_code);
   run.set_exit_signal(what.exit_signal);
   run.set_started_at_us(to_us(what.started_at));
   run.set_finished_at_us(to_us(what.finished_at));
+  run.set_enqueued_at_us(to_us(what.enqueued_at));
   if (what.usage) *run.mutable_usage() = *what.usage;
-  run.set_all_runs(what.counts_all_runs);
+  for (const auto& before : runs_before(state, &what)) {
+    if (before.started_at_us() != 0) run.set_started_at_us(first(before, run));
+    if (before.has_usage()) pb::add_usage(*run.mutable_usage(), before.usage());
+  }
+  run.set_all_runs(true);
 }
 
 rare<pb::JobUsage> used_in_all(const job& state, const pb::JobRun& run) {
@@ -41,20 +85,52 @@ void remember(std::shared_ptr<const pb::JobRun>& all, const pb::JobRun& run) {
   all = std::move(more);
 }
 
+void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run) {
+  const auto known = std::find_if(all.begin(), all.end(),
+                                  [&](const auto& one) { return is_same_run(one, run); });
+  if (known != all.end()) {
+    *known = run;
+    return;
+  }
+  all.push_back(run);
+  if (all.size() <= requeued_max) return;
+  // What is long over will not be told of again.
+  auto& oldest = all[0];
+  if (all[1].has_usage()) pb::add_usage(*oldest.mutable_usage(), all[1].usage());
+  oldest.set_finished_at_us(all[1].finished_at_us());
+  all.erase(all.begin() + 1);
+}
+
 bool is_requeued(const job& state, const report_status& what) {
   return what.run_before && is_set(state.started_at) && what.started_at != state.started_at &&
          what.run_before->started_at_us() == to_us(state.started_at);
 }
 
-bool goes_on(const job& state, std::int64_t started_at_us) {
-  return state.requeued && started_at_us != 0 &&
-         state.requeued->started_at_us() == started_at_us;
+bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown) {
+  if (shown.started_at_us() == 0 || run.started_at_us() != shown.started_at_us()) return false;
+  return run.enqueued_at_us() == 0 || shown.enqueued_at_us() == 0 ||
+         run.enqueued_at_us() == shown.enqueued_at_us();
 }
 
-void add_requeued(pb::JobFinished& end, const pb::JobRun& run) {
+void add_runs_before(pb::JobFinished& end, const job& state, const report_status* what) {
+  const auto all = runs_before(state, what);
+  if (all.empty()) return;
   add_words(end, "it had run before it was requeued; its use is counted in");
-  if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
-  if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
+  for (const auto& run : all) {
+    if (run.started_at_us() != 0) end.set_started_at_us(first(run, end));
+    if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
+  }
+}
+
+run_key last_requeued(const job& state) {
+  if (state.requeued.empty()) return {};
+  const auto& run = state.requeued.back();
+  return {from_us(run.enqueued_at_us()), from_us(run.started_at_us())};
+}
+
+bool is_longer(time_point ends_by, const job& state) {
+  return state.max_runtime_seconds > 0 && is_set(ends_by) &&
+         ends_by > state.started_at + seconds{state.max_runtime_seconds};
 }
 
 void add_gave_way(pb::JobFinished& end, const job& state) {

@@ -98,6 +98,9 @@ struct tracked {
   time_point started_at = {};     ///< likewise; see job::follow
   bool waits = false;             ///< likewise
   time_point enqueued_at = {};    ///< see job::follow
+  time_point first_enqueued_at = {};
+  job::run_key run_before = {};
+  std::uint64_t note = 0;
 };
 struct poll_order {
   std::vector<tracked> jobs;

@@ -68,7 +68,7 @@ void link::start_poll(outputs& out, time_point now) {
   for (const auto* job : followed_) {
     const auto& f = *jobs_.at(*job).wanted.follow;
     all.jobs.push_back({*job, f.id, f.token, f.taken, f.started_at, f.waits,
-                        f.enqueued_at});
+                        f.enqueued_at, f.first_enqueued_at, f.run_before, f.note});
   }
   polling_ = true;
   begin_hinted(now);

@@ -107,7 +107,8 @@ link::poll_done::answer translate(const adapters::tracked_job& job_seen,
   out.leftover = s.leftover;
   if (s.undone != adapters::undoing::none) out.undone = job_seen.taken;
   out.run_before = s.run_before;
-  out.counts_all_runs = s.counts_all_runs;
+  out.note = s.note;
+  for (const auto& run : s.counted) out.counted.push_back({run.enqueued_at, run.started_at});
   out.undone_by_loss = s.undone == adapters::undoing::by_loss;
   // One that cannot be a token of ours is told as such; the job decides whose it is.
   if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};
@@ -132,7 +133,9 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 
 adapters::tracked_job translate(const link::tracked& what) {
   return {what.id,          what.token,      what.job,   what.taken.what,
-          what.taken.since, what.started_at, what.waits, what.enqueued_at};
+          what.taken.since, what.started_at, what.waits, what.enqueued_at,
+          what.first_enqueued_at, {what.run_before.enqueued_at, what.run_before.started_at},
+          what.note};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,

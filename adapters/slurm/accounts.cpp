@@ -7,6 +7,7 @@
 
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
+#include "messages/usage.hpp"
 
 namespace ved::adapters::slurm {
 
@@ -45,7 +46,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
         now->out_of_memory = row.step;
       now->steps_open = now->steps_open || !is_ended(row.state);
       if (row.step == "batch") now->batch_used = row.cpu_time || row.memory_bytes_max;
-      auto& usage = *now->status.usage;
+      auto& usage = now->records.back().usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
       continue;
@@ -65,18 +66,22 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
       continue;
     }
     watched& job = **ours;
-    if (!job.accounted) {
-      job.accounted.emplace();
-      job.accounted->status.usage.emplace();
-      job.accounted->status.counts_all_runs = true;
-    }
-    now = &*job.accounted;
+    if (row.state == "REVOKED") continue;  // a federation's origin's, of what its sibling ran
+    now = job.accounted ? &*job.accounted : &job.accounted.emplace();
     now_id = row.id;
     add_record(*now, row);
   }
   for (auto* job : jobs) {
-    if (!job->accounted || !job->held) continue;
-    auto& usage = *job->accounted->status.usage;
+    if (!job->accounted) continue;
+    auto& told = job->accounted->status;
+    told.counted.clear();
+    told.usage.emplace();
+    for (const auto& record : job->accounted->records) {
+      pb::add_usage(*told.usage, record.usage);
+      told.counted.push_back(record.run);
+    }
+    if (!job->held) continue;
+    auto& usage = *told.usage;
     usage.set_gpus(job->held->gpus());
     if (job->held->has_memory_bytes_allocated())
       usage.set_memory_bytes_allocated(job->held->memory_bytes_allocated());
@@ -116,8 +121,6 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
 }
 
 void slurm_cluster::add_record(account& to, const account_row& row) {
-  // A federation's origin keeps a record of the job that its sibling ran.
-  if (row.state == "REVOKED") return;
   const auto meaning = parse_state(row.state);
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
@@ -125,7 +128,6 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.final = meaning && is_terminal(meaning->state) && row.has_ended && row.exit;
   to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
   to.has_started = row.has_started;
-  to.requeued = to.requeued || (is_set(to.submitted_at) && to.submitted_at != row.submitted_at);
   to.submitted_at = row.submitted_at;
   to.elapsed_seconds = row.elapsed_seconds;
   to.batch_used = false;
@@ -135,9 +137,13 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
   if (is_set(row.started_at)) status.started_at = row.started_at;
   status.finished_at = row.ended_at;
-  auto& usage = *status.usage;
-  usage.set_wall_clock_seconds(usage.wall_clock_seconds() + row.elapsed_seconds);
-  if (row.cpu_time) usage.set_cpu_time_us(usage.cpu_time_us() + row.cpu_time->count());
+  status.enqueued_at = row.submitted_at;
+  auto& record = to.records.emplace_back();
+  record.run = {row.submitted_at, row.started_at};
+  record.finished_at = row.ended_at;
+  auto& usage = record.usage;
+  usage.set_wall_clock_seconds(row.elapsed_seconds);
+  if (row.cpu_time) usage.set_cpu_time_us(row.cpu_time->count());
   usage.set_nodes_used(std::max(1, row.nodes));
   usage.set_cpu_cores(row.allocated.cpus > 0 ? static_cast<int>(row.allocated.cpus) : row.cpus);
   usage.set_gpus(static_cast<int>(row.allocated.gpus));

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <atomic>
 #include <initializer_list>
 #include <map>
@@ -66,7 +67,9 @@ class slurm_cluster {
     /// The first and the last submission that were seen: between them the number was this job's.
     time_point first_submission;
     time_point last_submission;
-    int restarts = 0;            ///< how often Slurm has requeued it, as squeue showed it last
+    int restarts = 0;            ///< how often Slurm has requeued it, as far as is known
+    std::int64_t session = 0;    ///< of its submission, on the login node; 0: not known
+    time_point older_since;      ///< since when squeue shows an older submission than it did
     time_point leftover_seen;    ///< when Slurm first held a second start of what has completed
     time_point detail_at;        ///< when the controller was last asked for it alone
     time_point unseen_since;     ///< squeue's answers were broken where its row may be
@@ -88,21 +91,29 @@ class slurm_cluster {
     std::optional<exit_status> exit;  ///< as squeue shows it: whole
 
     void note_submission(time_point at);
+    bool was_requeued() const { return first_submission < last_submission; }
+    int restarts_at_least() const { return std::max(restarts, was_requeued() ? 1 : 0); }
     bool was_submitted_at(time_point at) const;
   };
-  /// All that accounting knows of one job id, requeues summed up.
+  /// A run as accounting has it.
+  struct account_record {
+    run_key run;
+    time_point finished_at;
+    pb::JobUsage usage;
+  };
+  /// All that accounting knows of one job id.
   struct account {
+    std::vector<account_record> records;
     std::string state;   ///< of the last record
     std::string reason;  ///< of the last record
     std::optional<exit_status> exit;
-    job_status status;  ///< with usage
+    job_status status;  ///< of the last record, with the use of all
     bool final = false;
     /// Slurm names who cancelled a job; slurmdbd, which ends what a controller without its state
     /// does not know any more, names nobody.
     bool by_nobody = false;
     bool has_started = false;          ///< the last record tells a start
     time_point submitted_at;           ///< of the last record; a requeue sets it anew
-    bool requeued = false;             ///< its records tell several submissions
     std::int64_t elapsed_seconds = 0;  ///< of the last record
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
@@ -171,8 +182,12 @@ class slurm_cluster {
   static bool is_run_on(const watched& job, const queue_row& row);
   time_point ends_by(const queue_row& row) const;
   static time_point known_start(const watched& job);
+  static run_key last_requeued(const watched& job);
+  static std::uint64_t note_of(const memory& kept);
   static void remember_told(memory& to, const tracked_job& job);
-  static void note_requeue(watched& job, const queue_row& row, bool began);
+  static bool is_old(watched& job, const queue_row& row, time_point now);
+  static void note_requeue(watched& job, const queue_row& row, bool began,
+                           time_point enqueued_before);
   time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   std::string looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
@@ -193,6 +208,9 @@ class slurm_cluster {
   observation conclude(watched& job, time_point now) const;
   observation conclude_without_accounting(watched& job, time_point now) const;
   static bool is_of_run_before(const watched& job);
+  static bool is_before(const watched& job, const account_record& record);
+  static bool lags(const watched& job);
+  static void count_runs_before(job_status& end, const watched& job);
   static bool may_be_of_run_before(const watched& job);
   static void count_in(job_status& end, const job_status& told);
   static std::string why_doubted(const watched& job);
@@ -236,6 +254,7 @@ class slurm_cluster {
 
   std::timed_mutex observing_;  ///< one poll at a time; guards what `seen_` holds
   microseconds site_ahead_{0};  ///< of our clock, in the last poll that told; by polls alone
+  microseconds site_ahead_about_{0};  ///< the same, to a minute
   std::timed_mutex inventorying_;  ///< one inventory at a time: who waited for it has it, too
   mutable std::mutex mutex_;    ///< guards the rest
   std::shared_ptr<const site> site_;  ///< of the last inventory; empty before the first

@@ -5,7 +5,6 @@
 #include "adapters/slurm/exits.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
-#include "messages/usage.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -19,8 +18,6 @@ constexpr seconds loses_within{600};
 constexpr seconds unread_grace{600};
 /// Clocks of nodes, and the time between two looks.
 constexpr seconds clock_slack{60};
-/// Clocks of the login node and of the controller: munge(7) takes no credential beyond that.
-constexpr seconds controller_slack{300};
 /// Both tell whole seconds.
 constexpr seconds clock_rounding{2};
 /// So long a job's row may be missing from broken answers before that is told.
@@ -59,37 +56,6 @@ bool could_not_claim(const traces& left, const job_status& end) {
 
 }  // namespace
 
-/// Accounting hears late of a run that follows another, as after a requeue: what it has last is
-/// then the record of the one before. All these times are the controller's.
-bool slurm_cluster::is_of_run_before(const watched& job) {
-  const auto& kept = *job.kept;
-  const auto& told = job.accounted->status;
-  // Of a wait that was cancelled the last record has no start; what is there is another's.
-  if (!job.accounted->has_started) return false;
-  if (!is_set(told.started_at) || !is_set(told.finished_at)) return false;
-  const auto is_over_by = [&](time_point start) {
-    return is_set(start) && told.started_at < start && told.finished_at <= start;
-  };
-  if (kept.ended && is_over_by(kept.ended->started_at)) return true;
-  if (kept.last && is_over_by(kept.last->started_at)) return true;
-  // The log knows it, also from before a restart.
-  if (is_over_by(job.job->started_at)) return true;
-  // A requeue submits it anew: batch_requeue_fini() in Slurm's job_mgr.c.
-  const auto submitted = job.accounted->submitted_at;
-  return is_set(submitted) && submitted < kept.submitted_at.load();
-}
-
-/// The same, where clocks are too near to tell: nothing showed that the job began after it was seen
-/// waiting.
-bool slurm_cluster::may_be_of_run_before(const watched& job) {
-  const auto& kept = *job.kept;
-  if (job.status || kept.ended || !job.accounted->has_started) return false;
-  const bool waited = kept.last ? !is_set(kept.last->started_at) : job.job->waits;
-  const bool after = is_set(kept.waited_at) &&
-                     job.accounted->status.started_at >= kept.waited_at + controller_slack;
-  return waited && !after;
-}
-
 /// Why the end that accounting tells, and squeue never showed, is not believed; "" when it is.
 /// slurmdbd ends jobs of which it knows nothing: as cancelled when a controller comes back without
 /// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
@@ -123,6 +89,11 @@ std::string slurm_cluster::why_doubted(const watched& job) {
 bool slurm_cluster::has_own_record(const watched& job) {
   const auto& kept = *job.kept;
   if (!job.left.ended || !job.left.exit_code) return false;
+  // A requeued run takes the claim over, and the record of the one before away. What had completed
+  // before it keeps both, and says so.
+  if (const auto claim = parse_claim(job.left.claim);
+      claimed_itself(job) && claim->restart < kept.restarts_at_least() && !job.left.kept)
+    return false;
   const auto after = [&](time_point since) {
     return !is_set(since) || job.left.ended_at + clock_slack >= since;
   };
@@ -150,7 +121,10 @@ bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status&
   if (!left.ended || !left.exit_code || *left.exit_code > 128) return false;
   if (!claimed_itself(job) || !ended_at_once(end)) return false;
   // Requeued, and cancelled while it waited to be run on.
-  if (left.told || kept.run_before || (job.accounted && job.accounted->requeued)) return false;
+  if (left.told || kept.run_before || kept.was_requeued()) return false;
+  if (job.accounted && job.accounted->records.front().run.enqueued_at !=
+                           job.accounted->records.back().run.enqueued_at)
+    return false;
   if (!is_set(end.started_at) || end.finished_at - end.started_at < seconds{1}) return true;
   const auto seen = is_set(kept.first_start) ? kept.first_start : job.job->started_at;
   const bool began_before = !is_set(seen) || seen + seconds{1} < end.started_at;
@@ -162,11 +136,12 @@ bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status&
 time_point slurm_cluster::start_by_record(const watched& job) {
   const auto& kept = *job.kept;
   const auto& left = job.left;
-  const auto last = kept.last ? kept.last->started_at : time_point{};
+  const auto last = kept.last && is_set(kept.last->started_at) ? kept.last->started_at
+                                                               : last_requeued(job).started_at;
   const auto claim = parse_claim(left.claim);
   if (!claim || !is_set(left.claimed_at) || left.claimed_at > left.ended_at) return last;
   const bool is_first = claim->restart == 0;
-  const auto seen = is_first ? kept.first_start : last;
+  const auto seen = is_first && is_set(kept.first_start) ? kept.first_start : last;
   const bool fits = is_set(seen) && seen <= left.claimed_at + clock_rounding &&
                     (is_first || seen + clock_slack >= left.claimed_at);
   return fits ? seen : left.claimed_at;
@@ -207,7 +182,7 @@ void slurm_cluster::count_in(job_status& end, const job_status& told) {
   all.MergeFrom(*told.usage);
   all.set_wall_clock_seconds(std::max(own, told.usage->wall_clock_seconds()));
   end.usage = std::move(all);
-  end.counts_all_runs = told.counts_all_runs;
+  end.counted = told.counted;
 }
 
 std::string ending_reason(const std::string& state, const std::string& reason,
@@ -320,6 +295,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (kept.last) return *kept.last;
     return missing{false, "squeue shows a state that is not known here: " + job.word};
   }
+  if (job.outdated) {
+    if (kept.last) return *kept.last;
+    return no_news{};
+  }
   if (job.put_off) {
     job.settling = true;
     if (!kept.last && job.status) kept.last = job.status;
@@ -345,6 +324,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (job.settling) return *job.status;
     auto end = end_by_record(job, "Slurm lost that, and holds a second start of it", now);
     if (job.accounted) count_in(end, job.accounted->status);
+    // Squeue shows it waiting, so that this very run seemed to be requeued.
+    if (const auto run = last_requeued(job); is_set(run.started_at) &&
+                                             run.started_at == end.started_at)
+      end.counted.push_back(run);
     end.leftover = true;
     return end;
   }
@@ -367,6 +350,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     job.settling = now < kept.unqueued_since + return_grace;
     if (job.settling) return still_ending(job);
+  }
+  if (accounted && lags(job) && now < kept.accounts_due + options_.accounting_grace) {
+    job.settling = true;
+    return still_ending(job);
   }
   auto end = accounted ? job.accounted->status : job_status{};
   if (!accounted) {
@@ -452,13 +439,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
   if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());
-  if (!accounted && job.accounted && is_of_run_before(job)) {
-    // Accounting knows the runs before this one, and better than squeue did.
-    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), *job.accounted->status.usage);
-    end.counts_all_runs = true;
-    end.reason += std::string(end.reason.empty() ? "" : "; ") +
-                  "it had run before it was requeued; that use, by accounting, is counted in";
-  }
+  if (!accounted) count_runs_before(end, job);
   return end;
 }
 

@@ -17,6 +17,7 @@ constexpr std::size_t details_max = 20;
 /// Directories that may hang in one poll before the rest waits for the next one.
 constexpr int hangs_in_a_poll = 4;
 constexpr int clock_patience_seconds = 2;
+constexpr seconds clock_drift{60};
 /// So long after a job that waits was seen renamed, names tell nothing.
 constexpr seconds renames_kept{86'400};
 
@@ -153,76 +154,16 @@ bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
          row.output_path.find("/" + token + ".") != std::string::npos;
 }
 
-/// Or the one that bore its marks before: while it waits, who owns it may change them all.
-bool slurm_cluster::is_followed(const watched& job, const queue_row& row) {
-  return is_ours(*job.job, row) || job.kept->was_submitted_at(row.submitted_at) ||
-         is_run_on(job, row);
-}
-
-/// The job that was alive under this number, requeued since: Slurm counts that, and a number is
-/// given to no other job as long as its job lives.
-bool slurm_cluster::is_run_on(const watched& job, const queue_row& row) {
-  const auto& kept = *job.kept;
-  const auto submitted = kept.submitted_at.load();
-  const bool lived = kept.last && !kept.ended;
-  return lived && !job.shares_number && is_set(submitted) && row.submitted_at > submitted &&
-         row.restarts > kept.restarts;
-}
-
 /// The time limit that Slurm enforces now, which the site may have extended, with what it grants
-/// beyond that. Unset: it tells none.
+/// beyond that, by our clock. Unset: not known.
 time_point slurm_cluster::ends_by(const queue_row& row) const {
-  if (!is_set(row.ended_at)) return {};
   const std::lock_guard lock(mutex_);
-  const auto config = site_ ? site_->config : site_config{};
-  auto over = config.over_time;
-  if (site_)
-    if (const auto it = site_->partitions.find(row.partition); it != site_->partitions.end())
-      over = it->second.limits.over_time.value_or(over);
-  return row.ended_at + over + config.kill_wait;
-}
-
-/// Of the run that was told last, by squeue or the log.
-time_point slurm_cluster::known_start(const watched& job) {
-  const auto& last = job.kept->last;
-  return last && is_set(last->started_at) ? last->started_at : job.job->started_at;
-}
-
-/// What squeue alone shows of a run that a requeue has put an end to is not shown again. A requeue
-/// submits the job anew.
-void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began) {
-  auto& kept = *job.kept;
-  const auto start = known_start(job);
-  if (!is_set(start)) return;
-  const bool known = kept.run_before && kept.run_before->started_at_us() == to_us(start);
-  if (known && row.started_at == start) kept.run_before.reset();  // an old list said otherwise
-  if (known || row.started_at == start) return;
-  const bool anew = row.submitted_at > start;
-  if (began && (!anew || row.started_at <= start)) return;
-  auto& run = kept.run_before.emplace();
-  const auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
-  run.set_started_at_us(to_us(start));
-  run.set_finished_at_us(to_us(ended));
-  *run.mutable_usage() = kept.allocated;
-  run.mutable_usage()->set_wall_clock_seconds(
-      std::chrono::duration_cast<seconds>(ended - start).count());
-}
-
-void slurm_cluster::memory::note_submission(time_point at) {
-  if (!is_set(at)) return;
-  submitted_at = at;
-  first_submission = is_set(first_submission) ? std::min(first_submission, at) : at;
-  last_submission = std::max(last_submission, at);
-}
-
-bool slurm_cluster::memory::was_submitted_at(time_point at) const {
-  return is_set(at) && is_set(first_submission) && first_submission <= at && at <= last_submission;
-}
-
-/// What the log knows, as long as squeue has not shown more.
-void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
-  to.waited = job.waits;
-  to.note_submission(job.enqueued_at);
+  // What the site grants is told by its inventory.
+  if (!is_set(row.ended_at) || !site_) return {};
+  auto over = site_->config.over_time;
+  if (const auto it = site_->partitions.find(row.partition); it != site_->partitions.end())
+    over = it->second.limits.over_time.value_or(over);
+  return row.ended_at + over + site_->config.kill_wait - site_ahead_about_;
 }
 
 /// The clock of the login node, by which files of jobs and Slurm's times are judged: ours may be
@@ -230,6 +171,9 @@ void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
 time_point slurm_cluster::site_clock(const section& told, time_point now) {
   const auto there = parse_moment(trim(told.out));
   if (told.complete && there && is_set(*there)) site_ahead_ = *there - now;
+  // Times that are told by our clock must not change with every poll.
+  const auto off = site_ahead_ - site_ahead_about_;
+  if (off > clock_drift || off < -clock_drift) site_ahead_about_ = site_ahead_;
   return now + site_ahead_;
 }
 
@@ -237,8 +181,10 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.word = row.state;
   job.waits_for = row.reason;
   job.priority = row.priority;
+  const auto enqueued_before = job.kept->submitted_at.load();
   job.kept->note_submission(row.submitted_at);
   job.kept->restarts = row.restarts;
+  job.kept->session = row.session;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
     job.strange = true;
@@ -261,7 +207,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const auto known = known_start(job);
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
-    if (!is_plan) note_requeue(job, row, began);
+    if (!is_plan) note_requeue(job, row, began, enqueued_before);
     if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = start;
     if (began && !job.completing) status.ends_by = ends_by(row);
@@ -277,7 +223,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     return;
   }
   job.ended = true;
-  note_requeue(job, row, !row.node_list.empty());
+  note_requeue(job, row, !row.node_list.empty(), enqueued_before);
   job.may_return = meaning->may_return;
   if (!is_set(job.kept->ended_seen)) job.kept->ended_seen = now;
   job.kept->exit = row.exit;
@@ -349,6 +295,8 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
         // Another job under the same number: numbers wrap.
         if (!is_followed(job, *row)) continue;
         is_shown = true;
+        job.outdated = is_old(job, *row, now);
+        if (job.outdated) continue;
         // One that runs may have renamed itself.
         if (row->name != job.job->token.str() && row->state == "PENDING") {
           const std::lock_guard lock(mutex_);
@@ -365,7 +313,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     }
     // Accounting knows how a job ended before its nodes are clean again.
     const bool ending = job.completing && asks_accounting();
-    if ((!job.status && !job.strange) || ending) unclear.push_back(&job);
+    if ((!job.status && !job.strange && !job.outdated) || ending) unclear.push_back(&job);
   }
   std::vector<watched*> contrary;
   for (auto& job : all)
@@ -401,8 +349,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   out.observations.reserve(all.size());
   for (auto& job : all) {
     out.observations.push_back(conclude(job, now));
-    if (auto* told = std::get_if<job_status>(&out.observations.back()))
+    if (auto* told = std::get_if<job_status>(&out.observations.back())) {
       told->run_before = job.kept->run_before;
+      told->note = note_of(*job.kept);
+    }
     out.settling += job.settling;
   }
   return out;

@@ -14,6 +14,7 @@ enum column : std::size_t {
   exit_code,
   submit_time,
   restart_count,
+  submit_session,
   start_time,
   end_time,
   node_count,
@@ -28,8 +29,8 @@ enum column : std::size_t {
 };
 constexpr std::string_view names[column_count] = {
     "JobID",      "JobArrayID", "State",   "Reason",   "Partition", "exit_code",
-    "SubmitTime", "RestartCnt", "StartTime", "EndTime",  "NumNodes",  "NumCPUs",
-    "PriorityLong", "tres-alloc", "NodeList", "Name",    "Comment",   "StdOut"};
+    "SubmitTime", "RestartCnt", "AllocSID",     "StartTime",  "EndTime",  "NumNodes",
+    "NumCPUs",    "PriorityLong", "tres-alloc", "NodeList",   "Name",     "Comment",  "StdOut"};
 
 /// squeue prints the status of wait(2) as one number; newer forms with a colon are read too.
 std::optional<exit_status> read_exit(std::string_view text) {
@@ -62,6 +63,7 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
   }
   row.submitted_at = *submitted;
   row.restarts = restarts.value_or(0);
+  row.session = parse_count(cells[submit_session]).value_or(0);
   row.started_at = *started;
   row.ended_at = *ended;
   row.nodes = *nodes;

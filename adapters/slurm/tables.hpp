@@ -69,6 +69,7 @@ struct queue_row {
   std::string node_list;
   time_point submitted_at;
   int restarts = 0;                 ///< how often it was requeued
+  std::int64_t session = 0;         ///< on the login node, of the sbatch that submitted it
   time_point started_at;            ///< unset, or the planned start while it is pending
   time_point ended_at;              ///< unset, or the planned end while it runs
   std::optional<exit_status> exit;  ///< only of an ended job, or one whose nodes are cleaned up

@@ -6,7 +6,8 @@
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/traces.hpp"
 
-/// Private to the poll: observe.cpp asks, accounts.cpp reads what sacct says, conclude.cpp judges.
+/// Private to the poll: observe.cpp asks, accounts.cpp reads what sacct says, runs.cpp tells runs
+/// apart, conclude.cpp judges.
 namespace ved::adapters::slurm {
 
 /// What came of the look into its directory.
@@ -27,6 +28,7 @@ struct slurm_cluster::watched {
   bool ended = false;                ///< squeue shows it ended
   bool may_return = false;
   bool strange = false;              ///< a state word that we do not know
+  bool outdated = false;             ///< squeue shows it as it was before a requeue
   std::string unseen;                ///< why squeue may know it, though it did not show it
   std::string word;                  ///< Slurm's
   std::string waits_for;             ///< squeue's reason
@@ -52,6 +54,9 @@ struct slurm_cluster::watched {
   std::optional<seconds> shown_for;
   bool settling = false;             ///< it has ended, and accounting does not tell yet
 };
+
+/// Clocks of the login node and of the controller: munge(7) takes no credential beyond that.
+inline constexpr seconds controller_slack{300};
 
 /// Of a command that ended well and cannot have asked.
 inline constexpr std::string_view printed_nothing =

@@ -119,13 +119,51 @@ TEST_CASE("job core: a run that a requeue put an end to is part of the job's use
     CHECK(d.run(end) == "finished:cancelled");
     is_told(450);
   }
+  SECTION("of several those count that the scheduler has not counted") {
+    const auto at = [&](int n) { return to_us(start + seconds{1000} * n); };
+    seen.enqueued_at = start + seconds{1000};
+    seen.run_before->set_enqueued_at_us(at(0));
+    CHECK(d.run(seen) == "observed");
+    seen.state = pb::JOB_STATE_RUNNING;
+    seen.started_at = seen.enqueued_at;
+    CHECK(d.run(seen) == "observed");
+    seen.state = pb::JOB_STATE_QUEUED;
+    seen.run_before->set_enqueued_at_us(at(1));
+    seen.run_before->set_started_at_us(at(1));
+    seen.run_before->mutable_usage()->set_wall_clock_seconds(50);
+    seen.enqueued_at = start + seconds{2000};
+    seen.started_at = {};
+    CHECK(d.run(seen) == "observed");
+    REQUIRE(d.state.requeued.size() == 2);
+    auto again = job::from_record(job::to_record(d.state));
+    REQUIRE(again);
+    d.state = std::move(*again);
+    end.run_before.reset();
+    SECTION("it knows the first") {
+      end.usage.emplace().set_wall_clock_seconds(409);
+      end.counted = {{from_us(at(0)), from_us(at(0)) + seconds{1}}};
+      CHECK(d.run(end) == "finished:cancelled");
+      CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 459);
+    }
+    SECTION("the second goes on, as the scheduler lost its requeue") {
+      seen.run_before.reset();
+      seen.state = pb::JOB_STATE_RUNNING;
+      seen.started_at = seen.enqueued_at = from_us(at(1));
+      CHECK(d.run(seen) == "observed");
+      CHECK(d.state.requeued.size() == 1);
+      end.enqueued_at = end.started_at = seen.started_at;
+      end.usage.emplace().set_wall_clock_seconds(60);
+      CHECK(d.run(end) == "finished:cancelled");
+      is_told(460);
+    }
+  }
   SECTION("never seen but at its end") {
     CHECK(d.run(end) == "finished:cancelled");
     is_told(400);
   }
   SECTION("unless the scheduler has counted it") {
     CHECK(d.run(seen) == "observed");
-    end.counts_all_runs = true;
+    end.counted.push_back({{}, start});
     end.usage.emplace().set_wall_clock_seconds(410);
     CHECK(d.run(end) == "finished:cancelled");
     CHECK(d.log.back().job().finished().usage().wall_clock_seconds() == 410);

@@ -79,6 +79,17 @@ TEST_CASE("explain: a suspended job that keeps its place says when it ends at th
              "3600 s"));
 }
 
+TEST_CASE("explain: after a suspension the limit is told to come later", "[actors][job]") {
+  driver d = tests::in_phase("suspended");
+  d.status(pb::JOB_STATE_RUNNING, "resumed");
+  const auto with = "and later by the time that it was suspended";
+  CHECK(says(job::explain(d.log, {}, nullptr), with));
+  d.status(pb::JOB_STATE_QUEUED, "requeued");
+  d.status(pb::JOB_STATE_RUNNING);
+  CHECK_FALSE(says(job::explain(d.log, {}, nullptr), with));
+  CHECK(says(job::explain(d.log, {}, nullptr), "the limit is reached at"));
+}
+
 TEST_CASE("explain: every phase has a sentence and a next step", "[actors][job]") {
   for (const char* phase : {"waiting", "submitting", "unresolved", "held", "queued", "starting",
                             "running", "suspended", "finished"}) {

@@ -86,7 +86,8 @@ TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the ru
         CHECK(end.started_at == from_us(1'799'999'500'000'000));
         CHECK(contains(end.reason, "accounting has no final record"));
         // What it knows is of the run before.
-        CHECK(end.counts_all_runs);
+        REQUIRE(end.counted.size() == 1);
+        CHECK(end.counted[0].started_at == from_us(1'799'999'000'000'000));
         REQUIRE(end.usage);
         CHECK(end.usage->wall_clock_seconds() == 560);
         CHECK(end.usage->cpu_time_us() == 10'500'000);
@@ -198,6 +199,13 @@ TEST_CASE("slurm poll: a job that loses its marks and is requeued between two po
     site.reply("squeue", plain.text());
     CHECK(status(site).state == pb::JOB_STATE_RUNNING);
   }
+  SECTION("its number is another job's, of another session") {
+    plain.submitted = "1799999700";
+    plain.restarts = 3;
+    plain.session = 4712;
+    site.reply("squeue", plain.text());
+    CHECK(!std::holds_alternative<job_status>(observe(site)));
+  }
   SECTION("its number is another job's that was not requeued") {
     plain.submitted = "1799999700";
     site.reply("squeue", plain.text());
@@ -214,26 +222,6 @@ TEST_CASE("slurm poll: a job that loses its marks and is requeued between two po
     CHECK(!std::holds_alternative<job_status>(seen->observations[0]));
     CHECK(std::holds_alternative<job_status>(seen->observations[1]));
   }
-}
-
-TEST_CASE("slurm poll: when a job ends by Slurm's own limit is told, wherever the site extends it",
-          "[adapters][slurm]") {
-  scripted_site site;
-  auto shown = row("RUNNING");
-  shown.ended = "1800003600";
-  site.reply("squeue", shown.text());
-  constexpr seconds kill_wait{30};  // Slurm's default
-  CHECK(status(site).ends_by == from_us(1'800'003'600'000'000) + kill_wait);
-  shown.ended = "1800010000";
-  site.reply("squeue", shown.text());
-  CHECK(status(site).ends_by == from_us(1'800'010'000'000'000) + kill_wait);
-  shown.state = GENERATE("PENDING", "COMPLETING");  // a plan, and the end
-  site.reply("squeue", shown.text());
-  CHECK_FALSE(is_set(status(site).ends_by));
-  shown.state = "RUNNING";
-  shown.ended = "N/A";
-  site.reply("squeue", shown.text());
-  CHECK_FALSE(is_set(status(site).ends_by));
 }
 
 TEST_CASE("slurm poll: a job that waits does not end by a run that nobody saw",
@@ -401,12 +389,12 @@ TEST_CASE("slurm poll: accounting counts all runs of a job", "[adapters][slurm]"
   first.ended = "1799998900";
   site.reply("sacct0", first.text() + account("COMPLETED").text());
   site.reply("squeue", "");
-  CHECK(status(site).counts_all_runs);
+  CHECK(status(site).counted.size() == 2);
   site.reply("squeue", ended_row("COMPLETED").text());
   site.fails("sacct0", no_database);
   (void)observe(site);
   site.now += seconds{20};
-  CHECK_FALSE(status(site).counts_all_runs);
+  CHECK(status(site).counted.empty());
 }
 
 TEST_CASE("slurm poll: a run that nobody saw, near the wait by the clocks, ends no job by one "

@@ -160,6 +160,7 @@ struct queue_line {
   int status = 0;  ///< of wait(2)
   std::string submitted = "1799998000";
   int restarts = 0;
+  int session = 4711;
   std::string started = "1799999000";
   std::string ended = "N/A";
   std::string priority = "4294901759";
@@ -171,7 +172,8 @@ struct queue_line {
 
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
-                   "|" + submitted + "|" + std::to_string(restarts) + "|" + started + "|" + ended +
+                   "|" + submitted + "|" + std::to_string(restarts) + "|" +
+                   std::to_string(session) + "|" + started + "|" + ended +
                    "|2|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
                    "|" + path + "|\n");
   }

@@ -184,3 +184,44 @@ TEST_CASE("slurm submit: the inventory before it takes a part of its time only",
   CHECK(site.way->deadlines[0] < before + seconds{30});
   CHECK(site.way->deadlines[1] == until);
 }
+
+TEST_CASE("slurm poll: when a job ends by Slurm's own limit is told, wherever the site extends it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const auto seen = [&] {
+    const tracked_job one{scheduler_job_id{"41"}, submission_token{queue_line{}.name},
+                          job_id{"j-41"}};
+    const auto polled = site.port->observe({&one, 1}, poll_kind::full, scripted_site::until());
+    REQUIRE(polled);
+    return std::get<job_status>(polled->observations.at(0)).ends_by;
+  };
+  queue_line shown;
+  shown.ended = "1800003600";
+  site.reply("squeue", shown.text());
+  CHECK_FALSE(is_set(seen()));  // what the site grants beyond that is not known yet
+  tells_all(site);
+  REQUIRE(take(site));
+  constexpr seconds kill_wait{30};  // Slurm's default
+  CHECK(seen() == from_us(1'800'003'600'000'000) + kill_wait);
+  SECTION("extended") {
+    shown.ended = "1800010000";
+    site.reply("squeue", shown.text());
+    CHECK(seen() == from_us(1'800'010'000'000'000) + kill_wait);
+  }
+  SECTION("by our clock, which may differ") {
+    site.reply("clock", std::to_string(to_us(site.now) / 1'000'000 - 600) + "\n");
+    CHECK(seen() == from_us(1'800'004'200'000'000) + kill_wait);
+    site.reply("clock", std::to_string(to_us(site.now) / 1'000'000 - 620) + "\n");
+    CHECK(seen() == from_us(1'800'004'200'000'000) + kill_wait);
+  }
+  SECTION("a plan, and an end, are none") {
+    shown.state = GENERATE("PENDING", "COMPLETING");
+    site.reply("squeue", shown.text());
+    CHECK_FALSE(is_set(seen()));
+  }
+  SECTION("none is told") {
+    shown.ended = "N/A";
+    site.reply("squeue", shown.text());
+    CHECK_FALSE(is_set(seen()));
+  }
+}

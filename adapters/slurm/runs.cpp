@@ -1,0 +1,158 @@
+#include <algorithm>
+
+#include "adapters/slurm/watched.hpp"
+#include "messages/usage.hpp"
+
+// Which of a job's runs a row of squeue or a record of accounting is of. A requeue submits a job
+// anew: the time of its submission tells its runs apart, whatever the clocks of others say.
+namespace ved::adapters::slurm {
+namespace {
+
+/// So long squeue may show what was before a requeue without being believed.
+constexpr seconds old_list_max{5};
+
+/// A note for the log: the session of the submission, and how often it was requeued.
+constexpr int restart_bits = 16;
+constexpr std::uint64_t restarts_max = (std::uint64_t{1} << restart_bits) - 1;
+
+}  // namespace
+
+/// Or the one that bore its marks before: while it waits, who owns it may change them all.
+bool slurm_cluster::is_followed(const watched& job, const queue_row& row) {
+  return is_ours(*job.job, row) || job.kept->was_submitted_at(row.submitted_at) ||
+         is_run_on(job, row);
+}
+
+/// The job that was alive under this number, requeued since: Slurm counts that, and keeps whose
+/// session submitted it. A controller that came back from an older state gives numbers out again.
+bool slurm_cluster::is_run_on(const watched& job, const queue_row& row) {
+  const auto& kept = *job.kept;
+  const auto submitted = kept.submitted_at.load();
+  return !kept.ended && !job.shares_number && is_set(submitted) && row.submitted_at > submitted &&
+         row.restarts > kept.restarts && kept.session != 0 && row.session == kept.session;
+}
+
+/// Of the run that was told last, by squeue or the log.
+time_point slurm_cluster::known_start(const watched& job) {
+  const auto& last = job.kept->last;
+  return last && is_set(last->started_at) ? last->started_at : job.job->started_at;
+}
+
+/// Squeue shows the job as it was before a requeue: one such list is old. If it stays so the
+/// controller has lost the requeue with its state, or its clock was set back.
+bool slurm_cluster::is_old(watched& job, const queue_row& row, time_point now) {
+  auto& kept = *job.kept;
+  const auto known = kept.submitted_at.load();
+  const bool older = is_set(row.submitted_at) && row.submitted_at < known;
+  if (!older) kept.older_since = {};
+  else if (!is_set(kept.older_since)) kept.older_since = now;
+  return older && now < kept.older_since + old_list_max;
+}
+
+/// What squeue alone shows of a run that a requeue has put an end to is not shown again. A requeue
+/// submits the job anew.
+void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
+                                 time_point enqueued_before) {
+  auto& kept = *job.kept;
+  const auto start = known_start(job);
+  if (!is_set(start)) return;
+  const bool known = kept.run_before && kept.run_before->started_at_us() == to_us(start);
+  if (known && row.started_at == start) kept.run_before.reset();  // an old list said otherwise
+  if (known || row.started_at == start) return;
+  const bool anew = row.submitted_at > start;
+  if (began && (!anew || row.started_at <= start)) return;
+  auto& run = kept.run_before.emplace();
+  const auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
+  if (enqueued_before < row.submitted_at) run.set_enqueued_at_us(to_us(enqueued_before));
+  run.set_started_at_us(to_us(start));
+  run.set_finished_at_us(to_us(ended));
+  *run.mutable_usage() = kept.allocated;
+  run.mutable_usage()->set_wall_clock_seconds(
+      std::chrono::duration_cast<seconds>(ended - start).count());
+}
+
+/// The last run that a requeue put an end to, by squeue or the log.
+run_key slurm_cluster::last_requeued(const watched& job) {
+  const auto& seen = job.kept->run_before;
+  if (!seen) return job.job->run_before;
+  return {from_us(seen->enqueued_at_us()), from_us(seen->started_at_us())};
+}
+
+void slurm_cluster::memory::note_submission(time_point at) {
+  if (!is_set(at)) return;
+  submitted_at = at;
+  first_submission = is_set(first_submission) ? std::min(first_submission, at) : at;
+  last_submission = std::max(last_submission, at);
+}
+
+bool slurm_cluster::memory::was_submitted_at(time_point at) const {
+  return is_set(at) && is_set(first_submission) && first_submission <= at && at <= last_submission;
+}
+
+std::uint64_t slurm_cluster::note_of(const memory& kept) {
+  return static_cast<std::uint64_t>(kept.session) << restart_bits |
+         std::min(static_cast<std::uint64_t>(kept.restarts), restarts_max);
+}
+
+/// What the log knows, as long as squeue has not shown more.
+void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
+  to.waited = job.waits;
+  to.note_submission(job.first_enqueued_at);
+  to.note_submission(job.enqueued_at);
+  to.session = static_cast<std::int64_t>(job.note >> restart_bits);
+  to.restarts = static_cast<int>(job.note & restarts_max);
+}
+
+/// The record is of a run before the one that is known. All these times are the controller's.
+bool slurm_cluster::is_before(const watched& job, const account_record& record) {
+  const auto& kept = *job.kept;
+  // A requeue submits it anew: batch_requeue_fini() in Slurm's job_mgr.c.
+  const auto [submitted, started] = record.run;
+  if (is_set(submitted) && submitted < kept.submitted_at.load()) return true;
+  if (!is_set(started) || !is_set(record.finished_at)) return false;
+  const auto is_over_by = [&](time_point start) {
+    return is_set(start) && started < start && record.finished_at <= start;
+  };
+  return (kept.ended && is_over_by(kept.ended->started_at)) ||
+         (kept.last && is_over_by(kept.last->started_at)) || is_over_by(job.job->started_at);
+}
+
+/// Accounting hears late of a run that follows another, as after a requeue: what it has last is
+/// then the record of the one before.
+bool slurm_cluster::is_of_run_before(const watched& job) {
+  // Of a wait that was cancelled the last record has no start; what is there is another's.
+  return job.accounted->has_started && is_before(job, job.accounted->records.back());
+}
+
+/// The claim tells more requeues than accounting has records for.
+bool slurm_cluster::lags(const watched& job) {
+  const auto claim = parse_claim(job.left.claim);
+  return claimed_itself(job) && claim->restart > 0 &&
+         static_cast<std::size_t>(claim->restart) >= job.accounted->records.size();
+}
+
+/// What accounting knows of the runs before, where another source tells the end of the last one.
+void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
+  if (!job.accounted) return;
+  for (const auto& record : job.accounted->records) {
+    if (!is_before(job, record)) continue;
+    if (end.counted.empty())
+      end.reason += std::string(end.reason.empty() ? "" : "; ") +
+                    "it had run before it was requeued; that use, by accounting, is counted in";
+    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), record.usage);
+    end.counted.push_back(record.run);
+  }
+}
+
+/// The same, where clocks are too near to tell: nothing showed that the job began after it was seen
+/// waiting.
+bool slurm_cluster::may_be_of_run_before(const watched& job) {
+  const auto& kept = *job.kept;
+  if (job.status || kept.ended || !job.accounted->has_started) return false;
+  const bool waited = kept.last ? !is_set(kept.last->started_at) : job.job->waits;
+  const bool after = is_set(kept.waited_at) &&
+                     job.accounted->status.started_at >= kept.waited_at + controller_slack;
+  return waited && !after;
+}
+
+}  // namespace ved::adapters::slurm

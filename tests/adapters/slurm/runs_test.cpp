@@ -1,0 +1,174 @@
+#include "messages/job_state.hpp"
+#include "tests/adapters/slurm/poll.hpp"
+
+/// Which run of a job it is that a list, an account or a record tells of.
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::tests::poll;
+using namespace ved::adapters;
+
+TEST_CASE("slurm poll: of a renamed job all runs count after a restart, too", "[adapters][slurm]") {
+  scripted_site site;
+  auto told = job();
+  told.first_enqueued_at = from_us(1'799'998'000'000'000);
+  told.enqueued_at = from_us(1'799'999'600'000'000);
+  auto first = account("REQUEUED");
+  first.name = "plain";
+  auto second = first;
+  second.state = "COMPLETED";
+  second.submitted = "1799999600";
+  second.started = "1799999601";
+  second.ended = "1799999605";
+  second.elapsed_seconds = 4;
+  site.reply("sacct0", first.text() + second.text());
+  site.reply("squeue", "");
+  (void)observe(site, told);
+  site.now += seconds{10};
+  const auto end = status(site, told);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 504);
+  REQUIRE(end.counted.size() == 2);
+  CHECK(end.counted[0].enqueued_at == told.first_enqueued_at);
+}
+
+TEST_CASE("slurm poll: what accounting knows of runs before counts, whatever it lacks of the last",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = ended_row("COMPLETED");
+  shown.submitted = "1799999600";
+  shown.started = "1799999700";
+  shown.ended = "1799999760";
+  site.reply("squeue", shown.text());
+  auto first = account("REQUEUED");
+  first.elapsed_seconds = 400;
+  std::string rows = first.text();
+  SECTION("nothing") {}
+  SECTION("its end") {
+    auto begun = running_account();
+    begun.submitted = "1799999600";
+    begun.started = "1799999700";
+    rows += begun.text();
+  }
+  site.reply("sacct0", rows);
+  (void)observe(site);
+  site.now += seconds{600};
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.counted.size() == 1);
+  CHECK(end.counted[0].enqueued_at == from_us(1'799'998'000'000'000));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 460);
+  CHECK(end.usage->cpu_time_us() == 10'500'000);
+}
+
+TEST_CASE("slurm poll: the record of a run before is no end of one that waits again",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const bool accounting = GENERATE(true, false);
+  if (!accounting) site.disable_accounting();
+  auto waits = row("PENDING", "BeginTime");
+  waits.restarts = 1;
+  waits.submitted = "1799999610";  // ten seconds after the record
+  auto told = job();
+  const bool by_log = GENERATE(true, false);
+  if (!by_log) {
+    site.reply("squeue", waits.text());
+    CHECK(status(site).state == pb::JOB_STATE_QUEUED);
+  } else {
+    told.waits = true;
+    told.enqueued_at = from_us(1'799'999'610'000'000);
+    told.note = (std::uint64_t{4711} << 16) + 1;
+  }
+  site.reply("squeue", "");
+  site.reply("job41", "");
+  site.fails("job41", no_such_job);
+  const auto restart = GENERATE("0", "1");
+  site.reply("traces", left(token + ":41:" + restart + ":x", "exit 0\ntold 15\n"));
+  for (int poll = 0; poll < 5; ++poll, site.now += seconds{10}) {
+    const auto seen = observe(site, told);
+    if (*restart == '0') CHECK(!(std::holds_alternative<job_status>(seen) &&
+                                 is_terminal(std::get<job_status>(seen).state)));
+  }
+  if (!by_log) return;  // it was seen waiting long after either record
+  // A record of this very run is its end.
+  const auto seen = observe(site, told);
+  const auto* end = std::get_if<job_status>(&seen);
+  CHECK((end != nullptr && end->state == pb::JOB_STATE_COMPLETED) == (*restart == '1'));
+}
+
+TEST_CASE("slurm poll: a claim that tells of a requeue makes accounting wait for its run",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("sacct0", account("NODE_FAIL").text());
+  site.reply("traces", left(token + ":41:1:x", "exit 0\n"));
+  CHECK(std::holds_alternative<no_news>(observe(site)));
+  auto second = account("COMPLETED");
+  second.submitted = second.started = "1799999501";
+  second.ended = "1799999601";
+  SECTION("it comes") {
+    site.reply("sacct0", account("NODE_FAIL").text() + second.text());
+    CHECK(status(site).state == pb::JOB_STATE_COMPLETED);
+  }
+  SECTION("it does not") {
+    site.now += seconds{60};
+    CHECK(status(site).state == pb::JOB_STATE_FAILED);
+  }
+}
+
+TEST_CASE("slurm poll: one list of before a requeue changes nothing, a lasting one does",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site);
+  auto second = row("RUNNING");
+  second.submitted = "1799999600";
+  second.started = "1799999601";
+  site.reply("squeue", second.text());
+  const auto known = status(site);
+  REQUIRE(known.run_before);
+  CHECK(known.run_before->enqueued_at_us() == 1'799'998'000'000'000);
+  site.reply("squeue", row("RUNNING").text());
+  CHECK(status(site).enqueued_at == known.enqueued_at);
+  SECTION("it was old") {
+    site.now += seconds{3};
+    site.reply("squeue", second.text());
+    const auto seen = status(site);
+    CHECK(seen.enqueued_at == known.enqueued_at);
+    REQUIRE(seen.run_before);
+    CHECK(seen.run_before->usage().wall_clock_seconds() == 600);
+    site.now += seconds{60};
+    site.reply("squeue", row("RUNNING").text());
+    CHECK(status(site).enqueued_at == known.enqueued_at);
+  }
+  SECTION("the controller has lost the requeue") {
+    site.now += seconds{5};
+    CHECK(status(site).enqueued_at == from_us(1'799'998'000'000'000));
+  }
+}
+
+TEST_CASE("slurm poll: what tells a job without its marks is noted for the time after a restart",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", row("RUNNING").text());
+  auto told = job();
+  const auto seen = status(site);
+  told.enqueued_at = told.first_enqueued_at = seen.enqueued_at;
+  told.note = seen.note;
+  auto plain = row("RUNNING");
+  plain.name = "plain";
+  plain.submitted = "1799999600";
+  plain.restarts = 1;
+  scripted_site after;
+  after.disable_accounting();
+  SECTION("it is the same") {
+    after.reply("squeue", plain.text());
+    CHECK(status(after, told).state == pb::JOB_STATE_RUNNING);
+  }
+  SECTION("it is another's") {
+    plain.session = 5;
+    after.reply("squeue", plain.text());
+    CHECK(!std::holds_alternative<job_status>(observe(after, told)));
+  }
+}
