@@ -6,6 +6,8 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <csignal>
+#include <filesystem>
 #include <memory>
 #include <sstream>
 #include <vector>
@@ -134,6 +136,8 @@ void job_cgroup::kill() const {
   if (path_.empty()) return;
   const unique_fd file(::open((path_ + "/cgroup.kill").c_str(), O_WRONLY | O_CLOEXEC));
   if (file) (void)write_all(file.get(), "1", path_);
+  // That signals each process through its first thread, which may have ended before others.
+  for (const pid_t pid : processes()) ::kill(pid, SIGKILL);
 }
 
 void job_cgroup::freeze(bool wanted) const {
@@ -146,10 +150,21 @@ std::vector<pid_t> job_cgroup::frozen() const {
   if (path_.empty()) return {};
   const auto events = read_file(path_ + "/cgroup.events", events_bytes_max);
   if (!events || events->find("frozen 1") == std::string::npos) return {};
-  std::istringstream numbers(
-      read_file(path_ + "/cgroup.procs", processes_bytes_max).value_or(""));
+  return processes();
+}
+
+std::vector<pid_t> job_cgroup::processes() const {
   std::vector<pid_t> all;
-  for (pid_t pid = 0; numbers >> pid;) all.push_back(pid);
+  const auto add = [&](const std::string& path) {
+    std::istringstream numbers(read_file(path + "/cgroup.procs", processes_bytes_max).value_or(""));
+    for (pid_t pid = 0; numbers >> pid;)
+      if (pid > 1) all.push_back(pid);
+  };
+  add(path_);
+  std::error_code none;
+  for (std::filesystem::recursive_directory_iterator at(path_, none), end; at != end && !none;
+       at.increment(none))
+    if (at->is_directory(none) && at.depth() < depth_max) add(at->path());
   return all;
 }
 

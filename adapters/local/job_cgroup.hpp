@@ -65,6 +65,8 @@ class job_cgroup {
   void remove() const;
 
  private:
+  std::vector<pid_t> processes() const;
+
   std::string path_;
 };
 

@@ -27,16 +27,35 @@ bool parse_number(std::string_view text, Number& out) {
   return problem == std::errc{} && end == text.data() + text.size();
 }
 
+/// The numbers that are names in a directory of /proc.
+std::vector<pid_t> numbers_in(const std::string& path) {
+  std::vector<pid_t> all;
+  std::unique_ptr<DIR, int (*)(DIR*)> directory(::opendir(path.c_str()), ::closedir);
+  if (!directory) return all;
+  while (const dirent* entry = ::readdir(directory.get()))
+    if (pid_t number = 0; parse_number(entry->d_name, number)) all.push_back(number);
+  return all;
+}
+
 std::vector<process_info> all_processes() {
   std::vector<process_info> all;
-  std::unique_ptr<DIR, int (*)(DIR*)> proc(::opendir("/proc"), ::closedir);
-  if (!proc) return all;
-  while (const dirent* entry = ::readdir(proc.get())) {
-    pid_t pid = 0;
-    if (!parse_number(entry->d_name, pid)) continue;
+  for (const pid_t pid : numbers_in("/proc"))
     if (auto info = read_process(pid)) all.push_back(*info);
-  }
   return all;
+}
+
+bool has_ended(char state) { return state == 'Z' || state == 'X' || state == 'x'; }
+
+/// A process whose first thread has ended is shown as a zombie while its others run on.
+void look_for_threads(process_info& info, const std::string& tasks) {
+  for (const pid_t thread : numbers_in(tasks)) {
+    const auto text = read_file(tasks + "/" + std::to_string(thread) + "/stat", stat_bytes_max);
+    const auto seen = text ? parse_process_stat(*text) : std::nullopt;
+    if (!seen || has_ended(seen->state)) continue;
+    info.state = seen->state;
+    info.thread = thread;
+    return;
+  }
 }
 
 /// Whether texts, each with a NUL at its end, have that one among them.
@@ -59,7 +78,8 @@ class environments {
   bool have(const process_info& info) const {
     constexpr pid_t kernel_threads = 2;  // they show nothing ever
     if (info.pid == kernel_threads || info.parent == kernel_threads) return false;
-    const auto in_proc = "/proc/" + std::to_string(info.pid);
+    const auto in_proc =
+        "/proc/" + std::to_string(info.pid) + "/task/" + std::to_string(info.thread);
     for (int looks_without = 0; looks_without < looks_max;) {
       const auto shown = read_file(in_proc + "/environ", environment_bytes_max);
       if (!shown) return false;
@@ -111,6 +131,7 @@ std::optional<process_info> parse_process_stat(std::string_view text) {
         break;
       case 22:
         if (!parse_number(word, info.start_ticks)) return std::nullopt;
+        info.thread = info.pid;
         return info;
       default: break;
     }
@@ -119,9 +140,12 @@ std::optional<process_info> parse_process_stat(std::string_view text) {
 }
 
 std::optional<process_info> read_process(pid_t pid) {
-  const auto text = read_file("/proc/" + std::to_string(pid) + "/stat", stat_bytes_max);
+  const auto in_proc = "/proc/" + std::to_string(pid);
+  const auto text = read_file(in_proc + "/stat", stat_bytes_max);
   if (!text) return std::nullopt;
-  return parse_process_stat(*text);
+  auto info = parse_process_stat(*text);
+  if (info && has_ended(info->state)) look_for_threads(*info, in_proc + "/task");
+  return info;
 }
 
 bool has_argument(pid_t pid, std::string_view wanted) {

@@ -3,6 +3,7 @@ another one: the daemon serves, others run, cancels arrive, and the end is the t
 import os
 import shutil
 import sys
+import time
 import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
@@ -10,11 +11,60 @@ from site_of_test import main, run, program, site_case, wait_for  # noqa: E402
 
 replacements = ["mkfifo $f", "mkdir -p $f/x", "ln -s /etc/shadow $f", "truncate -s 20G $f",
                 "ln /etc/shadow $f || mkfifo $f"]
+# Its first thread ends, and another one goes on: the kernel shows the process as a zombie.
+headless = """import ctypes, os, threading, time
+c = ctypes.CDLL(None)
+c.prctl(1, 0, 0, 0, 0)  # it does not die with its parent
+
+def beat():
+    while True:
+        with open({mark!r}, 'a') as out:
+            out.write('x')
+        time.sleep(0.05)
+
+threading.Thread(target=beat).start()
+c.syscall({exit_of_a_thread}, 0)
+"""
+python = shutil.which("python3", path="/usr/bin:/bin") or sys.executable
+exit_of_a_thread = {"x86_64": 60}.get(os.uname().machine, 93)  # asm/unistd.h
 files = ("stdout stderr status exit exit.tmp exit.reserved status.tmp cancel.tmp steps "
          "supervisor.log")
 
 
-class as_the_daemon(site_case):
+class first_threads_end:
+    def test_one_whose_first_thread_has_ended_is_stopped_and_ended(self):
+        s = self.site
+        s.start()
+
+        def begin(name, script="exec {}"):
+            mark = f"{s.place}/beat-{name}"
+            open(mark, "w").close()
+            os.chmod(mark, 0o666)
+            code = headless.format(mark=mark, exit_of_a_thread=exit_of_a_thread)
+            with open(f"{s.place}/{name}.py", "w") as out:
+                out.write(code)
+            s.submit(name, script.format(f"{python} {s.place}/{name}.py"))
+            wait_for(lambda: os.path.getsize(mark) > 2, f"{name} runs")
+            return mark
+
+        def rests(mark):
+            size = os.path.getsize(mark)
+            time.sleep(0.5)
+            return os.path.getsize(mark) == size
+
+        held, cancelled = begin("held"), begin("cancelled")
+        left = begin("left", "setsid {} & while [ ! -s " + f"{s.place}/beat-left" + " ]; do :; done")
+        s.post("held", "hold")
+        s.wait_state("held", "suspended")
+        wait_for(lambda: rests(held), "what is suspended stands")
+        for name in ("cancelled", "left", "held"):
+            s.post(name, "cancel")
+            s.wait_state(name, "cancelled", "completed")
+        for mark in (held, cancelled, left):
+            self.assertTrue(rests(mark), mark)
+
+
+class as_the_daemon(first_threads_end, site_case):
     settings = {"cpus": 8}
 
     def test_files_in_the_place_of_its_own_block_nobody(self):
@@ -118,7 +168,7 @@ class as_the_daemon(site_case):
 
 
 @unittest.skipUnless(os.geteuid() == 0, "needs root")
-class as_another_user(site_case):
+class as_another_user(first_threads_end, site_case):
     settings = {"cpus": 4, "run_as": "nobody"}
 
     def test_nothing_of_the_daemon_is_within_reach(self):

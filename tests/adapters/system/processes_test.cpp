@@ -4,8 +4,11 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <sys/syscall.h>
+
 #include <cstdlib>
 #include <string>
+#include <thread>
 
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
@@ -65,4 +68,27 @@ TEST_CASE("processes: one that just starts a program is found by its environment
   ::waitpid(restless, nullptr, 0);
   CHECK(missed == 0);
   CHECK(processes_with(mark).empty());
+}
+
+TEST_CASE("processes: one whose first thread has ended lives as long as others do", "[adapters]") {
+  const pid_t headless = ::fork();
+  if (headless == 0) {
+    std::thread([] {
+      for (;;) ::pause();
+    }).detach();
+    ::syscall(SYS_exit, 0);  // of this thread alone
+  }
+  REQUIRE(headless > 0);
+  const auto is_shown = [&](auto wanted) {
+    for (int look = 0; look < 5000; ++look) {
+      if (const auto seen = read_process(headless); seen && wanted(*seen)) return true;
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
+    }
+    return false;
+  };
+  CHECK(is_shown([&](const auto& seen) { return seen.state == 'S' && seen.thread != headless; }));
+  CHECK(::kill(headless, SIGKILL) == 0);
+  CHECK(is_shown([](const auto& seen) { return seen.state == 'Z'; }));
+  ::waitpid(headless, nullptr, 0);
+  CHECK_FALSE(read_process(headless));
 }
