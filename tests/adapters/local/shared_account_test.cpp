@@ -125,3 +125,21 @@ TEST_CASE("shared account: a job has the soft limit of open files that the daemo
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &own) == 0);
   CHECK(talk.output(job) == "321\n" + std::to_string(own.rlim_max) + "\n");
 }
+
+TEST_CASE("shared account: no file of a job grows beyond the operator's bound, nor does its output",
+          "[adapters][local][shared]") {
+  local_options options;
+  options.file_bytes_max = 100'000;
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto loud = talk.start(talk.shell_job("exec cat /dev/zero"));
+  const auto end = talk.wait_for_end(loud);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK_THAT(end.reason, Catch::Contains("SIGXFSZ") &&
+                             Catch::EndsWith("more than 100000 bytes, which local.file_bytes_max "
+                                             "forbids"));
+  const auto own = talk.start(talk.shell_job(
+      "head -c 100000 /dev/zero > fits; head -c 100001 /dev/zero > long; wc -c fits long"));
+  talk.wait_for_end(own);
+  CHECK_THAT(talk.output(own), Catch::Contains("100000 fits") && Catch::Contains("100000 long"));
+}
