@@ -80,6 +80,9 @@ result<void> job_run::prepare() {
     constexpr int how = O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
     out = unique_fd(::openat(file.directory, file.name.c_str(), how, 0600));
     if (!out) return fail(errno_error("create", file.shown));
+    // Who opens /dev/stdout anew needs the right to.
+    if (user_.switch_user && ::fchown(out.get(), user_.uid, user_.gid) != 0)
+      return fail(errno_error("chown", file.shown));
     return {};
   };
   if (auto opened = open_output("stdout", stdout_); !opened) return fail(opened.error());

@@ -248,7 +248,7 @@ result<output_chunk> local_cluster::read_output(const output_request& request) {
   }
   const std::string path = spool_.job_file(
       request.job.token, request.stream == output_stream::standard_output ? "stdout" : "stderr");
-  const auto file = open_own_file(path);
+  const auto file = open_given_file(path);
   if (!file) {
     if (file.error().code == errc::not_found) return output_chunk{};  // it has not started
     return fail(file.error());
