@@ -69,6 +69,9 @@ std::vector<error> shared_local_directories(const config& settings) {
   for (const auto& cluster : active_clusters(settings))
     if (auto own = cluster.kind->directory(cluster))
       uses.push_back({"cluster " + cluster.cluster_id.str() + ": " + own->key, own->path});
+  if (settings.hpc.audit.enabled && !settings.hpc.audit.log_path.empty())
+    uses.push_back({"hpc.audit.log_path", settings.hpc.audit.log_path});
+  if (!settings.logging.file.empty()) uses.push_back({"logging.file", settings.logging.file});
   return adapters::shared_directories(uses);
 }
 

@@ -21,7 +21,7 @@ core::link::limits limits_of(const cluster_config& cluster);
 std::vector<error> check_clusters(const config& settings);
 
 /// `conflict` for clusters' own directories that are one, or inside of another or of the state
-/// directory.
+/// directory, and for what is appended to inside of one.
 std::vector<error> shared_local_directories(const config& settings);
 
 /// A setting that works and is dangerous.

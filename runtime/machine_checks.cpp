@@ -134,6 +134,8 @@ std::vector<finding> check_machine(const config& settings, const std::string& su
   check.appendable("logging.file:", settings.logging.file, false);
   std::set<std::string> supervised;
   for (const auto& cluster : active_clusters(settings)) {
+    if (auto text = cluster.kind->advice(cluster, settings.state.directory))
+      check.tell(std::move(*text));
     if (cluster.kind->uses_supervisor) supervised.emplace(cluster.kind->name);
     for (const auto& file : cluster.kind->files(cluster)) {
       const auto what = "cluster " + cluster.cluster_id.str() + ": " + file.key + ":";

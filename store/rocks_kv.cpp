@@ -19,6 +19,7 @@
 #include "store/head_check.hpp"
 #include "store/log_directory.hpp"
 #include "store/keys.hpp"
+#include "store/reserve.hpp"
 #include "store/rocks_options.hpp"
 
 namespace ved::store {
@@ -252,6 +253,7 @@ class rocks_kv final : public kv {
     std::uint64_t bytes = 0;
     std::error_code failed;
     for (const auto& entry : fs::directory_iterator(directory_, failed)) {
+      if (entry.path().filename() == reserve_file) continue;
       std::error_code vanished;  // files come and go with compactions
       const auto size = entry.file_size(vanished);
       if (!vanished) bytes += size;
@@ -289,7 +291,9 @@ class rocks_kv final : public kv {
   result<void> start_notes() {
     const std::lock_guard lock(head_guard_);
     is_noted_ = true;
-    return write_notes(at_, {head_, synced_manifest()}, true);
+    auto noted = write_notes(at_, {head_, synced_manifest()}, true);
+    has_reserve_ = keep_reserve(directory_);
+    return noted;
   }
 
  private:
@@ -348,7 +352,7 @@ class rocks_kv final : public kv {
                                    "`vectl log restore` may put here");
   }
 
-  /// Notes the head anew, at most once per interval.
+  /// Notes the head anew, at most once per interval, and keeps the reserve once there is room.
   void note_head() {
     const std::lock_guard lock(head_guard_);
     if (head_is_noted_) return;
@@ -357,6 +361,7 @@ class rocks_kv final : public kv {
     head_noted_at_ = moment;
     // Best effort: a full disk shows at the log's own next write.
     head_is_noted_ = write_notes(at_, {head_, synced_manifest()}, false).has_value();
+    if (!has_reserve_) has_reserve_ = keep_reserve(directory_);
   }
 
   /// As far as it is synced, which its file may not be. Read again only where it has grown.
@@ -382,6 +387,7 @@ class rocks_kv final : public kv {
   keys::head head_{0, keys::genesis_hash()};
   bool is_noted_ = false;  ///< as the log that it is
   bool head_is_noted_ = true;
+  bool has_reserve_ = false;
   std::chrono::steady_clock::time_point head_noted_at_{};
   manifest_start manifest_;
 
@@ -431,6 +437,28 @@ result<std::unique_ptr<kv>> open_to_read(const log_place& at, place_kind kind) {
   }
 }
 
+result<std::unique_ptr<rocks_kv>> open_to_write(const log_place& at, bool create, recovery how) {
+  const auto logger = std::make_shared<complaint_logger>();
+  auto options = database_options(logger, how);
+  options.create_if_missing = create;
+  rocksdb::DB* database = nullptr;
+  std::vector<rocksdb::ColumnFamilyHandle*> families;
+  const auto status =
+      rocksdb::DB::Open(options, at.directory, family_descriptors(), &families, &database);
+  if (!status.ok()) return open_failure(at.directory, status, *logger);
+  return std::make_unique<rocks_kv>(at, false, database, std::move(families));
+}
+
+/// On a full disk, too: what recovery needs is kept for it, and where that is not enough it leaves
+/// the events in the write-ahead logs.
+result<std::unique_ptr<rocks_kv>> open_with_what_room_there_is(const log_place& at, bool create) {
+  drop_reserve_if_short(at.directory);
+  auto opened = open_to_write(at, create, recovery::flushes);
+  if (opened || opened.error().code != errc::unavailable) return opened;
+  drop_reserve(at.directory);
+  return open_to_write(at, create, recovery::leaves);
+}
+
 }  // namespace
 
 result<std::unique_ptr<kv>> open_rocks(const log_place& at, bool create) {
@@ -454,21 +482,14 @@ result<std::unique_ptr<kv>> open_rocks(const log_place& at, bool create) {
     if (const auto seen = open_as_it_is(at, *noted); !seen && seen.error().code == errc::corrupt)
       return fail(seen.error());
 
-  const auto logger = std::make_shared<complaint_logger>();
-  auto options = database_options(logger);
-  options.create_if_missing = create;
-  rocksdb::DB* database = nullptr;
-  std::vector<rocksdb::ColumnFamilyHandle*> families;
-  const auto status =
-      rocksdb::DB::Open(options, directory, family_descriptors(), &families, &database);
-  if (!status.ok()) return open_failure(directory, status, *logger);
-  auto opened = std::make_unique<rocks_kv>(at, false, database, std::move(families));
-  if (auto same = opened->accept(*noted); !same) return fail(same.error());
+  auto opened = open_with_what_room_there_is(at, create);
+  if (!opened) return fail(opened.error());
+  if (auto same = (*opened)->accept(*noted); !same) return fail(same.error());
   // Without both, the first event would make it a log that nobody opens again.
-  const auto started = opened->start_notes();
+  const auto started = (*opened)->start_notes();
   if (!started && !noted->missing.empty()) return fail(started.error());
   if (started && !at.former_note.empty()) ::unlink(at.former_note.c_str());
-  return std::unique_ptr<kv>(std::move(opened));
+  return std::unique_ptr<kv>(std::move(*opened));
 }
 
 result<std::unique_ptr<kv>> open_rocks_read_only(const log_place& at) {

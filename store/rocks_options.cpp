@@ -47,13 +47,14 @@ std::string complaint_logger::first_complaint() const {
   return first_complaint_;
 }
 
-rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger) {
+rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger, recovery how) {
   rocksdb::DBOptions options;
   options.info_log = std::move(logger);
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   options.create_missing_column_families = true;
   options.paranoid_checks = true;
   options.wal_recovery_mode = rocksdb::WALRecoveryMode::kTolerateCorruptedTailRecords;
+  options.avoid_flush_during_recovery = how == recovery::leaves;
   options.track_and_verify_wals_in_manifest = true;
   options.verify_sst_unique_id_in_manifest = true;
   options.max_total_wal_size = wal_bytes_max;

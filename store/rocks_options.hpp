@@ -31,7 +31,12 @@ class complaint_logger final : public rocksdb::Logger {
   std::string first_complaint_;
 };
 
-rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger);
+/// Whether opening writes what the write-ahead logs hold into tables, or leaves it where it is,
+/// which needs little room.
+enum class recovery { flushes, leaves };
+
+rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger,
+                                    recovery how = recovery::flushes);
 
 /// The default family first, then one for each table.
 std::vector<rocksdb::ColumnFamilyDescriptor> family_descriptors();

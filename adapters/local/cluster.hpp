@@ -39,6 +39,7 @@ struct local_options {
   std::string cgroup;  ///< directory to make the jobs' cgroups in (job_cgroup.hpp); empty: none
   std::string run_as;               ///< user; empty: the own one. Only root can name another
   std::uint64_t open_files = 0;     ///< the jobs' soft limit; 0: as this process has it
+  std::uint64_t file_bytes_max = 0;  ///< of each file that a job writes; 0: no limit
   seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
   std::size_t queued_max = 100'000;
   std::size_t ended_max = 20'000;    ///< ended jobs kept, with their output

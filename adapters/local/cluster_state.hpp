@@ -115,6 +115,8 @@ class local_cluster {
   void correct_start(entry& job, pb::LocalJobStatus& status) const;
   /// What a job in the queue waits for; under the mutex.
   std::string why_it_waits(const entry& job) const;
+  std::string short_of(const entry& job) const;
+  std::string kept_by_suspended() const;
 
   // control.cpp
   control_outcome bar(const tracked_job& job);

@@ -188,6 +188,7 @@ bool local_cluster::dispatch() {
       next.options.cgroup = options_.cgroup;
       next.options.kill_wait = options_.kill_wait;
       next.options.open_files = options_.open_files;
+      next.options.file_bytes_max = options_.file_bytes_max;
       next.options.clock = now();
       starts.push_back(std::move(next));
     }

@@ -80,6 +80,9 @@ result<void> job_run::prepare() {
     constexpr int how = O_WRONLY | O_CREAT | O_EXCL | O_APPEND | O_CLOEXEC | O_NOFOLLOW;
     out = unique_fd(::openat(file.directory, file.name.c_str(), how, 0600));
     if (!out) return fail(errno_error("create", file.shown));
+    // Who opens /dev/stdout anew needs the right to.
+    if (user_.switch_user && ::fchown(out.get(), user_.uid, user_.gid) != 0)
+      return fail(errno_error("chown", file.shown));
     return {};
   };
   if (auto opened = open_output("stdout", stdout_); !opened) return fail(opened.error());
@@ -104,6 +107,7 @@ result<void> job_run::prepare() {
   launch.environment = job_environment(job_, user_, options_.gpus);
   launch.user = user_;
   launch.open_files = options_.open_files;
+  launch.file_bytes_max = options_.file_bytes_max;
   launch.stdout_fd = stdout_.get();
   launch.stderr_fd = stderr_.get();
   entrance_ = cgroup_.entrance();
@@ -442,6 +446,9 @@ void job_run::judge_step(const step& what, int number, int count) {
     const char* name = ::sigabbrev_np(signal);
     text = "ended by signal " + std::to_string(signal) +
            (name != nullptr ? " (SIG" + std::string(name) + ")" : "");
+    if (signal == SIGXFSZ && options_.file_bytes_max > 0)
+      text += ": it wrote a file of more than " + std::to_string(options_.file_bytes_max) +
+              " bytes, which local.file_bytes_max forbids";
   } else {
     status_.set_exit_code(WEXITSTATUS(status));
     text = "exited with code " + std::to_string(WEXITSTATUS(status));

@@ -12,6 +12,8 @@ namespace ved::adapters::local {
 namespace {
 
 constexpr std::uint32_t output_bytes_max = 1u << 20;
+/// So many jobs behind the next one are told that they wait for it.
+constexpr std::size_t told_in_line_max = 16;
 /// A supervisor writes the first status at once after the claim.
 constexpr seconds status_wait{1};
 
@@ -99,15 +101,41 @@ void local_cluster::correct_start(entry& job, pb::LocalJobStatus& status) const 
   status.set_started_at_us(to_us(told + *job.correction));
 }
 
-/// A reason must not change from poll to poll, nor that of all jobs with one suspension: only the
-/// next job is told who keeps what it waits for.
+std::string local_cluster::short_of(const entry& job) const {
+  std::vector<std::string> what;
+  if (cpus_used_ + job.cpus > options_.cpus) what.emplace_back("cores");
+  if (memory_mb_used_ + job.memory_mb > options_.memory_mb) what.emplace_back("memory");
+  if (job.gpus > std::count(gpu_used_.begin(), gpu_used_.end(), false)) what.emplace_back("GPUs");
+  std::string text;
+  for (const auto& one : what)
+    text += (text.empty() ? "" : &one == &what.back() ? " and " : ", ") + one;
+  return text;
+}
+
+/// A reason must not change from poll to poll, nor that of all jobs with each that starts: only the
+/// next job is told what it waits for and who keeps it, and only those right behind it for which
+/// there is room that they wait for it.
 std::string local_cluster::why_it_waits(const entry& job) const {
   if (job.held) return "held";
   if (job.unfit) return "asks for more than the machine has now";
   if (!job.start_problem.empty())
     return "its start failed and is tried again: " + job.start_problem;
-  std::string text = "waits for resources";
-  if (queue_.empty() || queue_.begin()->id != job.id || fits_now(job)) return text;
+  const std::string in_line = "waits for its turn in the queue";
+  std::size_t place = 0;
+  auto at = queue_.begin();
+  while (at != queue_.end() && at->id != job.id && place < told_in_line_max) ++at, ++place;
+  if (at == queue_.end() || at->id != job.id) return in_line;
+  const entry& next = *by_id_.at(queue_.begin()->id);
+  if (fits_now(next) || (place > 0 && !fits_now(job))) return in_line;
+  if (place > 0)
+    return "waits for its turn: job " + next.job.str() + " is before it and waits for " +
+           short_of(next);
+  const auto kept = kept_by_suspended();
+  return "waits for resources: not enough " + short_of(job) + (kept.empty() ? "" : "; ") + kept;
+}
+
+/// "2 cores are kept by 1 suspended job"; empty: nothing is.
+std::string local_cluster::kept_by_suspended() const {
   std::int64_t jobs = 0;
   std::int64_t cpus = 0;
   std::int64_t memory_mb = 0;
@@ -120,8 +148,8 @@ std::string local_cluster::why_it_waits(const entry& job) const {
     memory_mb += other.memory_mb;
     gpus += std::ssize(other.gpu_ids);
   }
-  if (jobs == 0) return text;
-  text += ": " + counted(cpus, "core");
+  if (jobs == 0) return {};
+  auto text = counted(cpus, "core");
   if (memory_mb > 0) text += ", " + std::to_string(memory_mb) + " MB of memory";
   if (gpus > 0) text += ", " + counted(gpus, "GPU");
   const bool one = cpus == 1 && memory_mb == 0 && gpus == 0;
@@ -248,7 +276,7 @@ result<output_chunk> local_cluster::read_output(const output_request& request) {
   }
   const std::string path = spool_.job_file(
       request.job.token, request.stream == output_stream::standard_output ? "stdout" : "stderr");
-  const auto file = open_own_file(path);
+  const auto file = open_given_file(path);
   if (!file) {
     if (file.error().code == errc::not_found) return output_chunk{};  // it has not started
     return fail(file.error());

@@ -78,6 +78,13 @@ child_problem become(const std::vector<std::string>& words, const step_launch& h
     limit.rlim_cur = std::min<rlim_t>(how.open_files, limit.rlim_max);
     ::setrlimit(RLIMIT_NOFILE, &limit);
   }
+  if (how.file_bytes_max > 0) {
+    rlimit limit{};
+    ::getrlimit(RLIMIT_FSIZE, &limit);
+    limit.rlim_max = std::min<rlim_t>(how.file_bytes_max, limit.rlim_max);
+    limit.rlim_cur = limit.rlim_max;
+    ::setrlimit(RLIMIT_FSIZE, &limit);
+  }
   if (how.user.switch_user && (::initgroups(how.user.name.c_str(), how.user.gid) != 0 ||
                                ::setgid(how.user.gid) != 0 || ::setuid(how.user.uid) != 0)) {
     return {stage::identity, errno};

@@ -51,6 +51,7 @@ struct step_launch {
   int stderr_fd = -1;
   int cgroup_fd = -1;  ///< of `cgroup.procs` of the job's cgroup; -1: it has none
   std::uint64_t open_files = 0;  ///< soft limit; 0: the caller's
+  std::uint64_t file_bytes_max = 0;  ///< of each file that it writes; 0: the caller's
   mode_t umask = 022;
 };
 

@@ -94,6 +94,8 @@ std::vector<std::string> to_arguments(const supervisor_options& options) {
   if (!options.run_as.empty()) words.insert(words.end(), {"--run-as", options.run_as});
   if (options.open_files > 0)
     words.insert(words.end(), {"--open-files", std::to_string(options.open_files)});
+  if (options.file_bytes_max > 0)
+    words.insert(words.end(), {"--file-bytes-max", std::to_string(options.file_bytes_max)});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
 }
@@ -117,6 +119,8 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
       options.kill_wait = seconds(number);
     } else if (name == "--open-files" && parse_number(value, number)) {
       options.open_files = static_cast<std::uint64_t>(number);
+    } else if (name == "--file-bytes-max" && parse_number(value, number)) {
+      options.file_bytes_max = static_cast<std::uint64_t>(number);
     } else if (name == "--clock" && parse_anchor(value, options.clock)) {
       continue;
     } else if (name == "--gpu" && parse_number(value, number)) {

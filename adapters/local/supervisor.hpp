@@ -27,6 +27,7 @@ struct supervisor_options {
   std::string cgroup;     ///< directory to make the job's cgroup in; empty: it gets none
   seconds kill_wait{30};  ///< from TERM to KILL
   std::uint64_t open_files = 0;  ///< the job's soft limit; 0: as this process has it
+  std::uint64_t file_bytes_max = 0;  ///< of each file that the job writes; 0: no limit
   clock_anchor clock = system_anchor();  ///< what the times of the job are told by
 
   time_point now() const { return clock.at(since_boot()); }

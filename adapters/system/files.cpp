@@ -136,7 +136,10 @@ bool reopen(const file_name& file) {
                  (info.st_mode & 07777) | wanted) == 0;
 }
 
-result<unique_fd> open_own_file(const file_name& file) {
+namespace {
+
+/// Whatever it is and whosever.
+result<unique_fd> open_there(const file_name& file) {
   constexpr int how = O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY;
   unique_fd fd;
   if (file.directory == AT_FDCWD) {
@@ -153,10 +156,39 @@ result<unique_fd> open_own_file(const file_name& file) {
     fd = open_reopened(file, how);
   }
   if (!fd) return fail(open_error(file.shown));
+  return fd;
+}
+
+bool is_own(const struct stat& info) {
+  return S_ISREG(info.st_mode) && info.st_uid == ::geteuid() && info.st_nlink <= 1;
+}
+
+/// Nobody else makes, renames or removes anything in it.
+bool is_closed(const std::string& directory) {
   struct stat info {};
-  if (::fstat(fd.get(), &info) != 0) return fail(errno_error("stat", file.shown));
-  if (!S_ISREG(info.st_mode) || info.st_uid != ::geteuid() || info.st_nlink > 1)
-    return fail(not_plain(file.shown));
+  return ::lstat(directory.c_str(), &info) == 0 && S_ISDIR(info.st_mode) &&
+         info.st_uid == ::geteuid() && (info.st_mode & (S_IWGRP | S_IWOTH)) == 0;
+}
+
+}  // namespace
+
+result<unique_fd> open_own_file(const file_name& file) {
+  auto fd = open_there(file);
+  if (!fd) return fd;
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0) return fail(errno_error("stat", file.shown));
+  if (!is_own(info)) return fail(not_plain(file.shown));
+  return fd;
+}
+
+result<unique_fd> open_given_file(const std::string& path) {
+  auto fd = open_there(path);
+  if (!fd) return fd;
+  struct stat info {};
+  if (::fstat(fd->get(), &info) != 0) return fail(errno_error("stat", path));
+  const bool given = ::geteuid() == 0 && S_ISREG(info.st_mode) && info.st_uid != ::geteuid() &&
+                     is_closed(directory_of(path));
+  if (!is_own(info) && !given) return fail(not_plain(path));
   return fd;
 }
 

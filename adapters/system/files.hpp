@@ -76,6 +76,10 @@ bool reopen(const file_name& file);
 /// there. Waits for nobody.
 result<unique_fd> open_own_file(const file_name& file);
 
+/// The same, also of one that this user, root, made and gave to another: in a directory in which
+/// nobody else makes or renames anything.
+result<unique_fd> open_given_file(const std::string& path);
+
 /// As `read_file`, of what `open_own_file` opens.
 result<std::string> read_own_file(const file_name& file, std::size_t bytes_max);
 

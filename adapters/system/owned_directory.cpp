@@ -185,6 +185,28 @@ class tree_remover {
   bool progress_ = false;
 };
 
+/// As far as `name` in it is meant.
+result<void> judge_parent(const std::filesystem::path& parent, const std::filesystem::path& name) {
+  struct stat info {};
+  if (::stat(parent.c_str(), &info) != 0) return {};  // then nothing is below it
+  const auto could = "could put something else in the place of " + (parent / name).string();
+  const auto named = parent.string() + ": ";
+  const auto elsewhere = ", or name a directory elsewhere";
+  // Of a sticky one, too: it keeps all from renaming but its owner.
+  if (info.st_uid != ::geteuid() && info.st_uid != 0)
+    return fail(errc::denied, named + "belongs to user " + std::to_string(info.st_uid) + ", who " +
+                                  could + "; chown it" + elsewhere);
+  if ((info.st_mode & S_ISVTX) != 0) return {};
+  if ((info.st_mode & S_IWOTH) != 0)
+    return fail(errc::denied, named + "everybody may write into it, and " + could +
+                                  "; chmod o-w " + parent.string() + elsewhere);
+  if ((info.st_mode & S_IWGRP) != 0 && info.st_gid != 0 && info.st_gid != ::getegid())
+    return fail(errc::denied, named + "group " + std::to_string(info.st_gid) +
+                                  " may write into it, and " + could + "; chmod g-w " +
+                                  parent.string() + elsewhere);
+  return {};
+}
+
 bool is_inside(const std::string& inner, const std::string& outer) {
   if (inner == outer) return true;
   const std::string prefix = outer.ends_with('/') ? outer : outer + "/";
@@ -193,11 +215,25 @@ bool is_inside(const std::string& inner, const std::string& outer) {
 
 }  // namespace
 
+result<void> judge_parents(const std::string& path) {
+  const auto named = std::filesystem::absolute(path).lexically_normal();
+  // Both what leads there by links, and where they lead.
+  for (const std::filesystem::path& whole : {named, std::filesystem::path(resolved_path(path))}) {
+    std::filesystem::path parent;
+    for (const auto& name : whole) {
+      if (!parent.empty() && !name.empty())
+        if (auto fine = judge_parent(parent, name); !fine) return fine;
+      parent /= name;
+    }
+  }
+  return {};
+}
+
 result<void> judge_directory(const std::string& path, const directory_owner& owner) {
   const auto directory = open_directory(path);
   if (directory) {
     if (auto fine = judge(directory->get(), path, owner); !fine) return fail(fine.error());
-    return {};
+    return judge_parents(path);
   }
   if (directory.error().code != errc::not_found) return fail(directory.error());
   // "x" lies in "."; "a/x/" in "a".
@@ -210,7 +246,7 @@ result<void> judge_directory(const std::string& path, const directory_owner& own
   if (!std::filesystem::is_directory(above, problem))
     return fail(errc::invalid,
                 path + ": the directory above it is not there; make " + above.string() + " first");
-  return {};
+  return judge_parents(path);
 }
 
 result<taken_directory> take_directory(const std::string& path, const directory_owner& owner,
@@ -247,7 +283,7 @@ std::vector<error> shared_directories(const std::vector<directory_use>& uses) {
       const auto other = resolved_path(uses[j].path);
       if (!is_inside(one, other) && !is_inside(other, one)) continue;
       out.push_back({errc::conflict, uses[j].what + " (" + other + ") and " + uses[i].what + " (" +
-                                         one + ") are one directory or one inside of the other; "
+                                         one + ") are one place or one inside of the other; "
                                                "each needs one of its own"});
     }
   }

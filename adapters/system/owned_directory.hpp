@@ -29,6 +29,10 @@ inline constexpr auto owner_mark_name = ".ved-owner";
 /// directory, or none above it), unavailable (the system's words).
 result<void> judge_directory(const std::string& path, const directory_owner& owner);
 
+/// errc::denied when a user other than root and the own one may put something else in the place of
+/// the path, or of a directory above it: names the directory in which that can be done.
+result<void> judge_parents(const std::string& path);
+
 struct taken_directory {
   bool made = false;  ///< by ved, now or earlier: its mode is ved's affair
 };

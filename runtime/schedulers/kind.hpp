@@ -131,6 +131,10 @@ struct scheduler_kind {
   /// A sentence about a setting that works and is dangerous; nothing where `check` refuses.
   std::optional<std::string> (*warning)(const cluster_config& cluster) =
       [](const cluster_config&) { return std::optional<std::string>{}; };
+  /// A sentence about what may become a trouble, for --check-config and the log of a start.
+  std::optional<std::string> (*advice)(const cluster_config& cluster,
+                                       const std::string& state_directory) =
+      [](const cluster_config&, const std::string&) { return std::optional<std::string>{}; };
   std::vector<needed_file> (*files)(const cluster_config& cluster) =
       [](const cluster_config&) { return std::vector<needed_file>{}; };
   std::optional<own_directory> (*directory)(const cluster_config& cluster) =

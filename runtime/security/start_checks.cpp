@@ -8,6 +8,7 @@
 #include <cstring>
 #include <set>
 
+#include "adapters/system/owned_directory.hpp"
 #include "runtime/event_logs.hpp"
 #include "runtime/schedulers/kind.hpp"
 #include "runtime/security/layout.hpp"
@@ -42,6 +43,12 @@ class checker {
              "chmod go-w");
   }
 
+  /// Nobody else may put another in its place, however far above.
+  void place(const fs::path& directory) {
+    if (auto fine = adapters::judge_parents(directory.string()); !fine)
+      found_.push_back({true, "state directory: " + fine.error().message});
+  }
+
   /// Holds secrets: others have no business in it.
   void closed(const fs::path& directory) {
     trusted(directory);
@@ -67,6 +74,14 @@ class checker {
       own_group ? warn(file, text, "chmod g-w") : refuse(file, text, "chmod g-w");
     }
     directory_of(file);
+  }
+
+  /// By whatever name.
+  void is_not(const fs::path& configuration, const std::string& key, const fs::path& appended) {
+    std::error_code missing;
+    if (fs::equivalent(configuration, appended, missing))
+      found_.push_back({true, key + ": " + appended.string() + " is this configuration file; name "
+                                                               "another"});
   }
 
   /// Who may write into its directory may put another file into its place.
@@ -149,6 +164,7 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
   checker check;
   const state_layout layout(settings.state.directory);
   check.trusted(layout.directory);
+  check.place(layout.directory);
   check.closed(layout.pki);
   check.closed(layout.keys);
   check.closed(layout.client);
@@ -167,6 +183,9 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
         layout.client_certificate})
     check.trusted(certificate);
   check.configuration(config_file);
+  if (settings.hpc.audit.enabled)
+    check.is_not(config_file, "hpc.audit.log_path", settings.hpc.audit.log_path);
+  check.is_not(config_file, "logging.file", settings.logging.file);
   for (const auto& file : secret_files(settings)) {
     check.key(file);
     check.directory_of(file);

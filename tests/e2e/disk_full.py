@@ -76,5 +76,40 @@ class disk_full(unittest.TestCase):
         self.assertEqual(code, 0, text + errors)
 
 
+class crash_on_full_disk(unittest.TestCase):
+    def test_a_daemon_that_was_killed_on_a_full_disk_starts_there_and_follows_its_jobs(self):
+        disk = small_disk(192)
+        self.addCleanup(disk.close)
+        if not disk.mounted:
+            self.skipTest("cannot mount a tmpfs here")
+        s = site(state=os.path.join(disk.path, "state"), cpus=2, min_free_bytes="64MiB")
+        self.addCleanup(s.close)
+        s.initialise()
+        s.start()
+        gate = os.path.join(s.place, "gate")
+        held = f"while ! test -e {gate}; do sleep 0.1; done"
+        for name in ("c-runs", "c-runs-too"):
+            self.assertEqual(s.submit(name, held)[0], 201)
+            s.wait_state(name, "running")
+        padding = os.urandom(5_000).hex()  # what recovery writes, does not compress well
+        for number in range(100):
+            self.assertEqual(s.submit(f"c-{number}", f"true {padding}")[0], 201)
+        for _ in range(3):  # also what the first start gives back may be full at the next crash
+            disk.fill()
+            s.kill()
+            s.start()
+            self.assertEqual(s.submit("c-late")[0], 503)
+        s.wait_state("c-runs", "running")
+        open(gate, "w").close()
+        s.wait_state("c-runs", "completed")
+        s.wait_state("c-runs-too", "completed")
+        disk.empty()
+        for number in range(100):
+            s.wait_state(f"c-{number}", "completed")
+        self.assertEqual(s.stop()[0], 0)
+        code, text, errors = run(program("vectl"), "--state", s.state, "log", "verify")
+        self.assertEqual(code, 0, text + errors)
+
+
 if __name__ == "__main__":
     main()

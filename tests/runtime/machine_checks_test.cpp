@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "runtime/schedulers/local/config.hpp"
 #include "runtime/schedulers/local/kind.hpp"
 #include "runtime/schedulers/slurm/config.hpp"
 #include "runtime/schedulers/slurm/kind.hpp"
@@ -51,6 +52,7 @@ struct machine {
     auto& one = settings.clusters.emplace_back();
     one.cluster_id = cluster_id{"here"};
     one.kind = &kind;
+    one.sections.of<local_config>().file_bytes_max = 1 << 20;
     return one;
   }
   /// What stands against a start, or what is only told.
@@ -141,4 +143,21 @@ TEST_CASE("machine checks: a port in use, tokens in clear and a loose program ar
   CHECK(here.found(true).empty());
   CHECK_THAT(here.found(false), Catch::Contains(words));
   ::close(taken);
+}
+
+TEST_CASE("machine checks: jobs that may fill the disk of the state directory are told",
+          "[runtime][config][local]") {
+  machine here;
+  auto& local = here.add(local_kind).sections.of<local_config>();
+  local.work_directory = GENERATE("", "beside");
+  if (!local.work_directory.empty())
+    local.work_directory = here.dir.path() / "not" / "there" / "yet";
+  CHECK(here.found(false).empty());
+  local.file_bytes_max = 0;
+  CHECK_THAT(here.found(false), Catch::Contains("cluster here: its jobs write without bound") &&
+                                    Catch::Contains("local.work_directory") &&
+                                    Catch::Contains("local.file_bytes_max"));
+  CHECK(here.found(true).empty());
+  local.work_directory = "/dev/shm/ved-jobs";
+  CHECK(here.found(false).empty());
 }

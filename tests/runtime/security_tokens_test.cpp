@@ -197,6 +197,19 @@ TEST_CASE("start checks: what others may read or change is refused with the comm
     REQUIRE(::chmod(path.c_str(), before.st_mode & 07777) == 0);
   }
   CHECK(refusals().empty());
+  REQUIRE(::chmod(dir.path().c_str(), 0777) == 0);
+  CHECK_THAT(refusals(), Catch::Contains("put something else in the place of " +
+                                         at.directory.string()));
+  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
+  fs::create_symlink("ved.yaml", etc / "audit.log");
+  settings.logging.file = etc / "audit.log";
+  CHECK_THAT(refusals(), Catch::Contains("logging.file: ") &&
+                             Catch::Contains("is this configuration file"));
+  settings.logging.file.clear();
+  settings.hpc.audit.log_path = etc / "ved.yaml";
+  CHECK_THAT(refusals(), Catch::Contains("hpc.audit.log_path: "));
+  settings.hpc.audit.enabled = false;
+  CHECK(refusals().empty());
   if (::geteuid() != 0) return;
   for (const auto& path : {etc / "ved.yaml", at.directory, at.server_key}) {
     INFO(path);

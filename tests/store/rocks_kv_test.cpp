@@ -1,6 +1,7 @@
 #include "store/rocks_kv.hpp"
 
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -12,6 +13,7 @@
 
 #include "store/head_check.hpp"
 #include "store/keys.hpp"
+#include "store/reserve.hpp"
 #include "tests/store/fixture.hpp"
 
 using namespace ved;
@@ -411,5 +413,41 @@ TEST_CASE("rocks: a note of the head is as it was written, or damaged", "[store]
     changed[size] = static_cast<char>(changed[size] ^ 1);
     write_file(file, changed);
     CHECK(read_head_note(file).error().code == errc::corrupt);
+  }
+}
+
+TEST_CASE("rocks: an open log keeps room for a start on a full disk", "[store][rocks]") {
+  temporary_directory directory;
+  const auto file = fs::path(directory.log()) / reserve_file;
+  auto log = value_of(try_open(directory.log()));
+  append_jobs(*log, 0, 3);
+  CHECK(fs::file_size(file) == reserve_bytes);
+  CHECK(log->bytes_on_disk() < reserve_bytes);
+  SECTION("a copy goes without") {
+    REQUIRE(log->backup((directory.path() / "copy").string()));
+    CHECK_FALSE(fs::exists(directory.path() / "copy" / reserve_file));
+  }
+  SECTION("one of holes is filled") {
+    log.reset();
+    fs::remove(file);
+    write_file(file, "");
+    fs::resize_file(file, reserve_bytes);
+    log = value_of(try_open(directory.log()));
+    struct stat about {};
+    REQUIRE(::stat(file.c_str(), &about) == 0);
+    CHECK(static_cast<std::uint64_t>(about.st_blocks) * 512 >= reserve_bytes);
+  }
+  SECTION("one that is gone is made anew") {
+    log.reset();
+    fs::remove(file);
+    log = value_of(try_open(directory.log()));
+    CHECK(fs::file_size(file) == reserve_bytes);
+    CHECK(log->last_position() == 6);
+  }
+  SECTION("it is not given back while there is room") {
+    drop_reserve_if_short(directory.log());
+    CHECK(fs::exists(file));
+    drop_reserve(directory.log());
+    CHECK_FALSE(fs::exists(file));
   }
 }

@@ -24,6 +24,7 @@
 #include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
 #include "store/head_check.hpp"
+#include "store/reserve.hpp"
 #include "tools/vectl/channel.hpp"
 
 namespace vectl {
@@ -46,7 +47,7 @@ const ved::adapters::directory_owner state_owner{"state", "ved"};
 bool is_log_file(const fs::path& path) {
   const auto name = path.filename().string();
   for (const char* whole : {"CURRENT", "IDENTITY", "LOCK", "LOG", store::head_check_file,
-                            ved::adapters::owner_mark_name})
+                            store::reserve_file, ved::adapters::owner_mark_name})
     if (name == whole) return true;
   for (const char* begin : {"LOG.old.", "MANIFEST-", "OPTIONS-"})
     if (name.starts_with(begin)) return true;

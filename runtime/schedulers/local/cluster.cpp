@@ -1,5 +1,6 @@
 #include "runtime/schedulers/local/cluster.hpp"
 
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -15,6 +16,20 @@
 #include "runtime/schedulers/local/kind.hpp"
 
 namespace ved::runtime {
+
+namespace {
+
+/// Of what is there, or will be made: then of the directory above it. None: there is nothing.
+std::optional<dev_t> device_of(std::filesystem::path path) {
+  struct stat about {};
+  while (::stat(path.c_str(), &about) != 0) {
+    if (!path.has_relative_path()) return std::nullopt;
+    path = path.parent_path();
+  }
+  return about.st_dev;
+}
+
+}  // namespace
 
 adapters::local::local_options local_options_of(const cluster_config& cluster,
                                                 const cluster_environment& around) {
@@ -37,6 +52,7 @@ adapters::local::local_options local_options_of(const cluster_config& cluster,
   to.run_as = from.run_as;
   for (const auto& queue : from.queues) to.queues.push_back(queue.name);
   to.open_files = first_descriptor_limit();
+  to.file_bytes_max = static_cast<std::uint64_t>(from.file_bytes_max);
   to.kill_wait = std::chrono::duration_cast<seconds>(from.kill_wait);
   return to;
 }
@@ -85,6 +101,18 @@ std::optional<std::string> local_user_warning(const cluster_config& cluster) {
          "cluster. To separate them run ved as root and name another account in local.run_as";
 }
 
+std::optional<std::string> local_disk_advice(const cluster_config& cluster,
+                                             const std::string& state_directory) {
+  const auto& from = cluster.sections.of<local_config>();
+  if (from.file_bytes_max > 0) return std::nullopt;
+  const auto& path = from.work_directory;
+  if (!path.empty() && device_of(path) != device_of(state_directory)) return std::nullopt;
+  return "cluster " + cluster.cluster_id.str() +
+         ": its jobs write without bound to the disk of the state directory, and when one has "
+         "filled it no cluster takes jobs: put local.work_directory on a file system of its own, "
+         "or set local.file_bytes_max";
+}
+
 result<opened_cluster> open_local(const cluster_config& cluster, const remembered_cluster& known,
                                   const cluster_environment& around) {
   if (auto allowed = check_local_user(cluster); !allowed) return fail(allowed.error());
@@ -103,6 +131,8 @@ result<opened_cluster> open_local(const cluster_config& cluster, const remembere
   }
   if (auto whole = check_still_there(cluster, options.directory, known); !whole)
     return fail(whole.error());
+  if (const auto text = local_disk_advice(cluster, around.state_directory); text && around.warn)
+    around.warn(cluster.cluster_id, *text);
   // A local cluster is called by its directory's name.
   options.bound_to = known.scheduler.name();
   if (around.met)

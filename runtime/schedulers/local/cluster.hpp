@@ -32,6 +32,10 @@ result<void> check_still_there(const cluster_config& cluster, const std::string&
 /// scopes of tokens do not bind who may submit there. Nothing where the user is refused.
 std::optional<std::string> local_user_warning(const cluster_config& cluster);
 
+/// A sentence when what jobs write, without bound, takes the room of the state directory's log.
+std::optional<std::string> local_disk_advice(const cluster_config& cluster,
+                                             const std::string& state_directory);
+
 /// Opens the directory of the cluster, and makes it when there is none.
 result<opened_cluster> open_local(const cluster_config& cluster, const remembered_cluster& known,
                                   const cluster_environment& around);

@@ -23,6 +23,7 @@ struct local_config {
   int gpus = 0;
   std::string run_as;          ///< user that jobs run as; empty: the daemon's own; needs root
   std::string work_directory;  ///< where jobs' directories are made; empty: STATE/local/CLUSTER
+  std::int64_t file_bytes_max = 0;  ///< of each file that a job writes; 0: no limit
   std::vector<local_queue_config> queues;  ///< beside "default" and "local"
   milliseconds kill_wait = adapters::local::local_options{}.kill_wait;  ///< between TERM and KILL
   milliseconds job_poll_interval{500};

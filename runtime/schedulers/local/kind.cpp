@@ -32,6 +32,9 @@ void describe(section& s, scheduler_sections& values) {
       .formed(is_name);
   s.add("work_directory", &c.work_directory, "Of the jobs. Empty: STATE/local/CLUSTER.")
       .formed(is_absolute_path);
+  s.add("file_bytes_max", size_target{&c.file_bytes_max},
+        "Longest file that a job may write, its output and what it makes itself; 0: no limit.")
+      .range(0, 1LL << 50);
   s.add("kill_wait", &c.kill_wait, "Between TERM and KILL.").range(0, hour);
   s.add("job_poll_interval", &c.job_poll_interval, "Between two polls.").range(100, day);
   auto queues = list_of<local_queue_config>(
@@ -78,6 +81,7 @@ constinit const scheduler_kind local_kind{
     .pace = pace,
     .check = check,
     .warning = local_user_warning,
+    .advice = local_disk_advice,
     .directory = directory,
     .uses_supervisor = true,
     .in_process = true,

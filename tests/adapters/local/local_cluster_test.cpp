@@ -544,6 +544,16 @@ TEST_CASE("local scheduler: as root it runs jobs as another user", "[adapters][l
   CHECK(talk.wait_for_end(thief).state == pb::JOB_STATE_COMPLETED);
   CHECK(talk.output(thief) == "kept\n");
 
+  INFO("its output is its own, and nobody else's");
+  const auto opens = talk.start(talk.shell_job(
+      "exec 3>>/dev/stdout && echo a >&3 && echo b > /dev/stderr && stat -L -c %U%a /dev/stdout"));
+  CHECK(talk.wait_for_end(opens).reason.empty());
+  CHECK(talk.output(opens) == "a\nnobody600\n");
+  CHECK(talk.output(opens, output_stream::standard_error) == "b\n");
+  const auto links = talk.start(talk.shell_job("ln -L /proc/self/fd/1 more; echo said"));
+  CHECK(talk.wait_for_end(links).state == pb::JOB_STATE_COMPLETED);
+  CHECK(talk.output(links) == "said\n");
+
   INFO("what only root may enter is no working directory, by whatever way it is named");
   const auto closed = std::filesystem::path(fixture.shared_directory()) / "closed";
   std::filesystem::create_directory(closed);

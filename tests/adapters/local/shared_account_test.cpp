@@ -125,3 +125,59 @@ TEST_CASE("shared account: a job has the soft limit of open files that the daemo
   REQUIRE(::getrlimit(RLIMIT_NOFILE, &own) == 0);
   CHECK(talk.output(job) == "321\n" + std::to_string(own.rlim_max) + "\n");
 }
+
+TEST_CASE("shared account: no file of a job grows beyond the operator's bound, nor does its output",
+          "[adapters][local][shared]") {
+  local_options options;
+  options.file_bytes_max = 100'000;
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto loud = talk.start(talk.shell_job("exec cat /dev/zero"));
+  const auto end = talk.wait_for_end(loud);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK_THAT(end.reason, Catch::Contains("SIGXFSZ") &&
+                             Catch::EndsWith("more than 100000 bytes, which local.file_bytes_max "
+                                             "forbids"));
+  const auto own = talk.start(talk.shell_job(
+      "head -c 100000 /dev/zero > fits; head -c 100001 /dev/zero > long; wc -c fits long"));
+  talk.wait_for_end(own);
+  CHECK_THAT(talk.output(own), Catch::Contains("100000 fits") && Catch::Contains("100000 long"));
+}
+
+TEST_CASE("shared account: a job is told what it waits for, or behind whom",
+          "[adapters][local][shared]") {
+  local_options options;
+  options.gpus = 1;
+  options.cpus = 2;
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto gpu_job = [&] {
+    auto job = talk.shell_job("sleep 600");
+    job.spec.mutable_resources()->set_gpus_per_node(1);
+    return talk.start(job);
+  };
+  const auto reason = [&](const tracked_job& job) {
+    const auto seen = talk.look(job);
+    const auto* status = std::get_if<job_status>(&seen);
+    return status == nullptr ? std::string() : status->reason;
+  };
+  const auto runs = gpu_job();
+  talk.wait_for(runs, pb::JOB_STATE_RUNNING);
+  const auto waits = gpu_job();
+  const auto third = gpu_job();
+  const auto fits = talk.start(talk.shell_job("true"));
+  CHECK(reason(waits) == "waits for resources: not enough GPUs");
+  CHECK(reason(third) == "waits for its turn in the queue");
+  CHECK_THAT(reason(fits),
+             Catch::StartsWith("waits for its turn: job ") &&
+                 Catch::EndsWith(" is before it and waits for GPUs"));
+  auto wide = talk.shell_job("true");
+  wide.spec.mutable_resources()->set_cpu_cores_per_node(2);
+  for (const auto& job : {third, fits}) talk.control(job, pb::JOB_CONTROL_CANCEL);
+  const auto last = talk.start(wide);
+  CHECK(reason(last) == "waits for its turn in the queue");
+  talk.control(waits, pb::JOB_CONTROL_CANCEL);
+  CHECK(reason(last) == "waits for resources: not enough cores");
+  talk.control(runs, pb::JOB_CONTROL_CANCEL);
+  CHECK(talk.wait_for_end(last).state == pb::JOB_STATE_COMPLETED);
+}

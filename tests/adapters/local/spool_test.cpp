@@ -98,6 +98,7 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   options.cgroup = "/sys/fs/cgroup/system.slice/ved.service";
   options.kill_wait = seconds{7};
   options.open_files = 1024;
+  options.file_bytes_max = 1ULL << 34;
   options.clock = {from_us(1'768'471'200'000'000), microseconds{12}};
   const auto read = parse_supervisor_options(to_arguments(options));
   REQUIRE(read);
@@ -108,6 +109,7 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   CHECK(read->cgroup == options.cgroup);
   CHECK(read->kill_wait == options.kill_wait);
   CHECK(read->open_files == options.open_files);
+  CHECK(read->file_bytes_max == options.file_bytes_max);
   CHECK(read->clock == options.clock);
   for (const std::vector<std::string>& bad :
        {std::vector<std::string>{},

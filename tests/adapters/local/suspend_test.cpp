@@ -194,13 +194,14 @@ TEST_CASE("suspended local job: who waits for what it keeps is told so",
     const auto* status = std::get_if<job_status>(&seen);
     return status == nullptr ? std::string() : status->reason;
   };
-  CHECK(reason(waits) == "waits for resources");
+  CHECK(reason(waits) == "waits for resources: not enough cores");
   suspend(talk, keeps);
-  CHECK(reason(waits) == "waits for resources: 2 cores are kept by 1 suspended job");
-  CHECK(reason(behind) == "waits for resources");
+  CHECK(reason(waits) ==
+        "waits for resources: not enough cores; 2 cores are kept by 1 suspended job");
+  CHECK(reason(behind) == "waits for its turn in the queue");
   talk.control(keeps, pb::JOB_CONTROL_RESUME);
   talk.wait_for(keeps, pb::JOB_STATE_RUNNING);
-  CHECK(reason(waits) == "waits for resources");
+  CHECK(reason(waits) == "waits for resources: not enough cores");
   for (const auto& job : {behind, waits, keeps}) talk.control(job, pb::JOB_CONTROL_CANCEL);
   for (const auto& job : {behind, waits, keeps}) talk.wait_for_end(job);
 }

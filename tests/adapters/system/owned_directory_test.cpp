@@ -124,6 +124,58 @@ TEST_CASE("owned directory: one of another user is not taken", "[adapters][syste
   CHECK(refused.error().message.find("belongs to user 65534") != std::string::npos);
 }
 
+TEST_CASE("owned directory: none is taken that others could put another in the place of",
+          "[adapters][system]") {
+  temp_dir root;
+  const auto above = root.path() / "above";
+  make(above, 0755);
+  make(above / "between", 0755);
+  const auto wanted = above / "between" / "ours";
+  if (GENERATE(true, false)) make(wanted, 0700);
+  const auto link = root.path() / "link";
+  fs::create_directory_symlink(above / "between", link);
+  REQUIRE(judge_directory(wanted, here));
+  bool refused = true;
+  SECTION("everybody may rename in it") { make(above, 0777); }
+  SECTION("each only what is his own") {
+    make(above, 01777);
+    refused = false;
+  }
+  if (::geteuid() == 0) {
+    SECTION("it belongs to another user") {
+      make(above, GENERATE(0755U, 01755U));
+      REQUIRE(::chown(above.c_str(), 65'534, 0) == 0);
+    }
+    SECTION("a group may rename in it") {
+      REQUIRE(::chown(above.c_str(), 0, 65'534) == 0);
+      make(above, 0775);
+    }
+    SECTION("only the own group may") {
+      make(above, 0775);
+      refused = false;
+    }
+  }
+  for (const auto& path : {wanted, link / "ours"}) {
+    const auto judged = judge_directory(path, here);
+    REQUIRE(judged.has_value() != refused);
+    CHECK(take_directory(path, here, 0700).has_value() != refused);
+    if (!refused) continue;
+    CHECK(judged.error().code == errc::denied);
+    CHECK(judged.error().message.starts_with(above.string() + ": "));
+    CHECK(judged.error().message.find((above / "between").string()) != std::string::npos);
+  }
+}
+
+TEST_CASE("owned directory: nor one whose link others could change", "[adapters][system]") {
+  temp_dir root;
+  make(root.path() / "open", 0777);
+  make(root.path() / "real", 0755);
+  fs::create_directory_symlink(root.path() / "real", root.path() / "open" / "link");
+  CHECK(judge_directory(root.path() / "real" / "ours", here));
+  CHECK(judge_directory(root.path() / "open" / "link" / "ours", here).error().code ==
+        errc::denied);
+}
+
 TEST_CASE("owned directory: only the last component is made", "[adapters][system]") {
   temp_dir root;
   const fs::path fresh = root.path() / "fresh";

@@ -97,6 +97,25 @@ TEST_CASE("local cluster: the check names a work directory that others have, or 
              Catch::Contains("each needs one of its own"));
 }
 
+TEST_CASE("local cluster: nothing is appended to in a work directory", "[runtime][local]") {
+  const tests::temp_dir dir;
+  config settings;
+  settings.hpc.enabled = true;
+  settings.hpc.audit.log_path.clear();
+  settings.logging.file.clear();
+  auto& cluster = settings.clusters.emplace_back(cluster_with(::geteuid() == 0 ? "nobody" : ""));
+  cluster.sections.of<local_config>().work_directory = dir.path() / "work";
+  REQUIRE(check_clusters(settings).empty());
+  auto& file = GENERATE(true, false) ? settings.hpc.audit.log_path : settings.logging.file;
+  file = dir.path() / "work.log";
+  CHECK(check_clusters(settings).empty());
+  file = dir.path() / "work" / "jobs" / "a.log";
+  const auto problems = check_clusters(settings);
+  REQUIRE(problems.size() == 1);
+  CHECK_THAT(problems[0].message, Catch::Contains("local.work_directory") &&
+                                      Catch::Contains("one inside of the other"));
+}
+
 TEST_CASE("local cluster: a work directory without our mark is refused while its jobs are known",
           "[runtime]") {
   const tests::temp_dir place;
