@@ -53,7 +53,8 @@ class first_threads_end:
             return os.path.getsize(mark) == size
 
         held, cancelled = begin("held"), begin("cancelled")
-        left = begin("left", "setsid {} & while [ ! -s " + f"{s.place}/beat-left" + " ]; do :; done")
+        left = begin("left", "setsid {} & while [ $(stat -c %s " + f"{s.place}/beat-left) -lt 4 ]; "
+                     "do sleep 0.1; done")
         s.post("held", "hold")
         s.wait_state("held", "suspended")
         wait_for(lambda: rests(held), "what is suspended stands")
