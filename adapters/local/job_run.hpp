@@ -64,6 +64,7 @@ class job_run {
   void write_status();
   void beat();
   void judge_step(const step& what, int number, int count);
+  void take_outputs_back() const;
   pb::LocalJobStatus finish();
 
   const supervisor_options& options_;

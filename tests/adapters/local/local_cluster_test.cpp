@@ -550,6 +550,9 @@ TEST_CASE("local scheduler: as root it runs jobs as another user", "[adapters][l
   CHECK(talk.wait_for_end(opens).reason.empty());
   CHECK(talk.output(opens) == "a\nnobody600\n");
   CHECK(talk.output(opens, output_stream::standard_error) == "b\n");
+  struct stat info {};
+  REQUIRE(::stat(fixture.files().job_file(opens.token, "stdout").c_str(), &info) == 0);
+  CHECK((info.st_uid == 0 && (info.st_mode & 07777) == 0600));
   const auto links = talk.start(talk.shell_job("ln -L /proc/self/fd/1 more; echo said"));
   CHECK(talk.wait_for_end(links).state == pb::JOB_STATE_COMPLETED);
   CHECK(talk.output(links) == "said\n");
