@@ -54,7 +54,7 @@ void look_for_threads(process_info& info, const std::string& tasks) {
     if (!seen || has_ended(seen->state)) continue;
     info.state = seen->state;
     info.thread = thread;
-    return;
+    if (seen->state != 'T' && seen->state != 't') return;
   }
 }
 

@@ -19,7 +19,8 @@ struct process_info {
   pid_t parent = 0;
   pid_t group = 0;
   pid_t session = 0;
-  char state = '?';               ///< 'Z': all its threads have ended; not reaped yet
+  /// 'Z': all its threads have ended, and it is not reaped yet; 'T': all of them are stopped.
+  char state = '?';
   pid_t thread = 0;               ///< one that lives: the first thread may have ended before others
   std::uint64_t start_ticks = 0;  ///< clock ticks after boot
 };

@@ -205,3 +205,70 @@ TEST_CASE("suspended local job: who waits for what it keeps is told so",
   for (const auto& job : {behind, waits, keeps}) talk.control(job, pb::JOB_CONTROL_CANCEL);
   for (const auto& job : {behind, waits, keeps}) talk.wait_for_end(job);
 }
+
+TEST_CASE("suspended local job: one whose main thread has ended is stopped, ended and limited, too",
+          "[adapters][local][suspend]") {
+  const auto with_cgroup = options_with_cgroup();
+  local_options options;
+  if (GENERATE(true, false) && with_cgroup) options = *with_cgroup;
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto beat = fixture.shared_directory() + "/beat";
+  const auto beats = [&] {
+    std::error_code none;
+    const auto size = std::filesystem::file_size(beat, none);
+    return none ? std::uintmax_t{0} : size;
+  };
+  const auto goes_on = [&] {
+    const auto before = beats();
+    ::usleep(300'000);
+    return beats() != before;
+  };
+  const std::string program =
+      "cat > z.py <<'E'\n"
+      "import ctypes, os, signal, threading, time\n"
+      "libc = ctypes.CDLL(None)\n"
+      "libc.prctl(1, 0, 0, 0, 0)\n"
+      "signal.signal(signal.SIGTERM, signal.SIG_IGN)\n"
+      "def work():\n"
+      "    while True:\n"
+      "        open('" + beat + "', 'a').write('x')\n"
+      "        time.sleep(.01)\n"
+      "threading.Thread(target=work).start()\n"
+      "libc.syscall(60 if os.uname().machine == 'x86_64' else 93, 0)\n"
+      "E\n";
+  SECTION("suspended and cancelled") {
+    const auto job = talk.start(talk.shell_job(program + "exec python3 z.py"));
+    talk.wait_until("it beats", [&] { return beats() > 3; });
+    suspend(talk, job);
+    CHECK_FALSE(goes_on());
+    talk.control(job, pb::JOB_CONTROL_RESUME);
+    talk.wait_until("it goes on", goes_on);
+    talk.control(job, pb::JOB_CONTROL_CANCEL);
+    const auto end = talk.wait_for_end(job);
+    CHECK(end.state == pb::JOB_STATE_CANCELLED);
+    CHECK(end.reason == "cancelled on request");
+    CHECK_FALSE(goes_on());
+  }
+  SECTION("at its limit") {
+    const auto end =
+        talk.wait_for_end(talk.start(limited(talk, program + "exec python3 z.py", 1)));
+    CHECK(end.state == pb::JOB_STATE_TIMEOUT);
+    CHECK(end.reason == "time limit of 1 s reached");
+    CHECK_FALSE(goes_on());
+  }
+  SECTION("left behind by its job") {
+    const auto end = talk.wait_for_end(
+        talk.start(talk.shell_job(program + "python3 z.py & while ! [ -s " + beat +
+                                  " ]; do sleep .05; done; exit 0")));
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    CHECK_FALSE(goes_on());
+  }
+  SECTION("left behind by its supervisor") {
+    const auto job = talk.start(talk.shell_job(program + "exec python3 z.py"));
+    talk.wait_until("it beats", [&] { return beats() > 3; });
+    fixture.kill_supervisor(job);
+    CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_FAILED);
+    CHECK_FALSE(goes_on());
+  }
+}
