@@ -21,6 +21,8 @@ int run_accept(const bench_options& options);
 /// Start-up with 100,000 live jobs in a log of 1,000,000 events, first the reading alone, then with
 /// all actors until a job answers; memory per live job. Each measurement is a process of its own.
 int run_recover(const bench_options& options);
+/// Resident memory of the daemon, seen from outside, for each of 10,000 jobs that wait.
+int run_memory(const bench_options& options);
 /// A page of 100 out of 1,000,000 jobs.
 int run_list(const bench_options& options);
 

@@ -22,6 +22,7 @@ class running_ved {
   running_ved& operator=(const running_ved&) = delete;
   ~running_ved();
 
+  pid_t pid() const noexcept { return pid_; }
   int port() const noexcept { return port_; }
   const std::string& token() const noexcept { return token_; }
   const std::filesystem::path& home() const noexcept { return home_; }

@@ -21,6 +21,7 @@ constexpr benchmark benchmarks[] = {
     {"append", "durable job transitions beside raw RocksDB batches", ved::bench::run_append},
     {"accept", "accept-to-durable latency over HTTP", ved::bench::run_accept},
     {"recover", "100,000 live jobs out of a log of 1,000,000 events", ved::bench::run_recover},
+    {"memory", "resident memory of the daemon per waiting job", ved::bench::run_memory},
     {"list", "a page of 100 out of 1,000,000 jobs", ved::bench::run_list},
     {"submit", "submissions into a real Slurm over ssh beside sbatch", ved::bench::run_submit},
     {"flow", "short jobs through ved and a real Slurm beside bare sbatch", ved::bench::run_flow},
