@@ -159,6 +159,20 @@ def check_file(path, text):
     return problems
 
 
+METRIC = re.compile(r'"(ved_[a-z_]+)"')
+
+
+def check_metrics(files):
+    """A metric is named in one file, so that a new one touches that and where it is counted."""
+    named = {}
+    for path, text in files.items():
+        if not path.startswith("tests/"):
+            for name in METRIC.findall(text):
+                named.setdefault(name, set()).add(path)
+    return [f"{max(places)}:1: metric {name} is also named in {min(places)}"
+            for name, places in sorted(named.items()) if len(places) > 1]
+
+
 def tree(root):
     for folder in FOLDERS:
         for directory, _, names in os.walk(os.path.join(root, folder)):
@@ -227,22 +241,30 @@ def self_test():
         for problem in check_file(path, text):
             print(f"self-test: clean text was reported: {problem}")
             failed = 1
+    twice = {"runtime/a.cpp": 'count("ved_jobs")', "runtime/b.cpp": 'count("ved_jobs")'}
+    if len(check_metrics(twice)) != 1:
+        print("self-test: a metric that is named twice was not seen")
+        failed = 1
+    once = {"runtime/a.cpp": 'count("ved_jobs")', "tests/b.cpp": 'shows("ved_jobs")'}
+    if check_metrics(once):
+        print("self-test: a metric that is named once was reported")
+        failed = 1
     return failed
 
 
 def main():
     if sys.argv[1:] == ["--self-test"]:
         return self_test()
-    files = 0
-    problems = []
+    files = {}
     for path in tree(ROOT):
-        files += 1
         with open(os.path.join(ROOT, path), encoding="utf-8") as source:
-            problems += check_file(path, source.read())
+            files[path] = source.read()
+    problems = [one for path, text in files.items() for one in check_file(path, text)]
+    problems += check_metrics(files)
     for problem in problems:
         print(problem)
-    print(f"{files} files, {len(problems)} problems")
-    return 1 if problems or files == 0 else 0
+    print(f"{len(files)} files, {len(problems)} problems")
+    return 1 if problems or not files else 0
 
 
 if __name__ == "__main__":
