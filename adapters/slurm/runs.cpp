@@ -107,11 +107,11 @@ void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
 bool slurm_cluster::is_before(const watched& job, const account_record& record) {
   const auto& kept = *job.kept;
   // A requeue submits it anew: batch_requeue_fini() in Slurm's job_mgr.c.
-  const auto [submitted, started] = record.run;
-  if (is_set(submitted) && submitted < kept.submitted_at.load()) return true;
-  if (!is_set(started) || !is_set(record.finished_at)) return false;
+  const run_key& run = record.run;
+  if (is_set(run.enqueued_at) && run.enqueued_at < kept.submitted_at.load()) return true;
+  if (!is_set(run.started_at) || !is_set(record.finished_at)) return false;
   const auto is_over_by = [&](time_point start) {
-    return is_set(start) && started < start && record.finished_at <= start;
+    return is_set(start) && run.started_at < start && record.finished_at <= start;
   };
   return (kept.ended && is_over_by(kept.ended->started_at)) ||
          (kept.last && is_over_by(kept.last->started_at)) || is_over_by(job.job->started_at);
