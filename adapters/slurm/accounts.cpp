@@ -20,6 +20,21 @@ std::string slurm_cluster::sacct_command(const std::string& selection,
          " --user=\"$(id -un)\" " + selection + " --format=" + quote(names);
 }
 
+/// The run that follows a requeue ends the one before it, also where slurmdbd never heard of that,
+/// and counts on.
+void slurm_cluster::bound_records(std::vector<account_record>& all) {
+  for (std::size_t i = 0; i + 1 < all.size(); ++i) {
+    auto& record = all[i];
+    const auto next = all[i + 1].run.enqueued_at;
+    if (is_set(record.finished_at) || !is_set(record.run.started_at) || !is_set(next)) continue;
+    record.finished_at = std::max(next, record.run.started_at);
+    const auto most = std::chrono::duration_cast<seconds>(record.finished_at -
+                                                          record.run.started_at);
+    record.usage.set_wall_clock_seconds(
+        std::min<std::int64_t>(record.usage.wall_clock_seconds(), most.count()));
+  }
+}
+
 /// Sums up what accounting has of each job: one record per time that it was started.
 void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from,
                                   const std::vector<std::string>& fields,
@@ -46,6 +61,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
         now->out_of_memory = row.step;
       now->steps_open = now->steps_open || !is_ended(row.state);
       if (row.step == "batch") now->batch_used = row.cpu_time || row.memory_bytes_max;
+      if (now->batch_used) now->records.back().swept = false;
       auto& usage = now->records.back().usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
@@ -76,7 +92,9 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     auto& told = job->accounted->status;
     told.counted.clear();
     told.usage.emplace();
+    bound_records(job->accounted->records);
     for (const auto& record : job->accounted->records) {
+      if (record.swept && &record != &job->accounted->records.back()) continue;
       pb::add_usage(*told.usage, record.usage);
       told.counted.push_back(record.run);
     }
@@ -141,6 +159,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   auto& record = to.records.emplace_back();
   record.run = {row.submitted_at, row.started_at};
   record.finished_at = row.ended_at;
+  record.swept = status.state == pb::JOB_STATE_COMPLETED && row.elapsed_seconds == 0;
   auto& usage = record.usage;
   usage.set_wall_clock_seconds(row.elapsed_seconds);
   if (row.cpu_time) usage.set_cpu_time_us(row.cpu_time->count());

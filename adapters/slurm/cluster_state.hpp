@@ -98,7 +98,8 @@ class slurm_cluster {
   /// A run as accounting has it.
   struct account_record {
     run_key run;
-    time_point finished_at;
+    time_point finished_at;  ///< unset: not told
+    bool swept = false;      ///< ended by slurmdbd, in the second in which it began
     pb::JobUsage usage;
   };
   /// All that accounting knows of one job id.
@@ -202,6 +203,7 @@ class slurm_cluster {
   static void hear_controller(watched& job, const section& one);
   bool knows_submissions() const;
   void learn_submissions(const std::vector<watched*>& jobs, call at);
+  static void bound_records(std::vector<account_record>& all);
   static void add_record(account& to, const account_row& row);
   static bool is_contrary(watched& job);
   void ask_what_undid(const std::vector<watched*>& jobs, call at);

@@ -32,21 +32,6 @@ bool is_held_again(const std::string& state) {
   return state == "REQUEUE_HOLD" || state == "SPECIAL_EXIT" || state == "RESV_DEL_HOLD";
 }
 
-/// What squeue alone tells of a job's use: no processor time, no memory.
-pb::JobUsage usage_of(const queue_row& row) {
-  pb::JobUsage out;
-  // One that never had nodes did not run, whatever StartTime says.
-  if (!row.node_list.empty() && is_set(row.started_at) && row.ended_at > row.started_at)
-    out.set_wall_clock_seconds(
-        std::chrono::duration_cast<seconds>(row.ended_at - row.started_at).count());
-  out.set_nodes_used(std::max(1, row.nodes));
-  out.set_cpu_cores(row.cpus);
-  out.set_gpus(static_cast<int>(row.allocated.gpus));
-  if (row.allocated.memory_bytes > 0)
-    out.set_memory_bytes_allocated(row.allocated.memory_bytes);
-  return out;
-}
-
 /// What an ended job held; nullopt: not told. One that never had nodes is shown with what it asked
 /// for.
 std::optional<pb::JobUsage> held_of(const queue_row& row) {
@@ -183,7 +168,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.priority = row.priority;
   const auto enqueued_before = job.kept->submitted_at.load();
   job.kept->note_submission(row.submitted_at);
-  job.kept->restarts = row.restarts;
+  // Counted as a requeue begins, which is over when the job is submitted anew.
+  if (row.submitted_at != enqueued_before) job.kept->restarts = row.restarts;
   job.kept->session = row.session;
   const auto meaning = parse_state(row.state);
   if (!meaning) {

@@ -17,6 +17,20 @@ constexpr std::uint64_t restarts_max = (std::uint64_t{1} << restart_bits) - 1;
 
 }  // namespace
 
+pb::JobUsage usage_of(const queue_row& row) {
+  pb::JobUsage out;
+  // One that never had nodes did not run, whatever StartTime says.
+  if (!row.node_list.empty() && is_set(row.started_at) && row.ended_at > row.started_at)
+    out.set_wall_clock_seconds(
+        std::chrono::duration_cast<seconds>(row.ended_at - row.started_at).count());
+  out.set_nodes_used(std::max(1, row.nodes));
+  out.set_cpu_cores(row.cpus);
+  out.set_gpus(static_cast<int>(row.allocated.gpus));
+  if (row.allocated.memory_bytes > 0)
+    out.set_memory_bytes_allocated(row.allocated.memory_bytes);
+  return out;
+}
+
 /// Or the one that bore its marks before: while it waits, who owns it may change them all.
 bool slurm_cluster::is_followed(const watched& job, const queue_row& row) {
   return is_ours(*job.job, row) || job.kept->was_submitted_at(row.submitted_at) ||
@@ -66,7 +80,8 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
   if (enqueued_before < row.submitted_at) run.set_enqueued_at_us(to_us(enqueued_before));
   run.set_started_at_us(to_us(start));
   run.set_finished_at_us(to_us(ended));
-  *run.mutable_usage() = kept.allocated;
+  // After a restart what it held is not known any more: it asks for the same again.
+  *run.mutable_usage() = kept.allocated.has_cpu_cores() ? kept.allocated : usage_of(row);
   run.mutable_usage()->set_wall_clock_seconds(
       std::chrono::duration_cast<seconds>(ended - start).count());
 }
@@ -135,7 +150,7 @@ bool slurm_cluster::lags(const watched& job) {
 void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
   if (!job.accounted) return;
   for (const auto& record : job.accounted->records) {
-    if (!is_before(job, record)) continue;
+    if (record.swept || !is_before(job, record)) continue;
     if (end.counted.empty())
       end.reason += std::string(end.reason.empty() ? "" : "; ") +
                     "it had run before it was requeued; that use, by accounting, is counted in";

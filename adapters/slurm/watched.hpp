@@ -62,6 +62,9 @@ inline constexpr seconds controller_slack{300};
 inline constexpr std::string_view printed_nothing =
     "it printed nothing, not even the names of its columns";
 
+/// What squeue alone tells of a job's use: no processor time, no memory.
+pb::JobUsage usage_of(const queue_row& row);
+
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit);

@@ -172,3 +172,71 @@ TEST_CASE("slurm poll: what tells a job without its marks is noted for the time 
     CHECK(!std::holds_alternative<job_status>(observe(after, told)));
   }
 }
+
+TEST_CASE("slurm poll: a run before whose end accounting never heard of does not count on",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("RUNNING");
+  first.ended = "Unknown";
+  first.elapsed_seconds = 4'000;
+  auto last = account("COMPLETED");
+  last.submitted = "1799999600";
+  last.started = "1799999601";
+  last.ended = "1799999605";
+  last.elapsed_seconds = 4;
+  SECTION("it goes on there") {
+    site.reply("sacct0", first.text() + last.text());
+    const auto end = status(site);
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 604);  // 1799999000 to the requeue
+    CHECK(end.counted.size() == 2);
+  }
+  SECTION("it was swept away: what squeue showed of it is told") {
+    first.state = "COMPLETED";
+    first.ended = first.started;
+    first.elapsed_seconds = 0;
+    site.reply("sacct0", first.text() + last.text());
+    const auto end = status(site);
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 4);
+    REQUIRE(end.counted.size() == 1);
+    CHECK(end.counted[0].enqueued_at == from_us(1'799'999'600'000'000));
+  }
+}
+
+TEST_CASE("slurm poll: a job without its marks is followed where its requeue was seen completing",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site);
+  auto shown = row("COMPLETING");
+  shown.restarts = 1;  // counted as the requeue begins, submitted anew at its end
+  site.reply("squeue", shown.text());
+  (void)status(site);
+  shown.state = "RUNNING";
+  shown.name = "plain";
+  shown.submitted = "1799999600";
+  shown.started = "1799999601";
+  site.reply("squeue", shown.text());
+  CHECK(status(site).enqueued_at == from_us(1'799'999'600'000'000));
+}
+
+TEST_CASE("slurm poll: what a run held that a restart forgot is what it asks for again",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  auto told = job();
+  told.started_at = from_us(1'799'999'000'000'000);
+  told.enqueued_at = from_us(1'799'998'000'000'000);
+  auto waits = row("PENDING", "BeginTime");
+  waits.submitted = "1799999600";
+  waits.nodes = "";
+  waits.started = "N/A";
+  site.reply("squeue", waits.text());
+  const auto seen = status(site, told);
+  REQUIRE(seen.run_before);
+  CHECK(seen.run_before->usage().gpus() == 2);
+  CHECK(seen.run_before->usage().memory_bytes_allocated() == std::int64_t{16} << 30);
+  CHECK(seen.run_before->usage().wall_clock_seconds() == 600);
+}
