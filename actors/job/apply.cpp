@@ -350,7 +350,9 @@ std::vector<action> react(const job& state, const policy& limits) {
       out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle,
                                   earlier_in_doubt(state), sent_at});
     else
-      out.emplace_back(follow{state.scheduler_id, state.token, seen});
+      out.emplace_back(follow{state.scheduler_id, state.token, seen, {}, state.started_at, false,
+                              state.enqueued_at, state.first_enqueued_at, last_requeued(state),
+                              state.scheduler_note});
     out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
   };
   std::visit(overloaded{[&](const waiting& w) {

@@ -78,7 +78,10 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
              one->kept->was_submitted_at(row.submitted_at);
     });
     if (ours == it->second.end()) {
-      for (auto* one : it->second) one->unnamed_accounts = !is_set(one->kept->submitted_at);
+      for (auto* one : it->second) {
+        one->unnamed_accounts = !is_set(one->kept->submitted_at);
+        one->unnamed_later = one->unnamed_later || row.submitted_at > one->kept->last_submission;
+      }
       continue;
     }
     watched& job = **ours;
@@ -111,8 +114,8 @@ bool slurm_cluster::knows_submissions() const {
   return std::find(fields_.begin(), fields_.end(), submission_field) != fields_.end();
 }
 
-/// Where a plugin renames jobs, the line of the submission still names the token. Only of a job
-/// that squeue has not shown to this daemon: it learns when the job was submitted.
+/// Where a plugin renames jobs, the line of the submission still names the token: it tells when the
+/// job was submitted, and when again, as far as squeue has not shown that.
 void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at) {
   auto made = begin();
   const auto separator = made.separator();

@@ -92,7 +92,8 @@ class slurm_cluster {
 
     void note_submission(time_point at);
     bool was_requeued() const { return first_submission < last_submission; }
-    int restarts_at_least() const { return std::max(restarts, was_requeued() ? 1 : 0); }
+    /// Where squeue's count is not known, by its submissions.
+    int restarts_at_least() const { return session != 0 ? restarts : was_requeued() ? 1 : 0; }
     bool was_submitted_at(time_point at) const;
   };
   /// A run as accounting has it.

@@ -142,9 +142,10 @@ time_point slurm_cluster::start_by_record(const watched& job) {
   if (!claim || !is_set(left.claimed_at) || left.claimed_at > left.ended_at) return last;
   const bool is_first = claim->restart == 0;
   const auto seen = is_first && is_set(kept.first_start) ? kept.first_start : last;
-  const bool fits = is_set(seen) && seen <= left.claimed_at + clock_rounding &&
-                    (is_first || seen + clock_slack >= left.claimed_at);
-  return fits ? seen : left.claimed_at;
+  if (!is_set(seen) || seen > left.claimed_at + clock_rounding) return left.claimed_at;
+  // The prolog, and nodes that boot, may take long; but the claim may be of a run that nobody saw.
+  const bool is_last = claim->restart + 1 == kept.restarts;
+  return is_first || is_last || seen + clock_slack >= left.claimed_at ? seen : left.claimed_at;
 }
 
 /// The end that its own record tells, where nothing of Slurm's does.
@@ -165,6 +166,11 @@ job_status slurm_cluster::end_by_record(const watched& job, const std::string& w
                          (!is_set(end.started_at) || job.left.ended_at >= end.started_at);
   end.finished_at = plausible ? job.left.ended_at : noticed;
   if (!plausible) end.reason += "; the time of the record cannot be, its end is when it was seen";
+  const auto claim = parse_claim(job.left.claim);
+  const auto& before = job.job->started_at;
+  if (claim && claim->restart > kept.restarts && is_set(before) && before < end.started_at)
+    end.reason += "; how long an earlier run of it took, which began at " + to_rfc3339(before) +
+                  ", is not known, and not counted in";
   // Nothing measured it but the job itself; what it held is known if squeue ever showed it.
   end.usage = kept.allocated;
   end.usage->clear_wall_clock_seconds();

@@ -322,13 +322,18 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   if (!unclear.empty())
     if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   std::erase_if(unclear, [](const watched* one) {
-    return one->accounted || !one->unnamed_accounts || !number_of(one->job->id).cluster.empty();
+    const bool wanted = one->unnamed_later || (!one->accounted && one->unnamed_accounts);
+    return !wanted || !number_of(one->job->id).cluster.empty();
   });
   if (!unclear.empty() && knows_submissions()) {
+    std::unordered_map<const watched*, time_point> known;
+    for (const auto* one : unclear) known.emplace(one, one->kept->last_submission);
     learn_submissions(unclear, at);
     // Most of these numbers were another job's before.
-    std::erase_if(unclear,
-                  [](const watched* one) { return !is_set(one->kept->submitted_at); });
+    std::erase_if(unclear, [&](const watched* one) {
+      return one->kept->last_submission == known.at(one);
+    });
+    for (auto* one : unclear) one->accounted.reset();
     if (!unclear.empty())
       if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   }

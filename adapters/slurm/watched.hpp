@@ -50,6 +50,7 @@ struct slurm_cluster::watched {
   bool controller_denies = false;    ///< scontrol does not know the id either
   bool controller_shows = false;     ///< but scontrol knows it
   bool unnamed_accounts = false;     ///< accounting has records of its number, of no known name
+  bool unnamed_later = false;        ///< and later ones than its own
   /// So long squeue shows what has ended; 0: for ever. Unset: not told.
   std::optional<seconds> shown_for;
   bool settling = false;             ///< it has ended, and accounting does not tell yet

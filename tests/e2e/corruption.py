@@ -209,6 +209,12 @@ class corruption(site_case):
         older = os.path.join(s.place, "older", "clusters", "here")
         shutil.copytree(os.path.join(s.state, "clusters", "here"), older)
         self.fill()
+
+        def knows_of_both_openings():
+            with open(os.path.join(s.state, "local", "here", "identity")) as identity:
+                return "recorded 2\n" in identity.read()
+
+        wait_for(knows_of_both_openings, "the work directory sees that the log knows of it")
         self.assertEqual(s.stop()[0], 0)
         self.broken = "here"
         shutil.rmtree(os.path.dirname(self.folder()))
