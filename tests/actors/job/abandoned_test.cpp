@@ -32,6 +32,23 @@ bool is_indexed(const driver& d) {
 
 }  // namespace
 
+TEST_CASE("abandoned: what runs is known by its submission, too", "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.enqueued_at = d.ctx.now;
+  seen.note = 4711;
+  CHECK(d.run(seen) == "observed");
+  d.run(job::cancel_job{"alice", "sold", true});
+  const auto actions = job::react(d.state, {});
+  const auto follow = find_action<job::follow>(actions);
+  REQUIRE(follow != nullptr);
+  CHECK(follow->enqueued_at == seen.enqueued_at);
+  CHECK(follow->first_enqueued_at == seen.enqueued_at);
+  CHECK(follow->note == 4711);
+}
+
 TEST_CASE("abandoned: what runs is cancelled and followed to its end, and its use is the job's",
           "[actors][job]") {
   const auto phase = GENERATE("queued", "starting", "running", "suspended");

@@ -117,3 +117,27 @@ TEST_CASE("slurm poll: of a second start that failed and is held the record of t
   }
   CHECK_FALSE(site.was_asked("job41"));
 }
+
+TEST_CASE("slurm poll: a held second start is of the run that seemed to be requeued, however long "
+          "its prolog took",
+          "[adapters][slurm]") {
+  held_site site;
+  site.disable_accounting();
+  auto runs = row("RUNNING");
+  runs.restarts = 1;
+  runs.started = "1799999000";
+  site.reply("squeue", runs.text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  auto waits = row("PENDING", held);
+  waits.restarts = 2;
+  waits.submitted = "1799999610";
+  waits.started = "N/A";
+  site.reply("squeue", waits.text());
+  site.reply("leftovers", "{nonce} j 0\nclaim " + token +
+                              ":41:1:x\nsince 1799999100\nat 1799999600\nexit 0\nsince 5\n");
+  const auto end = status(site);
+  CHECK(end.leftover);
+  CHECK(end.started_at == from_us(1'799'999'000'000'000));
+  REQUIRE(end.counted.size() == 1);
+  CHECK(end.counted[0].started_at == end.started_at);
+}

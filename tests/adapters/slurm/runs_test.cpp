@@ -240,3 +240,45 @@ TEST_CASE("slurm poll: what a run held that a restart forgot is what it asks for
   CHECK(seen.run_before->usage().memory_bytes_allocated() == std::int64_t{16} << 30);
   CHECK(seen.run_before->usage().wall_clock_seconds() == 600);
 }
+
+TEST_CASE("slurm poll: a renamed job's runs that nobody saw are known by their submission",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto told = job();
+  told.first_enqueued_at = told.enqueued_at = from_us(1'799'998'000'000'000);
+  told.started_at = from_us(1'799'999'000'000'000);
+  auto first = account("NODE_FAIL");
+  first.name = "plain";
+  auto second = first;
+  second.state = "COMPLETED";
+  second.submitted = "1799999600";
+  second.started = "1799999601";
+  second.ended = "1799999605";
+  second.elapsed_seconds = 4;
+  site.reply("sacct0", first.text() + second.text());
+  site.reply("names", columns("41|NODE_FAIL|1799998000|sbatch --comment=ved:" + token + "|41\n" +
+                              "41|COMPLETED|1799999600|sbatch --comment=ved:" + token + "|41\n"));
+  site.reply("squeue", "");
+  const auto end = status(site, told);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 504);
+}
+
+TEST_CASE("slurm poll: an earlier run whose end nobody knows is named", "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  auto told = job();
+  told.started_at = from_us(1'799'990'000'000'000);
+  told.enqueued_at = from_us(1'799'989'000'000'000);
+  told.note = std::uint64_t{4711} << 16;
+  site.fails("job41", no_such_job);
+  const bool later = GENERATE(true, false);
+  site.reply("traces", "{nonce} j 0\nclaim " + token + (later ? ":41:1:x" : ":41:0:x") +
+                           "\nsince 1799999400\nat 1799999600\nexit 0\nsince 5\n");
+  (void)observe(site, told);
+  site.now += seconds{10};
+  const auto end = status(site, told);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  CHECK(contains(end.reason, "is not known, and not counted in") == later);
+}
