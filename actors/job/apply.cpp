@@ -315,10 +315,20 @@ result<void> apply(job& state, const event& what) {
 }
 
 /// Attempts before the last one of which nobody can be sure that they made no job.
-std::vector<submission_token> earlier_in_doubt(const job& state) {
+static std::vector<submission_token> earlier_in_doubt(const job& state) {
   auto out = state.unproven_tokens;
   std::erase(out, state.token);
   return out;
+}
+
+/// With all by which its adapter knows it again.
+static follow followed(const job& state, pb::JobState shown, taken_control taken = {},
+                       bool waits = false) {
+  return {state.scheduler_id,   state.token,
+          shown,                taken,
+          state.started_at,     waits,
+          state.enqueued_at,    state.first_enqueued_at,
+          last_requeued(state), state.scheduler_note};
 }
 
 std::vector<action> react(const job& state, const policy& limits) {
@@ -326,11 +336,8 @@ std::vector<action> react(const job& state, const policy& limits) {
   const auto watch = [&] {
     const bool settled = !state.cancel && state.wanted == pb::JOB_CONTROL_UNSPECIFIED;
     const bool free = settled && !state.held_there && state.taken.what != pb::JOB_CONTROL_HOLD;
-    out.emplace_back(follow{state.scheduler_id, state.token, public_state(state),
-                            settled ? state.taken : taken_control{}, state.started_at,
-                            free && in<queued>(state), state.enqueued_at,
-                            state.first_enqueued_at, last_requeued(state),
-                            state.scheduler_note});
+    out.emplace_back(followed(state, public_state(state), settled ? state.taken : taken_control{},
+                              free && in<queued>(state)));
     if (state.cancel)
       out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
     else if (state.wanted != pb::JOB_CONTROL_UNSPECIFIED)
@@ -350,9 +357,7 @@ std::vector<action> react(const job& state, const policy& limits) {
       out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle,
                                   earlier_in_doubt(state), sent_at});
     else
-      out.emplace_back(follow{state.scheduler_id, state.token, seen, {}, state.started_at, false,
-                              state.enqueued_at, state.first_enqueued_at, last_requeued(state),
-                              state.scheduler_note});
+      out.emplace_back(followed(state, seen));
     out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
   };
   std::visit(overloaded{[&](const waiting& w) {

@@ -402,8 +402,7 @@ result<events> on(const job& state, const report_status& what, const context& ct
   const bool start_is_new = is_set(what.started_at) && what.started_at != state.started_at;
   const bool wish_came_true = came_true(state.wanted, public_state(state), what.state);
   const bool run_is_new = is_set(what.enqueued_at) && what.enqueued_at != state.enqueued_at;
-  const bool limit_is_new = is_longer(what.ends_by, state) != is_longer(state.ends_by, state) ||
-                            (is_longer(what.ends_by, state) && what.ends_by != state.ends_by);
+  const bool limit_is_new = if_longer(what.ends_by, state) != if_longer(state.ends_by, state);
   const bool held = what.held && what.state == pb::JOB_STATE_QUEUED;
   const bool is_new = start_is_new || run_is_new || limit_is_new || held != state.held_there;
   if (what.state == public_state(state) && what.reason == state.reason && !is_new &&

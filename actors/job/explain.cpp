@@ -67,12 +67,11 @@ void explanation::history::remember(const pb::Envelope& entry) {
     if (entry.job().control_refused().control() == pb::JOB_CONTROL_HOLD) h.held = false;
     h.releasing = false;
   }
-  if (entry.job().has_observed() && entry.job().observed().state() == pb::JOB_STATE_QUEUED)
-    h.stood = false;
-  if (entry.job().has_observed() && entry.job().observed().state() == pb::JOB_STATE_SUSPENDED)
-    h.stood = true;
-  if (h.held && entry.job().has_observed()) {
-    const auto& seen = entry.job().observed();
+  if (!entry.job().has_observed()) return;
+  const auto& seen = entry.job().observed();
+  if (seen.state() == pb::JOB_STATE_QUEUED) h.stood = false;
+  if (seen.state() == pb::JOB_STATE_SUSPENDED) h.stood = true;
+  if (h.held) {
     if (h.hold_shows_as.empty()) h.hold_shows_as = seen.reason();
     if (seen.state() != pb::JOB_STATE_QUEUED || seen.reason() != h.hold_shows_as) h.held = false;
   }

@@ -103,8 +103,8 @@ void add_runs_before(pb::JobFinished& end, const job& state, const report_status
 /// The last run that a requeue put an end to.
 run_key last_requeued(const job& state);
 
-/// The scheduler gives the job longer than it asked for.
-bool is_longer(time_point ends_by, const job& state);
+/// When the scheduler ends the job, if it gives it longer than it asked for; else unset.
+time_point if_longer(time_point ends_by, const job& state);
 
 /// What a decision makes of a command to an abandoned job; nullopt: what it makes of any other.
 std::optional<events> follow_abandoned(const job& state, const command& what, const context& ctx);

@@ -128,9 +128,10 @@ run_key last_requeued(const job& state) {
   return {from_us(run.enqueued_at_us()), from_us(run.started_at_us())};
 }
 
-bool is_longer(time_point ends_by, const job& state) {
-  return state.max_runtime_seconds > 0 && is_set(ends_by) &&
-         ends_by > state.started_at + seconds{state.max_runtime_seconds};
+time_point if_longer(time_point ends_by, const job& state) {
+  const bool longer = state.max_runtime_seconds > 0 && is_set(ends_by) &&
+                      ends_by > state.started_at + seconds{state.max_runtime_seconds};
+  return longer ? ends_by : time_point{};
 }
 
 void add_gave_way(pb::JobFinished& end, const job& state) {

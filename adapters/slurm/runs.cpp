@@ -139,6 +139,17 @@ bool slurm_cluster::is_of_run_before(const watched& job) {
   return job.accounted->has_started && is_before(job, job.accounted->records.back());
 }
 
+/// The same, where clocks are too near to tell: nothing showed that the job began after it was seen
+/// waiting.
+bool slurm_cluster::may_be_of_run_before(const watched& job) {
+  const auto& kept = *job.kept;
+  if (job.status || kept.ended || !job.accounted->has_started) return false;
+  const bool waited = kept.last ? !is_set(kept.last->started_at) : job.job->waits;
+  const bool after = is_set(kept.waited_at) &&
+                     job.accounted->status.started_at >= kept.waited_at + controller_slack;
+  return waited && !after;
+}
+
 /// The claim tells more requeues than accounting has records for.
 bool slurm_cluster::lags(const watched& job) {
   const auto claim = parse_claim(job.left.claim);
@@ -157,17 +168,6 @@ void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
     pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), record.usage);
     end.counted.push_back(record.run);
   }
-}
-
-/// The same, where clocks are too near to tell: nothing showed that the job began after it was seen
-/// waiting.
-bool slurm_cluster::may_be_of_run_before(const watched& job) {
-  const auto& kept = *job.kept;
-  if (job.status || kept.ended || !job.accounted->has_started) return false;
-  const bool waited = kept.last ? !is_set(kept.last->started_at) : job.job->waits;
-  const bool after = is_set(kept.waited_at) &&
-                     job.accounted->status.started_at >= kept.waited_at + controller_slack;
-  return waited && !after;
 }
 
 }  // namespace ved::adapters::slurm

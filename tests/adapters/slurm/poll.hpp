@@ -82,6 +82,20 @@ inline account_line brief_account(const std::string& state, const std::string& e
   return line;
 }
 
+/// Two runs under another name: one of 500 s that ended so, and one of 4 s, submitted at 1799999600
+/// and completed.
+inline std::string renamed_runs(const std::string& first_state) {
+  account_line first = account(first_state);
+  first.name = "plain";
+  account_line second = first;
+  second.state = "COMPLETED";
+  second.submitted = "1799999600";
+  second.started = "1799999601";
+  second.ended = "1799999605";
+  second.elapsed_seconds = 4;
+  return first.text() + second.text();
+}
+
 inline account_line running_account() {
   auto line = account("RUNNING");
   line.ended = "Unknown";

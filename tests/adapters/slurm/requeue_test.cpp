@@ -366,15 +366,7 @@ TEST_CASE("slurm poll: of a renamed job all runs count that squeue showed", "[ad
   shown.path = "/jobs/j-41/" + token + ".41.out";
   site.reply("squeue", shown.text());
   CHECK(status(site).state == pb::JOB_STATE_RUNNING);
-  auto first = account("REQUEUED");
-  first.name = "plain";
-  auto second = first;
-  second.state = "COMPLETED";
-  second.submitted = "1799999600";
-  second.started = "1799999601";
-  second.ended = "1799999605";
-  second.elapsed_seconds = 4;
-  site.reply("sacct0", first.text() + second.text());
+  site.reply("sacct0", renamed_runs("REQUEUED"));
   site.reply("squeue", "");
   const auto end = status(site);
   CHECK(end.state == pb::JOB_STATE_COMPLETED);

@@ -12,15 +12,7 @@ TEST_CASE("slurm poll: of a renamed job all runs count after a restart, too", "[
   auto told = job();
   told.first_enqueued_at = from_us(1'799'998'000'000'000);
   told.enqueued_at = from_us(1'799'999'600'000'000);
-  auto first = account("REQUEUED");
-  first.name = "plain";
-  auto second = first;
-  second.state = "COMPLETED";
-  second.submitted = "1799999600";
-  second.started = "1799999601";
-  second.ended = "1799999605";
-  second.elapsed_seconds = 4;
-  site.reply("sacct0", first.text() + second.text());
+  site.reply("sacct0", renamed_runs("REQUEUED"));
   site.reply("squeue", "");
   (void)observe(site, told);
   site.now += seconds{10};
@@ -247,15 +239,7 @@ TEST_CASE("slurm poll: a renamed job's runs that nobody saw are known by their s
   auto told = job();
   told.first_enqueued_at = told.enqueued_at = from_us(1'799'998'000'000'000);
   told.started_at = from_us(1'799'999'000'000'000);
-  auto first = account("NODE_FAIL");
-  first.name = "plain";
-  auto second = first;
-  second.state = "COMPLETED";
-  second.submitted = "1799999600";
-  second.started = "1799999601";
-  second.ended = "1799999605";
-  second.elapsed_seconds = 4;
-  site.reply("sacct0", first.text() + second.text());
+  site.reply("sacct0", renamed_runs("NODE_FAIL"));
   site.reply("names", columns("41|NODE_FAIL|1799998000|sbatch --comment=ved:" + token + "|41\n" +
                               "41|COMPLETED|1799999600|sbatch --comment=ved:" + token + "|41\n"));
   site.reply("squeue", "");
