@@ -12,6 +12,7 @@
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/job.pb.h"
+#include "messages/run_key.hpp"
 #include "messages/time.hpp"
 
 /// The scheduler port: what `ved` needs from Slurm, Moab, Open OnDemand or the local scheduler.
@@ -90,12 +91,6 @@ enum class undoing {
   by_loss,      ///< of the scheduler's state: it came back without it
 };
 
-/// Tells the runs of a job apart. Unset: not known.
-struct run_key {
-  time_point enqueued_at;
-  time_point started_at;
-};
-
 /// What the scheduler says about one job now.
 struct job_status {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout; never pending
@@ -127,6 +122,8 @@ struct job_status {
   std::vector<run_key> counted;  ///< runs before this one whose use is part of `usage`
   /// What the adapter wants to know of the job after a restart, as it likes; 0: nothing new.
   std::uint64_t note = 0;
+  /// Of one that has begun: what it holds. Unset: not told.
+  std::optional<pb::JobUsage> allocated;
 };
 /// The primary source does not know the job; `confirmed`: nor does the second one. `never_ran`: the
 /// scheduler lost it, nobody cancelled it, and nothing has claimed it yet.
@@ -153,6 +150,19 @@ struct tracked_job {
   time_point first_enqueued_at = {};  ///< as it was told first
   run_key run_before = {};            ///< the last one that a requeue put an end to, as was told
   std::uint64_t note = 0;             ///< `job_status::note`
+  std::shared_ptr<const pb::JobUsage> allocated = {};  ///< `job_status::allocated`, as told last
+  /// Runs that were taken into the queue until then have told their use. Unset: none has.
+  time_point told_until = {};
+};
+
+/// What bears the marks of one of our jobs, and is followed by nobody: such a job may have ended
+/// here, and been requeued there since.
+struct stray {
+  job_id job;
+  submission_token token;
+  scheduler_job_id id;
+  bool is_live = true;
+  time_point enqueued_at = {};  ///< unset: not told
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of
@@ -163,6 +173,10 @@ enum class poll_kind { full, quick };
 struct poll_result {
   std::vector<observation> observations;
   int settling = 0;  ///< jobs that have ended, but whose accounts are not there yet: ask soon again
+  std::vector<stray> strays = {};  ///< in this scheduler, and lasting; not each with each poll
+  bool suspects_strays = false;  ///< whether what was seen is one the next poll tells: ask soon
+  /// So long after its end a job may be requeued there. 0: never.
+  microseconds returns_within{0};
 };
 
 /// Done, or already so (cancelling an ended job is done).

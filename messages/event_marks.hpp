@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "messages/event.pb.h"
 
@@ -14,6 +15,8 @@ inline constexpr std::uint32_t event_level = 1;
 struct event_marks {
   std::uint32_t level = 0;  ///< 1 or more
   bool may_skip = false;
+  std::string audit_type;  ///< empty: its own name
+  bool is_failure = false;
 };
 
 /// None: no event is set that this release knows.

@@ -181,7 +181,7 @@ result<std::string> record_start(const store::event_logs& logs, const std::strin
                                  time_point now) {
   pb::Envelope event;
   auto& started = *event.mutable_daemon()->mutable_started();
-  started.set_version(std::string(version));
+  started.set_ved_version(std::string(version));
   started.set_boot_id(boot_id);
   started.set_pid(::getpid());
   auto live = live_jobs(logs);

@@ -23,7 +23,7 @@ std::string tell(const pb::DaemonEvent& what) {
   switch (what.event_case()) {
     case pb::DaemonEvent::kStarted: {
       const auto& e = what.started();
-      return "ved " + e.version() + " started with " + std::to_string(e.live_jobs()) +
+      return "ved " + e.ved_version() + " started with " + std::to_string(e.live_jobs()) +
              " live jobs, process " + std::to_string(e.pid());
     }
     case pb::DaemonEvent::kStopped: return "ved stopped" + because(what.stopped().reason());

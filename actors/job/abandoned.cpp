@@ -7,7 +7,7 @@
 
 /// What was given up while its cluster was not configured: when the cluster is back, what still
 /// runs of it is ended there, and what it used until then is told. So is what the scheduler kept of
-/// a job that has ended.
+/// a job that has ended, and what came back of one.
 namespace ved::core::job {
 namespace {
 
@@ -27,6 +27,12 @@ bool is_watched_for(const job& state, microseconds time, const context& ctx) {
   return is_set(state.watched_since) && ctx.now >= state.watched_since + time;
 }
 
+/// What is followed of it; empty: it is looked for by its token.
+const scheduler_job_id& followed_id(const job& state) {
+  const auto* back = returned(state);
+  return back != nullptr ? back->id : state.scheduler_id;
+}
+
 std::optional<events> on(const job&, const cancel_job&, const context&) { return std::nullopt; }
 std::optional<events> on(const job&, const hold_job&, const context&) { return std::nullopt; }
 std::optional<events> on(const job&, const release_job&, const context&) { return std::nullopt; }
@@ -38,7 +44,7 @@ std::optional<events> on(const job&, const Other&, const context&) {
 
 std::optional<events> on(const job& state, const report_lookup& what, const context& ctx) {
   events out;
-  if (what.token != state.token || !state.scheduler_id.empty()) return out;
+  if (what.token != state.token || !followed_id(state).empty()) return out;
   for (const auto& id : what.ids)
     if (!has_lost(state, id))
       return add_found(out, what.of.empty() ? state.token : what.of, id, ctx), out;
@@ -50,24 +56,36 @@ std::optional<events> on(const job& state, const report_lookup& what, const cont
 
 std::optional<events> on(const job& state, const report_status& what, const context& ctx) {
   events out;
-  if (state.scheduler_id.empty() || what.id != state.scheduler_id) return out;
+  if (what.id.empty() || what.id != followed_id(state)) return out;
   const auto& winner = what.lost_claim_to;
-  if (!winner.empty() && (what.lost_to_same_job || is_own(state, winner)))
+  const auto* back = returned(state);
+  // Of one that had ended the winner was told.
+  if (!winner.empty() && back == nullptr && (what.lost_to_same_job || is_own(state, winner)))
     return add_found(out, winner, {}, ctx), out;
   if (!is_terminal(what.state) || what.leftover) return out;
   add_over(out,
            "its run in the scheduler (" + what.id.str() + ") ended as " +
                std::string(state_name(what.state)) + because(what.reason),
            ctx);
+  const auto leave_out = [&](const std::string& why) {
+    auto& over = *out.back().mutable_job()->mutable_abandoned_over();
+    over.set_reason(over.reason() + "; what it used is not counted: " + why);
+    return out;
+  };
+  // Marks can be forged by whoever has the account, numbers cannot.
+  if (back != nullptr && back->id != state.scheduler_id)
+    return leave_out("only its marks say that it was this job's");
+  if (back != nullptr && is_set(back->told_until) && what.enqueued_at <= back->told_until)
+    return leave_out("the scheduler does not tell it apart from what was told before");
   // What ended by itself has told its use.
-  if (public_state(state) != pb::JOB_STATE_CANCELLED) return out;
+  if (back == nullptr && public_state(state) != pb::JOB_STATE_CANCELLED) return out;
   set_run(*out.back().mutable_job()->mutable_abandoned_over()->mutable_run(), state, what);
   return out;
 }
 
 std::optional<events> on(const job& state, const report_missing& what, const context& ctx) {
   events out;
-  if (state.scheduler_id.empty() || what.id != state.scheduler_id || !what.confirmed) return out;
+  if (what.id.empty() || what.id != followed_id(state) || !what.confirmed) return out;
   if (is_watched_for(state, ctx.limits.vanish_grace, ctx))
     add_over(out, "the scheduler does not know its run (" + what.id.str() + ") any more" +
                       because(what.reason),

@@ -112,8 +112,8 @@ class job_body : public std::enable_shared_from_this<job_body> {
   }
 
   /// Begins the life of a job that was read from the store.
-  void recover(const std::string& why) {
-    if (!tell(job::recover{why})) pursue();
+  void begin(const job::command& first) {
+    if (!tell(first)) pursue();
   }
 
  private:
@@ -268,6 +268,16 @@ class job_body : public std::enable_shared_from_this<job_body> {
 
   void tell_abandoned() const {
     const auto& job = self_->state.job;
+    if (const auto& back = std::get<job::finished>(job.now).returned) {
+      world_->problems->raise(
+          problem_key(),
+          "job " + job.id.str() + " has ended here as " +
+              std::string(state_name(job::public_state(job))) + ", and cluster " +
+              job.cluster.str() + " has it again (" + back->id.str() +
+              "), requeued there or come back with an older state: it is ended there now, for "
+              "whoever was told of its end may have sent it anew");
+      return;
+    }
     if (job::public_state(job) != pb::JOB_STATE_CANCELLED) return;  // only a rest of it is left
     const bool found = !job.scheduler_id.empty();
     world_->problems->raise(
@@ -338,13 +348,13 @@ job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_env
 job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_environment> world,
                                     open_log log, registry_actor registry,
                                     std::shared_ptr<const core::job::job> stored,
-                                    std::uint64_t version, std::string why_recovered) {
+                                    std::uint64_t version, core::job::command first) {
   self->state.job = *stored;
   self->state.job.watched_since = world->clock();
   self->state.version = version;
   auto body =
       std::make_shared<job_body>(self, std::move(world), std::move(log), std::move(registry));
-  body->recover(why_recovered);
+  body->begin(first);
   return behavior_of(self, body);
 }
 

@@ -44,10 +44,11 @@ result<bool> was_asked_before(const store::event_logs& logs, const ask_job& what
 job_actor::behavior_type new_job(job_pointer self, std::shared_ptr<const job_environment> world,
                                  open_log log, registry_actor registry);
 
-/// A job as stored in `log`. It knows nothing of requests in flight and says so there.
+/// A job as stored in `log`. `first` is what it hears first: as a rule that it knows nothing of
+/// requests in flight, and why.
 job_actor::behavior_type stored_job(job_pointer self, std::shared_ptr<const job_environment> world,
                                     open_log log, registry_actor registry,
                                     std::shared_ptr<const core::job::job> stored,
-                                    std::uint64_t version, std::string why_recovered);
+                                    std::uint64_t version, core::job::command first);
 
 }  // namespace ved::actors

@@ -74,6 +74,8 @@ void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
   if (!is_set(state.first_enqueued_at)) state.first_enqueued_at = state.enqueued_at;
   if (e.ends_by_us() != 0 || e.state() == pb::JOB_STATE_QUEUED)
     state.ends_by = from_us(e.ends_by_us());
+  if (e.has_allocated()) state.allocated = std::make_shared<const pb::JobUsage>(e.allocated());
+  else if (e.state() == pb::JOB_STATE_QUEUED) state.allocated.reset();
   enter(state, phase_of(e.state()), e.reason(), at_us);
 }
 
@@ -85,6 +87,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   end.exit_signal = e.exit_signal();
   end.finished_at = from_us(e.finished_at_us());
   end.abandoned = e.abandoned();
+  if (e.enqueued_at_us() != 0) state.enqueued_at = from_us(e.enqueued_at_us());
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
@@ -92,6 +95,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   state.hold.reset();
   state.gave_way.reset();
   state.requeued.clear();
+  if (!e.abandoned()) state.allocated.reset();
   enter(state, std::move(end), e.reason(), at_us);
 }
 
@@ -99,10 +103,18 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
 void apply_over(job& state, const pb::JobAbandonedOver& e) {
   auto used = used_in_all(state, e.run());
   auto& end = std::get<finished>(state.now);
+  const auto back = std::exchange(end.returned, {});
   end.abandoned = false;
   end.usage = std::move(used);
-  state.reason += "; " + e.reason();
-  if (e.run().started_at_us() != 0) state.started_at = from_us(e.run().started_at_us());
+  state.reason += (state.reason.empty() ? "" : "; ") + e.reason();
+  // One that came back had begun before.
+  if (e.run().started_at_us() != 0 && !(back && is_set(state.started_at)))
+    state.started_at = from_us(e.run().started_at_us());
+  if (back && back->id != state.scheduler_id && state.lost_copies.size() < lost_copies_max)
+    state.lost_copies.push_back(back->id);
+  if (!back || back->id == state.scheduler_id)
+    state.enqueued_at = std::max({state.enqueued_at, from_us(e.run().enqueued_at_us()),
+                                  back ? back->enqueued_at : time_point{}});
   if (e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
 }
 
@@ -123,6 +135,7 @@ void leave_scheduler(job& state, const pb::JobRun* last = nullptr) {
   state.first_enqueued_at = {};
   state.scheduler_note = 0;
   state.ends_by = {};
+  state.allocated.reset();
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
   state.taken = {};
   state.hold.reset();
@@ -187,7 +200,8 @@ result<void> apply(job& state, const event& what) {
     return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
   }
   const bool of_abandoned = what.job().has_abandoned_found() || what.job().has_abandoned_over();
-  if (of_abandoned != is_abandoned(state) || (in<finished>(state) && !of_abandoned))
+  const bool back = what.job().has_returned() && in<finished>(state);
+  if (of_abandoned != is_abandoned(state) || (in<finished>(state) && !of_abandoned && !back))
     return impossible(of_abandoned ? "nothing was abandoned" : "the job is finished");
   const auto at_us = what.at_us();
   switch (what.job().event_case()) {
@@ -307,6 +321,19 @@ result<void> apply(job& state, const event& what) {
       state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
       return {};
     }
+    case pb::JobEvent::kReturned: {
+      const auto& e = what.job().returned();
+      if (!in<finished>(state)) return impossible("it has not ended");
+      auto& end = std::get<finished>(state.now);
+      const scheduler_job_id id{e.scheduler_job_id()};
+      // Of another copy nothing is told, nor of one that only vanished.
+      const bool told = id == state.scheduler_id && end.usage;
+      const auto until = is_set(state.enqueued_at) ? state.enqueued_at : end.finished_at;
+      end.abandoned = true;
+      end.returned = returned_copy{id, submission_token{e.token()}, told ? until : time_point{},
+                                   from_us(e.enqueued_at_us())};
+      return {};
+    }
     case pb::JobEvent::kAbandonedOver: apply_over(state, what.job().abandoned_over()); return {};
     case pb::JobEvent::kFinished: apply_finished(state, what.job().finished(), at_us); return {};
     case pb::JobEvent::EVENT_NOT_SET: break;
@@ -328,7 +355,22 @@ static follow followed(const job& state, pb::JobState shown, taken_control taken
           shown,                taken,
           state.started_at,     waits,
           state.enqueued_at,    state.first_enqueued_at,
-          last_requeued(state), state.scheduler_note};
+          last_requeued(state), state.scheduler_note,
+          state.allocated};
+}
+
+/// What its runs used until it ended here is told; of those that go on there it is not.
+static follow followed_on(const job& state) {
+  if (const auto* back = returned(state)) {
+    follow anew{back->id, back->token, pb::JOB_STATE_QUEUED};
+    anew.told_until = back->told_until;
+    return anew;
+  }
+  const bool began = is_set(state.started_at);
+  auto on = followed(state, began ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED);
+  const bool told = std::get<finished>(state.now).usage.has_value();
+  if (told && is_set(state.enqueued_at)) on.told_until = state.enqueued_at - microseconds{1};
+  return on;
 }
 
 std::vector<action> react(const job& state, const policy& limits) {
@@ -351,14 +393,13 @@ std::vector<action> react(const job& state, const policy& limits) {
   const auto sent_at = state.earlier_tokens.empty() ? state.intended_at : state.accepted_at;
   const auto end_abandoned = [&] {
     if (!is_abandoned(state)) return;
-    const auto seen =
-        is_set(state.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
-    if (state.scheduler_id.empty())
+    const auto on = followed_on(state);
+    if (on.id.empty())
       out.emplace_back(run_lookup{state.token, state.watched_since + limits.settle,
                                   earlier_in_doubt(state), sent_at});
     else
-      out.emplace_back(followed(state, seen));
-    out.emplace_back(run_control{state.scheduler_id, state.token, pb::JOB_CONTROL_CANCEL});
+      out.emplace_back(on);
+    out.emplace_back(run_control{on.id, on.token, pb::JOB_CONTROL_CANCEL});
   };
   std::visit(overloaded{[&](const waiting& w) {
                           out.emplace_back(await_turn{w.retry_at, longest_wait(limits)});

@@ -352,6 +352,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
   end.set_abandoned(what.leftover);
+  end.set_enqueued_at_us(to_us(what.enqueued_at));
   add_runs_before(end, state, &what);
   add_gave_way(end, state);
 }
@@ -419,7 +420,27 @@ result<events> on(const job& state, const report_status& what, const context& ct
   event.set_enqueued_at_us(to_us(what.enqueued_at));
   event.set_ends_by_us(to_us(what.ends_by));
   event.set_note(what.note);
+  if (what.allocated) *event.mutable_allocated() = *what.allocated;
   if (by_others) event.set_undone(what.undone);
+  return out;
+}
+
+/// A live job's other copies end by themselves, as they find it claimed. Of one that has ended
+/// nothing may run on: who heard of the end may have sent it anew.
+result<events> on(const job& state, const report_stray& what, const context& ctx) {
+  events out;
+  if (!in<finished>(state) || !is_own(state, what.token)) return out;
+  const bool ran_since = what.id == state.scheduler_id && is_set(state.enqueued_at) &&
+                         what.enqueued_at > state.enqueued_at;
+  if (!what.is_live && !ran_since) return out;
+  // Who has the account may forge such copies, one after another.
+  const bool is_other = what.id != state.scheduler_id;
+  if (is_other && (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max))
+    return out;
+  auto& event = add(out, &pb::JobEvent::mutable_returned, ctx);
+  event.set_token(what.token.str());
+  event.set_scheduler_job_id(what.id.str());
+  event.set_enqueued_at_us(to_us(what.enqueued_at));
   return out;
 }
 

@@ -13,6 +13,7 @@
 #include "messages/ids.hpp"
 #include "messages/job.pb.h"
 #include "messages/rare.hpp"
+#include "messages/run_key.hpp"
 #include "messages/time.hpp"
 
 /// The life of one job as pure functions: no clock, no I/O, no randomness.
@@ -54,6 +55,13 @@ struct queued {};
 struct starting {};
 struct running {};
 struct suspended {};
+/// A run of a job that has ended: somebody requeued it, or its submission surfaced late.
+struct returned_copy {
+  scheduler_job_id id;
+  submission_token token;
+  time_point told_until;   ///< its runs that were enqueued until then have told their use
+  time_point enqueued_at;  ///< of the run that was seen; unset: not told
+};
 struct finished {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
   int exit_code = 0;
@@ -61,6 +69,7 @@ struct finished {
   time_point finished_at;
   rare<pb::JobUsage> usage;
   bool abandoned = false;  ///< here alone: it may run on in the scheduler, and is ended there
+  rare<returned_copy> returned;  ///< and that is what the scheduler has again of what had ended
 };
 using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
                            suspended, finished>;
@@ -135,6 +144,7 @@ struct job {
   time_point first_enqueued_at;   ///< and the first one that it told of
   std::uint64_t scheduler_note = 0;  ///< what its adapter wants to know of it after a restart
   time_point ends_by;             ///< when the scheduler ends that run at the latest
+  std::shared_ptr<const pb::JobUsage> allocated;  ///< what that run holds, as far as was told
 
   time_point accepted_at;
   time_point intended_at;
@@ -217,12 +227,6 @@ struct report_lookup {
   std::string unproven = {};  ///< absent, and not empty: why it may have run all the same
 };
 
-/// Tells the runs of a job apart; unset: not known.
-struct run_key {
-  time_point enqueued_at;
-  time_point started_at;
-};
-
 struct report_status {
   scheduler_job_id id;
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;  ///< queued .. timeout
@@ -247,6 +251,15 @@ struct report_status {
   std::optional<pb::JobRun> run_before = {};
   std::vector<run_key> counted = {};  ///< runs before it whose use is part of `usage`
   std::uint64_t note = 0;             ///< of the adapter; 0: nothing new
+  std::optional<pb::JobUsage> allocated = {};  ///< what a run that has begun holds
+};
+/// The scheduler has something with the job's marks that nobody follows.
+struct report_stray {
+  submission_token token;
+  scheduler_job_id id;
+  bool is_live = true;
+  time_point enqueued_at = {};  ///< unset: not told
+  cluster_id cluster = {};      ///< whose it is there; of another cluster's jobs it says nothing
 };
 struct report_missing {
   scheduler_job_id id;
@@ -262,7 +275,7 @@ struct report_control {
 
 using command =
     std::variant<cancel_job, hold_job, release_job, advance, recover, report_submission,
-                 report_lookup, report_status, report_missing, report_control>;
+                 report_lookup, report_status, report_missing, report_control, report_stray>;
 
 using event = pb::Envelope;  ///< only the `event` oneof is set by a decision
 using events = std::vector<event>;
@@ -310,6 +323,8 @@ struct follow {
   time_point first_enqueued_at = {};  ///< of the first one
   run_key run_before = {};            ///< the last one that was requeued
   std::uint64_t note = 0;             ///< of the adapter
+  std::shared_ptr<const pb::JobUsage> allocated = {};  ///< what that run holds
+  time_point told_until = {};  ///< runs that were enqueued until then have told their use
 };
 struct run_control {
   scheduler_job_id id;  ///< empty, with a cancel: not known; keep every copy from starting

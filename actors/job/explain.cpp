@@ -382,6 +382,11 @@ class narrator {
   }
   void add_next(std::vector<std::string>& out, const finished&) const {
     if (!is_abandoned(state_)) return out.emplace_back("nothing: this state is final"), void();
+    if (const auto* back = returned(state_))
+      return out.push_back("this state is final, but scheduler job " + back->id.str() +
+                           " came back there, requeued or with an older state of the scheduler: "
+                           "it is ended there, and what it used is added"),
+             void();
     const std::string there =
         state_.scheduler_id.empty() ? "what is there of it" : scheduler_job();
     out.push_back("this state is final, but " + there +

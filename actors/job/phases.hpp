@@ -109,6 +109,12 @@ time_point if_longer(time_point ends_by, const job& state);
 /// What a decision makes of a command to an abandoned job; nullopt: what it makes of any other.
 std::optional<events> follow_abandoned(const job& state, const command& what, const context& ctx);
 
+/// What runs on in the scheduler of a job that has ended; null: what the job ended with.
+inline const returned_copy* returned(const job& state) {
+  const auto* end = std::get_if<finished>(&state.now);
+  return end != nullptr && end->returned ? &*end->returned : nullptr;
+}
+
 /// The copy is one of those that lost the claim.
 inline bool has_lost(const job& state, const scheduler_job_id& id) {
   const auto& lost = state.lost_copies;

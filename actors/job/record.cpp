@@ -75,6 +75,7 @@ pb::JobRecord to_record(const job& state) {
   out.set_first_enqueued_at_us(to_us(state.first_enqueued_at));
   out.set_scheduler_note(state.scheduler_note);
   out.set_ends_by_us(to_us(state.ends_by));
+  if (state.allocated) *out.mutable_allocated() = *state.allocated;
   out.set_reason(state.reason);
   if (state.cancel) {
     out.set_cancel_requested(true);
@@ -114,6 +115,13 @@ pb::JobRecord to_record(const job& state) {
     out.set_exit_signal(f->exit_signal);
     if (f->usage) *out.mutable_usage() = *f->usage;
     out.set_abandoned(f->abandoned);
+    if (f->returned) {
+      auto& back = *out.mutable_returned();
+      back.set_scheduler_job_id(f->returned->id.str());
+      back.set_token(f->returned->token.str());
+      back.set_told_until_us(to_us(f->returned->told_until));
+      back.set_enqueued_at_us(to_us(f->returned->enqueued_at));
+    }
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
   for (const auto& run : state.requeued) *out.add_requeued() = run;
@@ -159,6 +167,7 @@ result<job> from_record(const pb::JobRecord& in) {
   out.started_at = from_us(in.started_at_us());
   out.changed_at = from_us(in.changed_at_us());
   out.requeued.assign(in.requeued().begin(), in.requeued().end());
+  if (in.has_allocated()) out.allocated = std::make_shared<const pb::JobUsage>(in.allocated());
   if (in.has_gave_way()) out.gave_way = std::make_shared<const pb::JobRun>(in.gave_way());
   switch (in.phase()) {
     case pb::JOB_PHASE_WAITING: out.now = waiting{from_us(in.retry_at_us())}; return out;
@@ -174,12 +183,21 @@ result<job> from_record(const pb::JobRecord& in) {
     case pb::JOB_PHASE_STARTING: out.now = starting{}; return out;
     case pb::JOB_PHASE_RUNNING: out.now = running{}; return out;
     case pb::JOB_PHASE_SUSPENDED: out.now = suspended{}; return out;
-    case pb::JOB_PHASE_FINISHED:
-      out.now = finished{in.state(), in.exit_code(), in.exit_signal(),
-                         from_us(in.finished_at_us()),
-                         in.has_usage() ? rare(in.usage()) : rare<pb::JobUsage>(),
-                         in.abandoned()};
+    case pb::JOB_PHASE_FINISHED: {
+      auto& end = out.now.emplace<finished>();
+      end.state = in.state();
+      end.exit_code = in.exit_code();
+      end.exit_signal = in.exit_signal();
+      end.finished_at = from_us(in.finished_at_us());
+      if (in.has_usage()) end.usage = in.usage();
+      end.abandoned = in.abandoned();
+      if (const auto& back = in.returned(); in.has_returned())
+        end.returned = returned_copy{scheduler_job_id{back.scheduler_job_id()},
+                                     submission_token{back.token()},
+                                     from_us(back.told_until_us()),
+                                     from_us(back.enqueued_at_us())};
       return out;
+    }
     default: break;
   }
   return fail(errc::corrupt, "job " + in.job_id() + ": stored state has no phase");

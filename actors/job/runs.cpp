@@ -115,8 +115,16 @@ bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown) {
 void add_runs_before(pb::JobFinished& end, const job& state, const report_status* what) {
   const auto all = runs_before(state, what);
   if (all.empty()) return;
-  add_words(end, "it had run before it was requeued; its use is counted in");
+  const auto unknown = [](const pb::JobRun& run) {
+    return !run.usage().has_wall_clock_seconds();
+  };
+  if (!std::all_of(all.begin(), all.end(), unknown))
+    add_words(end, "it had run before it was requeued; its use is counted in");
   for (const auto& run : all) {
+    if (unknown(run))
+      add_words(end, "it was requeued more than once between two looks: how long its run that "
+                     "began at " + to_rfc3339(from_us(run.started_at_us())) +
+                     " took, and any between, is not known, and not counted in");
     if (run.started_at_us() != 0) end.set_started_at_us(first(run, end));
     if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
   }

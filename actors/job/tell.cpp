@@ -144,8 +144,11 @@ std::string tell(const pb::JobEvent& what) {
                                            : " as " + e.scheduler_job_id()) +
              ": it is ended there";
     }
+    case pb::JobEvent::kReturned:
+      return "it had ended, and the scheduler has it again, as " +
+             what.returned().scheduler_job_id() + ": it is ended there";
     case pb::JobEvent::kAbandonedOver:
-      return "what was given up is over: " + what.abandoned_over().reason() +
+      return "what was left of it there is over: " + what.abandoned_over().reason() +
              tell_run(what.abandoned_over().run());
     case pb::JobEvent::EVENT_NOT_SET: break;
   }

@@ -268,8 +268,11 @@ class link_body : public std::enable_shared_from_this<link_body> {
     auto& state = self_->state;
     for (auto& order : out.orders) post(std::move(order));
     if (state.sink)
-      for (auto& [job, command] : out.reports)
+      for (auto& [job, command] : out.reports) {
+        if (auto* stray = std::get_if<core::job::report_stray>(&command))
+          stray->cluster = deps_.cluster;
         self_->send(state.sink, job_report{job, std::move(command)});
+      }
     if (out.change) record(*out.change);
     if (!out.no_health.empty()) tell_health({{out.no_health, "not checked", "not checked"}, {}});
   }

@@ -95,6 +95,7 @@ void outputs::add(outputs more) {
 link::link(limits bounds, time_point now)
     : bounds_(bounds),
       next_poll_(now),
+      left_at_(now),
       next_control_(now),
       next_inventory_(now),
       query_rate_(bounds.queries_per_minute_max, now),
@@ -124,7 +125,7 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   if (what.empty()) {
     to_find_.erase(job);
     to_control_.erase(job);
-    followed_.erase(&job);
+    unfollow(job, now);
     hinted_.erase(job);
     hints_changed_ = true;
     // An entry in flight stays until its answer comes: its token must not be forgotten.
@@ -176,13 +177,17 @@ outputs link::want(const job_id& job, desired what, time_point now) {
     if (fresh || (e.last && e.last->state != what.follow->state)) e.last.reset();
     followed_.insert(&place->first);
   } else {
-    followed_.erase(&job);
+    unfollow(job, now);
     e.last.reset();
   }
   e.wanted = std::move(what);
   forget_hint(job, e);
   hints_changed_ = true;
   return out;
+}
+
+void link::unfollow(const job_id& job, time_point now) {
+  if (followed_.erase(&job) > 0) left_at_ = now;
 }
 
 void link::leave_line(entry& e) {
@@ -249,6 +254,7 @@ outputs link::tick(time_point now) {
   give_up_overdue(out, now);
   plan_hints();
   if (breaker_ == breaker::closed) {
+    probe_wanted_ = probe_wanted_ || looks_for_strays(now);
     for (const auto turn : turns()) {
       if (query_rate_.left(now) < 1) break;
       switch (turn) {

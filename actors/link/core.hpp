@@ -99,8 +99,10 @@ struct tracked {
   bool waits = false;             ///< likewise
   time_point enqueued_at = {};    ///< see job::follow
   time_point first_enqueued_at = {};
-  job::run_key run_before = {};
+  run_key run_before = {};
   std::uint64_t note = 0;
+  std::shared_ptr<const pb::JobUsage> allocated = {};
+  time_point told_until = {};
 };
 struct poll_order {
   std::vector<tracked> jobs;
@@ -140,6 +142,9 @@ struct poll_done {
   using answer = std::optional<std::variant<job::report_status, job::report_missing>>;
   std::vector<answer> answers;
   int settling = 0;  ///< jobs that have ended, but whose accounts the scheduler has not told yet
+  std::vector<std::pair<job_id, job::report_stray>> strays = {};  ///< followed by nobody, it seems
+  microseconds returns_within{0};  ///< so long after its end a job may be requeued there
+  bool suspects_strays = false;    ///< the next poll may tell of some
 };
 struct control_done {
   struct answer {
@@ -328,11 +333,13 @@ class link {
   bool control_waits(time_point now) const;
   time_point poll_due() const;
   bool is_large() const;
+  bool looks_for_strays(time_point now) const;
   void plan_hints();
   bool hints_due(time_point now) const { return hint_due_ && now >= *hint_due_; }
   void begin_hinted(time_point now);
   void settle_hinted(const poll_order& asked, const poll_done* done, time_point now);
   void forget_hint(const job_id& job, const entry& e);
+  void unfollow(const job_id& job, time_point now);
   void leave_line(entry& e);
   void give_turns(outputs& out, time_point now);
   void start_submit(outputs& out, time_point now);
@@ -392,6 +399,9 @@ class link {
   time_point poll_started_before_;
   time_point full_poll_at_;  ///< when the last one began; unset: the next poll is a full one
   std::optional<int> nodes_;
+  time_point left_at_;       ///< when a job was followed last, or this link began
+  std::optional<microseconds> returns_within_;  ///< as the scheduler told
+  bool suspects_strays_ = false;
   poll_pace pace_;
   std::unordered_map<job_id, hinted> hinted_;  ///< of jobs_ only
   std::optional<time_point> hint_due_;         ///< the first due of those that are followed

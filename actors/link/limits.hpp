@@ -15,6 +15,8 @@ struct limits {
   std::optional<int> early_poll_nodes_max;
   /// Polls that hints bring forward begin at least so far after the last one: see `hear`.
   microseconds hint_spacing = milliseconds{300};
+  /// While no job is followed, polls that look for what was requeued are so far apart at least.
+  microseconds stray_interval = seconds{60};
   microseconds lookup_interval = seconds{5};
   microseconds control_interval = seconds{5};
   /// A cancel that the scheduler took is repeated after this, if the job still has not ended.

@@ -55,6 +55,17 @@ bool link::is_large() const {
   return largest && (!nodes_ || *nodes_ > *largest);
 }
 
+/// What has ended may be requeued there for a while: with nothing to follow that is asked for now
+/// and then.
+bool link::looks_for_strays(time_point now) const {
+  if (!followed_.empty() || polling_) return false;
+  const auto pause = suspects_strays_
+                         ? bounds_.poll_interval
+                         : std::max(bounds_.poll_interval, bounds_.stray_interval);
+  return now >= std::max(full_poll_at_, left_at_) + pause &&
+         (!returns_within_ || now < left_at_ + *returns_within_ + pause);
+}
+
 void link::start_poll(outputs& out, time_point now) {
   if (polling_) return;
   if (!probe_wanted_ && (now < poll_due() || followed_.empty())) return;
@@ -68,7 +79,8 @@ void link::start_poll(outputs& out, time_point now) {
   for (const auto* job : followed_) {
     const auto& f = *jobs_.at(*job).wanted.follow;
     all.jobs.push_back({*job, f.id, f.token, f.taken, f.started_at, f.waits,
-                        f.enqueued_at, f.first_enqueued_at, f.run_before, f.note});
+                        f.enqueued_at, f.first_enqueued_at, f.run_before, f.note,
+                        f.allocated, f.told_until});
   }
   polling_ = true;
   begin_hinted(now);
@@ -88,6 +100,11 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
   if (done != nullptr && done->answers.size() != asked.jobs.size()) done = nullptr;
   settle_hinted(asked, done, now);
   if (done == nullptr) return;
+  returns_within_ = done->returns_within;
+  suspects_strays_ = done->suspects_strays;
+  // Of a live job it is another copy, or is just being submitted.
+  for (const auto& [job, stray] : done->strays)
+    if (!jobs_.contains(job)) out.reports.emplace_back(job, stray);
   plan_poll(*done, soonest);
   for (std::size_t i = 0; i < asked.jobs.size(); ++i) {
     const auto& asked_job = asked.jobs[i];

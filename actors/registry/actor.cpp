@@ -54,7 +54,7 @@ class registry_body {
     // Also when the cluster's log is away one day, no other cluster takes a job of this id.
     if (auto noted = note_place(id, log.name); !noted) return job_reply{fail(noted.error())};
     auto made = self_->spawn(new_job, deps_.world, std::move(log), registry_actor{self_});
-    adopt(id, made, submitter_of(what.who.principal, what.who.token_id));
+    adopt(id, made, submitter_of(what.who.principal, what.who.token_id), false);
     return self_->delegate(made, what);
   }
 
@@ -80,7 +80,10 @@ class registry_body {
   }
 
   void report(const job_report& what) {
-    if (!self_->state.jobs.contains(what.job)) revive_if_alone(what.job);
+    if (self_->state.jobs.contains(what.job)) return tell(what);
+    if (const auto* stray = std::get_if<job::report_stray>(&what.what))
+      return take_back(what.job, *stray);
+    revive_if_alone(what.job);
     tell(what);
   }
 
@@ -371,6 +374,14 @@ class registry_body {
       revive(id, std::move(*stored));
   }
 
+  /// What has ended may be in its scheduler again: then somebody speaks for it once more.
+  void take_back(const job_id& id, const job::report_stray& what) {
+    auto stored = read(id);
+    if (!stored || !job::is_terminal(stored->job) || stored->job.cluster != what.cluster) return;
+    if (const auto made = job::decide(stored->job, what, {}); made && !made->empty())
+      revive(id, std::move(*stored), what);
+  }
+
   /// A job can become live in the log after its actor is gone: an append that was on its way when
   /// the job's actor or the registry before this one died. Nobody else would ever notice.
   void sweep() {
@@ -387,22 +398,28 @@ class registry_body {
   }
 
   /// Of a job that has no actor.
-  void adopt(const job_id& id, const job_actor& made, const registry_state::submitter& whose) {
+  void adopt(const job_id& id, const job_actor& made, const registry_state::submitter& whose,
+             bool has_ended) {
     self_->monitor(made);
     auto& state = self_->state;
     state.unrecovered.erase(id);
-    auto& of_submitter = *state.by_submitter.try_emplace(whose, 0).first;
-    ++of_submitter.second;
-    const auto place =
-        state.jobs.emplace(id, registry_state::member{made, &of_submitter}).first;
+    registry_state::member one{made, nullptr};
+    if (has_ended) {
+      ++state.ended;
+    } else {
+      one.whose = &*state.by_submitter.try_emplace(whose, 0).first;
+      ++one.whose->second;
+    }
+    const auto place = state.jobs.emplace(id, std::move(one)).first;
     state.ids[made.address()] = &place->first;
   }
 
   void drop(std::unordered_map<job_id, registry_state::member>::iterator which) {
     auto& state = self_->state;
-    auto& of_submitter = *which->second.whose;
-    if (--of_submitter.second == 0)
-      state.by_submitter.erase(state.by_submitter.find(of_submitter.first));
+    if (auto* whose = which->second.whose; whose == nullptr)
+      --state.ended;
+    else if (--whose->second == 0)
+      state.by_submitter.erase(state.by_submitter.find(whose->first));
     state.jobs.erase(which);
   }
 
@@ -424,7 +441,7 @@ class registry_body {
   /// Why a new job of this principal finds no place among the live ones; none: it does.
   std::optional<error> has_no_place(const job_id& id, const requester& who) const {
     const auto& state = self_->state;
-    const auto live = state.jobs.size() + state.unrecovered.size();
+    const auto live = state.jobs.size() - state.ended + state.unrecovered.size();
     if (live >= deps_.live_jobs_max)
       return error{errc::overloaded,
                    "job " + id.str() + ": " + std::to_string(live) +
@@ -439,16 +456,21 @@ class registry_body {
 
   /// False: nobody writes to its log.
   bool revive(const job_id& id, stored_job_state stored) {
+    const auto fallen = self_->state.fallen_jobs.contains(id);
+    return revive(id, std::move(stored),
+                  job::recover{fallen ? "the job's actor failed while the submission was in flight"
+                                      : deps_.why_recovered});
+  }
+
+  /// `first` is what its actor hears before all else.
+  bool revive(const job_id& id, stored_job_state stored, job::command first) {
     auto log = deps_.world->writers->find(stored.log.name);
     if (log.name.empty() || self_->state.logs_to_wait_for > 0) return false;
     auto job = std::make_shared<const job::job>(std::move(stored.job));
-    const auto fallen = self_->state.fallen_jobs.contains(id);
     adopt(id,
           self_->spawn(stored_job, deps_.world, std::move(log), registry_actor{self_}, job,
-                       stored.version,
-                       fallen ? "the job's actor failed while the submission was in flight"
-                              : deps_.why_recovered),
-          submitter_of(job->submitted_by, job->submitted_by_token));
+                       stored.version, std::move(first)),
+          submitter_of(job->submitted_by, job->submitted_by_token), job::is_terminal(*job));
     return true;
   }
 

@@ -39,10 +39,12 @@ class registry_state {
   using submitter = std::pair<std::string, std::string>;  ///< name and id of the token
   struct member {
     job_actor actor;
-    std::pair<const submitter, std::size_t>* whose;  ///< of `by_submitter`
+    /// Of `by_submitter`; null: it has ended, and is only followed on.
+    std::pair<const submitter, std::size_t>* whose;
   };
   std::unordered_map<job_id, member> jobs;
-  /// How many of `jobs` each principal submitted; none stands with 0.
+  std::size_t ended = 0;  ///< how many of them have
+  /// How many of those that have not each principal submitted; none stands with 0.
   std::map<submitter, std::size_t> by_submitter;
   std::unordered_map<caf::actor_addr, const job_id*> ids;  ///< keys of `jobs`
   /// One wish per live job at most: a limit may be weeks away, long after its job has ended.

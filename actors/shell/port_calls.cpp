@@ -108,7 +108,8 @@ link::poll_done::answer translate(const adapters::tracked_job& job_seen,
   if (s.undone != adapters::undoing::none) out.undone = job_seen.taken;
   out.run_before = s.run_before;
   out.note = s.note;
-  for (const auto& run : s.counted) out.counted.push_back({run.enqueued_at, run.started_at});
+  out.allocated = s.allocated;
+  out.counted = s.counted;
   out.undone_by_loss = s.undone == adapters::undoing::by_loss;
   // One that cannot be a token of ours is told as such; the job decides whose it is.
   if (s.lost_claim_to) out.lost_claim_to = submission_token{plain(s.lost_claim_to->str())};
@@ -134,8 +135,8 @@ link::control_done::answer translate(const adapters::control_outcome& outcome) {
 adapters::tracked_job translate(const link::tracked& what) {
   return {what.id,          what.token,      what.job,   what.taken.what,
           what.taken.since, what.started_at, what.waits, what.enqueued_at,
-          what.first_enqueued_at, {what.run_before.enqueued_at, what.run_before.started_at},
-          what.note};
+          what.first_enqueued_at, what.run_before,
+          what.note,        what.allocated,  what.told_until};
 }
 
 link::completion submit(adapters::scheduler& port, const link::submit_order& order,
@@ -223,6 +224,12 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
     return link::call_failed{"the adapter answered for another number of jobs"};
   link::poll_done done;
   done.settling = seen->settling;
+  done.returns_within = seen->returns_within;
+  done.suspects_strays = seen->suspects_strays;
+  for (const auto& one : seen->strays)
+    if (is_usable(one.id.str()))
+      done.strays.emplace_back(
+          one.job, job::report_stray{one.token, one.id, one.is_live, one.enqueued_at});
   done.answers.reserve(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i)
     done.answers.push_back(translate(jobs[i], seen->observations[i]));

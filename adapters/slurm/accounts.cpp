@@ -85,6 +85,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
       continue;
     }
     watched& job = **ours;
+    if (is_set(job.job->told_until) && row.submitted_at <= job.job->told_until) continue;
     if (row.state == "REVOKED") continue;  // a federation's origin's, of what its sibling ran
     now = job.accounted ? &*job.accounted : &job.accounted.emplace();
     now_id = row.id;

@@ -76,6 +76,7 @@ class slurm_cluster {
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
     time_point unread_since;     ///< its directory was asked for, and nothing of it came
     time_point waited_at;        ///< when squeue last showed it waiting, by the site's clock
+    time_point ran_at;           ///< when it last showed it begun, by the same
     /// Another number that bore its token in squeue, while its own was not shown as its.
     std::string elsewhere;
     std::optional<job_status> last;
@@ -180,6 +181,9 @@ class slurm_cluster {
   /// Slurm's number alone is not enough: a controller that lost its state gives it out again.
   static std::string key(const tracked_job& job) { return job.id.str() + ' ' + job.token.str(); }
   static bool is_ours(const tracked_job& job, const queue_row& row);
+  std::vector<stray> lasting(std::vector<stray> shown, time_point now);
+  microseconds returns_within() const;
+  bool is_in_job_directory(const queue_row& row) const;
   static bool is_followed(const watched& job, const queue_row& row);
   static bool is_run_on(const watched& job, const queue_row& row);
   time_point ends_by(const queue_row& row) const;
@@ -188,8 +192,14 @@ class slurm_cluster {
   static std::uint64_t note_of(const memory& kept);
   static void remember_told(memory& to, const tracked_job& job);
   static bool is_old(watched& job, const queue_row& row, time_point now);
+  /// What was known of the job before the row was read.
+  struct known_before {
+    time_point enqueued_at;
+    int restarts = 0;
+    std::int64_t session = 0;
+  };
   static void note_requeue(watched& job, const queue_row& row, bool began,
-                           time_point enqueued_before);
+                           const known_before& before);
   time_point site_clock(const section& told, time_point now);
   void see_in_queue(watched& job, const queue_row& row, time_point now);
   std::string looks_at(const std::vector<watched*>& jobs, std::vector<bool>& looked,
@@ -218,6 +228,7 @@ class slurm_cluster {
   static void count_in(job_status& end, const job_status& told);
   static std::string why_doubted(const watched& job);
   static bool has_own_record(const watched& job);
+  static void forget_told_record(watched& job);
   static bool claimed_itself(const watched& job);
   static bool is_leftover(const watched& job);
   void look_at_leftovers(std::vector<watched>& all, call at, time_point now);
@@ -276,6 +287,13 @@ class slurm_cluster {
   hang_memory hangs_;
   /// By `key`; followed jobs only.
   std::unordered_map<std::string, memory> seen_;
+  /// What squeue shows of ours that is not followed: since when, and when that is told. By polls
+  /// alone.
+  struct stray_seen {
+    time_point since;
+    time_point told_at;
+  };
+  std::map<std::string, stray_seen> strays_;
 };
 
 }  // namespace ved::adapters::slurm

@@ -116,6 +116,8 @@ bool slurm_cluster::claimed_itself(const watched& job) {
 bool slurm_cluster::is_only_a_second_start(const watched& job, const job_status& end) {
   const auto& left = job.left;
   const auto& kept = *job.kept;
+  // What ended and was told has left its record, too.
+  if (is_set(job.job->told_until)) return false;
   if (end.state != pb::JOB_STATE_CANCELLED || !job.has_traces()) return false;
   // One that a signal ended may be what the cancel ended.
   if (!left.ended || !left.exit_code || *left.exit_code > 128) return false;
@@ -310,6 +312,7 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
     if (!kept.last && job.status) kept.last = job.status;
     return kept.last ? *kept.last : still_ending(job);
   }
+  forget_told_record(job);
   job.doubt = why_doubted(job);
   if (!job.doubt.empty()) job.accounted->final = false;
   const bool told = job.accounted && job.doubt.empty() ? job.accounted->final : has_own_record(job);
@@ -494,7 +497,11 @@ observation slurm_cluster::conclude_without_accounting(watched& job, time_point 
     // One empty list is none, and the record is the job's own word.
     if (!is_set(kept.unqueued_since)) kept.unqueued_since = now;
     if (now < kept.unqueued_since + return_grace) return still_ending(job);
-    return end_by_record(job, "Slurm does not know it any more", kept.unqueued_since);
+    auto end = end_by_record(job, "Slurm does not know it any more", kept.unqueued_since);
+    const auto claim = parse_claim(job.left.claim);
+    if (claim && kept.session != 0 && claim->restart == kept.restarts)
+      end.enqueued_at = kept.submitted_at;
+    return end;
   }
   // Who holds or cancels a job must not see it come back: it was last seen waiting by itself.
   const bool never_ran =

@@ -10,6 +10,7 @@ namespace ved::adapters::slurm {
 /// what may only have saved its state is.
 bool slurm_cluster::is_leftover(const watched& job) {
   const auto& left = job.left;
+  if (is_set(job.job->told_until)) return false;
   if (!is_launch_failure(job.waits_for) || !job.status || !job.has_traces()) return false;
   return left.ended && left.exit_code == 0 && !left.told && claimed_itself(job);
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <functional>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -39,20 +40,6 @@ std::optional<pb::JobUsage> held_of(const queue_row& row) {
   return usage_of(row);
 }
 
-/// A path as ours ends in "/<job id>/<token>.<number or %j>.out"; the token in it, or nothing.
-std::string_view token_in(std::string_view path) {
-  constexpr std::string_view suffix = ".out";
-  if (!path.ends_with(suffix)) return {};
-  path.remove_suffix(suffix.size());
-  path.remove_prefix(path.rfind('/') + 1);
-  const auto dot = path.find('.');
-  if (dot == std::string_view::npos) return {};
-  const auto number = path.substr(dot + 1);
-  const auto token = path.substr(0, dot);
-  const bool ours = token.starts_with("ve") && (number == "%j" || is_job_id(number));
-  return ours ? token : std::string_view{};
-}
-
 /// What squeue said of one cluster's jobs.
 struct queue_answer {
   std::string problem;  ///< not empty: it is no answer
@@ -61,6 +48,7 @@ struct queue_answer {
   /// Live jobs: the token that they bear → their number.
   std::unordered_map<std::string, std::string> others;
   bool complained = false;
+  std::vector<stray> strays;
 
   /// Why a job may be there that is not shown; "" when it surely is not.
   std::string why_unseen(const std::string& number, const std::string& token) const {
@@ -77,12 +65,13 @@ struct queue_answer {
 void add_alive(std::unordered_map<std::string, std::string>& to, const queue_row& row) {
   const auto meaning = parse_state(row.state);
   if (meaning && is_terminal(meaning->state)) return;
-  const auto named = token_in(row.output_path);
+  const auto named = marks_in(row.output_path).token;
   to.emplace(named.empty() ? row.name : std::string(named), row.id.str());
 }
 
 void read_queue(queue_answer& out, const section& from, const std::string& problem,
-                const std::unordered_set<std::string>& numbers, const std::string& separator) {
+                const std::unordered_set<std::string>& numbers, const std::string& separator,
+                const std::function<bool(const queue_row&)>& is_ours) {
   if (!from.complete) {
     out.problem = problem.empty() ? "no answer" : problem;
     return;
@@ -91,9 +80,9 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
       from.out, [&](std::string_view id) { return numbers.contains(std::string(id)); }, separator);
   const auto& rows = out.rows;
   for (const auto& row : rows.rows) {
-    if (numbers.contains(row.id.str())) {
-      out.by_number[row.id.str()].push_back(&row);
-    }
+    if (numbers.contains(row.id.str())) out.by_number[row.id.str()].push_back(&row);
+    else if (is_ours(row))
+      if (auto other = stray_of(row)) out.strays.push_back(std::move(*other));
     add_alive(out.others, row);
   }
   const auto says = judge_failure(from.exit_code, from.err);
@@ -134,7 +123,7 @@ std::string slurm_cluster::squeue_command(const std::string& cluster,
 /// A job may give itself another's name and comment while it runs, but not another output file.
 bool slurm_cluster::is_ours(const tracked_job& job, const queue_row& row) {
   const auto& token = job.token.str();
-  if (const auto named = token_in(row.output_path); !named.empty()) return named == token;
+  if (const auto named = marks_in(row.output_path).token; !named.empty()) return named == token;
   return row.name == token || row.comment.find("ved:" + token) != std::string::npos ||
          row.output_path.find("/" + token + ".") != std::string::npos;
 }
@@ -166,10 +155,10 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.word = row.state;
   job.waits_for = row.reason;
   job.priority = row.priority;
-  const auto enqueued_before = job.kept->submitted_at.load();
+  const known_before before{job.kept->submitted_at.load(), job.kept->restarts, job.kept->session};
   job.kept->note_submission(row.submitted_at);
   // Counted as a requeue begins, which is over when the job is submitted anew.
-  if (row.submitted_at != enqueued_before) job.kept->restarts = row.restarts;
+  if (row.submitted_at != before.enqueued_at) job.kept->restarts = row.restarts;
   job.kept->session = row.session;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
@@ -193,12 +182,17 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const auto known = known_start(job);
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
-    if (!is_plan) note_requeue(job, row, began, enqueued_before);
+    if (!is_plan) note_requeue(job, row, began, before);
     if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = start;
     if (began && !job.completing) status.ends_by = ends_by(row);
     if (began && !is_set(job.kept->first_start)) job.kept->first_start = start;
-    if (began) job.kept->allocated = usage_of(row);
+    if (began) {
+      job.kept->ran_at = job.site_now;
+      auto& allocated = job.kept->allocated = usage_of(row);
+      allocated.clear_wall_clock_seconds();
+      status.allocated = allocated;
+    }
     if (job.completing) job.held = held_of(row);
     job.kept->exit = job.completing ? row.exit : std::nullopt;
     status.reason = waiting_reason(row.reason);
@@ -209,7 +203,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     return;
   }
   job.ended = true;
-  note_requeue(job, row, !row.node_list.empty(), enqueued_before);
+  note_requeue(job, row, !row.node_list.empty(), before);
   job.may_return = meaning->may_return;
   if (!is_set(job.kept->ended_seen)) job.kept->ended_seen = now;
   job.kept->exit = row.exit;
@@ -245,7 +239,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   for (const auto& cluster : clusters) {
     // Filled in place: its rows are pointed at.
     read_queue(queues[cluster], got.of(section_of("squeue", cluster)), got.problem, numbers,
-               separator);
+               separator, [this](const queue_row& row) { return is_in_job_directory(row); });
     // Another cluster of the site may be away: nothing is known of its jobs alone.
     if (cluster.empty() && !queues[cluster].problem.empty())
       return fail(errc::unavailable, "squeue: " + queues[cluster].problem);
@@ -346,6 +340,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     }
     out.settling += job.settling;
   }
+  out.strays = lasting(std::move(queues.at("").strays), now);
+  out.suspects_strays = std::any_of(strays_.begin(), strays_.end(),
+                                    [](const auto& one) { return !is_set(one.second.told_at); });
+  out.returns_within = returns_within();
   return out;
 }
 

@@ -66,7 +66,7 @@ bool slurm_cluster::is_old(watched& job, const queue_row& row, time_point now) {
 /// What squeue alone shows of a run that a requeue has put an end to is not shown again. A requeue
 /// submits the job anew.
 void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
-                                 time_point enqueued_before) {
+                                 const known_before& before) {
   auto& kept = *job.kept;
   const auto start = known_start(job);
   if (!is_set(start)) return;
@@ -76,14 +76,19 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
   const bool anew = row.submitted_at > start;
   if (began && (!anew || row.started_at <= start)) return;
   auto& run = kept.run_before.emplace();
-  const auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
-  if (enqueued_before < row.submitted_at) run.set_enqueued_at_us(to_us(enqueued_before));
+  auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
+  // Of two requeues since the last look only the second one's moment is told.
+  const bool unseen = before.session != 0 && row.restarts > before.restarts + 1;
+  if (unseen) ended = kept.ran_at > start ? std::min(ended, kept.ran_at) : time_point{};
+  if (before.enqueued_at < row.submitted_at) run.set_enqueued_at_us(to_us(before.enqueued_at));
   run.set_started_at_us(to_us(start));
   run.set_finished_at_us(to_us(ended));
-  // After a restart what it held is not known any more: it asks for the same again.
+  // Where it is not known what it held: it asks for the same again.
   *run.mutable_usage() = kept.allocated.has_cpu_cores() ? kept.allocated : usage_of(row);
-  run.mutable_usage()->set_wall_clock_seconds(
-      std::chrono::duration_cast<seconds>(ended - start).count());
+  auto& used = *run.mutable_usage();
+  used.clear_wall_clock_seconds();
+  if (is_set(ended))
+    used.set_wall_clock_seconds(std::chrono::duration_cast<seconds>(ended - start).count());
 }
 
 /// The last run that a requeue put an end to, by squeue or the log.
@@ -116,6 +121,7 @@ void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
   to.note_submission(job.enqueued_at);
   to.session = static_cast<std::int64_t>(job.note >> restart_bits);
   to.restarts = static_cast<int>(job.note & restarts_max);
+  if (job.allocated) to.allocated = *job.allocated;
 }
 
 /// The record is of a run before the one that is known. All these times are the controller's.
@@ -148,6 +154,23 @@ bool slurm_cluster::may_be_of_run_before(const watched& job) {
   const bool after = is_set(kept.waited_at) &&
                      job.accounted->status.started_at >= kept.waited_at + controller_slack;
   return waited && !after;
+}
+
+/// What a run that was told before the job came back left of its end, which tells nothing of this
+/// one.
+void slurm_cluster::forget_told_record(watched& job) {
+  const auto until = job.job->told_until;
+  if (!is_set(until)) return;
+  const auto claim = parse_claim(job.left.claim);
+  const bool later = job.kept->submitted_at.load() > until && claim &&
+                     claim->restart >= job.kept->restarts_at_least();
+  if (later && !job.left.kept) return;
+  traces left;
+  left.claim = job.left.claim;
+  left.untouched = job.left.untouched;
+  left.there = job.left.there;
+  left.shut = job.left.shut;
+  job.left = std::move(left);
 }
 
 /// The claim tells more requeues than accounting has records for.

@@ -84,7 +84,8 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
   return row;
 }
 
-/// Of a job that nobody asked for: its number, its state, and whose it says that it is.
+/// Of a job that nobody asked for: its number, its state, whose it says that it is, and what tells
+/// its runs apart.
 std::optional<queue_row> read_outline(std::string_view record, std::string_view separator) {
   std::string_view ends[column_count - job_name];
   auto rest = record;
@@ -94,7 +95,7 @@ std::optional<queue_row> read_outline(std::string_view record, std::string_view 
     *cell = rest.substr(begin + separator.size());
     rest.remove_suffix(rest.size() - begin);
   }
-  std::string_view cells[state + 1];
+  std::string_view cells[restart_count + 1];
   for (auto& cell : cells) {
     const auto end = record.find(separator);
     cell = record.substr(0, end);
@@ -104,6 +105,8 @@ std::optional<queue_row> read_outline(std::string_view record, std::string_view 
   queue_row row;
   row.id = scheduler_job_id(std::string(cells[raw_id]));
   row.state = std::string(cells[state]);
+  row.submitted_at = parse_moment(cells[submit_time]).value_or(time_point{});
+  row.restarts = parse_small_count(cells[restart_count]).value_or(0);
   row.name = ends[0];
   row.output_path = or_empty(ends[standard_output - job_name]);
   return row;

@@ -81,8 +81,8 @@ struct queue_row {
   std::string comment;
   std::string output_path;  ///< StdOut, as the scheduler stores it
 };
-/// Only the rows whose id `wanted` says yes to are read; of the others only id and state: a busy
-/// account's finished jobs stand in squeue for minutes.
+/// Only the rows whose id `wanted` says yes to are read whole; of the others only what tells whose
+/// they are, and whether they live: a busy account's finished jobs stand in squeue for minutes.
 table<queue_row> parse_squeue(std::string_view text,
                               const std::function<bool(std::string_view id)>& wanted = {},
                               std::string_view separator = plain_separator);

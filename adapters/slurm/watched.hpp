@@ -66,6 +66,17 @@ inline constexpr std::string_view printed_nothing =
 /// What squeue alone tells of a job's use: no processor time, no memory.
 pb::JobUsage usage_of(const queue_row& row);
 
+/// What a path as ours, ".../<job id>/<token>.<number or %j>.out", says; empty: it is none.
+struct path_marks {
+  std::string_view directory;
+  std::string_view job;
+  std::string_view token;
+};
+path_marks marks_in(std::string_view output_path);
+
+/// A row with the marks of a job of ours that may be alive again, or has been requeued.
+std::optional<stray> stray_of(const queue_row& row);
+
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit);

@@ -2,6 +2,7 @@
 
 #include "actors/hooks/core.hpp"
 #include "actors/job/stored.hpp"
+#include "messages/event_marks.hpp"
 #include "messages/job_state.hpp"
 #include "messages/json.hpp"
 #include "messages/json_shape.hpp"
@@ -28,6 +29,12 @@ std::string to_line(time_point at, std::string_view event_type, const std::strin
 
 std::string shown(pb::JobState state) {
   return state == pb::JOB_STATE_UNSPECIFIED ? "" : std::string(state_name(state));
+}
+
+/// The message of the event that an envelope holds, where this release knows it.
+const google::protobuf::Message& event_in(const pb::Envelope& what, const json_shape::tag& which) {
+  const auto& entity = what.GetReflection()->GetMessage(what, which.entity);
+  return entity.GetReflection()->GetMessage(entity, which.event);
 }
 
 /// Collects the lines of one event.
@@ -127,11 +134,11 @@ void add_finished(writer& out, const pb::JobFinished& e, const core::job::job& b
   out.callbacks();
 }
 
-void add_duplicates(writer& out, const pb::JobDuplicateFound& e) {
-  json others = json::array();
-  for (const auto& id : e.others()) others.push_back(id);
-  out.change("duplicate_found",
-             {{"token", e.token()}, {"kept", e.kept()}, {"others", std::move(others)}}, false);
+/// Its own name within the job's life, and all that it says.
+void add_plain_change(writer& out, const pb::Envelope& what) {
+  const auto which = json_shape::tag_of(what);
+  if (!which) return;
+  out.change(which->event->name(), to_json(event_in(what, *which)), !marks_of(what)->is_failure);
 }
 
 void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::step& step,
@@ -140,30 +147,12 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
     case pb::JobEvent::kAccepted:
       out.change("accepted", {{"customer_address", step.after.customer}});
       break;
-    case pb::JobEvent::kSubmissionIntended: {
-      const auto& e = what.job().submission_intended();
-      out.change("submission_intended", {{"attempt", e.attempt()}, {"token", e.token()}});
-      break;
-    }
     case pb::JobEvent::kSubmitted:
       add_submitted(out, what.job().submitted(), type_of(step.after.cluster.str()));
       break;
     case pb::JobEvent::kSubmissionRefused:
       add_refused(out, what.job().submission_refused());
       break;
-    case pb::JobEvent::kSubmissionUnresolved: {
-      const auto& e = what.job().submission_unresolved();
-      out.change("submission_unresolved", {{"attempt", e.attempt()}, {"error", e.reason()}}, false);
-      break;
-    }
-    case pb::JobEvent::kLookupAbsent: {
-      const auto& e = what.job().lookup_absent();
-      out.change("lookup_absent", {{"attempt", e.attempt()},
-                                   {"absences", e.absences()},
-                                   {"settled", e.settled()},
-                                   {"sources", e.sources()}});
-      break;
-    }
     case pb::JobEvent::kHeld: {
       const auto& e = what.job().held();
       if (e.retries_exceeded())
@@ -172,94 +161,41 @@ void add_job_event(writer& out, const pb::Envelope& what, const job_tracker::ste
       out.change("held", {{"by", e.by()}, {"reason", e.reason()}}, !e.by().empty());
       break;
     }
-    case pb::JobEvent::kReleased:
-      out.change("released",
-                 {{"by", what.job().released().by()}, {"reason", what.job().released().reason()}});
-      break;
-    case pb::JobEvent::kCancelRequested: {
-      const auto& e = what.job().cancel_requested();
-      out.change("cancel_requested",
-                 {{"by", e.by()}, {"reason", e.reason()}, {"for_timeout", e.for_timeout()}});
-      break;
-    }
-    case pb::JobEvent::kControlRequested: {
-      const auto& e = what.job().control_requested();
-      out.change("control_requested",
-                 {{"control", json_shape::word_of(e.control())},
-                  {"by", e.by()},
-                  {"reason", e.reason()}});
-      break;
-    }
-    case pb::JobEvent::kControlDone:
-      out.change("control_done",
-                 {{"control", json_shape::word_of(what.job().control_done().control())}});
-      break;
     case pb::JobEvent::kControlRefused: {
       const auto& e = what.job().control_refused();
-      json details{{"control", json_shape::word_of(e.control())}, {"error", e.reason()}};
       if (e.control() == pb::JOB_CONTROL_CANCEL)
-        out.add("job_cancellation_failed", std::move(details), false);
+        out.add("job_cancellation_failed",
+                {{"control", json_shape::word_of(e.control())}, {"error", e.reason()}}, false);
       else
-        out.change("control_refused", std::move(details), false);
+        add_plain_change(out, what);
       break;
     }
     case pb::JobEvent::kObserved: out.callbacks(); break;
-    case pb::JobEvent::kWentMissing:
-      out.change("missing", {{"reason", what.job().went_missing().reason()}}, false);
-      break;
-    case pb::JobEvent::kDuplicateFound: add_duplicates(out, what.job().duplicate_found()); break;
-    case pb::JobEvent::kClaimLost: {
-      const auto& e = what.job().claim_lost();
-      out.change("claim_lost",
-                 {{"scheduler_job_id", e.scheduler_job_id()}, {"winner_token", e.winner_token()}});
-      break;
-    }
     case pb::JobEvent::kFinished: add_finished(out, what.job().finished(), step.before); break;
-    case pb::JobEvent::kAbandonedFound:
-      out.change("abandoned_found",
-                 {{"token", what.job().abandoned_found().token()},
-                  {"scheduler_job_id", what.job().abandoned_found().scheduler_job_id()}},
-                 false);
-      break;
-    case pb::JobEvent::kAbandonedOver: {
-      const auto& e = what.job().abandoned_over();
-      json details{{"reason", e.reason()}};
-      if (e.has_run()) details["run"] = to_json(e.run());
-      out.change("abandoned_over", std::move(details));
-      break;
-    }
-    case pb::JobEvent::EVENT_NOT_SET: break;
+    default: add_plain_change(out, what);
   }
 }
 
-void add_cluster_event(writer& out, const pb::ClusterEvent& what) {
-  switch (what.event_case()) {
-    case pb::ClusterEvent::kDown:
-      out.about({}, what.down().cluster_id());
-      out.add("cluster_down", {{"error", what.down().reason()}}, false);
-      break;
-    case pb::ClusterEvent::kUp:
-      out.about({}, what.up().cluster_id());
-      out.add("cluster_up", {{"down_seconds", what.up().down_us() / 1'000'000}});
-      break;
-    case pb::ClusterEvent::kIdentified: {
-      const auto& e = what.identified();
-      out.about({}, e.cluster_id());
-      out.add("cluster_identified",
-              {{"scheduler_type", e.scheduler_type()}, {"scheduler_name", e.name()}});
-      break;
-    }
-    case pb::ClusterEvent::kBegun:
-      out.about({}, what.begun().cluster_id());
-      out.add("cluster_log_begun", {{"log_id", what.begun().log_id()}});
-      break;
-    case pb::ClusterEvent::EVENT_NOT_SET: break;
-  }
+/// All that it says, under the type that its mark names, or its own.
+void add_plain(writer& out, const pb::Envelope& what) {
+  const auto which = json_shape::tag_of(what);
+  if (!which) return;
+  json details = to_json(event_in(what, *which));
+  const auto taken = [&](const char* field) {
+    const auto it = details.find(field);
+    if (it == details.end()) return std::string{};
+    auto text = it->get<std::string>();
+    details.erase(it);
+    return text;
+  };
+  const auto job = taken("job_id");
+  out.about(job, taken("cluster_id"));
+  const auto marks = *marks_of(what);
+  out.add(marks.audit_type.empty() ? json_shape::type_name(*which) : marks.audit_type,
+          std::move(details), !marks.is_failure);
 }
 
-void add_hook_event(writer& out, const pb::HookEvent& what) {
-  if (!what.has_delivered()) return;
-  const auto& e = what.delivered();
+void add_delivered(writer& out, const pb::HookDelivered& e) {
   out.about(e.job_id(), {});
   out.add(e.delivered() ? "callback_delivered" : "callback_failed",
           {{"hook", e.hook()},
@@ -269,39 +205,15 @@ void add_hook_event(writer& out, const pb::HookEvent& what) {
           e.delivered());
 }
 
-void add_daemon_event(writer& out, const pb::DaemonEvent& what) {
-  switch (what.event_case()) {
-    case pb::DaemonEvent::kStarted: {
-      const auto& e = what.started();
-      // "version" is the event's place in its stream, as in every line.
-      out.add("service_started", {{"ved_version", e.version()},
-                                  {"boot_id", e.boot_id()},
-                                  {"pid", e.pid()},
-                                  {"live_jobs", e.live_jobs()}});
-      break;
-    }
-    case pb::DaemonEvent::kStopped:
-      out.add("service_stopped", {{"reason", what.stopped().reason()}});
-      break;
-    case pb::DaemonEvent::kClusterLogBegun:
-      out.about({}, what.cluster_log_begun().cluster_id());
-      out.add("cluster_added", json::object());
-      break;
-    case pb::DaemonEvent::EVENT_NOT_SET: break;
-  }
-}
-
 /// One of a newer release gives no line: the log itself still holds it.
 void add_event(writer& out, const pb::Envelope& what, const job_tracker::step* step,
                const scheduler_type_of& type_of) {
-  switch (what.entity_case()) {
-    case pb::Envelope::kJob:
-      if (step != nullptr) add_job_event(out, what, *step, type_of);
-      break;
-    case pb::Envelope::kCluster: return add_cluster_event(out, what.cluster());
-    case pb::Envelope::kHook: return add_hook_event(out, what.hook());
-    case pb::Envelope::kDaemon: return add_daemon_event(out, what.daemon());
-    case pb::Envelope::ENTITY_NOT_SET: break;
+  if (what.has_job()) {
+    if (step != nullptr) add_job_event(out, what, *step, type_of);
+  } else if (what.hook().has_delivered()) {
+    add_delivered(out, what.hook().delivered());
+  } else {
+    add_plain(out, what);
   }
 }
 

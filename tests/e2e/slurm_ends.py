@@ -153,6 +153,27 @@ class slurm_ends(slurm_case):
         self.ends("again", "failed", 3, executions=2)
         self.assertEqual(len(s.copies("again")), 1)
 
+    def test_what_has_ended_and_is_requeued_is_ended_there(self):
+        s = self.site
+        again = 'if [ "${SLURM_RESTART_COUNT:-0}" -gt 0 ]; then sleep 600; fi; exit 4'
+        s.counted("looks", "sleep 600", cluster="returns")  # so that the cluster is asked
+        for name in ("back-waits", "back-runs"):
+            s.counted(name, again, cluster="returns")
+            self.ends(name, "failed", 4)
+        numbers = {name: s.slurm_id(name) for name in ("back-waits", "back-runs")}
+        for number in numbers.values():
+            s.ctl("requeue", number)
+        self.runs_again(numbers["back-runs"])
+        for name, number in numbers.items():
+            wait_for(lambda: "job_abandoned_over" in s.event_types(name), f"{name} is ended there")
+            self.assertIn("job_returned", s.event_types(name))
+            self.assertIn("JobState=CANCELLED", s.ctl("show", "job", number))
+            self.assertEqual(s.get(name)["state"], "failed")
+        self.assertGreater(s.get("back-runs")["usage"]["wall_clock_seconds"],
+                           s.get("back-waits")["usage"]["wall_clock_seconds"])
+        self.assertFalse([one for one in s.problems() if "job back-" in str(one)])
+        self.assertEqual(s.post("looks", "cancel")[0], 200)
+
     def test_jobs_are_preempted(self):
         s = self.site
         half = {"queue_name": "low", "resources": {"nodes": 1, "cpu_cores_per_node": 4}}

@@ -93,7 +93,7 @@ class test_log {
 
   /// The daemon's start, so that the log is not empty.
   void begin() {
-    add("daemon", [](auto& e) { e.mutable_daemon()->mutable_started()->set_version("1"); });
+    add("daemon", [](auto& e) { e.mutable_daemon()->mutable_started()->set_ved_version("1"); });
   }
 
   /// Waits for a commit after which `reached` holds.

@@ -147,6 +147,25 @@ inline std::map<std::string, driver> golden_streams() {
     end.usage->set_wall_clock_seconds(60);
     d.run(end);
   }
+  {
+    driver& d = out.emplace("returned", driver{}).first->second;
+    d.submission(sub::accepted, "17");
+    job::report_status seen;
+    seen.id = d.state.scheduler_id;
+    seen.state = pb::JOB_STATE_RUNNING;
+    seen.started_at = seen.enqueued_at = d.ctx.now;
+    seen.allocated.emplace().set_gpus(2);
+    d.run(seen);
+    seen.state = pb::JOB_STATE_FAILED;
+    seen.finished_at = d.pass(seconds{60}).ctx.now;
+    seen.usage.emplace().set_wall_clock_seconds(60);
+    d.run(seen);
+    d.run(job::report_stray{d.state.token, scheduler_job_id{"17"}, true, d.ctx.now});
+    seen.enqueued_at = seen.started_at = d.ctx.now;
+    seen.finished_at = d.pass(seconds{5}).ctx.now;
+    seen.usage->set_wall_clock_seconds(5);
+    d.run(seen);
+  }
   for (auto& [name, d] : out) {
     for (auto& e : d.log) {
       e.set_stream("job/j-1");

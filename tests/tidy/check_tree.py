@@ -173,6 +173,40 @@ def check_metrics(files):
             for name, places in sorted(named.items()) if len(places) > 1]
 
 
+# Events that others than their entity need to know by name: who counts them, tells them to hooks
+# or has a line of its own form for them. All others follow from the .proto and its marks.
+EVENTS_OF_OTHERS = {
+    "job": {"accepted", "submitted", "submission_refused", "submission_unresolved",
+            "lookup_absent", "held", "control_refused", "observed", "went_missing",
+            "duplicate_found", "claim_lost", "finished", "abandoned_over"},
+    "cluster": {"down", "begun"},
+    "hook": {"delivered", "begun"},
+    "daemon": set(),
+}
+EVENT = re.compile(r"^ +(\w+) (\w+) = \d+\s*\[\(event_level\)", re.M)
+
+
+def check_events(files):
+    """A new event is a line of its .proto and the business of its entity's folder alone."""
+    out = []
+    for entity, others in EVENTS_OF_OTHERS.items():
+        events = EVENT.findall(files.get(f"messages/{entity}_event.proto", ""))
+        if entity == "job" and not events:
+            out.append("messages/job_event.proto:1: no event of it is read here")
+        for message, name in events:
+            if name in others:
+                continue
+            case = "k" + "".join(part.title() for part in name.split("_"))
+            named = re.compile(rf"\bpb::{message}\b|\b{entity.title()}Event::{case}\b|"
+                               rf"\b{entity}\(\)\.(has_)?{name}\(\)")
+            out += [f"{path}:1: names the event {name}, which is its entity's business"
+                    for path, text in sorted(files.items())
+                    if path.endswith((".cpp", ".hpp")) and
+                    not path.startswith((f"actors/{entity}", "tests/", "tools/")) and
+                    named.search(text)]
+    return out
+
+
 def tree(root):
     for folder in FOLDERS:
         for directory, _, names in os.walk(os.path.join(root, folder)):
@@ -249,6 +283,15 @@ def self_test():
     if check_metrics(once):
         print("self-test: a metric that is named once was reported")
         failed = 1
+    events = {"messages/job_event.proto": "    JobSold sold = 21 [(event_level) = 1];"}
+    for path, wrong in (("runtime/a.cpp", 1), ("actors/job/a.cpp", 0)):
+        for text in ("case pb::JobEvent::kSold:", "what.job().has_sold()", "const pb::JobSold& e"):
+            if len(check_events(events | {path: text})) != wrong:
+                print(f"self-test: {path}: {text}: not judged as it should be")
+                failed = 1
+    if len(check_events({})) != 1:
+        print("self-test: that no event was read was not seen")
+        failed = 1
     return failed
 
 
@@ -260,7 +303,7 @@ def main():
         with open(os.path.join(ROOT, path), encoding="utf-8") as source:
             files[path] = source.read()
     problems = [one for path, text in files.items() for one in check_file(path, text)]
-    problems += check_metrics(files)
+    problems += check_metrics(files) + check_events(files)
     for problem in problems:
         print(problem)
     print(f"{len(files)} files, {len(problems)} problems")

@@ -185,7 +185,7 @@ TEST_CASE("vectl events: those of daemon and clusters have words too", "[tools][
   event.set_stream("daemon");
   event.set_recorded_at_us(start);
   event.set_principal("ved");
-  event.mutable_daemon()->mutable_started()->set_version("1.0");
+  event.mutable_daemon()->mutable_started()->set_ved_version("1.0");
   event.mutable_daemon()->mutable_started()->set_pid(42);
   event.mutable_daemon()->mutable_started()->set_live_jobs(3);
   CHECK_THAT(render_event(event, true, {}),

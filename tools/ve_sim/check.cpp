@@ -61,14 +61,16 @@ class checker {
   void check_told(const std::string& name, const job_id& id,
                   const std::vector<pb::Envelope>& events) {
     int submitted = 0;
+    int ends = 0;  // and what more it used after that
+    std::string end;
     for (const auto& e : events) {
       submitted += e.job().has_submitted() ? 1 : 0;
-      if (!e.job().has_finished()) continue;
-      const std::string end(state_name(e.job().finished().state()));
-      if (told_[id][end] != 1)
-        broken(name + ": its end (" + end + ") was told " + std::to_string(told_[id][end]) +
-               " times");
+      ends += e.job().has_finished() || e.job().abandoned_over().has_run() ? 1 : 0;
+      if (e.job().has_finished()) end = state_name(e.job().finished().state());
     }
+    if (!end.empty() && told_[id][end] != ends)
+      broken(name + ": its end (" + end + ") was told " + std::to_string(told_[id][end]) +
+             " times, not " + std::to_string(ends));
     if (told_[id]["submitted"] != submitted)
       broken(name + " was submitted " + std::to_string(submitted) + " times, and told so " +
              std::to_string(told_[id]["submitted"]) + " times");
@@ -135,7 +137,8 @@ class checker {
         broken(name + ": its submissions fail for ever and it is not held");
       // An operator has found out what became of the copy that a stranger's token hides.
       if (e.job().has_released()) sure = true;
-      if (ends > 0) broken(name + ": an event follows its end");
+      const bool after_all = e.job().has_returned() || e.job().has_abandoned_over();
+      if (ends > 0 && !after_all) broken(name + ": an event follows its end");
       if (e.job().has_finished()) ++ends;
       if (e.job().has_submission_refused()) sure = true;
       if (e.job().has_lookup_absent() && e.job().lookup_absent().settled()) sure = true;
@@ -209,8 +212,12 @@ class checker {
     }
     if (ran->lost || lost_record) return;  // nobody can know
     if (all_.wild && state.scheduler_id.str() != std::to_string(ran->id)) return;
-    const bool same = end.state == ran->state ||
-                      (end.state == pb::JOB_STATE_TIMEOUT && ran->state == pb::JOB_STATE_CANCELLED);
+    const auto is_told = [&](pb::JobState truly) {
+      return end.state == truly ||
+             (end.state == pb::JOB_STATE_TIMEOUT && truly == pb::JOB_STATE_CANCELLED);
+    };
+    // One that was requeued before anybody saw its end has gone on.
+    const bool same = is_told(ran->state) || (ran->ended_as && is_told(*ran->ended_as));
     if (!same)
       broken(name + " is " + std::string(state_name(end.state)) +
              ", but the copy that ran is " + std::string(state_name(ran->state)));

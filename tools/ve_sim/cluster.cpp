@@ -11,6 +11,8 @@ namespace {
 
 constexpr auto unknown_words = "sbatch: error: the moon is full";
 constexpr int lost_claim_exit = 73;
+/// What has ended is remembered for so long, and may be requeued.
+constexpr seconds remembered_for{300};
 constexpr auto stranger = "vezzzzzzzzzzzz";
 
 }  // namespace
@@ -81,6 +83,8 @@ class cluster_port final : public adapters::scheduler {
       else
         out.observations.emplace_back(shown_[one->id] = status_of(*one));
     }
+    add_strays(out, jobs);
+    out.returns_within = remembered_for;
     return out;
   }
 
@@ -118,6 +122,16 @@ class cluster_port final : public adapters::scheduler {
     return it == truth_.copies().end() || it->second.lost ? nullptr : &it->second;
   }
 
+  void add_strays(adapters::poll_result& to, std::span<const adapters::tracked_job> jobs) const {
+    for (const auto& [number, one] : truth_.copies()) {
+      const scheduler_job_id id{std::to_string(number)};
+      const bool followed = std::any_of(jobs.begin(), jobs.end(),
+                                        [&](const auto& job) { return job.id == id; });
+      if (cluster::is_live(one) && !followed)
+        to.strays.push_back({one.job, one.token, id, true, one.submitted_at});
+    }
+  }
+
   static adapters::job_status as_begun(const copy& one) {
     adapters::job_status out;
     out.state = is_set(one.started_at) ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED;
@@ -129,6 +143,7 @@ class cluster_port final : public adapters::scheduler {
     adapters::job_status out;
     out.state = one.state;
     out.reason = truth_.garbage(one.reason);
+    out.enqueued_at = one.submitted_at;
     out.started_at = one.started_at;
     out.finished_at = one.finished_at;
     out.exit_code = one.exit_code;
@@ -245,7 +260,8 @@ void cluster::run(std::uint64_t id, unsigned plan) {
     one.claimed_at = time_.now();
   }
   tell(one, "runs");
-  one.names_stranger = luck_.chance(faults_.foreign_winner);
+  // What it wrote stays there when it runs again.
+  one.names_stranger = luck_.chance(faults_.foreign_winner) || one.names_stranger;
   one.state = pb::JOB_STATE_RUNNING;
   one.ends_at = time_.now() + one.run_for;
   const bool over = one.limit > microseconds{0} && one.run_for > one.limit;
@@ -283,6 +299,21 @@ void cluster::finish(copy& one, pb::JobState state, const std::string& reason) {
   one.reason = reason;
   one.finished_at = time_.now();
   tell(one, "ends as " + pb::JobState_Name(state));
+  if (luck_.chance(faults_.returns)) plan_return(one);
+}
+
+/// Its owner, or an administrator, runs it again.
+void cluster::plan_return(const copy& one) {
+  time_.in(luck_.between(milliseconds{1}, remembered_for), [this, id = one.id, plan = one.plan] {
+    copy& back = copies_.at(id);
+    if (back.lost || back.plan != plan || faults_.returns == 0) return;
+    tell(back, "is requeued after its end");
+    if (!back.ended_as) back.ended_as = back.state;
+    back.state = pb::JOB_STATE_QUEUED;
+    back.submitted_at = time_.now();
+    back.started_at = {};
+    plan_start(back, luck_.between(milliseconds{10}, seconds{200}));
+  });
 }
 
 void cluster::lose(std::uint64_t id) {

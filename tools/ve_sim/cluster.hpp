@@ -16,6 +16,7 @@ struct cluster_faults {
   double doubles = 0;        ///< per submission: two copies are made
   double loses_record = 0;   ///< per submission: some time later nobody knows the copy any more
   double requeues = 0;       ///< per start: the node fails and the copy goes back to the queue
+  double returns = 0;        ///< per end: somebody requeues the copy some time later
   double ignores_limit = 0;  ///< per start: the time limit is not enforced
   bool unknown_words = false;  ///< every submission is refused in words that mean nothing to us
   double foreign_winner = 0;   ///< per copy that runs: its end record names a stranger's token
@@ -42,6 +43,7 @@ struct copy {
   bool doubled = false;  ///< one of two copies of one submission
   bool names_stranger = false;  ///< it says that it gave way to a token of no job
   bool lost = false;     ///< its record is gone, and so is its process
+  std::optional<pb::JobState> ended_as;  ///< before somebody requeued it
   unsigned plan = 0;     ///< planned transitions of an older plan are void
 };
 
@@ -80,6 +82,7 @@ class cluster {
   void run(std::uint64_t id, unsigned plan);
   void end(std::uint64_t id, unsigned plan);
   void lose(std::uint64_t id);
+  void plan_return(const copy& one);
   void finish(copy& one, pb::JobState state, const std::string& reason);
   adapters::control_outcome control(std::uint64_t id, pb::JobControl what);
   adapters::control_outcome bar(const job_id& job);

@@ -154,6 +154,7 @@ class world {
       own.doubles = wild_ ? rate(0.2) : 0;
       own.loses_record = rate(0.1);
       own.requeues = rate(0.2);
+      own.returns = rate(0.2);
       own.ignores_limit = rate(0.5);
       own.unknown_words = luck_.chance(0.1);
       own.foreign_winner = luck_.chance(0.2) ? luck_.fraction() : 0;
@@ -380,7 +381,7 @@ class world {
     for (const auto& [id, wish] : wishes_) {
       if (!wish.acknowledged && !wish.gives_up) return false;
       const auto* state = daemon_->find(id);
-      if (state == nullptr && lives(id)) return false;
+      if (state == nullptr && (lives(id) || runs_on(id))) return false;
       if (state == nullptr) continue;
       if (!std::holds_alternative<job::held>(state->now) || !wish.released) return false;
     }
@@ -393,6 +394,15 @@ class world {
     pb::JobRecord record;
     return held && *held && record.ParseFromString((*held)->at.state) &&
            !is_terminal(record.state());
+  }
+
+  /// It has ended, and a copy of it has not: that is found, and ended. In a wild run it may not be.
+  bool runs_on(const job_id& id) const {
+    if (wild_) return false;
+    for (const auto& [name, truth] : clusters_)
+      for (const auto& [number, one] : truth->copies())
+        if (one.job == id && cluster::is_live(one)) return true;
+    return false;
   }
 
   run_report finish() {

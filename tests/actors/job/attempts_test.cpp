@@ -76,6 +76,22 @@ TEST_CASE("job core: times of a clock that was set back are counted anew after a
   }
 }
 
+TEST_CASE("job core: an earlier run of which only the start is known is told so", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_COMPLETED;
+  end.started_at = d.state.started_at + seconds{3600};
+  end.usage.emplace().set_wall_clock_seconds(4);
+  end.run_before.emplace().set_started_at_us(to_us(d.state.started_at));
+  end.run_before->mutable_usage()->set_cpu_cores(8);
+  CHECK(d.run(end) == "finished:completed");
+  const auto& e = d.log.back().job().finished();
+  CHECK(e.usage().wall_clock_seconds() == 4);
+  CHECK(e.reason().find("is not known, and not counted in") != std::string::npos);
+  CHECK(e.reason().find("its use is counted in") == std::string::npos);
+}
+
 TEST_CASE("job core: a run that a requeue put an end to is part of the job's use",
           "[actors][job]") {
   driver d = tests::in_phase("running");

@@ -30,6 +30,18 @@ link::poll_done seen(int jobs, int ended, int settling = 0) {
   return out;
 }
 
+/// Polls in ten minutes of nothing to follow; each answers so.
+int idle_polls(link::link& made, const link::poll_done& answer, time_point from) {
+  int polls = 0;
+  for (auto now = from; now < from + seconds{600}; now += seconds{1})
+    for (const auto& one : orders<link::poll_order>(made.tick(now))) {
+      ++polls;
+      CHECK(std::get<link::poll_order>(one.what).jobs.empty());
+      made.complete(one.id, answer, 1, now);
+    }
+  return polls;
+}
+
 }  // namespace
 
 TEST_CASE("link polls: a queue that runs empty is polled sooner", "[actors][link]") {
@@ -310,6 +322,56 @@ TEST_CASE("link polls: an undone control is news until the job wishes otherwise"
           wish.follow->taken = {};
           made.want(id(1), wish, now);
         }).empty());
+}
+
+TEST_CASE("link polls: with nothing to follow what may come back is looked for, for a while",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.stray_interval = seconds{60};
+  auto made = quiet_link(limits);
+  link::poll_done nothing;
+  SECTION("where nothing can, one poll tells that") {
+    CHECK(idle_polls(made, nothing, start) == 1);
+  }
+  SECTION("as long as the scheduler remembers what has ended") {
+    nothing.returns_within = seconds{300};
+    CHECK(idle_polls(made, nothing, start) == 5);  // once a minute
+    CHECK(idle_polls(made, nothing, start + seconds{600}) == 0);
+    made.want(id(1), follows(1), start + seconds{1'200});
+    const auto poll = orders<link::poll_order>(made.tick(start + seconds{1'200})).at(0);
+    auto seen = nothing;
+    seen.answers.emplace_back(running(1));
+    made.complete(poll.id, seen, 1, start + seconds{1'200});
+    made.want(id(1), {}, start + seconds{1'201});
+    CHECK(idle_polls(made, nothing, start + seconds{1'201}) == 5);
+  }
+  SECTION("sooner where something may be there") {
+    nothing.returns_within = seconds{300};
+    nothing.suspects_strays = true;
+    CHECK(idle_polls(made, nothing, start) > 20);
+  }
+}
+
+TEST_CASE("link polls: what nobody follows is told, unless its job wants something",
+          "[actors][link]") {
+  auto made = quiet_link();
+  made.want(id(1), follows(1), start);
+  made.want(id(2), looks_up(2), start);
+  const auto poll = orders<link::poll_order>(made.tick(start)).at(0);
+  link::poll_done seen;
+  seen.answers.emplace_back(running(1));
+  const auto stray = [](int n) {
+    return std::pair{id(n), job::report_stray{token(n), scheduler_job_id{"9"}, true, {}}};
+  };
+  seen.strays = {stray(1), stray(2), stray(3)};
+  const auto told = made.complete(poll.id, seen, 1, start).reports;
+  int strays = 0;
+  for (const auto& [job, report] : told)
+    if (std::holds_alternative<job::report_stray>(report)) {
+      ++strays;
+      CHECK(job == id(3));
+    }
+  CHECK(strays == 1);
 }
 
 }  // namespace ved::tests

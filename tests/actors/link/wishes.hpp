@@ -25,6 +25,7 @@ inline link::limits test_limits() {
   out.breaker_open_for = seconds{30};
   out.batch_max = 4;
   out.queries_per_minute_max = 0;
+  out.stray_interval = seconds{86'400};
   return out;
 }
 

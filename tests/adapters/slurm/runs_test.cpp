@@ -266,3 +266,74 @@ TEST_CASE("slurm poll: an earlier run whose end nobody knows is named", "[adapte
   CHECK(end.state == pb::JOB_STATE_COMPLETED);
   CHECK(contains(end.reason, "is not known, and not counted in") == later);
 }
+
+TEST_CASE("slurm poll: what a run held is told, and known after a restart", "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", row("RUNNING").text());
+  const auto seen = status(site);
+  REQUIRE(seen.allocated);
+  CHECK(seen.allocated->gpus() == 2);
+  CHECK_FALSE(seen.allocated->has_wall_clock_seconds());
+  auto told = job();
+  told.started_at = seen.started_at;
+  told.enqueued_at = told.first_enqueued_at = seen.enqueued_at;
+  told.note = seen.note;
+  told.allocated = std::make_shared<const pb::JobUsage>(*seen.allocated);
+  scripted_site after;
+  after.disable_accounting();
+  SECTION("of one that was requeued, and asks for less now") {
+    auto waits = row("PENDING", "BeginTime");
+    waits.submitted = "1799999600";
+    waits.restarts = 1;
+    waits.nodes = "";
+    waits.started = "N/A";
+    waits.allocated = "cpu=1,mem=1G,node=1";
+    after.reply("squeue", waits.text());
+    const auto again = status(after, told);
+    REQUIRE(again.run_before);
+    CHECK(again.run_before->usage().gpus() == 2);
+    CHECK(again.run_before->usage().memory_bytes_allocated() == std::int64_t{16} << 30);
+    CHECK(again.run_before->usage().wall_clock_seconds() == 600);
+  }
+  SECTION("of one that its own record ends") {
+    after.fails("job41", no_such_job);
+    after.reply("traces", "{nonce} j 0\nclaim " + token + ":41:0:x\nsince 1799999400\n" +
+                              "at 1799999600\nexit 0\nsince 5\n");
+    (void)observe(after, told);
+    after.now += seconds{10};
+    const auto end = status(after, told);
+    REQUIRE(end.usage);
+    CHECK(end.usage->gpus() == 2);
+    CHECK(end.usage->cpu_cores() == 8);
+    CHECK(end.usage->nodes_used() == 2);
+    CHECK(end.usage->memory_bytes_allocated() == std::int64_t{16} << 30);
+  }
+}
+
+TEST_CASE("slurm poll: of two requeues between two looks the first one's moment is not known",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  auto told = job();
+  told.started_at = from_us(1'799'999'000'000'000);
+  told.enqueued_at = from_us(1'799'998'000'000'000);
+  told.note = std::uint64_t{4711} << 16;
+  const bool seen_before = GENERATE(true, false);
+  if (seen_before) {
+    site.reply("squeue", row("RUNNING").text());
+    (void)status(site, told);
+  }
+  const auto looked_at = site.now;
+  site.now += seconds{3'600};
+  auto waits = row("PENDING", "BeginTime");
+  waits.restarts = 2;
+  waits.submitted = std::to_string(to_us(site.now) / 1'000'000);
+  waits.nodes = "";
+  waits.started = "N/A";
+  site.reply("squeue", waits.text());
+  const auto again = status(site, told);
+  REQUIRE(again.run_before);
+  CHECK(again.run_before->usage().has_wall_clock_seconds() == seen_before);
+  CHECK(again.run_before->finished_at_us() == (seen_before ? to_us(looked_at) : 0));
+}

@@ -1,0 +1,247 @@
+#include <algorithm>
+#include <catch2/catch.hpp>
+#include <string>
+
+#include "actors/job/explain.hpp"
+#include "actors/job/stored.hpp"
+#include "tests/support/job_actions.hpp"
+#include "tests/support/job_fixture.hpp"
+
+/// A job that has ended here, and that the scheduler has again.
+using namespace ved;
+using tests::driver;
+using tests::find_action;
+namespace job = ved::core::job;
+
+namespace {
+
+const time_point enqueued = tests::t0 + seconds{5};
+
+/// It ran for a minute, and failed.
+driver failed() {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.enqueued_at = enqueued;
+  end.started_at = tests::t0 + seconds{10};
+  end.finished_at = tests::t0 + seconds{70};
+  end.usage.emplace().set_wall_clock_seconds(60);
+  d.run(end);
+  REQUIRE(d.shown() == pb::JOB_STATE_FAILED);
+  REQUIRE(d.state.enqueued_at == enqueued);
+  return d;
+}
+
+job::report_stray stray_of(const driver& d) {
+  return {d.state.token, d.state.scheduler_id, true, enqueued + seconds{100}};
+}
+
+}  // namespace
+
+TEST_CASE("returned: what came back is ended, and what it used is the job's", "[actors][job]") {
+  driver d = failed();
+  CHECK(job::react(d.state, {}).empty());
+  CHECK(d.run(stray_of(d)) == "returned");
+  CHECK(d.shown() == pb::JOB_STATE_FAILED);
+  CHECK(job::is_abandoned(d.state));
+  const auto stored = job::to_record(d.state);
+  const auto keys = job::index_keys(stored.SerializeAsString());
+  CHECK(std::find(keys.begin(), keys.end(), "job/g/j-1") != keys.end());
+  const auto read = job::from_record(stored);
+  REQUIRE(read);
+  const auto actions = job::react(*read, {});
+  const auto follow = find_action<job::follow>(actions);
+  REQUIRE(follow != nullptr);
+  CHECK(follow->id == d.state.scheduler_id);
+  CHECK(follow->told_until == enqueued);
+  CHECK_FALSE(is_set(follow->started_at));
+  REQUIRE(find_action<job::run_control>(actions) != nullptr);
+  CHECK(find_action<job::run_control>(actions)->control == pb::JOB_CONTROL_CANCEL);
+  CHECK(job::explain(d.log, {}, nullptr).next(0).find("came back there") != std::string::npos);
+  CHECK(d.run(stray_of(d)).empty());
+
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_CANCELLED;
+  end.enqueued_at = enqueued + seconds{100};
+  end.started_at = tests::t0 + seconds{200};
+  end.finished_at = tests::t0 + seconds{240};
+  end.usage.emplace().set_wall_clock_seconds(40);
+  CHECK(d.run(end) == "abandoned_over");
+  CHECK(d.shown() == pb::JOB_STATE_FAILED);
+  CHECK_FALSE(job::is_abandoned(d.state));
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 100);
+  CHECK(std::get<job::finished>(d.state.now).finished_at == end.finished_at);
+  CHECK(d.state.started_at == tests::t0 + seconds{10});
+  CHECK(job::react(d.state, {}).empty());
+  SECTION("and once more") {
+    auto again = stray_of(d);
+    again.is_live = false;
+    CHECK(d.run(again).empty());
+    again.enqueued_at += seconds{200};
+    CHECK(d.run(again) == "returned");
+  }
+}
+
+TEST_CASE("returned: a run that is over has told its use if it is the one that was told",
+          "[actors][job]") {
+  driver d = failed();
+  auto over = stray_of(d);
+  over.is_live = false;
+  SECTION("it is a later one") { CHECK(d.run(over) == "returned"); }
+  SECTION("it is the same") {
+    over.enqueued_at = enqueued;
+    CHECK(d.run(over).empty());
+  }
+  SECTION("nobody knows") {
+    over.enqueued_at = {};
+    CHECK(d.run(over).empty());
+  }
+}
+
+TEST_CASE("returned: what is another's, or of a live job, changes nothing", "[actors][job]") {
+  driver d = failed();
+  auto other = stray_of(d);
+  other.token = submission_token{"vezzzzzzzzzzzz"};
+  CHECK(d.run(other).empty());
+  for (const auto* phase : {"waiting", "submitting", "unresolved", "held", "queued", "running"}) {
+    driver live = tests::in_phase(phase);
+    CHECK(live.run(job::report_stray{live.state.token, scheduler_job_id{"9"}, true, {}}).empty());
+  }
+}
+
+TEST_CASE("returned: an earlier attempt that turns up after the end is ended, too",
+          "[actors][job]") {
+  driver d = tests::in_phase("submitting");
+  d.submission(job::submission_result::refused_policy, "full");
+  d.pass(seconds{60});
+  const auto first = d.state.token;
+  REQUIRE(d.run(job::advance{}) == "submission_intended");
+  d.submission(job::submission_result::refused_permanent, "no");
+  REQUIRE(d.shown() == pb::JOB_STATE_FAILED);
+  CHECK(d.run(job::report_stray{first, scheduler_job_id{"9"}, true, {}}) == "returned");
+  const auto actions = job::react(d.state, {});
+  REQUIRE(find_action<job::follow>(actions) != nullptr);
+  CHECK(find_action<job::follow>(actions)->id == scheduler_job_id{"9"});
+  CHECK(find_action<job::follow>(actions)->token == first);
+}
+
+TEST_CASE("returned: another copy that finds the job claimed is over, and the winner was told",
+          "[actors][job]") {
+  driver d = failed();
+  const auto stray = job::report_stray{d.state.token, scheduler_job_id{"18"}, true, enqueued};
+  REQUIRE(d.run(stray) == "returned");
+  CHECK_FALSE(is_set(find_action<job::follow>(job::react(d.state, {}))->told_until));
+  job::report_status lost;
+  lost.id = scheduler_job_id{"18"};
+  lost.state = pb::JOB_STATE_FAILED;
+  lost.lost_claim_to = d.state.token;
+  lost.usage.emplace().set_wall_clock_seconds(1);
+  CHECK(d.run(lost) == "abandoned_over");
+  CHECK_FALSE(job::is_abandoned(d.state));
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 60);
+  CHECK(d.state.reason.find("what it used is not counted") != std::string::npos);
+  CHECK(d.run(stray).empty());
+  CHECK(d.state.scheduler_id == scheduler_job_id{"17"});
+  CHECK(d.state.enqueued_at == enqueued);
+}
+
+TEST_CASE("returned: what cannot be told apart from what was told counts once", "[actors][job]") {
+  driver d = failed();
+  auto stray = stray_of(d);
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_CANCELLED;
+  end.usage.emplace().set_wall_clock_seconds(1'000);
+  SECTION("an older state of the scheduler") { end.enqueued_at = stray.enqueued_at = enqueued; }
+  SECTION("an end that tells no run") { end.enqueued_at = {}; }
+  CHECK(d.run(stray) == "returned");
+  CHECK(d.run(end) == "abandoned_over");
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 60);
+  CHECK(d.state.reason.find("what it used is not counted") != std::string::npos);
+  stray.is_live = false;
+  CHECK(d.run(stray).empty());  // it is over
+}
+
+TEST_CASE("returned: what vanished without a word of its use, and is back, tells it",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_RUNNING;
+  seen.started_at = d.state.started_at;
+  seen.enqueued_at = enqueued;
+  REQUIRE(d.run(seen) == "observed");
+  REQUIRE(d.missing(true) == "went_missing");
+  REQUIRE(d.pass(seconds{600}).missing(true) == "finished:failed");
+  CHECK(d.run(job::report_stray{d.state.token, seen.id, true, enqueued}) == "returned");
+  CHECK_FALSE(is_set(find_action<job::follow>(job::react(d.state, {}))->told_until));
+  seen.state = pb::JOB_STATE_CANCELLED;
+  seen.finished_at = d.ctx.now;
+  seen.usage.emplace().set_wall_clock_seconds(3'600);
+  CHECK(d.run(seen) == "abandoned_over");
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 3'600);
+}
+
+TEST_CASE("returned: copies that only bear the marks are ended, but not without end",
+          "[actors][job]") {
+  driver d = failed();
+  int ended = 0;
+  for (int n = 100; n < 200; ++n) {
+    if (d.run(job::report_stray{d.state.token, scheduler_job_id{std::to_string(n)}, true, {}})
+            .empty())
+      continue;
+    ++ended;
+    job::report_status end;
+    end.id = scheduler_job_id{std::to_string(n)};
+    end.state = pb::JOB_STATE_CANCELLED;
+    end.usage.emplace().set_wall_clock_seconds(1'000);
+    CHECK(d.run(end) == "abandoned_over");
+  }
+  CHECK(ended == 16);
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 60);
+  CHECK(d.run(stray_of(d)) == "returned");
+}
+
+TEST_CASE("returned: of what was given up runs before are told, if their use was",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_RUNNING;
+  seen.started_at = d.state.started_at + seconds{100};
+  seen.enqueued_at = enqueued;
+  const bool requeued = GENERATE(true, false);
+  if (requeued) {
+    seen.run_before.emplace().set_started_at_us(to_us(d.state.started_at));
+    seen.run_before->mutable_usage()->set_wall_clock_seconds(50);
+  }
+  CHECK(d.run(seen) == "observed");
+  d.run(job::cancel_job{"alice", "sold", true});
+  const auto actions = job::react(d.state, {});
+  REQUIRE(find_action<job::follow>(actions) != nullptr);
+  CHECK(find_action<job::follow>(actions)->told_until ==
+        (requeued ? enqueued - microseconds{1} : time_point{}));
+}
+
+TEST_CASE("what a run holds is stored with its start, and gone with a requeue", "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_RUNNING;
+  seen.started_at = d.ctx.now;
+  seen.allocated.emplace().set_gpus(2);
+  CHECK(d.run(seen) == "observed");
+  const auto read = job::from_record(job::to_record(d.state));
+  REQUIRE(read);
+  const auto actions = job::react(*read, {});
+  REQUIRE(find_action<job::follow>(actions) != nullptr);
+  REQUIRE(find_action<job::follow>(actions)->allocated);
+  CHECK(find_action<job::follow>(actions)->allocated->gpus() == 2);
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.started_at = {};
+  seen.allocated.reset();
+  CHECK(d.run(seen) == "observed");
+  CHECK_FALSE(d.state.allocated);
+}

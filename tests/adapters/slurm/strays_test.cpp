@@ -1,0 +1,161 @@
+#include <set>
+
+#include "messages/job_state.hpp"
+#include "tests/adapters/slurm/poll.hpp"
+
+/// What squeue shows of our jobs that nobody follows.
+using namespace ved;
+using namespace ved::tests;
+using namespace ved::tests::poll;
+using namespace ved::adapters;
+
+namespace {
+
+/// Of another job than the one that is followed.
+queue_line other(const std::string& state) {
+  auto line = row(state);
+  line.id = "40";
+  line.name = "vebbbbbbbbbbbb";
+  line.path = "/jobs/j-40/vebbbbbbbbbbbb.%j.out";
+  return line;
+}
+
+std::vector<stray> strays(scripted_site& site) {
+  const auto what = job();
+  const auto seen = site.port->observe({&what, 1}, poll_kind::full, scripted_site::until());
+  REQUIRE(seen);
+  return seen->strays;
+}
+
+/// What lasts is told with the second look.
+std::vector<stray> lasting(scripted_site& site, const std::string& rows) {
+  site.reply("squeue", row("RUNNING").text() + rows);
+  CHECK(strays(site).empty());
+  site.now += seconds{10};
+  return strays(site);
+}
+
+}  // namespace
+
+TEST_CASE("slurm poll: what bears the marks of a job that nobody follows is told",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other(GENERATE("RUNNING", "PENDING", "SUSPENDED", "REQUEUE_HOLD"));
+  if (GENERATE(true, false)) shown.path = "/jobs/j-40/vebbbbbbbbbbbb.40.out";
+  const auto told = lasting(site, shown.text());
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].job == job_id{"j-40"});
+  CHECK(told[0].token == submission_token{"vebbbbbbbbbbbb"});
+  CHECK(told[0].id == scheduler_job_id{"40"});
+  CHECK(told[0].is_live);
+  CHECK(told[0].enqueued_at == from_us(1'799'998'000'000'000));
+  site.now += seconds{5};
+  CHECK(strays(site).empty());  // but once
+  site.now += seconds{10};
+  CHECK(strays(site).size() == 1);  // in case nobody heard
+}
+
+TEST_CASE("slurm poll: what is no job's, or over, is no stray", "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other("RUNNING");
+  SECTION("another path") { shown.path = "/home/x/slurm-40.out"; }
+  SECTION("another kind of name") { shown.path = "/jobs/j-40/run.40.out"; }
+  SECTION("another daemon's directory") {
+    shown.path = "/other/j-40/vebbbbbbbbbbbb.40.out";
+  }
+  SECTION("one that only ends so") {
+    shown.path = "/home/jobs/j-40/vebbbbbbbbbbbb.40.out";
+  }
+  SECTION("no directory") { shown.path = "vebbbbbbbbbbbb.40.out"; }
+  SECTION("its nodes are cleaned up") { shown.state = "COMPLETING"; }
+  SECTION("a word that is not known") { shown.state = "DREAMING"; }
+  SECTION("it ended, as was told") {
+    shown.state = "FAILED";
+    shown.ended = "1799999500";
+  }
+  CHECK(lasting(site, shown.text()).empty());
+}
+
+TEST_CASE("slurm poll: what ended after a requeue may have been told before that",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other("FAILED");
+  shown.ended = "1799999500";
+  shown.restarts = 1;
+  const auto told = lasting(site, shown.text());
+  REQUIRE(told.size() == 1);
+  CHECK_FALSE(told[0].is_live);
+}
+
+TEST_CASE("slurm poll: it tells how long what has ended may come back", "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  const auto what = job();
+  const auto seen = site.port->observe({&what, 1}, poll_kind::full, scripted_site::until());
+  REQUIRE(seen);
+  CHECK(seen->returns_within == seconds{300});  // Slurm's default: no inventory was taken
+}
+
+TEST_CASE("slurm poll: of one that came back only what was not told counts", "[adapters][slurm]") {
+  scripted_site site;
+  auto told = job();
+  told.told_until = from_us(1'799'998'000'000'000);
+  auto first = account("FAILED");
+  auto second = account("CANCELLED by 1000");
+  second.submitted = "1799999600";
+  second.started = "1799999601";
+  second.ended = "1799999605";
+  second.elapsed_seconds = 4;
+  site.reply("squeue", "");
+  site.reply("sacct0", first.text() + second.text());
+  const auto end = status(site, told);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 4);
+  CHECK(end.counted.size() == 1);
+}
+
+TEST_CASE("slurm poll: the record of a run that was told says nothing of one that came back",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  auto told = job();
+  told.told_until = from_us(1'799'998'000'000'000);
+  auto shown = ended_row("CANCELLED");
+  shown.restarts = 1;
+  shown.submitted = "1799999600";
+  shown.started = "1799999700";
+  shown.ended = "1799999760";
+  site.reply("squeue", shown.text());
+  const bool its_own = GENERATE(true, false);
+  site.reply("traces", left(token + (its_own ? ":41:1:x" : ":41:0:x"), "exit 3\n"
+                            "0m0.0s 0m0.0s\n0m7.0s 0m0.0s\n"));
+  (void)observe(site, told);
+  site.now += seconds{600};
+  const auto end = status(site, told);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  CHECK(end.enqueued_at == from_us(1'799'999'600'000'000));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 60);
+  CHECK(end.usage->has_cpu_time_us() == its_own);
+  CHECK(contains(end.reason, "exit code 3") == its_own);
+}
+
+TEST_CASE("slurm poll: however many are there, each is told in its turn", "[adapters][slurm]") {
+  scripted_site site;
+  std::string rows = row("RUNNING").text();
+  constexpr int many = 2'500;
+  for (int n = 0; n < many; ++n) {
+    auto one = other("PENDING");
+    one.id = std::to_string(100 + n);
+    rows += one.text();
+  }
+  site.reply("squeue", rows);
+  CHECK(strays(site).empty());
+  std::set<std::string> told;
+  for (int poll = 0; poll < 3; ++poll) {
+    site.now += seconds{10};
+    for (const auto& one : strays(site)) told.insert(one.id.str());
+  }
+  CHECK(told.size() == many);
+}
