@@ -9,13 +9,23 @@ namespace ved::actors {
 
 io_pool::io_pool(options how, adapters::scheduler_factory connect)
     : how_(std::move(how)), connect_(std::move(connect)) {
-  for (int i = 0; i < how_.workers; ++i) {
-    threads_.emplace_back([this] { work(); });
-    pthread_setname_np(threads_.back().native_handle(), ("io " + how_.name).substr(0, 15).c_str());
+  try {
+    for (int i = 0; i < how_.workers; ++i) {
+      threads_.emplace_back([this] { work(); });
+      pthread_setname_np(threads_.back().native_handle(),
+                         ("io " + how_.name).substr(0, 15).c_str());
+    }
+  } catch (...) {
+    end();
+    throw;
   }
 }
 
 io_pool::~io_pool() {
+  end();
+}
+
+void io_pool::end() {
   {
     const std::lock_guard lock(mutex_);
     stopping_ = true;

@@ -38,6 +38,7 @@ class io_pool final : public call_pool {
 
  private:
   void work();
+  void end();
 
   const options how_;
   const adapters::scheduler_factory connect_;

@@ -5,6 +5,7 @@
 #include <linux/openat2.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <cerrno>
@@ -90,6 +91,21 @@ result<std::string> read_mark(int directory, const std::string& path) {
   return std::string(buffer, static_cast<std::size_t>(got));
 }
 
+/// Who but root and us may write into a directory of that mode, and the command that forbids it;
+/// none: nobody. `has_acl`: the bits of its group are those that a list grants at most (acl(5)).
+std::optional<std::pair<std::string, std::string>> others_in(const struct stat& info,
+                                                             bool has_acl) {
+  if ((info.st_mode & S_ISVTX) != 0) return std::nullopt;
+  if ((info.st_mode & S_IWOTH) != 0) return std::pair{"everybody", "chmod o-w"};
+  if ((info.st_mode & S_IWGRP) == 0) return std::nullopt;
+  if (has_acl) return std::pair{"who its access list names", "setfacl -b"};
+  if (info.st_gid != 0 && info.st_gid != ::getegid())
+    return std::pair{"group " + std::to_string(info.st_gid), "chmod g-w"};
+  return std::nullopt;
+}
+
+constexpr const char* acl_attribute = "system.posix_acl_access";
+
 struct judged {
   bool marked = false;
   bool made = false;
@@ -119,8 +135,10 @@ result<judged> judge(int directory, const std::string& path, const directory_own
   if (info.st_uid != ::geteuid() && info.st_uid != 0)
     return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
                                   ", who could replace what ved keeps there; chown it");
-  if ((info.st_mode & S_IWOTH) != 0 && (info.st_mode & S_ISVTX) == 0)
-    return fail(errc::denied, path + ": everybody may write into it; chmod o-w " + path);
+  const bool has_acl = ::fgetxattr(directory, acl_attribute, nullptr, 0) > 0;
+  if (const auto others = others_in(info, has_acl))
+    return fail(errc::denied,
+                path + ": " + others->first + " may write into it; " + others->second + " " + path);
   return judged{!mark->empty(), mark->ends_with("\nmade\n")};
 }
 
@@ -196,14 +214,10 @@ result<void> judge_parent(const std::filesystem::path& parent, const std::filesy
   if (info.st_uid != ::geteuid() && info.st_uid != 0)
     return fail(errc::denied, named + "belongs to user " + std::to_string(info.st_uid) + ", who " +
                                   could + "; chown it" + elsewhere);
-  if ((info.st_mode & S_ISVTX) != 0) return {};
-  if ((info.st_mode & S_IWOTH) != 0)
-    return fail(errc::denied, named + "everybody may write into it, and " + could +
-                                  "; chmod o-w " + parent.string() + elsewhere);
-  if ((info.st_mode & S_IWGRP) != 0 && info.st_gid != 0 && info.st_gid != ::getegid())
-    return fail(errc::denied, named + "group " + std::to_string(info.st_gid) +
-                                  " may write into it, and " + could + "; chmod g-w " +
-                                  parent.string() + elsewhere);
+  const bool has_acl = ::getxattr(parent.c_str(), acl_attribute, nullptr, 0) > 0;
+  if (const auto others = others_in(info, has_acl))
+    return fail(errc::denied, named + others->first + " may write into it, and " + could + "; " +
+                                  others->second + " " + parent.string() + elsewhere);
   return {};
 }
 

@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "messages/starting_threads.hpp"
 #include "runtime/followers/follower.hpp"
 #include "runtime/metrics/metrics_consumer.hpp"
 
@@ -62,7 +63,7 @@ result<void> followers::impl::start_log(const followed_log& log) {
   const auto had_reports = static_cast<std::ptrdiff_t>(reports.size());
   const auto had_commits = static_cast<std::ptrdiff_t>(commits.size());
   tails[log.log.name] = std::make_shared<committed_tail>(log.log.log);
-  auto started = start_all(log);
+  auto started = starting_threads([&] { return start_all(log); });
   if (started) return started;
   // All or none: who asks again begins anew.
   audit_readers.resize(had_readers);

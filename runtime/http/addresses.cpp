@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <charconv>
 #include <optional>
+#include <vector>
 
 namespace ved::runtime::http {
 
@@ -55,24 +56,86 @@ std::optional<address> parse_node(std::string_view text) {
   return parse_address(text);
 }
 
-/// The node of `for=` in one element of a Forwarded header (RFC 7239 4).
-std::optional<address> parse_forwarded(std::string_view element) {
-  while (!element.empty()) {
-    const auto end = element.find(';');
-    auto pair = trimmed(element.substr(0, end));
-    element = end == std::string_view::npos ? std::string_view{} : element.substr(end + 1);
-    constexpr std::string_view name = "for=";
-    if (pair.size() < name.size() ||
-        !std::equal(name.begin(), name.end(), pair.begin(), [](char a, char b) {
-          return a == (b >= 'A' && b <= 'Z' ? static_cast<char>(b - 'A' + 'a') : b);
-        }))
-      continue;
-    pair.remove_prefix(name.size());
-    if (pair.size() >= 2 && pair.front() == '"' && pair.back() == '"')
-      pair = pair.substr(1, pair.size() - 2);
-    return parse_node(pair);
+/// Takes a Forwarded header apart (RFC 7239 4). What a client wrote into its own Host stands there
+/// between quotes, with any comma or semicolon.
+class forwarded_reader {
+ public:
+  explicit forwarded_reader(std::string_view text) : rest_(text) {}
+
+  /// The node of `for=` of each element, in order; empty where it has none. Nullopt: it is no such
+  /// header.
+  std::optional<std::vector<std::string>> read() {
+    std::vector<std::string> out(1);
+    for (;;) {
+      const auto name = take_token();
+      if (!name.empty()) {
+        if (!take('=')) return std::nullopt;
+        auto value = take_value();
+        if (!value) return std::nullopt;
+        if (lower(name) == "for") out.back() = std::move(*value);
+      }
+      if (take(';')) continue;
+      if (rest_.empty()) return out;
+      if (!take(',')) return std::nullopt;
+      out.emplace_back();
+    }
   }
-  return std::nullopt;
+
+ private:
+  static std::string lower(std::string_view text) {
+    std::string out(text);
+    for (char& c : out)
+      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+    return out;
+  }
+  void skip_blanks() {
+    rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t"), rest_.size()));
+  }
+  bool take(char wanted) {
+    skip_blanks();
+    if (!rest_.starts_with(wanted)) return false;
+    rest_.remove_prefix(1);
+    skip_blanks();
+    return true;
+  }
+  std::string_view take_token() {
+    skip_blanks();
+    const auto end = std::min(rest_.find_first_of(" \t=;,\""), rest_.size());
+    const auto token = rest_.substr(0, end);
+    rest_.remove_prefix(end);
+    return token;
+  }
+  std::optional<std::string> take_value() {
+    if (!rest_.starts_with('"')) {
+      auto token = take_token();
+      if (token.empty()) return std::nullopt;
+      return std::string(token);
+    }
+    std::string out;
+    for (std::size_t i = 1; i < rest_.size(); ++i) {
+      if (rest_[i] == '"') {
+        rest_.remove_prefix(i + 1);
+        return out;
+      }
+      if (rest_[i] == '\\' && ++i == rest_.size()) break;
+      out += rest_[i];
+    }
+    return std::nullopt;
+  }
+
+  std::string_view rest_;
+};
+
+/// The nodes that a header tells, the nearest one last; nullopt: it cannot be read.
+std::optional<std::vector<std::string>> hops_of(forwarding_header form, std::string_view text) {
+  if (form == forwarding_header::forwarded) return forwarded_reader(text).read();
+  std::vector<std::string> out;
+  for (;;) {
+    const auto comma = text.find(',');
+    out.emplace_back(trimmed(text.substr(0, comma)));
+    if (comma == std::string_view::npos) return out;
+    text.remove_prefix(comma + 1);
+  }
 }
 
 }  // namespace
@@ -135,14 +198,12 @@ address client_of(const address& peer, forwarding_header form, std::string_view 
                   const network_list& trusted) {
   auto client = plain(peer);
   if (!trusted.contains(client)) return client;
-  auto rest = hops;
-  for (std::size_t hop = 0; hop < forwarded_hops_max && !rest.empty(); ++hop) {
-    const auto comma = rest.rfind(',');
-    const auto element =
-        trimmed(comma == std::string_view::npos ? rest : rest.substr(comma + 1));
-    rest = comma == std::string_view::npos ? std::string_view{} : rest.substr(0, comma);
-    const auto before = form == forwarding_header::forwarded ? parse_forwarded(element)
-                                                             : parse_node(element);
+  if (hops.empty()) return client;
+  const auto all = hops_of(form, hops);
+  if (!all) return client;
+  std::size_t seen = 0;
+  for (auto hop = all->rbegin(); hop != all->rend() && seen < forwarded_hops_max; ++hop, ++seen) {
+    const auto before = parse_node(*hop);
     if (!before) return client;
     client = *before;
     if (!trusted.contains(client)) return client;

@@ -14,6 +14,7 @@
 #include "actors/link/actor.hpp"
 #include "actors/shell/hint_watch.hpp"
 #include "actors/shell/io_pool.hpp"
+#include "messages/starting_threads.hpp"
 #include "runtime/own_stream.hpp"
 
 namespace ved::runtime {
@@ -64,7 +65,7 @@ void clusters_part::need_logs(const config& settings, const join_log& joined) {
   for (const auto& cluster : active_clusters(settings)) {
     const auto& id = cluster.cluster_id;
     if (running_.contains(id)) continue;
-    auto instance = how_.event_logs->need(id);
+    auto instance = starting_threads([&] { return how_.event_logs->need(id); });
     if (!instance) {
       stand_still(id, instance.error().message);
       continue;
@@ -176,6 +177,21 @@ result<void> clusters_part::open_one(const cluster_config& cluster,
   }
   serve(*one);
   running_[id] = std::move(one);
+  return {};
+}
+
+/// The same while the others run.
+result<void> clusters_part::join(const cluster_config& cluster, cluster_environment& environment,
+                                 const surroundings& around) {
+  if (auto opened = open_one(cluster, environment); !opened) return opened;
+  const auto& id = cluster.cluster_id;
+  const auto& one = running_.at(id);
+  caf::scoped_actor self{*around.system};
+  self->request(around.supervisor, supervisor_timeout,
+                actors::put_child{group_name, {link_name(id), start_link(one, *around.system)}})
+      .receive([](const actors::child_list&) {}, [](const caf::error&) {});
+  one->begin();
+  one->begin = [] {};
   return {};
 }
 
@@ -296,19 +312,13 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
       continue;
     }
     if (!instances_.contains(id)) continue;
-    if (auto opened = open_one(cluster, environment_of_all); !opened) {
+    if (auto opened = starting_threads([&] { return join(cluster, environment_of_all, around); });
+        !opened) {
+      close(id, true, around);
       out_of_service(id, opened.error().message);
       continue;
     }
     how_.problems->clear(problem_key(id, "open"));
-    const auto& one = running_.at(id);
-    caf::scoped_actor self{*around.system};
-    self->request(around.supervisor, supervisor_timeout,
-                  actors::put_child{group_name,
-                                    {link_name(id), start_link(one, *around.system)}})
-        .receive([](const actors::child_list&) {}, [](const caf::error&) {});
-    one->begin();
-    one->begin = [] {};
     const bool is_back = std::find(leaving.begin(), leaving.end(), id) != leaving.end();
     (is_back ? out.changed : out.added).push_back(id.str());
   }

@@ -85,6 +85,8 @@ class clusters_part {
 
   cluster_environment environment(const config& settings);
   result<void> open_one(const cluster_config& cluster, cluster_environment& environment);
+  result<void> join(const cluster_config& cluster, cluster_environment& environment,
+                    const surroundings& around);
   void serve(const running& one) const;
   std::function<caf::actor()> start_link(const std::shared_ptr<running>& one,
                                          caf::actor_system& system) const;

@@ -44,9 +44,24 @@ class checker {
   }
 
   /// Nobody else may put another in its place, however far above.
-  void place(const fs::path& directory) {
-    if (auto fine = adapters::judge_parents(directory.string()); !fine)
-      found_.push_back({true, "state directory: " + fine.error().message});
+  void place(const std::string& what, const fs::path& path, bool refuses = true) {
+    if (path.empty()) return;
+    if (auto fine = adapters::judge_parents(path.string()); !fine)
+      found_.push_back({refuses, what + ": " + fine.error().message});
+  }
+
+  /// We run it: as root whoever can change it is root.
+  void program(const std::string& what, const fs::path& file) {
+    const bool refuses = ::geteuid() == 0;
+    place(what, file, refuses);
+    struct stat about {};
+    if (!look(file, about)) return;
+    const bool foreign = about.st_uid != ::geteuid() && about.st_uid != 0;
+    if (foreign || (about.st_mode & others_write) != 0)
+      add(refuses, file,
+          foreign ? what + " belongs to another user (uid " + std::to_string(about.st_uid) + ")"
+                  : "others may change this " + what,
+          foreign ? "chown " + std::to_string(::geteuid()) : "chmod go-w");
   }
 
   /// Holds secrets: others have no business in it.
@@ -164,7 +179,7 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
   checker check;
   const state_layout layout(settings.state.directory);
   check.trusted(layout.directory);
-  check.place(layout.directory);
+  check.place("state directory", layout.directory);
   check.closed(layout.pki);
   check.closed(layout.keys);
   check.closed(layout.client);
@@ -183,13 +198,21 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
         layout.client_certificate})
     check.trusted(certificate);
   check.configuration(config_file);
+  check.place("configuration", config_file);
+  std::vector<std::pair<std::string, fs::path>> appended{{"logging.file", settings.logging.file}};
   if (settings.hpc.audit.enabled)
-    check.is_not(config_file, "hpc.audit.log_path", settings.hpc.audit.log_path);
-  check.is_not(config_file, "logging.file", settings.logging.file);
+    appended.emplace_back("hpc.audit.log_path", settings.hpc.audit.log_path);
+  for (const auto& [key, file] : appended) {
+    check.is_not(config_file, key, file);
+    check.place(key, file);
+  }
   for (const auto& file : secret_files(settings)) {
     check.key(file);
     check.directory_of(file);
+    check.place("secret", file);
   }
+  for (const auto& hook : settings.hooks)
+    if (!hook.command.empty()) check.program("command of hook " + hook.name, hook.command.front());
   return check.take();
 }
 

@@ -386,6 +386,16 @@ TEST_CASE("http addresses: the Forwarded header is read by RFC 7239", "[runtime]
   CHECK(told("for=6.6.6.6, by=10.0.0.1;for=198.51.100.7") == "198.51.100.7");
   CHECK(told("for=6.6.6.6, proto=http") == "127.0.0.1");
   CHECK(told("for=_secret") == "127.0.0.1");
+  // A proxy quotes what a client wrote into its Host.
+  CHECK(told(R"(for=1.2.3.5;host="a,for=9.9.9.9;b=")") == "1.2.3.5");
+  CHECK(told(R"(proto=http;host="a;for=9.9.9.8;b";for=1.2.3.6)") == "1.2.3.6");
+  CHECK(told(R"(by="x;for=6.6.6.6;y";for=1.2.3.7)") == "1.2.3.7");
+  CHECK(told(R"(for=1.2.3.8;host="a\",for=9.9.9.9;b=\"")") == "1.2.3.8");
+  CHECK(told(R"(host="a" , FOR = "1.2.3.9" ; proto=https)") == "1.2.3.9");
+  for (const std::string broken : {R"(for="1.2.3.4)", R"(for=1.2.3.4, host="a, for=9.9.9.9)",
+                                   R"(for=)", R"(host="a"b;for=9.9.9.9)", R"(for="9.9.9.9\)",
+                                   "9.9.9.9", "for=9.9.9.9 x", "=9.9.9.9"})
+    CHECK(told(broken) == "127.0.0.1");
 }
 
 TEST_CASE("http addresses: a chain of trusted hops is followed only so far", "[runtime][http]") {

@@ -3,6 +3,7 @@
 
 #include "actors/api/shell/queries.hpp"
 #include "actors/api/shell/service_call.hpp"
+#include "messages/starting_threads.hpp"
 
 namespace ved::actors {
 namespace {
@@ -26,14 +27,20 @@ void service::in_background(const std::shared_ptr<call>& c, std::function<pb::Ap
     --background_;
     return c->done(to_reply({errc::overloaded, "too many long operations are running"}));
   }
-  std::thread([this, c, work = std::move(work)] {
-    try {
-      c->done(work());
-    } catch (const std::exception& broken) {
-      c->done(to_reply({errc::internal, std::string("the operation failed: ") + broken.what()}));
-    }
-    --background_;
-  }).detach();
+  const auto started = starting_threads([&]() -> result<void> {
+    std::thread([this, c, work = std::move(work)] {
+      try {
+        c->done(work());
+      } catch (const std::exception& broken) {
+        c->done(to_reply({errc::internal, std::string("the operation failed: ") + broken.what()}));
+      }
+      --background_;
+    }).detach();
+    return {};
+  });
+  if (started) return;
+  --background_;
+  c->done(to_reply(started.error()));
 }
 
 void service::verify(const std::shared_ptr<call>& c) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <sys/stat.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -108,6 +109,43 @@ TEST_CASE("owned directory: everybody's directory is not taken", "[adapters][sys
   temp_dir root;
   make(root.path() / "open", 0777);
   CHECK(judge_directory(root.path() / "open", here).error().code == errc::denied);
+}
+
+TEST_CASE("owned directory: nor one that another group may write into", "[adapters][system]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  temp_dir root;
+  const auto place = root.path() / "theirs";
+  make(place, 0775);
+  CHECK(judge_directory(place, here));
+  REQUIRE(::chown(place.c_str(), 0, 65'534) == 0);
+  const auto refused = judge_directory(place, here);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("group 65534 may write into it; chmod g-w") !=
+        std::string::npos);
+  make(place, 0755);
+  CHECK(judge_directory(place, here));
+  REQUIRE(::chown(place.c_str(), 0, 0) == 0);
+  // user::rwx user:65534:rwx group::r-x mask::rwx other::r-x, as the kernel stores it (acl(5)).
+  struct entry {
+    std::uint16_t tag, permissions;
+    std::uint32_t id;
+  };
+  struct {
+    std::uint32_t version = 2;
+    entry entries[5] = {{1, 7, ~0U}, {2, 7, 65'534}, {4, 5, ~0U}, {16, 7, ~0U}, {32, 5, ~0U}};
+  } list;
+  if (::setxattr(place.c_str(), "system.posix_acl_access", &list, sizeof list, 0) != 0) {
+    WARN("left out: the file system has no access lists");
+    return;
+  }
+  const auto listed = judge_directory(place, here);
+  REQUIRE_FALSE(listed);
+  CHECK(listed.error().message.find("who its access list names") != std::string::npos);
+  CHECK(judge_directory(place / "below", here).error().message.find("access list") !=
+        std::string::npos);
 }
 
 TEST_CASE("owned directory: one of another user is not taken", "[adapters][system]") {
