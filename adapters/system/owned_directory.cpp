@@ -204,7 +204,8 @@ class tree_remover {
 };
 
 /// As far as `name` in it is meant.
-result<void> judge_parent(const std::filesystem::path& parent, const std::filesystem::path& name) {
+result<void> judge_parent(const std::filesystem::path& parent, const std::filesystem::path& name,
+                          bool trusts_groups) {
   struct stat info {};
   if (::stat(parent.c_str(), &info) != 0) return {};  // then nothing is below it
   const auto could = "could put something else in the place of " + (parent / name).string();
@@ -214,6 +215,7 @@ result<void> judge_parent(const std::filesystem::path& parent, const std::filesy
   if (info.st_uid != ::geteuid() && info.st_uid != 0)
     return fail(errc::denied, named + "belongs to user " + std::to_string(info.st_uid) + ", who " +
                                   could + "; chown it" + elsewhere);
+  if (trusts_groups) info.st_mode &= ~static_cast<mode_t>(S_IWGRP);
   const bool has_acl = ::getxattr(parent.c_str(), acl_attribute, nullptr, 0) > 0;
   if (const auto others = others_in(info, has_acl))
     return fail(errc::denied, named + others->first + " may write into it, and " + could + "; " +
@@ -229,14 +231,14 @@ bool is_inside(const std::string& inner, const std::string& outer) {
 
 }  // namespace
 
-result<void> judge_parents(const std::string& path) {
+result<void> judge_parents(const std::string& path, bool trusts_groups) {
   const auto named = std::filesystem::absolute(path).lexically_normal();
   // Both what leads there by links, and where they lead.
   for (const std::filesystem::path& whole : {named, std::filesystem::path(resolved_path(path))}) {
     std::filesystem::path parent;
     for (const auto& name : whole) {
       if (!parent.empty() && !name.empty())
-        if (auto fine = judge_parent(parent, name); !fine) return fine;
+        if (auto fine = judge_parent(parent, name, trusts_groups); !fine) return fine;
       parent /= name;
     }
   }

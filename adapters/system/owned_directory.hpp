@@ -31,7 +31,9 @@ result<void> judge_directory(const std::string& path, const directory_owner& own
 
 /// errc::denied when a user other than root and the own one may put something else in the place of
 /// the path, or of a directory above it: names the directory in which that can be done.
-result<void> judge_parents(const std::string& path);
+/// `trusts_groups`: whoever the mode of a directory lets in by its group or list may, as the syslog
+/// daemon's group in /var/log.
+result<void> judge_parents(const std::string& path, bool trusts_groups = false);
 
 struct taken_directory {
   bool made = false;  ///< by ved, now or earlier: its mode is ved's affair

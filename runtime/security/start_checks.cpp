@@ -44,16 +44,23 @@ class checker {
   }
 
   /// Nobody else may put another in its place, however far above.
-  void place(const std::string& what, const fs::path& path, bool refuses = true) {
-    if (path.empty()) return;
+  void place(const std::string& what, const fs::path& path) {
     if (auto fine = adapters::judge_parents(path.string()); !fine)
+      found_.push_back({true, what + ": " + fine.error().message});
+  }
+
+  /// The same, but for groups that distributions let into places of their own: that of syslog into
+  /// /var/log, that of the staff into /usr/local.
+  void place_of_file(const std::string& what, const fs::path& path, bool refuses = true) {
+    if (path.empty()) return;
+    if (auto fine = adapters::judge_parents(path.string(), true); !fine)
       found_.push_back({refuses, what + ": " + fine.error().message});
   }
 
   /// We run it: as root whoever can change it is root.
   void program(const std::string& what, const fs::path& file) {
     const bool refuses = ::geteuid() == 0;
-    place(what, file, refuses);
+    place_of_file(what, file, refuses);
     struct stat about {};
     if (!look(file, about)) return;
     const bool foreign = about.st_uid != ::geteuid() && about.st_uid != 0;
@@ -198,18 +205,18 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
         layout.client_certificate})
     check.trusted(certificate);
   check.configuration(config_file);
-  check.place("configuration", config_file);
+  check.place_of_file("configuration", config_file);
   std::vector<std::pair<std::string, fs::path>> appended{{"logging.file", settings.logging.file}};
   if (settings.hpc.audit.enabled)
     appended.emplace_back("hpc.audit.log_path", settings.hpc.audit.log_path);
   for (const auto& [key, file] : appended) {
     check.is_not(config_file, key, file);
-    check.place(key, file);
+    check.place_of_file(key, file);
   }
   for (const auto& file : secret_files(settings)) {
     check.key(file);
     check.directory_of(file);
-    check.place("secret", file);
+    check.place_of_file("secret", file);
   }
   for (const auto& hook : settings.hooks)
     if (!hook.command.empty()) check.program("command of hook " + hook.name, hook.command.front());

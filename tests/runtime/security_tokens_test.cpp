@@ -229,6 +229,13 @@ TEST_CASE("start checks: what others may read or change is refused with the comm
   settings.hooks[0].command = {(loose / "hook").string()};
   CHECK_THAT(refusals(), Catch::Contains("command of hook : " + loose.string()));
   settings.hooks[0].command.clear();
+  REQUIRE(::chown(loose.c_str(), 0, 65'534) == 0);
+  REQUIRE(::chmod(loose.c_str(), 02775) == 0);
+  settings.logging.file = loose / "ved.log";
+  settings.hooks[0].command = {(loose / "hook").string()};
+  write(loose / "hook", "");
+  CHECK(refusals().empty());  // as /var/log and /usr/local/bin
+  settings.hooks[0].command.clear();
   REQUIRE(::chown(loose.c_str(), 65'534, 65'534) == 0);
   REQUIRE(::chmod(loose.c_str(), 0755) == 0);
   settings.logging.file = loose / "ved.log";
