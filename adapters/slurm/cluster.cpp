@@ -3,7 +3,7 @@
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -114,7 +114,7 @@ const section& slurm_cluster::answer::of(const std::string& name) const {
 
 /// Slurm shows an account its own jobs only: as another one nothing is asked, sent or touched.
 program slurm_cluster::begin() const {
-  program made(options_.shell, draw_nonce());
+  auto made = make_program(options_.shell, draw_nonce());
   made.add_section("account", "ved_me=$(id -un) && echo \"$ved_me\"");
   const std::lock_guard lock(mutex_);
   if (!account_.empty())

@@ -5,7 +5,7 @@
 #include "adapters/slurm/exits.hpp"
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/traces.hpp"
 
 namespace ved::adapters::slurm {

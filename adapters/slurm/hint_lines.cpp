@@ -77,7 +77,7 @@ std::optional<job_hint> parse_hint(std::string_view name) {
 }
 
 hint_reader::hint_reader(std::string_view nonce)
-    : run_line_(slurm::run_line(nonce)), mark_(std::string(nonce) + " ") {}
+    : run_line_(adapters::run_line(nonce)), mark_(std::string(nonce) + " ") {}
 
 hint_reader::seen hint_reader::read(std::string_view piece, clock::time_point now) {
   seen out;

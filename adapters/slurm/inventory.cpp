@@ -3,7 +3,7 @@
 
 #include "adapters/slurm/cluster_state.hpp"
 #include "adapters/slurm/job_script.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "adapters/slurm/web_token.hpp"
 

@@ -4,7 +4,7 @@
 #include <set>
 #include <unordered_set>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
 

@@ -2,7 +2,7 @@
 #include <array>
 
 #include "adapters/slurm/states.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 /// Why a job waits. Source: slurm.h's job_state_reason and schedmd's list of job reason codes.
 namespace ved::adapters::slurm {

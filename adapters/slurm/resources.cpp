@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <charconv>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/values.hpp"
 
 /// Lists of nodes and of generic resources.

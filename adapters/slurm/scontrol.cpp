@@ -1,6 +1,6 @@
 #include <algorithm>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 

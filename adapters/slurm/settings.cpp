@@ -3,7 +3,7 @@
 #include <algorithm>
 
 #include "adapters/slurm/job_script.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 namespace {

@@ -1,7 +1,7 @@
 #include <algorithm>
 #include <array>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 

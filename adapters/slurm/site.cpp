@@ -5,7 +5,7 @@
 
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/settings.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 namespace {

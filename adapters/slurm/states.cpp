@@ -2,7 +2,7 @@
 
 #include <array>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "messages/job_state.hpp"
 
 namespace ved::adapters::slurm {

@@ -3,7 +3,7 @@
 #include <utility>
 
 #include "adapters/slurm/states.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
 

@@ -8,7 +8,7 @@
 #include "adapters/slurm/job_script.hpp"
 #include "adapters/slurm/settings.hpp"
 #include "adapters/slurm/submit_program.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 

@@ -10,6 +10,7 @@
 
 #include "adapters/slurm/states.hpp"
 #include "adapters/slurm/values.hpp"
+#include "adapters/text.hpp"
 #include "messages/error.hpp"
 #include "messages/ids.hpp"
 #include "messages/time.hpp"
@@ -21,7 +22,6 @@ namespace ved::adapters::slurm {
 /// Separates the columns of squeue, sacct and sinfo (all take any text: -O 'Name:<sep>', sacct
 /// --delimiter). A program draws what follows it anew for each question, so that no free text, not
 /// even one that a job gives itself while it runs, can look like a column or a row.
-inline constexpr char column_end = '\x1f';
 inline constexpr std::string_view plain_separator{&column_end, 1};
 
 /// What of an answer cannot be read, and whose it may be: nobody else's row is in doubt.

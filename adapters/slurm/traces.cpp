@@ -4,7 +4,7 @@
 #include <charconv>
 
 #include "adapters/slurm/batch_script.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/values.hpp"
 
 namespace ved::adapters::slurm {

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include "adapters/scheduler.hpp"
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "messages/time.hpp"
 
 /// What jobs leave in their directories. All of it can be written and replaced by the job itself,

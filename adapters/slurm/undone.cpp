@@ -1,4 +1,4 @@
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 #include "adapters/slurm/watched.hpp"
 
 // A hold, release, suspend or resume that Slurm took and does not show: a controller that was

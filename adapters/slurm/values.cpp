@@ -5,7 +5,7 @@
 #include <charconv>
 #include <limits>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 

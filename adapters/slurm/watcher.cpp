@@ -28,7 +28,7 @@ class slurm_watcher final : public job_watcher {
   }
 
   watch_end watch(const listener& tell, std::stop_token stop) override {
-    program made(around_, draw_nonce());
+    auto made = make_program(around_, draw_nonce());
     made.add(watch_text(made.nonce()));
     hint_reader reader(made.nonce());
     kept_command kept;

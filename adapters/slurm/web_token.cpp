@@ -5,7 +5,7 @@
 #include <nlohmann/json.hpp>
 #include <vector>
 
-#include "adapters/slurm/text.hpp"
+#include "adapters/slurm/records.hpp"
 
 namespace ved::adapters::slurm {
 

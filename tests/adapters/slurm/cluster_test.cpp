@@ -256,7 +256,7 @@ TEST_CASE("slurm submit: a real shell hands sbatch the script byte by byte",
   for (const auto* name : {"scontrol", "sinfo", "squeue", "sacct"})
     write_program(bin / name, "exit 1\n");
   // Stands for sbatch: keeps what it got; only the first job finds a controller.
-  const auto here = adapters::slurm::quote(saved.string());
+  const auto here = adapters::quote(saved.string());
   write_program(bin / "sbatch", "case $* in *" + tokens[0] + "*) n=0 ;; *) n=1 ;; esac\n"
                 "for a; do printf '%s\\n' \"$a\"; done > " + here + "/$n.words\n"
                 "cat > " + here + "/$n.script\n"

@@ -127,7 +127,7 @@ TEST_CASE("slurm hostile job: text that looks like a row of another job is no ro
   const auto end = comment + one.comment.size();
   const auto separated = [&](const std::string& part) {
     std::string out;
-    for (const char c : part) out += c == slurm::column_end ? separator : std::string(1, c);
+    for (const char c : part) out += c == column_end ? separator : std::string(1, c);
     return out;
   };
   text = separated(text.substr(0, comment)) + text.substr(comment, end - comment) +

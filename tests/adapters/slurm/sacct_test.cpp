@@ -43,7 +43,7 @@ std::string old_row(const std::string& id, const std::string& state, const std::
   return columns(id + '|' + state +
                  "|0:0|1795182038|1795182038|1795182040|2|1|1|cpu=1,mem=10M,node=1|" +
                  cpu + '|' + memory + "|node1|") +
-         name + column_end + id + '\n';
+         name + adapters::column_end + id + '\n';
 }
 
 bool same(const account_row& a, const account_row& b) {

@@ -109,7 +109,7 @@ class scripted_transport : public adapters::transport {
   }
   static void leave_out(std::string& text, const std::string& mark, bool all_of_it) {
     for (auto at = text.find(mark); at != std::string::npos; at = text.find(mark))
-      text.erase(at, all_of_it ? text.find(adapters::slurm::column_end, at) + 1 - at
+      text.erase(at, all_of_it ? text.find(adapters::column_end, at) + 1 - at
                                : mark.size());
   }
   /// What the command of that section prints above its rows.
@@ -123,7 +123,7 @@ class scripted_transport : public adapters::transport {
     std::string out;
     for (const char c : text) {
       out += c;
-      if (c == adapters::slurm::column_end) out += nonce_.substr(3, 8);
+      if (c == adapters::column_end) out += nonce_.substr(3, 8);
     }
     text = std::move(out);
   }

@@ -131,7 +131,7 @@ TEST_CASE("squeue: a separator in free text damages its own row only", "[adapter
 
 TEST_CASE("squeue: whatever the name, the next row is read as it is", "[adapters][slurm]") {
   REQUIRE(rc::check([](std::string name) {
-    std::erase(name, column_end);
+    std::erase(name, adapters::column_end);
     const auto read = parse_squeue(row("7", name) + row("8", "next"));
     RC_ASSERT(!read.rows.empty());
     RC_ASSERT(read.rows.back().id.str() == "8");

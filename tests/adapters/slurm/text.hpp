@@ -9,7 +9,7 @@ namespace ved::tests {
 
 /// Writes a table with '|' where the commands are told to put their separator.
 inline std::string columns(std::string text) {
-  std::replace(text.begin(), text.end(), '|', adapters::slurm::column_end);
+  std::replace(text.begin(), text.end(), '|', adapters::column_end);
   return text;
 }
 

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/slurm/tables.hpp"
+#include "adapters/text.hpp"
 
 /// How the codecs of this folder take text apart; private to them. Views point into the text given.
 namespace ved::adapters::slurm {
@@ -15,26 +16,8 @@ namespace ved::adapters::slurm {
 /// A record that spans more bytes is damaged: free text in Slurm ends at 64 KiB.
 inline constexpr std::size_t record_bytes_max = 128u << 10;
 
-std::string_view trim(std::string_view text);
-std::vector<std::string_view> split(std::string_view text, char separator);
-std::vector<std::string_view> split(std::string_view text, std::string_view separator);
-std::size_t count_of(std::string_view text, std::string_view part);
-bool starts_with_any_case(std::string_view text, std::string_view prefix);
-bool equal_any_case(std::string_view a, std::string_view b);
-bool contains_any_case(std::string_view text, std::string_view part);
-
 /// Of a reason, a name or another text of Slurm's that goes on to people.
 inline constexpr std::size_t reason_bytes_max = 400;
-
-/// One line of valid UTF-8 without control characters, at most `bytes_max` bytes.
-std::string printable(std::string_view text, std::size_t bytes_max);
-
-/// Takes the first line off `rest`, without its end; `whole` is false when the end is missing.
-struct text_line {
-  std::string_view text;
-  bool whole = false;
-};
-text_line take_line(std::string_view& rest);
 
 /// Slurm's empty values: "(null)", "None", "N/A", "None assigned", "NONE".
 bool is_nothing(std::string_view text);

@@ -46,7 +46,7 @@ std::string frame(const std::string& name, const std::string& text, int code) {
 
 }  // namespace
 
-TEST_CASE("slurm shell: a quoted text is one word of the same bytes", "[adapters][slurm]") {
+TEST_CASE("shell program: a quoted text is one word of the same bytes", "[adapters][shell]") {
   std::string every_byte;
   for (int byte = 1; byte < 256; ++byte) every_byte += static_cast<char>(byte);
   const std::vector<std::string> hostile{
@@ -72,7 +72,7 @@ TEST_CASE("slurm shell: a quoted text is one word of the same bytes", "[adapters
   CHECK(through_shell(hostile) == hostile);
 }
 
-TEST_CASE("slurm shell: random bytes come through quotes as they are", "[adapters][slurm]") {
+TEST_CASE("shell program: random bytes come through quotes as they are", "[adapters][shell]") {
   // One shell for many texts: starting one costs more than all the rest.
   const auto text = rc::gen::container<std::string>(rc::gen::oneOf(
       rc::gen::element('\'', '\\', '"', '$', '`', '\n', ' ', '(', ')', '\x81', '\x88'),
@@ -83,13 +83,13 @@ TEST_CASE("slurm shell: random bytes come through quotes as they are", "[adapter
   }));
 }
 
-TEST_CASE("slurm shell: a program runs with what it was given and nothing else",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: a program runs with what it was given and nothing else",
+          "[adapters][shell]") {
   shell_environment around;
   around.bin_directory = "/opt/it's \"slurm\"/$(bin)";
   around.conf_file = "/etc/a `b`/slurm.conf";
   around.job_directory = "jobs of 'ved'";
-  program made(around, nonce);
+  auto made = make_program(around, nonce);
   made.add_section("path", "printf %s \"$PATH\"");
   made.add_section("conf", "printf %s \"$SLURM_CONF\"");
   made.add_section("jobs", "printf %s \"${ved_jobs#$HOME/}\"");
@@ -140,7 +140,7 @@ class login_node {
   std::filesystem::path mark() const { return place_.path() / "mark"; }
   /// A program with one effect, which a lost piece of it must not have.
   program marking() const {
-    program made({}, nonce);
+    auto made = make_program({}, nonce);
     made.add_section("a", "echo x >> " + quote(mark().string()));
     return made;
   }
@@ -158,7 +158,7 @@ class login_node {
 
 }  // namespace
 
-TEST_CASE("slurm shell: a program that is cut at any byte does nothing", "[adapters][slurm]") {
+TEST_CASE("shell program: a program that is cut at any byte does nothing", "[adapters][shell]") {
   for (const auto& shell : shells) {
     const login_node node(shell);
     const auto made = node.marking();
@@ -177,8 +177,8 @@ TEST_CASE("slurm shell: a program that is cut at any byte does nothing", "[adapt
   }
 }
 
-TEST_CASE("slurm shell: a program that lost bytes at its beginning or inside does nothing",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: a program that lost bytes at its beginning or inside does nothing",
+          "[adapters][shell]") {
   for (const auto& shell : shells) {
     const login_node node(shell);
     const auto made = node.marking();
@@ -198,8 +198,8 @@ TEST_CASE("slurm shell: a program that lost bytes at its beginning or inside doe
   }
 }
 
-TEST_CASE("slurm shell: start-up files that print, ask or set what they like change nothing",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: start-up files that print, ask or set what they like change nothing",
+          "[adapters][shell]") {
   for (const auto& shell : shells)
     for (const std::string startup :
          {"echo 'Welcome!'; echo 'It is late' >&2", "printf 'Project: '; read project",
@@ -223,8 +223,8 @@ TEST_CASE("slurm shell: start-up files that print, ask or set what they like cha
     }
 }
 
-TEST_CASE("slurm shell: a start-up file that takes the program away is told, and nothing runs",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: a start-up file that takes the program away is told, and nothing runs",
+          "[adapters][shell]") {
   for (const auto& shell : shells)
     for (const std::string startup :
          {"cat > /dev/null", "head -c 40 > /dev/null", "echo 'Choose:'; head -n 17 > /dev/null",
@@ -242,13 +242,13 @@ TEST_CASE("slurm shell: a start-up file that takes the program away is told, and
     }
 }
 
-TEST_CASE("slurm shell: every byte of a program arrives in every shell", "[adapters][slurm]") {
+TEST_CASE("shell program: every byte of a program arrives in every shell", "[adapters][shell]") {
   std::string every_byte;
   for (int byte = 1; byte < 256; ++byte) every_byte += static_cast<char>(byte);
   every_byte += std::string(1 << 20, '\xc3') + "\n\n\n";
   for (const auto& shell : shells) {
     const login_node node(shell);
-    program made({}, nonce);
+    auto made = make_program({}, nonce);
     made.add("ved_x=" + quote(every_byte) + "\n");
     made.add_section("word", "printf %s \"$ved_x\"");
     made.add_section("here", "cat <<'end'\n" + every_byte + "end");
@@ -262,7 +262,7 @@ TEST_CASE("slurm shell: every byte of a program arrives in every shell", "[adapt
   }
 }
 
-TEST_CASE("slurm shell: a command's output keeps its line ends", "[adapters][slurm]") {
+TEST_CASE("shell program: a command's output keeps its line ends", "[adapters][shell]") {
   for (const std::string text : {"", "word", "line\n", "\n", "\n\n", "two\nlines\n\n"}) {
     const auto got = split_sections(nonce, frame("a", text, 3), frame("a", text, 3));
     REQUIRE(got.size() == 1);
@@ -273,8 +273,8 @@ TEST_CASE("slurm shell: a command's output keeps its line ends", "[adapters][slu
   }
 }
 
-TEST_CASE("slurm shell: however the output is cut, a section is whole or not complete",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: however the output is cut, a section is whole or not complete",
+          "[adapters][shell]") {
   const auto out = "Welcome!\n" + frame("one", "1\n", 0) + frame("two", "", 12) +
                    frame("three", "a\nb", 0);
   const auto whole = split_sections(nonce, out, "");
@@ -298,7 +298,7 @@ TEST_CASE("slurm shell: however the output is cut, a section is whole or not com
   CHECK(complete_before == 2);
 }
 
-TEST_CASE("slurm shell: foreign lines between the frames belong to nobody", "[adapters][slurm]") {
+TEST_CASE("shell program: foreign lines between the frames belong to nobody", "[adapters][shell]") {
   const auto got = split_sections(
       nonce, "motd\n\n" + frame("a", "A\n", 0) + "a cron mail\n" + frame("b", "B\n", 0) + "bye\n",
       "warning: post-quantum\n" + frame("a", "", 0) + "noise\n");
@@ -308,8 +308,8 @@ TEST_CASE("slurm shell: foreign lines between the frames belong to nobody", "[ad
   CHECK(got.at("b").out == "B\n");
 }
 
-TEST_CASE("slurm shell: a line that looks like a frame of another program is text",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: a line that looks like a frame of another program is text",
+          "[adapters][shell]") {
   const std::string other = "vedponmlkjihgfedcba";
   const std::string text = other + " e 0\n" + other + " b b\n " + nonce + " e 0\n" + nonce +
                            "e 0\n" +
@@ -320,8 +320,8 @@ TEST_CASE("slurm shell: a line that looks like a frame of another program is tex
   CHECK(got.at("a").exit_code == 1);
 }
 
-TEST_CASE("slurm shell: an end mark that is missing or unreadable leaves the section open",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: an end mark that is missing or unreadable leaves the section open",
+          "[adapters][shell]") {
   const std::string begin = nonce + " b a\nwords\n";
   // Nothing but the end mark of the standard output says that the command ended.
   const auto only_err = split_sections(nonce, begin, frame("a", "problem\n", 0));
@@ -340,11 +340,11 @@ TEST_CASE("slurm shell: an end mark that is missing or unreadable leaves the sec
   CHECK(next.at("b").out == "B");
 }
 
-TEST_CASE("slurm shell: a guarded section ends with all that came of it, and the next one follows",
-          "[adapters][slurm]") {
+TEST_CASE("shell program: a guarded section ends with all that came of it, the next one follows",
+          "[adapters][shell]") {
   shell_environment around;
   around.job_directory = "/the jobs";
-  program made(around, nonce);
+  auto made = make_program(around, nonce);
   made.add_guarded_section("hangs", "echo \"$ved_jobs\"; sleep 600 & echo $!; wait", 1);
   made.add_guarded_section("ends", "echo two; exit 3", 5);
   const auto done = run_shell(made.text());
