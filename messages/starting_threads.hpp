@@ -1,5 +1,6 @@
 #pragma once
 
+#include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
@@ -18,5 +19,9 @@ std::invoke_result_t<Step> starting_threads(Step&& step) {
     return fail(errc::unavailable, std::string("no thread can be started now: ") + none.what());
   }
 }
+
+/// Whether so many threads can be started now: before a library is entered that ends the process,
+/// or stays as it is for ever, where only some of its own can. errc::unavailable.
+result<void> room_for_threads(int count);
 
 }  // namespace ved

@@ -430,9 +430,13 @@ result<events> on(const job& state, const report_status& what, const context& ct
 result<events> on(const job& state, const report_stray& what, const context& ctx) {
   events out;
   if (!in<finished>(state) || !is_own(state, what.token)) return out;
-  const bool ran_since = what.id == state.scheduler_id && is_set(state.enqueued_at) &&
-                         what.enqueued_at > state.enqueued_at;
+  const bool known = what.id == state.scheduler_id && is_set(state.enqueued_at) &&
+                     is_set(what.enqueued_at);
+  const bool ran_since = known && what.enqueued_at > state.enqueued_at;
   if (!what.is_live && !ran_since) return out;
+  // The very run whose end was told: a controller came back without its last seconds, and finds
+  // out. One that only vanished may run on.
+  if (known && !ran_since && std::get<finished>(state.now).usage) return out;
   // Who has the account may forge such copies, one after another.
   const bool is_other = what.id != state.scheduler_id;
   if (is_other && (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max))

@@ -8,9 +8,9 @@
 #include "adapters/text.hpp"
 #include "adapters/transport.hpp"
 
-/// Little programs that run on a login node, whatever its scheduler. Each goes to standard input, so
-/// that no value ever stands on a command line that a login shell reads; what they print is framed,
-/// so that one exec can carry many commands. Pure.
+/// Little programs that run on a login node, whatever its scheduler. Each goes to standard input,
+/// so that no value ever stands on a command line that a login shell reads; what they print is
+/// framed, so that one exec can carry many commands. Pure.
 namespace ved::adapters {
 
 /// The text as one word for a POSIX shell, whatever it holds but NUL.

@@ -392,6 +392,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (accounted || kept.ended) {
     const auto more = end.reason;
     exit = tell_end(job, accounted, end);
+    // At its limit a job is over for Slurm before the signal that ended its script is known.
+    if (end.state == pb::JOB_STATE_TIMEOUT && exit.code == 0 && exit.signal == 0 &&
+        is_set(kept.accounts_due) && now < kept.accounts_due + return_grace) {
+      job.settling = true;
+      return still_ending(job);
+    }
     if (!more.empty()) end.reason += (end.reason.empty() ? "" : "; ") + more;
   } else if (end.state == pb::JOB_STATE_FAILED && !left.step.empty()) {
     end.reason += "; in step " + left.step;

@@ -27,6 +27,9 @@ constexpr auto supervisor_timeout = seconds{30};
 constexpr auto end_patience = seconds{5};
 constexpr auto end_look = milliseconds{5};
 constexpr std::size_t given_up_told_max = 1'000;
+/// Of its scheduler's adapter, its pools, its log with the store's own, and its followers, those
+/// that they start later included.
+constexpr int threads_of_cluster = 32;
 
 std::string link_name(const cluster_id& cluster) { return "link " + cluster.str(); }
 
@@ -65,6 +68,10 @@ void clusters_part::need_logs(const config& settings, const join_log& joined) {
   for (const auto& cluster : active_clusters(settings)) {
     const auto& id = cluster.cluster_id;
     if (running_.contains(id)) continue;
+    if (const auto room = room_for_threads(threads_of_cluster); !room) {
+      out_of_service(id, room.error().message);
+      continue;
+    }
     auto instance = starting_threads([&] { return how_.event_logs->need(id); });
     if (!instance) {
       stand_still(id, instance.error().message);

@@ -147,6 +147,16 @@ TEST_CASE("returned: another copy that finds the job claimed is over, and the wi
   CHECK(d.state.enqueued_at == enqueued);
 }
 
+TEST_CASE("returned: a controller that lost the seconds in which a job ended finds out by itself",
+          "[actors][job]") {
+  driver d = failed();
+  auto stray = stray_of(d);
+  stray.enqueued_at = enqueued;
+  CHECK(d.run(stray).empty());
+  stray.enqueued_at = enqueued - seconds{100};
+  CHECK(d.run(stray).empty());
+}
+
 TEST_CASE("returned: what cannot be told apart from what was told counts once", "[actors][job]") {
   driver d = failed();
   auto stray = stray_of(d);
@@ -154,7 +164,7 @@ TEST_CASE("returned: what cannot be told apart from what was told counts once", 
   end.id = d.state.scheduler_id;
   end.state = pb::JOB_STATE_CANCELLED;
   end.usage.emplace().set_wall_clock_seconds(1'000);
-  SECTION("an older state of the scheduler") { end.enqueued_at = stray.enqueued_at = enqueued; }
+  SECTION("the run that was told is told again") { end.enqueued_at = enqueued; }
   SECTION("an end that tells no run") { end.enqueued_at = {}; }
   CHECK(d.run(stray) == "returned");
   CHECK(d.run(end) == "abandoned_over");
