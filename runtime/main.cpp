@@ -19,6 +19,7 @@
 #include <optional>
 #include <thread>
 
+#include "messages/starting_threads.hpp"
 #include "runtime/clusters.hpp"
 #include "runtime/config/load.hpp"
 #include "runtime/daemon.hpp"
@@ -252,7 +253,12 @@ class reloads {
       asked_ = false;
       lock.unlock();
       notify_service_manager("RELOADING=1");
-      of.reload();
+      // On a thread that ends: what CAF keeps for one lives as long, and a stop waits for that.
+      const auto done = ved::starting_threads([&]() -> ved::result<void> {
+        std::thread([&of] { of.reload(); }).join();
+        return {};
+      });
+      if (!done) of.reload();  // it says so
       lock.lock();
       if (!over_) notify_service_manager("READY=1");
     }

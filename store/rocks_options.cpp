@@ -49,6 +49,8 @@ std::string complaint_logger::first_complaint() const {
 
 rocksdb::DBOptions database_options(std::shared_ptr<complaint_logger> logger, recovery how) {
   rocksdb::DBOptions options;
+  // RocksDB ends the process where it cannot start its own threads.
+  options.max_file_opening_threads = 1;
   options.info_log = std::move(logger);
   options.info_log_level = rocksdb::InfoLogLevel::WARN_LEVEL;
   options.create_missing_column_families = true;

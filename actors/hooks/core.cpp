@@ -101,6 +101,12 @@ void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
 void tell_over(teller& t, const job::job& before, const pb::JobAbandonedOver& e,
                std::int64_t at_us) {
   tell_end(t, t.shown(), e.run(), e.reason(), at_us);
+  // What came back of a job changes neither how it ended nor when it began.
+  if (const auto& end = std::get<job::finished>(before.now); end.returned) {
+    t.last().set_exit_code(end.exit_code);
+    t.last().set_exit_signal(end.exit_signal);
+    if (is_set(before.started_at)) t.last().set_started_at_us(to_us(before.started_at));
+  }
   if (auto used = job::used_in_all(before, e.run())) *t.last().mutable_usage() = std::move(*used);
 }
 

@@ -67,6 +67,7 @@ std::optional<events> on(const job& state, const report_status& what, const cont
            "its run in the scheduler (" + what.id.str() + ") ended as " +
                std::string(state_name(what.state)) + because(what.reason),
            ctx);
+  out.back().mutable_job()->mutable_abandoned_over()->set_enqueued_at_us(to_us(what.enqueued_at));
   const auto leave_out = [&](const std::string& why) {
     auto& over = *out.back().mutable_job()->mutable_abandoned_over();
     over.set_reason(over.reason() + "; what it used is not counted: " + why);

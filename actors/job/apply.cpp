@@ -87,7 +87,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   end.exit_signal = e.exit_signal();
   end.finished_at = from_us(e.finished_at_us());
   end.abandoned = e.abandoned();
-  if (e.enqueued_at_us() != 0) state.enqueued_at = from_us(e.enqueued_at_us());
+  end.told_until = from_us(e.told_until_us());
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
@@ -99,6 +99,9 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   enter(state, std::move(end), e.reason(), at_us);
 }
 
+/// What comes back again and again is not told for ever.
+constexpr std::size_t over_reasons_bytes_max = 1'024;
+
 /// What the run used is the job's use, also when that is known only now; it ended when that did.
 void apply_over(job& state, const pb::JobAbandonedOver& e) {
   auto used = used_in_all(state, e.run());
@@ -106,15 +109,16 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
   const auto back = std::exchange(end.returned, {});
   end.abandoned = false;
   end.usage = std::move(used);
-  state.reason += (state.reason.empty() ? "" : "; ") + e.reason();
+  if (state.reason.size() < over_reasons_bytes_max)
+    state.reason += (state.reason.empty() ? "" : "; ") + e.reason();
   // One that came back had begun before.
   if (e.run().started_at_us() != 0 && !(back && is_set(state.started_at)))
     state.started_at = from_us(e.run().started_at_us());
   if (back && back->id != state.scheduler_id && state.lost_copies.size() < lost_copies_max)
     state.lost_copies.push_back(back->id);
   if (!back || back->id == state.scheduler_id)
-    state.enqueued_at = std::max({state.enqueued_at, from_us(e.run().enqueued_at_us()),
-                                  back ? back->enqueued_at : time_point{}});
+    end.told_until = std::max({end.told_until, from_us(e.enqueued_at_us()),
+                               back ? back->enqueued_at : time_point{}});
   if (e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
 }
 
@@ -326,11 +330,10 @@ result<void> apply(job& state, const event& what) {
       if (!in<finished>(state)) return impossible("it has not ended");
       auto& end = std::get<finished>(state.now);
       const scheduler_job_id id{e.scheduler_job_id()};
-      // Of another copy nothing is told, nor of one that only vanished.
-      const bool told = id == state.scheduler_id && end.usage;
-      const auto until = is_set(state.enqueued_at) ? state.enqueued_at : end.finished_at;
+      // Of another copy nothing is told.
+      const auto told = id == state.scheduler_id ? end.told_until : time_point{};
       end.abandoned = true;
-      end.returned = returned_copy{id, submission_token{e.token()}, told ? until : time_point{},
+      end.returned = returned_copy{id, submission_token{e.token()}, told,
                                    from_us(e.enqueued_at_us())};
       return {};
     }
@@ -368,8 +371,7 @@ static follow followed_on(const job& state) {
   }
   const bool began = is_set(state.started_at);
   auto on = followed(state, began ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED);
-  const bool told = std::get<finished>(state.now).usage.has_value();
-  if (told && is_set(state.enqueued_at)) on.told_until = state.enqueued_at - microseconds{1};
+  on.told_until = std::get<finished>(state.now).told_until;
   return on;
 }
 

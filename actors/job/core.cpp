@@ -18,6 +18,12 @@ void add_intent(events& out, int attempt, const context& ctx) {
   intent.set_token(make_token(ctx.draw).str());
 }
 
+/// As far as nothing is known of its last run.
+time_point told_before(const job& state) {
+  const bool is_told = !state.requeued.empty() && is_set(state.enqueued_at);
+  return is_told ? state.enqueued_at - microseconds{1} : time_point{};
+}
+
 /// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
 void add_end_here(events& out, const job& state, pb::JobState as, const std::string& reason,
                   const context& ctx) {
@@ -27,6 +33,7 @@ void add_end_here(events& out, const job& state, pb::JobState as, const std::str
   end.set_finished_at_us(to_us(ctx.now));
   add_runs_before(end, state);
   add_gave_way(end, state);
+  end.set_told_until_us(to_us(told_before(state)));
 }
 
 void add_cancelled(events& out, const job& state, const std::string& reason, const context& ctx) {
@@ -328,6 +335,14 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
   return out;
 }
 
+/// Runs that were enqueued until then are in the use that ends the job.
+time_point told_until(const job& state, const report_status& what) {
+  if (!what.usage) return told_before(state);
+  if (is_set(what.enqueued_at)) return what.enqueued_at;
+  // Its record told the end, whichever run that was: a requeue after that is a later one.
+  return std::max(state.enqueued_at, what.finished_at);
+}
+
 void add_end(events& out, const job& state, const report_status& what, const context& ctx) {
   auto& end = add(out, &pb::JobEvent::mutable_finished, ctx);
   auto final_state = what.state;
@@ -352,9 +367,9 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_finished_at_us(to_us(is_set(what.finished_at) ? what.finished_at : ctx.now));
   if (what.usage) *end.mutable_usage() = *what.usage;
   end.set_abandoned(what.leftover);
-  end.set_enqueued_at_us(to_us(what.enqueued_at));
   add_runs_before(end, state, &what);
   add_gave_way(end, state);
+  end.set_told_until_us(to_us(told_until(state, what)));
 }
 
 result<events> on(const job& state, const report_status& what, const context& ctx) {
@@ -430,13 +445,14 @@ result<events> on(const job& state, const report_status& what, const context& ct
 result<events> on(const job& state, const report_stray& what, const context& ctx) {
   events out;
   if (!in<finished>(state) || !is_own(state, what.token)) return out;
-  const bool known = what.id == state.scheduler_id && is_set(state.enqueued_at) &&
-                     is_set(what.enqueued_at);
-  const bool ran_since = known && what.enqueued_at > state.enqueued_at;
+  const auto& told_until = std::get<finished>(state.now).told_until;
+  const bool known =
+      what.id == state.scheduler_id && is_set(told_until) && is_set(what.enqueued_at);
+  const bool ran_since = known && what.enqueued_at > told_until;
   if (!what.is_live && !ran_since) return out;
   // The very run whose end was told: a controller came back without its last seconds, and finds
   // out. One that only vanished may run on.
-  if (known && !ran_since && std::get<finished>(state.now).usage) return out;
+  if (known && !ran_since) return out;
   // Who has the account may forge such copies, one after another.
   const bool is_other = what.id != state.scheduler_id;
   if (is_other && (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max))
@@ -483,6 +499,7 @@ result<events> on(const job& state, const report_missing& what, const context& c
   end.set_finished_at_us(to_us(state.missing_since));
   add_runs_before(end, state);
   add_gave_way(end, state);
+  end.set_told_until_us(to_us(told_before(state)));
   return out;
 }
 

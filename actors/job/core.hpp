@@ -68,6 +68,7 @@ struct finished {
   int exit_signal = 0;
   time_point finished_at;
   rare<pb::JobUsage> usage;
+  time_point told_until;   ///< runs that were enqueued until then are in it; unset: none is
   bool abandoned = false;  ///< here alone: it may run on in the scheduler, and is ended there
   rare<returned_copy> returned;  ///< and that is what the scheduler has again of what had ended
 };

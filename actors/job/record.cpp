@@ -114,6 +114,7 @@ pb::JobRecord to_record(const job& state) {
     out.set_exit_code(f->exit_code);
     out.set_exit_signal(f->exit_signal);
     if (f->usage) *out.mutable_usage() = *f->usage;
+    out.set_told_until_us(to_us(f->told_until));
     out.set_abandoned(f->abandoned);
     if (f->returned) {
       auto& back = *out.mutable_returned();
@@ -190,6 +191,7 @@ result<job> from_record(const pb::JobRecord& in) {
       end.exit_signal = in.exit_signal();
       end.finished_at = from_us(in.finished_at_us());
       if (in.has_usage()) end.usage = in.usage();
+      end.told_until = from_us(in.told_until_us());
       end.abandoned = in.abandoned();
       if (const auto& back = in.returned(); in.has_returned())
         end.returned = returned_copy{scheduler_job_id{back.scheduler_job_id()},

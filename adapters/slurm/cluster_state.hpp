@@ -76,7 +76,8 @@ class slurm_cluster {
     time_point unqueued_since;   ///< squeue did not show it, and its own record says that it ended
     time_point unread_since;     ///< its directory was asked for, and nothing of it came
     time_point waited_at;        ///< when squeue last showed it waiting, by the site's clock
-    time_point ran_at;           ///< when it last showed it begun, by the same
+    time_point ran_at;           ///< when it last showed it running, by the same
+    time_point completing_at;    ///< when the run ended that it shows completing; else unset
     /// Another number that bore its token in squeue, while its own was not shown as its.
     std::string elsewhere;
     std::optional<job_status> last;

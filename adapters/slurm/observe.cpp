@@ -187,8 +187,14 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (began) status.started_at = start;
     if (began && !job.completing) status.ends_by = ends_by(row);
     if (began && !is_set(job.kept->first_start)) job.kept->first_start = start;
+    if (job.completing && !is_set(job.kept->completing_at)) {
+      // Requeued, it shows a plan there.
+      const bool is_end = row.ended_at > start && row.ended_at <= job.site_now;
+      job.kept->completing_at = is_end ? row.ended_at : job.site_now;
+    }
+    if (began && !job.completing) job.kept->completing_at = {};
     if (began) {
-      job.kept->ran_at = job.site_now;
+      if (!job.completing) job.kept->ran_at = job.site_now;
       auto& allocated = job.kept->allocated = usage_of(row);
       allocated.clear_wall_clock_seconds();
       status.allocated = allocated;

@@ -77,6 +77,8 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
   if (began && (!anew || row.started_at <= start)) return;
   auto& run = kept.run_before.emplace();
   auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
+  // It is submitted anew when the nodes are clean.
+  if (kept.completing_at > start) ended = std::min(ended, kept.completing_at);
   // Of two requeues since the last look only the second one's moment is told.
   const bool unseen = before.session != 0 && row.restarts > before.restarts + 1;
   if (unseen) ended = kept.ran_at > start ? std::min(ended, kept.ran_at) : time_point{};

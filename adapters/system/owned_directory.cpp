@@ -8,11 +8,13 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <filesystem>
 #include <memory>
 #include <optional>
 #include <utility>
+#include <vector>
 
 #include "adapters/system/files.hpp"
 
@@ -91,6 +93,15 @@ result<std::string> read_mark(int directory, const std::string& path) {
   return std::string(buffer, static_cast<std::size_t>(got));
 }
 
+/// Ours, or one of those that we are in besides.
+bool is_own_group(gid_t group) {
+  if (group == ::getegid()) return true;
+  std::vector<gid_t> all(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
+  const int count = ::getgroups(static_cast<int>(all.size()), all.data());
+  all.resize(static_cast<std::size_t>(std::max(0, count)));
+  return std::find(all.begin(), all.end(), group) != all.end();
+}
+
 /// Who but root and us may write into a directory of that mode, and the command that forbids it;
 /// none: nobody. `has_acl`: the bits of its group are those that a list grants at most (acl(5)).
 std::optional<std::pair<std::string, std::string>> others_in(const struct stat& info,
@@ -99,7 +110,7 @@ std::optional<std::pair<std::string, std::string>> others_in(const struct stat& 
   if ((info.st_mode & S_IWOTH) != 0) return std::pair{"everybody", "chmod o-w"};
   if ((info.st_mode & S_IWGRP) == 0) return std::nullopt;
   if (has_acl) return std::pair{"who its access list names", "setfacl -b"};
-  if (info.st_gid != 0 && info.st_gid != ::getegid())
+  if (info.st_gid != 0 && !is_own_group(info.st_gid))
     return std::pair{"group " + std::to_string(info.st_gid), "chmod g-w"};
   return std::nullopt;
 }

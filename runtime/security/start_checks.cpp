@@ -57,6 +57,12 @@ class checker {
       found_.push_back({refuses, what + ": " + fine.error().message});
   }
 
+  /// Who owns what we append to can take lines out of it.
+  void own_file(const fs::path& file) {
+    struct stat about {};
+    if (look(file, about) && S_ISREG(about.st_mode)) owned(file, about);
+  }
+
   /// We run it: as root whoever can change it is root.
   void program(const std::string& what, const fs::path& file) {
     const bool refuses = ::geteuid() == 0;
@@ -64,7 +70,8 @@ class checker {
     struct stat about {};
     if (!look(file, about)) return;
     const bool foreign = about.st_uid != ::geteuid() && about.st_uid != 0;
-    if (foreign || (about.st_mode & others_write) != 0)
+    const bool by_group = (about.st_mode & S_IWGRP) != 0 && about.st_gid != 0;
+    if (foreign || by_group || (about.st_mode & S_IWOTH) != 0)
       add(refuses, file,
           foreign ? what + " belongs to another user (uid " + std::to_string(about.st_uid) + ")"
                   : "others may change this " + what,
@@ -211,6 +218,7 @@ std::vector<finding> check_modes(const fs::path& config_file, const config& sett
     appended.emplace_back("hpc.audit.log_path", settings.hpc.audit.log_path);
   for (const auto& [key, file] : appended) {
     check.is_not(config_file, key, file);
+    check.own_file(file);
     check.place_of_file(key, file);
   }
   for (const auto& file : secret_files(settings)) {

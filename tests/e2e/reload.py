@@ -72,6 +72,17 @@ class reload(site_case):
         s.stop()
         self.verify_log()
 
+    def test_a_stop_after_a_hangup_that_changed_clusters_is_clean(self):
+        s = self.site
+        s.start()
+        for clusters in (("here", "there"), ("here",)):
+            s.configure(clusters=clusters)
+            s.process.send_signal(signal.SIGHUP)
+            wait_for(lambda: ("there" in s.vectl("cluster", "list")[1]) == (len(clusters) == 2),
+                     f"the clusters are {clusters}")
+        self.assertEqual(s.stop()[0], 0, s.said()[-500:])
+        self.assertIn('"stopped"', s.said())
+
     def test_a_cluster_goes_while_its_job_runs_and_comes_back(self):
         s = self.site
         s.configure(clusters=("here", "there"))

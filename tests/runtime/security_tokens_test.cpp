@@ -224,7 +224,7 @@ TEST_CASE("start checks: what others may read or change is refused with the comm
   write(etc / "hook", "");
   CHECK(refusals().empty());
   if (::geteuid() != 0) return;
-  REQUIRE(::chmod((etc / "hook").c_str(), 0775) == 0);
+  REQUIRE(::chmod((etc / "hook").c_str(), 0777) == 0);
   CHECK_THAT(refusals(), Catch::Contains("others may change this command of hook"));
   settings.hooks[0].command = {(loose / "hook").string()};
   CHECK_THAT(refusals(), Catch::Contains("command of hook : " + loose.string()));

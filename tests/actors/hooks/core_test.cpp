@@ -230,6 +230,37 @@ TEST_CASE("hooks: the end of a job carries what is needed to bill it", "[actors]
   CHECK(c.max_runtime_seconds() == 3600);
 }
 
+TEST_CASE("hooks: what came back of a job changes neither its end nor its start",
+          "[actors][hooks]") {
+  driver d = tests::in_phase("running");
+  core::job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.exit_code = 3;
+  end.enqueued_at = tests::t0;
+  end.usage.emplace().set_wall_clock_seconds(60);
+  d.run(end);
+  const auto began = d.state.started_at;
+  REQUIRE(d.run(core::job::report_stray{d.state.token, end.id, true, tests::t0 + seconds{100}}) ==
+          "returned");
+  const auto before = d.state;
+  end.state = pb::JOB_STATE_CANCELLED;
+  end.exit_code = 0;
+  end.exit_signal = 15;
+  end.enqueued_at = tests::t0 + seconds{100};
+  end.started_at = tests::t0 + seconds{200};
+  end.finished_at = tests::t0 + seconds{205};
+  end.usage->set_wall_clock_seconds(5);
+  REQUIRE(d.run(end) == "abandoned_over");
+  const auto told = core::hooks::callbacks_of(before, d.log.back());
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].state() == pb::JOB_STATE_FAILED);
+  CHECK(told[0].exit_code() == 3);
+  CHECK(told[0].exit_signal() == 0);
+  CHECK(told[0].started_at_us() == to_us(began));
+  CHECK(told[0].usage().wall_clock_seconds() == 65);
+}
+
 TEST_CASE("hooks: what a job that was given up used is told when it is known", "[actors][hooks]") {
   driver d = tests::in_phase("running");
   d.run(job::cancel_job{"alice", "sold", true});

@@ -29,7 +29,7 @@ driver failed() {
   end.usage.emplace().set_wall_clock_seconds(60);
   d.run(end);
   REQUIRE(d.shown() == pb::JOB_STATE_FAILED);
-  REQUIRE(d.state.enqueued_at == enqueued);
+  REQUIRE(std::get<job::finished>(d.state.now).told_until == enqueued);
   return d;
 }
 
@@ -144,7 +144,7 @@ TEST_CASE("returned: another copy that finds the job claimed is over, and the wi
   CHECK(d.state.reason.find("what it used is not counted") != std::string::npos);
   CHECK(d.run(stray).empty());
   CHECK(d.state.scheduler_id == scheduler_job_id{"17"});
-  CHECK(d.state.enqueued_at == enqueued);
+  CHECK(std::get<job::finished>(d.state.now).told_until == enqueued);
 }
 
 TEST_CASE("returned: a controller that lost the seconds in which a job ended finds out by itself",
@@ -192,6 +192,58 @@ TEST_CASE("returned: what vanished without a word of its use, and is back, tells
   seen.usage.emplace().set_wall_clock_seconds(3'600);
   CHECK(d.run(seen) == "abandoned_over");
   CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 3'600);
+}
+
+TEST_CASE("returned: of one that vanished after a requeue the last run is still to be told",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_RUNNING;
+  seen.started_at = d.state.started_at + seconds{100};
+  seen.enqueued_at = enqueued;
+  seen.run_before.emplace().set_started_at_us(to_us(d.state.started_at));
+  seen.run_before->mutable_usage()->set_wall_clock_seconds(50);
+  REQUIRE(d.run(seen) == "observed");
+  REQUIRE(d.missing(true) == "went_missing");
+  REQUIRE(d.pass(seconds{600}).missing(true) == "finished:failed");
+  REQUIRE(d.run(job::report_stray{d.state.token, seen.id, true, enqueued}) == "returned");
+  seen.run_before.reset();
+  seen.state = pb::JOB_STATE_CANCELLED;
+  seen.finished_at = d.ctx.now;
+  seen.usage.emplace().set_wall_clock_seconds(3'600);
+  CHECK(d.run(seen) == "abandoned_over");
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 3'650);
+}
+
+TEST_CASE("returned: an end that a record told is that of the run before a later requeue",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_COMPLETED;
+  end.finished_at = tests::t0 + seconds{4'000};
+  end.usage.emplace().set_wall_clock_seconds(3'000);
+  REQUIRE(d.run(end) == "finished:completed");
+  CHECK(d.run(job::report_stray{d.state.token, end.id, true, tests::t0 + seconds{900}}).empty());
+  CHECK(d.run(job::report_stray{d.state.token, end.id, true, tests::t0 + seconds{4'100}}) ==
+        "returned");
+}
+
+TEST_CASE("returned: what is ended again and again is not told for ever", "[actors][job]") {
+  driver d = failed();
+  for (int n = 1; n < 100; ++n) {
+    const auto at = enqueued + seconds{100 * n};
+    REQUIRE(d.run(job::report_stray{d.state.token, d.state.scheduler_id, true, at}) == "returned");
+    job::report_status end;
+    end.id = d.state.scheduler_id;
+    end.state = pb::JOB_STATE_CANCELLED;
+    end.enqueued_at = at;
+    end.usage.emplace().set_wall_clock_seconds(1);
+    REQUIRE(d.run(end) == "abandoned_over");
+  }
+  CHECK(d.state.reason.size() < 2'000);
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 60 + 99);
 }
 
 TEST_CASE("returned: copies that only bear the marks are ended, but not without end",

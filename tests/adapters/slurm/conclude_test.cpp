@@ -532,3 +532,25 @@ TEST_CASE("slurm poll: a command that could not be started is the site's or the 
   CHECK(contains(forged.reason, "its record says that it was not started (the site's fault: "));
   CHECK(contains(forged.reason, "but Slurm says that it ran"));
 }
+
+TEST_CASE("slurm poll: the end of a job at its limit waits for the signal that ended its script",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  auto shown = ended_row("TIMEOUT");
+  site.reply("squeue", shown.text());
+  CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+  site.now += seconds{2};
+  SECTION("which comes") {
+    shown.status = 15;
+    site.reply("squeue", shown.text());
+    const auto end = status(site);
+    CHECK(end.state == pb::JOB_STATE_TIMEOUT);
+    CHECK(end.exit_signal == 15);
+  }
+  SECTION("or does not") {
+    CHECK(status(site).state == pb::JOB_STATE_RUNNING);
+    site.now += seconds{10};
+    CHECK(status(site).state == pb::JOB_STATE_TIMEOUT);
+  }
+}

@@ -339,6 +339,31 @@ TEST_CASE("slurm poll: while a requeued job is completing its start is only a pl
   CHECK(end.run_before->started_at_us() == to_us(began));
 }
 
+TEST_CASE("slurm poll: what the cleaning of its nodes takes is no use of a requeued run",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site);
+  auto shown = row("COMPLETING");
+  const bool tells_end = GENERATE(true, false);
+  if (tells_end) shown.ended = "1799999300";
+  const auto seen_at = site.now += seconds{10};
+  site.reply("squeue", shown.text());
+  (void)status(site);
+  site.now += seconds{300};
+  shown = row("PENDING", "BeginTime");
+  shown.restarts = 1;
+  shown.submitted = std::to_string(to_us(site.now) / 1'000'000);
+  shown.nodes = "";
+  shown.started = "N/A";
+  site.reply("squeue", shown.text());
+  const auto seen = status(site);
+  REQUIRE(seen.run_before);
+  CHECK(seen.run_before->finished_at_us() ==
+        (tells_end ? 1'799'999'300'000'000 : to_us(seen_at)));
+}
+
 TEST_CASE("slurm poll: an old list takes no run's use away", "[adapters][slurm]") {
   scripted_site site;
   site.reply("squeue", row("RUNNING").text());
