@@ -319,7 +319,9 @@ cluster_changes clusters_part::reload(const config& settings, const surroundings
       continue;
     }
     if (!instances_.contains(id)) continue;
-    if (auto opened = starting_threads([&] { return join(cluster, environment_of_all, around); });
+    // Not a structured binding: clang 14 lets no lambda capture one.
+    const auto& joins = cluster;
+    if (auto opened = starting_threads([&] { return join(joins, environment_of_all, around); });
         !opened) {
       close(id, true, around);
       out_of_service(id, opened.error().message);
