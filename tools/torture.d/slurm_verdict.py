@@ -227,8 +227,14 @@ class slurm_verdict(verdict):
             if state != "failed":
                 self.wrong.append(f"{said}; Slurm killed what it had forgotten")
             return
+        # Where its controller was killed as it ended a job at its limit, accounting may have the
+        # signal and squeue not, or the other way round.
+        in_doubt = (winner and winner.end == state == "timeout" and code == winner.code == 0 and
+                    {number, winner.signal} == {0, signal.SIGTERM} and
+                    self.site.disturber.counts["slurmctld killed"])
+        self.counts["signal in doubt"] += bool(in_doubt)
         if winner and winner.end:
-            if (state, code, number) != (winner.end, winner.code, winner.signal):
+            if (state, code, number) != (winner.end, winner.code, winner.signal) and not in_doubt:
                 self.wrong.append(f"{said}; not what accounting says")
         else:
             self.counts["without a final record"] += 1
