@@ -21,8 +21,9 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-constexpr int kill_passes_max = 100;
-constexpr int empty_looks_needed = 3;
+constexpr int kill_passes_max = 200;
+/// On a busy machine a chain passed by three.
+constexpr int empty_looks_needed = 10;
 /// The next one of these is told as lost: it may have run each time.
 constexpr int silent_ends_max = 3;
 /// So long a job is waited for of which nothing can be read, and no process is known to be alive.
