@@ -11,8 +11,10 @@
 namespace ved::core::job {
 namespace {
 
-void add_over(events& out, const std::string& reason, const context& ctx) {
-  add(out, &pb::JobEvent::mutable_abandoned_over, ctx).set_reason(reason);
+pb::JobAbandonedOver& add_over(events& out, const std::string& reason, const context& ctx) {
+  auto& over = add(out, &pb::JobEvent::mutable_abandoned_over, ctx);
+  over.set_reason(reason);
+  return over;
 }
 
 void add_found(events& out, const submission_token& token, const scheduler_job_id& id,
@@ -63,13 +65,12 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   if (!winner.empty() && back == nullptr && (what.lost_to_same_job || is_own(state, winner)))
     return add_found(out, winner, {}, ctx), out;
   if (!is_terminal(what.state) || what.leftover) return out;
-  add_over(out,
-           "its run in the scheduler (" + what.id.str() + ") ended as " +
-               std::string(state_name(what.state)) + because(what.reason),
-           ctx);
-  out.back().mutable_job()->mutable_abandoned_over()->set_enqueued_at_us(to_us(what.enqueued_at));
+  auto& over = add_over(out,
+                        "its run in the scheduler (" + what.id.str() + ") ended as " +
+                            std::string(state_name(what.state)) + because(what.reason),
+                        ctx);
+  over.set_enqueued_at_us(to_us(what.enqueued_at));
   const auto leave_out = [&](const std::string& why) {
-    auto& over = *out.back().mutable_job()->mutable_abandoned_over();
     over.set_reason(over.reason() + "; what it used is not counted: " + why);
     return out;
   };
@@ -80,7 +81,7 @@ std::optional<events> on(const job& state, const report_status& what, const cont
     return leave_out("the scheduler does not tell it apart from what was told before");
   // What ended by itself has told its use.
   if (back == nullptr && public_state(state) != pb::JOB_STATE_CANCELLED) return out;
-  set_run(*out.back().mutable_job()->mutable_abandoned_over()->mutable_run(), state, what);
+  set_run(*over.mutable_run(), state, what);
   return out;
 }
 

@@ -81,8 +81,8 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
   const auto& rows = out.rows;
   for (const auto& row : rows.rows) {
     if (numbers.contains(row.id.str())) out.by_number[row.id.str()].push_back(&row);
-    else if (is_ours(row))
-      if (auto other = stray_of(row)) out.strays.push_back(std::move(*other));
+    else if (auto other = stray_of(row); other && is_ours(row))
+      out.strays.push_back(std::move(*other));
     add_alive(out.others, row);
   }
   const auto says = judge_failure(from.exit_code, from.err);

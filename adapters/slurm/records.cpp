@@ -9,8 +9,8 @@ namespace ved::adapters::slurm {
 
 namespace {
 
-char lower(char c) {
-  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+bool is_letter(char c) {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
 }
 bool is_digit(char c) {
   return c >= '0' && c <= '9';
@@ -55,7 +55,7 @@ bool is_job_id(std::string_view text) {
 
 bool is_state_text(std::string_view text) {
   return !text.empty() && text.size() <= 64 && std::all_of(text.begin(), text.end(), [](char c) {
-    return is_digit(c) || (lower(c) >= 'a' && lower(c) <= 'z') || c == '_' || c == '+' || c == ' ';
+    return is_digit(c) || is_letter(c) || c == '_' || c == '+' || c == ' ';
   });
 }
 

@@ -56,13 +56,14 @@ bool slurm_cluster::is_in_job_directory(const queue_row& row) const {
 }
 
 std::optional<stray> stray_of(const queue_row& row) {
-  const auto marks = marks_in(row.output_path);
   const auto meaning = parse_state(row.state);
   // What is being cleaned up has ended, or will be submitted anew.
-  if (marks.job.empty() || !meaning || row.state == "COMPLETING") return std::nullopt;
+  if (!meaning || row.state == "COMPLETING") return std::nullopt;
   const bool is_live = !is_terminal(meaning->state);
-  // What was never requeued has one end, which was told.
+  // What was never requeued has one end, which was told: most rows of a busy account.
   if (!is_live && row.restarts == 0) return std::nullopt;
+  const auto marks = marks_in(row.output_path);
+  if (marks.job.empty()) return std::nullopt;
   return stray{job_id{std::string(marks.job)}, submission_token{std::string(marks.token)}, row.id,
                is_live, row.submitted_at};
 }

@@ -1,6 +1,7 @@
 #include "runtime/http/addresses.hpp"
 
 #include <algorithm>
+#include <boost/beast/core/string.hpp>
 #include <charconv>
 #include <optional>
 #include <vector>
@@ -72,7 +73,8 @@ class forwarded_reader {
         if (!take('=')) return std::nullopt;
         auto value = take_value();
         if (!value) return std::nullopt;
-        if (lower(name) == "for") out.back() = std::move(*value);
+        if (boost::beast::iequals({name.data(), name.size()}, "for"))
+          out.back() = std::move(*value);
       }
       if (take(';')) continue;
       if (rest_.empty()) return out;
@@ -82,12 +84,6 @@ class forwarded_reader {
   }
 
  private:
-  static std::string lower(std::string_view text) {
-    std::string out(text);
-    for (char& c : out)
-      if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-    return out;
-  }
   void skip_blanks() {
     rest_.remove_prefix(std::min(rest_.find_first_not_of(" \t"), rest_.size()));
   }

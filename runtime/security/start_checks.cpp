@@ -44,17 +44,16 @@ class checker {
   }
 
   /// Nobody else may put another in its place, however far above.
-  void place(const std::string& what, const fs::path& path) {
-    if (auto fine = adapters::judge_parents(path.string()); !fine)
-      found_.push_back({true, what + ": " + fine.error().message});
+  void place(const std::string& what, const fs::path& path, bool trusts_groups = false,
+             bool refuses = true) {
+    if (auto fine = adapters::judge_parents(path.string(), trusts_groups); !fine)
+      found_.push_back({refuses, what + ": " + fine.error().message});
   }
 
   /// The same, but for groups that distributions let into places of their own: that of syslog into
   /// /var/log, that of the staff into /usr/local.
   void place_of_file(const std::string& what, const fs::path& path, bool refuses = true) {
-    if (path.empty()) return;
-    if (auto fine = adapters::judge_parents(path.string(), true); !fine)
-      found_.push_back({refuses, what + ": " + fine.error().message});
+    if (!path.empty()) place(what, path, true, refuses);
   }
 
   /// Who owns what we append to can take lines out of it.

@@ -33,6 +33,21 @@ driver failed() {
   return d;
 }
 
+/// Its run, or one that began so much later.
+job::report_status running(const driver& d, microseconds later = microseconds{0}) {
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_RUNNING;
+  seen.started_at = d.state.started_at + later;
+  seen.enqueued_at = enqueued;
+  return seen;
+}
+
+void vanish(driver& d) {
+  REQUIRE(d.missing(true) == "went_missing");
+  REQUIRE(d.pass(seconds{600}).missing(true) == "finished:failed");
+}
+
 job::report_stray stray_of(const driver& d) {
   return {d.state.token, d.state.scheduler_id, true, enqueued + seconds{100}};
 }
@@ -177,14 +192,9 @@ TEST_CASE("returned: what cannot be told apart from what was told counts once", 
 TEST_CASE("returned: what vanished without a word of its use, and is back, tells it",
           "[actors][job]") {
   driver d = tests::in_phase("running");
-  job::report_status seen;
-  seen.id = d.state.scheduler_id;
-  seen.state = pb::JOB_STATE_RUNNING;
-  seen.started_at = d.state.started_at;
-  seen.enqueued_at = enqueued;
+  auto seen = running(d);
   REQUIRE(d.run(seen) == "observed");
-  REQUIRE(d.missing(true) == "went_missing");
-  REQUIRE(d.pass(seconds{600}).missing(true) == "finished:failed");
+  vanish(d);
   CHECK(d.run(job::report_stray{d.state.token, seen.id, true, enqueued}) == "returned");
   CHECK_FALSE(is_set(find_action<job::follow>(job::react(d.state, {}))->told_until));
   seen.state = pb::JOB_STATE_CANCELLED;
@@ -197,16 +207,11 @@ TEST_CASE("returned: what vanished without a word of its use, and is back, tells
 TEST_CASE("returned: of one that vanished after a requeue the last run is still to be told",
           "[actors][job]") {
   driver d = tests::in_phase("running");
-  job::report_status seen;
-  seen.id = d.state.scheduler_id;
-  seen.state = pb::JOB_STATE_RUNNING;
-  seen.started_at = d.state.started_at + seconds{100};
-  seen.enqueued_at = enqueued;
+  auto seen = running(d, seconds{100});
   seen.run_before.emplace().set_started_at_us(to_us(d.state.started_at));
   seen.run_before->mutable_usage()->set_wall_clock_seconds(50);
   REQUIRE(d.run(seen) == "observed");
-  REQUIRE(d.missing(true) == "went_missing");
-  REQUIRE(d.pass(seconds{600}).missing(true) == "finished:failed");
+  vanish(d);
   REQUIRE(d.run(job::report_stray{d.state.token, seen.id, true, enqueued}) == "returned");
   seen.run_before.reset();
   seen.state = pb::JOB_STATE_CANCELLED;
@@ -269,11 +274,7 @@ TEST_CASE("returned: copies that only bear the marks are ended, but not without 
 TEST_CASE("returned: of what was given up runs before are told, if their use was",
           "[actors][job]") {
   driver d = tests::in_phase("running");
-  job::report_status seen;
-  seen.id = d.state.scheduler_id;
-  seen.state = pb::JOB_STATE_RUNNING;
-  seen.started_at = d.state.started_at + seconds{100};
-  seen.enqueued_at = enqueued;
+  auto seen = running(d, seconds{100});
   const bool requeued = GENERATE(true, false);
   if (requeued) {
     seen.run_before.emplace().set_started_at_us(to_us(d.state.started_at));
