@@ -122,7 +122,8 @@ class daemon::implementation {
     note("audit_not_reopened", followers_->reopen());
     auto read = options_.read_config();
     if (read)
-      if (const auto wrong = check_clusters(*read); !wrong.empty()) read = fail(wrong.front());
+      if (const auto wrong = check_clusters(read->settings); !wrong.empty())
+        read = fail(wrong.front());
     if (!read) {
       log(actors::log_severity::error, "reload_refused", {{"reason", read.error().message}});
       problems_->raise("configuration",
@@ -130,10 +131,12 @@ class daemon::implementation {
                            read.error().message);
       return fail(read.error());
     }
-    const auto& settings = *read;
+    const auto& settings = read->settings;
     options_.log->set_levels(settings.logging);
     if (settings.logging != options_.settings.logging)
       note("log_not_reopened", options_.log->reopen(settings.logging));
+    for (const auto& one : read->notices)
+      log(actors::log_severity::warn, "notice", {{"reason", one}});
     note("tokens_not_reloaded", tokens_->reload());
     note("certificates_not_reloaded", ingress_->reload());
     const auto changes = clusters_->reload(

@@ -96,15 +96,17 @@ std::optional<load_outcome> load(const arguments& given) {
 
 /// The same while it serves, where nothing may wait: neither for the writer of a FIFO nor for the
 /// reader of standard error.
-result<ved::runtime::config> load_again(const arguments& given) {
+result<ved::runtime::read_settings> load_again(const arguments& given) {
   std::error_code failed;
   if (!std::filesystem::is_regular_file(given.config_file, failed))
     return fail(errc::invalid, given.config_file + ": is no regular file");
   auto loaded = read_config(given);
   if (!loaded.ok()) return fail(errc::invalid, loaded.problem_text());
-  for (const auto& one : check_modes(given.config_file, loaded.value))
+  for (auto& one : check_modes(given.config_file, loaded.value)) {
     if (one.refuses) return fail(errc::denied, given.config_file + ": " + one.text);
-  return std::move(loaded.value);
+    loaded.notices.push_back(std::move(one.text));
+  }
+  return ved::runtime::read_settings{std::move(loaded.value), std::move(loaded.notices)};
 }
 
 /// True when nothing stands against a start; else every reason is told. What is only to be told

@@ -58,7 +58,7 @@ result<void> local_cluster::open() {
     return fail_in("local scheduler", errno_error("use supervisor", options_.supervisor_path));
   }
   const directory_owner owner{spool_kind, options_.cluster, options_.log};
-  if (auto made = spool_.create(owner, user->switch_user); !made) return made;
+  if (auto made = spool_.create(owner, *user); !made) return made;
   auto lock = lock_file(spool_.lock_path());
   // What the `ved` before us was just starting when it was killed holds its lock until the exec.
   for (const auto until = std::chrono::steady_clock::now() + lock_wait;

@@ -14,6 +14,7 @@
 #include <memory>
 #include <string_view>
 
+#include "adapters/local/step.hpp"
 #include "adapters/local/told.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "messages/job_spec.hpp"
@@ -124,18 +125,26 @@ std::string spool::claim_path(const job_id& job) const {
   return claims_directory() + "/" + escaped_name(job.str());
 }
 
-result<void> spool::create(const directory_owner& owner, bool traversable) const {
-  const unsigned open_mode = traversable ? 0711 : 0700;
-  const auto taken = take_directory(directory_, owner, open_mode);
+result<void> judge_spool(const std::string& directory, const directory_owner& owner,
+                         const job_user& user) {
+  const auto would = judge_directory(directory, owner, trust_beside(user));
+  if (!would) return fail(would.error());
+  struct stat info {};
+  if (would->made || !user.switch_user || ::stat(directory.c_str(), &info) != 0) return {};
+  if ((info.st_mode & S_IXOTH) == 0)
+    return fail(errc::denied, directory + ": jobs of another user cannot pass through it; chmod "
+                                          "o+x " + directory);
+  return {};
+}
+
+result<void> spool::create(const directory_owner& owner, const job_user& user) const {
+  const unsigned open_mode = user.switch_user ? 0711 : 0700;
+  if (auto fine = judge_spool(directory_, owner, user); !fine) return fine;
+  const auto taken = take_directory(directory_, owner, open_mode, trust_beside(user));
   if (!taken) return fail(taken.error());
   // Only what ved made follows a change of run_as.
   if (taken->made && ::chmod(directory_.c_str(), open_mode) != 0)
     return fail(errno_error("chmod", directory_));
-  struct stat info {};
-  if (::stat(directory_.c_str(), &info) != 0) return fail(errno_error("stat", directory_));
-  if (traversable && (info.st_mode & S_IXOTH) == 0)
-    return fail(errc::denied, directory_ + ": jobs of another user cannot pass through it; chmod "
-                                           "o+x " + directory_);
   if (auto made = make_directory(jobs_directory(), open_mode); !made) return made;
   if (::chmod(jobs_directory().c_str(), open_mode) != 0)
     return fail(errno_error("chmod", jobs_directory()));

@@ -36,6 +36,8 @@
 /// no exit file: claim with own token = its supervisor was lost; otherwise = still queued.
 namespace ved::adapters::local {
 
+struct job_user;
+
 inline constexpr std::size_t spool_file_bytes_max = 4u << 20;
 /// Of the reason in an exit file.
 inline constexpr std::size_t reason_bytes_max = 1000;
@@ -70,10 +72,10 @@ class spool {
   std::string claims_directory() const { return directory_ + "/claims"; }
   std::string claim_path(const job_id& job) const;
 
-  /// Takes the directory for the cluster and creates those in it. `traversable`: jobs of other
-  /// users may reach their own work directory through it (search permission only). `conflict` when
-  /// it is somebody else's: see adapters/system/owned_directory.hpp.
-  result<void> create(const directory_owner& owner, bool traversable) const;
+  /// Takes the directory for the cluster and creates those in it; jobs of another `user` may reach
+  /// their own work directory through it (search permission only). `conflict` when it is somebody
+  /// else's: see adapters/system/owned_directory.hpp.
+  result<void> create(const directory_owner& owner, const job_user& user) const;
 
   /// From now on the files of this job are those in its directory of now, wherever that, or the
   /// whole spool, is moved to; and whoever looks at this process sees where it works.
@@ -136,6 +138,10 @@ class spool {
 
 /// What the directory of a local cluster is marked with.
 inline constexpr auto spool_kind = "local-cluster";
+
+/// What the spool's `create` would say of the directory itself, without changing anything.
+result<void> judge_spool(const std::string& directory, const directory_owner& owner,
+                         const job_user& user);
 
 /// Tokens become directory names: letters, digits, '-' and '_', 1..64 of them.
 bool is_valid_token(const submission_token& token) noexcept;

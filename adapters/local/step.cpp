@@ -165,6 +165,19 @@ result<job_user> find_user(const std::string& name) {
   return user;
 }
 
+place_trust trust_beside(const job_user& user) {
+  place_trust trust;
+  if (!user.switch_user) return trust;
+  trust.never_users.push_back(user.uid);
+  int count = 64;
+  do {
+    trust.never_groups.resize(static_cast<std::size_t>(count));
+  } while (::getgrouplist(user.name.c_str(), user.gid, trust.never_groups.data(), &count) < 0 &&
+           count > static_cast<int>(trust.never_groups.size()));
+  trust.never_groups.resize(static_cast<std::size_t>(count));
+  return trust;
+}
+
 std::vector<std::string> job_environment(const pb::LocalJob& job, const job_user& user,
                                          const std::vector<int>& gpus) {
   const pb::JobSpec& spec = job.spec();

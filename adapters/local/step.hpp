@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "adapters/system/owned_directory.hpp"
 #include "messages/error.hpp"
 #include "messages/local_job.pb.h"
 
@@ -35,6 +36,9 @@ struct job_user {
 
 /// The user called `name`, or the own one when it is empty.
 result<job_user> find_user(const std::string& name);
+/// Nobody whom such jobs could be, with any group that initgroups(3) gives them; where they are
+/// ved itself there is nobody else.
+place_trust trust_beside(const job_user& user);
 
 /// "NAME=value" lines: a fixed minimum, then the job's own variables, then the names that tell
 /// the job about itself (which the job cannot override). Nothing of the caller's environment.

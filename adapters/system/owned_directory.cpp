@@ -1,8 +1,11 @@
 #include "adapters/system/owned_directory.hpp"
 
 #include <dirent.h>
+#include <endian.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <linux/posix_acl.h>
+#include <linux/posix_acl_xattr.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <sys/xattr.h>
@@ -10,6 +13,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -93,36 +97,84 @@ result<std::string> read_mark(int directory, const std::string& path) {
   return std::string(buffer, static_cast<std::size_t>(got));
 }
 
+template <class Ids>
+bool has(const Ids& ids, typename Ids::value_type one) {
+  return std::find(ids.begin(), ids.end(), one) != ids.end();
+}
+
 /// Ours, or one of those that we are in besides.
 bool is_own_group(gid_t group) {
   if (group == ::getegid()) return true;
   std::vector<gid_t> all(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
   const int count = ::getgroups(static_cast<int>(all.size()), all.data());
   all.resize(static_cast<std::size_t>(std::max(0, count)));
-  return std::find(all.begin(), all.end(), group) != all.end();
+  return has(all, group);
 }
 
-/// Who but root and us may write into a directory of that mode, and the command that forbids it;
-/// none: nobody. `has_acl`: the bits of its group are those that a list grants at most (acl(5)).
+/// The access list of a directory, as the kernel keeps it; empty: it has none.
+using access_list = std::vector<posix_acl_xattr_entry>;
+
+constexpr const char* acl_attribute = "system.posix_acl_access";
+constexpr std::size_t acl_bytes_max = 65'536;
+
+/// `ask(buffer, size)` as getxattr(2) answers for the attribute.
+template <class Ask>
+access_list read_access_list(Ask ask) {
+  std::vector<char> told(acl_bytes_max);
+  const ssize_t size = ask(told.data(), told.size());
+  access_list out;
+  for (auto at = sizeof(posix_acl_xattr_header);
+       size > 0 && at + sizeof(posix_acl_xattr_entry) <= static_cast<std::size_t>(size);
+       at += sizeof(posix_acl_xattr_entry)) {
+    auto& one = out.emplace_back();
+    std::memcpy(&one, told.data() + at, sizeof one);
+    one.e_tag = le16toh(one.e_tag);
+    one.e_perm = le16toh(one.e_perm);
+    one.e_id = le32toh(one.e_id);
+  }
+  return out;
+}
+
+/// Whether the bits of its group, those that a list grants at most (acl(5)), let one of `trust`
+/// in whom nobody trusts.
+bool lets_in_distrusted(const struct stat& info, const access_list& list,
+                        const place_trust& trust) {
+  if (list.empty()) return has(trust.never_groups, info.st_gid);
+  return std::any_of(list.begin(), list.end(), [&](const posix_acl_xattr_entry& one) {
+    if ((one.e_perm & ACL_WRITE) == 0) return false;
+    switch (one.e_tag) {
+      case ACL_USER: return has(trust.never_users, one.e_id);
+      case ACL_GROUP_OBJ: return has(trust.never_groups, info.st_gid);
+      case ACL_GROUP: return has(trust.never_groups, one.e_id);
+      default: return false;
+    }
+  });
+}
+
+/// Who beside those trusted may write into such a directory, and the command that forbids it;
+/// none: nobody.
 std::optional<std::pair<std::string, std::string>> others_in(const struct stat& info,
-                                                             bool has_acl) {
+                                                             const access_list& list,
+                                                             const place_trust& trust) {
   if ((info.st_mode & S_ISVTX) != 0) return std::nullopt;
   if ((info.st_mode & S_IWOTH) != 0) return std::pair{"everybody", "chmod o-w"};
   if ((info.st_mode & S_IWGRP) == 0) return std::nullopt;
-  if (has_acl) return std::pair{"who its access list names", "setfacl -b"};
-  if (info.st_gid != 0 && !is_own_group(info.st_gid))
-    return std::pair{"group " + std::to_string(info.st_gid), "chmod g-w"};
+  const auto* const of_jobs = lets_in_distrusted(info, list, trust) ? ", and so jobs," : "";
+  if (*of_jobs == '\0' && trust.groups) return std::nullopt;
+  if (!list.empty())
+    return std::pair{std::string("who its access list names") + of_jobs, "setfacl -b"};
+  if (*of_jobs != '\0' || (info.st_gid != 0 && !is_own_group(info.st_gid)))
+    return std::pair{"group " + std::to_string(info.st_gid) + of_jobs, "chmod g-w"};
   return std::nullopt;
 }
-
-constexpr const char* acl_attribute = "system.posix_acl_access";
 
 struct judged {
   bool marked = false;
   bool made = false;
 };
 
-result<judged> judge(int directory, const std::string& path, const directory_owner& owner) {
+result<judged> judge(int directory, const std::string& path, const directory_owner& owner,
+                     const place_trust& trust) {
   struct stat info {};
   if (::fstat(directory, &info) != 0) return fail(errno_error("stat", path));
   const auto mark = read_mark(directory, path);
@@ -146,8 +198,10 @@ result<judged> judge(int directory, const std::string& path, const directory_own
   if (info.st_uid != ::geteuid() && info.st_uid != 0)
     return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
                                   ", who could replace what ved keeps there; chown it");
-  const bool has_acl = ::fgetxattr(directory, acl_attribute, nullptr, 0) > 0;
-  if (const auto others = others_in(info, has_acl))
+  const auto list = read_access_list([directory](char* to, std::size_t size) {
+    return ::fgetxattr(directory, acl_attribute, to, size);
+  });
+  if (const auto others = others_in(info, list, trust))
     return fail(errc::denied,
                 path + ": " + others->first + " may write into it; " + others->second + " " + path);
   return judged{!mark->empty(), mark->ends_with("\nmade\n")};
@@ -216,7 +270,7 @@ class tree_remover {
 
 /// As far as `name` in it is meant.
 result<void> judge_parent(const std::filesystem::path& parent, const std::filesystem::path& name,
-                          bool trusts_groups) {
+                          const place_trust& trust) {
   struct stat info {};
   if (::stat(parent.c_str(), &info) != 0) return {};  // then nothing is below it
   const auto could = "could put something else in the place of " + (parent / name).string();
@@ -226,9 +280,10 @@ result<void> judge_parent(const std::filesystem::path& parent, const std::filesy
   if (info.st_uid != ::geteuid() && info.st_uid != 0)
     return fail(errc::denied, named + "belongs to user " + std::to_string(info.st_uid) + ", who " +
                                   could + "; chown it" + elsewhere);
-  if (trusts_groups) info.st_mode &= ~static_cast<mode_t>(S_IWGRP);
-  const bool has_acl = ::getxattr(parent.c_str(), acl_attribute, nullptr, 0) > 0;
-  if (const auto others = others_in(info, has_acl))
+  const auto list = read_access_list([&parent](char* to, std::size_t size) {
+    return ::getxattr(parent.c_str(), acl_attribute, to, size);
+  });
+  if (const auto others = others_in(info, list, trust))
     return fail(errc::denied, named + others->first + " may write into it, and " + could + "; " +
                                   others->second + " " + parent.string() + elsewhere);
   return {};
@@ -242,25 +297,29 @@ bool is_inside(const std::string& inner, const std::string& outer) {
 
 }  // namespace
 
-result<void> judge_parents(const std::string& path, bool trusts_groups) {
+result<void> judge_parents(const std::string& path, const place_trust& trust) {
   const auto named = std::filesystem::absolute(path).lexically_normal();
   // Both what leads there by links, and where they lead.
   for (const std::filesystem::path& whole : {named, std::filesystem::path(resolved_path(path))}) {
     std::filesystem::path parent;
     for (const auto& name : whole) {
       if (!parent.empty() && !name.empty())
-        if (auto fine = judge_parent(parent, name, trusts_groups); !fine) return fine;
+        if (auto fine = judge_parent(parent, name, trust); !fine) return fine;
       parent /= name;
     }
   }
   return {};
 }
 
-result<void> judge_directory(const std::string& path, const directory_owner& owner) {
+result<taken_directory> judge_directory(const std::string& path, const directory_owner& owner,
+                                        const place_trust& trust) {
+  const auto above_it = judge_parents(path, trust);
   const auto directory = open_directory(path);
   if (directory) {
-    if (auto fine = judge(directory->get(), path, owner); !fine) return fail(fine.error());
-    return judge_parents(path);
+    const auto fine = judge(directory->get(), path, owner, trust);
+    if (!fine) return fail(fine.error());
+    if (!above_it) return fail(above_it.error());
+    return taken_directory{fine->made};
   }
   if (directory.error().code != errc::not_found) return fail(directory.error());
   // "x" lies in "."; "a/x/" in "a".
@@ -273,19 +332,20 @@ result<void> judge_directory(const std::string& path, const directory_owner& own
   if (!std::filesystem::is_directory(above, problem))
     return fail(errc::invalid,
                 path + ": the directory above it is not there; make " + above.string() + " first");
-  return judge_parents(path);
+  if (!above_it) return fail(above_it.error());
+  return taken_directory{true};
 }
 
 result<taken_directory> take_directory(const std::string& path, const directory_owner& owner,
-                                       unsigned mode) {
-  if (auto fine = judge_directory(path, owner); !fine) return fail(fine.error());
+                                       unsigned mode, const place_trust& trust) {
+  if (auto fine = judge_directory(path, owner, trust); !fine) return fail(fine.error());
   const bool made = ::mkdir(path.c_str(), mode) == 0;
   if (!made && errno != EEXIST) return fail(errno_error("create directory", path));
   const auto directory = open_directory(path);
   if (!directory) return fail(directory.error());
   // The mode must not depend on the umask.
   if (made && ::fchmod(directory->get(), mode) != 0) return fail(errno_error("chmod", path));
-  const auto fine = judge(directory->get(), path, owner);
+  const auto fine = judge(directory->get(), path, owner, trust);
   if (!fine) return fail(fine.error());
   if (fine->marked) return taken_directory{fine->made};
   const std::string text = mark_of(owner) + line_of_log(owner) + (made ? "made\n" : "");

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <string>
 #include <vector>
 
@@ -24,25 +26,34 @@ struct directory_owner {
 
 inline constexpr auto owner_mark_name = ".ved-owner";
 
-/// What `take_directory` would say, without changing anything. Errors: conflict (somebody else's,
-/// or another purpose of ours), denied (others could replace what is in it), invalid (no
-/// directory, or none above it), unavailable (the system's words).
-result<void> judge_directory(const std::string& path, const directory_owner& owner);
+/// Who may write into a directory of ours and into those above it, beside root and the own user.
+struct place_trust {
+  /// Whoever the mode of a directory lets in by its group or list, as the syslog daemon's group in
+  /// /var/log.
+  bool groups = false;
+  // But never these, also where the group is root's or one of ours.
+  std::vector<uid_t> never_users = {};
+  std::vector<gid_t> never_groups = {};
+};
 
-/// errc::denied when a user other than root and the own one may put something else in the place of
-/// the path, or of a directory above it: names the directory in which that can be done.
-/// `trusts_groups`: whoever the mode of a directory lets in by its group or list may, as the syslog
-/// daemon's group in /var/log.
-result<void> judge_parents(const std::string& path, bool trusts_groups = false);
+/// errc::denied when somebody who is not trusted may put something else in the place of the path,
+/// or of a directory above it: names the directory in which that can be done.
+result<void> judge_parents(const std::string& path, const place_trust& trust = {});
 
 struct taken_directory {
   bool made = false;  ///< by ved, now or earlier: its mode is ved's affair
 };
 
+/// What `take_directory` would say, without changing anything. Errors: conflict (somebody else's,
+/// or another purpose of ours), denied (others could replace what is in it), invalid (no
+/// directory, or none above it), unavailable (the system's words).
+result<taken_directory> judge_directory(const std::string& path, const directory_owner& owner,
+                                        const place_trust& trust = {});
+
 /// Takes the directory; makes the last component of `path` when it is not there, never more.
 /// `mode` is of a directory that is made. Errors as `judge_directory`.
 result<taken_directory> take_directory(const std::string& path, const directory_owner& owner,
-                                       unsigned mode);
+                                       unsigned mode, const place_trust& trust = {});
 
 /// The absolute path without links of what is there, followed by what is not there yet.
 std::string resolved_path(const std::string& path);

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "adapters/scheduler.hpp"
+#include "adapters/system/owned_directory.hpp"
 #include "adapters/watcher.hpp"
 #include "messages/error.hpp"
 #include "messages/secret.hpp"
@@ -139,6 +140,9 @@ struct scheduler_kind {
       [](const cluster_config&) { return std::vector<needed_file>{}; };
   std::optional<own_directory> (*directory)(const cluster_config& cluster) =
       [](const cluster_config&) { return std::optional<own_directory>{}; };
+  /// Names the accounts of this machine that jobs run as, where it is not that of ved.
+  void (*distrust)(const cluster_config& cluster, adapters::place_trust& into) =
+      [](const cluster_config&, adapters::place_trust&) {};
   bool uses_supervisor = false;  ///< jobs run below ved-job-supervisor
 
   // How its link may ask.

@@ -23,6 +23,9 @@ constexpr mode_t others_read_or_write = 0066;
 
 class checker {
  public:
+  /// `trust`: whose groups may be let into the places of files.
+  explicit checker(adapters::place_trust trust) : trust_(std::move(trust)) {}
+
   /// Only its owner may read it.
   void key(const fs::path& file) {
     struct stat about {};
@@ -44,16 +47,16 @@ class checker {
   }
 
   /// Nobody else may put another in its place, however far above.
-  void place(const std::string& what, const fs::path& path, bool trusts_groups = false,
-             bool refuses = true) {
-    if (auto fine = adapters::judge_parents(path.string(), trusts_groups); !fine)
-      found_.push_back({refuses, what + ": " + fine.error().message});
+  void place(const std::string& what, const fs::path& path, bool refuses = true) {
+    auto trust = trust_;
+    trust.groups = false;
+    judge(what, path, trust, refuses);
   }
 
   /// The same, but for groups that distributions let into places of their own: that of syslog into
   /// /var/log, that of the staff into /usr/local.
   void place_of_file(const std::string& what, const fs::path& path, bool refuses = true) {
-    if (!path.empty()) place(what, path, true, refuses);
+    if (!path.empty()) judge(what, path, trust_, refuses);
   }
 
   /// Who owns what we append to can take lines out of it.
@@ -149,6 +152,12 @@ class checker {
   std::vector<finding> take() { return std::move(found_); }
 
  private:
+  void judge(const std::string& what, const fs::path& path, const adapters::place_trust& trust,
+             bool refuses) {
+    if (auto fine = adapters::judge_parents(path.string(), trust); !fine)
+      found_.push_back({refuses, what + ": " + fine.error().message});
+  }
+
   static bool look(const fs::path& path, struct stat& about) {
     return ::stat(path.c_str(), &about) == 0;
   }
@@ -172,6 +181,7 @@ class checker {
         {refuses, path.string() + ": " + what + "; run: " + command + " '" + path.string() + "'"});
   }
 
+  const adapters::place_trust trust_;
   std::set<fs::path> seen_;
   std::vector<finding> found_;
 };
@@ -186,10 +196,17 @@ std::vector<std::string> secret_files(const config& settings) {
   return out;
 }
 
+/// Groups are trusted, but for those of the jobs.
+adapters::place_trust trust_beside_jobs(const config& settings) {
+  adapters::place_trust trust{.groups = true};
+  for (const auto& c : settings.clusters) c.kind->distrust(c, trust);
+  return trust;
+}
+
 }  // namespace
 
 std::vector<finding> check_modes(const fs::path& config_file, const config& settings) {
-  checker check;
+  checker check(trust_beside_jobs(settings));
   const state_layout layout(settings.state.directory);
   check.trusted(layout.directory);
   check.place("state directory", layout.directory);

@@ -99,6 +99,23 @@ class observability(site_case):
         for event in ("job_accepted", "job_submitted", "job_finished"):
             wait_for(lambda: event in s.said(), event)
 
+    def test_what_is_refused_is_in_the_log_and_at_trace_what_was_asked(self):
+        s = self.site
+        s.submit("l-2", resources={"nodes": 2, "cpu_cores_per_node": 1})
+        s.wait_state("l-2", "failed")
+        wait_for(lambda: any('"job_submission_refused"' in line and "resources.nodes" in line
+                             for line in s.said().splitlines()), "the refusal and its reason")
+        self.assertNotIn('"request"', s.said())
+        for level in ("debug", "trace"):
+            s.configure(level=level)
+            self.assertEqual(s.vectl("config", "reload")[0], 0)
+            s.get("l-2")
+            if level == "debug":
+                self.assertNotIn('"request"', s.said())
+        wait_for(lambda: '"request"' in s.said(), "at trace each request is a line")
+        s.configure(level="info")
+        self.assertEqual(s.vectl("config", "reload")[0], 0)
+
     def test_the_metrics_have_no_secrets_and_no_token_is_needed(self):
         s = self.site
         status, _, text = s.metrics()

@@ -72,6 +72,15 @@ class reload(site_case):
         s.stop()
         self.verify_log()
 
+    def test_a_setting_that_is_not_acted_upon_is_named_by_a_reload_too(self):
+        s = self.site
+        s.start()
+        key = "retryable_errors"
+        self.assertNotIn(key, s.said())
+        self.reload(edit=lambda text: text.replace("retry: {", f"retry: {{{key}: [timeout], "))
+        wait_for(lambda: any('"notice"' in line and key in line
+                             for line in s.said().splitlines()), "it is named")
+
     def test_a_stop_after_a_hangup_that_changed_clusters_is_clean(self):
         s = self.site
         s.start()

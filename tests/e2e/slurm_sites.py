@@ -165,7 +165,7 @@ class slurm_sites(slurm_case):
         s.let_go("hidden")
         self.ends("hidden", "failed", 3)
         for name in ("hidden", "hidden-cancelled"):
-            self.assertNotIn("job_went_missing", s.event_types(name))
+            self.assertEqual(s.absences(name), [])
 
     def test_a_cluster_that_tells_nothing_of_its_nodes_stays_up_while_it_is_idle(self):
         s = self.site
@@ -252,7 +252,7 @@ class slurm_sites(slurm_case):
         ended = self.ends("taken", "failed", 5)
         self.assertNotIn("accounting has no final record", ended["reason"])
         for name in ("taken", "taken-cancelled"):
-            self.assertNotIn("job_went_missing", s.event_types(name))
+            self.assertEqual(s.absences(name), [])
         self.untouched()
 
     def test_a_lost_reply_of_another_cluster_is_found_there(self):

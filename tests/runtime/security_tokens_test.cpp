@@ -6,6 +6,8 @@
 #include <fstream>
 #include <thread>
 
+#include "runtime/schedulers/kind.hpp"
+#include "runtime/schedulers/local/config.hpp"
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/pki.hpp"
@@ -235,6 +237,15 @@ TEST_CASE("start checks: what others may read or change is refused with the comm
   settings.hooks[0].command = {(loose / "hook").string()};
   write(loose / "hook", "");
   CHECK(refusals().empty());  // as /var/log and /usr/local/bin
+  auto& jobs = settings.clusters.emplace_back();
+  jobs.kind = find_scheduler_kind("local");
+  jobs.sections.of<local_config>().run_as = "nobody";  // 65534, and its group
+  CHECK_THAT(refusals(), Catch::Contains("logging.file: " + loose.string()) &&
+                             Catch::Contains("and so jobs,") &&
+                             Catch::Contains("command of hook : " + loose.string()));
+  jobs.sections.of<local_config>().run_as = "root";
+  CHECK(refusals().empty());
+  settings.clusters.clear();
   settings.hooks[0].command.clear();
   REQUIRE(::chown(loose.c_str(), 65'534, 65'534) == 0);
   REQUIRE(::chmod(loose.c_str(), 0755) == 0);

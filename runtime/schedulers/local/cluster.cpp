@@ -69,11 +69,22 @@ result<void> check_local_user(const cluster_config& cluster) {
   return {};
 }
 
+void distrust_local_user(const cluster_config& cluster, adapters::place_trust& into) {
+  const auto user = adapters::local::find_user(cluster.sections.of<local_config>().run_as);
+  if (!user) return;
+  const auto trust = adapters::local::trust_beside(*user);
+  into.never_users.insert(into.never_users.end(), trust.never_users.begin(),
+                          trust.never_users.end());
+  into.never_groups.insert(into.never_groups.end(), trust.never_groups.begin(),
+                           trust.never_groups.end());
+}
+
 result<void> check_local_directory(const cluster_config& cluster) {
-  const auto& path = cluster.sections.of<local_config>().work_directory;
-  if (path.empty()) return {};
-  auto ours = adapters::judge_directory(
-      path, {adapters::local::spool_kind, cluster.cluster_id.str()});
+  const auto& from = cluster.sections.of<local_config>();
+  const auto user = adapters::local::find_user(from.run_as);
+  if (from.work_directory.empty() || !user) return {};  // of the user `check_local_user` tells
+  const auto ours = adapters::local::judge_spool(
+      from.work_directory, {adapters::local::spool_kind, cluster.cluster_id.str()}, *user);
   if (!ours)
     return fail_in("cluster " + cluster.cluster_id.str() + ": local.work_directory", ours.error());
   return {};

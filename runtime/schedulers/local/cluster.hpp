@@ -20,6 +20,9 @@ adapters::local::local_options local_options_of(const cluster_config& cluster,
 /// `run_as`, since every job would be root; `invalid` when there is no such user.
 result<void> check_local_user(const cluster_config& cluster);
 
+/// Adds the user that jobs run as, and its groups, unless it is that of this process.
+void distrust_local_user(const cluster_config& cluster, adapters::place_trust& into);
+
 /// Whether `work_directory` may be taken: empty, not there yet, or this cluster's own already.
 result<void> check_local_directory(const cluster_config& cluster);
 

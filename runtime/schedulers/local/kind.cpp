@@ -83,6 +83,7 @@ constinit const scheduler_kind local_kind{
     .warning = local_user_warning,
     .advice = local_disk_advice,
     .directory = directory,
+    .distrust = distrust_local_user,
     .uses_supervisor = true,
     .in_process = true,
     .limit = limit,

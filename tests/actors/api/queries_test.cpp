@@ -67,6 +67,60 @@ bool invalid(const result<pb::JobList>& said, const std::string& word) {
 
 }  // namespace
 
+TEST_CASE("explain: a history longer than one page is told to its end", "[actors][api]") {
+  // Holds and releases without end, as a client may send them.
+  const auto log = tests::memory_log();
+  const auto logs = tests::logs_with({{"c", log}});
+  std::string state;
+  std::uint64_t version = 0;
+  const auto add = [&](std::vector<pb::Envelope> events) {
+    store::append_request request;
+    request.stream = core::job_stream("j");
+    request.expected_version = version;
+    for (const auto& one : events) {
+      auto folded = core::fold(request.stream, state, one);
+      if (!folded) FAIL(folded.error().message);
+      state = std::move(*folded);
+      ++version;
+    }
+    request.state = state;
+    request.events = std::move(events);
+    const auto done = log->commit({&request, 1}, tests::t0);
+    REQUIRE(done);
+    REQUIRE(done->at(0));
+  };
+  pb::Envelope first;
+  first.set_at_us(to_us(tests::t0));
+  *first.mutable_job()->mutable_accepted()->mutable_spec() = tests::sample_spec("j");
+  add({first});
+  constexpr int flaps = 6'000;
+  for (int n = 0; n < flaps; n += 100) {
+    std::vector<pb::Envelope> events;
+    for (int i = 0; i < 100; ++i) {
+      pb::Envelope hold;
+      hold.set_at_us(to_us(tests::t0 + seconds{n + i}));
+      hold.set_principal("client");
+      hold.mutable_job()->mutable_held()->set_by("client");
+      hold.mutable_job()->mutable_held()->set_reason("hold " + std::to_string(n + i));
+      pb::Envelope release;
+      release.set_at_us(hold.at_us());
+      release.mutable_job()->mutable_released();
+      events.push_back(std::move(hold));
+      events.push_back(std::move(release));
+    }
+    add(std::move(events));
+  }
+  pb::Envelope last;
+  last.set_at_us(to_us(tests::t0 + seconds{flaps}));
+  last.mutable_job()->mutable_held()->set_reason("the last word");
+  add({last});
+  pb::ExplainJob what;
+  what.set_job_id("j");
+  const auto told = fold_history(*logs, what);
+  REQUIRE(told);
+  CHECK((*told)->finish(nullptr).summary().find("the last word") != std::string::npos);
+}
+
 TEST_CASE("job list: a page has as many rows as asked for, and never more than the bound",
           "[actors][api][bounds]") {
   job_list jobs;

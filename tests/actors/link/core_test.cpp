@@ -223,6 +223,34 @@ TEST_CASE("link core: the breaker opens after failures, probes alone, and closes
   REQUIRE(orders<link::submit_order>(made.tick(now + seconds{1})).size() == 1);
 }
 
+TEST_CASE("link core: an inventory that fails makes no cluster bad that serves its jobs",
+          "[actors][link]") {
+  const bool has_jobs = GENERATE(true, false);
+  auto limits = test_limits();
+  limits.inventory_interval = seconds{10};
+  auto made = quiet_link(limits);
+  if (has_jobs) made.want(id(1), follows(1), start);
+  int denied = 0;
+  int polls = 0;
+  for (auto now = start; now < start + seconds{300}; now += seconds{1})
+    for (const auto& one : made.tick(now).orders) {
+      link::completion what = link::health_done{};
+      if (std::holds_alternative<link::inventory_order>(one.what)) {
+        ++denied;
+        what = link::call_failed{"sinfo: access denied"};
+      } else if (const auto* poll = std::get_if<link::poll_order>(&one.what)) {
+        ++polls;
+        link::poll_done seen;
+        for (std::size_t n = 0; n < poll->jobs.size(); ++n) seen.answers.emplace_back(running(1));
+        what = seen;
+      }
+      CHECK_FALSE(made.complete(one.id, std::move(what), 1, now).change);
+    }
+  CHECK(denied > 20);
+  CHECK(polls > 20);  // of nothing, where nothing else tells that jobs would be served
+  CHECK(made.view().state == link::breaker::closed);
+}
+
 TEST_CASE("link core: what never left the house is no failure of the cluster", "[actors][link]") {
   const job::report_submission unsent{{}, job::submission_result::not_sent, {}, "damaged"};
   const job::report_submission cut{{}, job::submission_result::not_sent, {}, "no route"};

@@ -8,6 +8,7 @@
 #include <filesystem>
 #include <fstream>
 
+#include "adapters/local/step.hpp"
 #include "adapters/local/supervisor_process.hpp"
 #include "adapters/system/processes.hpp"
 #include "messages/job_state.hpp"
@@ -179,7 +180,7 @@ TEST_CASE("spool: a job that closes the directories of all, or a claim, closes t
   temp_dir place;
   const plain_user user(place.path());
   const spool files(place.path() / "spool");
-  REQUIRE(files.create({spool_kind, "here"}, false));
+  REQUIRE(files.create({spool_kind, "here"}, job_user{}));
   REQUIRE(files.claim(job_id("j"), {submission_token("vea"), {}}));
   REQUIRE(::chmod(files.claim_path(job_id("j")).c_str(), 0) == 0);
   const auto read = files.read_claim(job_id("j"));

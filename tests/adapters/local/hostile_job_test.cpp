@@ -115,6 +115,20 @@ TEST_CASE("hostile job: its cancel arrives whatever stands in the way",
   CHECK(processes_of_job(job.token.str(), std::nullopt).empty());
 }
 
+TEST_CASE("hostile job: its time limit ends it, though it stops its supervisor",
+          "[adapters][local][hostile]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  const bool for_ever = GENERATE(false, true);
+  auto spec = talk.shell_job((for_ever ? "(while :; do kill -STOP $PPID; done) & "
+                                       : "kill -STOP $PPID; ") +
+                             std::string("while :; do sleep 0.1; done"));
+  spec.spec.set_max_runtime_seconds(2);
+  const auto job = talk.start(spec);
+  CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_TIMEOUT);
+  CHECK(processes_of_job(job.token.str(), std::nullopt).empty());
+}
+
 TEST_CASE("hostile job: in a cgroup nothing of it outlives its supervisor",
           "[adapters][local][hostile][cgroup]") {
   const auto options = options_with_cgroup();

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "adapters/local/identity.hpp"
+#include "adapters/local/step.hpp"
 #include "messages/job_state.hpp"
 #include "tests/adapters/local/fixture.hpp"
 #include "tests/support/small_disk.hpp"
@@ -234,7 +235,7 @@ TEST_CASE("local site: the end has its room even when all of its reason is escap
           "[adapters][local][site]") {
   const temp_dir place;
   const spool files(place.path() / "spool");
-  REQUIRE(files.create({spool_kind, "here", ""}, false));
+  REQUIRE(files.create({spool_kind, "here", ""}, job_user{}));
   const submission_token token("vea");
   std::filesystem::create_directory(files.job_directory(token));
   const auto reserved = files.reserve_exit(token);

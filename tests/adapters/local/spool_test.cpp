@@ -1,10 +1,14 @@
 #include "adapters/local/spool.hpp"
 
+#include <sys/stat.h>
+#include <unistd.h>
+
 #include <rapidcheck.h>
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 
+#include "adapters/local/step.hpp"
 #include "adapters/local/supervisor.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -35,7 +39,7 @@ TEST_CASE("spool: tokens are checked at the border of the file system", "[adapte
 TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
   temp_dir directory;
   const spool files(directory.path());
-  REQUIRE(files.create({spool_kind, "here"}, false));
+  REQUIRE(files.create({spool_kind, "here"}, job_user{}));
   const job_id job("../j 1");
   CHECK(files.read_claim(job)->token.empty());
   CHECK(files.claim(job, {submission_token("vea"), "hvea"})->token == submission_token("vea"));
@@ -57,10 +61,42 @@ TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
   CHECK(files.read_claim(job)->token.empty());
 }
 
+TEST_CASE("spool: one that lets no job of another user through is refused before it is taken",
+          "[adapters][local]") {
+  temp_dir place;
+  REQUIRE(::chmod(place.path().c_str(), 0755) == 0);
+  const auto given = (place.path() / "given").string();
+  REQUIRE(::mkdir(given.c_str(), 0700) == 0);
+  const directory_owner here{spool_kind, "here"};
+  job_user own;
+  job_user other;
+  other.uid = other.gid = 65'534;
+  other.name = "nobody";
+  other.switch_user = true;
+  CHECK(judge_spool(given, here, own));
+  const auto refused = judge_spool(given, here, other);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("chmod o+x " + given) != std::string::npos);
+  CHECK_FALSE(spool(given).create(here, other));
+  CHECK(std::filesystem::is_empty(given));
+  // What ved makes follows the user.
+  const auto made = (place.path() / "made").string();
+  CHECK(judge_spool(made, here, other));
+  REQUIRE(spool(made).create(here, own));
+  CHECK(judge_spool(made, here, other));
+  REQUIRE(spool(made).create(here, other));
+  if (::geteuid() != 0) return;
+  INFO("the jobs' group may replace it");
+  REQUIRE(::chown(place.path().c_str(), 0, 65'534) == 0);
+  REQUIRE(::chmod(place.path().c_str(), 0775) == 0);
+  CHECK_FALSE(judge_spool(made, here, other));
+  CHECK_FALSE(spool(made).create(here, other));
+}
+
 TEST_CASE("spool: damaged files are named, missing ones are not found", "[adapters][local]") {
   temp_dir directory;
   const spool files(directory.path());
-  REQUIRE(files.create({spool_kind, "here"}, false));
+  REQUIRE(files.create({spool_kind, "here"}, job_user{}));
   const submission_token token("vea");
   CHECK(files.read_exit(token).error().code == errc::not_found);
   std::filesystem::create_directory(files.job_directory(token));

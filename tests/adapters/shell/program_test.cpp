@@ -120,6 +120,9 @@ TEST_CASE("shell program: a program runs with what it was given and nothing else
 
 namespace {
 
+/// The login shells that accounts have, as sshd calls them.
+const std::vector<std::string> login_shells{"sh", "bash", "tcsh", "zsh", "fish"};
+
 /// The shells that a login node may have as /bin/sh.
 const std::vector<std::string> shells{"dash", "bash"};
 
@@ -259,6 +262,38 @@ TEST_CASE("shell program: every byte of a program arrives in every shell", "[ada
     REQUIRE(got.size() == 2);
     CHECK((got.at("word").out == every_byte));
     CHECK((got.at("here").out == every_byte));
+  }
+}
+
+TEST_CASE("shell program: whatever shell an account has, the program arrives and its codes return",
+          "[adapters][shell]") {
+  std::string every_byte;
+  for (int byte = 1; byte < 256; ++byte) every_byte += static_cast<char>(byte);
+  for (const auto& shell : login_shells) {
+    INFO(shell);
+    if (run_shell({}, "command -v " + shell).exit_code != 0) {
+      WARN("left out: " + shell + " is not installed");
+      continue;
+    }
+    shell_environment around;
+    around.conf_file = "/etc/it's !! $HOME/`b`.conf";
+    auto made = make_program(around, nonce);
+    made.add("ved_x=" + quote(every_byte) + "\n");
+    made.add_section("word", "printf %s \"$ved_x\"");
+    made.add_section("home", "printf %s \"$HOME\"");
+    made.add_section("conf", "printf %s \"$SLURM_CONF\"");
+    made.add_section("fails", "(exit 7)");
+    const auto sent = command_of(made, 50);
+    const auto ended = run_shell(sent.input, "exec " + shell + " -c " + quote(sent.line));
+    CHECK(ended.exit_code == 0);
+    const auto came = arrival_of(nonce, ended.out, ended.err);
+    CHECK(came.ran);
+    const auto got = split_sections(nonce, came.out, came.err);
+    REQUIRE(got.size() == 4);
+    CHECK((got.at("word").out == every_byte));
+    CHECK(got.at("conf").out == around.conf_file);
+    CHECK(got.at("home").out == std::string(::getenv("HOME")));
+    CHECK(got.at("fails").exit_code == 7);
   }
 }
 

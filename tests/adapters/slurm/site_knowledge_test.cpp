@@ -149,6 +149,34 @@ TEST_CASE("slurm: a job that another cluster took is followed there", "[adapters
   CHECK(contains(site.way->programs.back(), "SLURM_CLUSTERS='west' scancel '3'"));
 }
 
+TEST_CASE("slurm: a federation's job that a sibling ran is told by the sibling's record",
+          "[adapters][slurm]") {
+  scripted_site site;
+  tells_all(site);
+  const std::string number = "67108867";  // the first cluster's third
+  const tracked_job there{scheduler_job_id{number}, submission_token{token}, job_id{"j-41"}};
+  site.reply("squeue", "");
+  auto revoked = account("REVOKED");
+  auto ran = account("FAILED");
+  revoked.id = ran.id = number;
+  revoked.elapsed_seconds = 0;
+  ran.exit = "3:0";
+  const bool origin_first = GENERATE(true, false);
+  site.reply("sacct0", origin_first ? revoked.text() + ran.text() : ran.text() + revoked.text());
+  const auto told = status(site, there);
+  CHECK(told.state == pb::JOB_STATE_FAILED);
+  CHECK(told.exit_code == 3);
+  REQUIRE(told.usage);
+  CHECK(told.usage->wall_clock_seconds() > 0);
+  CHECK(contains(site.way->programs.back(), "--federation -j '" + number + "'"));
+  // The origin's alone is no record of it.
+  scripted_site other;
+  tells_all(other);
+  other.reply("squeue", "");
+  other.reply("sacct0", revoked.text());
+  (void)absence(other, there);
+}
+
 TEST_CASE("slurm: a reply that names our own cluster is no other one's", "[adapters][slurm]") {
   scripted_site site;
   tells_all(site);

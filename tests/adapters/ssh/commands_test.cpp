@@ -33,6 +33,19 @@ TEST_CASE("ssh: exit codes, signals and both outputs come back", "[adapters][ssh
   CHECK(status.warnings.empty());
 }
 
+TEST_CASE("ssh: what a site greets with is no answer", "[adapters][ssh]") {
+  tests::temp_dir place;
+  std::string text;
+  for (int line = 0; line < 60; ++line) text += "Willkommen! Nur für Befugte \xe2\x82\xac\n";
+  write_text(place.path() / "banner", text);
+  ssh_server server("Banner " + (place.path() / "banner").string() + "\n");
+  const auto login = make_ssh_transport(options_for(server));
+  const auto told = finished(login->run({"cat", "x"}, patiently()));
+  CHECK(told.exit_code == 0);
+  CHECK(told.out == "x");
+  CHECK(told.err.empty());
+}
+
 TEST_CASE("ssh: ten megabytes go both ways", "[adapters][ssh]") {
   ssh_server server;
   const auto login = make_ssh_transport(options_for(server));

@@ -154,6 +154,8 @@ TEST_CASE("ssh host keys: plain and hashed known_hosts are accepted, of each typ
   }
   auto options = with_known_hosts(server, "127.0.0.1 " + server.host_key() + "\n");
   CHECK(logs_in(options));
+  // Written on Windows.
+  CHECK(logs_in(with_known_hosts(server, "# hosts\r\n127.0.0.1 " + server.host_key() + "\r\n")));
   // A site's own may be a link.
   const auto link = server.path("link");
   std::filesystem::create_symlink(options.known_hosts_path, link);

@@ -146,6 +146,35 @@ TEST_CASE("owned directory: nor one that another group may write into", "[adapte
   CHECK(listed.error().message.find("who its access list names") != std::string::npos);
   CHECK(judge_directory(place / "below", here).error().message.find("access list") !=
         std::string::npos);
+  // Who trusts groups and lists trusts nobody whom jobs run as.
+  const auto below = (place / "below").string();
+  CHECK(judge_parents(below, {.groups = true, .never_users = {1}, .never_groups = {65'534}}));
+  CHECK_FALSE(judge_parents(below, {.groups = true, .never_users = {65'534}}));
+  list.entries[1] = {4, 5, ~0U};
+  list.entries[2] = {8, 7, 65'534};  // group:65534:rwx
+  REQUIRE(::setxattr(place.c_str(), "system.posix_acl_access", &list, sizeof list, 0) == 0);
+  CHECK(judge_parents(below, {.groups = true, .never_users = {65'534}, .never_groups = {0}}));
+  CHECK_FALSE(judge_parents(below, {.groups = true, .never_groups = {1, 65'534}}));
+  list.entries[1].permissions = 7;  // group::rwx
+  list.entries[2].permissions = 5;
+  REQUIRE(::setxattr(place.c_str(), "system.posix_acl_access", &list, sizeof list, 0) == 0);
+  CHECK(judge_parents(below, {.groups = true, .never_groups = {65'534}}));
+  CHECK_FALSE(judge_parents(below, {.groups = true, .never_groups = {0}}));
+}
+
+TEST_CASE("owned directory: no group that jobs run with is trusted, root's neither",
+          "[adapters][system]") {
+  temp_dir root;
+  make(root.path(), 0775);
+  const auto place = (root.path() / "x").string();
+  CHECK(judge_parents(place));
+  CHECK(judge_parents(place, {.groups = true, .never_groups = {::getegid() + 1}}));
+  CHECK_FALSE(judge_parents(place, {.never_groups = {::getegid()}}));
+  const auto refused = judge_parents(place, {.groups = true, .never_groups = {::getegid()}});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("and so jobs, may write into it") != std::string::npos);
+  make(root.path(), 0755);
+  CHECK(judge_parents(place, {.groups = true, .never_groups = {::getegid()}}));
 }
 
 TEST_CASE("owned directory: one of another user is not taken", "[adapters][system]") {

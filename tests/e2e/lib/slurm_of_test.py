@@ -154,6 +154,10 @@ class slurm_site(site):
     def event_types(self, name):
         return [event["type"] for event in self.events(name)]
 
+    def absences(self, name):
+        """What was said each time that the job was not found in Slurm."""
+        return [event["data"] for event in self.events(name) if event["type"] == "job_went_missing"]
+
     # --- what Slurm itself says ----------------------------------------------------------------
 
     def slurm_id(self, name, most=resolved_max):

@@ -33,13 +33,13 @@ void extend(X509* certificate, X509* issuer, int nid, const char* value) {
   X509_EXTENSION_free(extension);
 }
 
-X509* make_certificate(EVP_PKEY* key, const std::string& name, long serial, int hours, X509* issuer,
-                       EVP_PKEY* issuer_key, const std::string& uses) {
+X509* make_certificate(EVP_PKEY* key, const std::string& name, long serial, int from, int hours,
+                       X509* issuer, EVP_PKEY* issuer_key, const std::string& uses) {
   X509* made = X509_new();
   require(made != nullptr);
   X509_set_version(made, 2);
   ASN1_INTEGER_set(X509_get_serialNumber(made), serial);
-  X509_gmtime_adj(X509_getm_notBefore(made), -3600);
+  X509_gmtime_adj(X509_getm_notBefore(made), 3600L * from);
   X509_gmtime_adj(X509_getm_notAfter(made), 3600L * hours);
   X509_NAME* subject = X509_get_subject_name(made);
   X509_NAME_add_entry_by_txt(subject, "CN", MBSTRING_UTF8,
@@ -71,7 +71,7 @@ private_ca::private_ca() : ca_(new keys) {
   require(::mkdtemp(pattern.data()) != nullptr);
   directory_ = pattern;
   ca_->key = EVP_EC_gen("P-256");
-  ca_->certificate = make_certificate(ca_->key, "ved test CA", 1, 48, nullptr, nullptr, "none");
+  ca_->certificate = make_certificate(ca_->key, "ved test CA", 1, -1, 48, nullptr, nullptr, "none");
   write_pem(directory_ / "ca.pem",
             [&](FILE* file) { return PEM_write_X509(file, ca_->certificate); });
 }
@@ -85,10 +85,11 @@ private_ca::~private_ca() {
 }
 
 runtime::gateway_credentials private_ca::issue(const std::string& name, int hours,
-                                               std::string uses) {
+                                               std::string uses, int from) {
   if (uses.empty()) uses = name.find("server") != std::string::npos ? "serverAuth" : "clientAuth";
   EVP_PKEY* key = EVP_EC_gen("P-256");
-  X509* made = make_certificate(key, name, ++ca_->serial, hours, ca_->certificate, ca_->key, uses);
+  X509* made = make_certificate(key, name, ++ca_->serial, from, hours, ca_->certificate, ca_->key,
+                                uses);
   runtime::gateway_credentials credentials;
   credentials.ca_file = (directory_ / "ca.pem").string();
   credentials.certificate_file = write_pem(directory_ / (name + ".pem"),
@@ -148,6 +149,12 @@ TEST_CASE("gateway credentials: what TLS would silently ignore is refused", "[ru
     const auto refused = check_credentials(old);
     REQUIRE_FALSE(refused);
     CHECK_THAT(refused.error().message, Catch::Contains("expired"));
+  }
+  SECTION("a certificate that is of the future, and so the clock is asked for") {
+    const auto refused = check_credentials(ca.issue("server", 24, {}, 1));
+    REQUIRE_FALSE(refused);
+    CHECK_THAT(refused.error().message,
+               Catch::Contains("not yet valid") && Catch::Contains("timedatectl"));
   }
   SECTION("a file that is no certificate") {
     good.certificate_file = good.key_file;
