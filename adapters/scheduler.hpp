@@ -120,8 +120,7 @@ struct job_status {
   /// after it.
   std::optional<pb::JobRun> run_before;
   std::vector<run_key> counted;  ///< runs before this one whose use is part of `usage`
-  /// What the adapter wants to know of the job after a restart, as it likes; 0: nothing new.
-  std::uint64_t note = 0;
+  std::uint64_t note = 0;        ///< run_note, which it gets back after a restart; 0: nothing new
   /// Of one that has begun: what it holds. Unset: not told.
   std::optional<pb::JobUsage> allocated;
 };
@@ -163,6 +162,7 @@ struct stray {
   scheduler_job_id id;
   bool is_live = true;
   time_point enqueued_at = {};  ///< unset: not told
+  std::uint64_t note = 0;       ///< run_note
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

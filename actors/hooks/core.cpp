@@ -100,6 +100,9 @@ void tell_finished(teller& t, const job::job& before, const pb::JobFinished& e,
 /// used until then is to be billed.
 void tell_over(teller& t, const job::job& before, const pb::JobAbandonedOver& e,
                std::int64_t at_us) {
+  // One that came back and was ended while it waited has changed nothing.
+  const bool ran = e.run().started_at_us() != 0 || e.run().usage().wall_clock_seconds() > 0;
+  if (std::get<job::finished>(before.now).returned && !ran) return;
   tell_end(t, t.shown(), e.run(), e.reason(), at_us);
   // What came back of a job changes neither how it ended nor when it began.
   if (const auto& end = std::get<job::finished>(before.now); end.returned) {

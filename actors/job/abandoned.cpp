@@ -64,12 +64,24 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   // Of one that had ended the winner was told.
   if (!winner.empty() && back == nullptr && (what.lost_to_same_job || is_own(state, winner)))
     return add_found(out, winner, {}, ctx), out;
-  if (!is_terminal(what.state) || what.leftover) return out;
+  if (!is_terminal(what.state) || what.leftover) {
+    const bool again_back = back != nullptr && is_requeued(state, what);
+    if (!again_back || is_remembered(state, *what.run_before)) return out;
+    // Back once more before it could be ended: what ran is in no later report.
+    auto& again = add(out, &pb::JobEvent::mutable_returned, ctx);
+    again.set_token(back->token.str());
+    again.set_scheduler_job_id(back->id.str());
+    again.set_enqueued_at_us(to_us(what.enqueued_at));
+    again.set_note(what.note);
+    *again.mutable_run_before() = *what.run_before;
+    return out;
+  }
   auto& over = add_over(out,
                         "its run in the scheduler (" + what.id.str() + ") ended as " +
                             std::string(state_name(what.state)) + because(what.reason),
                         ctx);
   over.set_enqueued_at_us(to_us(what.enqueued_at));
+  over.set_note(what.note);
   const auto leave_out = [&](const std::string& why) {
     over.set_reason(over.reason() + "; what it used is not counted: " + why);
     return out;
@@ -82,6 +94,10 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   // What ended by itself has told its use.
   if (back == nullptr && public_state(state) != pb::JOB_STATE_CANCELLED) return out;
   set_run(*over.mutable_run(), state, what);
+  if (const int untold = back != nullptr ? runs_untold(state, what) : 0; untold > 0)
+    over.set_reason(over.reason() + "; it was requeued more than once between two looks: " +
+                    std::to_string(untold) + " of its runs since its end " +
+                    (untold == 1 ? "is" : "are") + " not known, and not counted in");
   return out;
 }
 

@@ -88,6 +88,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   end.finished_at = from_us(e.finished_at_us());
   end.abandoned = e.abandoned();
   end.told_until = from_us(e.told_until_us());
+  if (e.note() != 0) state.scheduler_note = e.note();
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
   state.wanted = pb::JOB_CONTROL_UNSPECIFIED;
@@ -116,10 +117,15 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
     state.started_at = from_us(e.run().started_at_us());
   if (back && back->id != state.scheduler_id && state.lost_copies.size() < lost_copies_max)
     state.lost_copies.push_back(back->id);
-  if (!back || back->id == state.scheduler_id)
+  if (!back || back->id == state.scheduler_id) {
     end.told_until = std::max({end.told_until, from_us(e.enqueued_at_us()),
                                back ? back->enqueued_at : time_point{}});
-  if (e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
+    if (e.note() != 0) state.scheduler_note = e.note();
+  }
+  state.requeued.clear();
+  // What came back and was ended while it waited moved no end.
+  const bool ran = !back || e.run().started_at_us() != 0;
+  if (ran && e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
 }
 
 /// No scheduler job is followed from now on. `last`: what is known of its last run.
@@ -203,8 +209,10 @@ result<void> apply(job& state, const event& what) {
   if (fresh != what.job().has_accepted()) {
     return impossible(fresh ? "its stream does not begin with job_accepted" : "accepted twice");
   }
-  const bool of_abandoned = what.job().has_abandoned_found() || what.job().has_abandoned_over();
   const bool back = what.job().has_returned() && in<finished>(state);
+  // It may come back while it is back.
+  const bool of_abandoned = what.job().has_abandoned_found() ||
+                            what.job().has_abandoned_over() || (back && is_abandoned(state));
   if (of_abandoned != is_abandoned(state) || (in<finished>(state) && !of_abandoned && !back))
     return impossible(of_abandoned ? "nothing was abandoned" : "the job is finished");
   const auto at_us = what.at_us();
@@ -224,7 +232,9 @@ result<void> apply(job& state, const event& what) {
     }
     case pb::JobEvent::kSubmitted: {
       const auto& e = what.job().submitted();
-      if (!in<submitting>(state) && !in<unresolved>(state)) return impossible("none in flight");
+      const bool found_again = in<held>(state) && e.adopted();
+      if (!in<submitting>(state) && !in<unresolved>(state) && !found_again)
+        return impossible("none in flight");
       if (!e.token().empty()) take_token(state, submission_token{e.token()});
       state.unproven_tokens.clear();
       state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
@@ -334,7 +344,8 @@ result<void> apply(job& state, const event& what) {
       const auto told = id == state.scheduler_id ? end.told_until : time_point{};
       end.abandoned = true;
       end.returned = returned_copy{id, submission_token{e.token()}, told,
-                                   from_us(e.enqueued_at_us())};
+                                   from_us(e.enqueued_at_us()), e.note()};
+      if (e.has_run_before()) remember(state.requeued, e.run_before());
       return {};
     }
     case pb::JobEvent::kAbandonedOver: apply_over(state, what.job().abandoned_over()); return {};
@@ -354,12 +365,16 @@ static std::vector<submission_token> earlier_in_doubt(const job& state) {
 /// With all by which its adapter knows it again.
 static follow followed(const job& state, pb::JobState shown, taken_control taken = {},
                        bool waits = false) {
+  // Its runs before it was held, or lost sight of, are counted apart.
+  const bool ran_apart = state.gave_way && state.gave_way->scheduler_job_id() ==
+                                               state.scheduler_id.str();
   return {state.scheduler_id,   state.token,
           shown,                taken,
           state.started_at,     waits,
           state.enqueued_at,    state.first_enqueued_at,
           last_requeued(state), state.scheduler_note,
-          state.allocated};
+          state.allocated,
+          ran_apart ? from_us(state.gave_way->enqueued_at_us()) : time_point{}};
 }
 
 /// What its runs used until it ended here is told; of those that go on there it is not.
@@ -367,6 +382,11 @@ static follow followed_on(const job& state) {
   if (const auto* back = returned(state)) {
     follow anew{back->id, back->token, pb::JOB_STATE_QUEUED};
     anew.told_until = back->told_until;
+    // From then on its number's records are its own, whatever they are called.
+    if (is_set(back->told_until)) anew.first_enqueued_at = back->told_until + microseconds{1};
+    anew.enqueued_at = back->enqueued_at;
+    anew.run_before = last_requeued(state);
+    anew.note = back->note;
     return anew;
   }
   const bool began = is_set(state.started_at);

@@ -8,6 +8,7 @@
 #include "actors/job/phases.hpp"
 #include "actors/words.hpp"
 #include "messages/job_state.hpp"
+#include "messages/run_note.hpp"
 
 namespace ved::core::job {
 namespace {
@@ -370,6 +371,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   add_runs_before(end, state, &what);
   add_gave_way(end, state);
   end.set_told_until_us(to_us(told_until(state, what)));
+  end.set_note(what.note);
 }
 
 result<events> on(const job& state, const report_status& what, const context& ctx) {
@@ -440,15 +442,33 @@ result<events> on(const job& state, const report_status& what, const context& ct
   return out;
 }
 
-/// A live job's other copies end by themselves, as they find it claimed. Of one that has ended
-/// nothing may run on: who heard of the end may have sent it anew.
+/// What was held because of its site, say, and was mended and requeued there.
+events follow_again(const job& state, const report_stray& what, const context& ctx) {
+  events out;
+  if (has_lost(state, what.id)) return out;
+  const auto* before = state.gave_way.get();
+  const bool known = before != nullptr && before->scheduler_job_id() == what.id.str() &&
+                     before->enqueued_at_us() != 0 && is_set(what.enqueued_at);
+  if (known ? what.enqueued_at > from_us(before->enqueued_at_us()) : what.is_live)
+    add_submitted(out, state, what.token, what.id, true, ctx);
+  return out;
+}
+
+/// A live job's other copies end by themselves, as they find it claimed; where it has none, that is
+/// followed. Of one that has ended nothing may run on: who heard of the end may have sent it anew.
 result<events> on(const job& state, const report_stray& what, const context& ctx) {
   events out;
-  if (!in<finished>(state) || !is_own(state, what.token)) return out;
+  if (!is_own(state, what.token)) return out;
+  if (!what.cluster.empty() && what.cluster != state.cluster) return out;
+  if (in<held>(state)) return follow_again(state, what, ctx);
+  if (!in<finished>(state)) return out;
   const auto& told_until = std::get<finished>(state.now).told_until;
   const bool known =
       what.id == state.scheduler_id && is_set(told_until) && is_set(what.enqueued_at);
-  const bool ran_since = known && what.enqueued_at > told_until;
+  // A controller whose clock is behind counts on.
+  const bool counted_on = run_note::of(what.note).requeues_since(
+                              run_note::of(state.scheduler_note)) > 0;
+  const bool ran_since = known && (what.enqueued_at > told_until || (what.is_live && counted_on));
   if (!what.is_live && !ran_since) return out;
   // The very run whose end was told: a controller came back without its last seconds, and finds
   // out. One that only vanished may run on.
@@ -461,6 +481,7 @@ result<events> on(const job& state, const report_stray& what, const context& ctx
   event.set_token(what.token.str());
   event.set_scheduler_job_id(what.id.str());
   event.set_enqueued_at_us(to_us(what.enqueued_at));
+  event.set_note(what.note);
   return out;
 }
 

@@ -61,6 +61,7 @@ struct returned_copy {
   submission_token token;
   time_point told_until;   ///< its runs that were enqueued until then have told their use
   time_point enqueued_at;  ///< of the run that was seen; unset: not told
+  std::uint64_t note = 0;  ///< and its run_note
 };
 struct finished {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;
@@ -143,7 +144,7 @@ struct job {
   bool held_there = false;        ///< queued, and the scheduler says that somebody holds it
   time_point enqueued_at;         ///< when the scheduler took the last run into its queue
   time_point first_enqueued_at;   ///< and the first one that it told of
-  std::uint64_t scheduler_note = 0;  ///< what its adapter wants to know of it after a restart
+  std::uint64_t scheduler_note = 0;  ///< run_note of the last run that was told
   time_point ends_by;             ///< when the scheduler ends that run at the latest
   std::shared_ptr<const pb::JobUsage> allocated;  ///< what that run holds, as far as was told
 
@@ -251,7 +252,7 @@ struct report_status {
   /// The one that the log knows, where this is of a later one.
   std::optional<pb::JobRun> run_before = {};
   std::vector<run_key> counted = {};  ///< runs before it whose use is part of `usage`
-  std::uint64_t note = 0;             ///< of the adapter; 0: nothing new
+  std::uint64_t note = 0;             ///< run_note; 0: nothing new
   std::optional<pb::JobUsage> allocated = {};  ///< what a run that has begun holds
 };
 /// The scheduler has something with the job's marks that nobody follows.
@@ -261,6 +262,7 @@ struct report_stray {
   bool is_live = true;
   time_point enqueued_at = {};  ///< unset: not told
   cluster_id cluster = {};      ///< whose it is there; of another cluster's jobs it says nothing
+  std::uint64_t note = 0;       ///< run_note
 };
 struct report_missing {
   scheduler_job_id id;
@@ -323,7 +325,7 @@ struct follow {
   time_point enqueued_at = {};  ///< of that run, as far as the scheduler told
   time_point first_enqueued_at = {};  ///< of the first one
   run_key run_before = {};            ///< the last one that was requeued
-  std::uint64_t note = 0;             ///< of the adapter
+  std::uint64_t note = 0;             ///< run_note, as far as the log knows
   std::shared_ptr<const pb::JobUsage> allocated = {};  ///< what that run holds
   time_point told_until = {};  ///< runs that were enqueued until then have told their use
 };

@@ -92,6 +92,11 @@ void add_gave_way(pb::JobFinished& end, const job& state);
 
 /// The run that the log knows is not the one that is told of now: the job was requeued meanwhile.
 bool is_requeued(const job& state, const report_status& what);
+
+/// The run is one of those that a requeue put an end to, as far as the log knows.
+bool is_remembered(const job& state, const pb::JobRun& run);
+/// Of a job that came back: how many of its runs since its end are in no use that is known.
+int runs_untold(const job& state, const report_status& what);
 /// What seemed to be requeued is the run that is told of: a list of the scheduler's was old, or it
 /// has forgotten the requeue.
 bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown);

@@ -122,6 +122,7 @@ pb::JobRecord to_record(const job& state) {
       back.set_token(f->returned->token.str());
       back.set_told_until_us(to_us(f->returned->told_until));
       back.set_enqueued_at_us(to_us(f->returned->enqueued_at));
+      back.set_note(f->returned->note);
     }
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
@@ -197,7 +198,7 @@ result<job> from_record(const pb::JobRecord& in) {
         end.returned = returned_copy{scheduler_job_id{back.scheduler_job_id()},
                                      submission_token{back.token()},
                                      from_us(back.told_until_us()),
-                                     from_us(back.enqueued_at_us())};
+                                     from_us(back.enqueued_at_us()), back.note()};
       return out;
     }
     default: break;

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "actors/job/phases.hpp"
+#include "messages/run_note.hpp"
 #include "messages/usage.hpp"
 
 /// What a job's runs used, those before its last one too.
@@ -102,8 +103,31 @@ void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run) {
 }
 
 bool is_requeued(const job& state, const report_status& what) {
-  return what.run_before && is_set(state.started_at) && what.started_at != state.started_at &&
-         what.run_before->started_at_us() == to_us(state.started_at);
+  if (!what.run_before) return false;
+  const auto began = from_us(what.run_before->started_at_us());
+  // Of what came back only runs of after the end.
+  if (const auto* back = returned(state))
+    return what.started_at != began &&
+           from_us(what.run_before->enqueued_at_us()) > back->told_until;
+  return is_set(state.started_at) && what.started_at != state.started_at &&
+         began == state.started_at;
+}
+
+bool is_remembered(const job& state, const pb::JobRun& run) {
+  return std::any_of(state.requeued.begin(), state.requeued.end(),
+                     [&](const auto& one) { return is_same_run(one, run); });
+}
+
+int runs_untold(const job& state, const report_status& what) {
+  const auto note = run_note::of(what.note);
+  const int since = note.requeues_since(run_note::of(state.scheduler_note));
+  const run_key own{what.enqueued_at, what.started_at};
+  const auto counted = std::count_if(what.counted.begin(), what.counted.end(), [&](const auto& a) {
+    return a.enqueued_at != own.enqueued_at;
+  });
+  auto known = state.requeued;
+  if (is_requeued(state, what)) remember(known, *what.run_before);
+  return since - 1 - std::max(static_cast<int>(counted), static_cast<int>(known.size()));
 }
 
 bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown) {
@@ -118,7 +142,12 @@ void add_runs_before(pb::JobFinished& end, const job& state, const report_status
   const auto unknown = [](const pb::JobRun& run) {
     return !run.usage().has_wall_clock_seconds();
   };
-  if (!std::all_of(all.begin(), all.end(), unknown))
+  // Without its end a run counts until its requeue: from when to when can be seen.
+  if (all.size() == 1 && !unknown(all[0]) && all[0].finished_at_us() != 0)
+    add_words(end, "it had run before it was requeued, from " +
+                       to_rfc3339(from_us(all[0].started_at_us())) + " to " +
+                       to_rfc3339(from_us(all[0].finished_at_us())) + "; its use is counted in");
+  else if (!std::all_of(all.begin(), all.end(), unknown))
     add_words(end, "it had run before it was requeued; its use is counted in");
   for (const auto& run : all) {
     if (unknown(run))
@@ -154,7 +183,7 @@ void add_gave_way(pb::JobFinished& end, const job& state) {
     end.set_exit_signal(run.exit_signal());
     if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
   }
-  if (run.started_at_us() != 0) end.set_started_at_us(run.started_at_us());
+  if (run.started_at_us() != 0) end.set_started_at_us(first(run, end));
   if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
 }
 

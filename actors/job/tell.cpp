@@ -43,11 +43,22 @@ std::string tell_finished(const pb::JobFinished& e) {
 /// "; it ran for 12 s and exited with code 73"
 std::string tell_run(const pb::JobRun& run) {
   if (run.started_at_us() == 0) return {};
-  const auto ran = from_us(run.finished_at_us()) - from_us(run.started_at_us());
-  return "; it ran for " + std::to_string(std::chrono::duration_cast<seconds>(ran).count()) +
-         " s and " +
+  const auto time = from_us(run.finished_at_us()) - from_us(run.started_at_us());
+  const auto ran = std::chrono::duration_cast<seconds>(time).count();
+  const auto used = run.usage().wall_clock_seconds();
+  return "; it ran for " + std::to_string(ran) + " s" +
+         (used > 0 && used != ran ? " (" + std::to_string(used) + " s count)" : "") + " and " +
          (run.exit_signal() != 0 ? "died of signal " + std::to_string(run.exit_signal())
                                  : "exited with code " + std::to_string(run.exit_code()));
+}
+
+std::string tell_returned(const pb::JobReturned& e) {
+  std::string out = "it had ended, and the scheduler has it again, as " + e.scheduler_job_id() +
+                    ": it is ended there";
+  if (const auto& run = e.run_before(); e.has_run_before())
+    out += "; its run of " + std::to_string(run.usage().wall_clock_seconds()) + " s from " +
+           to_rfc3339(from_us(run.started_at_us())) + " on was requeued, and counts";
+  return out;
 }
 
 }  // namespace
@@ -144,9 +155,7 @@ std::string tell(const pb::JobEvent& what) {
                                            : " as " + e.scheduler_job_id()) +
              ": it is ended there";
     }
-    case pb::JobEvent::kReturned:
-      return "it had ended, and the scheduler has it again, as " +
-             what.returned().scheduler_job_id() + ": it is ended there";
+    case pb::JobEvent::kReturned: return tell_returned(what.returned());
     case pb::JobEvent::kAbandonedOver:
       return "what was left of it there is over: " + what.abandoned_over().reason() +
              tell_run(what.abandoned_over().run());

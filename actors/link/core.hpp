@@ -402,6 +402,7 @@ class link {
   time_point left_at_;       ///< when a job was followed last, or this link began
   std::optional<microseconds> returns_within_;  ///< as the scheduler told
   bool suspects_strays_ = false;
+  time_point no_strays_at_;  ///< when the last question began whose answer showed none to look for
   poll_pace pace_;
   std::unordered_map<job_id, hinted> hinted_;  ///< of jobs_ only
   std::optional<time_point> hint_due_;         ///< the first due of those that are followed

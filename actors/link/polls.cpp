@@ -56,14 +56,14 @@ bool link::is_large() const {
 }
 
 /// What has ended may be requeued there for a while: with nothing to follow that is asked for now
-/// and then.
+/// and then, until an answer of after that time shows nothing of the kind.
 bool link::looks_for_strays(time_point now) const {
   if (!followed_.empty() || polling_) return false;
+  if (returns_within_ && no_strays_at_ >= left_at_ + *returns_within_) return false;
   const auto pause = suspects_strays_
                          ? bounds_.poll_interval
                          : std::max(bounds_.poll_interval, bounds_.stray_interval);
-  return now >= std::max(full_poll_at_, left_at_) + pause &&
-         (!returns_within_ || now < left_at_ + *returns_within_ + pause);
+  return now >= std::max(full_poll_at_, left_at_) + pause;
 }
 
 void link::start_poll(outputs& out, time_point now) {
@@ -102,6 +102,7 @@ void link::on_poll(outputs& out, const poll_order& asked, const completion& answ
   if (done == nullptr) return;
   returns_within_ = done->returns_within;
   suspects_strays_ = done->suspects_strays;
+  if (!suspects_strays_) no_strays_at_ = poll_started_;
   // Of a live job it is another copy, or is just being submitted.
   for (const auto& [job, stray] : done->strays)
     if (!jobs_.contains(job)) out.reports.emplace_back(job, stray);

@@ -20,6 +20,14 @@ std::string slurm_cluster::sacct_command(const std::string& selection,
          " --user=\"$(id -un)\" " + selection + " --format=" + quote(names);
 }
 
+/// At `end` it was over, however long the record counts on.
+void slurm_cluster::end_record(account_record& record, time_point end) {
+  record.finished_at = std::max(end, record.run.started_at);
+  const auto most = std::chrono::duration_cast<seconds>(record.finished_at - record.run.started_at);
+  record.usage.set_wall_clock_seconds(
+      std::min<std::int64_t>(record.usage.wall_clock_seconds(), most.count()));
+}
+
 /// The run that follows a requeue ends the one before it, also where slurmdbd never heard of that,
 /// and counts on.
 void slurm_cluster::bound_records(std::vector<account_record>& all) {
@@ -27,11 +35,7 @@ void slurm_cluster::bound_records(std::vector<account_record>& all) {
     auto& record = all[i];
     const auto next = all[i + 1].run.enqueued_at;
     if (is_set(record.finished_at) || !is_set(record.run.started_at) || !is_set(next)) continue;
-    record.finished_at = std::max(next, record.run.started_at);
-    const auto most = std::chrono::duration_cast<seconds>(record.finished_at -
-                                                          record.run.started_at);
-    record.usage.set_wall_clock_seconds(
-        std::min<std::int64_t>(record.usage.wall_clock_seconds(), most.count()));
+    end_record(record, next);
   }
 }
 
@@ -62,7 +66,13 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
       now->steps_open = now->steps_open || !is_ended(row.state);
       if (row.step == "batch") now->batch_used = row.cpu_time || row.memory_bytes_max;
       if (now->batch_used) now->records.back().swept = false;
-      auto& usage = now->records.back().usage;
+      auto& record = now->records.back();
+      // A requeue of what had ended makes its moment the record's end; the step keeps the true one.
+      const bool within = row.step == "batch" && row.has_ended &&
+                          row.started_at >= record.run.started_at &&
+                          row.ended_at < record.finished_at;
+      if (within && now->state == "REQUEUED") end_record(record, row.ended_at);
+      auto& usage = record.usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));
       continue;

@@ -6,6 +6,7 @@
 #include <map>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -184,6 +185,7 @@ class slurm_cluster {
   static bool is_ours(const tracked_job& job, const queue_row& row);
   std::vector<stray> lasting(std::vector<stray> shown, time_point now);
   microseconds returns_within() const;
+  std::set<std::string> clusters_of(std::span<const tracked_job> jobs);
   bool is_in_job_directory(const queue_row& row) const;
   static bool is_followed(const watched& job, const queue_row& row);
   static bool is_run_on(const watched& job, const queue_row& row);
@@ -215,6 +217,7 @@ class slurm_cluster {
   static void hear_controller(watched& job, const section& one);
   bool knows_submissions() const;
   void learn_submissions(const std::vector<watched*>& jobs, call at);
+  static void end_record(account_record& record, time_point end);
   static void bound_records(std::vector<account_record>& all);
   static void add_record(account& to, const account_row& row);
   static bool is_contrary(watched& job);
@@ -295,6 +298,7 @@ class slurm_cluster {
     time_point told_at;
   };
   std::map<std::string, stray_seen> strays_;
+  std::map<std::string, time_point> had_jobs_;  ///< other clusters of the site: when last. Likewise
 };
 
 }  // namespace ved::adapters::slurm

@@ -1,5 +1,6 @@
 #include <algorithm>
 #include <functional>
+#include <iterator>
 #include <map>
 #include <set>
 #include <unordered_set>
@@ -71,6 +72,7 @@ void add_alive(std::unordered_map<std::string, std::string>& to, const queue_row
 
 void read_queue(queue_answer& out, const section& from, const std::string& problem,
                 const std::unordered_set<std::string>& numbers, const std::string& separator,
+                const std::string& cluster,
                 const std::function<bool(const queue_row&)>& is_ours) {
   if (!from.complete) {
     out.problem = problem.empty() ? "no answer" : problem;
@@ -81,7 +83,7 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
   const auto& rows = out.rows;
   for (const auto& row : rows.rows) {
     if (numbers.contains(row.id.str())) out.by_number[row.id.str()].push_back(&row);
-    else if (auto other = stray_of(row); other && is_ours(row))
+    else if (auto other = stray_of(row, cluster); other && is_ours(row))
       out.strays.push_back(std::move(*other));
     add_alive(out.others, row);
   }
@@ -98,13 +100,6 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
     out.problem = std::string(printed_nothing);
   if (out.problem.empty() && from.exit_code != 0)
     out.problem = "ended with code " + std::to_string(from.exit_code) + " without a word";
-}
-
-/// The clusters of the site that took jobs which this one was asked for; "" is this one.
-std::set<std::string> clusters_of(std::span<const tracked_job> jobs) {
-  std::set<std::string> out{""};
-  for (const auto& job : jobs) out.insert(number_of(job.id).cluster);
-  return out;
 }
 
 std::string section_of(const char* what, const std::string& cluster) {
@@ -158,7 +153,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   const known_before before{job.kept->submitted_at.load(), job.kept->restarts, job.kept->session};
   job.kept->note_submission(row.submitted_at);
   // Counted as a requeue begins, which is over when the job is submitted anew.
-  if (row.submitted_at != before.enqueued_at) job.kept->restarts = row.restarts;
+  if (row.submitted_at != before.enqueued_at || before.session == 0)
+    job.kept->restarts = row.restarts;
   job.kept->session = row.session;
   const auto meaning = parse_state(row.state);
   if (!meaning) {
@@ -222,6 +218,21 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   job.kept->ended = status;
 }
 
+/// Those of the site that took jobs which this one was asked for, as long as these may come back
+/// there; "" is this one.
+std::set<std::string> slurm_cluster::clusters_of(std::span<const tracked_job> jobs) {
+  const auto now = options_.clock();
+  for (const auto& job : jobs)
+    if (const auto cluster = number_of(job.id).cluster; !cluster.empty()) had_jobs_[cluster] = now;
+  const auto kept = 2 * returns_within();  // the last look is later than that
+  std::erase_if(had_jobs_, [&](const auto& one) {
+    return one.second > now || now > one.second + kept;
+  });
+  std::set<std::string> out{""};
+  for (const auto& [cluster, at] : had_jobs_) out.insert(cluster);
+  return out;
+}
+
 result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, poll_kind kind,
                                            call at) {
   // A poll that was given up may still run: two at once would confuse what we remember.
@@ -236,16 +247,17 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
   const auto got =
       run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
-  std::unordered_set<std::string> numbers;
-  std::unordered_set<std::string> shared;  // one was given out again
+  std::map<std::string, std::unordered_set<std::string>> numbers;  // by cluster
+  std::unordered_set<std::string> shared;  // ids of which one was given out again
   for (const auto& job : jobs)
-    if (const auto number = number_of(job.id).number; !numbers.insert(number).second)
-      shared.insert(number);
+    if (const auto [number, cluster] = number_of(job.id); !numbers[cluster].insert(number).second)
+      shared.insert(job.id.str());
   std::map<std::string, queue_answer> queues;
   for (const auto& cluster : clusters) {
     // Filled in place: its rows are pointed at.
-    read_queue(queues[cluster], got.of(section_of("squeue", cluster)), got.problem, numbers,
-               separator, [this](const queue_row& row) { return is_in_job_directory(row); });
+    read_queue(queues[cluster], got.of(section_of("squeue", cluster)), got.problem,
+               numbers[cluster], separator, cluster,
+               [this](const queue_row& row) { return is_in_job_directory(row); });
     // Another cluster of the site may be away: nothing is known of its jobs alone.
     if (cluster.empty() && !queues[cluster].problem.empty())
       return fail(errc::unavailable, "squeue: " + queues[cluster].problem);
@@ -267,7 +279,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       all[i].job = &jobs[i];
       all[i].kept = &seen_.at(key(jobs[i]));
       all[i].site_now = site_now;
-      all[i].shares_number = shared.contains(number_of(jobs[i].id).number);
+      all[i].shares_number = shared.contains(jobs[i].id.str());
     }
   }
   std::vector<watched*> unclear;
@@ -346,9 +358,15 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     }
     out.settling += job.settling;
   }
-  out.strays = lasting(std::move(queues.at("").strays), now);
+  std::vector<stray> strays;
+  for (auto& [cluster, queue] : queues)
+    std::move(queue.strays.begin(), queue.strays.end(), std::back_inserter(strays));
+  out.strays = lasting(std::move(strays), now);
+  // What is away shows nothing.
   out.suspects_strays = std::any_of(strays_.begin(), strays_.end(),
-                                    [](const auto& one) { return !is_set(one.second.told_at); });
+                                    [](const auto& one) { return !is_set(one.second.told_at); }) ||
+                        std::any_of(queues.begin(), queues.end(),
+                                    [](const auto& one) { return !one.second.problem.empty(); });
   out.returns_within = returns_within();
   return out;
 }

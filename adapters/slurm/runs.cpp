@@ -1,6 +1,7 @@
 #include <algorithm>
 
 #include "adapters/slurm/watched.hpp"
+#include "messages/run_note.hpp"
 #include "messages/usage.hpp"
 
 // Which of a job's runs a row of squeue or a record of accounting is of. A requeue submits a job
@@ -10,10 +11,6 @@ namespace {
 
 /// So long squeue may show what was before a requeue without being believed.
 constexpr seconds old_list_max{5};
-
-/// A note for the log: the session of the submission, and how often it was requeued.
-constexpr int restart_bits = 16;
-constexpr std::uint64_t restarts_max = (std::uint64_t{1} << restart_bits) - 1;
 
 }  // namespace
 
@@ -112,8 +109,7 @@ bool slurm_cluster::memory::was_submitted_at(time_point at) const {
 }
 
 std::uint64_t slurm_cluster::note_of(const memory& kept) {
-  return static_cast<std::uint64_t>(kept.session) << restart_bits |
-         std::min(static_cast<std::uint64_t>(kept.restarts), restarts_max);
+  return run_note{kept.session, kept.restarts}.bits();
 }
 
 /// What the log knows, as long as squeue has not shown more.
@@ -121,8 +117,9 @@ void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
   to.waited = job.waits;
   to.note_submission(job.first_enqueued_at);
   to.note_submission(job.enqueued_at);
-  to.session = static_cast<std::int64_t>(job.note >> restart_bits);
-  to.restarts = static_cast<int>(job.note & restarts_max);
+  const auto note = run_note::of(job.note);
+  to.session = note.session;
+  to.restarts = note.requeues;
   if (job.allocated) to.allocated = *job.allocated;
 }
 

@@ -95,7 +95,7 @@ std::optional<queue_row> read_outline(std::string_view record, std::string_view 
     *cell = rest.substr(begin + separator.size());
     rest.remove_suffix(rest.size() - begin);
   }
-  std::string_view cells[restart_count + 1];
+  std::string_view cells[submit_session + 1];
   for (auto& cell : cells) {
     const auto end = record.find(separator);
     cell = record.substr(0, end);
@@ -107,6 +107,7 @@ std::optional<queue_row> read_outline(std::string_view record, std::string_view 
   row.state = std::string(cells[state]);
   row.submitted_at = parse_moment(cells[submit_time]).value_or(time_point{});
   row.restarts = parse_small_count(cells[restart_count]).value_or(0);
+  row.session = parse_count(cells[submit_session]).value_or(0);
   row.name = ends[0];
   row.output_path = or_empty(ends[standard_output - job_name]);
   return row;

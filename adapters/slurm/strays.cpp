@@ -4,8 +4,10 @@
 
 #include "adapters/slurm/states.hpp"
 #include "adapters/slurm/records.hpp"
+#include "adapters/slurm/values.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
+#include "messages/run_note.hpp"
 
 // Rows with the marks of our jobs that nobody follows. Slurm's administrators and whose job it is
 // may requeue what has ended, as long as the controller remembers it (MinJobAge): it runs again
@@ -21,6 +23,8 @@ constexpr std::size_t told_max = 1'000;
 /// Where a controller forgets nothing ("MinJobAge=0"), or late.
 constexpr seconds remembered_max{3600};
 constexpr seconds remembered_by_default{300};
+/// slurmctld looks for what it may forget that often: PURGE_JOB_INTERVAL in slurmctld.h.
+constexpr seconds forgets_every{60};
 
 }  // namespace
 
@@ -55,7 +59,7 @@ bool slurm_cluster::is_in_job_directory(const queue_row& row) const {
                                : there.substr(0, there.size() - ours.size()).ends_with('/');
 }
 
-std::optional<stray> stray_of(const queue_row& row) {
+std::optional<stray> stray_of(const queue_row& row, const std::string& cluster) {
   const auto meaning = parse_state(row.state);
   // What is being cleaned up has ended, or will be submitted anew.
   if (!meaning || row.state == "COMPLETING") return std::nullopt;
@@ -64,8 +68,9 @@ std::optional<stray> stray_of(const queue_row& row) {
   if (!is_live && row.restarts == 0) return std::nullopt;
   const auto marks = marks_in(row.output_path);
   if (marks.job.empty()) return std::nullopt;
-  return stray{job_id{std::string(marks.job)}, submission_token{std::string(marks.token)}, row.id,
-               is_live, row.submitted_at};
+  return stray{job_id{std::string(marks.job)}, submission_token{std::string(marks.token)},
+               id_of({row.id.str(), cluster}), is_live, row.submitted_at,
+               run_note{row.session, row.restarts}.bits()};
 }
 
 /// Of those that are shown the ones that were before, and have to be told now: who waited longest
@@ -100,7 +105,7 @@ std::vector<stray> slurm_cluster::lasting(std::vector<stray> shown, time_point n
 microseconds slurm_cluster::returns_within() const {
   const std::lock_guard lock(mutex_);
   const auto kept = site_ ? site_->config.min_job_age : remembered_by_default;
-  return kept.count() == 0 ? remembered_max : std::min(kept, remembered_max);
+  return (kept.count() == 0 ? remembered_max : std::min(kept, remembered_max)) + forgets_every;
 }
 
 }  // namespace ved::adapters::slurm

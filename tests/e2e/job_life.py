@@ -6,7 +6,7 @@ import sys
 import threading
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
-from site_of_test import main, program, run, site_case, wait_for  # noqa: E402
+from site_of_test import lines_of, main, program, run, site_case, wait_for  # noqa: E402
 
 
 def read_stream(site, path, last_event_id=None):
@@ -246,10 +246,15 @@ class job_life(site_case):
         s = self.site
         s.submit("r-1", "true", resources={"nodes": 2, "cpu_cores_per_node": 1})
         self.assertIn("resources.nodes", s.wait_state("r-1", "failed")["reason"])
-        s.submit("r-2", "true", workload_spec={"command": "/no/such/program"})
+        s.submit("r-2", "true", workload_spec={"command": "/no/such/program",
+                                               "arguments": ["--password=s3cr3t"]})
         ended = s.wait_state("r-2", "failed")
         self.assertEqual(ended["exit_code"], 127)
         self.assertIn("/no/such/program", ended["reason"])
+        wait_for(lambda: any("r-2" in line and "failed" in line
+                             for line in lines_of(f"{s.place}/audit.log")), "the audit file has it")
+        for text in (ended["reason"], s.said(), "".join(lines_of(f"{s.place}/audit.log"))):
+            self.assertNotIn("s3cr3t", text)
 
     def test_unknown_jobs_clusters_and_paths_are_not_found(self):
         s = self.site

@@ -8,7 +8,8 @@ build_packages=(
   libspdlog-dev libcli11-dev prometheus-cpp-dev libexpected-dev libpugixml-dev libssl-dev
   librapidcheck-dev libbenchmark-dev
 )
-test_packages=(clang libclang-rt-14-dev prometheus python3 openssl curl util-linux zsh fish tcsh)
+test_packages=(clang libclang-rt-14-dev prometheus python3 openssl curl util-linux zsh fish tcsh
+               faketime)
 # The private real Slurm of tools/slurm_bed.
 slurm_packages=(
   munge slurm-wlm slurmctld slurmd slurm-client slurm-wlm-basic-plugins slurm-wlm-mysql-plugin

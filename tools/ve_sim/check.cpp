@@ -63,9 +63,16 @@ class checker {
     int submitted = 0;
     int ends = 0;  // and what more it used after that
     std::string end;
+    bool came_back = false;
     for (const auto& e : events) {
       submitted += e.job().has_submitted() ? 1 : 0;
-      ends += e.job().has_finished() || e.job().abandoned_over().has_run() ? 1 : 0;
+      came_back = came_back || e.job().has_returned();
+      // What came back and was ended while it waited is no news.
+      const auto& run = e.job().abandoned_over().run();
+      const bool used = run.started_at_us() != 0 || run.usage().wall_clock_seconds() > 0;
+      const bool over = e.job().abandoned_over().has_run() && (used || !came_back);
+      ends += e.job().has_finished() || over ? 1 : 0;
+      if (e.job().has_abandoned_over()) came_back = false;
       if (e.job().has_finished()) end = state_name(e.job().finished().state());
     }
     if (!end.empty() && told_[id][end] != ends)

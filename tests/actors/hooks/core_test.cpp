@@ -259,6 +259,16 @@ TEST_CASE("hooks: what came back of a job changes neither its end nor its start"
   CHECK(told[0].exit_signal() == 0);
   CHECK(told[0].started_at_us() == to_us(began));
   CHECK(told[0].usage().wall_clock_seconds() == 65);
+  // One that was ended while it waited says nothing new.
+  REQUIRE(d.run(core::job::report_stray{d.state.token, end.id, true, tests::t0 + seconds{300}}) ==
+          "returned");
+  const auto waited = d.state;
+  end.enqueued_at = tests::t0 + seconds{300};
+  end.started_at = {};
+  end.finished_at = tests::t0 + seconds{310};
+  end.usage.emplace();
+  REQUIRE(d.run(end) == "abandoned_over");
+  CHECK(core::hooks::callbacks_of(waited, d.log.back()).empty());
 }
 
 TEST_CASE("hooks: what a job that was given up used is told when it is known", "[actors][hooks]") {

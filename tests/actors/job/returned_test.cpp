@@ -4,6 +4,7 @@
 
 #include "actors/job/explain.hpp"
 #include "actors/job/stored.hpp"
+#include "messages/run_note.hpp"
 #include "tests/support/job_actions.hpp"
 #include "tests/support/job_fixture.hpp"
 
@@ -120,9 +121,205 @@ TEST_CASE("returned: what is another's, or of a live job, changes nothing", "[ac
   auto other = stray_of(d);
   other.token = submission_token{"vezzzzzzzzzzzz"};
   CHECK(d.run(other).empty());
-  for (const auto* phase : {"waiting", "submitting", "unresolved", "held", "queued", "running"}) {
+  for (const auto* phase : {"waiting", "submitting", "unresolved", "queued", "running"}) {
     driver live = tests::in_phase(phase);
     CHECK(live.run(job::report_stray{live.state.token, scheduler_job_id{"9"}, true, {}}).empty());
+  }
+}
+
+TEST_CASE("returned: of another cluster of that account nothing is heard", "[actors][job]") {
+  driver d = failed();
+  auto stray = stray_of(d);
+  stray.cluster = cluster_id{"another"};
+  CHECK(d.run(stray).empty());
+}
+
+TEST_CASE("returned: a run that is requeued before it could be ended is counted, too",
+          "[actors][job]") {
+  driver d = failed();
+  REQUIRE(d.run(stray_of(d)) == "returned");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.enqueued_at = enqueued + seconds{200};
+  seen.note = run_note{7, 2}.bits();
+  auto& run = seen.run_before.emplace();
+  run.set_enqueued_at_us(to_us(enqueued + seconds{100}));
+  run.set_started_at_us(to_us(tests::t0 + seconds{150}));
+  run.mutable_usage()->set_wall_clock_seconds(16);
+  const bool seen_waiting = GENERATE(true, false);
+  if (seen_waiting) {
+    CHECK(d.run(seen) == "returned");
+    CHECK(d.run(seen).empty());
+    // Also where the daemon is started anew meanwhile.
+    auto read = job::from_record(job::to_record(d.state));
+    REQUIRE(read);
+    d.state = std::move(*read);
+    const auto actions = job::react(d.state, {});
+    const auto follow = find_action<job::follow>(actions);
+    REQUIRE(follow != nullptr);
+    CHECK(follow->enqueued_at == enqueued + seconds{200});
+    CHECK(follow->first_enqueued_at == enqueued + microseconds{1});
+    CHECK(follow->run_before.enqueued_at == enqueued + seconds{100});
+    CHECK(follow->note == seen.note);
+    seen.run_before.reset();
+  }
+  seen.state = pb::JOB_STATE_CANCELLED;
+  seen.usage.emplace();
+  const bool by_accounting = GENERATE(true, false);
+  if (by_accounting) {
+    seen.usage->set_wall_clock_seconds(16);
+    seen.counted = {{enqueued + seconds{100}, tests::t0 + seconds{150}}};
+  }
+  CHECK(d.run(seen) == "abandoned_over");
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 76);
+  CHECK(d.state.requeued.empty());
+  CHECK(std::get<job::finished>(d.state.now).told_until == enqueued + seconds{200});
+}
+
+TEST_CASE("returned: of runs that nobody saw it is said that they are not counted",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.enqueued_at = enqueued;
+  end.usage.emplace().set_wall_clock_seconds(60);
+  end.note = run_note{7, 0}.bits();
+  d.run(end);
+  auto stray = stray_of(d);
+  stray.note = run_note{7, 3}.bits();
+  REQUIRE(d.run(stray) == "returned");
+  job::report_status over;
+  over.id = d.state.scheduler_id;
+  over.state = pb::JOB_STATE_CANCELLED;
+  over.enqueued_at = stray.enqueued_at;
+  over.note = stray.note;
+  SECTION("two") {
+    CHECK(d.run(over) == "abandoned_over");
+    CHECK(d.state.reason.find("2 of its runs since its end are not known") != std::string::npos);
+    // And of those since then it counts anew.
+    stray.enqueued_at += seconds{100};
+    stray.note = run_note{7, 4}.bits();
+    REQUIRE(d.run(stray) == "returned");
+    over.enqueued_at = stray.enqueued_at;
+    over.note = stray.note;
+    REQUIRE(d.run(over) == "abandoned_over");
+    CHECK(d.log.back().job().abandoned_over().reason().find("not known") == std::string::npos);
+  }
+  SECTION("one, where accounting has the other") {
+    over.usage.emplace();
+    over.counted = {{enqueued + seconds{50}, {}}, {over.enqueued_at, {}}};
+    CHECK(d.run(over) == "abandoned_over");
+    CHECK(d.state.reason.find("1 of its runs since its end is not known") != std::string::npos);
+  }
+  SECTION("none, where it has both") {
+    over.counted = {{enqueued + seconds{50}, {}}, {enqueued + seconds{70}, {}}};
+    CHECK(d.run(over) == "abandoned_over");
+    CHECK(d.state.reason.find("not known") == std::string::npos);
+  }
+  SECTION("and nothing of another submission") {
+    over.note = run_note{8, 3}.bits();
+    CHECK(d.run(over) == "abandoned_over");
+    CHECK(d.state.reason.find("not known") == std::string::npos);
+  }
+}
+
+TEST_CASE("returned: a controller whose clock was set back counts on", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.enqueued_at = enqueued;
+  end.usage.emplace().set_wall_clock_seconds(60);
+  end.note = run_note{7, 1}.bits();
+  d.run(end);
+  auto stray = stray_of(d);
+  stray.enqueued_at = enqueued - seconds{120};
+  SECTION("the run that was told") { stray.note = run_note{7, 1}.bits(); }
+  SECTION("another submission's") { stray.note = run_note{8, 2}.bits(); }
+  SECTION("it is over") {
+    stray.note = run_note{7, 2}.bits();
+    stray.is_live = false;
+  }
+  SECTION("one more") {
+    stray.note = run_note{7, 2}.bits();
+    REQUIRE(d.run(stray) == "returned");
+    job::report_status over;
+    over.id = d.state.scheduler_id;
+    over.state = pb::JOB_STATE_CANCELLED;
+    over.enqueued_at = stray.enqueued_at;
+    over.usage.emplace().set_wall_clock_seconds(41);
+    REQUIRE(d.run(over) == "abandoned_over");
+    CHECK(d.state.reason.find("does not tell it apart") != std::string::npos);
+    stray.is_live = false;
+  }
+  CHECK(d.run(stray).empty());
+}
+
+TEST_CASE("returned: what was cancelled while it waited moves no end", "[actors][job]") {
+  driver d = failed();
+  const auto ended = std::get<job::finished>(d.state.now).finished_at;
+  REQUIRE(d.run(stray_of(d)) == "returned");
+  job::report_status over;
+  over.id = d.state.scheduler_id;
+  over.state = pb::JOB_STATE_CANCELLED;
+  over.enqueued_at = enqueued + seconds{100};
+  over.finished_at = ended + seconds{500};
+  REQUIRE(d.run(over) == "abandoned_over");
+  CHECK(std::get<job::finished>(d.state.now).finished_at == ended);
+}
+
+TEST_CASE("returned: a held job that its site requeues is followed again", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.enqueued_at = enqueued;
+  end.started_at = tests::t0 + seconds{10};
+  end.finished_at = tests::t0 + seconds{40};
+  end.usage.emplace().set_wall_clock_seconds(30);
+  end.lost_claim_to = submission_token{"vezzzzzzzzzzzz"};  // nobody knows whose that is
+  REQUIRE(d.run(end) == "held");
+  const auto number = end.id;
+  auto stray = job::report_stray{d.state.token, number, true, enqueued + seconds{100}};
+  SECTION("the run for which it was held is none") {
+    stray.enqueued_at = enqueued;
+    CHECK(d.run(stray).empty());
+    stray.is_live = false;
+    CHECK(d.run(stray).empty());
+  }
+  SECTION("another's neither") {
+    stray.token = submission_token{"veyyyyyyyyyyyy"};
+    CHECK(d.run(stray).empty());
+  }
+  SECTION("a copy that nobody knew is one, while it lives") {
+    stray.id = scheduler_job_id{"99"};
+    stray.is_live = false;
+    CHECK(d.run(stray).empty());
+    stray.is_live = true;
+    CHECK(d.run(stray) == "submitted");
+  }
+  SECTION("that it ran meanwhile is told") {
+    stray.is_live = GENERATE(true, false);
+    CHECK(d.run(stray) == "submitted");
+    CHECK(d.log.back().job().submitted().adopted());
+    CHECK(d.shown() == pb::JOB_STATE_QUEUED);
+    const auto actions = job::react(d.state, {});
+    const auto follow = find_action<job::follow>(actions);
+    REQUIRE(follow != nullptr);
+    CHECK(follow->id == number);
+    CHECK(follow->told_until == enqueued);  // what it used until then is known
+    job::report_status done;
+    done.id = number;
+    done.state = pb::JOB_STATE_COMPLETED;
+    done.enqueued_at = enqueued + seconds{100};
+    done.started_at = tests::t0 + seconds{110};
+    done.finished_at = tests::t0 + seconds{126};
+    done.usage.emplace().set_wall_clock_seconds(16);
+    CHECK(d.run(done) == "finished:completed");
+    CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 46);
+    CHECK(d.state.started_at == tests::t0 + seconds{10});
   }
 }
 

@@ -335,7 +335,7 @@ TEST_CASE("link polls: with nothing to follow what may come back is looked for, 
   }
   SECTION("as long as the scheduler remembers what has ended") {
     nothing.returns_within = seconds{300};
-    CHECK(idle_polls(made, nothing, start) == 5);  // once a minute
+    CHECK(idle_polls(made, nothing, start) == 5);  // once a minute, the last one after that
     CHECK(idle_polls(made, nothing, start + seconds{600}) == 0);
     made.want(id(1), follows(1), start + seconds{1'200});
     const auto poll = orders<link::poll_order>(made.tick(start + seconds{1'200})).at(0);
@@ -350,6 +350,40 @@ TEST_CASE("link polls: with nothing to follow what may come back is looked for, 
     nothing.suspects_strays = true;
     CHECK(idle_polls(made, nothing, start) > 20);
   }
+}
+
+TEST_CASE("link polls: what is seen as late as can be, or after an outage, is looked at again",
+          "[actors][link]") {
+  auto limits = test_limits();
+  limits.stray_interval = seconds{60};
+  auto made = quiet_link(limits);
+  const bool away = GENERATE(false, true);
+  int told = 0;
+  int answers = 0;
+  bool shown = false;
+  for (auto now = start; now < start + seconds{1'800}; now += seconds{1})
+    for (const auto& one : orders<link::poll_order>(made.tick(now))) {
+      // Requeued in the last moment; the second look tells of it.
+      const bool answered = !away || now > start + seconds{600};
+      link::completion what = link::call_failed{"no controller"};
+      if (answered) {
+        ++answers;
+        link::poll_done seen;
+        seen.returns_within = seconds{300};
+        if (now >= start + seconds{299} && told == 0) {
+          seen.suspects_strays = !shown;
+          if (shown) {
+            seen.strays = {{id(3), job::report_stray{token(3), at(9), true, {}}}};
+            ++told;
+          }
+          shown = true;
+        }
+        what = seen;
+      }
+      made.complete(one.id, std::move(what), 1, now);
+    }
+  CHECK(told == 1);
+  CHECK(answers < 12);
 }
 
 TEST_CASE("link polls: what nobody follows is told, unless its job wants something",

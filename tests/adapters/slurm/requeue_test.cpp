@@ -35,6 +35,48 @@ TEST_CASE("slurm poll: a requeued job's runs are summed up", "[adapters][slurm]"
   CHECK(end.usage->memory_bytes_max() == 9'000);
 }
 
+TEST_CASE("slurm poll: a run that ended long before its requeue counts to its end",
+          "[adapters][slurm]") {
+  scripted_site site;
+  // Slurm makes the requeue the record's end; its batch step keeps the true one.
+  auto first = account("REQUEUED");
+  first.ended = "1799999500";
+  first.elapsed_seconds = 500;
+  auto batch = account("FAILED", "4:0");
+  batch.id = "41.batch";
+  batch.ended = "1799999007";
+  batch.elapsed_seconds = 7;
+  auto second = account("COMPLETED");
+  second.submitted = "1799999500";
+  second.started = "1799999600";
+  second.ended = "1799999660";
+  second.elapsed_seconds = 60;
+  std::int64_t used = 67;
+  SECTION("its batch step tells when that was") {}
+  SECTION("a step that another run's would be says nothing") {
+    batch.started = "1799998990";
+    used = 560;
+  }
+  SECTION("nor one that has not ended") {
+    batch.state = "RUNNING";
+    batch.ended = "Unknown";
+    used = 560;
+  }
+  SECTION("nor another step") {
+    batch.id = "41.0";
+    used = 560;
+  }
+  SECTION("time that it stood still is none") {
+    first.elapsed_seconds = 3;
+    used = 63;
+  }
+  site.reply("sacct0", first.text() + batch.text() + second.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_COMPLETED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == used);
+}
+
 TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the run that follows",
           "[adapters][slurm]") {
   for (const std::string word : {"NODE_FAIL", "PREEMPTED", "FAILED", "COMPLETED"}) {

@@ -1,6 +1,7 @@
 #include <set>
 
 #include "messages/job_state.hpp"
+#include "messages/run_note.hpp"
 #include "tests/adapters/slurm/poll.hpp"
 
 /// What squeue shows of our jobs that nobody follows.
@@ -41,6 +42,8 @@ TEST_CASE("slurm poll: what bears the marks of a job that nobody follows is told
           "[adapters][slurm]") {
   scripted_site site;
   auto shown = other(GENERATE("RUNNING", "PENDING", "SUSPENDED", "REQUEUE_HOLD"));
+  shown.restarts = 2;
+  shown.session = 77;
   if (GENERATE(true, false)) shown.path = "/jobs/j-40/vebbbbbbbbbbbb.40.out";
   const auto told = lasting(site, shown.text());
   REQUIRE(told.size() == 1);
@@ -49,10 +52,61 @@ TEST_CASE("slurm poll: what bears the marks of a job that nobody follows is told
   CHECK(told[0].id == scheduler_job_id{"40"});
   CHECK(told[0].is_live);
   CHECK(told[0].enqueued_at == from_us(1'799'998'000'000'000));
+  CHECK(told[0].note == run_note{shown.session, 2}.bits());
   site.now += seconds{5};
   CHECK(strays(site).empty());  // but once
   site.now += seconds{10};
   CHECK(strays(site).size() == 1);  // in case nobody heard
+}
+
+TEST_CASE("slurm poll: what another cluster of the site has again is told, though nobody is there",
+          "[adapters][slurm]") {
+  scripted_site site;
+  tracked_job there = job();
+  there.id = scheduler_job_id{"41@west"};
+  auto line = row("RUNNING");
+  site.reply("squeue", "");
+  site.reply("squeue-west", line.text());
+  REQUIRE(std::holds_alternative<job_status>(observe(site, there)));
+  const auto polls = [&](std::span<const tracked_job> jobs) {
+    const auto seen = site.port->observe(jobs, poll_kind::full, scripted_site::until());
+    REQUIRE(seen);
+    return *seen;
+  };
+  auto back = other("RUNNING");
+  site.reply("squeue-west", back.text());
+  CHECK(polls({}).suspects_strays);
+  site.now += seconds{10};
+  const auto told = polls({}).strays;
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].id == scheduler_job_id{"40@west"});
+  // While it is away it is asked again soon; and not for ever.
+  site.fails("squeue-west", no_controller);
+  CHECK(polls({}).suspects_strays);
+  site.now += seconds{3'600};
+  CHECK_FALSE(polls({}).suspects_strays);
+  CHECK_FALSE(contains(site.way->programs.back(), "west"));
+}
+
+TEST_CASE("slurm poll: a number of another cluster hides none of this one's", "[adapters][slurm]") {
+  scripted_site site;
+  tracked_job there = job();
+  there.id = scheduler_job_id{"40@west"};
+  auto line = row("RUNNING");
+  line.id = "40";
+  site.reply("squeue-west", line.text());
+  site.reply("squeue", other("RUNNING").text());
+  const auto look = [&] {
+    const auto seen = site.port->observe({&there, 1}, poll_kind::full, scripted_site::until());
+    REQUIRE(seen);
+    CHECK(std::holds_alternative<job_status>(seen->observations.at(0)));
+    return seen->strays;
+  };
+  CHECK(look().empty());
+  site.now += seconds{10};
+  const auto told = look();
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].id == scheduler_job_id{"40"});
 }
 
 TEST_CASE("slurm poll: what is no job's, or over, is no stray", "[adapters][slurm]") {
@@ -93,7 +147,8 @@ TEST_CASE("slurm poll: it tells how long what has ended may come back", "[adapte
   const auto what = job();
   const auto seen = site.port->observe({&what, 1}, poll_kind::full, scripted_site::until());
   REQUIRE(seen);
-  CHECK(seen->returns_within == seconds{300});  // Slurm's default: no inventory was taken
+  // Slurm's default: no inventory was taken; and what is old is forgotten once a minute.
+  CHECK(seen->returns_within == seconds{360});
 }
 
 TEST_CASE("slurm poll: of one that came back only what was not told counts", "[adapters][slurm]") {
