@@ -175,12 +175,23 @@ sigset_t block_signals() {
   return set;
 }
 
-/// Ends the process when stopping takes too long (a call into a scheduler, CAF's TLS threads).
+volatile sig_atomic_t late_exit_code = exit_failed;
+
+/// Ends the process when stopping takes too long (a call into a scheduler, CAF's TLS threads). By a
+/// timer: there may be no thread to be had.
 void limit_stop(int exit_code) {
-  std::thread([exit_code] {
-    std::this_thread::sleep_for(stop_limit);
-    ::_exit(exit_code == 0 ? exit_failed : exit_code);
-  }).detach();
+  if (exit_code != 0) late_exit_code = exit_code;
+  struct sigaction late {};
+  late.sa_flags = SA_SIGINFO | SA_RESTART;
+  late.sa_sigaction = [](int, siginfo_t* how, void*) {
+    if (how->si_code == SI_KERNEL) ::_exit(late_exit_code);  // nobody else's signal
+  };
+  ::sigaction(SIGALRM, &late, nullptr);
+  ::alarm(static_cast<unsigned>(stop_limit.count()));
+  sigset_t timer;
+  sigemptyset(&timer);
+  sigaddset(&timer, SIGALRM);
+  pthread_sigmask(SIG_UNBLOCK, &timer, nullptr);
 }
 
 void write_ports(const std::string& file, const ved::runtime::daemon& running) {
@@ -226,15 +237,7 @@ class ignored_signals {
 class reloads {
  public:
   explicit reloads(ved::runtime::daemon& of) : thread_([this, &of] { run(of); }) {}
-  /// Waits for one that is under way.
-  ~reloads() {
-    {
-      const std::lock_guard lock(mutex_);
-      over_ = true;
-    }
-    news_.notify_one();
-    thread_.join();
-  }
+  ~reloads() { end(); }
   reloads(const reloads&) = delete;
   reloads& operator=(const reloads&) = delete;
 
@@ -244,6 +247,16 @@ class reloads {
       asked_ = true;
     }
     news_.notify_one();
+  }
+
+  /// Waits for one that is under way; no other follows.
+  void end() {
+    {
+      const std::lock_guard lock(mutex_);
+      over_ = true;
+    }
+    news_.notify_one();
+    if (thread_.joinable()) thread_.join();
   }
 
  private:
@@ -275,9 +288,8 @@ class reloads {
 
 /// Serves until a signal or a fatal failure; the exit code.
 int serve(ved::runtime::daemon& running, const sigset_t& signals,
-          const std::atomic<bool>& failed, ignored_signals ignored) {
+          const std::atomic<bool>& failed, reloads& reloading, ignored_signals ignored) {
   const auto beat = watchdog_interval();
-  reloads reloading(running);
   for (;;) {
     const auto wait = beat ? std::min<microseconds>(*beat, seconds{5}) : seconds{5};
     const timespec pause{static_cast<time_t>(wait / seconds{1}),
@@ -293,6 +305,7 @@ int serve(ved::runtime::daemon& running, const sigset_t& signals,
       const int code = failed ? exit_fatal : 0;
       notify_service_manager("STOPPING=1");
       limit_stop(code);
+      reloading.end();  // a stop waits for threads that CAF has met
       running.stop(failed ? "a failure that only a restart mends"
                           : std::string(got == SIGTERM ? "SIGTERM" : "SIGINT"),
                    stop_grace);
@@ -332,6 +345,11 @@ int run(const arguments& given) {
   };
   auto started = ved::runtime::daemon::start(std::move(options));
   if (!started) return complain(started.error());
+  // Before anybody is told that it serves.
+  auto reloading = ved::starting_threads([&]() -> result<std::unique_ptr<reloads>> {
+    return std::make_unique<reloads>(**started);
+  });
+  if (!reloading) return complain(reloading.error());
   (*log)->write(actors::log_severity::info, "ved", "started",
                 {{"version", std::string(version)},
                  {"http", settings->http.address + ":" + std::to_string((*started)->http_port())},
@@ -339,7 +357,7 @@ int run(const arguments& given) {
                  {"state", settings->state.directory}});
   write_ports(given.port_file, **started);
   notify_service_manager("READY=1\nSTATUS=serving");
-  return serve(**started, signals, failed, ignored_signals(*log));
+  return serve(**started, signals, failed, **reloading, ignored_signals(*log));
 }
 
 int init(const arguments& given, const std::string& gateway, const std::vector<std::string>& names,

@@ -6,6 +6,7 @@ import signal
 import socket
 import sys
 import threading
+import unittest
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.abspath(__file__)), "lib"))
 from site_of_test import lines_of, main, program, run, site_case, wait_for  # noqa: E402
@@ -40,6 +41,21 @@ class signals(site_case):
         self.assertEqual(lines_of(effects), ["begin", "end"])
         self.assertEqual(s.stop()[0], 0)
         self.verify_log()
+
+    @unittest.skipUnless(os.geteuid() == 0 and shutil.which("setpriv"), "needs root and setpriv")
+    def test_sigterm_ends_it_in_order_where_no_thread_can_be_had(self):
+        s = self.site
+        account = 41_234  # of nobody else: the limit counts threads of the account
+        s.configure(run_as="")
+        self.assertEqual(run("chown", "-R", f"{account}:{account}", s.place)[0], 0)
+        as_it = ("setpriv", f"--reuid={account}", f"--regid={account}", "--clear-groups")
+        s.start(wrapper=as_it)
+        self.assertEqual(run(*as_it, "prlimit", "--pid", str(s.process.pid), "--nproc=1:1")[0], 0)
+        s.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: '"event":"reloaded"' in s.said(), "a reload needs none")
+        code, _ = s.stop()
+        self.assertEqual(code, 0, s.said()[-500:])
+        self.assertIn('"event":"stopped"', s.said())
 
     def test_sigterm_right_after_the_start_is_clean(self):
         s = self.site
