@@ -22,6 +22,7 @@
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/refusal_tally.hpp"
+#include "runtime/security/start_checks.hpp"
 #include "runtime/security/token_store.hpp"
 #include "runtime/version.hpp"
 
@@ -117,9 +118,14 @@ class daemon::implementation {
       log(actors::log_severity::error, failed, {{"reason", done.error().message}});
       out.add_problems(done.error().message);
     };
-    // Files that were rotated away are let go of whatever the configuration is like.
-    note("log_not_reopened", options_.log->reopen(options_.settings.logging));
-    note("audit_not_reopened", followers_->reopen());
+    const auto reopened = [this, &note](const char* failed, const result<void>& done) {
+      note(failed, done);
+      problems_->tell(failed, done ? std::string{} : done.error().message);
+    };
+    // Files that were rotated away are let go of whatever the configuration is like; but not for
+    // what others may have put in their place.
+    reopened("log_not_reopened", reopen_log());
+    reopened("audit_not_reopened", reopen_audit());
     auto read = options_.read_config();
     if (read)
       if (const auto wrong = check_clusters(read->settings); !wrong.empty())
@@ -134,7 +140,7 @@ class daemon::implementation {
     const auto& settings = read->settings;
     options_.log->set_levels(settings.logging);
     if (settings.logging != options_.settings.logging)
-      note("log_not_reopened", options_.log->reopen(settings.logging));
+      reopened("log_not_reopened", options_.log->reopen(settings.logging));
     for (const auto& one : read->notices)
       log(actors::log_severity::warn, "notice", {{"reason", one}});
     note("tokens_not_reloaded", tokens_->reload());
@@ -203,6 +209,22 @@ class daemon::implementation {
   const ingress_part& ingress() const { return *ingress_; }
 
  private:
+  result<void> reopen_log() {
+    const auto& logging = options_.settings.logging;
+    if (!logging.file.empty())
+      if (auto fine = judge_appended(logging.file, options_.settings); !fine)
+        return fail_in("logging.file", fine.error());
+    return options_.log->reopen(logging);
+  }
+
+  result<void> reopen_audit() {
+    const auto& audit = options_.settings.hpc.audit;
+    if (audit.enabled)
+      if (auto fine = judge_appended(audit.log_path, options_.settings); !fine)
+        return fail_in("hpc.audit.log_path", fine.error());
+    return followers_->reopen();
+  }
+
   void log(actors::log_severity severity, std::string_view event,
            std::initializer_list<actors::log_field> fields) {
     options_.log->write(severity, "ved", event, fields);

@@ -10,6 +10,7 @@
 #include <cstring>
 #include <set>
 
+#include "adapters/system/access.hpp"
 #include "runtime/clusters.hpp"
 #include "runtime/gateway/credentials.hpp"
 #include "runtime/security/init.hpp"
@@ -45,28 +46,18 @@ class checker {
       refuse(what + " " + shown_path(file.string()) + ": cannot be read: " + cause());
   }
 
-  /// Where `makes_directory`, the last directory is made when it is missing.
-  void appendable(const std::string& what, const fs::path& file, bool makes_directory) {
-    if (file.empty()) return;
-    struct stat about {};
-    if (::stat(file.c_str(), &about) == 0) {
-      if (S_ISDIR(about.st_mode)) return refuse(what + " " + file.string() + ": is a directory");
-      if (!S_ISREG(about.st_mode) && (makes_directory || !S_ISCHR(about.st_mode)))
-        return refuse(what + " " + file.string() + ": is no regular file");
-      if (::access(file.c_str(), W_OK) != 0)
-        refuse(what + " " + file.string() + ": cannot be written: " + cause());
-      return;
-    }
-    auto directory = file.parent_path();
-    if (makes_directory && ::stat(directory.c_str(), &about) != 0 && errno == ENOENT)
-      directory = directory.parent_path();
-    // access(2) says yes where nothing can be made: in /proc, on a full quota.
-    const auto probe = directory / (".ved-check-" + std::to_string(::getpid()));
-    if (::mkdir(probe.c_str(), 0700) == 0)
-      ::rmdir(probe.c_str());
-    else
-      refuse(what + " " + file.string() + ": cannot be made in " + directory.string() + ": " +
-             cause());
+  /// Without it the daemon serves, and what is missing is written later.
+  void audit_file(const std::string& file) {
+    const auto problem = problem_of_appended(file, false);
+    if (!problem.empty())
+      tell("hpc.audit.log_path: " + file + ": " + problem +
+           "; ved serves without it, says so in /health, and writes later what is missing");
+  }
+
+  /// Without it nothing starts.
+  void log_file(const std::string& file) {
+    const auto problem = file.empty() ? file : problem_of_appended(file, true);
+    if (!problem.empty()) refuse("logging.file: " + file + ": " + problem);
   }
 
   void listener(const std::string& what, const std::string& address, int port) {
@@ -103,6 +94,26 @@ class checker {
   std::vector<finding> take() { return std::move(found_); }
 
  private:
+  /// Also of a link to nothing. The last directory is made when it is missing.
+  static std::string problem_of_appended(const fs::path& file, bool may_be_terminal) {
+    struct stat about {};
+    if (::stat(file.c_str(), &about) == 0) {
+      if (S_ISDIR(about.st_mode)) return "is a directory";
+      if (!S_ISREG(about.st_mode) && !(may_be_terminal && S_ISCHR(about.st_mode)))
+        return "is no regular file";
+      return ::access(file.c_str(), W_OK) == 0 ? "" : "cannot be written: " + cause();
+    }
+    auto directory = fs::path(adapters::resolved_path(file.string())).parent_path();
+    if (::stat(directory.c_str(), &about) != 0 && errno == ENOENT)
+      directory = directory.parent_path();
+    // access(2) says yes where nothing can be made: in /proc, on a full quota.
+    const auto probe = directory / (".ved-check-" + std::to_string(::getpid()));
+    if (::mkdir(probe.c_str(), 0700) != 0)
+      return "cannot be made in " + directory.string() + ": " + cause();
+    ::rmdir(probe.c_str());
+    return {};
+  }
+
   std::vector<finding> found_;
 };
 
@@ -130,8 +141,8 @@ std::vector<finding> check_machine(const config& settings, const std::string& su
   for (const auto& hook : settings.hooks)
     if (!hook.command.empty()) check.program("hook " + hook.name + ": command", hook.command[0]);
   if (settings.hpc.audit.enabled)
-    check.appendable("hpc.audit.log_path:", settings.hpc.audit.log_path, true);
-  check.appendable("logging.file:", settings.logging.file, false);
+    check.audit_file(settings.hpc.audit.log_path);
+  check.log_file(settings.logging.file);
   std::set<std::string> supervised;
   for (const auto& cluster : active_clusters(settings)) {
     if (auto text = cluster.kind->advice(cluster, settings.state.directory))

@@ -23,6 +23,9 @@ namespace ved::adapters::local {
 
 namespace {
 
+/// Those that hold what belongs to all jobs.
+constexpr const char* inner_directories[] = {"/jobs", "/supervisors", "/claims"};
+
 bool is_name_character(char c) noexcept {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
          c == '_';
@@ -127,13 +130,17 @@ std::string spool::claim_path(const job_id& job) const {
 
 result<void> judge_spool(const std::string& directory, const directory_owner& owner,
                          const job_user& user) {
-  const auto would = judge_directory(directory, owner, trust_beside(user));
+  const auto trust = trust_beside(user);
+  const auto would = judge_directory(directory, owner, trust);
   if (!would) return fail(would.error());
-  struct stat info {};
-  if (would->made || !user.switch_user || ::stat(directory.c_str(), &info) != 0) return {};
-  if ((info.st_mode & S_IXOTH) == 0)
-    return fail(errc::denied, directory + ": jobs of another user cannot pass through it; chmod "
-                                          "o+x " + directory);
+  for (const auto* name : inner_directories) {
+    const auto ours = judge_own_directory(directory + name);
+    if (!ours && ours.error().code != errc::not_found) return ours;
+  }
+  if (would->made || !user.switch_user) return {};
+  if (!lets_through(directory, user.uid, trust.never_groups))
+    return fail(errc::denied, directory + ": jobs of user " + user.name +
+                                  " cannot pass through it; run: chmod o+x '" + directory + "'");
   return {};
 }
 

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "adapters/system/owned_directory.hpp"
+#include "adapters/system/access.hpp"
 #include "messages/error.hpp"
 #include "messages/local_job.pb.h"
 

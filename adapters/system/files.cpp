@@ -282,6 +282,18 @@ result<void> sync_directory(const std::string& path) {
   return {};
 }
 
+result<void> judge_own_directory(const std::string& path) {
+  struct stat info {};
+  if (::lstat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));
+  if (!S_ISDIR(info.st_mode)) return fail(errc::invalid, path + ": is not a directory");
+  if (info.st_uid != ::geteuid() && info.st_uid != 0)
+    return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
+                                  ", and ved did not make it; look what is in it, then move it "
+                                  "away or run: chown " + std::to_string(::geteuid()) + " '" +
+                                  path + "'");
+  return {};
+}
+
 result<void> make_directory(const std::string& path, unsigned mode) {
   // chmod: the mode must not depend on the caller's umask.
   if (::mkdir(path.c_str(), mode) == 0) {
@@ -289,10 +301,7 @@ result<void> make_directory(const std::string& path, unsigned mode) {
     return {};
   }
   if (errno != EEXIST) return fail(errno_error("create directory", path));
-  struct stat info {};
-  if (::lstat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));
-  if (!S_ISDIR(info.st_mode)) return fail(errc::invalid, path + ": is not a directory");
-  return {};
+  return judge_own_directory(path);
 }
 
 result<unique_fd> lock_file(const std::string& path) {

@@ -111,7 +111,10 @@ result<void> sync_directory(const std::string& path);
 /// Of the directory that the file is in.
 result<void> sync_directory_of(const file_name& file);
 
-/// Creates the directory unless it exists.
+/// `denied` where the directory, which is no link, is neither root's nor this user's.
+result<void> judge_own_directory(const std::string& path);
+
+/// Creates the directory unless it exists, and then judges it as above.
 result<void> make_directory(const std::string& path, unsigned mode);
 
 /// Opens (creates) `path` and locks it for the life of the descriptor; `conflict` when another

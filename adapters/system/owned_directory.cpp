@@ -1,19 +1,13 @@
 #include "adapters/system/owned_directory.hpp"
 
 #include <dirent.h>
-#include <endian.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
-#include <linux/posix_acl.h>
-#include <linux/posix_acl_xattr.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/xattr.h>
 #include <unistd.h>
 
-#include <algorithm>
 #include <cerrno>
-#include <cstring>
 #include <filesystem>
 #include <memory>
 #include <optional>
@@ -91,81 +85,13 @@ result<std::string> read_mark(int directory, const std::string& path) {
   struct stat info {};
   if (::fstat(file.get(), &info) != 0) return fail(errno_error("stat", name));
   if (!S_ISREG(info.st_mode)) return fail(errc::conflict, name + ": is no file");
+  if (const auto other = who_may_change(file.get(), name))
+    return fail(errc::denied, name + ": " + other->how + ", and so says nothing; if ved made it, "
+                                  "run: " + other->mend + "; else name another directory");
   char buffer[mark_bytes_max];
   const ssize_t got = ::read(file.get(), buffer, sizeof buffer);
   if (got < 0) return fail(errno_error("read", name));
   return std::string(buffer, static_cast<std::size_t>(got));
-}
-
-template <class Ids>
-bool has(const Ids& ids, typename Ids::value_type one) {
-  return std::find(ids.begin(), ids.end(), one) != ids.end();
-}
-
-/// Ours, or one of those that we are in besides.
-bool is_own_group(gid_t group) {
-  if (group == ::getegid()) return true;
-  std::vector<gid_t> all(static_cast<std::size_t>(std::max(0, ::getgroups(0, nullptr))));
-  const int count = ::getgroups(static_cast<int>(all.size()), all.data());
-  all.resize(static_cast<std::size_t>(std::max(0, count)));
-  return has(all, group);
-}
-
-/// The access list of a directory, as the kernel keeps it; empty: it has none.
-using access_list = std::vector<posix_acl_xattr_entry>;
-
-constexpr const char* acl_attribute = "system.posix_acl_access";
-constexpr std::size_t acl_bytes_max = 65'536;
-
-/// `ask(buffer, size)` as getxattr(2) answers for the attribute.
-template <class Ask>
-access_list read_access_list(Ask ask) {
-  std::vector<char> told(acl_bytes_max);
-  const ssize_t size = ask(told.data(), told.size());
-  access_list out;
-  for (auto at = sizeof(posix_acl_xattr_header);
-       size > 0 && at + sizeof(posix_acl_xattr_entry) <= static_cast<std::size_t>(size);
-       at += sizeof(posix_acl_xattr_entry)) {
-    auto& one = out.emplace_back();
-    std::memcpy(&one, told.data() + at, sizeof one);
-    one.e_tag = le16toh(one.e_tag);
-    one.e_perm = le16toh(one.e_perm);
-    one.e_id = le32toh(one.e_id);
-  }
-  return out;
-}
-
-/// Whether the bits of its group, those that a list grants at most (acl(5)), let one of `trust`
-/// in whom nobody trusts.
-bool lets_in_distrusted(const struct stat& info, const access_list& list,
-                        const place_trust& trust) {
-  if (list.empty()) return has(trust.never_groups, info.st_gid);
-  return std::any_of(list.begin(), list.end(), [&](const posix_acl_xattr_entry& one) {
-    if ((one.e_perm & ACL_WRITE) == 0) return false;
-    switch (one.e_tag) {
-      case ACL_USER: return has(trust.never_users, one.e_id);
-      case ACL_GROUP_OBJ: return has(trust.never_groups, info.st_gid);
-      case ACL_GROUP: return has(trust.never_groups, one.e_id);
-      default: return false;
-    }
-  });
-}
-
-/// Who beside those trusted may write into such a directory, and the command that forbids it;
-/// none: nobody.
-std::optional<std::pair<std::string, std::string>> others_in(const struct stat& info,
-                                                             const access_list& list,
-                                                             const place_trust& trust) {
-  if ((info.st_mode & S_ISVTX) != 0) return std::nullopt;
-  if ((info.st_mode & S_IWOTH) != 0) return std::pair{"everybody", "chmod o-w"};
-  if ((info.st_mode & S_IWGRP) == 0) return std::nullopt;
-  const auto* const of_jobs = lets_in_distrusted(info, list, trust) ? ", and so jobs," : "";
-  if (*of_jobs == '\0' && trust.groups) return std::nullopt;
-  if (!list.empty())
-    return std::pair{std::string("who its access list names") + of_jobs, "setfacl -b"};
-  if (*of_jobs != '\0' || (info.st_gid != 0 && !is_own_group(info.st_gid)))
-    return std::pair{"group " + std::to_string(info.st_gid) + of_jobs, "chmod g-w"};
-  return std::nullopt;
 }
 
 struct judged {
@@ -195,15 +121,8 @@ result<judged> judge(int directory, const std::string& path, const directory_own
                        "that log is gone for good and its jobs have ended, take the line \"log\" "
                        "out of " + path + "/" + owner_mark_name);
   }
-  if (info.st_uid != ::geteuid() && info.st_uid != 0)
-    return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
-                                  ", who could replace what ved keeps there; chown it");
-  const auto list = read_access_list([directory](char* to, std::size_t size) {
-    return ::fgetxattr(directory, acl_attribute, to, size);
-  });
-  if (const auto others = others_in(info, list, trust))
-    return fail(errc::denied,
-                path + ": " + others->first + " may write into it; " + others->second + " " + path);
+  if (const auto other = who_may_change(directory, path, trust))
+    return fail(errc::denied, path + ": " + other->how + "; run: " + other->mend);
   return judged{!mark->empty(), mark->ends_with("\nmade\n")};
 }
 
@@ -268,27 +187,6 @@ class tree_remover {
   bool progress_ = false;
 };
 
-/// As far as `name` in it is meant.
-result<void> judge_parent(const std::filesystem::path& parent, const std::filesystem::path& name,
-                          const place_trust& trust) {
-  struct stat info {};
-  if (::stat(parent.c_str(), &info) != 0) return {};  // then nothing is below it
-  const auto could = "could put something else in the place of " + (parent / name).string();
-  const auto named = parent.string() + ": ";
-  const auto elsewhere = ", or name a directory elsewhere";
-  // Of a sticky one, too: it keeps all from renaming but its owner.
-  if (info.st_uid != ::geteuid() && info.st_uid != 0)
-    return fail(errc::denied, named + "belongs to user " + std::to_string(info.st_uid) + ", who " +
-                                  could + "; chown it" + elsewhere);
-  const auto list = read_access_list([&parent](char* to, std::size_t size) {
-    return ::getxattr(parent.c_str(), acl_attribute, to, size);
-  });
-  if (const auto others = others_in(info, list, trust))
-    return fail(errc::denied, named + others->first + " may write into it, and " + could + "; " +
-                                  others->second + " " + parent.string() + elsewhere);
-  return {};
-}
-
 bool is_inside(const std::string& inner, const std::string& outer) {
   if (inner == outer) return true;
   const std::string prefix = outer.ends_with('/') ? outer : outer + "/";
@@ -297,23 +195,9 @@ bool is_inside(const std::string& inner, const std::string& outer) {
 
 }  // namespace
 
-result<void> judge_parents(const std::string& path, const place_trust& trust) {
-  const auto named = std::filesystem::absolute(path).lexically_normal();
-  // Both what leads there by links, and where they lead.
-  for (const std::filesystem::path& whole : {named, std::filesystem::path(resolved_path(path))}) {
-    std::filesystem::path parent;
-    for (const auto& name : whole) {
-      if (!parent.empty() && !name.empty())
-        if (auto fine = judge_parent(parent, name, trust); !fine) return fine;
-      parent /= name;
-    }
-  }
-  return {};
-}
-
 result<taken_directory> judge_directory(const std::string& path, const directory_owner& owner,
                                         const place_trust& trust) {
-  const auto above_it = judge_parents(path, trust);
+  const auto above_it = judge_way(path, way_to::directory, trust);
   const auto directory = open_directory(path);
   if (directory) {
     const auto fine = judge(directory->get(), path, owner, trust);
@@ -322,10 +206,7 @@ result<taken_directory> judge_directory(const std::string& path, const directory
     return taken_directory{fine->made};
   }
   if (directory.error().code != errc::not_found) return fail(directory.error());
-  // "x" lies in "."; "a/x/" in "a".
-  auto above = std::filesystem::absolute(path).lexically_normal();
-  if (!above.has_filename()) above = above.parent_path();
-  above = above.parent_path();
+  const auto above = std::filesystem::path(resolved_path(path)).parent_path();
   std::error_code problem;
   if (std::filesystem::is_symlink(path, problem))
     return fail(errc::invalid, path + ": is a link to nothing");
@@ -341,6 +222,9 @@ result<taken_directory> take_directory(const std::string& path, const directory_
   if (auto fine = judge_directory(path, owner, trust); !fine) return fail(fine.error());
   const bool made = ::mkdir(path.c_str(), mode) == 0;
   if (!made && errno != EEXIST) return fail(errno_error("create directory", path));
+  // Somebody may have been first, with a link.
+  if (!made)
+    if (auto fine = judge_way(path, way_to::directory, trust); !fine) return fail(fine.error());
   const auto directory = open_directory(path);
   if (!directory) return fail(directory.error());
   // The mode must not depend on the umask.
@@ -351,15 +235,6 @@ result<taken_directory> take_directory(const std::string& path, const directory_
   const std::string text = mark_of(owner) + line_of_log(owner) + (made ? "made\n" : "");
   if (auto marked = write_mark(directory->get(), path, text); !marked) return fail(marked.error());
   return taken_directory{made};
-}
-
-std::string resolved_path(const std::string& path) {
-  std::error_code problem;
-  auto real = std::filesystem::weakly_canonical(path, problem);
-  if (problem) real = std::filesystem::path(path).lexically_normal();
-  std::string text = real.string();
-  while (text.size() > 1 && text.back() == '/') text.pop_back();
-  return text;
 }
 
 std::vector<error> shared_directories(const std::vector<directory_use>& uses) {

@@ -1,10 +1,9 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <string>
 #include <vector>
 
+#include "adapters/system/access.hpp"
 #include "messages/error.hpp"
 
 /// Directories that ved uses for itself: it takes one only when it is not there yet, is empty, or
@@ -26,20 +25,6 @@ struct directory_owner {
 
 inline constexpr auto owner_mark_name = ".ved-owner";
 
-/// Who may write into a directory of ours and into those above it, beside root and the own user.
-struct place_trust {
-  /// Whoever the mode of a directory lets in by its group or list, as the syslog daemon's group in
-  /// /var/log.
-  bool groups = false;
-  // But never these, also where the group is root's or one of ours.
-  std::vector<uid_t> never_users = {};
-  std::vector<gid_t> never_groups = {};
-};
-
-/// errc::denied when somebody who is not trusted may put something else in the place of the path,
-/// or of a directory above it: names the directory in which that can be done.
-result<void> judge_parents(const std::string& path, const place_trust& trust = {});
-
 struct taken_directory {
   bool made = false;  ///< by ved, now or earlier: its mode is ved's affair
 };
@@ -54,9 +39,6 @@ result<taken_directory> judge_directory(const std::string& path, const directory
 /// `mode` is of a directory that is made. Errors as `judge_directory`.
 result<taken_directory> take_directory(const std::string& path, const directory_owner& owner,
                                        unsigned mode, const place_trust& trust = {});
-
-/// The absolute path without links of what is there, followed by what is not there yet.
-std::string resolved_path(const std::string& path);
 
 /// One directory of a configuration: what it is for, as an operator reads it, and its path.
 struct directory_use {

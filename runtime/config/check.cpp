@@ -4,6 +4,7 @@
 #include <set>
 #include <utility>
 
+#include "adapters/system/access.hpp"
 #include "messages/secret.hpp"
 #include "messages/url_mask.hpp"
 #include "runtime/config/loader.hpp"
@@ -226,9 +227,7 @@ void check_listeners(loading& state) {
 void check_appended_files(loading& state) {
   const auto& value = state.draft.value;
   const auto real = [](const std::string& path) {
-    std::error_code unknown;
-    auto out = std::filesystem::weakly_canonical(path, unknown);
-    return unknown ? std::filesystem::path(path).lexically_normal() : out;
+    return std::filesystem::path(path.empty() ? path : adapters::resolved_path(path));
   };
   const auto& audit = value.hpc.audit.enabled ? value.hpc.audit.log_path : std::string();
   const auto home = real(value.state.directory);

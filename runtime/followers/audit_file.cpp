@@ -10,6 +10,8 @@
 #include <system_error>
 #include <utility>
 
+#include "adapters/system/access.hpp"
+
 namespace ved::runtime {
 namespace {
 
@@ -17,6 +19,9 @@ constexpr mode_t file_mode = 0640;
 constexpr auto directory_permissions = std::filesystem::perms::owner_all |
                                        std::filesystem::perms::group_read |
                                        std::filesystem::perms::group_exec;
+
+/// Groups may have their part in it: an administrator says so by its mode.
+const adapters::place_trust whose_lines{.groups = adapters::group_trust::all};
 
 bool write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
@@ -28,8 +33,8 @@ bool write_all(int fd, std::string_view bytes) {
   return true;
 }
 
-bool sync_directory_of(const std::filesystem::path& file) {
-  const int fd = ::open(file.parent_path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+bool sync_directory(const std::filesystem::path& directory) {
+  const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
   if (fd < 0) return false;
   const bool synced = ::fsync(fd) == 0;
   ::close(fd);
@@ -95,8 +100,11 @@ result<void> audit_file::reopen() {
 
 result<void> audit_file::open() {
   std::error_code ignored;  // the open below tells what is wrong
-  if (std::filesystem::create_directory(path_.parent_path(), ignored))
-    std::filesystem::permissions(path_.parent_path(), directory_permissions, ignored);
+  // Where a link leads that the file is to be made through.
+  const auto above =
+      std::filesystem::path(adapters::resolved_path(path_.string())).parent_path();
+  if (std::filesystem::create_directory(above, ignored))
+    std::filesystem::permissions(above, directory_permissions, ignored);
   constexpr int flags = O_RDWR | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   int fd = ::open(path_.c_str(), flags);
   const bool made = fd < 0 && errno == ENOENT;
@@ -109,8 +117,14 @@ result<void> audit_file::open() {
     close();
     return fail(errc::unavailable, "audit log " + path_.string() + ": not a regular file");
   }
+  // Who may change it takes lines out; and a link of somebody else's may lead anywhere.
+  if (const auto other = adapters::who_may_change(fd_, path_.string(), whose_lines)) {
+    close();
+    return fail(errc::unavailable, "audit log " + path_.string() + ": " + other->how +
+                                       ", nothing is written to it; run: " + other->mend);
+  }
   // Whatever the umask; and a new name must outlive a power cut like the lines under it.
-  if (made && (::fchmod(fd_, file_mode) != 0 || !sync_directory_of(path_))) {
+  if (made && (::fchmod(fd_, file_mode) != 0 || !sync_directory(above))) {
     auto why = problem("create");
     close();
     return fail(std::move(why));

@@ -1,9 +1,9 @@
 #include "runtime/logging/json_log.hpp"
 
+#include <fcntl.h>
 #include <poll.h>
 #include <spdlog/logger.h>
 #include <spdlog/pattern_formatter.h>
-#include <spdlog/sinks/basic_file_sink.h>
 #include <spdlog/sinks/dist_sink.h>
 #include <spdlog/sinks/base_sink.h>
 #include <sys/stat.h>
@@ -14,10 +14,13 @@
 #include <atomic>
 #include <cerrno>
 #include <climits>
+#include <filesystem>
 #include <mutex>
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "adapters/system/access.hpp"
+#include "adapters/system/files.hpp"
 #include "messages/time.hpp"
 #include "runtime/logging/components.hpp"
 
@@ -28,6 +31,8 @@ using actors::log_field;
 using actors::log_severity;
 
 constexpr std::size_t components_max = 32;
+/// Groups may have their part in it: an administrator says so by its mode.
+const adapters::place_trust whose_lines{.groups = adapters::group_trust::all};
 
 log_level level_of(log_severity severity) noexcept {
   switch (severity) {
@@ -99,22 +104,51 @@ class patient_stderr final : public spdlog::sinks::base_sink<std::mutex> {
   bool torn_ = false;  ///< the last line was cut
 };
 
-/// An open of a FIFO would wait for its reader.
-std::string problem_of_log_file(const std::string& file) {
+/// The file, made when it is not there, as is the directory that it lies in; or a terminal.
+adapters::unique_fd open_file(const std::string& file) {
+  std::error_code ignored;  // the open below tells what is wrong
+  const std::filesystem::path real = adapters::resolved_path(file);
+  std::filesystem::create_directory(real.parent_path(), ignored);
+  // The open of a FIFO would wait for its reader.
+  constexpr int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
+  adapters::unique_fd out(::open(file.c_str(), flags | O_CREAT | O_NONBLOCK, 0666));
+  if (!out && errno != ENXIO) throw spdlog::spdlog_ex("cannot be opened", errno);
   struct stat about {};
-  if (::stat(file.c_str(), &about) != 0 || S_ISREG(about.st_mode) || S_ISCHR(about.st_mode))
-    return {};
-  return "is neither a file nor a terminal";
+  if (!out || ::fstat(out.get(), &about) != 0 ||
+      (!S_ISREG(about.st_mode) && !S_ISCHR(about.st_mode)))
+    throw spdlog::spdlog_ex("is neither a file nor a terminal");
+  // Who may change it takes lines out; and a link of somebody else's may lead anywhere.
+  if (S_ISREG(about.st_mode))
+    if (const auto other = adapters::who_may_change(out.get(), file, whose_lines))
+      throw spdlog::spdlog_ex(other->how + ", nothing is written to it; run: " + other->mend);
+  ::fcntl(out.get(), F_SETFL, flags);
+  return out;
 }
+
+/// Each line is one write to the end of the file.
+class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
+ public:
+  explicit file_sink(const std::string& file) : file_(file), out_(open_file(file)) {}
+
+ private:
+  void sink_it_(const spdlog::details::log_msg& message) override {
+    spdlog::memory_buf_t line;
+    formatter_->format(message, line);
+    if (auto put = adapters::write_all(out_.get(), {line.data(), line.size()}, file_); !put)
+      throw spdlog::spdlog_ex(put.error().message);
+  }
+  void flush_() override {}
+
+  const std::string file_;
+  const adapters::unique_fd out_;
+};
 
 spdlog::sink_ptr open_sink(const std::string& file) {
   spdlog::sink_ptr sink;
   if (file.empty()) {
     sink = std::make_shared<patient_stderr>();
   } else {
-    if (const auto problem = problem_of_log_file(file); !problem.empty())
-      throw spdlog::spdlog_ex(problem);
-    sink = std::make_shared<spdlog::sinks::basic_file_sink_mt>(file, false);
+    sink = std::make_shared<file_sink>(file);
   }
   sink->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
   return sink;

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "adapters/scheduler.hpp"
-#include "adapters/system/owned_directory.hpp"
+#include "adapters/system/access.hpp"
 #include "adapters/watcher.hpp"
 #include "messages/error.hpp"
 #include "messages/secret.hpp"

@@ -8,7 +8,7 @@
 #include <cstring>
 #include <set>
 
-#include "adapters/system/owned_directory.hpp"
+#include "adapters/system/access.hpp"
 #include "runtime/event_logs.hpp"
 #include "runtime/schedulers/kind.hpp"
 #include "runtime/security/layout.hpp"
@@ -18,117 +18,109 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr mode_t others_write = 0022;
+using adapters::group_trust;
+using adapters::place_trust;
+using adapters::way_to;
+
 constexpr mode_t others_read_or_write = 0066;
+
+/// Who appends to a file writes into whatever is there.
+result<void> judge_appended(const std::string& file, const place_trust& trust) {
+  if (auto fine = adapters::judge_way(file, way_to::file, trust); !fine) return fine;
+  std::error_code missing;
+  if (!fs::is_regular_file(file, missing)) return {};
+  if (const auto other = adapters::who_may_change(file, trust))
+    return fail(errc::denied, file + ": " + other->how + "; run: " + other->mend);
+  return {};
+}
 
 class checker {
  public:
-  /// `trust`: whose groups may be let into the places of files.
-  explicit checker(adapters::place_trust trust) : trust_(std::move(trust)) {}
+  /// `beside_jobs`: all groups are trusted but those of the jobs.
+  explicit checker(place_trust beside_jobs) : beside_jobs_(std::move(beside_jobs)) {}
+
+  /// A directory of the state: only its owner may change it, and what it is told by.
+  void directory(const fs::path& path) {
+    only_owner_changes(path);
+    way_in_state(path, way_to::directory);
+  }
+
+  /// The same, and others have no business in it: it holds secrets.
+  void closed(const fs::path& path) {
+    directory(path);
+    struct stat about {};
+    if (look(path, about) && (about.st_mode & others_read_or_write) != 0 &&
+        !adapters::who_may_change(path.string(), {group_trust::none}))
+      add(false, path, "others may list this directory", "chmod 700 '" + path.string() + "'");
+  }
+
+  /// A file of the state that anybody may read.
+  void file(const fs::path& path) {
+    only_owner_changes(path);
+    way_in_state(path, way_to::file);
+  }
+
+  /// A file of the state that only its owner may read.
+  void private_file(const fs::path& path) {
+    key(path);
+    way_in_state(path, way_to::file);
+  }
 
   /// Only its owner may read it.
   void key(const fs::path& file) {
     struct stat about {};
     if (!look(file, about)) return;
-    owned(file, about);
     if ((about.st_mode & others_read_or_write) != 0)
-      refuse(file, "others may read or write this key", "chmod 600");
+      add(true, file, "others may read or write this key", "chmod 600 '" + file.string() + "'");
+    else
+      only_owner_changes(file);
   }
 
-  /// Anybody may read it, but only its owner may change it.
-  void trusted(const fs::path& path) {
-    struct stat about {};
-    if (!look(path, about)) return;
-    owned(path, about);
-    if ((about.st_mode & others_write) != 0)
-      refuse(path, S_ISDIR(about.st_mode) ? "others may write into this directory"
-                                          : "others may change this file",
-             "chmod go-w");
-  }
-
-  /// Nobody else may put another in its place, however far above.
-  void place(const std::string& what, const fs::path& path, bool refuses = true) {
-    auto trust = trust_;
-    trust.groups = false;
-    judge(what, path, trust, refuses);
-  }
-
-  /// The same, but for groups that distributions let into places of their own: that of syslog into
-  /// /var/log, that of the staff into /usr/local.
-  void place_of_file(const std::string& what, const fs::path& path, bool refuses = true) {
-    if (!path.empty()) judge(what, path, trust_, refuses);
-  }
-
-  /// Who owns what we append to can take lines out of it.
-  void own_file(const fs::path& file) {
-    struct stat about {};
-    if (look(file, about) && S_ISREG(about.st_mode)) owned(file, about);
+  /// Nobody else may put another in its place, but groups that distributions let into places of
+  /// their own, as that of the staff into /usr/local: these are told.
+  void place(const std::string& what, const fs::path& file, bool refuses = true) {
+    if (const auto gap = adapters::gap_on_way(file.string(), way_to::file, beside_jobs_)) {
+      found_.push_back({refuses, what + ": " + gap->text});
+      return;
+    }
+    const auto directory = fs::path(adapters::resolved_path(file.string())).parent_path();
+    if (!told_.insert(directory).second) return;
+    if (const auto other = adapters::who_may_change(directory.string(), {group_trust::none}))
+      add(false, directory, other->how + ", and replace " + file.filename().string(), other->mend);
   }
 
   /// We run it: as root whoever can change it is root.
   void program(const std::string& what, const fs::path& file) {
     const bool refuses = ::geteuid() == 0;
-    place_of_file(what, file, refuses);
-    struct stat about {};
-    if (!look(file, about)) return;
-    const bool foreign = about.st_uid != ::geteuid() && about.st_uid != 0;
-    const bool by_group = (about.st_mode & S_IWGRP) != 0 && about.st_gid != 0;
-    if (foreign || by_group || (about.st_mode & S_IWOTH) != 0)
-      add(refuses, file,
-          foreign ? what + " belongs to another user (uid " + std::to_string(about.st_uid) + ")"
-                  : "others may change this " + what,
-          foreign ? "chown " + std::to_string(::geteuid()) : "chmod go-w");
-  }
-
-  /// Holds secrets: others have no business in it.
-  void closed(const fs::path& directory) {
-    trusted(directory);
-    struct stat about {};
-    if (look(directory, about) && (about.st_mode & 0044) != 0 &&
-        (about.st_mode & others_write) == 0)
-      warn(directory, "others may list this directory", "chmod 700");
+    place(what, file, refuses);
+    if (const auto other = adapters::who_may_change(file.string(), trusting(group_trust::own)))
+      found_.push_back(
+          {refuses, what + ": " + file.string() + ": " + other->how + "; run: " + other->mend});
   }
 
   /// The configuration names programs that we run.
   void configuration(const fs::path& file) {
-    struct stat about {};
-    if (!look(file, about) || !S_ISREG(about.st_mode)) return;
-    owned(file, about);
-    if ((about.st_mode & S_IWOTH) != 0) {
-      refuse(file, "everybody may change this file, and with it the programs that ved runs",
-             "chmod go-w");
-    } else if ((about.st_mode & S_IWGRP) != 0) {
-      // The private group of a user holds nobody else; a service account's or root's may.
-      const bool own_group = ::geteuid() != 0 || about.st_gid == 0;
-      const auto text = "group " + std::to_string(about.st_gid) +
-                        " may change this file, and with it the programs that ved runs";
-      own_group ? warn(file, text, "chmod g-w") : refuse(file, text, "chmod g-w");
-    }
-    directory_of(file);
-  }
-
-  /// By whatever name.
-  void is_not(const fs::path& configuration, const std::string& key, const fs::path& appended) {
-    std::error_code missing;
-    if (fs::equivalent(configuration, appended, missing))
-      found_.push_back({true, key + ": " + appended.string() + " is this configuration file; name "
-                                                               "another"});
-  }
-
-  /// Who may write into its directory may put another file into its place.
-  void directory_of(const fs::path& file) {
+    place("configuration", file);
     std::error_code failed;
-    const auto directory = fs::weakly_canonical(file, failed).parent_path();
-    if (failed || !seen_.insert(directory).second) return;
-    struct stat about {};
-    if (!look(directory, about)) return;
-    const bool sticky = (about.st_mode & S_ISVTX) != 0;
-    if ((about.st_mode & S_IWOTH) != 0 && !sticky)
-      refuse(directory, "everybody may replace " + file.filename().string() + " in this directory",
-             "chmod go-w");
-    else if ((about.st_mode & others_write) != 0)
-      warn(directory, "others may write into the directory of " + file.filename().string(),
-           "chmod go-w");
+    if (!fs::is_regular_file(file, failed)) return;
+    // The private group of a user holds nobody else; a service account's or root's may.
+    const auto groups = ::geteuid() == 0 ? group_trust::own : group_trust::all;
+    const auto others = adapters::who_may_change(file.string(), trusting(groups));
+    const auto any = adapters::who_may_change(file.string(), {group_trust::none});
+    if (any)
+      add(others.has_value(), file,
+          (others ? others : any)->how + ", and with it the programs that ved runs", any->mend);
+  }
+
+  /// What lines are appended to, which is not what we read, by whatever name.
+  void appended(const std::string& key, const std::string& file, const fs::path& configuration) {
+    std::error_code missing;
+    if (fs::equivalent(configuration, file, missing))
+      found_.push_back(
+          {true, key + ": " + file + " is this configuration file; name another"});
+    if (file.empty()) return;
+    if (const auto fine = judge_appended(file, beside_jobs_); !fine)
+      found_.push_back({true, key + ": " + fine.error().message});
   }
 
   /// What the daemon itself writes: files that another user made there keep it from its start.
@@ -152,37 +144,37 @@ class checker {
   std::vector<finding> take() { return std::move(found_); }
 
  private:
-  void judge(const std::string& what, const fs::path& path, const adapters::place_trust& trust,
-             bool refuses) {
-    if (auto fine = adapters::judge_parents(path.string(), trust); !fine)
-      found_.push_back({refuses, what + ": " + fine.error().message});
+  place_trust trusting(group_trust groups) const {
+    auto trust = beside_jobs_;
+    trust.groups = groups;
+    return trust;
+  }
+
+  /// Each directory at fault is told once: much lies in it.
+  void way_in_state(const fs::path& path, way_to what) {
+    const auto gap = adapters::gap_on_way(path.string(), what, trusting(group_trust::own));
+    if (gap && told_.insert(gap->directory).second)
+      found_.push_back({true, "state directory: " + gap->text});
+  }
+
+  void only_owner_changes(const fs::path& path) {
+    const auto other = adapters::who_may_change(path.string(), {group_trust::none});
+    if (!other) return;
+    told_.insert(adapters::resolved_path(path.string()));
+    add(true, path, other->how, other->mend);
   }
 
   static bool look(const fs::path& path, struct stat& about) {
     return ::stat(path.c_str(), &about) == 0;
   }
 
-  void owned(const fs::path& path, const struct stat& about) {
-    if (about.st_uid == ::geteuid() || about.st_uid == 0) return;
-    found_.push_back({true, path.string() + ": belongs to another user (uid " +
-                                std::to_string(about.st_uid) + "); run: chown " +
-                                std::to_string(::geteuid()) + " '" + path.string() + "'"});
-  }
-
-  void refuse(const fs::path& path, const std::string& what, const std::string& command) {
-    add(true, path, what, command);
-  }
-  void warn(const fs::path& path, const std::string& what, const std::string& command) {
-    add(false, path, what, command);
-  }
   void add(bool refuses, const fs::path& path, const std::string& what,
            const std::string& command) {
-    found_.push_back(
-        {refuses, path.string() + ": " + what + "; run: " + command + " '" + path.string() + "'"});
+    found_.push_back({refuses, path.string() + ": " + what + "; run: " + command});
   }
 
-  const adapters::place_trust trust_;
-  std::set<fs::path> seen_;
+  const place_trust beside_jobs_;
+  std::set<fs::path> told_;  ///< directories
   std::vector<finding> found_;
 };
 
@@ -197,8 +189,8 @@ std::vector<std::string> secret_files(const config& settings) {
 }
 
 /// Groups are trusted, but for those of the jobs.
-adapters::place_trust trust_beside_jobs(const config& settings) {
-  adapters::place_trust trust{.groups = true};
+place_trust trust_beside_jobs(const config& settings) {
+  place_trust trust{.groups = group_trust::all};
   for (const auto& c : settings.clusters) c.kind->distrust(c, trust);
   return trust;
 }
@@ -208,43 +200,35 @@ adapters::place_trust trust_beside_jobs(const config& settings) {
 std::vector<finding> check_modes(const fs::path& config_file, const config& settings) {
   checker check(trust_beside_jobs(settings));
   const state_layout layout(settings.state.directory);
-  check.trusted(layout.directory);
-  check.place("state directory", layout.directory);
-  check.closed(layout.pki);
-  check.closed(layout.keys);
-  check.closed(layout.client);
-  check.trusted(layout.checks);
+  check.directory(layout.directory);
+  for (const auto& secret : {layout.pki, layout.keys, layout.client}) check.closed(secret);
+  for (const auto& open : {layout.checks, layout.clusters}) check.directory(open);
   for (const auto& name : logs_there(layout.directory.string())) {
     const auto at = log_place_of(layout.directory.string(), name);
-    check.trusted(at.directory);
+    check.directory(at.directory);
     check.writable(at);
   }
-  check.trusted(layout.marker);
   for (const auto& key : {layout.ca_key, layout.server_key, layout.client_key, layout.signing_key,
                           layout.client_token, layout.tokens})
-    check.key(key);
-  for (const auto& certificate :
-       {layout.ca_certificate, layout.server_certificate, layout.client_ca,
-        layout.client_certificate})
-    check.trusted(certificate);
+    check.private_file(key);
+  for (const auto& open : {layout.marker, layout.ca_certificate, layout.server_certificate,
+                           layout.client_ca, layout.client_certificate})
+    check.file(open);
   check.configuration(config_file);
-  check.place_of_file("configuration", config_file);
-  std::vector<std::pair<std::string, fs::path>> appended{{"logging.file", settings.logging.file}};
+  check.appended("logging.file", settings.logging.file, config_file);
   if (settings.hpc.audit.enabled)
-    appended.emplace_back("hpc.audit.log_path", settings.hpc.audit.log_path);
-  for (const auto& [key, file] : appended) {
-    check.is_not(config_file, key, file);
-    check.own_file(file);
-    check.place_of_file(key, file);
-  }
+    check.appended("hpc.audit.log_path", settings.hpc.audit.log_path, config_file);
   for (const auto& file : secret_files(settings)) {
     check.key(file);
-    check.directory_of(file);
-    check.place_of_file("secret", file);
+    check.place("secret", file);
   }
   for (const auto& hook : settings.hooks)
     if (!hook.command.empty()) check.program("command of hook " + hook.name, hook.command.front());
   return check.take();
+}
+
+result<void> judge_appended(const std::string& file, const config& settings) {
+  return judge_appended(file, trust_beside_jobs(settings));
 }
 
 }  // namespace ved::runtime

@@ -172,6 +172,37 @@ class reload(site_case):
         self.assertEqual(s.submit("new")[0], 201)
         s.wait_state("new", "completed")
 
+    def test_what_others_may_have_put_in_the_place_of_a_rotated_file_is_not_opened(self):
+        s = self.site
+        log = os.path.join(s.place, "daemon.json")
+        audit = os.path.join(s.place, "audit.log")
+        s.configure(log_file=log)
+        s.start()
+        wait_for(lambda: lines_of(audit), "the audit file has lines")
+        for file in (log, audit):
+            os.rename(file, file + ".1")
+            open(file, "w").close()
+            os.chmod(file, 0o666)
+        s.process.send_signal(signal.SIGHUP)
+
+        def told():
+            text = " ".join(self.problems())
+            return all(f"{file}: everybody may change this file" in text for file in (log, audit))
+        wait_for(told, "health says so")
+        s.submit("meanwhile")
+        s.wait_state("meanwhile", "completed")
+        wait_for(lambda: any('"meanwhile"' in line for line in lines_of(audit + ".1")),
+                 "what was open stays")
+        for file in (log, audit):
+            self.assertEqual(lines_of(file), [])
+            os.chmod(file, 0o640)
+        s.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self.problems() == [], "all is well again")
+        s.submit("after")
+        s.wait_state("after", "completed")
+        wait_for(lambda: any('"after"' in line for line in lines_of(audit)), "the new file has it")
+        wait_for(lambda: lines_of(log), "and the log")
+
     def test_what_cannot_be_taken_over_changes_nothing_and_is_told(self):
         s = self.site
         s.start()

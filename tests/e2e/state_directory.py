@@ -106,7 +106,7 @@ class state_directory(site_case):
         as_nobody = ["setpriv", f"--reuid={nobody.pw_uid}", f"--regid={nobody.pw_gid}",
                      "--clear-groups"]
         s.configure(run_as="nobody")
-        os.chmod(s.place, 0o1777)  # anybody may write here, but not replace the configuration
+        os.chmod(s.place, 0o755)
         code, said = s.fails_to_start(wrapper=as_nobody)
         self.assertEqual(code, 1, said)
         self.assertIn(s.state, said)

@@ -1,4 +1,5 @@
 #include <sys/stat.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <filesystem>
@@ -316,6 +317,39 @@ TEST_CASE("audit: a file that was removed is made anew, a directory above it is 
   audit_file typo(dir.path() / "no" / "such" / "audit.log");
   CHECK_FALSE(typo.append("1\n"));
   CHECK_FALSE(std::filesystem::exists(dir.path() / "no"));
+}
+
+TEST_CASE("audit: no line is written into what others may change", "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  audit_file file(path);
+  REQUIRE(file.append("1\n"));
+  std::filesystem::rename(path, dir.path() / "audit.log.1");
+  std::ofstream{path} << "";
+  REQUIRE(::chmod(path.c_str(), 0666) == 0);
+  if (::geteuid() == 0 && GENERATE(true, false)) {
+    REQUIRE(::chmod(path.c_str(), 0644) == 0);
+    REQUIRE(::chown(path.c_str(), 65'534, 0) == 0);
+  }
+  CHECK_THAT(file.reopen().error().message, Catch::Contains("nothing is written to it; run: ch"));
+  CHECK_FALSE(file.append("2\n"));
+  std::filesystem::remove(dir.path() / "audit.log.1");
+  CHECK_FALSE(file.append("2\n"));
+  CHECK(read_text(path).empty());
+  // As logrotate makes it with `create 0640 root adm`.
+  REQUIRE(::chmod(path.c_str(), 0660) == 0);
+  if (::geteuid() == 0) REQUIRE(::chown(path.c_str(), 0, 4) == 0);
+  CHECK(file.append("2\n"));
+  CHECK(read_text(path) == "2\n");
+}
+
+TEST_CASE("audit: it is made through a link to nothing, with its directory",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  std::filesystem::create_symlink(dir.path() / "log" / "lines", dir.path() / "audit.log");
+  audit_file file(dir.path() / "audit.log");
+  REQUIRE(file.append("1\n"));
+  CHECK(read_text(dir.path() / "log" / "lines") == "1\n");
 }
 
 TEST_CASE("audit: one that cannot be written is a problem that says how much waits",

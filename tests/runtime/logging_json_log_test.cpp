@@ -1,4 +1,5 @@
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
@@ -152,6 +153,30 @@ TEST_CASE("log: reopening follows a rotated file", "[runtime][logging]") {
   (*log)->write(log_severity::info, "ved", "four", {});
   CHECK(lines_of(logging.file).size() == 2);
   CHECK_FALSE(json_log::open(elsewhere));
+}
+
+TEST_CASE("log: no line is written into what others may change", "[runtime][logging]") {
+  const ved::tests::temp_dir dir;
+  logging_config logging;
+  logging.file = dir.path() / "made" / "ved.log";
+  auto log = json_log::open(logging);
+  REQUIRE(log);
+  std::filesystem::rename(logging.file, dir.path() / "ved.log.1");
+  std::ofstream{logging.file} << "";
+  REQUIRE(::chmod(logging.file.c_str(), 0666) == 0);
+  if (::geteuid() == 0 && GENERATE(true, false)) {
+    REQUIRE(::chmod(logging.file.c_str(), 0644) == 0);
+    REQUIRE(::chown(logging.file.c_str(), 65'534, 0) == 0);
+  }
+  const auto refused = (*log)->reopen(logging);
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("nothing is written to it; run: ch") != std::string::npos);
+  CHECK_FALSE(json_log::open(logging));
+  (*log)->write(log_severity::info, "ved", "one", {});
+  CHECK(lines_of(logging.file).empty());
+  CHECK(lines_of(dir.path() / "ved.log.1").size() == 1);
+  logging.file = dir.path() / "no" / "such" / "ved.log";
+  CHECK_FALSE((*log)->reopen(logging));
 }
 
 TEST_CASE("log: a file that takes no line is a problem until it does, and tells what it cost",

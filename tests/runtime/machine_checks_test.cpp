@@ -82,12 +82,8 @@ TEST_CASE("machine checks: what a start needs and does not find is refused with 
     here.program(hook.command[0], 0644);
     words = "chmod +x '" + hook.command[0] + "'";
   }
-  SECTION("a place for the audit file") {
-    here.settings.hpc.audit.log_path = here.dir.path() / "a" / "b" / "audit.log";
-    words = "hpc.audit.log_path: " + here.settings.hpc.audit.log_path + ": cannot be made";
-  }
   SECTION("a place for the log file") {
-    here.settings.logging.file = here.dir.path() / "a" / "ved.log";
+    here.settings.logging.file = here.dir.path() / "a" / "b" / "ved.log";
     words = "logging.file: " + here.settings.logging.file + ": cannot be made";
   }
   SECTION("a log file that is none") {
@@ -132,6 +128,12 @@ TEST_CASE("machine checks: a port in use, tokens in clear and a loose program ar
   SECTION("an address that others reach") {
     here.settings.http.address = "0.0.0.0";
     words = "tokens cross the network in clear text";
+  }
+  SECTION("an audit file that cannot be made, without which it serves") {
+    const auto audit = here.dir.path() / "a" / "b" / "audit.log";
+    here.settings.hpc.audit.log_path = GENERATE(true, false) ? audit : here.dir.path() / "link";
+    fs::create_symlink(audit, here.dir.path() / "link");
+    words = "hpc.audit.log_path: " + here.settings.hpc.audit.log_path + ": cannot be made";
   }
   SECTION("a program that everybody may change") {
     auto& hook = here.settings.hooks.emplace_back();

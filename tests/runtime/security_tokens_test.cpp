@@ -1,17 +1,13 @@
 #include <sys/stat.h>
-#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
 #include <thread>
 
-#include "runtime/schedulers/kind.hpp"
-#include "runtime/schedulers/local/config.hpp"
 #include "runtime/security/certificate_watch.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/pki.hpp"
-#include "runtime/security/start_checks.hpp"
 #include "runtime/security/token_file.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -150,114 +146,6 @@ TEST_CASE("tokens: a broken file keeps the last good list, and is told once",
   REQUIRE(::chmod(file.c_str(), 0644) == 0);
   CHECK_FALSE(f.store->reload());
   CHECK_THAT(f.told.at(0), Catch::Contains("chmod 600"));
-}
-
-TEST_CASE("start checks: what others may read or change is refused with the command that helps",
-          "[runtime][security]") {
-  tests::temp_dir dir;
-  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
-  config settings;
-  settings.state.directory = (dir.path() / "state").string();
-  settings.hooks.resize(1);
-  fs::create_directory(dir.path() / "etc");
-  const auto etc = dir.path() / "etc";
-  settings.hooks[0].secret_file = (etc / "key").string();
-  write(etc / "key", "k");
-  write(etc / "ved.yaml", "");
-  init_options options;
-  options.directory = settings.state.directory;
-  options.now = now;
-  REQUIRE(initialise_state(options));
-  const state_layout at(settings.state.directory);
-  fs::create_directory(at.directory / "log");
-  const auto refusals = [&] {
-    std::string out;
-    for (const auto& one : check_modes(etc / "ved.yaml", settings))
-      if (one.refuses) out += one.text + "\n";
-    return out;
-  };
-  REQUIRE(refusals().empty());
-  struct one {
-    fs::path path;
-    mode_t mode;
-    const char* command;
-  };
-  for (const auto& [path, mode, command] :
-       {one{at.directory, 0777, "chmod go-w"}, one{at.directory, 0771, "chmod go-w"},
-        one{at.directory / "log", 0777, "chmod go-w"}, one{at.pki, 0770, "chmod go-w"},
-        one{at.server_key, 0644, "chmod 600"}, one{at.ca_key, 0640, "chmod 600"},
-        one{at.signing_key, 0604, "chmod 600"}, one{at.client_token, 0644, "chmod 600"},
-        one{at.tokens, 0644, "chmod 600"}, one{at.server_certificate, 0666, "chmod go-w"},
-        one{at.ca_certificate, 0664, "chmod go-w"}, one{etc / "ved.yaml", 0666, "chmod go-w"},
-        one{etc / "ved.yaml", 0602, "chmod go-w"}, one{etc, 0777, "chmod go-w"},
-        one{etc / "key", 0640, "chmod 600"}}) {
-    INFO(path << " " << std::oct << mode);
-    struct stat before {};
-    REQUIRE(::stat(path.c_str(), &before) == 0);
-    REQUIRE(::chmod(path.c_str(), mode) == 0);
-    CHECK_THAT(refusals(), Catch::Contains(command + (" '" + path.string() + "'")));
-    REQUIRE(::chmod(path.c_str(), before.st_mode & 07777) == 0);
-  }
-  CHECK(refusals().empty());
-  REQUIRE(::chmod(dir.path().c_str(), 0777) == 0);
-  CHECK_THAT(refusals(), Catch::Contains("put something else in the place of " +
-                                         at.directory.string()));
-  REQUIRE(::chmod(dir.path().c_str(), 0755) == 0);
-  fs::create_symlink("ved.yaml", etc / "audit.log");
-  settings.logging.file = etc / "audit.log";
-  CHECK_THAT(refusals(), Catch::Contains("logging.file: ") &&
-                             Catch::Contains("is this configuration file"));
-  settings.logging.file.clear();
-  settings.hpc.audit.log_path = etc / "ved.yaml";
-  CHECK_THAT(refusals(), Catch::Contains("hpc.audit.log_path: "));
-  settings.hpc.audit.enabled = false;
-  CHECK(refusals().empty());
-  const auto loose = dir.path() / "loose";
-  fs::create_directory(loose);
-  REQUIRE(::chmod(loose.c_str(), 0777) == 0);
-  settings.logging.file = loose / "ved.log";
-  CHECK_THAT(refusals(), Catch::Contains("logging.file: " + loose.string()));
-  settings.logging.file.clear();
-  settings.hpc.audit.enabled = true;
-  settings.hpc.audit.log_path = loose / "audit.log";
-  CHECK_THAT(refusals(), Catch::Contains("hpc.audit.log_path: " + loose.string()));
-  settings.hpc.audit.enabled = false;
-  settings.hooks[0].command = {(etc / "hook").string()};
-  write(etc / "hook", "");
-  CHECK(refusals().empty());
-  if (::geteuid() != 0) return;
-  REQUIRE(::chmod((etc / "hook").c_str(), 0777) == 0);
-  CHECK_THAT(refusals(), Catch::Contains("others may change this command of hook"));
-  settings.hooks[0].command = {(loose / "hook").string()};
-  CHECK_THAT(refusals(), Catch::Contains("command of hook : " + loose.string()));
-  settings.hooks[0].command.clear();
-  REQUIRE(::chown(loose.c_str(), 0, 65'534) == 0);
-  REQUIRE(::chmod(loose.c_str(), 02775) == 0);
-  settings.logging.file = loose / "ved.log";
-  settings.hooks[0].command = {(loose / "hook").string()};
-  write(loose / "hook", "");
-  CHECK(refusals().empty());  // as /var/log and /usr/local/bin
-  auto& jobs = settings.clusters.emplace_back();
-  jobs.kind = find_scheduler_kind("local");
-  jobs.sections.of<local_config>().run_as = "nobody";  // 65534, and its group
-  CHECK_THAT(refusals(), Catch::Contains("logging.file: " + loose.string()) &&
-                             Catch::Contains("and so jobs,") &&
-                             Catch::Contains("command of hook : " + loose.string()));
-  jobs.sections.of<local_config>().run_as = "root";
-  CHECK(refusals().empty());
-  settings.clusters.clear();
-  settings.hooks[0].command.clear();
-  REQUIRE(::chown(loose.c_str(), 65'534, 65'534) == 0);
-  REQUIRE(::chmod(loose.c_str(), 0755) == 0);
-  settings.logging.file = loose / "ved.log";
-  CHECK_THAT(refusals(), Catch::Contains("chown it"));
-  settings.logging.file.clear();
-  for (const auto& path : {etc / "ved.yaml", at.directory, at.server_key}) {
-    INFO(path);
-    REQUIRE(::chown(path.c_str(), 65'534, 65'534) == 0);
-    CHECK_THAT(refusals(), Catch::Contains("chown 0 '" + path.string() + "'"));
-    REQUIRE(::chown(path.c_str(), 0, 0) == 0);
-  }
 }
 
 TEST_CASE("certificates: each that ends within thirty days is told, with what to do",

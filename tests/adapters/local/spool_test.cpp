@@ -76,7 +76,7 @@ TEST_CASE("spool: one that lets no job of another user through is refused before
   CHECK(judge_spool(given, here, own));
   const auto refused = judge_spool(given, here, other);
   REQUIRE_FALSE(refused);
-  CHECK(refused.error().message.find("chmod o+x " + given) != std::string::npos);
+  CHECK(refused.error().message.find("chmod o+x '" + given + "'") != std::string::npos);
   CHECK_FALSE(spool(given).create(here, other));
   CHECK(std::filesystem::is_empty(given));
   // What ved makes follows the user.
@@ -86,11 +86,32 @@ TEST_CASE("spool: one that lets no job of another user through is refused before
   CHECK(judge_spool(made, here, other));
   REQUIRE(spool(made).create(here, other));
   if (::geteuid() != 0) return;
+  INFO("their group lets them through");
+  REQUIRE(::chown(given.c_str(), 0, 65'534) == 0);
+  REQUIRE(::chmod(given.c_str(), 0710) == 0);
+  CHECK(judge_spool(given, here, other));
   INFO("the jobs' group may replace it");
   REQUIRE(::chown(place.path().c_str(), 0, 65'534) == 0);
   REQUIRE(::chmod(place.path().c_str(), 0775) == 0);
   CHECK_FALSE(judge_spool(made, here, other));
   CHECK_FALSE(spool(made).create(here, other));
+}
+
+TEST_CASE("spool: directories in it that another user made are not taken", "[adapters][local]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  temp_dir directory;
+  const auto name = GENERATE("jobs", "supervisors", "claims");
+  const auto theirs = directory.path() / name;
+  const spool files(directory.path());
+  REQUIRE(files.create({spool_kind, "here"}, job_user{}));
+  REQUIRE(::chown(theirs.c_str(), 65'534, 65'534) == 0);
+  CHECK_FALSE(files.create({spool_kind, "here"}, job_user{}));
+  const auto refused = judge_spool(directory.path(), {spool_kind, "here"}, job_user{});
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().message.find("chown 0 '" + theirs.string() + "'") != std::string::npos);
 }
 
 TEST_CASE("spool: damaged files are named, missing ones are not found", "[adapters][local]") {
