@@ -125,7 +125,7 @@ class daemon::implementation {
     // Files that were rotated away are let go of whatever the configuration is like; but not for
     // what others may have put in their place.
     reopened("log_not_reopened", reopen_log());
-    reopened("audit_not_reopened", reopen_audit());
+    reopened("audit_not_reopened", followers_->reopen());
     auto read = options_.read_config();
     if (read)
       if (const auto wrong = check_clusters(read->settings); !wrong.empty())
@@ -215,14 +215,6 @@ class daemon::implementation {
       if (auto fine = judge_appended(logging.file, options_.settings); !fine)
         return fail_in("logging.file", fine.error());
     return options_.log->reopen(logging);
-  }
-
-  result<void> reopen_audit() {
-    const auto& audit = options_.settings.hpc.audit;
-    if (audit.enabled)
-      if (auto fine = judge_appended(audit.log_path, options_.settings); !fine)
-        return fail_in("hpc.audit.log_path", fine.error());
-    return followers_->reopen();
   }
 
   void log(actors::log_severity severity, std::string_view event,

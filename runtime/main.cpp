@@ -349,7 +349,10 @@ int run(const arguments& given) {
   auto reloading = ved::starting_threads([&]() -> result<std::unique_ptr<reloads>> {
     return std::make_unique<reloads>(**started);
   });
-  if (!reloading) return complain(reloading.error());
+  if (!reloading) {
+    limit_stop(exit_failed);
+    return complain(reloading.error());
+  }
   (*log)->write(actors::log_severity::info, "ved", "started",
                 {{"version", std::string(version)},
                  {"http", settings->http.address + ":" + std::to_string((*started)->http_port())},

@@ -84,6 +84,7 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   over.set_note(what.note);
   const auto leave_out = [&](const std::string& why) {
     over.set_reason(over.reason() + "; what it used is not counted: " + why);
+    if (pb::JobRun run; back != nullptr && set_requeued(run, state)) *over.mutable_run() = run;
     return out;
   };
   // Marks can be forged by whoever has the account, numbers cannot.
@@ -104,10 +105,14 @@ std::optional<events> on(const job& state, const report_status& what, const cont
 std::optional<events> on(const job& state, const report_missing& what, const context& ctx) {
   events out;
   if (what.id.empty() || what.id != followed_id(state) || !what.confirmed) return out;
-  if (is_watched_for(state, ctx.limits.vanish_grace, ctx))
-    add_over(out, "the scheduler does not know its run (" + what.id.str() + ") any more" +
-                      because(what.reason),
-             ctx);
+  if (!is_watched_for(state, ctx.limits.vanish_grace, ctx)) return out;
+  auto& over = add_over(out,
+                        "the scheduler does not know its run (" + what.id.str() + ") any more" +
+                            because(what.reason),
+                        ctx);
+  // What is gone is the last one.
+  if (pb::JobRun run; returned(state) != nullptr && set_requeued(run, state))
+    *over.mutable_run() = run;
   return out;
 }
 

@@ -238,6 +238,7 @@ result<void> apply(job& state, const event& what) {
       if (!e.token().empty()) take_token(state, submission_token{e.token()});
       state.unproven_tokens.clear();
       state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
+      state.started_at = {};  // of its runs none is known
       state.submitted_at = from_us(at_us);
       state.failures = 0;
       enter(state, queued{}, e.adopted() ? "found in the scheduler by its token" : "",
@@ -365,16 +366,12 @@ static std::vector<submission_token> earlier_in_doubt(const job& state) {
 /// With all by which its adapter knows it again.
 static follow followed(const job& state, pb::JobState shown, taken_control taken = {},
                        bool waits = false) {
-  // Its runs before it was held, or lost sight of, are counted apart.
-  const bool ran_apart = state.gave_way && state.gave_way->scheduler_job_id() ==
-                                               state.scheduler_id.str();
   return {state.scheduler_id,   state.token,
           shown,                taken,
           state.started_at,     waits,
           state.enqueued_at,    state.first_enqueued_at,
           last_requeued(state), state.scheduler_note,
-          state.allocated,
-          ran_apart ? from_us(state.gave_way->enqueued_at_us()) : time_point{}};
+          state.allocated,      told_apart(state)};
 }
 
 /// What its runs used until it ended here is told; of those that go on there it is not.

@@ -22,7 +22,7 @@ void add_intent(events& out, int attempt, const context& ctx) {
 /// As far as nothing is known of its last run.
 time_point told_before(const job& state) {
   const bool is_told = !state.requeued.empty() && is_set(state.enqueued_at);
-  return is_told ? state.enqueued_at - microseconds{1} : time_point{};
+  return std::max(is_told ? state.enqueued_at - microseconds{1} : time_point{}, told_apart(state));
 }
 
 /// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
@@ -445,12 +445,18 @@ result<events> on(const job& state, const report_status& what, const context& ct
 /// What was held because of its site, say, and was mended and requeued there.
 events follow_again(const job& state, const report_stray& what, const context& ctx) {
   events out;
-  if (has_lost(state, what.id)) return out;
+  // Who has the account may forge such copies, one after another.
+  if (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max) return out;
   const auto* before = state.gave_way.get();
   const bool known = before != nullptr && before->scheduler_job_id() == what.id.str() &&
                      before->enqueued_at_us() != 0 && is_set(what.enqueued_at);
-  if (known ? what.enqueued_at > from_us(before->enqueued_at_us()) : what.is_live)
-    add_submitted(out, state, what.token, what.id, true, ctx);
+  if (known ? what.enqueued_at <= from_us(before->enqueued_at_us()) : !what.is_live) return out;
+  add_submitted(out, state, what.token, what.id, true, ctx);
+  // Who held it meant all of it.
+  if (const auto& hold = std::get<held>(state.now); hold.by_operator && what.is_live) {
+    add_control(out, pb::JOB_CONTROL_HOLD, "ved", "it was held here", ctx);
+    out.back().mutable_job()->mutable_control_requested()->set_by_admin(hold.by_admin);
+  }
   return out;
 }
 

@@ -90,6 +90,17 @@ void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run);
 /// differ count as the largest, so that none of them is free.
 void add_gave_way(pb::JobFinished& end, const job& state);
 
+/// Runs of the scheduler job that is followed which were enqueued until then gave way: what they
+/// used is counted apart. Unset: none did.
+inline time_point told_apart(const job& state) {
+  const bool own = state.gave_way && !state.scheduler_id.empty() &&
+                   state.gave_way->scheduler_job_id() == state.scheduler_id.str();
+  return own ? from_us(state.gave_way->enqueued_at_us()) : time_point{};
+}
+
+/// Those of a job that came back which a requeue put an end to, as one; false: there are none.
+bool set_requeued(pb::JobRun& run, const job& state);
+
 /// The run that the log knows is not the one that is told of now: the job was requeued meanwhile.
 bool is_requeued(const job& state, const report_status& what);
 

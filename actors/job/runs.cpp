@@ -105,9 +105,9 @@ void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run) {
 bool is_requeued(const job& state, const report_status& what) {
   if (!what.run_before) return false;
   const auto began = from_us(what.run_before->started_at_us());
-  // Of what came back only runs of after the end.
+  // Of what came back only runs of after the end; and numbers cannot be forged.
   if (const auto* back = returned(state))
-    return what.started_at != began &&
+    return back->id == state.scheduler_id && what.started_at != began &&
            from_us(what.run_before->enqueued_at_us()) > back->told_until;
   return is_set(state.started_at) && what.started_at != state.started_at &&
          began == state.started_at;
@@ -125,9 +125,23 @@ int runs_untold(const job& state, const report_status& what) {
   const auto counted = std::count_if(what.counted.begin(), what.counted.end(), [&](const auto& a) {
     return a.enqueued_at != own.enqueued_at;
   });
-  auto known = state.requeued;
-  if (is_requeued(state, what)) remember(known, *what.run_before);
-  return since - 1 - std::max(static_cast<int>(counted), static_cast<int>(known.size()));
+  auto all = state.requeued;
+  if (is_requeued(state, what)) remember(all, *what.run_before);
+  const auto known = std::count_if(all.begin(), all.end(), [](const pb::JobRun& run) {
+    return run.usage().has_wall_clock_seconds();
+  });
+  return since - 1 - static_cast<int>(std::max(counted, known));
+}
+
+bool set_requeued(pb::JobRun& run, const job& state) {
+  for (const auto& before : state.requeued) {
+    run.set_scheduler_job_id(state.scheduler_id.str());
+    run.set_started_at_us(first(before, run));
+    run.set_finished_at_us(std::max(run.finished_at_us(), before.finished_at_us()));
+    if (before.has_usage()) pb::add_usage(*run.mutable_usage(), before.usage());
+  }
+  run.set_all_runs(true);
+  return !state.requeued.empty();
 }
 
 bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown) {

@@ -55,10 +55,12 @@ std::string tell_run(const pb::JobRun& run) {
 std::string tell_returned(const pb::JobReturned& e) {
   std::string out = "it had ended, and the scheduler has it again, as " + e.scheduler_job_id() +
                     ": it is ended there";
-  if (const auto& run = e.run_before(); e.has_run_before())
-    out += "; its run of " + std::to_string(run.usage().wall_clock_seconds()) + " s from " +
-           to_rfc3339(from_us(run.started_at_us())) + " on was requeued, and counts";
-  return out;
+  if (!e.has_run_before()) return out;
+  const auto& run = e.run_before();
+  out += "; its run that began at " + to_rfc3339(from_us(run.started_at_us())) + " was requeued";
+  if (run.usage().has_wall_clock_seconds())
+    return out + ", and its " + std::to_string(run.usage().wall_clock_seconds()) + " s count";
+  return out + ", and how long it took is not known";
 }
 
 }  // namespace

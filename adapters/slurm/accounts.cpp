@@ -71,7 +71,12 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
       const bool within = row.step == "batch" && row.has_ended &&
                           row.started_at >= record.run.started_at &&
                           row.ended_at < record.finished_at;
-      if (within && now->state == "REQUEUED") end_record(record, row.ended_at);
+      if (within && now->state == "REQUEUED") {
+        end_record(record, row.ended_at);
+        // Less, where it stood suspended.
+        record.usage.set_wall_clock_seconds(
+            std::min<std::int64_t>(record.usage.wall_clock_seconds(), row.elapsed_seconds));
+      }
       auto& usage = record.usage;
       if (row.memory_bytes_max)
         usage.set_memory_bytes_max(std::max(usage.memory_bytes_max(), *row.memory_bytes_max));

@@ -296,6 +296,7 @@ class slurm_cluster {
   struct stray_seen {
     time_point since;
     time_point told_at;
+    int times = 0;  ///< it was told
   };
   std::map<std::string, stray_seen> strays_;
   std::map<std::string, time_point> had_jobs_;  ///< other clusters of the site: when last. Likewise

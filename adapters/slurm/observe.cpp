@@ -19,6 +19,7 @@ constexpr std::size_t details_max = 20;
 /// Directories that may hang in one poll before the rest waits for the next one.
 constexpr int hangs_in_a_poll = 4;
 constexpr int clock_patience_seconds = 2;
+constexpr int idle_cluster_patience_seconds = 5;
 constexpr seconds clock_drift{60};
 /// So long after a job that waits was seen renamed, names tell nothing.
 constexpr seconds renames_kept{86'400};
@@ -242,8 +243,18 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   auto made = begin();
   const auto separator = made.separator();
   const auto clusters = clusters_of(jobs);
-  for (const auto& cluster : clusters)
-    made.add_section(section_of("squeue", cluster), squeue_command(cluster, separator));
+  const auto has_jobs = [&](const std::string& cluster) {
+    return std::any_of(jobs.begin(), jobs.end(), [&](const tracked_job& job) {
+      return number_of(job.id).cluster == cluster;
+    });
+  };
+  for (const auto& cluster : clusters) {
+    const auto name = section_of("squeue", cluster);
+    const auto command = squeue_command(cluster, separator);
+    // One that is only asked for what may come back there keeps nobody waiting.
+    if (cluster.empty() || has_jobs(cluster)) made.add_section(name, command);
+    else made.add_guarded_section(name, command, idle_cluster_patience_seconds);
+  }
   made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
   const auto got =
       run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
@@ -362,9 +373,9 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   for (auto& [cluster, queue] : queues)
     std::move(queue.strays.begin(), queue.strays.end(), std::back_inserter(strays));
   out.strays = lasting(std::move(strays), now);
-  // What is away shows nothing.
+  // What was told once may not have been heard; and what is away shows nothing.
   out.suspects_strays = std::any_of(strays_.begin(), strays_.end(),
-                                    [](const auto& one) { return !is_set(one.second.told_at); }) ||
+                                    [](const auto& one) { return one.second.times < 2; }) ||
                         std::any_of(queues.begin(), queues.end(),
                                     [](const auto& one) { return !one.second.problem.empty(); });
   out.returns_within = returns_within();

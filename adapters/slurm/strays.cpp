@@ -85,7 +85,7 @@ std::vector<stray> slurm_cluster::lasting(std::vector<stray> shown, time_point n
     auto& note = seen[name];
     // Not before a clock that was set back, either.
     const bool known = before != strays_.end() && before->second.since <= now;
-    note = known ? before->second : stray_seen{now, {}};
+    note = known ? before->second : stray_seen{now, {}, 0};
     const bool heard = is_set(note.told_at) && now < note.told_at + told_every;
     if (now >= note.since + lasts && !heard) due.emplace_back(&note, &one);
   }
@@ -96,6 +96,7 @@ std::vector<stray> slurm_cluster::lasting(std::vector<stray> shown, time_point n
   std::vector<stray> out;
   for (auto& [note, one] : due) {
     note->told_at = now;
+    ++note->times;
     out.push_back(std::move(*one));
   }
   strays_ = std::move(seen);

@@ -89,8 +89,8 @@ std::optional<rights> rights_of(int open) {
 
 enum class grant { fine, to_others, to_jobs };
 
-/// Whom the bits of its group let in, those that a list grants at most (acl(5)).
-grant worst_grant(const rights& of, const place_trust& trust) {
+/// Whom the bits of its group let do what `wanted` says, those that a list grants at most (acl(5)).
+grant worst_grant(const rights& of, const place_trust& trust, unsigned wanted) {
   auto worst = grant::fine;
   const auto count = [&](bool never, bool own) {
     if (trust.groups == group_trust::none || (trust.groups == group_trust::own && !own))
@@ -100,31 +100,40 @@ grant worst_grant(const rights& of, const place_trust& trust) {
   const auto group = [&](gid_t id) { count(has(trust.never_groups, id), is_own_group(id)); };
   if (of.list.empty()) group(of.info.st_gid);
   for (const auto& one : of.list) {
-    if ((one.e_perm & ACL_WRITE) == 0) continue;
-    if (one.e_tag == ACL_USER) count(has(trust.never_users, one.e_id), is_ours(one.e_id));
+    if ((one.e_perm & (of.info.st_mode >> 3) & wanted) == 0) continue;
+    if (one.e_tag == ACL_USER && !is_ours(one.e_id))
+      count(has(trust.never_users, one.e_id), false);
     if (one.e_tag == ACL_GROUP_OBJ) group(of.info.st_gid);
     if (one.e_tag == ACL_GROUP) group(one.e_id);
   }
   return worst;
 }
 
+constexpr unsigned to_write = ACL_WRITE;
+constexpr unsigned to_read_or_write = ACL_READ | ACL_WRITE;
+
 std::optional<distrusted> judge(const rights& of, const std::string& path,
-                                const place_trust& trust) {
+                                const place_trust& trust, unsigned wanted = to_write) {
   const auto said = [&](const std::string& how, const std::string& command) {
     return distrusted{how, command + " '" + path + "'"};
   };
   const auto may =
-      S_ISDIR(of.info.st_mode) ? std::string(" may write into it") : " may change this file";
+      S_ISDIR(of.info.st_mode)       ? std::string(" may write into it")
+      : wanted == to_read_or_write ? " may read or write this key"
+                                   : " may change this file";
   if (!is_ours(of.info.st_uid))
     return said("belongs to user " + std::to_string(of.info.st_uid),
                 "chown " + std::to_string(::geteuid()));
-  if ((of.info.st_mode & S_IWOTH) != 0) return said("everybody" + may, "chmod go-w");
-  if ((of.info.st_mode & S_IWGRP) == 0) return std::nullopt;
-  const auto worst = worst_grant(of, trust);
+  const bool is_key = wanted == to_read_or_write;
+  if ((of.info.st_mode & wanted) != 0)
+    return said("everybody" + may, is_key ? "chmod 600" : "chmod go-w");
+  if ((of.info.st_mode >> 3 & wanted) == 0) return std::nullopt;
+  const auto worst = worst_grant(of, trust, wanted);
   if (worst == grant::fine) return std::nullopt;
   const auto also = (worst == grant::to_jobs ? ", and so jobs," : "") + may;
   if (!of.list.empty()) return said("who its access list names" + also, "setfacl -b");
-  return said("group " + std::to_string(of.info.st_gid) + also, "chmod g-w");
+  return said("group " + std::to_string(of.info.st_gid) + also,
+              is_key ? "chmod 600" : "chmod g-w");
 }
 
 std::string joined(const std::string& directory, const std::string& name) {
@@ -191,7 +200,8 @@ std::optional<way_gap> gap_of(const looked_up& one, way_to what, const place_tru
   // A sticky one keeps from renaming who owns neither the name nor it.
   if ((of->info.st_mode & S_ISVTX) == 0 || !is_ours(of->info.st_uid))
     return told("", "run: " + other->mend + ", or ");
-  if (what == way_to::file && (one.is_last || one.entry == nullptr)) return told("", "");
+  if (what == way_to::file && one.is_last) return told("", "");
+  if (what != way_to::directory && one.entry == nullptr) return told("", "");
   if (one.entry == nullptr || is_ours(one.entry->st_uid)) return std::nullopt;
   return told(", and " + one.name + " there belongs to user " + std::to_string(one.entry->st_uid),
               "run: chown -h " + std::to_string(::geteuid()) + " '" + one.path() + "', or ");
@@ -202,6 +212,11 @@ std::optional<way_gap> gap_of(const looked_up& one, way_to what, const place_tru
 std::optional<distrusted> who_may_change(const std::string& path, const place_trust& trust) {
   const auto of = rights_of(path);
   return of ? judge(*of, path, trust) : std::nullopt;
+}
+
+std::optional<distrusted> who_may_read(const std::string& path) {
+  const auto of = rights_of(path);
+  return of ? judge(*of, path, {group_trust::none}, to_read_or_write) : std::nullopt;
 }
 
 std::optional<distrusted> who_may_change(int open, const std::string& path,

@@ -39,11 +39,16 @@ std::optional<distrusted> who_may_change(const std::string& path, const place_tr
 std::optional<distrusted> who_may_change(int open, const std::string& path,
                                          const place_trust& trust = {});
 
+/// Who may read or change a file that is secret: nobody, but root and the own user, also by a list.
+std::optional<distrusted> who_may_read(const std::string& path);
+
 enum class way_to {
   /// That we make ourselves and then judge when it is not there.
   directory,
   /// That others must not make before us, nor after a rotation.
   file,
+  /// That we only read: it is there, or somebody else could make it.
+  file_to_read,
 };
 
 /// A directory in which somebody could put something else in the place of a path.

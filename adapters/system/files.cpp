@@ -7,6 +7,8 @@
 #include <cerrno>
 #include <system_error>
 
+#include "adapters/system/access.hpp"
+
 namespace ved::adapters {
 
 namespace {
@@ -286,11 +288,13 @@ result<void> judge_own_directory(const std::string& path) {
   struct stat info {};
   if (::lstat(path.c_str(), &info) != 0) return fail(errno_error("stat", path));
   if (!S_ISDIR(info.st_mode)) return fail(errc::invalid, path + ": is not a directory");
-  if (info.st_uid != ::geteuid() && info.st_uid != 0)
+  if (info.st_uid != ::geteuid())
     return fail(errc::denied, path + ": belongs to user " + std::to_string(info.st_uid) +
                                   ", and ved did not make it; look what is in it, then move it "
                                   "away or run: chown " + std::to_string(::geteuid()) + " '" +
                                   path + "'");
+  if (const auto other = who_may_change(path, {group_trust::none}))
+    return fail(errc::denied, path + ": " + other->how + "; run: " + other->mend);
   return {};
 }
 

@@ -43,7 +43,8 @@ bool sync_directory(const std::filesystem::path& directory) {
 
 }  // namespace
 
-audit_file::audit_file(std::filesystem::path path) : path_(std::move(path)) {}
+audit_file::audit_file(std::filesystem::path path, std::function<result<void>()> judge)
+    : path_(std::move(path)), judge_(std::move(judge)) {}
 
 audit_file::~audit_file() {
   close();
@@ -94,11 +95,14 @@ result<std::string> audit_file::tail(std::size_t bytes_max) {
 
 result<void> audit_file::reopen() {
   const std::lock_guard lock(mutex_);
+  if (auto fine = judge_(); !fine) return fine;
   close();
   return open();
 }
 
 result<void> audit_file::open() {
+  // The descriptor tells whose file it is, not who led us there.
+  if (auto fine = judge_(); !fine) return fail(errc::unavailable, fine.error().message);
   std::error_code ignored;  // the open below tells what is wrong
   // Where a link leads that the file is to be made through.
   const auto above =

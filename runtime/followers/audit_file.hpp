@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <filesystem>
+#include <functional>
 #include <mutex>
 #include <string>
 
@@ -12,7 +13,9 @@ namespace ved::runtime {
 /// A file of lines that only grows, mode 0640. Any thread; lines of one call stay together.
 class audit_file {
  public:
-  explicit audit_file(std::filesystem::path path);
+  /// `judge`: whether that file may be written to; asked before each opening, by any thread.
+  explicit audit_file(std::filesystem::path path,
+                      std::function<result<void>()> judge = [] { return result<void>{}; });
   ~audit_file();
   audit_file(const audit_file&) = delete;
   audit_file& operator=(const audit_file&) = delete;
@@ -25,7 +28,8 @@ class audit_file {
   /// The last bytes of the file, at most so many; opens it first when needed. Errors as `append`.
   result<std::string> tail(std::size_t bytes_max);
 
-  /// Goes on in the file that has the name now (log rotation, SIGHUP).
+  /// Goes on in the file that has the name now (log rotation, SIGHUP); where that may not be
+  /// written to, in the one that is open.
   result<void> reopen();
 
  private:
@@ -34,6 +38,7 @@ class audit_file {
   error problem(const std::string& action) const;
 
   const std::filesystem::path path_;
+  const std::function<result<void>()> judge_;
   std::mutex mutex_;
   int fd_ = -1;
 };

@@ -11,6 +11,7 @@
 #include "messages/starting_threads.hpp"
 #include "runtime/followers/follower.hpp"
 #include "runtime/metrics/metrics_consumer.hpp"
+#include "runtime/security/start_checks.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -102,7 +103,10 @@ result<void> followers::impl::start_audit(const followed_log& log) {
   if (!cursor) return fail(cursor.error());
   const bool first = !file;
   if (first) {
-    file = std::make_shared<audit_file>(settings.log_path);
+    file = std::make_shared<audit_file>(settings.log_path, [all = deps.settings]() -> result<void> {
+      const auto fine = judge_appended(all.hpc.audit.log_path, all);
+      return fine ? fine : fail_in("hpc.audit.log_path", fine.error());
+    });
     inbox = std::make_shared<audit_inbox>();
   }
   follower::options how;

@@ -109,9 +109,9 @@ adapters::unique_fd open_file(const std::string& file) {
   std::error_code ignored;  // the open below tells what is wrong
   const std::filesystem::path real = adapters::resolved_path(file);
   std::filesystem::create_directory(real.parent_path(), ignored);
-  // The open of a FIFO would wait for its reader.
-  constexpr int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY;
-  adapters::unique_fd out(::open(file.c_str(), flags | O_CREAT | O_NONBLOCK, 0666));
+  // The open of a FIFO would wait for its reader, a terminal that stands still for whoever has it.
+  constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  adapters::unique_fd out(::open(file.c_str(), flags, 0666));
   if (!out && errno != ENXIO) throw spdlog::spdlog_ex("cannot be opened", errno);
   struct stat about {};
   if (!out || ::fstat(out.get(), &about) != 0 ||
@@ -121,11 +121,11 @@ adapters::unique_fd open_file(const std::string& file) {
   if (S_ISREG(about.st_mode))
     if (const auto other = adapters::who_may_change(out.get(), file, whose_lines))
       throw spdlog::spdlog_ex(other->how + ", nothing is written to it; run: " + other->mend);
-  ::fcntl(out.get(), F_SETFL, flags);
   return out;
 }
 
-/// Each line is one write to the end of the file.
+/// Each line is one write to the end of the file; behind one that was cut, a full disk's, it begins
+/// a new line.
 class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
   explicit file_sink(const std::string& file) : file_(file), out_(open_file(file)) {}
@@ -133,14 +133,22 @@ class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
     spdlog::memory_buf_t line;
+    if (torn_) line.push_back('\n');
     formatter_->format(message, line);
-    if (auto put = adapters::write_all(out_.get(), {line.data(), line.size()}, file_); !put)
-      throw spdlog::spdlog_ex(put.error().message);
+    std::string_view text{line.data(), line.size()};
+    while (!text.empty()) {
+      const auto n = ::write(out_.get(), text.data(), text.size());
+      if (n < 0 && errno == EINTR) continue;
+      if (n <= 0) throw spdlog::spdlog_ex(file_ + ": cannot be written", n == 0 ? ENOSPC : errno);
+      text.remove_prefix(static_cast<std::size_t>(n));
+      torn_ = !text.empty();
+    }
   }
   void flush_() override {}
 
   const std::string file_;
   const adapters::unique_fd out_;
+  bool torn_ = false;  ///< the last line was cut
 };
 
 spdlog::sink_ptr open_sink(const std::string& file) {

@@ -68,18 +68,15 @@ class checker {
 
   /// Only its owner may read it.
   void key(const fs::path& file) {
-    struct stat about {};
-    if (!look(file, about)) return;
-    if ((about.st_mode & others_read_or_write) != 0)
-      add(true, file, "others may read or write this key", "chmod 600 '" + file.string() + "'");
-    else
-      only_owner_changes(file);
+    if (const auto other = adapters::who_may_read(file.string()))
+      add(true, file, other->how, other->mend);
   }
 
   /// Nobody else may put another in its place, but groups that distributions let into places of
   /// their own, as that of the staff into /usr/local: these are told.
   void place(const std::string& what, const fs::path& file, bool refuses = true) {
-    if (const auto gap = adapters::gap_on_way(file.string(), way_to::file, beside_jobs_)) {
+    if (const auto gap =
+            adapters::gap_on_way(file.string(), way_to::file_to_read, beside_jobs_)) {
       found_.push_back({refuses, what + ": " + gap->text});
       return;
     }

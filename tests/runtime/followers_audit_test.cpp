@@ -343,6 +343,34 @@ TEST_CASE("audit: no line is written into what others may change", "[runtime][fo
   CHECK(read_text(path) == "2\n");
 }
 
+TEST_CASE("audit: where its place is not fine any more what is open stays, and nothing is opened",
+          "[runtime][followers][audit]") {
+  temp_dir dir;
+  const auto path = dir.path() / "audit.log";
+  bool fine = true;
+  audit_file file(path, [&]() -> result<void> {
+    if (fine) return {};
+    return fail(errc::denied, "others may write into it");
+  });
+  REQUIRE(file.append("1\n"));
+  fine = false;
+  CHECK_FALSE(file.reopen());
+  CHECK(file.append("2\n"));
+  CHECK(read_text(path) == "1\n2\n");
+  // What somebody put in its place may lead to any file of ours.
+  std::filesystem::remove(path);
+  std::ofstream{dir.path() / "other"} << "other\n";
+  std::filesystem::create_symlink("other", path);
+  const auto refused = file.append("3\n");
+  REQUIRE_FALSE(refused);
+  CHECK(refused.error().code == errc::unavailable);
+  CHECK(read_text(dir.path() / "other") == "other\n");
+  std::filesystem::remove(path);
+  fine = true;
+  CHECK(file.append("3\n"));
+  CHECK(read_text(path) == "3\n");
+}
+
 TEST_CASE("audit: it is made through a link to nothing, with its directory",
           "[runtime][followers][audit]") {
   temp_dir dir;

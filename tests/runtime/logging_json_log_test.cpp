@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "runtime/logging/json_log.hpp"
+#include "tests/support/small_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved::runtime;
@@ -200,6 +201,32 @@ TEST_CASE("log: a file that takes no line is a problem until it does, and tells 
   CHECK(lines[0]["event"] == "two");
   CHECK(lines[1]["event"] == "log_lines_lost");
   CHECK(lines[1]["reason"].get<std::string>().ends_with("lines lost: 3"));
+}
+
+TEST_CASE("log: a line that a full disk cut spoils none that follow", "[runtime][logging]") {
+  const ved::tests::temp_dir dir;
+  const ved::tests::small_disk disk(dir.path() / "disk", "size=1m");
+  if (!disk.mounted()) return;
+  logging_config logging;
+  logging.file = disk.path() / "ved.log";
+  const auto log = json_log::open(logging).value();
+  log->write(log_severity::info, "ved", "first", {});
+  disk.fill();
+  // The last page has some room.
+  log->write(log_severity::info, "ved", "cut", {{"text", std::string(10'000, 'x')}});
+  CHECK(log->problems().size() == 1);
+  disk.empty();
+  log->write(log_severity::info, "ved", "next", {});
+  std::ifstream input(logging.file);
+  std::vector<std::string> events;
+  int torn = 0;
+  for (std::string line; std::getline(input, line);) {
+    const auto read = nlohmann::json::parse(line, nullptr, false);
+    if (read.is_discarded()) ++torn;
+    else events.push_back(read["event"]);
+  }
+  CHECK(torn == 1);
+  CHECK(events == std::vector<std::string>{"first", "next", "log_lines_lost"});
 }
 
 TEST_CASE("log: lines of several threads do not mix", "[runtime][logging]") {

@@ -270,57 +270,51 @@ TEST_CASE("returned: what was cancelled while it waited moves no end", "[actors]
   CHECK(std::get<job::finished>(d.state.now).finished_at == ended);
 }
 
-TEST_CASE("returned: a held job that its site requeues is followed again", "[actors][job]") {
-  driver d = tests::in_phase("running");
-  job::report_status end;
-  end.id = d.state.scheduler_id;
-  end.state = pb::JOB_STATE_FAILED;
-  end.enqueued_at = enqueued;
-  end.started_at = tests::t0 + seconds{10};
-  end.finished_at = tests::t0 + seconds{40};
-  end.usage.emplace().set_wall_clock_seconds(30);
-  end.lost_claim_to = submission_token{"vezzzzzzzzzzzz"};  // nobody knows whose that is
-  REQUIRE(d.run(end) == "held");
-  const auto number = end.id;
-  auto stray = job::report_stray{d.state.token, number, true, enqueued + seconds{100}};
-  SECTION("the run for which it was held is none") {
-    stray.enqueued_at = enqueued;
-    CHECK(d.run(stray).empty());
-    stray.is_live = false;
-    CHECK(d.run(stray).empty());
+TEST_CASE("returned: a run that was told to count counts, also where the last one is lost",
+          "[actors][job]") {
+  driver d = failed();
+  REQUIRE(d.run(stray_of(d)) == "returned");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.enqueued_at = enqueued + seconds{200};
+  auto& run = seen.run_before.emplace();
+  run.set_enqueued_at_us(to_us(enqueued + seconds{100}));
+  run.set_started_at_us(to_us(tests::t0 + seconds{150}));
+  run.set_finished_at_us(to_us(tests::t0 + seconds{166}));
+  run.mutable_usage()->set_wall_clock_seconds(16);
+  REQUIRE(d.run(seen) == "returned");
+  SECTION("the scheduler forgets it") {
+    d.state.watched_since = d.ctx.now;
+    REQUIRE(d.pass(seconds{600}).missing(true) == "abandoned_over");
   }
-  SECTION("another's neither") {
-    stray.token = submission_token{"veyyyyyyyyyyyy"};
-    CHECK(d.run(stray).empty());
+  SECTION("its end tells no run") {
+    job::report_status over;
+    over.id = seen.id;
+    over.state = pb::JOB_STATE_CANCELLED;
+    over.usage.emplace().set_wall_clock_seconds(1'000);
+    REQUIRE(d.run(over) == "abandoned_over");
+    CHECK(d.state.reason.find("not counted") != std::string::npos);
   }
-  SECTION("a copy that nobody knew is one, while it lives") {
-    stray.id = scheduler_job_id{"99"};
-    stray.is_live = false;
-    CHECK(d.run(stray).empty());
-    stray.is_live = true;
-    CHECK(d.run(stray) == "submitted");
-  }
-  SECTION("that it ran meanwhile is told") {
-    stray.is_live = GENERATE(true, false);
-    CHECK(d.run(stray) == "submitted");
-    CHECK(d.log.back().job().submitted().adopted());
-    CHECK(d.shown() == pb::JOB_STATE_QUEUED);
-    const auto actions = job::react(d.state, {});
-    const auto follow = find_action<job::follow>(actions);
-    REQUIRE(follow != nullptr);
-    CHECK(follow->id == number);
-    CHECK(follow->told_until == enqueued);  // what it used until then is known
-    job::report_status done;
-    done.id = number;
-    done.state = pb::JOB_STATE_COMPLETED;
-    done.enqueued_at = enqueued + seconds{100};
-    done.started_at = tests::t0 + seconds{110};
-    done.finished_at = tests::t0 + seconds{126};
-    done.usage.emplace().set_wall_clock_seconds(16);
-    CHECK(d.run(done) == "finished:completed");
-    CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 46);
-    CHECK(d.state.started_at == tests::t0 + seconds{10});
-  }
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 76);
+  CHECK(std::get<job::finished>(d.state.now).finished_at == tests::t0 + seconds{166});
+  CHECK(d.state.started_at == tests::t0 + seconds{10});
+}
+
+TEST_CASE("returned: no run of a copy that only bears the marks counts", "[actors][job]") {
+  driver d = failed();
+  REQUIRE(d.run(job::report_stray{d.state.token, scheduler_job_id{"99"}, true, enqueued}) ==
+          "returned");
+  job::report_status seen;
+  seen.id = scheduler_job_id{"99"};
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.enqueued_at = enqueued + seconds{200};
+  auto& run = seen.run_before.emplace();
+  run.set_enqueued_at_us(to_us(enqueued + seconds{100}));
+  run.set_started_at_us(to_us(tests::t0 + seconds{150}));
+  run.mutable_usage()->set_wall_clock_seconds(16);
+  CHECK(d.run(seen).empty());
+  CHECK(d.state.requeued.empty());
 }
 
 TEST_CASE("returned: an earlier attempt that turns up after the end is ended, too",

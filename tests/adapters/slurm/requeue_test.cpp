@@ -70,6 +70,10 @@ TEST_CASE("slurm poll: a run that ended long before its requeue counts to its en
     first.elapsed_seconds = 3;
     used = 63;
   }
+  SECTION("nor is it where it waited long for its requeue") {
+    batch.elapsed_seconds = 4;
+    used = 64;
+  }
   site.reply("sacct0", first.text() + batch.text() + second.text());
   const auto end = status(site);
   CHECK(end.state == pb::JOB_STATE_COMPLETED);

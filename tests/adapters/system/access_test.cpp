@@ -160,6 +160,33 @@ TEST_CASE("access: links without end end, and what is not there yet is named wit
   CHECK(resolved_path("/..") == "/");
 }
 
+TEST_CASE("access: a key is read by its owner alone, also by the word of an access list",
+          "[adapters][system]") {
+  temp_dir root;
+  const auto key = root.path() / "key";
+  for (const unsigned mode : {0600U, 0400U}) {
+    make_file(key, mode);
+    CHECK_FALSE(who_may_read(key.string()));
+  }
+  for (const unsigned mode : {0640U, 0604U, 0620U, 0440U}) {
+    INFO(std::oct << mode);
+    make_file(key, mode);
+    const auto other = who_may_read(key.string());
+    REQUIRE(other);
+    CHECK_THAT(other->mend, Catch::Contains("chmod 600"));
+  }
+  CHECK_FALSE(who_may_read((root.path() / "none").string()));
+  if (!is_root()) return;
+  // As a service manager hands a credential to the user of a service.
+  make_file(key, 0400);
+  access_list list{.id = ::geteuid(), .named = 4, .own = 4, .group = 0, .other = 0};
+  if (!list.put_on(key)) return;
+  CHECK_FALSE(who_may_read(key.string()));
+  list.id = 65'534;
+  REQUIRE(list.put_on(key));
+  CHECK(who_may_read(key.string()));
+}
+
 TEST_CASE("access: in a sticky directory only what is ours stays in its place",
           "[adapters][system]") {
   temp_dir root;
@@ -170,6 +197,9 @@ TEST_CASE("access: in a sticky directory only what is ours stays in its place",
                                                     !Catch::Contains("chmod"));
   make_file(shared / "log", 0644);
   CHECK_FALSE(gap(shared / "log", way_to::file).empty());
+  INFO("one that is only read is, once it is there: as in a volume of secrets");
+  CHECK(gap(shared / "log", way_to::file_to_read).empty());
+  CHECK_FALSE(gap(shared / "none", way_to::file_to_read).empty());
   INFO("a directory that we make is, and what is in one that is ours");
   CHECK(gap(shared / "ours", way_to::directory).empty());
   CHECK_FALSE(gap(shared / "ours" / "log", way_to::file).empty());
@@ -178,6 +208,8 @@ TEST_CASE("access: in a sticky directory only what is ours stays in its place",
   CHECK(gap(shared / "ours" / "log", way_to::file).empty());
   if (!is_root()) return;
   fs::create_symlink(shared / "ours", shared / "link");
+  give_to_nobody(shared / "log");
+  CHECK_FALSE(gap(shared / "log", way_to::file_to_read).empty());
   CHECK(gap(shared / "link" / "log", way_to::file).empty());
   give_to_nobody(shared / "link");
   for (const auto way : {way_to::file, way_to::directory}) {
