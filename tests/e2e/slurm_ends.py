@@ -26,7 +26,6 @@ class slurm_ends(slurm_case):
         "batch": {}, "returns": {"slurm": {"requeue": True}},
         "back": {"slurm": {"requeue": True}},
         "later": {"slurm": {"options": later}},
-        "mended": {"slurm": {"requeue": True, "options": later}, "retry": {"max_retries": 0}},
         "greedy": {"slurm": {"options": ["--mem=60"]}},
         "hopeless": {"slurm": {"options": later, "never_starts": "cancel",
                                "never_starts_after": "2s"}},
@@ -189,25 +188,6 @@ class slurm_ends(slurm_case):
         self.assertEqual(s.get("back-waits")["usage"]["wall_clock_seconds"], used["back-waits"])
         self.assertFalse([one for one in s.problems() if "job back-" in str(one)])
         self.assertEqual(s.post("looks", "cancel")[0], 200)
-
-    def test_what_is_held_for_its_sites_fault_is_followed_when_the_site_requeues_it(self):
-        s = self.site
-        s.counted("mended", "sleep 3; exit 6", cluster="mended")
-        number = s.slurm_id("mended")
-        # Nobody can make another one.
-        fault = os.path.join(s.job_directory("mended"), "mended", "claim")
-        open(fault, "w").close()
-        self.start_now(number)
-        wait_for(lambda: s.get("mended").get("release"), "it is held")
-        os.unlink(fault)
-        s.ctl("requeue", number)
-        self.runs_again(number)
-        used = self.ends("mended", "failed", 6)["usage"]["wall_clock_seconds"]
-        self.assertEqual(s.get("mended")["scheduler_job_id"], number)
-        told = self.slurm.run("sacct", "-nXPD", "-j", number, "-o", "elapsedraw,state").stdout
-        last = int(told.split()[-1].split("|")[0])
-        self.assertGreaterEqual(used, last, told)
-        self.assertLessEqual(used, last + 3, told)  # and the start that could not be
 
     def test_jobs_are_preempted(self):
         s = self.site
