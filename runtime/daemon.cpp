@@ -128,7 +128,7 @@ class daemon::implementation {
     reopened("audit_not_reopened", followers_->reopen());
     auto read = options_.read_config();
     if (read)
-      if (const auto wrong = check_clusters(read->settings); !wrong.empty())
+      if (const auto wrong = check_clusters(read->value); !wrong.empty())
         read = fail(wrong.front());
     if (!read) {
       log(actors::log_severity::error, "reload_refused", {{"reason", read.error().message}});
@@ -137,7 +137,7 @@ class daemon::implementation {
                            read.error().message);
       return fail(read.error());
     }
-    const auto& settings = read->settings;
+    const auto& settings = read->value;
     options_.log->set_levels(settings.logging);
     if (settings.logging != options_.settings.logging)
       reopened("log_not_reopened", options_.log->reopen(settings.logging));

@@ -4,24 +4,17 @@
 #include <memory>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "messages/error.hpp"
-#include "runtime/config/config.hpp"
+#include "runtime/config/load.hpp"
 #include "runtime/logging/json_log.hpp"
 
 namespace ved::runtime {
 
-/// A configuration, and what its file asks for that is not acted upon or is dangerous.
-struct read_settings {
-  config settings;
-  std::vector<std::string> notices;
-};
-
 struct daemon_options {
   config settings;
   /// The configuration as it stands in its file now, for a reload; must not wait. Any thread.
-  std::function<result<read_settings>()> read_config =
+  std::function<result<load_outcome>()> read_config =
       [] { return fail(errc::invalid, "no file"); };
   std::shared_ptr<json_log> log;
   std::string supervisor_path;  ///< of ved-job-supervisor

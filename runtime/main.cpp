@@ -96,7 +96,7 @@ std::optional<load_outcome> load(const arguments& given) {
 
 /// The same while it serves, where nothing may wait: neither for the writer of a FIFO nor for the
 /// reader of standard error.
-result<ved::runtime::read_settings> load_again(const arguments& given) {
+result<load_outcome> load_again(const arguments& given) {
   std::error_code failed;
   if (!std::filesystem::is_regular_file(given.config_file, failed))
     return fail(errc::invalid, given.config_file + ": is no regular file");
@@ -106,7 +106,7 @@ result<ved::runtime::read_settings> load_again(const arguments& given) {
     if (one.refuses) return fail(errc::denied, given.config_file + ": " + one.text);
     loaded.notices.push_back(std::move(one.text));
   }
-  return ved::runtime::read_settings{std::move(loaded.value), std::move(loaded.notices)};
+  return loaded;
 }
 
 /// True when nothing stands against a start; else every reason is told. What is only to be told

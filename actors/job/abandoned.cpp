@@ -68,11 +68,7 @@ std::optional<events> on(const job& state, const report_status& what, const cont
     const bool again_back = back != nullptr && is_requeued(state, what);
     if (!again_back || is_remembered(state, *what.run_before)) return out;
     // Back once more before it could be ended: what ran is in no later report.
-    auto& again = add(out, &pb::JobEvent::mutable_returned, ctx);
-    again.set_token(back->token.str());
-    again.set_scheduler_job_id(back->id.str());
-    again.set_enqueued_at_us(to_us(what.enqueued_at));
-    again.set_note(what.note);
+    auto& again = add_returned(out, {back->id, back->token, {}, what.enqueued_at, what.note}, ctx);
     *again.mutable_run_before() = *what.run_before;
     return out;
   }
@@ -84,7 +80,7 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   over.set_note(what.note);
   const auto leave_out = [&](const std::string& why) {
     over.set_reason(over.reason() + "; what it used is not counted: " + why);
-    if (pb::JobRun run; back != nullptr && set_requeued(run, state)) *over.mutable_run() = run;
+    if (back != nullptr) set_requeued(over, state);
     return out;
   };
   // Marks can be forged by whoever has the account, numbers cannot.
@@ -111,12 +107,20 @@ std::optional<events> on(const job& state, const report_missing& what, const con
                             because(what.reason),
                         ctx);
   // What is gone is the last one.
-  if (pb::JobRun run; returned(state) != nullptr && set_requeued(run, state))
-    *over.mutable_run() = run;
+  if (returned(state) != nullptr) set_requeued(over, state);
   return out;
 }
 
 }  // namespace
+
+pb::JobReturned& add_returned(events& out, const returned_copy& what, const context& ctx) {
+  auto& made = add(out, &pb::JobEvent::mutable_returned, ctx);
+  made.set_token(what.token.str());
+  made.set_scheduler_job_id(what.id.str());
+  made.set_enqueued_at_us(to_us(what.enqueued_at));
+  made.set_note(what.note);
+  return made;
+}
 
 std::optional<events> follow_abandoned(const job& state, const command& what,
                                        const context& ctx) {

@@ -483,11 +483,7 @@ result<events> on(const job& state, const report_stray& what, const context& ctx
   const bool is_other = what.id != state.scheduler_id;
   if (is_other && (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max))
     return out;
-  auto& event = add(out, &pb::JobEvent::mutable_returned, ctx);
-  event.set_token(what.token.str());
-  event.set_scheduler_job_id(what.id.str());
-  event.set_enqueued_at_us(to_us(what.enqueued_at));
-  event.set_note(what.note);
+  add_returned(out, {what.id, what.token, {}, what.enqueued_at, what.note}, ctx);
   return out;
 }
 

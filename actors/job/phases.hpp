@@ -77,6 +77,9 @@ result<events> decide_release(const job& state, const release_job& what, const c
 void add_control(events& out, pb::JobControl control, const std::string& by,
                  const std::string& reason, const context& ctx);
 
+/// The scheduler has it again, as that copy: it is ended there.
+pb::JobReturned& add_returned(events& out, const returned_copy& what, const context& ctx);
+
 /// What is known of a run, and of those before it, into the event that speaks of it.
 void set_run(pb::JobRun& run, const job& state, const report_status& what);
 
@@ -98,8 +101,9 @@ inline time_point told_apart(const job& state) {
   return own ? from_us(state.gave_way->enqueued_at_us()) : time_point{};
 }
 
-/// Those of a job that came back which a requeue put an end to, as one; false: there are none.
-bool set_requeued(pb::JobRun& run, const job& state);
+/// Those of a job that came back which a requeue put an end to, as one run; without any there is
+/// none.
+void set_requeued(pb::JobAbandonedOver& over, const job& state);
 
 /// The run that the log knows is not the one that is told of now: the job was requeued meanwhile.
 bool is_requeued(const job& state, const report_status& what);

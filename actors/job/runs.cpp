@@ -35,6 +35,13 @@ std::int64_t first(const pb::JobRun& run, const Whole& all) {
                                   : std::min(run.started_at_us(), all.started_at_us());
 }
 
+/// The run is part of the whole: its start, if it was the first one, and its use.
+template <class Whole>
+void count_in(Whole& all, const pb::JobRun& run) {
+  if (run.started_at_us() != 0) all.set_started_at_us(first(run, all));
+  if (run.has_usage()) pb::add_usage(*all.mutable_usage(), run.usage());
+}
+
 /// Those that a requeue put an end to, as far as their use is not part of the report's.
 std::vector<pb::JobRun> runs_before(const job& state, const report_status* what) {
   auto all = state.requeued;
@@ -62,10 +69,7 @@ void set_run(pb::JobRun& run, const job& state, const report_status& what) {
   run.set_finished_at_us(to_us(what.finished_at));
   run.set_enqueued_at_us(to_us(what.enqueued_at));
   if (what.usage) *run.mutable_usage() = *what.usage;
-  for (const auto& before : runs_before(state, &what)) {
-    if (before.started_at_us() != 0) run.set_started_at_us(first(before, run));
-    if (before.has_usage()) pb::add_usage(*run.mutable_usage(), before.usage());
-  }
+  for (const auto& before : runs_before(state, &what)) count_in(run, before);
   run.set_all_runs(true);
 }
 
@@ -133,15 +137,15 @@ int runs_untold(const job& state, const report_status& what) {
   return since - 1 - static_cast<int>(std::max(counted, known));
 }
 
-bool set_requeued(pb::JobRun& run, const job& state) {
-  for (const auto& before : state.requeued) {
-    run.set_scheduler_job_id(state.scheduler_id.str());
-    run.set_started_at_us(first(before, run));
-    run.set_finished_at_us(std::max(run.finished_at_us(), before.finished_at_us()));
-    if (before.has_usage()) pb::add_usage(*run.mutable_usage(), before.usage());
-  }
+void set_requeued(pb::JobAbandonedOver& over, const job& state) {
+  if (state.requeued.empty()) return;
+  auto& run = *over.mutable_run();
+  run.set_scheduler_job_id(state.scheduler_id.str());
   run.set_all_runs(true);
-  return !state.requeued.empty();
+  for (const auto& before : state.requeued) {
+    count_in(run, before);
+    run.set_finished_at_us(std::max(run.finished_at_us(), before.finished_at_us()));
+  }
 }
 
 bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown) {
@@ -168,8 +172,7 @@ void add_runs_before(pb::JobFinished& end, const job& state, const report_status
       add_words(end, "it was requeued more than once between two looks: how long its run that "
                      "began at " + to_rfc3339(from_us(run.started_at_us())) +
                      " took, and any between, is not known, and not counted in");
-    if (run.started_at_us() != 0) end.set_started_at_us(first(run, end));
-    if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
+    count_in(end, run);
   }
 }
 
@@ -197,8 +200,7 @@ void add_gave_way(pb::JobFinished& end, const job& state) {
     end.set_exit_signal(run.exit_signal());
     if (run.finished_at_us() != 0) end.set_finished_at_us(run.finished_at_us());
   }
-  if (run.started_at_us() != 0) end.set_started_at_us(first(run, end));
-  if (run.has_usage()) pb::add_usage(*end.mutable_usage(), run.usage());
+  count_in(end, run);
 }
 
 }  // namespace ved::core::job

@@ -243,26 +243,21 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   auto made = begin();
   const auto separator = made.separator();
   const auto clusters = clusters_of(jobs);
-  const auto has_jobs = [&](const std::string& cluster) {
-    return std::any_of(jobs.begin(), jobs.end(), [&](const tracked_job& job) {
-      return number_of(job.id).cluster == cluster;
-    });
-  };
-  for (const auto& cluster : clusters) {
-    const auto name = section_of("squeue", cluster);
-    const auto command = squeue_command(cluster, separator);
-    // One that is only asked for what may come back there keeps nobody waiting.
-    if (cluster.empty() || has_jobs(cluster)) made.add_section(name, command);
-    else made.add_guarded_section(name, command, idle_cluster_patience_seconds);
-  }
-  made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
-  const auto got =
-      run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
   std::map<std::string, std::unordered_set<std::string>> numbers;  // by cluster
   std::unordered_set<std::string> shared;  // ids of which one was given out again
   for (const auto& job : jobs)
     if (const auto [number, cluster] = number_of(job.id); !numbers[cluster].insert(number).second)
       shared.insert(job.id.str());
+  for (const auto& cluster : clusters) {
+    const auto name = section_of("squeue", cluster);
+    const auto command = squeue_command(cluster, separator);
+    // One that is only asked for what may come back there keeps nobody waiting.
+    if (cluster.empty() || numbers.contains(cluster)) made.add_section(name, command);
+    else made.add_guarded_section(name, command, idle_cluster_patience_seconds);
+  }
+  made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
+  const auto got =
+      run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
   std::map<std::string, queue_answer> queues;
   for (const auto& cluster : clusters) {
     // Filled in place: its rows are pointed at.

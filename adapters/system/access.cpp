@@ -117,14 +117,13 @@ std::optional<distrusted> judge(const rights& of, const std::string& path,
   const auto said = [&](const std::string& how, const std::string& command) {
     return distrusted{how, command + " '" + path + "'"};
   };
-  const auto may =
-      S_ISDIR(of.info.st_mode)       ? std::string(" may write into it")
-      : wanted == to_read_or_write ? " may read or write this key"
-                                   : " may change this file";
+  const bool is_key = wanted == to_read_or_write;
+  const std::string may = S_ISDIR(of.info.st_mode) ? " may write into it"
+                          : is_key                 ? " may read or write this key"
+                                                   : " may change this file";
   if (!is_ours(of.info.st_uid))
     return said("belongs to user " + std::to_string(of.info.st_uid),
                 "chown " + std::to_string(::geteuid()));
-  const bool is_key = wanted == to_read_or_write;
   if ((of.info.st_mode & wanted) != 0)
     return said("everybody" + may, is_key ? "chmod 600" : "chmod go-w");
   if ((of.info.st_mode >> 3 & wanted) == 0) return std::nullopt;

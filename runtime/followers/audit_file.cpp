@@ -20,9 +20,6 @@ constexpr auto directory_permissions = std::filesystem::perms::owner_all |
                                        std::filesystem::perms::group_read |
                                        std::filesystem::perms::group_exec;
 
-/// Groups may have their part in it: an administrator says so by its mode.
-const adapters::place_trust whose_lines{.groups = adapters::group_trust::all};
-
 bool write_all(int fd, std::string_view bytes) {
   while (!bytes.empty()) {
     const auto n = ::write(fd, bytes.data(), bytes.size());
@@ -121,8 +118,9 @@ result<void> audit_file::open() {
     close();
     return fail(errc::unavailable, "audit log " + path_.string() + ": not a regular file");
   }
-  // Who may change it takes lines out; and a link of somebody else's may lead anywhere.
-  if (const auto other = adapters::who_may_change(fd_, path_.string(), whose_lines)) {
+  // Who may change it takes lines out; a group may, where an administrator says so by its mode.
+  if (const auto other =
+          adapters::who_may_change(fd_, path_.string(), {adapters::group_trust::all})) {
     close();
     return fail(errc::unavailable, "audit log " + path_.string() + ": " + other->how +
                                        ", nothing is written to it; run: " + other->mend);

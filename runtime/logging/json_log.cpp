@@ -31,8 +31,6 @@ using actors::log_field;
 using actors::log_severity;
 
 constexpr std::size_t components_max = 32;
-/// Groups may have their part in it: an administrator says so by its mode.
-const adapters::place_trust whose_lines{.groups = adapters::group_trust::all};
 
 log_level level_of(log_severity severity) noexcept {
   switch (severity) {
@@ -117,9 +115,9 @@ adapters::unique_fd open_file(const std::string& file) {
   if (!out || ::fstat(out.get(), &about) != 0 ||
       (!S_ISREG(about.st_mode) && !S_ISCHR(about.st_mode)))
     throw spdlog::spdlog_ex("is neither a file nor a terminal");
-  // Who may change it takes lines out; and a link of somebody else's may lead anywhere.
+  // Who may change it takes lines out; a group may, where an administrator says so by its mode.
   if (S_ISREG(about.st_mode))
-    if (const auto other = adapters::who_may_change(out.get(), file, whose_lines))
+    if (const auto other = adapters::who_may_change(out.get(), file, {adapters::group_trust::all}))
       throw spdlog::spdlog_ex(other->how + ", nothing is written to it; run: " + other->mend);
   return out;
 }
