@@ -152,13 +152,14 @@ class slurm_outages(slurm_case):
         for cluster in ("near", "far"):
             s.gated(f"{cluster}-gone", "exit 5", cluster=cluster)
             s.runs(f"{cluster}-gone")
-            s.lanes[cluster].order("sbatch slow_after 4 next 1")
+            s.lanes[cluster].order("sbatch held_after 60 next 1")
             s.counted(f"{cluster}-sent", "exit 6", cluster=cluster)
             s.runs(f"{cluster}-sent")  # while its answer is still on the way
         gone = [s.slurm_id(f"{cluster}-gone") for cluster in ("near", "far")]
         s.kill()
         for cluster in ("near", "far"):
             s.let_go(f"{cluster}-gone")
+            s.lanes[cluster].order()
         for number in gone:
             wait_for(lambda n=number: self.slurm.run("scontrol", "show", "job", n).returncode != 0,
                      "the controller has forgotten the job")

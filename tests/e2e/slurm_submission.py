@@ -66,18 +66,21 @@ class slurm_submission(slurm_case):
     def test_the_network_is_cut_while_sbatch_runs(self):
         s = self.site
         # One reaches Slurm before the cut, the other only when ved has already lost it.
-        s.lanes["cut-after"].order("sbatch slow_after 4 next 1")
-        s.lanes["cut-before"].order("sbatch slow 3 next 1")
+        s.lanes["cut-after"].order("sbatch held_after 60 next 1")
+        s.lanes["cut-before"].order("sbatch held 60 next 1")
         for name in ("cut-after", "cut-before"):
             s.counted(name, "exit 4")
         wait_for(lambda: s.lanes["cut-before"].calls("sbatch"), "sbatch runs")
         s.runs("cut-after")
         self.slurm.cut(1.5)
         for name in ("cut-after", "cut-before"):
+            wait_for(lambda n=name: "job_submission_unresolved" in s.event_types(n),
+                     f"the reply of {name} is lost")
+            s.lanes[name].order()
+        for name in ("cut-after", "cut-before"):
             self.ends(name, "failed", 4)
             self.assertEqual(len(s.copies(name)), 1)
             self.assertEqual(len(s.lanes[name].calls("sbatch")), 1)
-            self.assertIn("job_submission_unresolved", s.event_types(name))
 
     def test_a_controller_that_cannot_be_reached_is_tried_again(self):
         s = self.site

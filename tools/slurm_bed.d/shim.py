@@ -8,8 +8,8 @@ from layout import problem, write
 
 here = os.path.dirname(os.path.abspath(__file__))
 commands = ["sbatch", "squeue", "sacct", "scancel", "scontrol", "sinfo", "sdiag"]
-faults = {"slow", "slow_after", "reply_lost", "lost", "error", "refuse_temporary", "empty",
-          "stale", "duplicate", "half", "hide_fresh"}
+faults = {"slow", "slow_after", "held", "held_after", "reply_lost", "lost", "error",
+          "refuse_temporary", "empty", "stale", "duplicate", "half", "hide_fresh"}
 
 
 def begin_build(bed):

@@ -58,6 +58,20 @@ static int open_in_home(const char* name, int flags) {
   return open(path, flags | O_CLOEXEC, 0666);
 }
 
+/* Until the orders are replaced, for so many seconds at the most. */
+static void pause_until_told(double seconds, const struct stat* orders) {
+  struct stat now;
+  for (double rest = seconds; rest > 0; rest -= 0.05) {
+    int in = open_in_home("faults", O_RDONLY);
+    int told = in < 0 || fstat(in, &now) != 0 || now.st_ino != orders->st_ino ||
+               now.st_mtim.tv_sec != orders->st_mtim.tv_sec ||
+               now.st_mtim.tv_nsec != orders->st_mtim.tv_nsec;
+    if (in >= 0) close(in);
+    if (told) return;
+    pause_for(0.05);
+  }
+}
+
 /* --- the record of calls --------------------------------------------------------------------- */
 
 static size_t put_json(char* out, size_t at, const char* text) {
@@ -101,11 +115,11 @@ static void record(const char* fault) {
 
 /* --- orders ---------------------------------------------------------------------------------- */
 
-static int read_orders(struct order* orders, struct stat* seen) {
+static int read_orders(struct order* orders, struct stat* file) {
   static char text[faults_bytes_max];
   int in = open_in_home("faults", O_RDONLY), count = 0;
   if (in < 0) return 0;
-  ssize_t size = fstat(in, seen) == 0 ? read(in, text, sizeof text - 1) : 0;
+  ssize_t size = fstat(in, file) == 0 ? read(in, text, sizeof text - 1) : 0;
   close(in);
   if (size <= 0) return 0;
   text[size] = 0;
@@ -140,7 +154,7 @@ struct fired {
 };
 
 /* The how many-th call this is for each order of our command; starts anew with new orders. */
-static void count_call(const struct order* orders, int count, const struct stat* seen,
+static void count_call(const struct order* orders, int count, const struct stat* of,
                        unsigned long* calls) {
   struct fired kept;
   memset(&kept, 0, sizeof kept);
@@ -148,11 +162,11 @@ static void count_call(const struct order* orders, int count, const struct stat*
   if (file < 0) return;
   flock(file, LOCK_EX);
   if (pread(file, &kept, sizeof kept, 0) != (ssize_t)sizeof kept ||
-      kept.inode != seen->st_ino || kept.of.tv_sec != seen->st_mtim.tv_sec ||
-      kept.of.tv_nsec != seen->st_mtim.tv_nsec) {
+      kept.inode != of->st_ino || kept.of.tv_sec != of->st_mtim.tv_sec ||
+      kept.of.tv_nsec != of->st_mtim.tv_nsec) {
     memset(&kept, 0, sizeof kept);
-    kept.inode = seen->st_ino;
-    kept.of = seen->st_mtim;
+    kept.inode = of->st_ino;
+    kept.of = of->st_mtim;
   }
   for (int at = 0; at < count; at++)
     if (strcmp(orders[at].command, command) == 0) calls[at] = ++kept.calls[at];
@@ -168,10 +182,11 @@ static double draw(unsigned long seed, unsigned long call) {
   return (double)((z ^ (z >> 31)) >> 11) / 9007199254740992.0;
 }
 
+static struct stat seen; /* the file of the orders that hold for this call */
+
 static const struct order* ordered(void) {
   static struct order orders[orders_max];
   static unsigned long calls[orders_max];
-  struct stat seen;
   int count = read_orders(orders, &seen), ours = 0;
   /* Answered by sacct alone, whatever becomes of the database. */
   if (strcmp(command, "sacct") == 0 && words[1] && strcmp(words[1], "--helpformat") == 0)
@@ -354,6 +369,16 @@ static int spoil(const struct order* one) {
   if (is(one->fault, "slow_after")) { /* done at once, answered late */
     struct output got = run(words, -1, 0);
     pause_for(one->seconds);
+    say(got.text, got.size);
+    return got.code;
+  }
+  if (is(one->fault, "held")) { /* as slow, until the orders are replaced */
+    pause_until_told(one->seconds, &seen);
+    return become_real();
+  }
+  if (is(one->fault, "held_after")) { /* as slow_after, until the orders are replaced */
+    struct output got = run(words, -1, 0);
+    pause_until_told(one->seconds, &seen);
     say(got.text, got.size);
     return got.code;
   }
