@@ -119,7 +119,7 @@ struct job_status {
   /// The run that began at `tracked_job::started_at`, where this is of a later one, or of a wait
   /// after it.
   std::optional<pb::JobRun> run_before;
-  std::vector<run_key> counted;  ///< runs before this one whose use is part of `usage`
+  std::vector<run_key> counted;  ///< runs whose use is part of `usage`, earlier ones too
   std::uint64_t note = 0;        ///< run_note, which it gets back after a restart; 0: nothing new
   /// Of one that has begun: what it holds. Unset: not told.
   std::optional<pb::JobUsage> allocated;
@@ -163,6 +163,7 @@ struct stray {
   bool is_live = true;
   time_point enqueued_at = {};  ///< unset: not told
   std::uint64_t note = 0;       ///< run_note
+  time_point started_at = {};   ///< unset: it has not begun, or has ended without
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

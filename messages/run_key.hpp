@@ -9,6 +9,7 @@ namespace ved {
 struct run_key {
   time_point enqueued_at;
   time_point started_at;
+  time_point finished_at = {};  ///< this does not tell it from others
 };
 
 }  // namespace ved

@@ -124,12 +124,17 @@ class daemon::implementation {
     };
     // Files that were rotated away are let go of whatever the configuration is like; but not for
     // what others may have put in their place.
-    reopened("log_not_reopened", reopen_log());
+    const auto same_log = reopen_log();
     reopened("audit_not_reopened", followers_->reopen());
     auto read = options_.read_config();
     if (read)
       if (const auto wrong = check_clusters(read->value); !wrong.empty())
         read = fail(wrong.front());
+    const auto opened =
+        read && read->value.logging.file != options_.settings.logging.file
+            ? options_.log->reopen(read->value.logging)
+            : same_log;
+    reopened("log_not_reopened", opened);
     if (!read) {
       log(actors::log_severity::error, "reload_refused", {{"reason", read.error().message}});
       problems_->raise("configuration",
@@ -139,8 +144,6 @@ class daemon::implementation {
     }
     const auto& settings = read->value;
     options_.log->set_levels(settings.logging);
-    if (settings.logging != options_.settings.logging)
-      reopened("log_not_reopened", options_.log->reopen(settings.logging));
     for (const auto& one : read->notices)
       log(actors::log_severity::warn, "notice", {{"reason", one}});
     note("tokens_not_reloaded", tokens_->reload());
@@ -154,7 +157,10 @@ class daemon::implementation {
     rest.logging = options_.settings.logging;
     rest.clusters = options_.settings.clusters;
     out.set_restart_needed(rest != options_.settings);
-    options_.settings.logging = settings.logging;
+    // Where the named file cannot be written to, the one that is open is the log.
+    auto logging = settings.logging;
+    if (!opened) logging.file = options_.settings.logging.file;
+    options_.settings.logging = std::move(logging);
     options_.settings.clusters = settings.clusters;
     log(actors::log_severity::info, "reloaded",
         {{"restart_needed", out.restart_needed() ? "yes: other keys have changed" : "no"}});

@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <utility>
 
 #include "actors/job/core.hpp"
@@ -76,7 +77,9 @@ std::optional<events> on(const job& state, const report_status& what, const cont
                         "its run in the scheduler (" + what.id.str() + ") ended as " +
                             std::string(state_name(what.state)) + because(what.reason),
                         ctx);
-  over.set_enqueued_at_us(to_us(what.enqueued_at));
+  const auto queueing =
+      std::max(what.enqueued_at, back != nullptr ? back->enqueued_at : time_point{});
+  over.set_told_until_us(to_us(told_until(queueing, is_set(what.started_at))));
   over.set_note(what.note);
   const auto leave_out = [&](const std::string& why) {
     over.set_reason(over.reason() + "; what it used is not counted: " + why);
@@ -107,7 +110,10 @@ std::optional<events> on(const job& state, const report_missing& what, const con
                             because(what.reason),
                         ctx);
   // What is gone is the last one.
-  if (returned(state) != nullptr) set_requeued(over, state);
+  if (const auto* back = returned(state)) {
+    set_requeued(over, state);
+    over.set_told_until_us(to_us(told_until(back->enqueued_at, false)));
+  }
   return out;
 }
 

@@ -95,6 +95,7 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   state.taken = {};
   state.hold.reset();
   state.gave_way.reset();
+  state.counted_copies.clear();
   state.requeued.clear();
   if (!e.abandoned()) state.allocated.reset();
   enter(state, std::move(end), e.reason(), at_us);
@@ -118,8 +119,7 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
   if (back && back->id != state.scheduler_id && state.lost_copies.size() < lost_copies_max)
     state.lost_copies.push_back(back->id);
   if (!back || back->id == state.scheduler_id) {
-    end.told_until = std::max({end.told_until, from_us(e.enqueued_at_us()),
-                               back ? back->enqueued_at : time_point{}});
+    end.told_until = std::max(end.told_until, from_us(e.told_until_us()));
     if (e.note() != 0) state.scheduler_note = e.note();
   }
   state.requeued.clear();
@@ -128,15 +128,26 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
   if (ran && e.run().finished_at_us() != 0) end.finished_at = from_us(e.run().finished_at_us());
 }
 
+void set_apart(job& state, const pb::JobRun& run) {
+  remember(state.gave_way, run);
+  if (run.enqueued_at_us() == 0) return;
+  auto& all = state.counted_copies;
+  const scheduler_job_id id{run.scheduler_job_id()};
+  const auto until = std::max(told_apart(state, id), from_us(run.enqueued_at_us()));
+  std::erase_if(all, [&](const auto& copy) { return copy.id == id; });
+  all.push_back({id, until});
+  if (all.size() > lost_copies_max) all.erase(all.begin());
+}
+
 /// No scheduler job is followed from now on. `last`: what is known of its last run.
 void leave_scheduler(job& state, const pb::JobRun* last = nullptr) {
   if (last == nullptr || !last->all_runs())
     for (auto& run : state.requeued) {
       run.set_scheduler_job_id(state.scheduler_id.str());
-      remember(state.gave_way, run);
+      set_apart(state, run);
     }
   state.requeued.clear();
-  if (last != nullptr) remember(state.gave_way, *last);
+  if (last != nullptr) set_apart(state, *last);
   state.scheduler_id = {};
   state.missing_since = {};
   state.never_starts_since = {};

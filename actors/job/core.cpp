@@ -22,7 +22,7 @@ void add_intent(events& out, int attempt, const context& ctx) {
 /// As far as nothing is known of its last run.
 time_point told_before(const job& state) {
   const bool is_told = !state.requeued.empty() && is_set(state.enqueued_at);
-  return std::max(is_told ? state.enqueued_at - microseconds{1} : time_point{}, told_apart(state));
+  return std::max(is_told ? told_until(state.enqueued_at, false) : time_point{}, told_apart(state));
 }
 
 /// The end of a job whose last run is over or never was: nothing in the scheduler tells it.
@@ -337,11 +337,14 @@ result<events> on(const job& state, const report_lookup& what, const context& ct
 }
 
 /// Runs that were enqueued until then are in the use that ends the job.
-time_point told_until(const job& state, const report_status& what) {
+time_point told_with(const job& state, const report_status& what) {
   if (!what.usage) return told_before(state);
-  if (is_set(what.enqueued_at)) return what.enqueued_at;
+  const bool began = is_set(what.started_at) || is_set(state.started_at);
   // Its record told the end, whichever run that was: a requeue after that is a later one.
-  return std::max(state.enqueued_at, what.finished_at);
+  const auto queueing = is_set(what.enqueued_at) ? what.enqueued_at
+                        : began ? std::max(state.enqueued_at, what.finished_at)
+                                : state.enqueued_at;
+  return std::max(told_until(queueing, began), told_before(state));
 }
 
 void add_end(events& out, const job& state, const report_status& what, const context& ctx) {
@@ -370,7 +373,7 @@ void add_end(events& out, const job& state, const report_status& what, const con
   end.set_abandoned(what.leftover);
   add_runs_before(end, state, &what);
   add_gave_way(end, state);
-  end.set_told_until_us(to_us(told_until(state, what)));
+  end.set_told_until_us(to_us(told_with(state, what)));
   end.set_note(what.note);
 }
 
@@ -447,10 +450,9 @@ events follow_again(const job& state, const report_stray& what, const context& c
   events out;
   // Who has the account may forge such copies, one after another.
   if (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max) return out;
-  const auto* before = state.gave_way.get();
-  const bool known = before != nullptr && before->scheduler_job_id() == what.id.str() &&
-                     before->enqueued_at_us() != 0 && is_set(what.enqueued_at);
-  if (known ? what.enqueued_at <= from_us(before->enqueued_at_us()) : !what.is_live) return out;
+  const auto told = told_apart(state, what.id);
+  const bool known = is_set(told) && is_set(what.enqueued_at);
+  if (known ? what.enqueued_at <= told : !what.is_live) return out;
   add_submitted(out, state, what.token, what.id, true, ctx);
   // Who held it meant all of it.
   if (const auto& hold = std::get<held>(state.now); hold.by_operator && what.is_live) {
@@ -458,6 +460,21 @@ events follow_again(const job& state, const report_stray& what, const context& c
     out.back().mutable_job()->mutable_control_requested()->set_by_admin(hold.by_admin);
   }
   return out;
+}
+
+/// Whether what is there of an ended job may be another run than those that were told.
+bool is_untold(const job& state, const finished& end, const report_stray& what) {
+  const bool began = is_set(what.started_at);
+  // Of a wait that is over nothing ran, also where that is why it was told with the end of a wait.
+  if (!what.is_live)
+    return what.enqueued_at > end.told_until + (began ? microseconds{0} : microseconds{1});
+  // A controller whose clock is behind counts on.
+  const bool counted_on =
+      run_note::of(what.note).requeues_since(run_note::of(state.scheduler_note)) > 0;
+  // A controller that came back without its last seconds starts what waited then. That a run has
+  // ended which began before, it finds out.
+  return what.enqueued_at > end.told_until || counted_on || !began ||
+         what.started_at > end.finished_at;
 }
 
 /// A live job's other copies end by themselves, as they find it claimed; where it has none, that is
@@ -468,17 +485,10 @@ result<events> on(const job& state, const report_stray& what, const context& ctx
   if (!what.cluster.empty() && what.cluster != state.cluster) return out;
   if (in<held>(state)) return follow_again(state, what, ctx);
   if (!in<finished>(state)) return out;
-  const auto& told_until = std::get<finished>(state.now).told_until;
+  const auto& end = std::get<finished>(state.now);
   const bool known =
-      what.id == state.scheduler_id && is_set(told_until) && is_set(what.enqueued_at);
-  // A controller whose clock is behind counts on.
-  const bool counted_on = run_note::of(what.note).requeues_since(
-                              run_note::of(state.scheduler_note)) > 0;
-  const bool ran_since = known && (what.enqueued_at > told_until || (what.is_live && counted_on));
-  if (!what.is_live && !ran_since) return out;
-  // The very run whose end was told: a controller came back without its last seconds, and finds
-  // out. One that only vanished may run on.
-  if (known && !ran_since) return out;
+      what.id == state.scheduler_id && is_set(end.told_until) && is_set(what.enqueued_at);
+  if (known ? !is_untold(state, end, what) : !what.is_live) return out;
   // Who has the account may forge such copies, one after another.
   const bool is_other = what.id != state.scheduler_id;
   if (is_other && (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max))

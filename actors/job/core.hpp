@@ -56,6 +56,11 @@ struct starting {};
 struct running {};
 struct suspended {};
 /// A run of a job that has ended: somebody requeued it, or its submission surfaced late.
+struct counted_copy {
+  scheduler_job_id id;
+  time_point told_until;  ///< what its runs used that were enqueued until then is counted
+};
+
 struct returned_copy {
   scheduler_job_id id;
   submission_token token;
@@ -133,6 +138,8 @@ struct job {
   /// The runs that gave way to another copy, or said so, as one: the job ends with what they used
   /// and its last run did. Else a job could run for nothing.
   std::shared_ptr<const pb::JobRun> gave_way;
+  /// Whose runs those are, the newest last, at most lost_copies_max: any may come back.
+  std::vector<counted_copy> counted_copies;
   /// Runs that a requeue put an end to, the first one first: the job ends with what they used, too.
   std::vector<pb::JobRun> requeued;
   rare<cancel_wish> cancel;
@@ -251,7 +258,7 @@ struct report_status {
   bool undone_by_loss = false;  ///< with the scheduler's state, else by somebody
   /// The one that the log knows, where this is of a later one.
   std::optional<pb::JobRun> run_before = {};
-  std::vector<run_key> counted = {};  ///< runs before it whose use is part of `usage`
+  std::vector<run_key> counted = {};  ///< runs whose use is part of `usage`, earlier ones too
   std::uint64_t note = 0;             ///< run_note; 0: nothing new
   std::optional<pb::JobUsage> allocated = {};  ///< what a run that has begun holds
 };
@@ -263,6 +270,7 @@ struct report_stray {
   time_point enqueued_at = {};  ///< unset: not told
   cluster_id cluster = {};      ///< whose it is there; of another cluster's jobs it says nothing
   std::uint64_t note = 0;       ///< run_note
+  time_point started_at = {};   ///< unset: it has not begun, or has ended without
 };
 struct report_missing {
   scheduler_job_id id;

@@ -93,13 +93,20 @@ void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run);
 /// differ count as the largest, so that none of them is free.
 void add_gave_way(pb::JobFinished& end, const job& state);
 
-/// Runs of the scheduler job that is followed which were enqueued until then gave way: what they
-/// used is counted apart. Unset: none did.
-inline time_point told_apart(const job& state) {
-  const bool own = state.gave_way && !state.scheduler_id.empty() &&
-                   state.gave_way->scheduler_job_id() == state.scheduler_id.str();
-  return own ? from_us(state.gave_way->enqueued_at_us()) : time_point{};
+/// Until when runs were enqueued that have told their use, by the last queueing that is over. The
+/// end of a wait tells nothing of a run that a controller may still make of it.
+inline time_point told_until(time_point queueing, bool began) {
+  return began || !is_set(queueing) ? queueing : queueing - microseconds{1};
 }
+
+/// Runs of that scheduler job which were enqueued until then gave way: what they used is counted
+/// apart. Unset: none did.
+inline time_point told_apart(const job& state, const scheduler_job_id& id) {
+  const auto& all = state.counted_copies;
+  const auto one = std::find_if(all.begin(), all.end(), [&](const auto& c) { return c.id == id; });
+  return one != all.end() ? one->told_until : time_point{};
+}
+inline time_point told_apart(const job& state) { return told_apart(state, state.scheduler_id); }
 
 /// Those of a job that came back which a requeue put an end to, as one run; without any there is
 /// none.

@@ -126,6 +126,11 @@ pb::JobRecord to_record(const job& state) {
     }
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
+  for (const auto& copy : state.counted_copies) {
+    auto& counted = *out.add_counted_copies();
+    counted.set_scheduler_job_id(copy.id.str());
+    counted.set_told_until_us(to_us(copy.told_until));
+  }
   for (const auto& run : state.requeued) *out.add_requeued() = run;
   return out;
 }
@@ -168,6 +173,9 @@ result<job> from_record(const pb::JobRecord& in) {
   out.submitted_at = from_us(in.submitted_at_us());
   out.started_at = from_us(in.started_at_us());
   out.changed_at = from_us(in.changed_at_us());
+  for (const auto& copy : in.counted_copies())
+    out.counted_copies.push_back(
+        {scheduler_job_id{copy.scheduler_job_id()}, from_us(copy.told_until_us())});
   out.requeued.assign(in.requeued().begin(), in.requeued().end());
   if (in.has_allocated()) out.allocated = std::make_shared<const pb::JobUsage>(in.allocated());
   if (in.has_gave_way()) out.gave_way = std::make_shared<const pb::JobRun>(in.gave_way());

@@ -59,6 +59,23 @@ std::vector<pb::JobRun> runs_before(const job& state, const report_status* what)
   return all;
 }
 
+/// The others whose use is part of the report's.
+std::vector<run_key> counted_before(const report_status* what) {
+  std::vector<run_key> out;
+  if (what == nullptr) return out;
+  for (const auto& run : what->counted)
+    if (is_set(run.started_at) && run.started_at != what->started_at &&
+        run.enqueued_at != what->enqueued_at)
+      out.push_back(run);
+  return out;
+}
+
+template <class Whole>
+void begin_with(Whole& all, const run_key& run) {
+  const auto at = to_us(run.started_at);
+  if (all.started_at_us() == 0 || at < all.started_at_us()) all.set_started_at_us(at);
+}
+
 }  // namespace
 
 void set_run(pb::JobRun& run, const job& state, const report_status& what) {
@@ -69,7 +86,17 @@ void set_run(pb::JobRun& run, const job& state, const report_status& what) {
   run.set_finished_at_us(to_us(what.finished_at));
   run.set_enqueued_at_us(to_us(what.enqueued_at));
   if (what.usage) *run.mutable_usage() = *what.usage;
-  for (const auto& before : runs_before(state, &what)) count_in(run, before);
+  std::int64_t last_end = 0;
+  for (const auto& before : runs_before(state, &what)) {
+    count_in(run, before);
+    last_end = std::max(last_end, before.finished_at_us());
+  }
+  for (const auto& before : counted_before(&what)) {
+    begin_with(run, before);
+    last_end = std::max(last_end, to_us(before.finished_at));
+  }
+  // Of a wait that is over the runs before it tell when it used what it used.
+  if (!is_set(what.started_at) && last_end != 0) run.set_finished_at_us(last_end);
   run.set_all_runs(true);
 }
 
@@ -156,16 +183,18 @@ bool goes_on(const pb::JobRun& run, const pb::JobObserved& shown) {
 
 void add_runs_before(pb::JobFinished& end, const job& state, const report_status* what) {
   const auto all = runs_before(state, what);
-  if (all.empty()) return;
+  const auto counted = counted_before(what);
+  for (const auto& run : counted) begin_with(end, run);
+  if (all.empty() && counted.empty()) return;
   const auto unknown = [](const pb::JobRun& run) {
     return !run.usage().has_wall_clock_seconds();
   };
   // Without its end a run counts until its requeue: from when to when can be seen.
-  if (all.size() == 1 && !unknown(all[0]) && all[0].finished_at_us() != 0)
+  if (counted.empty() && all.size() == 1 && !unknown(all[0]) && all[0].finished_at_us() != 0)
     add_words(end, "it had run before it was requeued, from " +
                        to_rfc3339(from_us(all[0].started_at_us())) + " to " +
                        to_rfc3339(from_us(all[0].finished_at_us())) + "; its use is counted in");
-  else if (!std::all_of(all.begin(), all.end(), unknown))
+  else if (!counted.empty() || !std::all_of(all.begin(), all.end(), unknown))
     add_words(end, "it had run before it was requeued; its use is counted in");
   for (const auto& run : all) {
     if (unknown(run))

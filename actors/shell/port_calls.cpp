@@ -229,7 +229,8 @@ link::completion poll(adapters::scheduler& port, const link::poll_order& order,
   for (const auto& one : seen->strays)
     if (is_usable(one.id.str()))
       done.strays.emplace_back(one.job, job::report_stray{one.token, one.id, one.is_live,
-                                                          one.enqueued_at, {}, one.note});
+                                                          one.enqueued_at, {}, one.note,
+                                                          one.started_at});
   done.answers.reserve(jobs.size());
   for (std::size_t i = 0; i < jobs.size(); ++i)
     done.answers.push_back(translate(jobs[i], seen->observations[i]));

@@ -44,11 +44,17 @@ result<void> local_cluster::check_directory() const {
       " Put the right one back (is its disk not mounted? was the configuration set back?); only to "
       "give up what this one does not know, and to run again what waits in it, start once with "
       "--give-up-jobs-of " + options_.cluster;
+  const auto no_id = [this] {
+    const auto text = read_own_file(identity_path(spool_), identity_bytes_max);
+    if (text) return "not readable, what is in " + identity_path(spool_) + " is none";
+    if (text.error().code == errc::not_found) return std::string("not there");
+    return "not readable (" + text.error().message + ")";
+  };
   if (!bound.id.empty() && bound.id != identity_.id)
     return fail(errc::conflict,
                 "work directory " + spool_.directory() +
                     " is another one than jobs that have not ended were sent to: its id is " +
-                    (identity_.id.empty() ? "not there" : identity_.id) + ", the log knows " +
+                    (identity_.id.empty() ? no_id() : identity_.id) + ", the log knows " +
                     bound.id + ". Here they would be told as vanished while they run. Nothing was "
                     "changed." + what_then);
   if (opening_ < bound.count)

@@ -16,6 +16,7 @@
 
 #include "adapters/local/step.hpp"
 #include "adapters/local/told.hpp"
+#include "adapters/system/access.hpp"
 #include "adapters/system/owned_directory.hpp"
 #include "messages/job_spec.hpp"
 
@@ -107,9 +108,8 @@ std::string escaped_name(const std::string& id) {
   return name;
 }
 
-spool::spool(std::string directory) : directory_(std::move(directory)) {
-  while (directory_.size() > 1 && directory_.back() == '/') directory_.pop_back();
-}
+spool::spool(std::string directory)
+    : named_(std::move(directory)), directory_(resolved_path(named_)) {}
 
 std::string spool::job_directory(const submission_token& token) const {
   return directory_ + "/jobs/" + token.str();
@@ -146,6 +146,8 @@ result<void> judge_spool(const std::string& directory, const directory_owner& ow
 
 result<void> spool::create(const directory_owner& owner, const job_user& user) const {
   const unsigned open_mode = user.switch_user ? 0711 : 0700;
+  if (auto fine = judge_spool(named_, owner, user); !fine) return fine;
+  // A link may lead elsewhere since it was followed.
   if (auto fine = judge_spool(directory_, owner, user); !fine) return fine;
   const auto taken = take_directory(directory_, owner, open_mode, trust_beside(user));
   if (!taken) return fail(taken.error());

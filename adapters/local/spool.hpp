@@ -130,7 +130,8 @@ class spool {
   result<std::vector<std::string>> list(const std::string& path) const;
 
  private:
-  std::string directory_;
+  std::string named_;      ///< as it was given: links lead to it
+  std::string directory_;  ///< without them
   submission_token held_;
   unique_fd held_directory_;
   unique_fd held_root_;

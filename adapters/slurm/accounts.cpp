@@ -28,6 +28,10 @@ void slurm_cluster::end_record(account_record& record, time_point end) {
       std::min<std::int64_t>(record.usage.wall_clock_seconds(), most.count()));
 }
 
+run_key slurm_cluster::run_of(const account_record& record) {
+  return {record.run.enqueued_at, record.run.started_at, record.finished_at};
+}
+
 /// The run that follows a requeue ends the one before it, also where slurmdbd never heard of that,
 /// and counts on.
 void slurm_cluster::bound_records(std::vector<account_record>& all) {
@@ -115,7 +119,7 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     for (const auto& record : job->accounted->records) {
       if (record.swept && &record != &job->accounted->records.back()) continue;
       pb::add_usage(*told.usage, record.usage);
-      told.counted.push_back(record.run);
+      told.counted.push_back(run_of(record));
     }
     if (!job->held) continue;
     auto& usage = *told.usage;
@@ -172,7 +176,7 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.exit = row.exit;
   to.reason = row.reason;
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
-  if (is_set(row.started_at)) status.started_at = row.started_at;
+  status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   status.enqueued_at = row.submitted_at;
   auto& record = to.records.emplace_back();

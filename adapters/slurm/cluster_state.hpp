@@ -57,6 +57,9 @@ class slurm_cluster {
   };
   /// What we remember of a followed job between two polls.
   struct memory {
+    job_id job;
+    scheduler_job_id id;
+    submission_token token;
     time_point ended_seen;       ///< when squeue first showed it ended
     time_point accounts_due;     ///< the first poll after its end that was not quick
     time_point runaway_seen;     ///< when accounting first called it alive against squeue
@@ -187,6 +190,8 @@ class slurm_cluster {
   microseconds returns_within() const;
   std::set<std::string> clusters_of(std::span<const tracked_job> jobs);
   bool is_in_job_directory(const queue_row& row) const;
+  std::optional<stray> stray_at(const queue_row& row, const std::string& cluster) const;
+  void remember_former(const memory& left, time_point now);
   static bool is_followed(const watched& job, const queue_row& row);
   static bool is_run_on(const watched& job, const queue_row& row);
   time_point ends_by(const queue_row& row) const;
@@ -217,6 +222,7 @@ class slurm_cluster {
   static void hear_controller(watched& job, const section& one);
   bool knows_submissions() const;
   void learn_submissions(const std::vector<watched*>& jobs, call at);
+  static run_key run_of(const account_record& record);
   static void end_record(account_record& record, time_point end);
   static void bound_records(std::vector<account_record>& all);
   static void add_record(account& to, const account_row& row);
@@ -295,10 +301,22 @@ class slurm_cluster {
   /// alone.
   struct stray_seen {
     time_point since;
-    time_point told_at;
+    time_point enqueued_at = {};  ///< and as what: what is new of it is told anew
+    bool is_live = false;
+    time_point told_at = {};
     int times = 0;  ///< it was told
   };
   std::map<std::string, stray_seen> strays_;
+  /// One that was followed: the marks of what has its number, and is of its submission, may be
+  /// changed by whoever has the account.
+  struct former {
+    job_id job;
+    submission_token token;
+    std::int64_t session = 0;
+    time_point submitted_at;
+    time_point left_at;
+  };
+  std::map<scheduler_job_id, former> former_;  ///< as long as it may come back. By polls alone
   std::map<std::string, time_point> had_jobs_;  ///< other clusters of the site: when last. Likewise
 };
 

@@ -31,10 +31,6 @@ std::string waiting_reason(const std::string& reason) {
 }
 
 /// Requeued and held: what is shown as its start is a plan.
-bool is_held_again(const std::string& state) {
-  return state == "REQUEUE_HOLD" || state == "SPECIAL_EXIT" || state == "RESV_DEL_HOLD";
-}
-
 /// What an ended job held; nullopt: not told. One that never had nodes is shown with what it asked
 /// for.
 std::optional<pb::JobUsage> held_of(const queue_row& row) {
@@ -73,8 +69,7 @@ void add_alive(std::unordered_map<std::string, std::string>& to, const queue_row
 
 void read_queue(queue_answer& out, const section& from, const std::string& problem,
                 const std::unordered_set<std::string>& numbers, const std::string& separator,
-                const std::string& cluster,
-                const std::function<bool(const queue_row&)>& is_ours) {
+                const std::function<std::optional<stray>(const queue_row&)>& stray_at) {
   if (!from.complete) {
     out.problem = problem.empty() ? "no answer" : problem;
     return;
@@ -84,7 +79,7 @@ void read_queue(queue_answer& out, const section& from, const std::string& probl
   const auto& rows = out.rows;
   for (const auto& row : rows.rows) {
     if (numbers.contains(row.id.str())) out.by_number[row.id.str()].push_back(&row);
-    else if (auto other = stray_of(row, cluster); other && is_ours(row))
+    else if (auto other = stray_at(row))
       out.strays.push_back(std::move(*other));
     add_alive(out.others, row);
   }
@@ -170,7 +165,6 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     job.kept->accounts_due = {};
     job.kept->runaway_seen = {};
     job.kept->unqueued_since = {};
-    job.kept->ended.reset();
     // While it waits, StartTime is only a plan.
     const bool queued = status.state == pb::JOB_STATE_QUEUED;
     const bool began = !queued && !is_held_again(row.state);
@@ -180,6 +174,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
     if (!is_plan) note_requeue(job, row, began, before);
+    job.kept->ended.reset();
     if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = start;
     if (began && !job.completing) status.ends_by = ends_by(row);
@@ -258,17 +253,20 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
   made.add_guarded_section("clock", "date +%s", clock_patience_seconds);
   const auto got =
       run(std::move(made), at, {{"squeue", static_cast<int>(clusters.size())}});
+  const auto now = options_.clock();
+  std::erase_if(former_, [&, kept = 2 * returns_within()](const auto& one) {
+    return one.second.left_at > now || now > one.second.left_at + kept;
+  });
   std::map<std::string, queue_answer> queues;
   for (const auto& cluster : clusters) {
     // Filled in place: its rows are pointed at.
     read_queue(queues[cluster], got.of(section_of("squeue", cluster)), got.problem,
-               numbers[cluster], separator, cluster,
-               [this](const queue_row& row) { return is_in_job_directory(row); });
+               numbers[cluster], separator,
+               [this, &cluster](const queue_row& row) { return stray_at(row, cluster); });
     // Another cluster of the site may be away: nothing is known of its jobs alone.
     if (cluster.empty() && !queues[cluster].problem.empty())
       return fail(errc::unavailable, "squeue: " + queues[cluster].problem);
   }
-  const auto now = options_.clock();
   const auto site_now = site_clock(got.of("clock"), now);
   std::vector<watched> all(jobs.size());
   {
@@ -280,6 +278,7 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
       if (node) kept.insert(std::move(node));
       else remember_told(kept.try_emplace(key(job)).first->second, job);
     }
+    for (const auto& [name, left] : seen_) remember_former(left, now);
     seen_ = std::move(kept);
     for (std::size_t i = 0; i < jobs.size(); ++i) {
       all[i].job = &jobs[i];

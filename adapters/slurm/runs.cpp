@@ -70,12 +70,17 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
   const bool known = kept.run_before && kept.run_before->started_at_us() == to_us(start);
   if (known && row.started_at == start) kept.run_before.reset();  // an old list said otherwise
   if (known || row.started_at == start) return;
-  const bool anew = row.submitted_at > start;
+  // All these are whole seconds.
+  const bool anew = row.submitted_at > start ||
+                    (row.submitted_at == start && row.restarts > before.restarts);
   if (began && (!anew || row.started_at <= start)) return;
   auto& run = kept.run_before.emplace();
   auto ended = anew ? row.submitted_at : std::max(start, job.site_now);
   // It is submitted anew when the nodes are clean.
   if (kept.completing_at > start) ended = std::min(ended, kept.completing_at);
+  // Or had ended by itself, and waited for its accounts.
+  if (kept.ended && kept.ended->started_at == start && kept.ended->finished_at >= start)
+    ended = std::min(ended, kept.ended->finished_at);
   // Of two requeues since the last look only the second one's moment is told.
   const bool unseen = before.session != 0 && row.restarts > before.restarts + 1;
   if (unseen) ended = kept.ran_at > start ? std::min(ended, kept.ran_at) : time_point{};
@@ -114,6 +119,9 @@ std::uint64_t slurm_cluster::note_of(const memory& kept) {
 
 /// What the log knows, as long as squeue has not shown more.
 void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
+  to.job = job.job;
+  to.id = job.id;
+  to.token = job.token;
   to.waited = job.waits;
   to.note_submission(job.first_enqueued_at);
   to.note_submission(job.enqueued_at);
@@ -184,11 +192,8 @@ void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
   if (!job.accounted) return;
   for (const auto& record : job.accounted->records) {
     if (record.swept || !is_before(job, record)) continue;
-    if (end.counted.empty())
-      end.reason += std::string(end.reason.empty() ? "" : "; ") +
-                    "it had run before it was requeued; that use, by accounting, is counted in";
     pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), record.usage);
-    end.counted.push_back(record.run);
+    end.counted.push_back(run_of(record));
   }
 }
 

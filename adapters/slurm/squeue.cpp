@@ -95,7 +95,7 @@ std::optional<queue_row> read_outline(std::string_view record, std::string_view 
     *cell = rest.substr(begin + separator.size());
     rest.remove_suffix(rest.size() - begin);
   }
-  std::string_view cells[submit_session + 1];
+  std::string_view cells[node_list + 1];
   for (auto& cell : cells) {
     const auto end = record.find(separator);
     cell = record.substr(0, end);
@@ -108,6 +108,9 @@ std::optional<queue_row> read_outline(std::string_view record, std::string_view 
   row.submitted_at = parse_moment(cells[submit_time]).value_or(time_point{});
   row.restarts = parse_small_count(cells[restart_count]).value_or(0);
   row.session = parse_count(cells[submit_session]).value_or(0);
+  row.started_at = parse_moment(cells[start_time]).value_or(time_point{});
+  row.ended_at = parse_moment(cells[end_time]).value_or(time_point{});
+  row.node_list = or_empty(cells[node_list]);
   row.name = ends[0];
   row.output_path = or_empty(ends[standard_output - job_name]);
   return row;

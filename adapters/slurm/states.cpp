@@ -95,6 +95,10 @@ std::optional<state_meaning> parse_state(std::string_view text) {
   return state_meaning{word->state, word->may_return, std::nullopt};
 }
 
+bool is_held_again(std::string_view text) {
+  return text == "REQUEUE_HOLD" || text == "SPECIAL_EXIT" || text == "RESV_DEL_HOLD";
+}
+
 bool is_ended(std::string_view text) {
   const auto meaning = parse_state(text);
   return meaning && is_terminal(meaning->state);

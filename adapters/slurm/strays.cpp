@@ -20,6 +20,7 @@ constexpr seconds lasts{5};
 /// It is told again after that, in case nobody heard, or its job was at another one.
 constexpr seconds told_every{10};
 constexpr std::size_t told_max = 1'000;
+constexpr std::size_t former_max = 20'000;
 /// Where a controller forgets nothing ("MinJobAge=0"), or late.
 constexpr seconds remembered_max{3600};
 constexpr seconds remembered_by_default{300};
@@ -59,18 +60,41 @@ bool slurm_cluster::is_in_job_directory(const queue_row& row) const {
                                : there.substr(0, there.size() - ours.size()).ends_with('/');
 }
 
-std::optional<stray> stray_of(const queue_row& row, const std::string& cluster) {
+/// A row of that job, if it may be alive again, or has been requeued.
+static std::optional<stray> stray_of(const queue_row& row, const scheduler_job_id& id,
+                                     const job_id& job, const submission_token& token) {
   const auto meaning = parse_state(row.state);
   // What is being cleaned up has ended, or will be submitted anew.
   if (!meaning || row.state == "COMPLETING") return std::nullopt;
   const bool is_live = !is_terminal(meaning->state);
   // What was never requeued has one end, which was told: most rows of a busy account.
   if (!is_live && row.restarts == 0) return std::nullopt;
+  // One that never had nodes did not run; while it waits, StartTime is only a plan.
+  const bool waits = meaning->state == pb::JOB_STATE_QUEUED || is_held_again(row.state);
+  const bool began = !waits && !row.node_list.empty();
+  return stray{job, token, id, is_live, row.submitted_at,
+               run_note{row.session, row.restarts}.bits(), began ? row.started_at : time_point{}};
+}
+
+/// `cluster`: another one of the site, that shows it; empty: ours.
+std::optional<stray> slurm_cluster::stray_at(const queue_row& row,
+                                             const std::string& cluster) const {
+  const auto id = id_of({row.id.str(), cluster});
+  if (const auto known = former_.find(id); known != former_.end()) {
+    const auto& of = known->second;
+    if (row.session == of.session && row.submitted_at >= of.submitted_at)
+      return stray_of(row, id, of.job, of.token);
+  }
   const auto marks = marks_in(row.output_path);
-  if (marks.job.empty()) return std::nullopt;
-  return stray{job_id{std::string(marks.job)}, submission_token{std::string(marks.token)},
-               id_of({row.id.str(), cluster}), is_live, row.submitted_at,
-               run_note{row.session, row.restarts}.bits()};
+  if (marks.job.empty() || !is_in_job_directory(row)) return std::nullopt;
+  return stray_of(row, id, job_id{std::string(marks.job)},
+                  submission_token{std::string(marks.token)});
+}
+
+void slurm_cluster::remember_former(const memory& left, time_point now) {
+  const auto submitted = left.submitted_at.load();
+  if (left.session == 0 || !is_set(submitted) || former_.size() >= former_max) return;
+  former_.insert_or_assign(left.id, former{left.job, left.token, left.session, submitted, now});
 }
 
 /// Of those that are shown the ones that were before, and have to be told now: who waited longest
@@ -79,13 +103,16 @@ std::vector<stray> slurm_cluster::lasting(std::vector<stray> shown, time_point n
   std::map<std::string, stray_seen> seen;
   std::vector<std::pair<stray_seen*, stray*>> due;
   for (auto& one : shown) {
-    const auto name = one.id.str() + ' ' + one.token.str() + ' ' +
-                      std::to_string(to_us(one.enqueued_at)) + (one.is_live ? "" : " ended");
+    const auto name = one.id.str() + ' ' + one.token.str();
     const auto before = strays_.find(name);
     auto& note = seen[name];
     // Not before a clock that was set back, either.
     const bool known = before != strays_.end() && before->second.since <= now;
-    note = known ? before->second : stray_seen{now, {}, 0};
+    note = known ? before->second : stray_seen{.since = now};
+    // Requeued faster than that it is one all the same, and each of its runs is news.
+    if (note.enqueued_at != one.enqueued_at || note.is_live != one.is_live) {
+      note = {.since = note.since, .enqueued_at = one.enqueued_at, .is_live = one.is_live};
+    }
     const bool heard = is_set(note.told_at) && now < note.told_at + told_every;
     if (now >= note.since + lasts && !heard) due.emplace_back(&note, &one);
   }

@@ -74,10 +74,6 @@ struct path_marks {
 };
 path_marks marks_in(std::string_view output_path);
 
-/// A row with the marks of a job of ours that may be alive again, or has been requeued.
-/// `cluster`: another one of the site, that shows it; empty: ours.
-std::optional<stray> stray_of(const queue_row& row, const std::string& cluster);
-
 /// Why it ended, in words.
 std::string ending_reason(const std::string& state, const std::string& reason,
                           const exit_status& exit);

@@ -8,9 +8,11 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdint>
 #include <cstring>
 #include <deque>
 #include <filesystem>
+#include <fstream>
 
 namespace ved::adapters {
 
@@ -26,8 +28,23 @@ bool has(const Ids& ids, typename Ids::value_type one) {
   return std::find(ids.begin(), ids.end(), one) != ids.end();
 }
 
+/// Shown for an owner from outside of a user namespace that has no number there,
+/// user_namespaces(7). Nobody inside can be that user.
+bool is_outside(uid_t user) {
+  std::ifstream overflow("/proc/sys/kernel/overflowuid");
+  std::ifstream map("/proc/self/uid_map");
+  std::uint64_t shown = 0;
+  if (!(overflow >> shown) || user != shown || !map) return false;
+  std::uint64_t first = 0;
+  std::uint64_t outside = 0;
+  std::uint64_t count = 0;
+  while (map >> first >> outside >> count)
+    if (user >= first && user - first < count) return false;
+  return map.eof();
+}
+
 bool is_ours(uid_t user) {
-  return user == ::geteuid() || user == 0;
+  return user == ::geteuid() || user == 0 || is_outside(user);
 }
 
 /// Root's, ours, or one of those that we are in besides.

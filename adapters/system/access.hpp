@@ -18,7 +18,8 @@ enum class group_trust {
   all,  ///< as that of the syslog daemon in /var/log
 };
 
-/// Who may change something of ours beside root and the own user, who always may.
+/// Who may change something of ours beside root, the own user, and owners that our user namespace
+/// has no number for: those always may.
 struct place_trust {
   group_trust groups = group_trust::own;
   // But never these, also where the group is root's or one of ours.

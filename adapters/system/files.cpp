@@ -104,13 +104,13 @@ bool exists(const file_name& file) {
   return ::faccessat(file.directory, file.name.c_str(), F_OK, 0) == 0;
 }
 
-result<void> write_all(int fd, const std::string& bytes, const std::string& path) {
-  std::size_t done = 0;
-  while (done < bytes.size()) {
-    const ssize_t n = ::write(fd, bytes.data() + done, bytes.size() - done);
+result<void> write_all(int fd, std::string_view bytes, const std::string& path) {
+  while (!bytes.empty()) {
+    const ssize_t n = ::write(fd, bytes.data(), bytes.size());
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return fail(errno_error("write", path));
-    done += static_cast<std::size_t>(n);
+    if (n == 0) errno = ENOSPC;
+    if (n <= 0) return fail(errno_error("write", path));
+    bytes.remove_prefix(static_cast<std::size_t>(n));
   }
   return {};
 }

@@ -135,6 +135,6 @@ lock_state look_at_lock(const std::string& path);
 bool is_locked(const std::string& path);
 
 /// Writes everything into an open descriptor.
-result<void> write_all(int fd, const std::string& bytes, const std::string& path);
+result<void> write_all(int fd, std::string_view bytes, const std::string& path);
 
 }  // namespace ved::adapters

@@ -6,11 +6,11 @@
 
 #include <algorithm>
 #include <cerrno>
-#include <string_view>
 #include <system_error>
 #include <utility>
 
 #include "adapters/system/access.hpp"
+#include "adapters/system/files.hpp"
 
 namespace ved::runtime {
 namespace {
@@ -19,16 +19,6 @@ constexpr mode_t file_mode = 0640;
 constexpr auto directory_permissions = std::filesystem::perms::owner_all |
                                        std::filesystem::perms::group_read |
                                        std::filesystem::perms::group_exec;
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
 
 bool sync_directory(const std::filesystem::path& directory) {
   const int fd = ::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -60,10 +50,13 @@ result<void> audit_file::append(const std::string& lines) {
     if (auto opened = open(); !opened) return opened;
     if (::fstat(fd_, &before) != 0) return fail(problem("look at"));
   }
-  if (write_all(fd_, lines) && ::fdatasync(fd_) == 0) return {};
+  if (adapters::write_all(fd_, lines, path_) && ::fdatasync(fd_) == 0) return {};
   auto why = problem("write");
-  // What is in the file of this batch was acknowledged to nobody and will come again.
-  [[maybe_unused]] const int cut = ::ftruncate(fd_, before.st_size);
+  // What is in the file of this batch was acknowledged to nobody and will come again. A rotation
+  // may have emptied it meanwhile.
+  struct stat after {};
+  if (::fstat(fd_, &after) == 0 && after.st_size > before.st_size)
+    [[maybe_unused]] const int cut = ::ftruncate(fd_, before.st_size);
   close();
   return fail(std::move(why));
 }
@@ -94,12 +87,16 @@ result<void> audit_file::reopen() {
   const std::lock_guard lock(mutex_);
   if (auto fine = judge_(); !fine) return fine;
   close();
-  return open();
+  return open_judged();
 }
 
 result<void> audit_file::open() {
   // The descriptor tells whose file it is, not who led us there.
   if (auto fine = judge_(); !fine) return fail(errc::unavailable, fine.error().message);
+  return open_judged();
+}
+
+result<void> audit_file::open_judged() {
   std::error_code ignored;  // the open below tells what is wrong
   // Where a link leads that the file is to be made through.
   const auto above =
@@ -134,7 +131,7 @@ result<void> audit_file::open() {
   char last = '\n';
   if (is.st_size > 0 && ::pread(fd_, &last, 1, is.st_size - 1) == 1 && last != '\n') {
     // A crash cut a line off. Nothing is removed from an audit log: the next line starts afresh.
-    if (!write_all(fd_, "\n")) {
+    if (!adapters::write_all(fd_, "\n", path_)) {
       auto why = problem("write");
       close();
       return fail(std::move(why));

@@ -34,6 +34,7 @@ class audit_file {
 
  private:
   result<void> open();
+  result<void> open_judged();
   void close() noexcept;
   error problem(const std::string& action) const;
 

@@ -60,61 +60,24 @@ bool is_fixed(std::string_view name) {
   return name == "time" || name == "level" || name == "component" || name == "event";
 }
 
-/// Standard error, which may be a pipe that nobody reads or a terminal that stands still: what it
-/// does not take at once is lost, counted, and told when it takes lines again. The daemon never
-/// waits for it.
-class patient_stderr final : public spdlog::sinks::base_sink<std::mutex> {
- private:
-  void sink_it_(const spdlog::details::log_msg& message) override {
-    spdlog::memory_buf_t line;
-    formatter_->format(message, line);
-    if (lost_ > 0) {
-      const auto told = log_line(
-          to_rfc3339(std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now())),
-          log_severity::warn, "ved", "log_lines_lost",
-          {{"reason", "standard error was not read; lines lost: " + std::to_string(lost_)}});
-      if (!put((torn_ ? "\n" : "") + told + "\n")) return void(++lost_);
-      lost_ = 0;
-    }
-    if (!put({line.data(), line.size()})) ++lost_;
-  }
-  void flush_() override {}
-
-  /// False: nothing of it was written, or not all.
-  bool put(std::string_view text) {
-    const auto whole = text.size();
-    while (!text.empty()) {
-      pollfd ready{STDERR_FILENO, POLLOUT, 0};
-      // A pipe that is ready takes PIPE_BUF bytes at once (pipe(7)).
-      torn_ = text.size() < whole;
-      if (::poll(&ready, 1, 0) != 1 || (ready.revents & POLLOUT) == 0) return false;
-      const auto n = ::write(STDERR_FILENO, text.data(),
-                             std::min<std::size_t>(text.size(), PIPE_BUF));
-      if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) return false;
-      text.remove_prefix(static_cast<std::size_t>(n));
-    }
-    torn_ = false;
-    return true;
-  }
-
-  std::uint64_t lost_ = 0;
-  bool torn_ = false;  ///< the last line was cut
-};
-
 /// The file, made when it is not there, as is the directory that it lies in; or a terminal.
 adapters::unique_fd open_file(const std::string& file) {
   std::error_code ignored;  // the open below tells what is wrong
   const std::filesystem::path real = adapters::resolved_path(file);
   std::filesystem::create_directory(real.parent_path(), ignored);
   // The open of a FIFO would wait for its reader, a terminal that stands still for whoever has it.
-  constexpr int flags = O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
-  adapters::unique_fd out(::open(file.c_str(), flags, 0666));
+  constexpr int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
+  adapters::unique_fd out(::open(file.c_str(), flags));
+  const bool made = !out && errno == ENOENT;
+  if (made) out = adapters::unique_fd(::open(file.c_str(), flags | O_CREAT, 0666));
   if (!out && errno != ENXIO) throw spdlog::spdlog_ex("cannot be opened", errno);
   struct stat about {};
   if (!out || ::fstat(out.get(), &about) != 0 ||
       (!S_ISREG(about.st_mode) && !S_ISCHR(about.st_mode)))
     throw spdlog::spdlog_ex("is neither a file nor a terminal");
+  // An access list that new files inherit counts instead of the umask, acl(5).
+  if (made && S_ISREG(about.st_mode) && ::fchmod(out.get(), about.st_mode & 0644U) != 0)
+    throw spdlog::spdlog_ex("cannot be kept from others", errno);
   // Who may change it takes lines out; a group may, where an administrator says so by its mode.
   if (S_ISREG(about.st_mode))
     if (const auto other = adapters::who_may_change(out.get(), file, {adapters::group_trust::all}))
@@ -122,11 +85,25 @@ adapters::unique_fd open_file(const std::string& file) {
   return out;
 }
 
-/// Each line is one write to the end of the file; behind one that was cut, a full disk's, it begins
-/// a new line.
-class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
+/// Whether it is a file whose last line has no end: a full disk or a crash cut it.
+bool ends_torn(int file) {
+  const adapters::unique_fd in(
+      ::open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
+  struct stat about {};
+  if (!in || ::fstat(in.get(), &about) != 0 || !S_ISREG(about.st_mode)) return false;
+  char last = '\n';
+  return about.st_size > 0 && ::pread(in.get(), &last, 1, about.st_size - 1) == 1 && last != '\n';
+}
+
+/// Behind a line that was cut, the next one begins a new line. A line that is not taken at once, by
+/// a full disk, a pipe that nobody reads or a terminal that stands still, is lost: the daemon never
+/// waits for its log.
+class line_sink final : public spdlog::sinks::base_sink<std::mutex> {
  public:
-  explicit file_sink(const std::string& file) : file_(file), out_(open_file(file)) {}
+  explicit line_sink(const std::string& file)
+      : name_(file), own_(open_file(file)), out_(own_.get()), torn_(ends_torn(out_)) {}
+  /// Standard error. Others write to it too, so that its flags are not ours to set.
+  line_sink() : name_("standard error"), out_(STDERR_FILENO), torn_(ends_torn(out_)) {}
 
  private:
   void sink_it_(const spdlog::details::log_msg& message) override {
@@ -135,27 +112,35 @@ class file_sink final : public spdlog::sinks::base_sink<std::mutex> {
     formatter_->format(message, line);
     std::string_view text{line.data(), line.size()};
     while (!text.empty()) {
-      const auto n = ::write(out_.get(), text.data(), text.size());
+      const auto n = put(text);
       if (n < 0 && errno == EINTR) continue;
-      if (n <= 0) throw spdlog::spdlog_ex(file_ + ": cannot be written", n == 0 ? ENOSPC : errno);
+      if (n <= 0) throw spdlog::spdlog_ex(name_ + ": cannot be written", n == 0 ? ENOSPC : errno);
       text.remove_prefix(static_cast<std::size_t>(n));
       torn_ = !text.empty();
     }
   }
   void flush_() override {}
 
-  const std::string file_;
-  const adapters::unique_fd out_;
-  bool torn_ = false;  ///< the last line was cut
+  ssize_t put(std::string_view text) const {
+    if (own_) return ::write(out_, text.data(), text.size());
+    pollfd ready{out_, POLLOUT, 0};
+    const int found = ::poll(&ready, 1, 0);
+    if (found == 0) errno = EAGAIN;
+    if (found == 1 && (ready.revents & POLLOUT) == 0) errno = EPIPE;
+    if (found != 1 || (ready.revents & POLLOUT) == 0) return -1;
+    // A pipe that is ready takes PIPE_BUF bytes at once (pipe(7)).
+    return ::write(out_, text.data(), std::min<std::size_t>(text.size(), PIPE_BUF));
+  }
+
+  const std::string name_;
+  const adapters::unique_fd own_;
+  const int out_;
+  bool torn_;  ///< the last line was cut
 };
 
 spdlog::sink_ptr open_sink(const std::string& file) {
-  spdlog::sink_ptr sink;
-  if (file.empty()) {
-    sink = std::make_shared<patient_stderr>();
-  } else {
-    sink = std::make_shared<file_sink>(file);
-  }
+  const auto sink =
+      file.empty() ? std::make_shared<line_sink>() : std::make_shared<line_sink>(file);
   sink->set_formatter(std::make_unique<spdlog::pattern_formatter>("%v"));
   return sink;
 }
@@ -243,7 +228,7 @@ void json_log::write(log_severity severity, std::string_view component, std::str
   const auto lost = impl_->lost.exchange(0);
   if (lost == 0) return;
   const auto told = log_line(now, log_severity::warn, "ved", "log_lines_lost",
-                             {{"reason", "the log file could not be written; lines lost: " +
+                             {{"reason", "the log could not be written; lines lost: " +
                                              std::to_string(lost)}});
   if (!impl_->put(told)) impl_->lost.fetch_add(lost);
 }
@@ -252,8 +237,8 @@ std::vector<actors::problem> json_log::problems() const {
   const auto lost = impl_->lost.load();
   if (lost == 0) return {};
   const std::lock_guard lock(impl_->mutex);
-  return {{"log file: cannot be written, lines lost: " + std::to_string(lost) + " (" +
-               impl_->problem + "): give it room, or name another logging.file and reload",
+  return {{"log: lines lost: " + std::to_string(lost) + " (" + impl_->problem +
+               "): give it room, or name another logging.file and reload",
            actors::problem::weight::degraded, {}}};
 }
 

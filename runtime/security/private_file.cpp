@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "adapters/system/files.hpp"
+
 namespace ved::runtime {
 namespace {
 
@@ -24,16 +26,6 @@ struct open_file {
     if (fd >= 0) ::close(fd);
   }
 };
-
-bool write_all(int fd, std::string_view bytes) {
-  while (!bytes.empty()) {
-    const auto n = ::write(fd, bytes.data(), bytes.size());
-    if (n < 0 && errno == EINTR) continue;
-    if (n <= 0) return false;
-    bytes.remove_prefix(static_cast<std::size_t>(n));
-  }
-  return true;
-}
 
 result<void> sync_directory(const std::filesystem::path& path) {
   const open_file directory{::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC)};
@@ -55,7 +47,7 @@ result<void> write_private_file(const std::filesystem::path& path, std::string_v
     const open_file file{
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
     if (file.fd < 0) return system_failure(temporary, "cannot be created");
-    if (::fchmod(file.fd, mode) != 0 || !write_all(file.fd, bytes) || ::fsync(file.fd) != 0) {
+    if (::fchmod(file.fd, mode) != 0 || !adapters::write_all(file.fd, bytes, temporary) || ::fsync(file.fd) != 0) {
       auto failure = system_failure(temporary, "cannot be written");
       ::unlink(temporary.c_str());
       return failure;

@@ -294,6 +294,24 @@ class reload(site_case):
         self.assertEqual(s.wait_state("kept", "failed")["exit_code"], 4)
         self.assertEqual(lines_of(self.effects), ["kept"])
 
+    def test_a_log_file_that_cannot_be_opened_is_told_until_another_one_is_named(self):
+        s = self.site
+        first, away, last = (os.path.join(s.place, name, "ved.log")
+                             for name in ("first", "no/such", "last"))
+        s.configure(log_file=first, level="info")
+        s.start()
+        said = self.reload(code=1, log_file=away)
+        self.assertIn(f"log file {away}: cannot be opened", said)
+        self.assertIn(away, " ".join(self.problems()))
+        self.assertIn("reloaded", "".join(lines_of(first)))  # it goes on
+        # That the old one's directory is gone does not matter any more.
+        os.rename(os.path.dirname(first), os.path.join(s.place, "gone"))
+        os.symlink(os.path.join(s.place, "nowhere", "at", "all"), os.path.dirname(first))
+        for _ in range(2):
+            self.assertEqual(self.reload(log_file=last), "")
+            self.assertEqual(self.problems(), [])
+        self.assertEqual("".join(lines_of(last)).count('"reloaded"'), 2)
+
     def test_submissions_flow_while_clusters_come_and_go(self):
         s = self.site
         s.configure(clusters=("here", "there"))

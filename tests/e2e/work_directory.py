@@ -45,6 +45,28 @@ class work_directory(site_case):
         self.assertFalse(os.path.exists(before))
         self.verify_log_of_stopped()
 
+    def test_one_that_a_link_leads_to_is_found_again_with_what_runs_in_it(self):
+        s = self.site
+        real, link = (os.path.join(s.place, name) for name in ("real", "link"))
+        os.mkdir(real)
+        os.symlink("real", link)
+        s.configure(work_directory=link + "/")
+        s.start()
+        s.submit("runs", self.until_go + "exit 3")
+        s.wait_state("runs", "running")
+        with open(os.path.join(real, "identity")) as text:
+            identity = text.read().split()[0]
+        s.kill()
+        s.start()
+        self.assertEqual(s.stop()[0], 0)
+        s.start()
+        code, text, errors = s.vectl("config", "reload")
+        self.assertEqual(code, 0, text + errors)
+        with open(os.path.join(real, "identity")) as text:
+            self.assertEqual(text.read().split()[0], identity)
+        self.let_go()
+        self.assertEqual(s.wait_state("runs", "failed")["exit_code"], 3)
+
     def test_an_older_copy_runs_nothing_twice(self):
         s = self.site
         work = os.path.join(s.place, "work")

@@ -1,3 +1,4 @@
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <vector>
 
 #include "runtime/logging/json_log.hpp"
+#include "tests/support/access_list.hpp"
 #include "tests/support/small_disk.hpp"
 #include "tests/support/temp_dir.hpp"
 
@@ -227,6 +229,73 @@ TEST_CASE("log: a line that a full disk cut spoils none that follow", "[runtime]
   }
   CHECK(torn == 1);
   CHECK(events == std::vector<std::string>{"first", "next", "log_lines_lost"});
+}
+
+TEST_CASE("log: a line that was cut before it was opened spoils none that follow",
+          "[runtime][logging]") {
+  const ved::tests::temp_dir dir;
+  logging_config logging;
+  logging.file = dir.path() / "ved.log";
+  const std::string before = GENERATE("", "{\"a\":1}\n", "{\"a\":1}\n{\"torn");
+  std::ofstream{logging.file} << before;
+  const auto log = json_log::open(logging).value();
+  log->write(log_severity::info, "ved", "next", {});
+  std::ifstream input(logging.file);
+  std::string last;
+  int lines = 0;
+  for (std::string line; std::getline(input, line); ++lines) last = line;
+  CHECK(nlohmann::json::parse(last)["event"] == "next");
+  CHECK(lines == (before.empty() ? 1 : before.ends_with("\n") ? 2 : 3));
+}
+
+TEST_CASE("log: standard error that is a full disk's file has whole lines again after that",
+          "[runtime][logging]") {
+  const ved::tests::temp_dir dir;
+  const ved::tests::small_disk disk(dir.path() / "disk", "size=1m");
+  if (!disk.mounted()) return;
+  const auto path = disk.path() / "err";
+  const int before = ::dup(STDERR_FILENO);
+  const int file = ::open(path.c_str(), O_WRONLY | O_CREAT | O_APPEND, 0600);
+  REQUIRE(file >= 0);
+  REQUIRE(::dup2(file, STDERR_FILENO) == STDERR_FILENO);
+  {
+    const auto log = json_log::open({}).value();
+    log->write(log_severity::info, "ved", "first", {});
+    disk.fill();  // but for the rest of that page
+    const std::string long_text(3'000, 'x');
+    for (int i = 0; i < 5; ++i) log->write(log_severity::info, "ved", "cut", {{"t", long_text}});
+    const auto lost = log->problems().size();
+    disk.empty();
+    for (int i = 0; i < 2; ++i) log->write(log_severity::info, "ved", "next", {});
+    ::dup2(before, STDERR_FILENO);
+    CHECK(lost == 1);
+    CHECK(log->problems().empty());
+  }
+  ::close(before);
+  ::close(file);
+  std::ifstream input(path);
+  std::vector<std::string> events;
+  int torn = 0;
+  for (std::string line; std::getline(input, line);) {
+    const auto read = nlohmann::json::parse(line, nullptr, false);
+    if (read.is_discarded()) ++torn;
+    else if (read["event"] != "cut") events.push_back(read["event"]);
+  }
+  CHECK(torn == 1);
+  CHECK(events == std::vector<std::string>{"first", "next", "log_lines_lost", "next"});
+}
+
+TEST_CASE("log: a list that new files inherit gives nobody a hand in the log",
+          "[runtime][logging]") {
+  const ved::tests::temp_dir dir;
+  const ved::tests::access_list list{.id = ::geteuid() + 7, .named = 6, .group = 4, .other = 4};
+  if (!list.put_on(dir.path(), "system.posix_acl_default")) return;
+  logging_config logging;
+  logging.file = dir.path() / "ved.log";
+  REQUIRE(json_log::open(logging));
+  struct stat about {};
+  REQUIRE(::stat(logging.file.c_str(), &about) == 0);
+  CHECK((about.st_mode & 0022) == 0);
 }
 
 TEST_CASE("log: lines of several threads do not mix", "[runtime][logging]") {

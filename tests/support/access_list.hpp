@@ -18,7 +18,9 @@ struct access_list {
   std::uint16_t group = 5;
   std::uint16_t other = 5;
 
-  bool put_on(const std::filesystem::path& path) const {
+  /// "system.posix_acl_default": what is made in that directory inherits it.
+  bool put_on(const std::filesystem::path& path,
+              const char* attribute = "system.posix_acl_access") const {
     struct entry {
       std::uint16_t tag, permissions;
       std::uint32_t id;
@@ -35,7 +37,7 @@ struct access_list {
             is_user ? groups : theirs,
             {16, static_cast<std::uint16_t>(named | group), ~0U},
             {32, other, ~0U}}};
-    return ::setxattr(path.c_str(), "system.posix_acl_access", &list, sizeof list, 0) == 0;
+    return ::setxattr(path.c_str(), attribute, &list, sizeof list, 0) == 0;
   }
 };
 

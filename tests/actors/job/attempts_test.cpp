@@ -407,3 +407,25 @@ TEST_CASE("job core: what may have run all the same is not sent again, and says 
     CHECK(d.phase() == "finished");
   }
 }
+
+TEST_CASE("job core: runs before the last one are told, whichever source counts them",
+          "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.enqueued_at = tests::t0 + seconds{300};
+  end.started_at = tests::t0 + seconds{310};
+  end.finished_at = tests::t0 + seconds{322};
+  end.usage.emplace().set_wall_clock_seconds(23);
+  const run_key before{tests::t0, tests::t0 + seconds{100}, tests::t0 + seconds{111}};
+  const run_key own{end.enqueued_at, end.started_at, end.finished_at};
+  const bool requeued = GENERATE(true, false);
+  end.counted = requeued ? std::vector{before, own} : std::vector{own};
+  REQUIRE(d.run(end) == "finished:failed");
+  const auto& told = d.log.back().job().finished();
+  CHECK(from_us(told.started_at_us()) == (requeued ? before.started_at : own.started_at));
+  CHECK(from_us(told.finished_at_us()) == own.finished_at);
+  CHECK(told.usage().wall_clock_seconds() == 23);
+  CHECK((told.reason().find("its use is counted in") != std::string::npos) == requeued);
+}

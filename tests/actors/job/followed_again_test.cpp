@@ -121,3 +121,43 @@ TEST_CASE("held: what a held job had used is told once, however its next run end
   CHECK(told.usage->wall_clock_seconds() == 30);
   CHECK(told.told_until == enqueued);
 }
+
+TEST_CASE("held: each copy's earlier runs are told once, whichever is followed in the end",
+          "[actors][job]") {
+  driver d = held_after_a_run();
+  // Its site requeues 17, and an operator releases the job, at the same time.
+  d.run(job::release_job{"bob", "", true});
+  d.pass(seconds{60}).run(job::advance{});
+  d.submission(job::submission_result::accepted, "18");
+  job::report_status gave;
+  gave.id = scheduler_job_id{"18"};
+  gave.state = pb::JOB_STATE_FAILED;
+  gave.enqueued_at = enqueued + seconds{90};
+  gave.started_at = enqueued + seconds{95};
+  gave.finished_at = enqueued + seconds{97};
+  gave.usage.emplace().set_wall_clock_seconds(2);
+  gave.lost_claim_to = d.state.token;
+  REQUIRE(d.run(gave) == "claim_lost");
+  REQUIRE(d.lookup(job::lookup_result::found, {ran_as}) == "submitted");
+  const auto actions = job::react(d.state, {});
+  const auto follow = find_action<job::follow>(actions);
+  REQUIRE(follow != nullptr);
+  REQUIRE(follow->id == ran_as);
+  CHECK(follow->told_until == enqueued);
+  const auto again = job::from_record(job::to_record(d.state));
+  REQUIRE(again);
+  CHECK(job::react(*again, {}).size() == actions.size());
+  REQUIRE(again->counted_copies.size() == 2);
+  CHECK(again->counted_copies[0].id == ran_as);
+  CHECK(again->counted_copies[0].told_until == enqueued);
+  job::report_status done;
+  done.id = ran_as;
+  done.state = pb::JOB_STATE_COMPLETED;
+  done.enqueued_at = enqueued + seconds{80};
+  done.started_at = enqueued + seconds{98};
+  done.finished_at = enqueued + seconds{108};
+  done.usage.emplace().set_wall_clock_seconds(10);
+  CHECK(d.run(done) == "finished:completed");
+  CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 42);
+  CHECK(d.state.counted_copies.empty());
+}

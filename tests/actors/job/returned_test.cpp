@@ -174,7 +174,9 @@ TEST_CASE("returned: a run that is requeued before it could be ended is counted,
   CHECK(d.run(seen) == "abandoned_over");
   CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 76);
   CHECK(d.state.requeued.empty());
-  CHECK(std::get<job::finished>(d.state.now).told_until == enqueued + seconds{200});
+  // Of the wait that was ended a controller may still make a run.
+  CHECK(std::get<job::finished>(d.state.now).told_until ==
+        enqueued + seconds{200} - microseconds{1});
 }
 
 TEST_CASE("returned: of runs that nobody saw it is said that they are not counted",
@@ -236,6 +238,7 @@ TEST_CASE("returned: a controller whose clock was set back counts on", "[actors]
   d.run(end);
   auto stray = stray_of(d);
   stray.enqueued_at = enqueued - seconds{120};
+  stray.started_at = d.state.started_at;
   SECTION("the run that was told") { stray.note = run_note{7, 1}.bits(); }
   SECTION("another submission's") { stray.note = run_note{8, 2}.bits(); }
   SECTION("it is over") {
@@ -268,6 +271,83 @@ TEST_CASE("returned: what was cancelled while it waited moves no end", "[actors]
   over.finished_at = ended + seconds{500};
   REQUIRE(d.run(over) == "abandoned_over");
   CHECK(std::get<job::finished>(d.state.now).finished_at == ended);
+}
+
+TEST_CASE("returned: a wait whose end was told, and that a controller brings back, is ended",
+          "[actors][job]") {
+  driver d = tests::in_phase("queued");
+  job::report_status over;
+  over.id = d.state.scheduler_id;
+  over.state = pb::JOB_STATE_CANCELLED;
+  over.enqueued_at = enqueued;
+  over.finished_at = tests::t0 + seconds{60};
+  over.usage.emplace();
+  d.run(over);
+  REQUIRE(job::is_terminal(d.state));
+  const bool twice = GENERATE(true, false);
+  job::report_stray stray{d.state.token, d.state.scheduler_id, true, enqueued};
+  if (twice) {
+    REQUIRE(d.run(stray) == "returned");
+    REQUIRE(d.run(over) == "abandoned_over");
+    CHECK(std::get<job::finished>(d.state.now).finished_at == tests::t0 + seconds{60});
+  }
+  auto ended = stray;
+  ended.is_live = false;
+  CHECK(d.run(ended).empty());  // as it was told
+  SECTION("it waits") {}
+  SECTION("it runs") { stray.started_at = tests::t0 + seconds{90}; }
+  SECTION("it ran, before anybody looked") {
+    stray = ended;
+    stray.started_at = tests::t0 + seconds{90};
+  }
+  REQUIRE(d.run(stray) == "returned");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.enqueued_at = enqueued;
+  end.started_at = tests::t0 + seconds{90};
+  end.finished_at = tests::t0 + seconds{120};
+  end.usage.emplace().set_wall_clock_seconds(30);
+  CHECK(d.run(end) == "abandoned_over");
+  const auto& told = std::get<job::finished>(d.state.now);
+  CHECK(told.usage->wall_clock_seconds() == 30);
+  CHECK(told.told_until == enqueued);
+  stray.is_live = false;
+  CHECK(d.run(stray).empty());
+}
+
+TEST_CASE("returned: of a controller's older state only the run that was told is no news",
+          "[actors][job]") {
+  driver d = failed();
+  job::report_stray stray{d.state.token, d.state.scheduler_id, true, enqueued};
+  SECTION("that run, which it will find out to be over") {
+    stray.started_at = tests::t0 + seconds{10};
+    CHECK(d.run(stray).empty());
+  }
+  SECTION("it waits to be run once more") { CHECK(d.run(stray) == "returned"); }
+  SECTION("it runs once more") {
+    stray.started_at = tests::t0 + seconds{75};
+    CHECK(d.run(stray) == "returned");
+  }
+}
+
+TEST_CASE("returned: a wait that follows runs which accounting tells moves the end to theirs",
+          "[actors][job]") {
+  driver d = failed();
+  REQUIRE(d.run(stray_of(d)) == "returned");
+  job::report_status over;
+  over.id = d.state.scheduler_id;
+  over.state = pb::JOB_STATE_CANCELLED;
+  over.enqueued_at = enqueued + seconds{200};
+  over.finished_at = tests::t0 + seconds{900};
+  over.usage.emplace().set_wall_clock_seconds(4);
+  over.counted = {{enqueued + seconds{100}, tests::t0 + seconds{150}, tests::t0 + seconds{154}},
+                  {over.enqueued_at, {}, over.finished_at}};
+  REQUIRE(d.run(over) == "abandoned_over");
+  const auto& told = std::get<job::finished>(d.state.now);
+  CHECK(told.usage->wall_clock_seconds() == 64);
+  CHECK(told.finished_at == tests::t0 + seconds{154});
+  CHECK(d.state.started_at == tests::t0 + seconds{10});
 }
 
 TEST_CASE("returned: a run that was told to count counts, also where the last one is lost",
@@ -358,6 +438,7 @@ TEST_CASE("returned: a controller that lost the seconds in which a job ended fin
   driver d = failed();
   auto stray = stray_of(d);
   stray.enqueued_at = enqueued;
+  stray.started_at = d.state.started_at;
   CHECK(d.run(stray).empty());
   stray.enqueued_at = enqueued - seconds{100};
   CHECK(d.run(stray).empty());
@@ -421,9 +502,11 @@ TEST_CASE("returned: an end that a record told is that of the run before a later
   end.finished_at = tests::t0 + seconds{4'000};
   end.usage.emplace().set_wall_clock_seconds(3'000);
   REQUIRE(d.run(end) == "finished:completed");
-  CHECK(d.run(job::report_stray{d.state.token, end.id, true, tests::t0 + seconds{900}}).empty());
-  CHECK(d.run(job::report_stray{d.state.token, end.id, true, tests::t0 + seconds{4'100}}) ==
-        "returned");
+  job::report_stray stray{d.state.token, end.id, true, tests::t0 + seconds{900}};
+  stray.started_at = tests::t0 + seconds{910};
+  CHECK(d.run(stray).empty());
+  stray.enqueued_at = tests::t0 + seconds{4'100};
+  CHECK(d.run(stray) == "returned");
 }
 
 TEST_CASE("returned: what is ended again and again is not told for ever", "[actors][job]") {

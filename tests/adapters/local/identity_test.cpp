@@ -127,9 +127,34 @@ TEST_CASE("local identity: a directory whose id is gone is no right one",
   open_and_record(fixture, log);
   log.bind(true);
   const auto path = fixture.options().directory + "/identity";
-  if (GENERATE(false, true)) std::ofstream(path) << "garbage";
-  else std::filesystem::remove(path);
-  CHECK(refusal(fixture).find("its id is not there") != std::string::npos);
+  std::string why = "its id is not readable, what is in ";
+  SECTION("gone") {
+    std::filesystem::remove(path);
+    why = "its id is not there";
+  }
+  SECTION("another text") { std::ofstream(path) << "garbage"; }
+  SECTION("no file") {
+    std::filesystem::remove(path);
+    std::filesystem::create_directory(path);
+    why = "its id is not readable (";
+  }
+  CHECK(refusal(fixture).find(why) != std::string::npos);
+}
+
+TEST_CASE("local identity: a directory that a link leads to is bound like any other",
+          "[adapters][local][identity]") {
+  local_fixture fixture;
+  fixture.close();
+  log_of_test log(fixture);
+  const auto real = fixture.options().directory;
+  const auto link = real + "-link";
+  std::filesystem::create_directory_symlink(real, link);
+  fixture.options().directory = link;
+  open_and_record(fixture, log);
+  log.bind(true);
+  open_and_record(fixture, log);
+  fixture.options().directory = real;
+  open_and_record(fixture, log);
 }
 
 TEST_CASE("local identity: what is from before there were ids is taken over",

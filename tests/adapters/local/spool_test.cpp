@@ -10,6 +10,7 @@
 
 #include "adapters/local/step.hpp"
 #include "adapters/local/supervisor.hpp"
+#include "adapters/system/files.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
@@ -179,4 +180,17 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
         {"--what", "x"}}) {
     CHECK_FALSE(parse_supervisor_options(bad));
   }
+}
+
+TEST_CASE("spool: one that a link leads to is the directory that it leads to", "[adapters][local]") {
+  temp_dir place;
+  const auto real = (place.path() / "real").string();
+  const auto link = (place.path() / "link").string();
+  REQUIRE(::mkdir(real.c_str(), 0700) == 0);
+  std::filesystem::create_directory_symlink("real", link);
+  const spool files(link + (GENERATE(true, false) ? "/" : ""));
+  REQUIRE(files.create({spool_kind, "here"}, job_user{}));
+  CHECK(files.directory() == real);
+  std::ofstream(real + "/identity") << "x";
+  CHECK(read_own_file(files.directory() + "/identity", 10));
 }

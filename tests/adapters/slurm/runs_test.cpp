@@ -337,3 +337,62 @@ TEST_CASE("slurm poll: of two requeues between two looks the first one's moment 
   CHECK(again.run_before->usage().has_wall_clock_seconds() == seen_before);
   CHECK(again.run_before->finished_at_us() == (seen_before ? to_us(looked_at) : 0));
 }
+
+TEST_CASE("slurm poll: a run that squeue showed ended counts to its end, not to its requeue",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  const auto told = job();
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site, told);
+  auto over = ended_row("FAILED", 4);
+  over.ended = "1799999004";
+  site.reply("squeue", over.text());
+  (void)observe(site, told);
+  auto waits = row("REQUEUE_HOLD", "job_requeued_in_held_state");
+  waits.submitted = "1799999007";
+  waits.started = "N/A";
+  waits.restarts = 1;
+  waits.nodes = "";
+  site.reply("squeue", waits.text());
+  const auto seen = status(site, told);
+  REQUIRE(seen.run_before);
+  CHECK(seen.run_before->usage().wall_clock_seconds() == 4);
+  CHECK(from_us(seen.run_before->finished_at_us()) == from_us(1'799'999'004'000'000));
+}
+
+TEST_CASE("slurm poll: a run that is requeued in the second of its start took none",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site);
+  site.now += seconds{30};
+  auto waits = row("PENDING", "BeginTime");
+  waits.submitted = "1799999000";
+  waits.restarts = 1;
+  waits.nodes = "";
+  waits.started = "N/A";
+  site.reply("squeue", waits.text());
+  const auto seen = status(site);
+  REQUIRE(seen.run_before);
+  CHECK(seen.run_before->usage().wall_clock_seconds() == 0);
+}
+
+TEST_CASE("slurm poll: of a requeued job that was cancelled while it waited the last run is no run",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("REQUEUED");
+  auto last = account("CANCELLED by 1000");
+  last.submitted = "1799999600";
+  last.started = "Unknown";
+  last.ended = "1799999900";
+  last.elapsed_seconds = 0;
+  site.reply("sacct0", first.text() + last.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_CANCELLED);
+  CHECK_FALSE(is_set(end.started_at));
+  REQUIRE(end.counted.size() == 2);
+  CHECK(end.counted[0].started_at == from_us(1'799'999'000'000'000));
+  CHECK(end.counted[0].finished_at == from_us(1'799'999'500'000'000));
+}

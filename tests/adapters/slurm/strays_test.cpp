@@ -53,6 +53,9 @@ TEST_CASE("slurm poll: what bears the marks of a job that nobody follows is told
   CHECK(told[0].is_live);
   CHECK(told[0].enqueued_at == from_us(1'799'998'000'000'000));
   CHECK(told[0].note == run_note{shown.session, 2}.bits());
+  // While it waits its StartTime is only a plan.
+  const bool began = shown.state == "RUNNING" || shown.state == "SUSPENDED";
+  CHECK(told[0].started_at == (began ? from_us(1'799'999'000'000'000) : time_point{}));
   site.now += seconds{5};
   CHECK(strays(site).empty());  // but once
   site.now += seconds{10};
@@ -139,6 +142,59 @@ TEST_CASE("slurm poll: what ended after a requeue may have been told before that
   const auto told = lasting(site, shown.text());
   REQUIRE(told.size() == 1);
   CHECK_FALSE(told[0].is_live);
+}
+
+TEST_CASE("slurm poll: one that is requeued faster than lists grow old is told", "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other("RUNNING");
+  int told = 0;
+  int polls = 0;
+  for (; told == 0 && polls < 20; ++polls, site.now += seconds{2}) {
+    shown.state = polls % 3 == 2 ? "FAILED" : "RUNNING";
+    shown.ended = polls % 3 == 2 ? "1799999500" : "N/A";
+    shown.restarts = 1 + polls / 3;
+    shown.submitted = std::to_string(1'799'999'000 + polls / 3);
+    site.reply("squeue", row("RUNNING").text() + shown.text());
+    for (const auto& one : strays(site)) told += one.is_live;
+  }
+  CHECK(told == 1);
+  CHECK(polls <= 5);
+}
+
+TEST_CASE("slurm poll: what was followed is known by number and submission, whatever marks it bears",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const auto followed = job("40", "vebbbbbbbbbbbb");
+  auto shown = other("RUNNING");
+  site.reply("squeue", row("RUNNING").text() + shown.text());
+  REQUIRE(std::holds_alternative<job_status>(observe(site, followed)));
+  CHECK(lasting(site, "").empty());
+  site.now += seconds{10};
+  shown.name = "plain";
+  shown.comment = "";
+  shown.restarts = 1;
+  shown.submitted = "1799999600";
+  bool is_known = true;
+  SECTION("none") { shown.path = "/dev/null"; }
+  SECTION("those of another job") { shown.path = "/jobs/j-77/veccccccccccc.40.out"; }
+  SECTION("another submission, to which the number was given") {
+    shown.path = "/dev/null";
+    shown.session = 5;
+    is_known = false;
+  }
+  SECTION("one of before") {
+    shown.path = "/dev/null";
+    shown.submitted = "1799990000";
+    is_known = false;
+  }
+  const auto told = lasting(site, shown.text());
+  REQUIRE(told.size() == (is_known ? 1 : 0));
+  if (!is_known) return;
+  CHECK(told[0].job == followed.job);
+  CHECK(told[0].token == followed.token);
+  // Not for ever.
+  site.now += seconds{3'600};
+  CHECK(strays(site).empty());
 }
 
 TEST_CASE("slurm poll: it tells how long what has ended may come back", "[adapters][slurm]") {

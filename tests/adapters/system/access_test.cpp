@@ -1,12 +1,16 @@
 #include "adapters/system/access.hpp"
 
 #include <fcntl.h>
+#include <sched.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <filesystem>
 #include <fstream>
+#include <functional>
 
 #include "adapters/system/files.hpp"
 #include "tests/support/access_list.hpp"
@@ -40,6 +44,27 @@ void give_to_nobody(const fs::path& path) {
 std::string gap(const fs::path& path, way_to what, const place_trust& trust = {}) {
   const auto found = gap_on_way(path.string(), what, trust);
   return found ? found->text : "";
+}
+
+/// What a process finds that is this user, in a user namespace that has no other; -1: it may make
+/// none.
+int in_namespace_of(uid_t user, const std::function<int()>& find) {
+  constexpr int may_not = 99;
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto id = std::to_string(user);
+    if (::setresgid(user, user, user) != 0 || ::setresuid(user, user, user) != 0 ||
+        ::prctl(PR_SET_DUMPABLE, 1) != 0 ||  // else /proc/self is root's
+        ::unshare(CLONE_NEWUSER) != 0)
+      ::_exit(may_not);
+    std::ofstream map("/proc/self/uid_map");
+    map << id << ' ' << id << " 1\n" << std::flush;
+    ::_exit(map ? find() : may_not);
+  }
+  int status = 0;
+  REQUIRE(::waitpid(child, &status, 0) == child);
+  REQUIRE(WIFEXITED(status));
+  return WEXITSTATUS(status) == may_not ? -1 : WEXITSTATUS(status);
 }
 
 bool is_root() {
@@ -270,4 +295,26 @@ TEST_CASE("access: who may go through a directory is told by owner, list, group,
   CHECK_FALSE(passes(other, {::getegid()}));
   REQUIRE(::chmod(place.c_str(), 0700) == 0);  // the mask
   CHECK_FALSE(passes(other, {other}));
+}
+
+TEST_CASE("access: in a user namespace owners from outside of it are nobody who could change a place",
+          "[adapters][system]") {
+  if (!is_root()) return;
+  constexpr uid_t user = 12'345;
+  temp_dir root;
+  REQUIRE(::chmod(root.path().c_str(), 0755) == 0);
+  const auto mine = root.path() / "mine";
+  make(mine, 0755);
+  REQUIRE(::lchown(mine.c_str(), user, user) == 0);
+  const auto open = root.path() / "open";
+  make(open, 0777);
+  const auto found = in_namespace_of(user, [&] {
+    return (gap(mine / "x", way_to::file).empty() ? 1 : 0) |
+           (gap(open / "x", way_to::file).empty() ? 2 : 0);
+  });
+  if (found == -1) {
+    WARN("left out: this machine lets nobody make user namespaces");
+    return;
+  }
+  CHECK(found == 1);
 }
