@@ -47,7 +47,8 @@ result<void> write_private_file(const std::filesystem::path& path, std::string_v
     const open_file file{
         ::open(temporary.c_str(), O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, 0600)};
     if (file.fd < 0) return system_failure(temporary, "cannot be created");
-    if (::fchmod(file.fd, mode) != 0 || !adapters::write_all(file.fd, bytes, temporary) || ::fsync(file.fd) != 0) {
+    if (::fchmod(file.fd, mode) != 0 || !adapters::write_all(file.fd, bytes, temporary) ||
+        ::fsync(file.fd) != 0) {
       auto failure = system_failure(temporary, "cannot be written");
       ::unlink(temporary.c_str());
       return failure;

@@ -182,7 +182,8 @@ TEST_CASE("supervisor: its command line reads back as it was", "[adapters][local
   }
 }
 
-TEST_CASE("spool: one that a link leads to is the directory that it leads to", "[adapters][local]") {
+TEST_CASE("spool: one that a link leads to is the directory that it leads to",
+          "[adapters][local]") {
   temp_dir place;
   const auto real = (place.path() / "real").string();
   const auto link = (place.path() / "link").string();

@@ -144,7 +144,8 @@ TEST_CASE("slurm poll: what ended after a requeue may have been told before that
   CHECK_FALSE(told[0].is_live);
 }
 
-TEST_CASE("slurm poll: one that is requeued faster than lists grow old is told", "[adapters][slurm]") {
+TEST_CASE("slurm poll: one that is requeued faster than lists grow old is told",
+          "[adapters][slurm]") {
   scripted_site site;
   auto shown = other("RUNNING");
   int told = 0;
@@ -161,7 +162,7 @@ TEST_CASE("slurm poll: one that is requeued faster than lists grow old is told",
   CHECK(polls <= 5);
 }
 
-TEST_CASE("slurm poll: what was followed is known by number and submission, whatever marks it bears",
+TEST_CASE("slurm poll: what was followed is known by its number and submission, not by its marks",
           "[adapters][slurm]") {
   scripted_site site;
   const auto followed = job("40", "vebbbbbbbbbbbb");

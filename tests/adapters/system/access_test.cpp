@@ -297,7 +297,7 @@ TEST_CASE("access: who may go through a directory is told by owner, list, group,
   CHECK_FALSE(passes(other, {other}));
 }
 
-TEST_CASE("access: in a user namespace owners from outside of it are nobody who could change a place",
+TEST_CASE("access: in a user namespace owners from outside of it can change nothing",
           "[adapters][system]") {
   if (!is_root()) return;
   constexpr uid_t user = 12'345;
