@@ -308,7 +308,7 @@ class reload(site_case):
         os.rename(os.path.dirname(first), os.path.join(s.place, "gone"))
         os.symlink(os.path.join(s.place, "nowhere", "at", "all"), os.path.dirname(first))
         for _ in range(2):
-            self.assertEqual(self.reload(log_file=last), "")
+            self.assertEqual(self.reload(log_file=last), "no cluster has changed\n")
             self.assertEqual(self.problems(), [])
         self.assertEqual("".join(lines_of(last)).count('"reloaded"'), 2)
 
