@@ -163,7 +163,7 @@ struct stray {
   bool is_live = true;
   time_point enqueued_at = {};  ///< unset: not told
   std::uint64_t note = 0;       ///< run_note
-  time_point started_at = {};   ///< unset: it has not begun, or has ended without
+  time_point started_at = {};   ///< unset: it has not begun, or has ended without; never: not told
 };
 
 /// A `quick` poll comes soon after another. As long as jobs are alive it may leave the accounts of

@@ -79,7 +79,9 @@ std::optional<events> on(const job& state, const report_status& what, const cont
                         ctx);
   const auto queueing =
       std::max(what.enqueued_at, back != nullptr ? back->enqueued_at : time_point{});
-  over.set_told_until_us(to_us(told_until(queueing, is_set(what.started_at))));
+  // What was seen ended is not looked for again, whichever source knows of no start.
+  const bool began = is_set(what.started_at) || (back != nullptr && back->ended);
+  over.set_told_until_us(to_us(told_until(queueing, began)));
   over.set_note(what.note);
   const auto leave_out = [&](const std::string& why) {
     over.set_reason(over.reason() + "; what it used is not counted: " + why);
@@ -112,7 +114,7 @@ std::optional<events> on(const job& state, const report_missing& what, const con
   // What is gone is the last one.
   if (const auto* back = returned(state)) {
     set_requeued(over, state);
-    over.set_told_until_us(to_us(told_until(back->enqueued_at, false)));
+    over.set_told_until_us(to_us(told_until(back->enqueued_at, back->ended)));
   }
   return out;
 }
@@ -125,6 +127,7 @@ pb::JobReturned& add_returned(events& out, const returned_copy& what, const cont
   made.set_scheduler_job_id(what.id.str());
   made.set_enqueued_at_us(to_us(what.enqueued_at));
   made.set_note(what.note);
+  made.set_ended(what.ended);
   return made;
 }
 

@@ -356,7 +356,7 @@ result<void> apply(job& state, const event& what) {
       const auto told = id == state.scheduler_id ? end.told_until : time_point{};
       end.abandoned = true;
       end.returned = returned_copy{id, submission_token{e.token()}, told,
-                                   from_us(e.enqueued_at_us()), e.note()};
+                                   from_us(e.enqueued_at_us()), e.note(), e.ended()};
       if (e.has_run_before()) remember(state.requeued, e.run_before());
       return {};
     }

@@ -493,7 +493,7 @@ result<events> on(const job& state, const report_stray& what, const context& ctx
   const bool is_other = what.id != state.scheduler_id;
   if (is_other && (has_lost(state, what.id) || state.lost_copies.size() >= lost_copies_max))
     return out;
-  add_returned(out, {what.id, what.token, {}, what.enqueued_at, what.note}, ctx);
+  add_returned(out, {what.id, what.token, {}, what.enqueued_at, what.note, !what.is_live}, ctx);
   return out;
 }
 

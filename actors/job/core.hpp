@@ -55,18 +55,19 @@ struct queued {};
 struct starting {};
 struct running {};
 struct suspended {};
-/// A run of a job that has ended: somebody requeued it, or its submission surfaced late.
 struct counted_copy {
   scheduler_job_id id;
   time_point told_until;  ///< what its runs used that were enqueued until then is counted
 };
 
+/// A run of a job that has ended: somebody requeued it, or its submission surfaced late.
 struct returned_copy {
   scheduler_job_id id;
   submission_token token;
   time_point told_until;   ///< its runs that were enqueued until then have told their use
   time_point enqueued_at;  ///< of the run that was seen; unset: not told
   std::uint64_t note = 0;  ///< and its run_note
+  bool ended = false;      ///< when it was seen
 };
 struct finished {
   pb::JobState state = pb::JOB_STATE_UNSPECIFIED;

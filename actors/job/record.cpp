@@ -123,6 +123,7 @@ pb::JobRecord to_record(const job& state) {
       back.set_told_until_us(to_us(f->returned->told_until));
       back.set_enqueued_at_us(to_us(f->returned->enqueued_at));
       back.set_note(f->returned->note);
+      back.set_ended(f->returned->ended);
     }
   }
   if (state.gave_way) *out.mutable_gave_way() = *state.gave_way;
@@ -206,7 +207,8 @@ result<job> from_record(const pb::JobRecord& in) {
         end.returned = returned_copy{scheduler_job_id{back.scheduler_job_id()},
                                      submission_token{back.token()},
                                      from_us(back.told_until_us()),
-                                     from_us(back.enqueued_at_us()), back.note()};
+                                     from_us(back.enqueued_at_us()), back.note(),
+                                     back.ended()};
       return out;
     }
     default: break;

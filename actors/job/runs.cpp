@@ -59,14 +59,20 @@ std::vector<pb::JobRun> runs_before(const job& state, const report_status* what)
   return all;
 }
 
-/// The others whose use is part of the report's.
+/// The run was over before the one that the report is of, as far as that is certain.
+bool is_before(const run_key& run, const report_status& what) {
+  if (!is_set(run.started_at)) return false;
+  if (is_set(what.enqueued_at))
+    return is_set(run.enqueued_at) && run.enqueued_at < what.enqueued_at;
+  return is_set(run.finished_at) && run.finished_at <= what.started_at;
+}
+
+/// Those before it whose use is part of the report's.
 std::vector<run_key> counted_before(const report_status* what) {
   std::vector<run_key> out;
   if (what == nullptr) return out;
   for (const auto& run : what->counted)
-    if (is_set(run.started_at) && run.started_at != what->started_at &&
-        run.enqueued_at != what->enqueued_at)
-      out.push_back(run);
+    if (is_before(run, *what)) out.push_back(run);
   return out;
 }
 

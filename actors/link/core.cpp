@@ -161,8 +161,14 @@ outputs link::want(const job_id& job, desired what, time_point now) {
   }
   if (what.lookup) to_find_.insert(job); else to_find_.erase(job);
   if (what.control) to_control_.insert(job); else to_control_.erase(job);
-  if (what.control && !e.wanted.control) next_control_ = std::min(next_control_, now);
-  const bool same_control = what.control && e.wanted.control &&
+  // What was cancelled, and requeued since, runs on.
+  const bool other_run = what.control && what.control->control == pb::JOB_CONTROL_CANCEL &&
+                         what.follow && e.wanted.follow && is_set(e.wanted.follow->enqueued_at) &&
+                         is_set(what.follow->enqueued_at) &&
+                         what.follow->enqueued_at != e.wanted.follow->enqueued_at;
+  if (what.control && (!e.wanted.control || other_run))
+    next_control_ = std::min(next_control_, now);
+  const bool same_control = what.control && e.wanted.control && !other_run &&
                             what.control->control == e.wanted.control->control &&
                             what.control->id == e.wanted.control->id;
   if (!same_control) {

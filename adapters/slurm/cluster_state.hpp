@@ -301,7 +301,9 @@ class slurm_cluster {
   /// alone.
   struct stray_seen {
     time_point since;
-    time_point enqueued_at = {};  ///< and as what: what is new of it is told anew
+    time_point seen_at = {};
+    time_point changed_at = {};
+    time_point enqueued_at = {};  ///< and since then as what: what is new of it is told anew
     bool is_live = false;
     time_point told_at = {};
     int times = 0;  ///< it was told
@@ -313,6 +315,7 @@ class slurm_cluster {
     job_id job;
     submission_token token;
     std::int64_t session = 0;
+    int restarts = 0;
     time_point submitted_at;
     time_point left_at;
   };

@@ -30,7 +30,6 @@ std::string waiting_reason(const std::string& reason) {
   return more.empty() ? reason : reason + ": " + std::string(more);
 }
 
-/// Requeued and held: what is shown as its start is a plan.
 /// What an ended job held; nullopt: not told. One that never had nodes is shown with what it asked
 /// for.
 std::optional<pb::JobUsage> held_of(const queue_row& row) {
@@ -173,8 +172,10 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const auto known = known_start(job);
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
-    if (!is_plan) note_requeue(job, row, began, before);
-    job.kept->ended.reset();
+    if (!is_plan) {
+      note_requeue(job, row, began, before);
+      job.kept->ended.reset();
+    }
     if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = start;
     if (began && !job.completing) status.ends_by = ends_by(row);

@@ -72,7 +72,8 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
   if (known || row.started_at == start) return;
   // All these are whole seconds.
   const bool anew = row.submitted_at > start ||
-                    (row.submitted_at == start && row.restarts > before.restarts);
+                    (row.submitted_at == start && before.session == row.session &&
+                     row.session != 0 && row.restarts > before.restarts);
   if (began && (!anew || row.started_at <= start)) return;
   auto& run = kept.run_before.emplace();
   auto ended = anew ? row.submitted_at : std::max(start, job.site_now);

@@ -27,7 +27,7 @@ std::optional<state_meaning> parse_state(std::string_view text);
 /// The job has ended, and its exit status therefore means something. False for a word that this
 /// version does not know.
 bool is_ended(std::string_view text);
-/// It was requeued, and somebody has to release it.
+/// It was requeued, and somebody has to release it: what is shown as its start is a plan.
 bool is_held_again(std::string_view text);
 
 /// Held by the user, an administrator, or the scheduler itself (JobHeldUser, JobHeldAdmin,

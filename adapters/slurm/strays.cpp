@@ -20,6 +20,8 @@ constexpr seconds lasts{5};
 /// It is told again after that, in case nobody heard, or its job was at another one.
 constexpr seconds told_every{10};
 constexpr std::size_t told_max = 1'000;
+/// A run that ends, and is cleaned up: KillWait is 30 s.
+constexpr seconds away_max{60};
 constexpr std::size_t former_max = 20'000;
 /// Where a controller forgets nothing ("MinJobAge=0"), or late.
 constexpr seconds remembered_max{3600};
@@ -80,10 +82,13 @@ static std::optional<stray> stray_of(const queue_row& row, const scheduler_job_i
 std::optional<stray> slurm_cluster::stray_at(const queue_row& row,
                                              const std::string& cluster) const {
   const auto id = id_of({row.id.str(), cluster});
+  // A controller that came back with an older state gives numbers out again, to what was never
+  // requeued: as in is_run_on().
   if (const auto known = former_.find(id); known != former_.end()) {
     const auto& of = known->second;
-    if (row.session == of.session && row.submitted_at >= of.submitted_at)
-      return stray_of(row, id, of.job, of.token);
+    const bool same = row.submitted_at == of.submitted_at && row.restarts == of.restarts;
+    const bool later = row.submitted_at > of.submitted_at && row.restarts > of.restarts;
+    if (row.session == of.session && (same || later)) return stray_of(row, id, of.job, of.token);
   }
   const auto marks = marks_in(row.output_path);
   if (marks.job.empty() || !is_in_job_directory(row)) return std::nullopt;
@@ -93,8 +98,13 @@ std::optional<stray> slurm_cluster::stray_at(const queue_row& row,
 
 void slurm_cluster::remember_former(const memory& left, time_point now) {
   const auto submitted = left.submitted_at.load();
-  if (left.session == 0 || !is_set(submitted) || former_.size() >= former_max) return;
-  former_.insert_or_assign(left.id, former{left.job, left.token, left.session, submitted, now});
+  if (left.session == 0 || !is_set(submitted)) return;
+  const auto known = former_.find(left.id);
+  if (known == former_.end() ? former_.size() >= former_max
+                             : known->second.submitted_at > submitted)
+    return;
+  former_.insert_or_assign(
+      left.id, former{left.job, left.token, left.session, left.restarts, submitted, now});
 }
 
 /// Of those that are shown the ones that were before, and have to be told now: who waited longest
@@ -111,14 +121,22 @@ std::vector<stray> slurm_cluster::lasting(std::vector<stray> shown, time_point n
     note = known ? before->second : stray_seen{.since = now};
     // Requeued faster than that it is one all the same, and each of its runs is news.
     if (note.enqueued_at != one.enqueued_at || note.is_live != one.is_live) {
-      note = {.since = note.since, .enqueued_at = one.enqueued_at, .is_live = one.is_live};
+      const bool revived = one.is_live && !note.is_live && now >= note.changed_at + lasts;
+      note = {.since = revived ? now : note.since,
+              .changed_at = now,
+              .enqueued_at = one.enqueued_at,
+              .is_live = one.is_live};
     }
+    note.seen_at = now;
     const bool heard = is_set(note.told_at) && now < note.told_at + told_every;
     if (now >= note.since + lasts && !heard) due.emplace_back(&note, &one);
   }
   std::stable_sort(due.begin(), due.end(), [](const auto& a, const auto& b) {
     return a.first->told_at < b.first->told_at;
   });
+  // Between two of its runs it may be shown completing, or not at all.
+  for (const auto& [name, note] : strays_)
+    if (note.seen_at <= now && now < note.seen_at + away_max) seen.emplace(name, note);
   due.resize(std::min(due.size(), told_max));
   std::vector<stray> out;
   for (auto& [note, one] : due) {

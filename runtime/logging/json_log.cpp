@@ -69,7 +69,12 @@ adapters::unique_fd open_file(const std::string& file) {
   constexpr int flags = O_WRONLY | O_APPEND | O_CLOEXEC | O_NOCTTY | O_NONBLOCK;
   adapters::unique_fd out(::open(file.c_str(), flags));
   const bool made = !out && errno == ENOENT;
-  if (made) out = adapters::unique_fd(::open(file.c_str(), flags | O_CREAT, 0666));
+  if (made) {
+    out = adapters::unique_fd(::open(file.c_str(), flags | O_CREAT | O_EXCL, 0666));
+    // Somebody was first, or it is to be made through a link.
+    if (!out && errno == EEXIST)
+      out = adapters::unique_fd(::open(file.c_str(), flags | O_CREAT, 0666));
+  }
   if (!out && errno != ENXIO) throw spdlog::spdlog_ex("cannot be opened", errno);
   struct stat about {};
   if (!out || ::fstat(out.get(), &about) != 0 ||
@@ -87,12 +92,12 @@ adapters::unique_fd open_file(const std::string& file) {
 
 /// Whether it is a file whose last line has no end: a full disk or a crash cut it.
 bool ends_torn(int file) {
-  const adapters::unique_fd in(
-      ::open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   struct stat about {};
-  if (!in || ::fstat(in.get(), &about) != 0 || !S_ISREG(about.st_mode)) return false;
+  if (::fstat(file, &about) != 0 || !S_ISREG(about.st_mode) || about.st_size == 0) return false;
+  const adapters::unique_fd in(
+      ::open(("/proc/self/fd/" + std::to_string(file)).c_str(), O_RDONLY | O_CLOEXEC | O_NOCTTY));
   char last = '\n';
-  return about.st_size > 0 && ::pread(in.get(), &last, 1, about.st_size - 1) == 1 && last != '\n';
+  return in && ::pread(in.get(), &last, 1, about.st_size - 1) == 1 && last != '\n';
 }
 
 /// Behind a line that was cut, the next one begins a new line. A line that is not taken at once, by

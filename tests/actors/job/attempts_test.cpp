@@ -429,3 +429,17 @@ TEST_CASE("job core: runs before the last one are told, whichever source counts 
   CHECK(told.usage().wall_clock_seconds() == 23);
   CHECK((told.reason().find("its use is counted in") != std::string::npos) == requeued);
 }
+
+TEST_CASE("job core: the record of the run that is told is not one before it", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_FAILED;
+  end.finished_at = tests::t0 + seconds{400};
+  end.usage.emplace().set_wall_clock_seconds(90);
+  // By its own record: that tells no queueing, and another clock's start, or none.
+  if (GENERATE(true, false)) end.started_at = tests::t0 + seconds{310};
+  end.counted = {{tests::t0 + seconds{300}, tests::t0 + seconds{308}, tests::t0 + seconds{398}}};
+  REQUIRE(d.run(end) == "finished:failed");
+  CHECK(d.log.back().job().finished().reason().find("requeued") == std::string::npos);
+}

@@ -331,6 +331,32 @@ TEST_CASE("returned: of a controller's older state only the run that was told is
   }
 }
 
+TEST_CASE("returned: what squeue shows as run, and accounting as never begun, counts once",
+          "[actors][job]") {
+  driver d = failed();
+  auto stray = stray_of(d);
+  stray.is_live = false;
+  stray.started_at = tests::t0 + seconds{110};
+  REQUIRE(d.run(stray) == "returned");
+  auto read = job::from_record(job::to_record(d.state));
+  REQUIRE(read);
+  d.state = std::move(*read);
+  SECTION("its end is told") {
+    job::report_status over;
+    over.id = d.state.scheduler_id;
+    over.state = pb::JOB_STATE_CANCELLED;
+    over.enqueued_at = stray.enqueued_at;
+    over.usage.emplace().set_wall_clock_seconds(5);
+    REQUIRE(d.run(over) == "abandoned_over");
+    CHECK(std::get<job::finished>(d.state.now).usage->wall_clock_seconds() == 65);
+  }
+  SECTION("it is forgotten") {
+    d.state.watched_since = d.ctx.now;
+    REQUIRE(d.pass(seconds{600}).missing(true) == "abandoned_over");
+  }
+  CHECK(d.run(stray).empty());
+}
+
 TEST_CASE("returned: a wait that follows runs which accounting tells moves the end to theirs",
           "[actors][job]") {
   driver d = failed();

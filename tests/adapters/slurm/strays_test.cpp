@@ -162,6 +162,24 @@ TEST_CASE("slurm poll: one that is requeued faster than lists grow old is told",
   CHECK(polls <= 5);
 }
 
+TEST_CASE("slurm poll: one whose runs are cleaned up between two looks is told",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other("RUNNING");
+  const std::string between = GENERATE("COMPLETING", "");
+  std::vector<stray> told;
+  for (int poll = 0; poll < 5 && told.empty(); ++poll, site.now += seconds{2}) {
+    shown.state = poll % 2 == 1 ? "COMPLETING" : "RUNNING";
+    shown.restarts = 1 + poll / 2;
+    shown.submitted = std::to_string(1'799'999'000 + poll / 2);
+    const bool away = poll % 2 == 1 && between.empty();
+    site.reply("squeue", row("RUNNING").text() + (away ? "" : shown.text()));
+    told = strays(site);
+  }
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].is_live);
+}
+
 TEST_CASE("slurm poll: what was followed is known by its number and submission, not by its marks",
           "[adapters][slurm]") {
   scripted_site site;
@@ -183,6 +201,14 @@ TEST_CASE("slurm poll: what was followed is known by its number and submission, 
     shown.session = 5;
     is_known = false;
   }
+  SECTION("another job's, to which a controller that lost its state gave the number") {
+    shown.path = "/jobs/j-77/veccccccccccc.40.out";
+    shown.restarts = 0;
+    const auto told = lasting(site, shown.text());
+    REQUIRE(told.size() == 1);
+    CHECK(told[0].job == job_id{"j-77"});
+    return;
+  }
   SECTION("one of before") {
     shown.path = "/dev/null";
     shown.submitted = "1799990000";
@@ -196,6 +222,22 @@ TEST_CASE("slurm poll: what was followed is known by its number and submission, 
   // Not for ever.
   site.now += seconds{3'600};
   CHECK(strays(site).empty());
+}
+
+TEST_CASE("slurm poll: an old list that shows alive what has stood ended is no stray's",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other("FAILED");
+  shown.ended = "1799999500";
+  shown.restarts = 1;
+  REQUIRE(lasting(site, shown.text()).size() == 1);
+  site.now += seconds{10};
+  auto old = other("PENDING");
+  old.submitted = "1799997000";
+  site.reply("squeue", row("RUNNING").text() + old.text());
+  CHECK(strays(site).empty());
+  site.now += seconds{5};
+  CHECK(strays(site).size() == 1);
 }
 
 TEST_CASE("slurm poll: it tells how long what has ended may come back", "[adapters][slurm]") {
