@@ -201,14 +201,6 @@ TEST_CASE("slurm poll: what was followed is known by its number and submission, 
     shown.session = 5;
     is_known = false;
   }
-  SECTION("another job's, to which a controller that lost its state gave the number") {
-    shown.path = "/jobs/j-77/veccccccccccc.40.out";
-    shown.restarts = 0;
-    const auto told = lasting(site, shown.text());
-    REQUIRE(told.size() == 1);
-    CHECK(told[0].job == job_id{"j-77"});
-    return;
-  }
   SECTION("one of before") {
     shown.path = "/dev/null";
     shown.submitted = "1799990000";
@@ -222,6 +214,21 @@ TEST_CASE("slurm poll: what was followed is known by its number and submission, 
   // Not for ever.
   site.now += seconds{3'600};
   CHECK(strays(site).empty());
+}
+
+TEST_CASE("slurm poll: a number that is given out again is another job's",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto shown = other("RUNNING");
+  site.reply("squeue", row("RUNNING").text() + shown.text());
+  REQUIRE(std::holds_alternative<job_status>(observe(site, job("40", "vebbbbbbbbbbbb"))));
+  CHECK(lasting(site, "").empty());
+  site.now += seconds{10};
+  shown.path = "/jobs/j-77/veccccccccccc.40.out";
+  shown.submitted = "1799999600";
+  const auto told = lasting(site, shown.text());
+  REQUIRE(told.size() == 1);
+  CHECK(told[0].job == job_id{"j-77"});
 }
 
 TEST_CASE("slurm poll: an old list that shows alive what has stood ended is no stray's",
