@@ -329,6 +329,31 @@ class slurm_outages(slurm_case):
         self.slurm.run("scontrol", "update", f"JobId={job}", "StartTime=now")
         self.ends("hold-lost", "completed")
 
+    def test_97_a_wait_that_was_over_and_that_slurm_has_again_is_ended(self):
+        s = self.site
+        names = ("older-waits", "older-runs")
+        for name in names:
+            s.counted(name, "sleep 300", cluster="later")
+        jobs = [s.slurm_id(name) for name in names]
+        kept = self.saved_with(jobs[1], "JobState=PENDING")
+        for name, job in zip(names, jobs):
+            self.assertEqual(self.slurm.run("scancel", job).returncode, 0)
+            s.wait_state(name, "cancelled")
+        ended = s.get("older-waits")
+        self.forget(kept)
+        wait_for(lambda: self.slurm.run(
+            "scontrol", "update", f"JobId={jobs[1]}", "StartTime=now").returncode == 0,
+            "the controller is back")
+        for name in names:
+            wait_for(lambda n=name: "job_abandoned_over" in s.event_types(n), f"{name} is ended")
+            self.assertEqual(s.event_types(name).count("job_returned"), 1, s.explain(name))
+            self.assertEqual(s.get(name)["state"], "cancelled")
+        wait_for(lambda: not self.slurm.run("squeue", "-h", "-a", "-t", "PD,R", "-j",
+                                            ",".join(jobs)).stdout, "Slurm has neither any more")
+        self.assertEqual(s.get("older-waits")["finished_at"], ended["finished_at"])
+        if s.executions("older-runs"):
+            self.assertIn("started_at", s.get("older-runs"))
+
     def test_93_a_release_that_slurm_lost_is_asked_for_again(self):
         s = self.site
         s.counted("release-lost", cluster="later")
