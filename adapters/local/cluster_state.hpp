@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
@@ -12,6 +13,7 @@
 #include <thread>
 #include <unordered_map>
 #include <unordered_set>
+#include <utility>
 #include <vector>
 
 #include "adapters/local/cluster.hpp"
@@ -226,12 +228,14 @@ class local_cluster {
   submission_token start_failed_;  ///< of the last job whose start failed; empty: one went well
   milliseconds start_pause_{0};  ///< the last pause; 0: the last start went well
   std::chrono::steady_clock::time_point start_again_at_;
-  bool stopping_ = false;
+  std::atomic<bool> stopping_{false};
 
   std::condition_variable stopped_;
 
   std::thread thread_;
   std::thread cleaner_;
+  /// Of those that ended long ago what takes long to remove. Of the cleaner alone.
+  std::vector<std::pair<submission_token, job_id>> half_removed_;
 };
 
 }  // namespace ved::adapters::local

@@ -9,6 +9,8 @@
 #include <cerrno>
 #include <csignal>
 #include <thread>
+#include <utility>
+#include <vector>
 
 #include "adapters/local/cluster_state.hpp"
 #include "adapters/local/job_cgroup.hpp"
@@ -35,6 +37,9 @@ constexpr milliseconds start_look_pause{2};
 constexpr seconds room_pause{1};
 constexpr seconds cleaning_interval_max{60};
 constexpr std::size_t removals_at_once_max = 500;
+/// So long one job's directory keeps those of others from being removed: jobs may leave millions of
+/// files, and whoever has their account may go on making them.
+constexpr seconds removal_takes_max{10};
 
 /// "exited with code 127", or an empty text when it ended well. Kills what does not end.
 std::string wait_for_start(pid_t pid, steady::time_point until) {
@@ -360,7 +365,7 @@ void local_cluster::clean() {
   for (;;) {
     {
       std::unique_lock lock(mutex_);
-      if (stopped_.wait_for(lock, interval, [this] { return stopping_; })) return;
+      if (stopped_.wait_for(lock, interval, [this] { return stopping_.load(); })) return;
     }
     remove_old();
   }
@@ -388,12 +393,22 @@ void local_cluster::remove_old() {
       jobs_.erase(old.back().first.str());
     }
   }
+  // What took too long comes after the others.
+  std::vector<std::pair<submission_token, job_id>> rest;
+  const auto remove = [&](const submission_token& token, const job_id& job) {
+    if (stopping_) return;
+    const auto until = steady::now() + removal_takes_max;
+    if (!spool_.remove_job(token, job, [&] { return !stopping_ && steady::now() < until; }))
+      rest.emplace_back(token, job);
+  };
   for (const auto& [token, job] : old) {
-    spool_.remove_job(token, job);
+    remove(token, job);
     const guard lock(mutex_);
     busy_.erase(token.str());
     written_.notify_all();
   }
+  for (const auto& [token, job] : std::exchange(half_removed_, {})) remove(token, job);
+  half_removed_ = std::move(rest);
 }
 
 }  // namespace ved::adapters::local

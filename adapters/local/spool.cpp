@@ -335,7 +335,8 @@ void spool::remove_half_claims() const {
   }
 }
 
-void spool::remove_job(const submission_token& token, const job_id& job) const {
+bool spool::remove_job(const submission_token& token, const job_id& job,
+                       const std::function<bool()>& goes_on) const {
   // A job without a spec is none; until that is gone for good a crash leaves an ended job, which is
   // removed again later. Its end goes last, or it would be queued once more.
   if (const auto winner = read_claim(job); winner && winner->token == token) {
@@ -346,13 +347,15 @@ void spool::remove_job(const submission_token& token, const job_id& job) const {
   const unique_fd directory(
       ::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC | O_NOFOLLOW));
   const auto names = list(path);
-  if (!directory || !names) return;
+  if (!directory || !names) return true;
   for (const std::string& name : *names) {
-    if (name != "spec" && name != "exit") remove_tree_at(directory.get(), name);
+    if (name == "spec" || name == "exit") continue;
+    if (!remove_tree_at(directory.get(), name, goes_on) && !goes_on()) return false;
   }
   ::unlinkat(directory.get(), "spec", 0);
-  if (::fsync(directory.get()) != 0) return;
+  if (::fsync(directory.get()) != 0) return true;
   (void)remove_remains(token);
+  return true;
 }
 
 result<void> spool::remove_remains(const submission_token& token) const {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -124,7 +125,9 @@ class spool {
   void remove_half_claims() const;
 
   /// Removes the job's claim (if its own), supervisor file and directory, in this order.
-  void remove_job(const submission_token& token, const job_id& job) const;
+  /// False: it was not to go on, and some of it is left; it ended all the same.
+  bool remove_job(const submission_token& token, const job_id& job,
+                  const std::function<bool()>& goes_on) const;
 
   /// Names in a directory of the spool.
   result<std::vector<std::string>> list(const std::string& path) const;

@@ -151,25 +151,36 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
   const auto rows = parse_sacct(names.out, fields, separator);
   const bool whole = names.complete && rows.damaged == 0 && rows.is_told() &&
                      judge_failure(names.exit_code, names.err) == failure::none;
-  for (const auto& row : rows.rows)
+  const account_row* before = nullptr;
+  for (const auto& row : rows.rows) {
+    // Then its size was changed, and it was not submitted anew.
+    const bool goes_on = before != nullptr && before->id == row.id && before->state == "RESIZING";
+    before = &row;
     for (auto* job : jobs) {
-      if (row.id.str() != number_of(job->job->id).number) continue;
+      if (goes_on || row.id.str() != number_of(job->job->id).number) continue;
       // Where no line of a whole answer names ours, they are another job's, of the same number.
       if (whole) job->unnamed_accounts = false;
       if (row.submit_line.find("ved:" + job->job->token.str()) != std::string::npos)
         job->kept->note_submission(row.submitted_at);
     }
+  }
 }
 
 void slurm_cluster::add_record(account& to, const account_row& row) {
   const auto meaning = parse_state(row.state);
+  // A job whose size was changed has one record for each size, "submitted" when that was. They all
+  // begin with the run, and tell how long it had taken (sacct 22.05).
+  const bool resized = to.state == "RESIZING" && is_set(row.started_at);
+  const bool from_start = resized && to.records.back().run.started_at == row.started_at;
+  const bool goes_on = from_start || (resized && to.records.back().finished_at == row.started_at);
+  const auto told_before = from_start ? to.elapsed_seconds : 0;
+  to.resized = to.resized || goes_on;
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
   to.final = meaning && is_terminal(meaning->state) && row.has_ended && row.exit;
   to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
   to.has_started = row.has_started;
-  to.submitted_at = row.submitted_at;
   to.elapsed_seconds = row.elapsed_seconds;
   to.batch_used = false;
   auto& status = to.status;
@@ -178,19 +189,21 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
   status.started_at = row.started_at;
   status.finished_at = row.ended_at;
-  status.enqueued_at = row.submitted_at;
-  auto& record = to.records.emplace_back();
-  record.run = {row.submitted_at, row.started_at};
+  auto& record = goes_on ? to.records.back() : to.records.emplace_back();
+  if (!goes_on) record.run = {row.submitted_at, row.started_at};
+  to.submitted_at = status.enqueued_at = record.run.enqueued_at;
   record.finished_at = row.ended_at;
   record.swept = status.state == pb::JOB_STATE_COMPLETED && row.elapsed_seconds == 0;
-  auto& usage = record.usage;
-  usage.set_wall_clock_seconds(row.elapsed_seconds);
+  pb::JobUsage usage;
+  usage.set_wall_clock_seconds(
+      std::max<std::int64_t>(0, row.elapsed_seconds - told_before));
   if (row.cpu_time) usage.set_cpu_time_us(row.cpu_time->count());
   usage.set_nodes_used(std::max(1, row.nodes));
   usage.set_cpu_cores(row.allocated.cpus > 0 ? static_cast<int>(row.allocated.cpus) : row.cpus);
   usage.set_gpus(static_cast<int>(row.allocated.gpus));
   if (row.allocated.memory_bytes > 0)
     usage.set_memory_bytes_allocated(row.allocated.memory_bytes);
+  pb::add_usage(record.usage, usage);
 }
 
 }  // namespace ved::adapters::slurm

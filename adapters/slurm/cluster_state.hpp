@@ -86,7 +86,9 @@ class slurm_cluster {
     std::string elsewhere;
     std::optional<job_status> last;
     time_point first_start;      ///< the first that squeue showed
-    pb::JobUsage allocated;      ///< what squeue showed that it holds
+    pb::JobUsage allocated;      ///< the most that squeue showed that its run holds
+    time_point allocated_since;  ///< when that run began
+    bool resized = false;        ///< and it held more at one time than at another
     std::optional<pb::JobRun> run_before;  ///< the last one that a requeue put an end to
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us
@@ -126,6 +128,7 @@ class slurm_cluster {
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
     bool steps_open = false;  ///< some of its steps have not ended: their use is not there yet
+    bool resized = false;     ///< a run's record goes on in another one, with other nodes
   };
   struct watched;  // one job in the course of an observation
   /// The jobs of one question to sacct, all of one cluster.
@@ -223,6 +226,7 @@ class slurm_cluster {
   bool knows_submissions() const;
   void learn_submissions(const std::vector<watched*>& jobs, call at);
   static run_key run_of(const account_record& record);
+  static void note_allocation(memory& kept, const queue_row& row, time_point start);
   static void end_record(account_record& record, time_point end);
   static void bound_records(std::vector<account_record>& all);
   static void add_record(account& to, const account_row& row);

@@ -452,9 +452,14 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   }
   if (!left.lost_to.empty())
     end.reason += "; it says that it lost its claim to " + left.lost_to + ", nothing else does";
-  if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time)
+  // What the script measured of itself leaves out srun's steps, and with them the other nodes.
+  if (end.usage && !end.usage->has_cpu_time_us() && job.left.cpu_time &&
+      end.usage->nodes_used() <= 1)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());
   if (!accounted) count_runs_before(end, job);
+  if (accounted ? job.accounted->resized : kept.resized)
+    end.reason += std::string(end.reason.empty() ? "" : "; ") +
+                  "its size was changed while it ran: it counts with the most that it held";
   return end;
 }
 

@@ -8,6 +8,7 @@
 #include "adapters/slurm/records.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
+#include "messages/usage.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -188,11 +189,11 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (began && !job.completing) job.kept->completing_at = {};
     if (began) {
       if (!job.completing) job.kept->ran_at = job.site_now;
-      auto& allocated = job.kept->allocated = usage_of(row);
-      allocated.clear_wall_clock_seconds();
-      status.allocated = allocated;
+      note_allocation(*job.kept, row, start);
+      status.allocated = job.kept->allocated;
     }
     if (job.completing) job.held = held_of(row);
+    if (job.held) pb::add_usage(*job.held, job.kept->allocated);
     job.kept->exit = job.completing ? row.exit : std::nullopt;
     status.reason = waiting_reason(row.reason);
     status.never_starts = queued && is_for_ever(row.reason);
@@ -212,6 +213,10 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.finished_at = row.ended_at;
   status.usage = usage_of(row);
   job.held = held_of(row);
+  if (job.held && row.started_at == job.kept->allocated_since) {
+    note_allocation(*job.kept, row, row.started_at);
+    for (auto* all : {&*status.usage, &*job.held}) pb::add_usage(*all, job.kept->allocated);
+  }
   job.kept->ended = status;
 }
 

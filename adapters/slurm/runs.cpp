@@ -1,5 +1,6 @@
 #include <algorithm>
 
+#include "adapters/slurm/states.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/run_note.hpp"
 #include "messages/usage.hpp"
@@ -26,6 +27,24 @@ pb::JobUsage usage_of(const queue_row& row) {
   if (row.allocated.memory_bytes > 0)
     out.set_memory_bytes_allocated(row.allocated.memory_bytes);
   return out;
+}
+
+/// A job may give nodes back while it runs, scontrol(1): it counts with the most that it held, else
+/// it could hold them for nothing.
+void slurm_cluster::note_allocation(memory& kept, const queue_row& row, time_point start) {
+  auto held = usage_of(row);
+  held.clear_wall_clock_seconds();
+  if (start != kept.allocated_since || !kept.allocated.has_cpu_cores()) {
+    kept.allocated = held;
+    kept.allocated_since = start;
+    kept.resized = false;
+    return;
+  }
+  // While nodes are cleaned up, only those are shown that are not clean yet.
+  if (row.state != "COMPLETING" && !is_ended(row.state))
+    kept.resized = kept.resized || held.nodes_used() != kept.allocated.nodes_used() ||
+                   held.cpu_cores() != kept.allocated.cpu_cores();
+  pb::add_usage(kept.allocated, held);
 }
 
 /// Or the one that bore its marks before: while it waits, who owns it may change them all.
@@ -130,6 +149,7 @@ void slurm_cluster::remember_told(memory& to, const tracked_job& job) {
   to.session = note.session;
   to.restarts = note.requeues;
   if (job.allocated) to.allocated = *job.allocated;
+  to.allocated_since = job.started_at;
 }
 
 /// The record is of a run before the one that is known. All these times are the controller's.

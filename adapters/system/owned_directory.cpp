@@ -148,7 +148,8 @@ result<void> write_mark(int directory, const std::string& path, const std::strin
 
 class tree_remover {
  public:
-  tree_remover(int top, dev_t device) : top_(top), device_(device) {}
+  tree_remover(int top, dev_t device, const std::function<bool()>& goes_on)
+      : top_(top), device_(device), goes_on_(goes_on) {}
 
   /// Whether anything was removed or moved since the last call.
   bool took_progress() { return std::exchange(progress_, false); }
@@ -157,9 +158,16 @@ class tree_remover {
     const listing open = list(directory);
     if (!open) return;
     while (const dirent* entry = ::readdir(open.get())) {
+      if (!goes_on_()) return;
       const std::string name = entry->d_name;
       if (name != "." && name != "..") remove(directory, name, depth);
     }
+  }
+
+  /// Below a directory of ours whatever is there is the job's.
+  static void take(int directory) {
+    if (::geteuid() == 0) (void)!::fchown(directory, 0, 0);
+    ::fchmod(directory, 0700);
   }
 
  private:
@@ -176,13 +184,14 @@ class tree_remover {
     const unique_fd inner = open_inside(directory, name);
     struct stat info {};
     if (!inner || ::fstat(inner.get(), &info) != 0 || info.st_dev != device_) return;
-    ::fchmod(inner.get(), 0700);  // below a directory of ours whatever is there is the job's
+    take(inner.get());
     empty(inner.get(), depth + 1);
     if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0) progress_ = true;
   }
 
   const int top_;
   const dev_t device_;
+  const std::function<bool()>& goes_on_;
   std::uint64_t moved_ = 0;
   bool progress_ = false;
 };
@@ -252,15 +261,15 @@ std::vector<error> shared_directories(const std::vector<directory_use>& uses) {
   return out;
 }
 
-bool remove_tree_at(int directory, const std::string& name) {
+bool remove_tree_at(int directory, const std::string& name, const std::function<bool()>& goes_on) {
   if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0 || errno == ENOENT) return true;
   if (errno == ENOTDIR) return ::unlinkat(directory, name.c_str(), 0) == 0;
   const unique_fd top = open_inside(directory, name);
   struct stat info {};
   if (!top || ::fstat(top.get(), &info) != 0) return false;
-  ::fchmod(top.get(), 0700);
-  tree_remover remover(top.get(), info.st_dev);
-  for (int pass = 0; pass < passes_max; ++pass) {
+  tree_remover::take(top.get());
+  tree_remover remover(top.get(), info.st_dev, goes_on);
+  for (int pass = 0; pass < passes_max && goes_on(); ++pass) {
     remover.empty(top.get(), 0);
     if (::unlinkat(directory, name.c_str(), AT_REMOVEDIR) == 0) return true;
     if (!remover.took_progress()) return false;

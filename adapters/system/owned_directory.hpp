@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <vector>
 
@@ -50,7 +51,9 @@ struct directory_use {
 std::vector<error> shared_directories(const std::vector<directory_use>& uses);
 
 /// Removes what is in `name` below the open directory, and then itself: follows no link, enters
-/// no other file system, and needs few descriptors however deep it is. True when it is gone.
-bool remove_tree_at(int directory, const std::string& name);
+/// no other file system, and needs few descriptors however deep it is. As root it takes each
+/// directory from its owner first, who could fill it for ever. True when it is gone; false, too,
+/// when it was not to go on, which is asked for each name.
+bool remove_tree_at(int directory, const std::string& name, const std::function<bool()>& goes_on);
 
 }  // namespace ved::adapters

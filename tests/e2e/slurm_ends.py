@@ -18,7 +18,7 @@ stands_for = 4  # seconds
 
 class slurm_ends(slurm_case):
     bed_options = {
-        "nodes": 3, "cgroup": cgroup.usable(), "min_job_age": 300,
+        "nodes": 5, "cgroup": cgroup.usable(), "min_job_age": 300,
         # A dead node is noticed soon; and who is preempted may start again.
         "lines": ["SlurmdTimeout=10", "PreemptType=preempt/partition_prio",
                   "PreemptMode=REQUEUE"]}
@@ -35,13 +35,14 @@ class slurm_ends(slurm_case):
     @classmethod
     def begin(cls):
         super().begin()
-        # Each of the last two nodes serves one test alone.
-        one, two, three = cls.slurm.here.nodes
+        # All nodes but the first serve one test alone.
+        one, two, three, four, five = cls.slurm.here.nodes
         ctl = cls.site.ctl
         ctl("update", "PartitionName=batch", f"Nodes={one}")
         for name, tier in (("low", 1), ("high", 9)):
             ctl("create", f"PartitionName={name}", f"Nodes={two}", f"PriorityTier={tier}")
         ctl("create", "PartitionName=fragile", f"Nodes={three}")
+        ctl("create", "PartitionName=wide", f"Nodes={four},{five}")
         ctl("create", "PartitionName=shrinks", f"Nodes={one}", "State=DOWN", "MaxTime=60")
 
     def start_now(self, number):
@@ -188,6 +189,23 @@ class slurm_ends(slurm_case):
         self.assertEqual(s.get("back-waits")["usage"]["wall_clock_seconds"], used["back-waits"])
         self.assertFalse([one for one in s.problems() if "job back-" in str(one)])
         self.assertEqual(s.post("looks", "cancel")[0], 200)
+
+    def test_a_job_that_gives_a_node_back_counts_with_both_and_once(self):
+        s = self.site
+        shrink = "scontrol update JobId=$SLURM_JOB_ID NumNodes=1; rm -f slurm_job_*_resize.*"
+        s.counted("shrinks-itself", f"sleep 4; {shrink}; sleep 2; exit 4", cluster="batch",
+                  queue_name="wide", resources={"nodes": 2, "cpu_cores_per_node": 1})
+        self.ends("shrinks-itself", "failed", 4)
+        end = s.get("shrinks-itself")
+        used = end["usage"]
+        told = self.slurm.run("sacct", "-D", "-X", "-n", "-P", "-j", s.slurm_id("shrinks-itself"),
+                              "-o", "State,NNodes,ElapsedRaw").stdout.split()
+        self.assertEqual([line.split("|")[:2] for line in told],
+                         [["RESIZING", "2"], ["FAILED", "1"]], told)
+        self.assertEqual(used["wall_clock_seconds"], int(told[-1].split("|")[2]), told)
+        self.assertEqual(used["nodes_used"], 2)
+        self.assertIn("counts with the most that it held", end["reason"])
+        self.assertNotIn("requeued", end["reason"])
 
     def test_jobs_are_preempted(self):
         s = self.site

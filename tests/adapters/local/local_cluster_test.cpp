@@ -218,7 +218,7 @@ TEST_CASE("local scheduler: job ids are never given twice", "[adapters][local]")
     fixture.close();
     CHECK(std::stoull(reserved) > std::stoull(first.id.str()));
     std::ofstream(saved) << reserved;
-    fixture.files().remove_job(first.token, first.job);
+    fixture.files().remove_job(first.token, first.job, [] { return true; });
     talk.restart();
   }
   const auto second = talk.start(talk.shell_job("exit 0"));

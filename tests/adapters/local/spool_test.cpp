@@ -56,10 +56,28 @@ TEST_CASE("spool: only the first claim on a job id wins", "[adapters][local]") {
   CHECK(files.list(files.claims_directory())->size() == 1);
 
   INFO("removing a loser keeps the winner's claim");
-  files.remove_job(submission_token("veb"), job);
+  files.remove_job(submission_token("veb"), job, [] { return true; });
   CHECK(files.read_claim(job)->token == submission_token("vea"));
-  files.remove_job(submission_token("vea"), job);
+  files.remove_job(submission_token("vea"), job, [] { return true; });
   CHECK(files.read_claim(job)->token.empty());
+}
+
+TEST_CASE("spool: what is left of a job whose removal was given up is its own, and goes later",
+          "[adapters][local]") {
+  temp_dir directory;
+  const spool files(directory.path());
+  REQUIRE(files.create({spool_kind, "here"}, job_user{}));
+  const submission_token token("vea");
+  const std::filesystem::path place = files.job_directory(token);
+  std::filesystem::create_directories(place / "work");
+  for (const auto* name : {"spec", "exit", "stdout"}) std::ofstream(place / name) << "x";
+  for (int n = 0; n < 100; ++n) std::ofstream(place / "work" / std::to_string(n)) << "x";
+  int asked = 0;
+  CHECK_FALSE(files.remove_job(token, job_id("j"), [&] { return ++asked < 40; }));
+  CHECK(std::filesystem::exists(place / "spec"));
+  CHECK(std::filesystem::exists(place / "exit"));
+  CHECK(files.remove_job(token, job_id("j"), [] { return true; }));
+  CHECK_FALSE(std::filesystem::exists(place));
 }
 
 TEST_CASE("spool: one that lets no job of another user through is refused before it is taken",

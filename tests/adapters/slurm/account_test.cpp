@@ -10,6 +10,7 @@
 
 using namespace ved;
 using namespace ved::tests;
+using namespace ved::tests::poll;
 using namespace ved::adapters;
 namespace fs = std::filesystem;
 
@@ -102,4 +103,74 @@ TEST_CASE("slurm: as another account than the one that sent the jobs nothing is 
   SECTION("it is asked again when it is ours again") { site.becomes("ops"); }
   SECTION("a node that cannot name its accounts is asked, too") { site.becomes(""); }
   CHECK(site.poll());
+}
+
+TEST_CASE("slurm poll: a job that gives nodes back counts with the most that it held, and once",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("RESIZING");
+  first.ended = "1799999013";
+  first.elapsed_seconds = 13;
+  first.allocated = "billing=6,cpu=6,mem=60M,node=3";
+  auto second = account("RESIZING");
+  second.submitted = "1799999013";
+  second.ended = "1799999020";
+  second.elapsed_seconds = 20;
+  second.allocated = "billing=4,cpu=4,mem=40M,node=2";
+  auto last = account("FAILED", "4:0");
+  last.submitted = "1799999020";
+  last.ended = "1799999030";
+  last.elapsed_seconds = 30;
+  last.allocated = "billing=2,cpu=2,mem=20M,node=1";
+  SECTION("they begin with the run") {}
+  SECTION("or where the one before ends") {
+    second.started = "1799999013";
+    second.elapsed_seconds = 7;
+    last.started = "1799999020";
+    last.elapsed_seconds = 10;
+  }
+  site.reply("sacct0", first.text() + second.text() + last.text());
+  auto shown = ended_row("FAILED", 4);
+  shown.ended = "1799999030";
+  if (GENERATE(true, false)) site.reply("squeue", shown.text());
+  const auto end = status(site);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.enqueued_at == from_us(1'799'998'000'000'000));
+  CHECK(end.finished_at == from_us(1'799'999'030'000'000));
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 30);
+  CHECK(end.usage->cpu_cores() >= 6);
+  CHECK(end.counted.size() == 1);
+  CHECK(contains(end.reason, "it counts with the most that it held"));
+}
+
+TEST_CASE("slurm poll: what squeue showed a run hold counts, also when it has given that back",
+          "[adapters][slurm]") {
+  scripted_site site;
+  const bool accounting = GENERATE(true, false);
+  if (!accounting) site.disable_accounting();
+  auto shown = row("RUNNING");
+  shown.allocated = "cpu=24,mem=60G,node=6,billing=24,gres/gpu=6";
+  site.reply("squeue", shown.text());
+  (void)status(site);
+  shown.allocated = "cpu=4,mem=10G,node=1,billing=4,gres/gpu=1";
+  site.reply("squeue", shown.text());
+  const auto smaller = status(site);
+  REQUIRE(smaller.allocated);
+  CHECK(smaller.allocated->gpus() == 6);
+  auto over = ended_row("FAILED", 4);
+  over.allocated = shown.allocated;
+  site.reply("squeue", over.text());
+  if (accounting) {
+    auto told = account("FAILED", "4:0");
+    told.allocated = shown.allocated;
+    site.reply("sacct0", told.text());
+  }
+  (void)observe(site);
+  site.now += seconds{60};
+  const auto end = status(site);
+  REQUIRE(end.usage);
+  CHECK(end.usage->gpus() == 6);
+  CHECK(end.usage->memory_bytes_allocated() == std::int64_t{60} << 30);
+  CHECK(end.usage->wall_clock_seconds() == 500);
 }

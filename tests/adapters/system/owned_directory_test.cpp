@@ -19,6 +19,8 @@ namespace fs = std::filesystem;
 
 namespace {
 
+const auto always = [] { return true; };
+
 const directory_owner here{"local-cluster", "here"};
 
 unsigned mode_of(const fs::path& path) {
@@ -258,12 +260,12 @@ TEST_CASE("owned directory: a tree is removed without leaving it", "[adapters][s
     }
     ::close(at);
   }
-  CHECK(remove_tree_at(top, "tree"));
+  CHECK(remove_tree_at(top, "tree", always));
   CHECK_FALSE(fs::exists(tree));
   CHECK(fs::exists(root.path() / "precious"));
-  CHECK(remove_tree_at(top, "tree"));
+  CHECK(remove_tree_at(top, "tree", always));
   fs::create_directory_symlink(root.path(), root.path() / "link");
-  CHECK(remove_tree_at(top, "link"));
+  CHECK(remove_tree_at(top, "link", always));
   CHECK(fs::exists(root.path() / "precious"));
   ::close(top);
 }
@@ -277,11 +279,35 @@ TEST_CASE("owned directory: a tree is removed around what is mounted in it, answ
   const hanging_directory hanging(tree / "a" / "mounted");
   if (!hanging.hangs()) return;
   const unique_fd top(::open(root.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  CHECK_FALSE(remove_tree_at(top.get(), "tree"));
+  CHECK_FALSE(remove_tree_at(top.get(), "tree", always));
   CHECK_FALSE(fs::exists(tree / "a" / "b"));
   CHECK(fs::exists(tree / "a"));
   SECTION("nor is one that is a mount itself looked into") {
     const hanging_directory other(root.path() / "whole");
-    CHECK_FALSE(remove_tree_at(top.get(), "whole"));
+    CHECK_FALSE(remove_tree_at(top.get(), "whole", always));
   }
+}
+
+TEST_CASE("owned directory: a removal is given up when it is not to go on, and goes on later",
+          "[adapters][system]") {
+  temp_dir root;
+  const fs::path tree = root.path() / "tree";
+  fs::create_directories(tree / "a" / "b");
+  for (int n = 0; n < 100; ++n) std::ofstream{tree / "a" / std::to_string(n)} << "x";
+  const bool is_root = ::geteuid() == 0;
+  if (is_root) {
+    REQUIRE(::chown((tree / "a").c_str(), 65'534, 65'534) == 0);
+    REQUIRE(::chmod((tree / "a").c_str(), 0777) == 0);
+  }
+  const unique_fd top(::open(root.path().c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+  int asked = 0;
+  CHECK_FALSE(remove_tree_at(top.get(), "tree", [&] { return ++asked < 50; }));
+  CHECK(fs::exists(tree));
+  CHECK(asked < 60);
+  // Nobody else fills it any more.
+  struct stat info {};
+  REQUIRE(::stat((tree / "a").c_str(), &info) == 0);
+  CHECK(info.st_uid == ::geteuid());
+  CHECK((info.st_mode & 0777) == 0700);
+  CHECK(remove_tree_at(top.get(), "tree", always));
 }
