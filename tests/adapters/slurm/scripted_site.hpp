@@ -169,12 +169,13 @@ struct queue_line {
   std::string path = "/home/x/slurm-41.out";
   std::string allocated = "cpu=8,mem=16G,node=2,billing=8,gres/gpu=2";
   std::string nodes = "n[1-2]";
+  int node_count = 2;
 
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
                    "|" + submitted + "|" + std::to_string(restarts) + "|" +
                    std::to_string(session) + "|" + started + "|" + ended +
-                   "|2|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
+                   "|" + std::to_string(node_count) + "|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
                    "|" + path + "|\n");
   }
 };
@@ -194,11 +195,12 @@ struct account_line {
   std::string submit_line = "sbatch --parsable";
   std::string allocated = "billing=8,cpu=8,gres/gpu=2,mem=16G,node=2";
   std::string cluster = "";
+  int node_count = 2;
 
   std::string text() const {
     return columns(id + "|" + state + "|" + exit + "|" + submitted + "|" + started + "|" + ended +
                    "|" + std::to_string(elapsed_seconds) +
-                   "|2|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
+                   "|" + std::to_string(node_count) + "|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
                    "|None|n[1-2]|" + mark_of("Cluster") + cluster + "|" + name + "|" +
                    mark_of("SubmitLine") + submit_line + "|" + id + "\n");
   }

@@ -283,6 +283,7 @@ TEST_CASE("slurm poll: the record of a run that was told says nothing of one tha
   auto told = job();
   told.told_until = from_us(1'799'998'000'000'000);
   auto shown = ended_row("CANCELLED");
+  shown.node_count = 1;
   shown.restarts = 1;
   shown.submitted = "1799999600";
   shown.started = "1799999700";
