@@ -174,9 +174,9 @@ struct queue_line {
   std::string text() const {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
                    "|" + submitted + "|" + std::to_string(restarts) + "|" +
-                   std::to_string(session) + "|" + started + "|" + ended +
-                   "|" + std::to_string(node_count) + "|8|" + priority + "|" + allocated + "|" + nodes + "|" + name + "|" + comment +
-                   "|" + path + "|\n");
+                   std::to_string(session) + "|" + started + "|" + ended + "|" +
+                   std::to_string(node_count) + "|8|" + priority + "|" + allocated + "|" + nodes +
+                   "|" + name + "|" + comment + "|" + path + "|\n");
   }
 };
 
@@ -199,8 +199,8 @@ struct account_line {
 
   std::string text() const {
     return columns(id + "|" + state + "|" + exit + "|" + submitted + "|" + started + "|" + ended +
-                   "|" + std::to_string(elapsed_seconds) +
-                   "|" + std::to_string(node_count) + "|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
+                   "|" + std::to_string(elapsed_seconds) + "|" + std::to_string(node_count) +
+                   "|8|" + mark_of("AllocTRES") + allocated + "|" + cpu_time + "|" + memory +
                    "|None|n[1-2]|" + mark_of("Cluster") + cluster + "|" + name + "|" +
                    mark_of("SubmitLine") + submit_line + "|" + id + "\n");
   }
