@@ -80,7 +80,8 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   const auto queueing =
       std::max(what.enqueued_at, back != nullptr ? back->enqueued_at : time_point{});
   // What was seen ended is not looked for again, whichever source knows of no start.
-  const bool began = is_set(what.started_at) || (back != nullptr && back->ended);
+  const bool began = is_set(what.started_at) ||
+                     (back != nullptr && back->ended && queueing == back->enqueued_at);
   over.set_told_until_us(to_us(told_until(queueing, began)));
   over.set_note(what.note);
   const auto leave_out = [&](const std::string& why) {

@@ -24,11 +24,17 @@ void link::on_control(outputs& out, const control_order& asked, const completion
       repeats = false;
       const auto& item = asked.items[i].job;
       // Of the cancel that is wanted now: meanwhile the job may have been found under an id.
-      if (const auto it = jobs_.find(item.job);
-          it != jobs_.end() && it->second.wanted.control &&
-          it->second.wanted.control->id == item.id)
-        it->second.control_not_before =
-            now + (a.refused ? bounds_.refused_again_after : bounds_.cancel_again_after);
+      const auto it = jobs_.find(item.job);
+      if (it == jobs_.end() || !it->second.wanted.control ||
+          it->second.wanted.control->id != item.id)
+        continue;
+      const auto& follow = it->second.wanted.follow;
+      // Or it was requeued meanwhile.
+      const bool same_run = !follow || !is_set(item.enqueued_at) ||
+                            follow->enqueued_at == item.enqueued_at;
+      it->second.control_not_before = now + (!same_run   ? bounds_.control_interval
+                                             : a.refused ? bounds_.refused_again_after
+                                                         : bounds_.cancel_again_after);
       continue;
     }
     out.reports.emplace_back(asked.items[i].job.job,

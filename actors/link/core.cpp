@@ -166,9 +166,13 @@ outputs link::want(const job_id& job, desired what, time_point now) {
                          what.follow && e.wanted.follow && is_set(e.wanted.follow->enqueued_at) &&
                          is_set(what.follow->enqueued_at) &&
                          what.follow->enqueued_at != e.wanted.follow->enqueued_at;
-  if (what.control && (!e.wanted.control || other_run))
-    next_control_ = std::min(next_control_, now);
-  const bool same_control = what.control && e.wanted.control && !other_run &&
+  if (what.control && !e.wanted.control) next_control_ = std::min(next_control_, now);
+  // Soon, but no faster than any other control: it may be requeued again and again.
+  if (other_run)
+    e.control_not_before =
+        std::min(e.control_not_before, e.control_not_before - bounds_.cancel_again_after +
+                                           bounds_.control_interval);
+  const bool same_control = what.control && e.wanted.control &&
                             what.control->control == e.wanted.control->control &&
                             what.control->id == e.wanted.control->id;
   if (!same_control) {

@@ -395,9 +395,11 @@ void local_cluster::remove_old() {
   }
   // What took too long comes after the others.
   std::vector<std::pair<submission_token, job_id>> rest;
+  const auto patient_until = steady::now() + cleaning_interval_max;
   const auto remove = [&](const submission_token& token, const job_id& job) {
     if (stopping_) return;
-    const auto until = steady::now() + removal_takes_max;
+    const auto now = steady::now();
+    const auto until = now + (now < patient_until ? removal_takes_max : seconds{1});
     if (!spool_.remove_job(token, job, [&] { return !stopping_ && steady::now() < until; }))
       rest.emplace_back(token, job);
   };

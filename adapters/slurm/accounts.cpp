@@ -43,6 +43,14 @@ void slurm_cluster::bound_records(std::vector<account_record>& all) {
   }
 }
 
+/// A job whose size was changed has one record for each size, "submitted" when that was. They all
+/// begin with the run, and tell how long it had taken (sacct 22.05), or each where the one before
+/// ends.
+static bool is_rest_of_run(const account_row& before, const account_row& row) {
+  return before.id == row.id && before.state == "RESIZING" && is_set(row.started_at) &&
+         (row.started_at == before.started_at || row.started_at == before.ended_at);
+}
+
 /// Sums up what accounting has of each job: one record per time that it was started.
 void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from,
                                   const std::vector<std::string>& fields,
@@ -58,6 +66,10 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
   }
   account* now = nullptr;
   scheduler_job_id now_id;
+  struct {
+    const account_row* row = nullptr;
+    watched* owner = nullptr;
+  } last;  // record of a job; without an owner it is left out
   // What is printed twice was used once.
   using run = std::tuple<std::string, std::string, std::string, std::int64_t>;
   std::set<run> read;
@@ -87,6 +99,15 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
       continue;
     }
     now = nullptr;
+    const bool resized = last.row != nullptr && is_rest_of_run(*last.row, row);
+    last.row = &row;
+    if (resized) {
+      if (last.owner == nullptr) continue;
+      now = &*last.owner->accounted;
+      add_record(*now, row, true);
+      continue;
+    }
+    last.owner = nullptr;
     const auto it = by_id.find(row.id.str());
     if (it == by_id.end()) continue;
     // Numbers wrap: accounting may hold an older job of the same number. A short job has no name
@@ -108,7 +129,8 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
     if (row.state == "REVOKED") continue;  // a federation's origin's, of what its sibling ran
     now = job.accounted ? &*job.accounted : &job.accounted.emplace();
     now_id = row.id;
-    add_record(*now, row);
+    last.owner = &job;
+    add_record(*now, row, false);
   }
   for (auto* job : jobs) {
     if (!job->accounted) continue;
@@ -151,28 +173,19 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
   const auto rows = parse_sacct(names.out, fields, separator);
   const bool whole = names.complete && rows.damaged == 0 && rows.is_told() &&
                      judge_failure(names.exit_code, names.err) == failure::none;
-  const account_row* before = nullptr;
-  for (const auto& row : rows.rows) {
-    // Then its size was changed, and it was not submitted anew.
-    const bool goes_on = before != nullptr && before->id == row.id && before->state == "RESIZING";
-    before = &row;
+  for (const auto& row : rows.rows)
     for (auto* job : jobs) {
-      if (goes_on || row.id.str() != number_of(job->job->id).number) continue;
+      if (row.id.str() != number_of(job->job->id).number) continue;
       // Where no line of a whole answer names ours, they are another job's, of the same number.
       if (whole) job->unnamed_accounts = false;
       if (row.submit_line.find("ved:" + job->job->token.str()) != std::string::npos)
         job->kept->note_submission(row.submitted_at);
     }
-  }
 }
 
-void slurm_cluster::add_record(account& to, const account_row& row) {
+void slurm_cluster::add_record(account& to, const account_row& row, bool goes_on) {
   const auto meaning = parse_state(row.state);
-  // A job whose size was changed has one record for each size, "submitted" when that was. They all
-  // begin with the run, and tell how long it had taken (sacct 22.05).
-  const bool resized = to.state == "RESIZING" && is_set(row.started_at);
-  const bool from_start = resized && to.records.back().run.started_at == row.started_at;
-  const bool goes_on = from_start || (resized && to.records.back().finished_at == row.started_at);
+  const bool from_start = goes_on && to.records.back().run.started_at == row.started_at;
   const auto told_before = from_start ? to.elapsed_seconds : 0;
   to.resized = to.resized || goes_on;
   to.state = row.state;
@@ -181,19 +194,17 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   to.final = meaning && is_terminal(meaning->state) && row.has_ended && row.exit;
   to.by_nobody = meaning && meaning->state == pb::JOB_STATE_CANCELLED && !meaning->cancelled_by;
   to.has_started = row.has_started;
-  to.elapsed_seconds = row.elapsed_seconds;
   to.batch_used = false;
   auto& status = to.status;
   to.exit = row.exit;
   to.reason = row.reason;
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
-  status.started_at = row.started_at;
   status.finished_at = row.ended_at;
   auto& record = goes_on ? to.records.back() : to.records.emplace_back();
   if (!goes_on) record.run = {row.submitted_at, row.started_at};
   to.submitted_at = status.enqueued_at = record.run.enqueued_at;
+  status.started_at = record.run.started_at;
   record.finished_at = row.ended_at;
-  record.swept = status.state == pb::JOB_STATE_COMPLETED && row.elapsed_seconds == 0;
   pb::JobUsage usage;
   usage.set_wall_clock_seconds(
       std::max<std::int64_t>(0, row.elapsed_seconds - told_before));
@@ -204,6 +215,8 @@ void slurm_cluster::add_record(account& to, const account_row& row) {
   if (row.allocated.memory_bytes > 0)
     usage.set_memory_bytes_allocated(row.allocated.memory_bytes);
   pb::add_usage(record.usage, usage);
+  to.elapsed_seconds = record.usage.wall_clock_seconds();
+  record.swept = status.state == pb::JOB_STATE_COMPLETED && to.elapsed_seconds == 0;
 }
 
 }  // namespace ved::adapters::slurm

@@ -229,7 +229,8 @@ class slurm_cluster {
   static void note_allocation(memory& kept, const queue_row& row, time_point start);
   static void end_record(account_record& record, time_point end);
   static void bound_records(std::vector<account_record>& all);
-  static void add_record(account& to, const account_row& row);
+  /// `goes_on`: the last record's run does, with another size.
+  static void add_record(account& to, const account_row& row, bool goes_on);
   static bool is_contrary(watched& job);
   void ask_what_undid(const std::vector<watched*>& jobs, call at);
   observation conclude(watched& job, time_point now) const;

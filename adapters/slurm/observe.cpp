@@ -173,10 +173,11 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     const auto known = known_start(job);
     const bool is_plan = job.completing && is_set(known) && row.submitted_at <= known;
     const auto start = is_plan ? known : row.started_at;
-    if (!is_plan) {
-      note_requeue(job, row, began, before);
-      job.kept->ended.reset();
-    }
+    if (!is_plan) note_requeue(job, row, began, before);
+    // It had ended by itself, and is cleaned up to be requeued.
+    else if (job.kept->ended && job.kept->ended->started_at == known)
+      job.kept->completing_at = job.kept->ended->finished_at;
+    job.kept->ended.reset();
     if (!began) job.kept->waited_at = job.site_now;
     if (began) status.started_at = start;
     if (began && !job.completing) status.ends_by = ends_by(row);
@@ -213,7 +214,8 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
   status.finished_at = row.ended_at;
   status.usage = usage_of(row);
   job.held = held_of(row);
-  if (job.held && row.started_at == job.kept->allocated_since) {
+  if (row.started_at != job.kept->allocated_since) job.kept->resized = false;
+  else if (job.held) {
     note_allocation(*job.kept, row, row.started_at);
     for (auto* all : {&*status.usage, &*job.held}) pb::add_usage(*all, job.kept->allocated);
   }

@@ -136,7 +136,8 @@ std::vector<stray> slurm_cluster::lasting(std::vector<stray> shown, time_point n
   });
   // Between two of its runs it may be shown completing, or not at all.
   for (const auto& [name, note] : strays_)
-    if (note.seen_at <= now && now < note.seen_at + away_max) seen.emplace(name, note);
+    if (note.seen_at <= now && now < note.seen_at + away_max && !seen_.contains(name))
+      seen.emplace(name, note);
   due.resize(std::min(due.size(), told_max));
   std::vector<stray> out;
   for (auto& [note, one] : due) {

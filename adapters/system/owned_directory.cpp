@@ -266,7 +266,10 @@ bool remove_tree_at(int directory, const std::string& name, const std::function<
   if (errno == ENOTDIR) return ::unlinkat(directory, name.c_str(), 0) == 0;
   const unique_fd top = open_inside(directory, name);
   struct stat info {};
-  if (!top || ::fstat(top.get(), &info) != 0) return false;
+  struct stat above {};
+  if (!top || ::fstat(top.get(), &info) != 0 || ::fstat(directory, &above) != 0 ||
+      info.st_dev != above.st_dev)
+    return false;
   tree_remover::take(top.get());
   tree_remover remover(top.get(), info.st_dev, goes_on);
   for (int pass = 0; pass < passes_max && goes_on(); ++pass) {

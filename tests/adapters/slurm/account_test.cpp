@@ -129,17 +129,25 @@ TEST_CASE("slurm poll: a job that gives nodes back counts with the most that it 
     last.started = "1799999020";
     last.elapsed_seconds = 10;
   }
+  first.node_count = 3;
+  last.node_count = 1;
+  const bool renamed = GENERATE(true, false);
+  if (renamed) first.name = second.name = last.name = "plain";
+  auto what = job();
+  if (renamed) what.first_enqueued_at = what.enqueued_at = from_us(1'799'998'000'000'000);
   site.reply("sacct0", first.text() + second.text() + last.text());
   auto shown = ended_row("FAILED", 4);
   shown.ended = "1799999030";
   if (GENERATE(true, false)) site.reply("squeue", shown.text());
-  const auto end = status(site);
+  const auto end = status(site, what);
   CHECK(end.state == pb::JOB_STATE_FAILED);
   CHECK(end.enqueued_at == from_us(1'799'998'000'000'000));
+  CHECK(end.started_at == from_us(1'799'999'000'000'000));
   CHECK(end.finished_at == from_us(1'799'999'030'000'000));
   REQUIRE(end.usage);
   CHECK(end.usage->wall_clock_seconds() == 30);
-  CHECK(end.usage->cpu_cores() >= 6);
+  CHECK(end.usage->nodes_used() == 3);
+  CHECK(end.usage->cpu_time_us() == 31'500'000);
   CHECK(end.counted.size() == 1);
   CHECK(contains(end.reason, "it counts with the most that it held"));
 }
@@ -173,4 +181,28 @@ TEST_CASE("slurm poll: what squeue showed a run hold counts, also when it has gi
   CHECK(end.usage->gpus() == 6);
   CHECK(end.usage->memory_bytes_allocated() == std::int64_t{60} << 30);
   CHECK(end.usage->wall_clock_seconds() == 500);
+}
+
+TEST_CASE("slurm poll: of one that came back no size of the run that was told counts again",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("RESIZING");
+  first.ended = "1799999005";
+  first.elapsed_seconds = 5;
+  auto rest = account("FAILED", "4:0");
+  rest.submitted = "1799999005";
+  rest.ended = "1799999012";
+  rest.elapsed_seconds = 12;
+  auto back = account("CANCELLED by 1000");
+  back.submitted = "1799999020";
+  back.started = "1799999030";
+  back.ended = "1799999037";
+  back.elapsed_seconds = 7;
+  site.reply("sacct0", first.text() + rest.text() + back.text());
+  auto told = job();
+  told.told_until = from_us(1'799'998'000'000'000);
+  const auto end = status(site, told);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 7);
+  CHECK(end.counted.size() == 1);
 }
