@@ -9,6 +9,7 @@ namespace ved::store {
 namespace {
 
 constexpr std::uint64_t block_bytes = 512;  // of st_blocks, see stat(3)
+constexpr off_t reserve_rest_min = 64 << 10;
 
 std::string file_of(const std::string& directory) {
   return directory + "/" + reserve_file;
@@ -41,8 +42,13 @@ void drop_reserve(const std::string& directory) {
   ::unlink(file_of(directory).c_str());
 }
 
-void drop_reserve_if_short(const std::string& directory) {
-  if (!has_free(directory, reserve_bytes)) drop_reserve(directory);
+void give_of_reserve_if_short(const std::string& directory) {
+  if (has_free(directory, reserve_bytes)) return;
+  const auto file = file_of(directory);
+  struct stat about {};
+  if (::lstat(file.c_str(), &about) != 0) return;
+  const auto rest = about.st_size / 2;
+  if (rest < reserve_rest_min || ::truncate(file.c_str(), rest) != 0) drop_reserve(directory);
 }
 
 }  // namespace ved::store

@@ -21,7 +21,8 @@ bool keep_reserve(const std::string& directory);
 
 /// Gives it back.
 void drop_reserve(const std::string& directory);
-/// Only where less is free than it holds.
-void drop_reserve_if_short(const std::string& directory);
+/// Half of what is left of it, where less is free than it holds: the disk may be full again at the
+/// next crash.
+void give_of_reserve_if_short(const std::string& directory);
 
 }  // namespace ved::store

@@ -452,7 +452,7 @@ result<std::unique_ptr<rocks_kv>> open_to_write(const log_place& at, bool create
 /// On a full disk, too: what recovery needs is kept for it, and where that is not enough it leaves
 /// the events in the write-ahead logs.
 result<std::unique_ptr<rocks_kv>> open_with_what_room_there_is(const log_place& at, bool create) {
-  drop_reserve_if_short(at.directory);
+  give_of_reserve_if_short(at.directory);
   auto opened = open_to_write(at, create, recovery::flushes);
   if (opened || opened.error().code != errc::unavailable) return opened;
   drop_reserve(at.directory);

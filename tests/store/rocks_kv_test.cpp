@@ -14,6 +14,7 @@
 #include "store/head_check.hpp"
 #include "store/keys.hpp"
 #include "store/reserve.hpp"
+#include "tests/support/small_disk.hpp"
 #include "tests/store/fixture.hpp"
 
 using namespace ved;
@@ -445,9 +446,35 @@ TEST_CASE("rocks: an open log keeps room for a start on a full disk", "[store][r
     CHECK(log->last_position() == 6);
   }
   SECTION("it is not given back while there is room") {
-    drop_reserve_if_short(directory.log());
-    CHECK(fs::exists(file));
+    give_of_reserve_if_short(directory.log());
+    CHECK(fs::file_size(file) == reserve_bytes);
     drop_reserve(directory.log());
     CHECK_FALSE(fs::exists(file));
   }
+}
+
+TEST_CASE("rocks: on a full disk a start gets a part of the reserve, and leaves one for the next",
+          "[store][rocks]") {
+  temporary_directory directory;
+  const tests::small_disk disk(directory.path() / "disk", "size=96m");
+  if (!disk.mounted()) return;
+  const auto at = disk.path().string();
+  const auto file = fs::path(at) / reserve_file;
+  REQUIRE(keep_reserve(at));
+  std::uint64_t before = reserve_bytes;
+  for (int start = 0; start < 3; ++start) {
+    disk.fill();
+    give_of_reserve_if_short(at);
+    CHECK(fs::file_size(file) == before / 2);
+    CHECK(fs::space(at).available >= before / 2);
+    before /= 2;
+  }
+  for (int start = 0; start < 10; ++start) {
+    disk.fill();
+    give_of_reserve_if_short(at);
+  }
+  CHECK_FALSE(fs::exists(file));
+  disk.empty();
+  CHECK(keep_reserve(at));
+  CHECK(fs::file_size(file) == reserve_bytes);
 }
