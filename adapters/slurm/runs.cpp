@@ -213,8 +213,12 @@ void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
   if (!job.accounted) return;
   for (const auto& record : job.accounted->records) {
     if (record.swept || !is_before(job, record)) continue;
-    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), record.usage);
-    end.counted.push_back(run_of(record));
+    auto before = record;
+    // A job that had changed its size has one record for its later runs, too (sacct 22.05).
+    const auto queued = job.kept->submitted_at.load();
+    if (record.run.enqueued_at < queued && record.finished_at > queued) end_record(before, queued);
+    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), before.usage);
+    end.counted.push_back(run_of(before));
   }
 }
 

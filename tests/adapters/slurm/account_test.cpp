@@ -206,3 +206,30 @@ TEST_CASE("slurm poll: of one that came back no size of the run that was told co
   CHECK(end.usage->wall_clock_seconds() == 7);
   CHECK(end.counted.size() == 1);
 }
+
+TEST_CASE("slurm poll: a run before a requeue ends with it, however long its record counts on",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  (void)status(site);
+  // Slurm keeps one record for both runs of a job that had changed its size.
+  auto first = account("RESIZING");
+  first.ended = "1799999004";
+  first.elapsed_seconds = 4;
+  auto rest = account("FAILED", "5:0");
+  rest.submitted = "1799999004";
+  rest.ended = "1799999134";
+  rest.elapsed_seconds = 134;
+  site.reply("sacct0", first.text() + rest.text());
+  auto over = ended_row("FAILED", 5);
+  over.submitted = "1799999007";
+  over.started = "1799999131";
+  over.ended = "1799999134";
+  over.restarts = 1;
+  site.reply("squeue", over.text());
+  (void)observe(site);
+  site.now += seconds{60};
+  const auto end = status(site);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 10);
+}
