@@ -127,8 +127,9 @@ class cluster_port final : public adapters::scheduler {
       const scheduler_job_id id{std::to_string(number)};
       const bool followed = std::any_of(jobs.begin(), jobs.end(),
                                         [&](const auto& job) { return job.id == id; });
-      if (cluster::is_live(one) && !followed)
-        to.strays.push_back({one.job, one.token, id, true, one.submitted_at});
+      const bool lives = cluster::is_live(one);
+      if (!followed && (lives || one.ended_as))
+        to.strays.push_back({one.job, one.token, id, lives, one.submitted_at, 0, one.started_at});
     }
   }
 

@@ -401,8 +401,19 @@ class world {
     if (wild_) return false;
     for (const auto& [name, truth] : clusters_)
       for (const auto& [number, one] : truth->copies())
-        if (one.job == id && cluster::is_live(one)) return true;
+        if (one.job == id &&
+            (cluster::is_live(one) || (one.ended_as && one.claimed_at > ended_at(id))))
+          return true;
     return false;
+  }
+
+  /// As it is stored.
+  time_point ended_at(const job_id& id) const {
+    const auto held = daemon_->logs().find_stream(core::job_stream(id.str()));
+    pb::JobRecord record;
+    return held && *held && record.ParseFromString((*held)->at.state)
+               ? from_us(record.finished_at_us())
+               : time_point::max();
   }
 
   run_report finish() {
