@@ -1,30 +1,12 @@
 #include <catch2/catch.hpp>
 
-#include "tests/support/job_fixture.hpp"
+#include "tests/support/ended_job.hpp"
 
 /// A job that has ended here, of a controller that has come back with an older state.
 using namespace ved;
 using tests::driver;
+using tests::enqueued;
 namespace job = ved::core::job;
-
-namespace {
-
-const time_point enqueued = tests::t0 + seconds{5};
-
-driver failed_in_one_run() {
-  driver d = tests::in_phase("running");
-  job::report_status end;
-  end.id = d.state.scheduler_id;
-  end.state = pb::JOB_STATE_FAILED;
-  end.enqueued_at = enqueued;
-  end.started_at = tests::t0 + seconds{10};
-  end.finished_at = tests::t0 + seconds{70};
-  end.usage.emplace().set_wall_clock_seconds(60);
-  REQUIRE(d.run(end) == "finished:failed");
-  return d;
-}
-
-}  // namespace
 
 TEST_CASE("returned: a wait whose end was told, and that a controller brings back, is ended",
           "[actors][job]") {
@@ -71,7 +53,7 @@ TEST_CASE("returned: a wait whose end was told, and that a controller brings bac
 
 TEST_CASE("returned: of a controller's older state only the run that was told is no news",
           "[actors][job]") {
-  driver d = failed_in_one_run();
+  driver d = tests::failed();
   job::report_stray stray{d.state.token, d.state.scheduler_id, true, enqueued};
   SECTION("that run, which it will find out to be over") {
     stray.started_at = tests::t0 + seconds{10};

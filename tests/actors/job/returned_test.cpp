@@ -5,34 +5,18 @@
 #include "actors/job/explain.hpp"
 #include "actors/job/stored.hpp"
 #include "messages/run_note.hpp"
+#include "tests/support/ended_job.hpp"
 #include "tests/support/job_actions.hpp"
-#include "tests/support/job_fixture.hpp"
 
 /// A job that has ended here, and that the scheduler has again.
 using namespace ved;
 using tests::driver;
+using tests::enqueued;
+using tests::failed;
 using tests::find_action;
 namespace job = ved::core::job;
 
 namespace {
-
-const time_point enqueued = tests::t0 + seconds{5};
-
-/// It ran for a minute, and failed.
-driver failed() {
-  driver d = tests::in_phase("running");
-  job::report_status end;
-  end.id = d.state.scheduler_id;
-  end.state = pb::JOB_STATE_FAILED;
-  end.enqueued_at = enqueued;
-  end.started_at = tests::t0 + seconds{10};
-  end.finished_at = tests::t0 + seconds{70};
-  end.usage.emplace().set_wall_clock_seconds(60);
-  d.run(end);
-  REQUIRE(d.shown() == pb::JOB_STATE_FAILED);
-  REQUIRE(std::get<job::finished>(d.state.now).told_until == enqueued);
-  return d;
-}
 
 /// Its run, or one that began so much later.
 job::report_status running(const driver& d, microseconds later = microseconds{0}) {
