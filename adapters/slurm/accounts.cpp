@@ -202,7 +202,7 @@ void slurm_cluster::add_record(account& to, const account_row& row, bool goes_on
   status.finished_at = row.ended_at;
   auto& record = goes_on ? to.records.back() : to.records.emplace_back();
   if (!goes_on) record.run = {row.submitted_at, row.started_at};
-  to.submitted_at = status.enqueued_at = record.run.enqueued_at;
+  status.enqueued_at = record.run.enqueued_at;
   status.started_at = record.run.started_at;
   record.finished_at = row.ended_at;
   pb::JobUsage usage;

@@ -123,7 +123,6 @@ class slurm_cluster {
     /// does not know any more, names nobody.
     bool by_nobody = false;
     bool has_started = false;          ///< the last record tells a start
-    time_point submitted_at;           ///< of the last record; a requeue sets it anew
     std::int64_t elapsed_seconds = 0;  ///< of the last record
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
