@@ -55,7 +55,11 @@ static bool is_rest_of_run(const account_row& before, const account_row& row) {
 void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const section& from,
                                   const std::vector<std::string>& fields,
                                   const std::string& separator, bool whole) const {
-  const auto rows = parse_sacct(from.out, fields, separator);
+  auto rows = parse_sacct(from.out, fields, separator);
+  // Records come in the order of their submissions: those of one job may lie between others'.
+  std::stable_sort(rows.rows.begin(), rows.rows.end(), [](const auto& one, const auto& other) {
+    return one.id.str() < other.id.str();
+  });
   std::unordered_map<std::string, std::vector<watched*>> by_id;
   for (auto* job : jobs) {
     const auto number = number_of(job->job->id).number;

@@ -19,7 +19,7 @@ namespace {
 
 constexpr std::size_t stat_bytes_max = 4096;
 constexpr std::size_t environment_bytes_max = 4u << 20;
-constexpr std::chrono::milliseconds starting_max{50};
+constexpr int pauses_max = 50;
 
 template <class Number>
 bool parse_number(std::string_view text, Number& out) {
@@ -69,13 +69,13 @@ bool lists(std::string_view texts, std::string_view wanted) {
 }
 
 /// Tells processes by their environment. Within execve(2) a process shows neither that nor a
-/// command line for a moment: those are waited for, all together no longer than `starting_max`; one
-/// that shows nothing for longer has chosen to.
+/// command line for a moment: those are waited for, all together for `pauses_max` milliseconds in
+/// which this process, too, got its turn; one that shows nothing for longer has chosen to.
 class environments {
  public:
   explicit environments(std::string_view wanted) : wanted_(wanted) {}
 
-  bool have(const process_info& info) const {
+  bool have(const process_info& info) {
     constexpr pid_t kernel_threads = 2;  // they show nothing ever
     if (info.pid == kernel_threads || info.parent == kernel_threads) return false;
     const auto in_proc =
@@ -86,11 +86,13 @@ class environments {
       if (!shown->empty()) return lists(*shown, wanted_);
       const auto command = read_file(in_proc + "/cmdline", environment_bytes_max);
       const auto now = read_process(info.pid);
-      if (!now || now->state == 'Z' || std::chrono::steady_clock::now() > until_) return false;
-      if (!command || !command->empty())
+      if (!now || now->state == 'Z' || pauses_ == pauses_max) return false;
+      if (!command || !command->empty()) {
         ++looks_without;
-      else
-        std::this_thread::sleep_for(std::chrono::milliseconds{1});
+        continue;
+      }
+      ++pauses_;
+      std::this_thread::sleep_for(std::chrono::milliseconds{1});
     }
     return false;
   }
@@ -99,7 +101,7 @@ class environments {
   /// It may have begun to show itself between two reads.
   static constexpr int looks_max = 3;
   std::string_view wanted_;
-  std::chrono::steady_clock::time_point until_ = std::chrono::steady_clock::now() + starting_max;
+  int pauses_ = 0;
 };
 
 }  // namespace
@@ -198,7 +200,7 @@ std::vector<process_info> descendants(pid_t root) {
 }
 
 std::vector<process_info> processes_with(std::string_view variable) {
-  const environments marked(variable);
+  environments marked(variable);
   std::vector<process_info> found;
   for (const process_info& info : all_processes())
     if (info.state != 'Z' && info.pid > 1 && marked.have(info)) found.push_back(info);
@@ -219,7 +221,7 @@ void signal_all(const std::vector<process_info>& all, int number) {
 std::vector<process_info> processes_of_job(std::string_view token,
                                            const std::optional<process_info>& leader) {
   const auto variable = "VED_TOKEN=" + std::string(token);
-  const environments marked(variable);
+  environments marked(variable);
   std::vector<process_info> found;
   for (const process_info& info : all_processes()) {
     if (info.state == 'Z' || info.pid <= 1) continue;

@@ -79,13 +79,13 @@ TEST_CASE("shared account: a job for whose process there is no room waits for it
     CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_CANCELLED);
     return;
   }
-  ::usleep(1'200'000);
+  ::usleep(3'000'000);
   REQUIRE(::prlimit(supervisor, RLIMIT_NPROC, &wide, nullptr) == 0);
   const auto end = talk.wait_for_end(job);
   CHECK(end.state == pb::JOB_STATE_COMPLETED);
   CHECK(end.reason.empty());
   REQUIRE(end.usage);
-  CHECK(end.usage->wall_clock_seconds() == 0);
+  CHECK(end.usage->wall_clock_seconds() <= 1);  // that it needs to start, beside others
 }
 
 TEST_CASE("shared account: what a job does wrong itself is told at once",

@@ -135,7 +135,12 @@ TEST_CASE("slurm poll: a job that gives nodes back counts with the most that it 
   if (renamed) first.name = second.name = last.name = "plain";
   auto what = job();
   if (renamed) what.first_enqueued_at = what.enqueued_at = from_us(1'799'998'000'000'000);
-  site.reply("sacct0", first.text() + second.text() + last.text());
+  // Records come in the order of their submissions.
+  auto other = account("RUNNING");
+  other.id = "4712";
+  other.name = "another";
+  const auto between = GENERATE_REF(std::string(), other.text());
+  site.reply("sacct0", first.text() + between + second.text() + between + last.text());
   auto shown = ended_row("FAILED", 4);
   shown.ended = "1799999030";
   if (GENERATE(true, false)) site.reply("squeue", shown.text());
