@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdio>
+#include <ctime>
 #include <fstream>
 #include <sstream>
 #include <stdexcept>
@@ -165,6 +167,27 @@ command_counts running_slurm::calls() const {
     if (at == std::string::npos) continue;
     const auto from = at + key.size();
     ++out[line.substr(from, line.find('"', from) - from)];
+  }
+  return out;
+}
+
+std::map<std::string, double> running_slurm::ends() const {
+  std::map<std::string, double> out;
+  std::ifstream in(place_ / "bed" / "log" / "slurmctld.log");
+  for (std::string line; std::getline(in, line);) {
+    std::tm at{};
+    int milliseconds = 0;
+    int job = 0;
+    int length = 0;
+    if (std::sscanf(line.c_str(), "[%d-%d-%dT%d:%d:%d.%d] _job_complete: JobId=%d done%n",
+                    &at.tm_year, &at.tm_mon, &at.tm_mday, &at.tm_hour, &at.tm_min, &at.tm_sec,
+                    &milliseconds, &job, &length) != 8 ||
+        length == 0)
+      continue;
+    at.tm_year -= 1900;
+    --at.tm_mon;
+    at.tm_isdst = -1;
+    out[std::to_string(job)] = static_cast<double>(std::mktime(&at)) + milliseconds / 1e3;
   }
   return out;
 }

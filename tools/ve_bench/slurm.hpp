@@ -50,6 +50,10 @@ class running_slurm {
 
   /// All calls since the bed came up.
   command_counts calls() const;
+  /// When slurmctld itself had the ends of jobs, by its own log ("[2026-11-30T12:00:00.123]
+  /// _job_complete: JobId=7 done", 22.05), in seconds since the epoch by job id; of a job that ran
+  /// more than once the last.
+  std::map<std::string, double> ends() const;
   std::string job_directory() const { return (place_ / "jobs").string(); }
   const std::filesystem::path& place() const noexcept { return place_; }
 
