@@ -18,16 +18,17 @@ pb::JobAbandonedOver& add_over(events& out, const std::string& reason, const con
   return over;
 }
 
-void add_found(events& out, const submission_token& token, const scheduler_job_id& id,
-               const context& ctx) {
+pb::JobAbandonedFound& add_found(events& out, const submission_token& token,
+                                 const scheduler_job_id& id, const context& ctx) {
   auto& found = add(out, &pb::JobEvent::mutable_abandoned_found, ctx);
   found.set_token(token.str());
   found.set_scheduler_job_id(id.str());
+  return found;
 }
 
-/// The daemon has followed it for so long that what it does not see is not there.
+/// The daemon has followed what is left of it for so long that what it does not see is not there.
 bool is_watched_for(const job& state, microseconds time, const context& ctx) {
-  return is_set(state.watched_since) && ctx.now >= state.watched_since + time;
+  return ctx.now >= std::max(state.watched_since, state.changed_at) + time;
 }
 
 /// What is followed of it; empty: it is looked for by its token.
@@ -66,11 +67,14 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   if (!winner.empty() && back == nullptr && (what.lost_to_same_job || is_own(state, winner)))
     return add_found(out, winner, {}, ctx), out;
   if (!is_terminal(what.state) || what.leftover) {
-    const bool again_back = back != nullptr && is_requeued(state, what);
-    if (!again_back || is_remembered(state, *what.run_before)) return out;
+    if (!is_requeued(state, what) || is_remembered(state, *what.run_before)) return out;
     // Back once more before it could be ended: what ran is in no later report.
-    auto& again = add_returned(out, {back->id, back->token, {}, what.enqueued_at, what.note}, ctx);
-    *again.mutable_run_before() = *what.run_before;
+    const auto again = [&]() -> pb::JobRun& {
+      if (back == nullptr) return *add_found(out, state.token, what.id, ctx).mutable_run_before();
+      return *add_returned(out, {back->id, back->token, {}, what.enqueued_at, what.note}, ctx)
+                  .mutable_run_before();
+    };
+    again() = *what.run_before;
     return out;
   }
   auto& over = add_over(out,
@@ -94,10 +98,13 @@ std::optional<events> on(const job& state, const report_status& what, const cont
     return leave_out("only its marks say that it was this job's");
   if (back != nullptr && is_set(back->told_until) && what.enqueued_at <= back->told_until)
     return leave_out("the scheduler does not tell it apart from what was told before");
-  // What ended by itself has told its use.
-  if (back == nullptr && public_state(state) != pb::JOB_STATE_CANCELLED) return out;
+  // What ended by itself has told its use, and only what ran after that has not.
+  const auto told = std::get<finished>(state.now).told_until;
+  const bool ran_on = !state.requeued.empty() ||
+                      (is_set(what.started_at) && is_set(told) && what.enqueued_at > told);
+  if (back == nullptr && public_state(state) != pb::JOB_STATE_CANCELLED && !ran_on) return out;
   set_run(*over.mutable_run(), state, what);
-  if (const int untold = back != nullptr ? runs_untold(state, what) : 0; untold > 0)
+  if (const int untold = runs_untold(state, what); untold > 0)
     over.set_reason(over.reason() + "; it was requeued more than once between two looks: " +
                     std::to_string(untold) + " of its runs since its end " +
                     (untold == 1 ? "is" : "are") + " not known, and not counted in");
@@ -113,8 +120,8 @@ std::optional<events> on(const job& state, const report_missing& what, const con
                             because(what.reason),
                         ctx);
   // What is gone is the last one.
+  set_requeued(over, state);
   if (const auto* back = returned(state)) {
-    set_requeued(over, state);
     over.set_told_until_us(to_us(told_until(back->enqueued_at, back->ended)));
   }
   return out;

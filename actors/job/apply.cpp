@@ -80,7 +80,6 @@ void apply_observed(job& state, const pb::JobObserved& e, std::int64_t at_us) {
 }
 
 void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
-  if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   finished end;
   end.state = e.state();
   end.exit_code = e.exit_code();
@@ -88,6 +87,10 @@ void apply_finished(job& state, const pb::JobFinished& e, std::int64_t at_us) {
   end.finished_at = from_us(e.finished_at_us());
   end.abandoned = e.abandoned();
   end.told_until = from_us(e.told_until_us());
+  // The job began with its first run, what may go on of it with its last one.
+  const bool is_told = is_set(end.told_until) && state.enqueued_at <= end.told_until;
+  if (e.abandoned() && !is_told) end.run_started_at = state.started_at;
+  if (e.started_at_us() != 0) state.started_at = from_us(e.started_at_us());
   if (e.note() != 0) state.scheduler_note = e.note();
   if (e.has_usage()) end.usage = e.usage();
   state.missing_since = {};
@@ -113,9 +116,10 @@ void apply_over(job& state, const pb::JobAbandonedOver& e) {
   end.usage = std::move(used);
   if (state.reason.size() < over_reasons_bytes_max)
     state.reason += (state.reason.empty() ? "" : "; ") + e.reason();
-  // One that came back had begun before.
-  if (e.run().started_at_us() != 0 && !(back && is_set(state.started_at)))
-    state.started_at = from_us(e.run().started_at_us());
+  // It began with the first of its runs.
+  const auto started = from_us(e.run().started_at_us());
+  if (is_set(started) && (!is_set(state.started_at) || (!back && started < state.started_at)))
+    state.started_at = started;
   if (back && back->id != state.scheduler_id && state.lost_copies.size() < lost_copies_max)
     state.lost_copies.push_back(back->id);
   if (!back || back->id == state.scheduler_id) {
@@ -191,6 +195,20 @@ void doubt(job& state) {
   std::erase(all, state.token);
   all.push_back(state.token);
   if (all.size() > earlier_tokens_max) all.erase(all.begin());
+}
+
+/// Of what was given up another copy is followed now, or one run of the same is over.
+void apply_found(job& state, const pb::JobAbandonedFound& e) {
+  if (e.has_run_before()) return remember(state.requeued, e.run_before());
+  lose_copy(state);
+  take_token(state, submission_token{e.token()});
+  state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
+  auto& end = std::get<finished>(state.now);
+  end.run_started_at = {};
+  end.told_until = {};
+  state.enqueued_at = {};
+  state.first_enqueued_at = {};
+  state.scheduler_note = 0;
 }
 
 /// A hold is remembered while it is asked for or in force; so is who asked for it.
@@ -325,7 +343,10 @@ result<void> apply(job& state, const event& what) {
       return {};
     case pb::JobEvent::kWentMissing:
       if (!with_scheduler(state)) return impossible("the scheduler does not have it");
-      state.missing_since = from_us(at_us);
+      // Not so if the clock was set back meanwhile.
+      if (!is_set(state.missing_since) || state.missing_since > from_us(at_us))
+        state.missing_since = from_us(at_us);
+      state.missing_told_at = from_us(at_us);
       state.reason = what.job().went_missing().reason();
       return {};
     case pb::JobEvent::kDuplicateFound: return {};
@@ -341,10 +362,7 @@ result<void> apply(job& state, const event& what) {
       return {};
     }
     case pb::JobEvent::kAbandonedFound: {
-      const auto& e = what.job().abandoned_found();
-      lose_copy(state);
-      take_token(state, submission_token{e.token()});
-      state.scheduler_id = scheduler_job_id{e.scheduler_job_id()};
+      apply_found(state, what.job().abandoned_found());
       return {};
     }
     case pb::JobEvent::kReturned: {
@@ -397,9 +415,11 @@ static follow followed_on(const job& state) {
     anew.note = back->note;
     return anew;
   }
-  const bool began = is_set(state.started_at);
+  const auto& end = std::get<finished>(state.now);
+  const bool began = is_set(end.run_started_at);
   auto on = followed(state, began ? pb::JOB_STATE_RUNNING : pb::JOB_STATE_QUEUED);
-  on.told_until = std::get<finished>(state.now).told_until;
+  on.started_at = end.run_started_at;
+  on.told_until = end.told_until;
   return on;
 }
 

@@ -13,6 +13,9 @@
 namespace ved::core::job {
 namespace {
 
+/// 10,000 jobs whose reasons flap cost the log 33 events/s.
+constexpr seconds missing_told_every{300};
+
 void add_intent(events& out, int attempt, const context& ctx) {
   auto& intent = add(out, &pb::JobEvent::mutable_submission_intended, ctx);
   intent.set_attempt(attempt);
@@ -504,7 +507,14 @@ result<events> on(const job& state, const report_missing& what, const context& c
     add(out, &pb::JobEvent::mutable_went_missing, ctx).set_reason(what.reason);
     return out;
   }
-  if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) return out;
+  if (!what.confirmed || ctx.now < state.missing_since + ctx.limits.vanish_grace) {
+    // One that is missing for long hears of new reasons, as they may come from a fault.
+    const bool lately = state.missing_told_at <= ctx.now &&
+                        ctx.now < state.missing_told_at + missing_told_every;
+    if (what.reason != state.reason && !lately)
+      add(out, &pb::JobEvent::mutable_went_missing, ctx).set_reason(what.reason);
+    return out;
+  }
   // Should it come back all the same, the lookups find it, or its copy finds the claim taken.
   // What seems to run may be a start that could not even claim the job.
   const bool unbegun = in<queued>(state) ? !is_set(state.started_at) : !in<suspended>(state);

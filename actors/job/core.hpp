@@ -77,6 +77,7 @@ struct finished {
   rare<pb::JobUsage> usage;
   time_point told_until;   ///< runs that were enqueued until then are in it; unset: none is
   bool abandoned = false;  ///< here alone: it may run on in the scheduler, and is ended there
+  time_point run_started_at;  ///< of the run that may go on there; unset: it waits, or was told
   rare<returned_copy> returned;  ///< and that is what the scheduler has again of what had ended
 };
 using phase = std::variant<waiting, submitting, unresolved, held, queued, starting, running,
@@ -163,6 +164,7 @@ struct job {
   time_point changed_at;
   /// Since when this daemon follows it; unset: since its acceptance. Not stored.
   time_point watched_since;
+  time_point missing_told_at;  ///< when it was said last why it is missing. Not stored.
 };
 
 /// Limits and times of a job's cluster; the shell draws nothing from elsewhere.

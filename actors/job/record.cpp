@@ -116,6 +116,7 @@ pb::JobRecord to_record(const job& state) {
     if (f->usage) *out.mutable_usage() = *f->usage;
     out.set_told_until_us(to_us(f->told_until));
     out.set_abandoned(f->abandoned);
+    out.set_run_started_at_us(to_us(f->run_started_at));
     if (f->returned) {
       auto& back = *out.mutable_returned();
       back.set_scheduler_job_id(f->returned->id.str());
@@ -203,6 +204,7 @@ result<job> from_record(const pb::JobRecord& in) {
       if (in.has_usage()) end.usage = in.usage();
       end.told_until = from_us(in.told_until_us());
       end.abandoned = in.abandoned();
+      end.run_started_at = from_us(in.run_started_at_us());
       if (const auto& back = in.returned(); in.has_returned())
         end.returned = returned_copy{scheduler_job_id{back.scheduler_job_id()},
                                      submission_token{back.token()},

@@ -142,10 +142,19 @@ void remember(std::vector<pb::JobRun>& all, const pb::JobRun& run) {
 bool is_requeued(const job& state, const report_status& what) {
   if (!what.run_before) return false;
   const auto began = from_us(what.run_before->started_at_us());
+  const auto enqueued = from_us(what.run_before->enqueued_at_us());
   // Of what came back only runs of after the end; and numbers cannot be forged.
   if (const auto* back = returned(state))
     return back->id == state.scheduler_id && what.started_at != began &&
-           from_us(what.run_before->enqueued_at_us()) > back->told_until;
+           enqueued > back->told_until;
+  // So it is with what was given up; the run that went on then need not tell its queueing.
+  if (const auto* end = std::get_if<finished>(&state.now)) {
+    const auto told = is_set(end->told_until) ? end->told_until
+                                              : told_until(state.enqueued_at, false);
+    if (what.started_at == began) return false;
+    return is_set(told) && is_set(enqueued) ? enqueued > told
+                                            : is_set(began) && began == end->run_started_at;
+  }
   return is_set(state.started_at) && what.started_at != state.started_at &&
          began == state.started_at;
 }
@@ -167,7 +176,9 @@ int runs_untold(const job& state, const report_status& what) {
   const auto known = std::count_if(all.begin(), all.end(), [](const pb::JobRun& run) {
     return run.usage().has_wall_clock_seconds();
   });
-  return since - 1 - static_cast<int>(std::max(counted, known));
+  // What had ended is back by one of them.
+  const int back = returned(state) != nullptr ? 1 : 0;
+  return since - back - static_cast<int>(std::max(counted, known));
 }
 
 void set_requeued(pb::JobAbandonedOver& over, const job& state) {

@@ -52,15 +52,18 @@ std::string tell_run(const pb::JobRun& run) {
                                  : "exited with code " + std::to_string(run.exit_code()));
 }
 
-std::string tell_returned(const pb::JobReturned& e) {
-  std::string out = "it had ended, and the scheduler has it again, as " + e.scheduler_job_id() +
-                    ": it is ended there";
-  if (!e.has_run_before()) return out;
-  const auto& run = e.run_before();
-  out += "; its run that began at " + to_rfc3339(from_us(run.started_at_us())) + " was requeued";
+/// Of what a requeue put an end to nobody tells how.
+std::string tell_requeued(const pb::JobRun& run) {
+  const auto out =
+      "; its run that began at " + to_rfc3339(from_us(run.started_at_us())) + " was requeued";
   if (run.usage().has_wall_clock_seconds())
     return out + ", and its " + std::to_string(run.usage().wall_clock_seconds()) + " s count";
   return out + ", and how long it took is not known";
+}
+
+std::string tell_returned(const pb::JobReturned& e) {
+  return "it had ended, and the scheduler has it again, as " + e.scheduler_job_id() +
+         ": it is ended there" + (e.has_run_before() ? tell_requeued(e.run_before()) : "");
 }
 
 }  // namespace
@@ -155,7 +158,7 @@ std::string tell(const pb::JobEvent& what) {
       return "given up, but it is still in the scheduler" +
              (e.scheduler_job_id().empty() ? ", with token " + e.token()
                                            : " as " + e.scheduler_job_id()) +
-             ": it is ended there";
+             ": it is ended there" + (e.has_run_before() ? tell_requeued(e.run_before()) : "");
     }
     case pb::JobEvent::kReturned: return tell_returned(what.returned());
     case pb::JobEvent::kAbandonedOver:

@@ -33,13 +33,16 @@ run_key slurm_cluster::run_of(const account_record& record) {
 }
 
 /// The run that follows a requeue ends the one before it, also where slurmdbd never heard of that,
-/// and counts on.
+/// and counts on; so does the last end that is told.
 void slurm_cluster::bound_records(std::vector<account_record>& all) {
-  for (std::size_t i = 0; i + 1 < all.size(); ++i) {
+  time_point last;
+  for (const auto& record : all) last = std::max(last, record.finished_at);
+  for (std::size_t i = 0; i < all.size(); ++i) {
     auto& record = all[i];
-    const auto next = all[i + 1].run.enqueued_at;
-    if (is_set(record.finished_at) || !is_set(record.run.started_at) || !is_set(next)) continue;
-    end_record(record, next);
+    const auto over = i + 1 < all.size() ? all[i + 1].run.enqueued_at : last;
+    const bool ends_before = is_set(record.finished_at) && record.finished_at <= over;
+    if (ends_before || !is_set(record.run.started_at) || over < record.run.started_at) continue;
+    end_record(record, over);
   }
 }
 
@@ -190,8 +193,11 @@ void slurm_cluster::learn_submissions(const std::vector<watched*>& jobs, call at
 void slurm_cluster::add_record(account& to, const account_row& row, bool goes_on) {
   const auto meaning = parse_state(row.state);
   const bool from_start = goes_on && to.records.back().run.started_at == row.started_at;
-  const auto told_before = from_start ? to.elapsed_seconds : 0;
-  to.resized = to.resized || goes_on;
+  // What it stood suspended until then is left out of the record before alone.
+  const auto told_before =
+      from_start ? std::chrono::duration_cast<seconds>(to.records.back().finished_at -
+                                                       row.started_at).count()
+                 : 0;
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.
@@ -205,10 +211,15 @@ void slurm_cluster::add_record(account& to, const account_row& row, bool goes_on
   status.state = meaning ? meaning->state : pb::JOB_STATE_UNSPECIFIED;
   status.finished_at = row.ended_at;
   auto& record = goes_on ? to.records.back() : to.records.emplace_back();
-  if (!goes_on) record.run = {row.submitted_at, row.started_at};
+  if (!goes_on) {
+    record.run = {row.submitted_at, row.started_at};
+    to.out_of_memory.clear();
+    to.steps_open = false;
+  }
   status.enqueued_at = record.run.enqueued_at;
   status.started_at = record.run.started_at;
   record.finished_at = row.ended_at;
+  record.resized = goes_on;
   pb::JobUsage usage;
   usage.set_wall_clock_seconds(
       std::max<std::int64_t>(0, row.elapsed_seconds - told_before));

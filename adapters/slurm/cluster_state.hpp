@@ -89,6 +89,8 @@ class slurm_cluster {
     pb::JobUsage allocated;      ///< the most that squeue showed that its run holds
     time_point allocated_since;  ///< when that run began
     bool resized = false;        ///< and it held more at one time than at another
+    time_point stood_since;      ///< when the run began that stood suspended for `stood`
+    seconds stood{0};
     std::optional<pb::JobRun> run_before;  ///< the last one that a requeue put an end to
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us
@@ -109,11 +111,13 @@ class slurm_cluster {
     run_key run;
     time_point finished_at;  ///< unset: not told
     bool swept = false;      ///< ended by slurmdbd, in the second in which it began
+    bool resized = false;    ///< put together from one for each size
     pb::JobUsage usage;
   };
   /// All that accounting knows of one job id.
   struct account {
     std::vector<account_record> records;
+    bool was_resized() const;
     std::string state;   ///< of the last record
     std::string reason;  ///< of the last record
     std::optional<exit_status> exit;
@@ -127,7 +131,6 @@ class slurm_cluster {
     bool batch_used = false;  ///< the batch step of the last record told what it used: it ended
     std::string out_of_memory;  ///< the step that was
     bool steps_open = false;  ///< some of its steps have not ended: their use is not there yet
-    bool resized = false;     ///< a run's record goes on in another one, with other nodes
   };
   struct watched;  // one job in the course of an observation
   /// The jobs of one question to sacct, all of one cluster.
@@ -238,9 +241,14 @@ class slurm_cluster {
   static bool is_before(const watched& job, const account_record& record);
   static bool lags(const watched& job);
   static void count_runs_before(job_status& end, const watched& job);
+  static bool mixes_runs(const watched& job);
+  static void note_suspension(memory& kept, const queue_row& row, time_point start,
+                              time_point site_now);
+  static void leave_out_suspension(pb::JobUsage& used, const memory& kept, time_point start);
   static bool may_be_of_run_before(const watched& job);
   static void count_in(job_status& end, const job_status& told);
   static std::string why_doubted(const watched& job);
+  static std::string why_by_queue(const watched& job);
   static bool has_own_record(const watched& job);
   static void forget_told_record(watched& job);
   static bool claimed_itself(const watched& job);

@@ -22,6 +22,7 @@ constexpr seconds clock_slack{60};
 constexpr seconds clock_rounding{2};
 /// So long a job's row may be missing from broken answers before that is told.
 constexpr seconds unseen_grace{60};
+const std::string mixed_runs = "accounting mixes the runs of a job that has changed its size";
 
 /// The end record's "site: words" or "request: words", told.
 std::string whose_fault(const std::string& fault) {
@@ -61,6 +62,7 @@ bool could_not_claim(const traces& left, const job_status& end) {
 /// its state, as completed for `sacctmgr show runawayjobs`, in the second in which they began.
 std::string slurm_cluster::why_doubted(const watched& job) {
   if (!job.accounted || !job.accounted->final) return {};
+  if (mixes_runs(job) && job.kept->ended) return mixed_runs;
   if (is_of_run_before(job)) return "accounting has the record of a run before this one only";
   if (job.status) return {};
   if (job.kept->ended || job.kept->exit) return {};
@@ -179,6 +181,7 @@ job_status slurm_cluster::end_by_record(const watched& job, const std::string& w
   if (is_set(end.started_at) && end.finished_at > end.started_at)
     end.usage->set_wall_clock_seconds(
         std::chrono::duration_cast<seconds>(end.finished_at - end.started_at).count());
+  leave_out_suspension(*end.usage, kept, end.started_at);
   return end;
 }
 
@@ -457,9 +460,12 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
       end.usage->nodes_used() <= 1)
     end.usage->set_cpu_time_us(job.left.cpu_time->count());
   if (!accounted) count_runs_before(end, job);
-  if (accounted ? job.accounted->resized : kept.resized)
+  if (kept.resized || (job.accounted && job.accounted->was_resized()))
     end.reason += std::string(end.reason.empty() ? "" : "; ") +
                   "its size was changed while it ran: it counts with the most that it held";
+  if (accounted && mixes_runs(job))
+    end.reason += "; accounting mixes its runs since it was requeued: what it waited between them "
+                  "may count in";
   return end;
 }
 
@@ -480,16 +486,25 @@ observation slurm_cluster::still_ending(watched& job) const {
   return status;
 }
 
+/// Why accounting does not tell what was used.
+std::string slurm_cluster::why_by_queue(const watched& job) {
+  if (!job.doubt.empty()) return job.doubt;
+  if (mixes_runs(job)) return mixed_runs;
+  if (job.accounted) return "accounting has no final record";
+  return job.accounts_answer ? "accounting has no record of it" : "accounting does not answer";
+}
+
 observation slurm_cluster::conclude_without_accounting(watched& job, time_point now) const {
   auto& kept = *job.kept;
   const bool accounting = asks_accounting();
   if (kept.ended) {
     // Accounting is the better witness of use: it is waited for, but not for ever.
-    job.settling = accounting && now < kept.accounts_due + options_.accounting_grace;
+    job.settling = accounting && !mixes_runs(job) &&
+                   now < kept.accounts_due + options_.accounting_grace;
     if (job.settling || (job.may_return && now < kept.ended_seen + return_grace))
       return still_ending(job);
     auto end = *kept.ended;
-    if (accounting) end.reason = "accounting has no final record: its use is what squeue told";
+    if (accounting) end.reason = why_by_queue(job) + ": its use is what squeue told";
     return end;
   }
   // What Slurm has forgotten may have left the record of its end: nobody calls it gone unread.

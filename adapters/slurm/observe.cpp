@@ -191,6 +191,7 @@ void slurm_cluster::see_in_queue(watched& job, const queue_row& row, time_point 
     if (began) {
       if (!job.completing) job.kept->ran_at = job.site_now;
       note_allocation(*job.kept, row, start);
+      note_suspension(*job.kept, row, start, job.site_now);
       status.allocated = job.kept->allocated;
     }
     if (job.completing) job.held = held_of(row);
@@ -358,7 +359,10 @@ result<poll_result> slurm_cluster::observe(std::span<const tracked_job> jobs, po
     std::erase_if(unclear, [&](const watched* one) {
       return one->kept->last_submission == known.at(one);
     });
-    for (auto* one : unclear) one->accounted.reset();
+    for (auto* one : unclear) {
+      one->accounted.reset();
+      one->accounts_answer = false;
+    }
     if (!unclear.empty())
       if (auto asked = ask_second_source(unclear, at); !asked) return fail(asked.error());
   }

@@ -12,15 +12,18 @@ namespace {
 
 /// So long squeue may show what was before a requeue without being believed.
 constexpr seconds old_list_max{5};
+/// Squeue and the clock of its node are asked one after the other.
+constexpr seconds looks_apart_max{2};
 
 }  // namespace
 
 pb::JobUsage usage_of(const queue_row& row) {
   pb::JobUsage out;
   // One that never had nodes did not run, whatever StartTime says.
-  if (!row.node_list.empty() && is_set(row.started_at) && row.ended_at > row.started_at)
-    out.set_wall_clock_seconds(
-        std::chrono::duration_cast<seconds>(row.ended_at - row.started_at).count());
+  if (!row.node_list.empty() && is_set(row.started_at) && row.ended_at > row.started_at) {
+    const auto span = std::chrono::duration_cast<seconds>(row.ended_at - row.started_at);
+    out.set_wall_clock_seconds(std::min(span, row.time_used.value_or(span)).count());
+  }
   out.set_nodes_used(std::max(1, row.nodes));
   out.set_cpu_cores(row.cpus);
   out.set_gpus(static_cast<int>(row.allocated.gpus));
@@ -45,6 +48,27 @@ void slurm_cluster::note_allocation(memory& kept, const queue_row& row, time_poi
     kept.resized = kept.resized || held.nodes_used() != kept.allocated.nodes_used() ||
                    held.cpu_cores() != kept.allocated.cpu_cores();
   pb::add_usage(kept.allocated, held);
+}
+
+/// Squeue tells of what runs how long it has run without the time that it stood suspended, by its
+/// own clock, and of what stands suspended by the controller's, which may be another one.
+void slurm_cluster::note_suspension(memory& kept, const queue_row& row, time_point start,
+                                    time_point site_now) {
+  if (start != kept.stood_since) {
+    kept.stood_since = start;
+    kept.stood = {};
+  }
+  if (!row.time_used) return;
+  const auto stood = std::chrono::duration_cast<seconds>(site_now - start) - *row.time_used;
+  if (row.state == "SUSPENDED") kept.stood = std::max(kept.stood, stood);
+  else if (row.state == "RUNNING") kept.stood = stood > looks_apart_max ? stood : seconds{0};
+}
+
+void slurm_cluster::leave_out_suspension(pb::JobUsage& used, const memory& kept,
+                                         time_point start) {
+  if (start != kept.stood_since || !used.has_wall_clock_seconds()) return;
+  used.set_wall_clock_seconds(
+      std::max<std::int64_t>(0, used.wall_clock_seconds() - kept.stood.count()));
 }
 
 /// Or the one that bore its marks before: while it waits, who owns it may change them all.
@@ -113,6 +137,7 @@ void slurm_cluster::note_requeue(watched& job, const queue_row& row, bool began,
   used.clear_wall_clock_seconds();
   if (is_set(ended))
     used.set_wall_clock_seconds(std::chrono::duration_cast<seconds>(ended - start).count());
+  leave_out_suspension(used, kept, start);
 }
 
 /// The last run that a requeue put an end to, by squeue or the log.
@@ -208,17 +233,27 @@ bool slurm_cluster::lags(const watched& job) {
          static_cast<std::size_t>(claim->restart) >= job.accounted->records.size();
 }
 
+bool slurm_cluster::account::was_resized() const {
+  return std::any_of(records.begin(), records.end(), [](const auto& one) { return one.resized; });
+}
+
+/// A job that had changed its size and is requeued keeps a record that begins with one run and ends
+/// with another, loses starts, and has some that are never closed (sacct 22.05).
+bool slurm_cluster::mixes_runs(const watched& job) {
+  if (!job.accounted || !job.accounted->was_resized()) return false;
+  const auto& all = job.accounted->records;
+  const bool earlier =
+      std::any_of(all.begin(), all.end() - 1, [](const auto& one) { return one.resized; });
+  return earlier || static_cast<std::size_t>(job.kept->restarts_at_least()) >= all.size();
+}
+
 /// What accounting knows of the runs before, where another source tells the end of the last one.
 void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
-  if (!job.accounted) return;
+  if (!job.accounted || mixes_runs(job)) return;
   for (const auto& record : job.accounted->records) {
     if (record.swept || !is_before(job, record)) continue;
-    auto before = record;
-    // A job that had changed its size has one record for its later runs, too (sacct 22.05).
-    const auto queued = job.kept->submitted_at.load();
-    if (record.run.enqueued_at < queued && record.finished_at > queued) end_record(before, queued);
-    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), before.usage);
-    end.counted.push_back(run_of(before));
+    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), record.usage);
+    end.counted.push_back(run_of(record));
   }
 }
 

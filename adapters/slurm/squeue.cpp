@@ -17,6 +17,7 @@ enum column : std::size_t {
   submit_session,
   start_time,
   end_time,
+  time_used,
   node_count,
   cpu_count,
   priority,
@@ -29,8 +30,9 @@ enum column : std::size_t {
 };
 constexpr std::string_view names[column_count] = {
     "JobID",      "JobArrayID", "State",   "Reason",   "Partition", "exit_code",
-    "SubmitTime", "RestartCnt", "AllocSID",     "StartTime",  "EndTime",  "NumNodes",
-    "NumCPUs",    "PriorityLong", "tres-alloc", "NodeList",   "Name",     "Comment",  "StdOut"};
+    "SubmitTime", "RestartCnt", "AllocSID",     "StartTime",  "EndTime",  "TimeUsed",
+    "NumNodes",   "NumCPUs",    "PriorityLong", "tres-alloc", "NodeList", "Name",     "Comment",
+    "StdOut"};
 
 /// squeue prints the status of wait(2) as one number; newer forms with a colon are read too.
 std::optional<exit_status> read_exit(std::string_view text) {
@@ -66,6 +68,9 @@ std::optional<queue_row> read_row(std::string_view record, std::string_view sepa
   row.session = parse_count(cells[submit_session]).value_or(0);
   row.started_at = *started;
   row.ended_at = *ended;
+  if (const auto used = parse_duration(cells[time_used]);
+      used && cells[time_used].find(':') != std::string_view::npos)
+    row.time_used = std::chrono::duration_cast<seconds>(used->length);
   row.nodes = *nodes;
   row.cpus = *cpus;
   row.priority = parse_count(cells[priority]);

@@ -72,6 +72,8 @@ struct queue_row {
   std::int64_t session = 0;         ///< on the login node, of the sbatch that submitted it
   time_point started_at;            ///< unset, or the planned start while it is pending
   time_point ended_at;              ///< unset, or the planned end while it runs
+  /// Since its start, without the time that it stood suspended; unset: not told.
+  std::optional<seconds> time_used;
   std::optional<exit_status> exit;  ///< only of an ended job, or one whose nodes are cleaned up
   int nodes = 0;
   int cpus = 0;

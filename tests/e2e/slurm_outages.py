@@ -107,7 +107,7 @@ class slurm_outages(slurm_case):
         s.counted("db-lost", cluster="near")
         s.counted("db-never", "exit 4", cluster="brief")
         self.ends("db-ends", "failed", 2)
-        self.says("db-ends", "exit code 2", "accounting has no final record|its own record")
+        self.says("db-ends", "exit code 2", "its use is what squeue told|its own record")
         self.ends("db-lost", "completed")
         self.ends("db-never", "failed", 4)
         sources = [e["data"]["sources"] for e in s.events("db-never")

@@ -232,7 +232,7 @@ class slurm_sites(slurm_case):
         ended = self.ends("second", "failed", 5)
         output = s.call("GET", "/api/v1/hpc/jobs/second/output")[2]
         self.assertEqual(output, b"bed2\n")
-        self.assertNotIn("accounting has no final record", ended["reason"])
+        self.assertNotIn("its use is what squeue told", ended["reason"])
         self.untouched()
 
     def test_a_job_that_another_cluster_of_the_site_took_is_followed_there(self):
@@ -250,7 +250,7 @@ class slurm_sites(slurm_case):
         self.ends("taken-cancelled", "cancelled")
         s.let_go("taken")
         ended = self.ends("taken", "failed", 5)
-        self.assertNotIn("accounting has no final record", ended["reason"])
+        self.assertNotIn("its use is what squeue told", ended["reason"])
         for name in ("taken", "taken-cancelled"):
             self.assertEqual(s.absences(name), [])
         self.untouched()
@@ -301,7 +301,7 @@ class slurm_sites(slurm_case):
         s.lanes["wide"].order()
         for name in names:
             ended = self.ends(name, "failed", 7)
-            self.assertNotIn("accounting has no final record", ended["reason"])
+            self.assertNotIn("its use is what squeue told", ended["reason"])
             for figure in ("cpu_time_us", "memory_bytes_max"):
                 self.assertGreater(int(ended["usage"][figure]), 0, f"{name}: {ended['usage']}")
 

@@ -86,6 +86,67 @@ TEST_CASE("abandoned: what runs is cancelled and followed to its end, and its us
   CHECK(d.run(end).empty());
 }
 
+TEST_CASE("abandoned: each of its runs counts once, whatever was requeued before and since",
+          "[actors][job]") {
+  // Each run takes 60 s, and is enqueued 10 s before its start.
+  const auto began = [](int run) { return tests::t0 + seconds{1'000 * run}; };
+  const auto shown = [&](const driver& d, int run, pb::JobState state) {
+    job::report_status seen;
+    seen.id = d.state.scheduler_id;
+    seen.state = state;
+    seen.enqueued_at = began(run) - seconds{10};
+    if (state != pb::JOB_STATE_QUEUED) seen.started_at = began(run);
+    if (run == 1) return seen;
+    auto& before = seen.run_before.emplace();
+    before.set_enqueued_at_us(to_us(began(run - 1) - seconds{10}));
+    before.set_started_at_us(to_us(began(run - 1)));
+    before.set_finished_at_us(to_us(began(run - 1) + seconds{60}));
+    before.mutable_usage()->set_wall_clock_seconds(60);
+    return seen;
+  };
+  driver d = tests::in_phase("queued");
+  d.run(shown(d, 1, pb::JOB_STATE_RUNNING));
+  const bool waits = GENERATE(true, false);
+  d.run(shown(d, 2, waits ? pb::JOB_STATE_QUEUED : pb::JOB_STATE_RUNNING));
+  d.run(job::cancel_job{"alice", "sold", true});
+  const auto used = [&] { return std::get<job::finished>(d.state.now).usage; };
+  REQUIRE(used());
+  CHECK(used()->wall_clock_seconds() == 60);
+  CHECK(d.state.started_at == began(1));
+  d.state = *job::from_record(job::to_record(d.state));
+  d.pass(seconds{3600}).state.watched_since = d.ctx.now;
+
+  const auto actions = job::react(d.state, {});
+  const auto follow = find_action<job::follow>(actions);
+  REQUIRE(follow != nullptr);
+  CHECK(follow->started_at == (waits ? time_point{} : began(2)));
+  CHECK(follow->state == (waits ? pb::JOB_STATE_QUEUED : pb::JOB_STATE_RUNNING));
+
+  auto end = shown(d, 2, pb::JOB_STATE_CANCELLED);
+  int runs = 2;
+  SECTION("it is ended there") {}
+  SECTION("a scheduler that takes the first run's start for the last one's is not believed") {
+    end.run_before->set_enqueued_at_us(0);
+    end.run_before->mutable_usage()->set_wall_clock_seconds(990);
+  }
+  SECTION("it is requeued once and once more before that") {
+    CHECK(d.run(shown(d, 2, pb::JOB_STATE_RUNNING)).empty());
+    CHECK(d.run(shown(d, 3, pb::JOB_STATE_RUNNING)) == "abandoned_found");
+    CHECK(d.run(shown(d, 3, pb::JOB_STATE_RUNNING)).empty());
+    CHECK(job::tell(d.log.back().job()).find("60 s count") != std::string::npos);
+    CHECK(d.run(shown(d, 4, pb::JOB_STATE_QUEUED)) == "abandoned_found");
+    end = shown(d, 4, pb::JOB_STATE_CANCELLED);
+    runs = 4;
+  }
+  end.finished_at = end.started_at + seconds{60};
+  end.usage.emplace().set_wall_clock_seconds(60);
+  CHECK(d.run(end) == "abandoned_over");
+  REQUIRE(used());
+  CHECK(used()->wall_clock_seconds() == 60 * runs);
+  CHECK(d.state.started_at == began(1));
+  CHECK(std::get<job::finished>(d.state.now).finished_at == end.finished_at);
+}
+
 TEST_CASE("abandoned: a submission without an answer is looked up until it is surely not there",
           "[actors][job]") {
   const auto phase = GENERATE("submitting", "unresolved");
@@ -217,8 +278,15 @@ TEST_CASE("abandoned: what the scheduler kept of a job that completed is cancell
   REQUIRE(find_action<job::follow>(job::react(d.state, {})) != nullptr);
   // As long as it is there.
   CHECK(d.run(end).empty());
-  end.leftover = false;
-  CHECK(d.run(end) == "abandoned_over");
+  SECTION("it is gone unseen, and its job was accepted by this very daemon") {
+    CHECK(d.missing(true).empty());
+    d.pass(d.ctx.limits.vanish_grace);
+    CHECK(d.missing(true) == "abandoned_over");
+  }
+  SECTION("its end is told") {
+    end.leftover = false;
+    CHECK(d.run(end) == "abandoned_over");
+  }
   CHECK_FALSE(job::is_abandoned(d.state));
   CHECK(d.shown() == pb::JOB_STATE_COMPLETED);
   // Its use was told with its end.

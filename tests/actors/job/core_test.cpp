@@ -338,6 +338,20 @@ TEST_CASE("job core: a vanished job is final only when confirmed and after the g
     CHECK(d.missing(true) == "went_missing");
     CHECK(d.missing(true).empty());
   }
+  SECTION("missing for long: it hears of a new reason, now and then") {
+    const auto since = d.state.missing_since;
+    const auto says = [&](const std::string& reason) {
+      return d.run(job::report_missing{d.state.scheduler_id, false, reason});
+    };
+    CHECK(says("accounting does not answer").empty());
+    d.pass(seconds{300});
+    CHECK(says("not in the queue").empty());
+    CHECK(says("accounting says RUNNING") == "went_missing");
+    CHECK(d.state.reason == "accounting says RUNNING");
+    CHECK(says("accounting does not answer").empty());
+    CHECK(d.state.missing_since == since);
+    CHECK(d.missing(true) == "finished:failed");
+  }
   SECTION("confirmed: failed, with what is known") {
     CHECK(d.missing(true) == "finished:failed");
     CHECK(d.state.reason.find("vanished") != std::string::npos);

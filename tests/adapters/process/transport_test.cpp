@@ -1,6 +1,7 @@
 #include "adapters/process/transport.hpp"
 
 #include <signal.h>
+#include <unistd.h>
 
 #include <catch2/catch.hpp>
 #include <cstdlib>
@@ -47,6 +48,17 @@ bool is_gone(pid_t pid) {
 }
 
 }  // namespace
+
+TEST_CASE("process transport: each command has a session of its own, as over ssh",
+          "[adapters][process]") {
+  const auto session = [] {
+    const auto outcome = run("cut -d ' ' -f 6 /proc/$$/stat");
+    return std::stoi(std::get<command_finished>(outcome).out);
+  };
+  const auto first = session();
+  CHECK(first != ::getsid(0));
+  CHECK(first != session());
+}
 
 TEST_CASE("process transport: a command's exit code and both outputs come back",
           "[adapters][process]") {

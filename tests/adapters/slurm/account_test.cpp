@@ -157,6 +157,76 @@ TEST_CASE("slurm poll: a job that gives nodes back counts with the most that it 
   CHECK(contains(end.reason, "it counts with the most that it held"));
 }
 
+TEST_CASE("slurm poll: what a run stood suspended before it gave a node back does not count",
+          "[adapters][slurm]") {
+  scripted_site site;
+  auto first = account("RESIZING");
+  first.ended = "1799999016";
+  first.elapsed_seconds = 8;
+  auto last = account("FAILED", "4:0");
+  last.submitted = "1799999016";
+  last.ended = "1799999019";
+  last.elapsed_seconds = 19;  // sacct 22.05 forgets it there
+  SECTION("before") {}
+  SECTION("and after") {
+    last.ended = "1799999029";
+  }
+  site.reply("sacct0", first.text() + last.text());
+  const auto end = status(site);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 11);
+}
+
+TEST_CASE("slurm poll: accounting that mixes the runs of a job which changed its size tells no use",
+          "[adapters][slurm]") {
+  scripted_site site;
+  // As sacct 22.05 has it: the first run's record ends with the last one, the second's never does.
+  auto first = account("RESIZING");
+  first.ended = "1799999004";
+  first.elapsed_seconds = 4;
+  auto rest = account("FAILED", "4:0");
+  rest.submitted = "1799999004";
+  rest.ended = "1799999052";
+  rest.elapsed_seconds = 52;
+  auto open = account("PENDING");
+  open.submitted = "1799999012";
+  open.started = "1799999030";
+  open.ended = "Unknown";
+  open.elapsed_seconds = 30;
+  SECTION("what squeue showed counts") {
+    const auto never_closed = GENERATE_REF(open.text(), std::string());
+    site.reply("sacct0", first.text() + rest.text() + never_closed);
+    site.reply("squeue", row("RUNNING").text());
+    (void)status(site);
+    auto over = ended_row("FAILED", 4);
+    over.submitted = "1799999040";
+    over.started = "1799999048";
+    over.ended = "1799999052";
+    over.restarts = 2;
+    site.reply("squeue", over.text());
+    const auto end = status(site);
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 4);
+    CHECK(end.counted.empty());
+    CHECK(end.run_before);
+    CHECK(contains(end.reason, "accounting mixes the runs of a job that has changed its size: "
+                               "its use is what squeue told"));
+    CHECK(contains(end.reason, "its size was changed"));
+  }
+  SECTION("where squeue shows nothing any more no run counts beyond the next one") {
+    auto last = open;
+    last.state = "FAILED";
+    last.exit = "4:0";
+    last.ended = "1799999052";
+    last.elapsed_seconds = 22;
+    site.reply("sacct0", first.text() + account("FAILED", "4:0").text() + last.text());
+    const auto end = status(site);
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 12 + 22);
+    CHECK(contains(end.reason, "accounting mixes its runs"));
+  }
+}
+
 TEST_CASE("slurm poll: what squeue showed a run hold counts, also when it has given that back",
           "[adapters][slurm]") {
   scripted_site site;
@@ -236,5 +306,7 @@ TEST_CASE("slurm poll: a run before a requeue ends with it, however long its rec
   site.now += seconds{60};
   const auto end = status(site);
   REQUIRE(end.usage);
-  CHECK(end.usage->wall_clock_seconds() == 10);
+  CHECK(end.usage->wall_clock_seconds() == 3);
+  REQUIRE(end.run_before);
+  CHECK(end.run_before->usage().wall_clock_seconds() == 7);
 }

@@ -114,21 +114,25 @@ TEST_CASE("slurm poll: an ended job is running until accounting has it, but not 
   site.reply("squeue", row("RUNNING").text());
   CHECK(status(site).state == pb::JOB_STATE_RUNNING);
   site.reply("squeue", ended_row("COMPLETED").text());
-  SECTION("accounting has nothing yet") {}
+  std::string why = "accounting has no final record";
+  SECTION("accounting has nothing yet") { why = "accounting has no record of it"; }
   SECTION("accounting has its start") { site.reply("sacct0", running_account().text()); }
   SECTION("accounting has an end without its time") {
     auto early = account("FAILED");
     early.ended = "Unknown";
     site.reply("sacct0", early.text());
   }
-  SECTION("accounting is down") { site.fails("sacct0", no_database); }
+  SECTION("accounting is down") {
+    site.fails("sacct0", no_database);
+    why = "accounting does not answer";
+  }
   CHECK(status(site).state == pb::JOB_STATE_RUNNING);
   site.now += milliseconds{14'999};
   CHECK(status(site).state == pb::JOB_STATE_RUNNING);
   site.now += milliseconds{1};
   const auto end = status(site);
   CHECK(end.state == pb::JOB_STATE_COMPLETED);
-  CHECK(contains(end.reason, "accounting has no final record"));
+  CHECK(contains(end.reason, why));
   REQUIRE(end.usage);
   CHECK(end.usage->wall_clock_seconds() == 500);
   CHECK(end.usage->cpu_cores() == 8);

@@ -56,7 +56,8 @@ class made_up_slurm {
 
   static std::string queued(const std::string& state, const std::string& exit) {
     return "23|23|" + state + "|None|batch|" + exit +
-           "|1795182048|0|812|1795182048|1795182049|1|1|1|cpu=1|node1|vetoken|(null)|/j/%j.out|\n";
+           "|1795182048|0|812|1795182048|1795182049|0:01|1|1|1|cpu=1|node1|vetoken|(null)|"
+           "/j/%j.out|\n";
   }
   static std::string accounted(const std::string& state, const std::string& exit,
                                const std::string& end, const std::string& token = "vetoken") {

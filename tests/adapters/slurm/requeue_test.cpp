@@ -130,7 +130,7 @@ TEST_CASE("slurm poll: accounting that lags behind a requeue does not end the ru
         const auto end = status(site);
         CHECK(end.state == pb::JOB_STATE_COMPLETED);
         CHECK(end.started_at == from_us(1'799'999'500'000'000));
-        CHECK(contains(end.reason, "accounting has no final record"));
+        CHECK(contains(end.reason, "accounting has the record of a run before this one only"));
         // What it knows is of the run before.
         REQUIRE(end.counted.size() == 1);
         CHECK(end.counted[0].started_at == from_us(1'799'999'000'000'000));
@@ -516,4 +516,51 @@ TEST_CASE("slurm poll: a requeued job that is cancelled while it waits is told w
   CHECK(end.state == pb::JOB_STATE_CANCELLED);
   REQUIRE(end.usage);
   CHECK(end.usage->wall_clock_seconds() == 500);
+}
+
+TEST_CASE("slurm poll: time that a run stood suspended is none, where squeue alone tells it",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.disable_accounting();
+  site.now = from_us(1'799'999'030'000'000);
+  auto shown = row("SUSPENDED");
+  shown.time_used = "0:10";
+  site.reply("squeue", shown.text());
+  (void)status(site);
+  SECTION("it ends") {
+    auto over = ended_row("FAILED", 4);
+    over.time_used = "8:00";
+    site.reply("squeue", over.text());
+    (void)observe(site);
+    site.now += seconds{60};
+    CHECK(status(site).usage->wall_clock_seconds() == 480);
+  }
+  SECTION("it is requeued") {
+    site.now += seconds{70};
+    int used = 380;
+    SECTION("as it stands") {}
+    SECTION("and ran again before: by squeue's own clock") {
+      shown.state = "RUNNING";
+      shown.time_used = "1:15";  // of 100 s
+      site.reply("squeue", shown.text());
+      (void)status(site);
+      used = 375;
+    }
+    SECTION("between two looks it did not stand") {
+      shown.state = "RUNNING";
+      shown.time_used = "1:39";
+      site.reply("squeue", shown.text());
+      (void)status(site);
+      used = 400;
+    }
+    auto next = row("PENDING", "BeginTime");
+    next.submitted = "1799999400";
+    next.started = "N/A";
+    next.restarts = 1;
+    next.time_used = "0:00";
+    site.reply("squeue", next.text());
+    const auto seen = status(site);
+    REQUIRE(seen.run_before);
+    CHECK(seen.run_before->usage().wall_clock_seconds() == used);
+  }
 }

@@ -243,10 +243,16 @@ TEST_CASE("slurm poll: a renamed job's runs that nobody saw are known by their s
   site.reply("names", columns("41|NODE_FAIL|1799998000|sbatch --comment=ved:" + token + "|41\n" +
                               "41|COMPLETED|1799999600|sbatch --comment=ved:" + token + "|41\n"));
   site.reply("squeue", "");
-  const auto end = status(site, told);
-  CHECK(end.state == pb::JOB_STATE_COMPLETED);
-  REQUIRE(end.usage);
-  CHECK(end.usage->wall_clock_seconds() == 504);
+  SECTION("accounting answers both times") {
+    const auto end = status(site, told);
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 504);
+  }
+  SECTION("it is gone the second time: then it knows nothing, and denies nothing") {
+    site.way->afterwards["sacct0"] = {.exit_code = 1, .err = no_database};
+    CHECK_FALSE(absence(site, told).confirmed);
+  }
 }
 
 TEST_CASE("slurm poll: an earlier run whose end nobody knows is named", "[adapters][slurm]") {

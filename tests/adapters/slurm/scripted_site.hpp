@@ -41,6 +41,7 @@ struct scripted_reply {
 class scripted_transport : public adapters::transport {
  public:
   std::map<std::string, scripted_reply> table;
+  std::map<std::string, scripted_reply> afterwards;  ///< takes the place of one that was given
   std::string refuses;  ///< not empty: no command can be started
   bool denies = false;  ///< and that is because of who we are
   /// Set: the login's shell prints and ends so, and runs nothing.
@@ -67,6 +68,7 @@ class scripted_transport : public adapters::transport {
       const auto it = table.find(name);
       if (it == table.end()) continue;
       auto reply = it->second;
+      if (auto next = afterwards.extract(name)) it->second = next.mapped();
       if (!submits && !reply.mute && reply.exit_code == 0 && reply.err.empty())
         reply.out = header_of(name) + reply.out;
       reply.out = with_nonce(std::move(reply.out));
@@ -163,6 +165,7 @@ struct queue_line {
   int session = 4711;
   std::string started = "1799999000";
   std::string ended = "N/A";
+  std::string time_used = "";  ///< since its start, without suspensions; empty: "INVALID"
   std::string priority = "4294901759";
   std::string name = "veaaaaaaaaaaaa";
   std::string comment = "(null)";
@@ -175,6 +178,7 @@ struct queue_line {
     return columns(id + "|" + id + "|" + state + "|" + reason + "|batch|" + std::to_string(status) +
                    "|" + submitted + "|" + std::to_string(restarts) + "|" +
                    std::to_string(session) + "|" + started + "|" + ended + "|" +
+                   (time_used.empty() ? "INVALID" : time_used) + "|" +
                    std::to_string(node_count) + "|8|" + priority + "|" + allocated + "|" + nodes +
                    "|" + name + "|" + comment + "|" + path + "|\n");
   }

@@ -195,7 +195,20 @@ TEST_CASE("slurm: one step out of memory is told of a job that failed for it",
   auto step = account("OUT_OF_MEMORY", "0:125");
   step.id = "41.0";
   site.reply("sacct0", account("FAILED", "1:0").text() + step.text());
-  CHECK(contains(status(site).reason, "its step 0 ran out of memory"));
+  SECTION("of that run") {
+    CHECK(contains(status(site).reason, "its step 0 ran out of memory"));
+  }
+  SECTION("not of the one that followed its requeue") {
+    auto again = account("FAILED", "3:0");
+    again.submitted = "1799999600";
+    again.started = "1799999700";
+    again.ended = "1799999800";
+    again.elapsed_seconds = 100;
+    site.reply("sacct0", account("REQUEUED").text() + step.text() + again.text());
+    const auto end = status(site);
+    CHECK(end.exit_code == 3);
+    CHECK_FALSE(contains(end.reason, "ran out of memory"));
+  }
 }
 
 TEST_CASE("slurm submit: the inventory before it takes a part of its time only",

@@ -12,23 +12,23 @@ namespace {
 // Captured from Slurm 22.05.8 with squeue_format(), SLURM_TIME_FORMAT=%s and --noconvert; the
 // counts of restarts and the sessions by another squeue of the same release.
 const std::string captured = columns(
-    "23|23|FAILED|NonZeroExitCode|batch|32000|1795182048|0|812|1795182048|1795182049|1|1|"
+    "23|23|FAILED|NonZeroExitCode|batch|32000|1795182048|0|812|1795182048|1795182049|0:01|1|1|"
     "4294901759|cpu=1,mem=10M,node=1,billing=1|node1|x125|(null)|/home/a/%j.out|\n"
-    "24|24|FAILED|JobLaunchFailure|batch|3893|1795182048|0|812|1795182048|1795182048|1|1|"
+    "24|24|FAILED|JobLaunchFailure|batch|3893|1795182048|0|812|1795182048|1795182048|0:01|1|1|"
     "4294901759|cpu=1,mem=10M,node=1,billing=1|node1|badout|(null)|/nosuch/%j.out|\n"
-    "17|17|PENDING|BeginTime|batch|0|1795182040|1|812|1795182161|N/A|1|1|0|"
+    "17|17|PENDING|BeginTime|batch|0|1795182040|1|812|1795182161|N/A|0:01|1|1|0|"
     "cpu=1,mem=10M,node=1,billing=1||rq|(null)|/home/a/%j.out|\n"
-    "19|19_3|PENDING|JobArrayTaskLimit|batch|0|1795182047|0|812|N/A|N/A|1|1|"
+    "19|19_3|PENDING|JobArrayTaskLimit|batch|0|1795182047|0|812|N/A|N/A|0:01|1|1|"
     "4294901759|cpu=1,mem=10M,node=1,billing=1||arr|(null)|/home/a/%j.out|\n"
-    "26|19_1|RUNNING|None|batch|0|1795182047|0|812|1795182048|1795182348|1|1|"
+    "26|19_1|RUNNING|None|batch|0|1795182047|0|812|1795182048|1795182348|0:01|1|1|"
     "4294901759|cpu=1,mem=10M,node=1,billing=1,gres/gpu=1|node1|arr|ved: a job|/home/a/%j.out|\n"
-    "10|9+1|COMPLETING|None|batch|0|1795180991|0|812|1795180992|1795181055|1|1|"
+    "10|9+1|COMPLETING|None|batch|0|1795180991|0|812|1795180992|1795181055|0:01|1|1|"
     "4294901759|cpu=1,mem=10M,node=1,billing=1|node1|het|(null)|/home/a/slurm-10.out|\n");
 
 std::string row(const std::string& id, const std::string& name) {
   return columns(
              id + '|' + id +
-             "|RUNNING|None|batch|0|1795182047|0|812|1795182048|1795182348|1|1|4294901759|"
+             "|RUNNING|None|batch|0|1795182047|0|812|1795182048|1795182348|0:01|1|1|4294901759|"
              "cpu=1,mem=10M|node1|") +
          name + columns("|(null)|/home/a/%j.out|\n");
 }
@@ -81,7 +81,7 @@ TEST_CASE("squeue: the exit code means something only of a job whose processes h
 
 TEST_CASE("squeue: Slurm's own marks are no signals of the job", "[adapters][slurm]") {
   std::string text = columns("1|1|OUT_OF_MEMORY|OutOfMemory|batch|125|1795182047|0|812|1795182048|"
-                             "1795182049|1|1|4294901759|cpu=1,mem=10M|node1|x|(null)|"
+                             "1795182049|0:01|1|1|4294901759|cpu=1,mem=10M|node1|x|(null)|"
                              "/home/a/%j.out|\n");
   const auto read = parse_squeue(text);
   REQUIRE(read.rows.size() == 1);
