@@ -41,6 +41,7 @@ struct local_options {
   std::uint64_t open_files = 0;     ///< the jobs' soft limit; 0: as this process has it
   std::uint64_t file_bytes_max = 0;  ///< of each file that a job writes; 0: no limit
   seconds kill_wait{30};            ///< from TERM to KILL, as Slurm's KillWait
+  seconds start_patience{180};      ///< with a step for whose process there is no room
   std::size_t queued_max = 100'000;
   std::size_t ended_max = 20'000;    ///< ended jobs kept, with their output
   seconds retention{7 * 24 * 3600};  ///< of ended jobs

@@ -192,6 +192,7 @@ bool local_cluster::dispatch() {
       next.options.run_as = options_.run_as;
       next.options.cgroup = options_.cgroup;
       next.options.kill_wait = options_.kill_wait;
+      next.options.start_patience = options_.start_patience;
       next.options.open_files = options_.open_files;
       next.options.file_bytes_max = options_.file_bytes_max;
       next.options.clock = now();

@@ -11,7 +11,6 @@
 #include <csignal>
 #include <cstring>
 #include <ctime>
-#include <set>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -30,9 +29,7 @@ constexpr milliseconds idle_tick{2000};
 constexpr milliseconds drain_tick{50};
 /// Between two looks at a suspended job of which something was found running.
 constexpr milliseconds restless_tick{250};
-/// A step that found no room for its process is tried again so long, or as long as the job may run
-/// where that is longer: another's processes that are in the way end no job. Pauses double.
-constexpr seconds start_patience{180};
+/// Pauses between two attempts to start a step for which there is no room double.
 constexpr milliseconds start_pause_first{50};
 constexpr milliseconds start_pause_max{2000};
 /// Passes over the process tree until every process in it is stopped: forks race with us.
@@ -126,7 +123,7 @@ void job_run::run_steps() {
     note("step " + std::to_string(number) + "/" + std::to_string(steps.size()) + " " + what.name +
          ": begins");
     leader_status_.reset();
-    const started_step started = start(what);
+    const started_step started = start(what, number);
     if (ending_ != ending::none) return;
     if (started.pid == 0) {
       failed_ = true;
@@ -150,15 +147,14 @@ void job_run::run_steps() {
 }
 
 /// Nothing of the step has run when it finds no room: that others use up the processes of the
-/// account is not the job's fault. Its cancel and its time limit go on meanwhile.
-started_step job_run::start(const step& what) {
-  const auto until =
-      steady::now() + std::max(start_patience, seconds(job_.spec().max_runtime_seconds()));
+/// account is not the job's fault, which does not pay for it. Its cancel goes on meanwhile.
+started_step job_run::start(const step& what, int number) {
+  const auto until = steady::now() + options_.start_patience;
   milliseconds pause = start_pause_first;
   for (bool noted = false;; noted = true) {
     const auto began = steady::now();
     starting_ = true;
-    const started_step started = start_step(what, launch_, [this] {
+    started_step started = start_step(what, launch_, [this] {
       sleep_until_event(milliseconds{0});
       look_at_controls();
       check_time();
@@ -166,20 +162,40 @@ started_step job_run::start(const step& what) {
     });
     starting_ = false;
     children_ = true;  // also a step that failed to start left a process to wait for
-    if (started.pid != 0 || !started.failure.may_pass || began >= until) return started;
+    if (started.attempt != 0) attempts_.insert(started.attempt);
+    if (started.pid != 0 || !started.failure.may_pass) return started;
+    if (began >= until) {
+      started.failure.reason += " for " + std::to_string(options_.start_patience.count()) +
+                                " s: nothing of the " + (number == 1 ? "job" : "step") + " was run";
+      return started;
+    }
     if (!noted) {
       note("waits: " + started.failure.reason);
       status_.set_reason("waits: " + started.failure.reason);
       write_status();
     }
-    sleep_until_event(pause);
+    pause_start(pause, began);
     pause = std::min(pause * 2, start_pause_max);
+    if (ending_ != ending::none) return started;
+  }
+}
+
+/// After an attempt to start a step that `began` then. No signal makes the pause shorter: the end
+/// of the failed attempt is one.
+void job_run::pause_start(milliseconds pause, steady::time_point began) {
+  const auto until = steady::now() + pause;
+  for (;;) {
     reap();
+    // Whoever of it computes meanwhile runs, and what is suspended stands.
+    const auto now = steady::now();
+    if (!children_ && !suspended_)
+      waited_ += std::chrono::duration_cast<microseconds>(now - began);
+    if (!children_ || suspended_) began = now;
     look_at_controls();
     check_time();
-    // Whoever of it computes meanwhile runs.
-    if (!children_) waited_ += std::chrono::duration_cast<microseconds>(steady::now() - began);
-    if (ending_ != ending::none) return started;
+    if (ending_ != ending::none || now >= until) return;
+    const auto left = std::chrono::ceil<milliseconds>(until - now);
+    sleep_until_event(std::clamp(time_left(), milliseconds{1}, left));
   }
 }
 
@@ -254,7 +270,12 @@ void job_run::reap() {
       return;
     }
     if (pid == 0) return;
-    cpu_us_ += to_us(usage.ru_utime) + to_us(usage.ru_stime);
+    const auto used = to_us(usage.ru_utime) + to_us(usage.ru_stime);
+    if (attempts_.erase(pid) > 0) {
+      attempts_cpu_us_ += used;
+      continue;
+    }
+    cpu_us_ += used;
     rss_bytes_max_ = std::max<std::int64_t>(rss_bytes_max_, usage.ru_maxrss * 1024LL);
     if (pid == leader_) leader_status_ = status;
   }
@@ -298,8 +319,8 @@ void job_run::check_time() {
     begin_end(ending::time_limit,
               "time limit of " + text + " reached" +
                   (ran_on_ ? ": it ran on though it was suspended" : ""));
-  } else if (time_since_start() >= 2 * seconds(limit)) {
-    const auto stood = std::chrono::ceil<seconds>(time_since_start() - run_time());
+  } else if (time_held() >= 2 * seconds(limit)) {
+    const auto stood = std::chrono::ceil<seconds>(time_held() - run_time());
     begin_end(ending::time_limit, "ran longer than its limit: it was suspended for " +
                                       std::to_string(stood.count()) +
                                       " s, longer than its limit of " + text + " allows");
@@ -400,13 +421,14 @@ void job_run::kill_tree() {
   }
 }
 
-microseconds job_run::time_since_start() const {
-  return std::chrono::duration_cast<microseconds>(steady::now() - started_);
+/// From its start on without the time in which others left no room for it.
+microseconds job_run::time_held() const {
+  return std::chrono::duration_cast<microseconds>(steady::now() - started_) - waited_;
 }
 
 microseconds job_run::run_time() const {
   const auto until = suspended_ ? looked_at_ : steady::now();
-  return std::chrono::duration_cast<microseconds>(until - started_) - stood_;
+  return std::chrono::duration_cast<microseconds>(until - started_) - stood_ - waited_;
 }
 
 /// Until something is to be looked at.
@@ -416,7 +438,7 @@ milliseconds job_run::time_left() const {
                                  : microseconds{idle_tick};
   const seconds limit(job_.spec().max_runtime_seconds());
   if (limit > seconds{0}) {
-    left = std::min(left, 2 * limit - time_since_start());
+    left = std::min(left, 2 * limit - time_held());
     if (!suspended_) left = std::min(left, limit - run_time());
   }
   return std::chrono::ceil<milliseconds>(left);
@@ -492,12 +514,13 @@ pb::LocalJobStatus job_run::finish() {
 
   const pb::Resources& resources = job_.spec().resources();
   pb::JobUsage& usage = *status_.mutable_usage();
-  // From start to end: what was suspended kept its cores. It does not pay for the time in which
-  // others left no room for it.
-  const auto ran = std::max(time_since_start() - waited_, microseconds{0});
+  // What was suspended kept its cores.
+  const auto ran = std::max(time_held(), microseconds{0});
   usage.set_wall_clock_seconds(std::chrono::floor<seconds>(ran).count());
   // A process whose parent does not wait for it (SIGCHLD ignored) shows in its cgroup alone.
-  const auto seen = cgroup_.usage();
+  auto seen = cgroup_.usage();
+  seen.cpu_us -= attempts_cpu_us_;
+  if (leader_ == 0) seen = {};  // nothing of it ran
   usage.set_cpu_time_us(std::max(cpu_us_, seen.cpu_us));
   const auto memory = std::max(rss_bytes_max_, seen.memory_bytes_max);
   if (memory > 0) usage.set_memory_bytes_max(memory);

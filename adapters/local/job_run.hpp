@@ -4,6 +4,7 @@
 
 #include <chrono>
 #include <optional>
+#include <set>
 #include <string>
 
 #include "adapters/local/job_cgroup.hpp"
@@ -35,7 +36,8 @@ class job_run {
 
  private:
   void run_steps();
-  started_step start(const step& what);
+  started_step start(const step& what, int number);
+  void pause_start(milliseconds pause, std::chrono::steady_clock::time_point began);
   void wait_for_leader();
   void drain();
   void note(const std::string& line);
@@ -58,7 +60,7 @@ class job_run {
   void signal_tree(int number);
   void kill_tree();
 
-  microseconds time_since_start() const;
+  microseconds time_held() const;
   microseconds run_time() const;
   milliseconds time_left() const;
   void write_status();
@@ -102,6 +104,8 @@ class job_run {
   std::string ending_text_;
   std::chrono::steady_clock::time_point kill_at_;
 
+  std::set<pid_t> attempts_;        ///< to start a step, that failed; still to be waited for
+  std::int64_t attempts_cpu_us_ = 0;  ///< of those that ended
   std::int64_t cpu_us_ = 0;
   std::int64_t rss_bytes_max_ = 0;
 };

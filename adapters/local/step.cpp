@@ -120,7 +120,8 @@ start_failure explain(const child_problem& problem, const step& what, const step
 started_step no_room(const char* call) {
   const int number = errno;
   return {0, {126, std::string("cannot start the job: ") + call + ": " + errno_text(number),
-              may_pass(number)}};
+              may_pass(number)},
+          0};
 }
 
 }  // namespace
@@ -240,8 +241,8 @@ started_step start_step(const step& what, const step_launch& how,
   do {
     got = ::read(reader.get(), &problem, sizeof problem);
   } while (got < 0 && errno == EINTR);
-  if (got != sizeof problem) return {pid, {}};
-  return {0, explain(problem, what, how)};
+  if (got != sizeof problem) return {pid, {}, 0};
+  return {0, explain(problem, what, how), pid};
 }
 
 }  // namespace ved::adapters::local

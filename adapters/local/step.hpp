@@ -73,6 +73,7 @@ bool may_pass(int number);
 struct started_step {
   pid_t pid = 0;  ///< 0: `failure` says why
   start_failure failure;
+  pid_t attempt = 0;  ///< that ends before its command, still to be waited for; 0: there is none
 };
 
 /// Starts the step as the leader of a session of its own. No shell sees the command. It gets

@@ -96,6 +96,8 @@ std::vector<std::string> to_arguments(const supervisor_options& options) {
     words.insert(words.end(), {"--open-files", std::to_string(options.open_files)});
   if (options.file_bytes_max > 0)
     words.insert(words.end(), {"--file-bytes-max", std::to_string(options.file_bytes_max)});
+  if (options.start_patience != default_start_patience)
+    words.insert(words.end(), {"--start-patience", std::to_string(options.start_patience.count())});
   for (const int gpu : options.gpus) words.insert(words.end(), {"--gpu", std::to_string(gpu)});
   return words;
 }
@@ -117,6 +119,8 @@ result<supervisor_options> parse_supervisor_options(const std::vector<std::strin
       options.run_as = value;
     } else if (name == "--kill-wait" && parse_number(value, number)) {
       options.kill_wait = seconds(number);
+    } else if (name == "--start-patience" && parse_number(value, number)) {
+      options.start_patience = seconds(number);
     } else if (name == "--open-files" && parse_number(value, number)) {
       options.open_files = static_cast<std::uint64_t>(number);
     } else if (name == "--file-bytes-max" && parse_number(value, number)) {

@@ -19,6 +19,10 @@ namespace ved::adapters::local {
 inline constexpr int cancel_signal = SIGUSR2;
 inline constexpr auto cancel_text = "cancelled on request";
 
+/// A step that found no room for its process is tried again so long: another's processes that are
+/// in the way end no job.
+inline constexpr seconds default_start_patience{180};
+
 struct supervisor_options {
   std::string directory;  ///< the spool
   submission_token token;
@@ -26,6 +30,7 @@ struct supervisor_options {
   std::string run_as;     ///< user; empty: the own one
   std::string cgroup;     ///< directory to make the job's cgroup in; empty: it gets none
   seconds kill_wait{30};  ///< from TERM to KILL
+  seconds start_patience = default_start_patience;
   std::uint64_t open_files = 0;  ///< the job's soft limit; 0: as this process has it
   std::uint64_t file_bytes_max = 0;  ///< of each file that the job writes; 0: no limit
   clock_anchor clock = system_anchor();  ///< what the times of the job are told by

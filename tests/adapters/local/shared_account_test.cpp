@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <sstream>
 
 #include "adapters/local/step.hpp"
 #include "messages/job_state.hpp"
@@ -36,6 +37,19 @@ class lower_limit {
   rlimit before_{};
 };
 
+/// Of a process and of the children that it has waited for.
+milliseconds cpu_of(pid_t pid) {
+  std::ifstream in("/proc/" + std::to_string(pid) + "/stat");
+  std::string text;
+  std::getline(in, text);
+  std::istringstream words(text.substr(text.rfind(')') + 1));
+  std::string skipped;
+  for (int field = 3; field < 14; ++field) words >> skipped;
+  std::int64_t ticks = 0;
+  for (std::int64_t value = 0, i = 0; i < 4 && words >> value; ++i) ticks += value;
+  return milliseconds{ticks * 1000 / ::sysconf(_SC_CLK_TCK)};
+}
+
 }  // namespace
 
 TEST_CASE("shared account: a job for whose process there is no room waits for it",
@@ -46,15 +60,24 @@ TEST_CASE("shared account: a job for whose process there is no room waits for it
   }
   local_options options;
   options.run_as = "nobody";
+  if (GENERATE(false, true)) options.cgroup = own_cgroup();
+  int limit = 0;
+  bool cancelled = false;
+  bool given_up = false;
+  SECTION("with room it runs, and pays for no time that it waited") {}
+  SECTION("that counts against no time limit") { limit = 2; }
+  SECTION("its cancel arrives at once") { cancelled = true; }
+  SECTION("not for ever, and of one that never ran nothing is counted") {
+    given_up = true;
+    limit = 600;
+    options.start_patience = seconds{3};
+  }
   local_fixture fixture(options);
   conversation talk(fixture);
   const auto other = talk.start(talk.shell_job("sleep 1000"));
   talk.wait_for(other, pb::JOB_STATE_RUNNING);
   auto spec = talk.shell_job("exit 0");
-  bool cancelled = false;
-  SECTION("with room it runs, and pays for no time that it waited") {}
-  SECTION("its cancel arrives at once") { cancelled = true; }
-  SECTION("its time limit counts") { spec.spec.set_max_runtime_seconds(2); }
+  spec.spec.set_max_runtime_seconds(limit);
   tracked_job job;
   rlimit wide{};
   pid_t supervisor = 0;
@@ -70,8 +93,15 @@ TEST_CASE("shared account: a job for whose process there is no room waits for it
     supervisor = fixture.files().read_supervisor(job.token)->pid();
   }
   CHECK_FALSE(is_terminal(std::get<job_status>(talk.look(job)).state));
-  if (spec.spec.max_runtime_seconds() > 0) {
-    CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_TIMEOUT);
+  if (given_up) {
+    const auto end = talk.wait_for_end(job);
+    CHECK(end.state == pb::JOB_STATE_FAILED);
+    CHECK_THAT(end.reason, Catch::Contains("temporarily unavailable for 3 s: nothing of the job "
+                                           "was run"));
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 0);
+    CHECK(end.usage->cpu_time_us() == 0);
+    CHECK(end.usage->memory_bytes_max() == 0);
     return;
   }
   if (cancelled) {
@@ -79,13 +109,16 @@ TEST_CASE("shared account: a job for whose process there is no room waits for it
     CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_CANCELLED);
     return;
   }
+  const auto before = cpu_of(supervisor);
   ::usleep(3'000'000);
+  CHECK(cpu_of(supervisor) - before < milliseconds{500});
   REQUIRE(::prlimit(supervisor, RLIMIT_NPROC, &wide, nullptr) == 0);
   const auto end = talk.wait_for_end(job);
   CHECK(end.state == pb::JOB_STATE_COMPLETED);
   CHECK(end.reason.empty());
   REQUIRE(end.usage);
   CHECK(end.usage->wall_clock_seconds() <= 1);  // that it needs to start, beside others
+  CHECK(end.usage->cpu_time_us() < 40'000);
 }
 
 TEST_CASE("shared account: what a job does wrong itself is told at once",
