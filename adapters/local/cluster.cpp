@@ -233,6 +233,7 @@ void local_cluster::take_slots(entry& job, const std::vector<int>* gpu_ids) {
   job.stands = false;
   job.began = options_.clock();
   job.correction.reset();
+  job.noticed.reset();
   job.unclear_since.reset();
   active_.insert(job.id);
   cpus_used_ += job.cpus;

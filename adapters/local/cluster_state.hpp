@@ -4,6 +4,7 @@
 #include <chrono>
 #include <condition_variable>
 #include <cstdint>
+#include <deque>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/local/burial.hpp"
 #include "adapters/local/cluster.hpp"
 #include "adapters/local/identity.hpp"
 #include "adapters/local/moments.hpp"
@@ -30,6 +32,12 @@ namespace ved::adapters::local {
 inline constexpr auto cancelled_before_start = "cancelled before it started";
 
 enum class place { queued, active, ended };
+
+/// When the end of a watched supervisor was noticed, and when it lived for certain before that.
+struct notice_of_end {
+  clock_anchor at;
+  clock_anchor lived_at;
+};
 
 /// One job in memory. Guarded by the cluster's mutex.
 struct entry {
@@ -53,6 +61,7 @@ struct entry {
   bool announced = false;    ///< active: `supervisor` below is known and watched
   int silent_ends = 0;       ///< of supervisors that were watched, and left neither claim nor word
   unique_fd supervisor;      ///< active: pidfd
+  std::optional<notice_of_end> noticed;  ///< active: the supervisor has ended
   /// Active: since when nobody can tell what became of it.
   std::optional<std::chrono::steady_clock::time_point> unclear_since;
   time_point began;          ///< active: its supervisor did, as far as is known
@@ -130,6 +139,8 @@ class local_cluster {
 
   // dispatch.cpp: on the cluster's thread, without the mutex
   void run();
+  void notice_ends(milliseconds at_most);
+  void conclude_noticed();
   void wake() const;
   bool dispatch();
   void announce(const submission_token& token);
@@ -141,18 +152,23 @@ class local_cluster {
   void clean();
   void remove_old();
   // ends.cpp: what became of active jobs, likewise
+  void note_end(entry& job) const;
   void conclude(const submission_token& token);
   bool ran_all_the_same(const submission_token& token);
   bool may_live(const submission_token& token);
   bool is_given_up(const submission_token& token, const std::string& why);
   result<pb::LocalJobStatus> read_end(const submission_token& token,
                                       const told_bounds& known) const;
-  pb::LocalJobStatus bury(const submission_token& token, const std::string& unread);
-  bool end_processes(const submission_token& token, const pb::LocalSupervisor& supervisor,
-                     const pb::LocalJobStatus& last, pb::LocalJobStatus& status) const;
   std::optional<clock_anchor> last_seen(const submission_token& token,
                                         const pb::LocalJobStatus& status) const;
   void tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor) const;
+  // burials.cpp: of jobs that nobody can speak for any more, likewise
+  void begin_burial(const submission_token& token, const std::string& unread);
+  bool is_over(const burial& one) const;
+  void go_on_burying();
+  clock_anchor end_of(const submission_token& token, burial& one,
+                      const std::optional<notice_of_end>& noticed) const;
+  void end_burial(const submission_token& token, burial& one);
 
   /// Now, on both clocks.
   clock_anchor now() const { return {options_.clock(), since_boot()}; }
@@ -229,6 +245,12 @@ class local_cluster {
   milliseconds start_pause_{0};  ///< the last pause; 0: the last start went well
   std::chrono::steady_clock::time_point start_again_at_;
   std::atomic<bool> stopping_{false};
+
+  // Of the cluster's thread:
+  clock_anchor looked_at_;  ///< no supervisor had ended then whose end is not noticed yet
+  std::deque<submission_token> noticed_;     ///< ends to look into
+  std::map<std::string, burial> burials_;    ///< by token
+  std::chrono::steady_clock::time_point bury_at_;  ///< the next look
 
   std::condition_variable stopped_;
 

@@ -27,6 +27,8 @@ using steady = std::chrono::steady_clock;
 constexpr int events_max = 64;
 /// Supervisors started side by side before their announcements are waited for.
 constexpr std::size_t starts_at_once_max = 16;
+/// So long it is looked what became of jobs before others have their turn.
+constexpr milliseconds turn_max{50};
 /// Pauses after a supervisor that came to nothing double from the first to the last.
 constexpr milliseconds start_pause_first{1000};
 constexpr milliseconds start_pause_max{60'000};
@@ -116,40 +118,59 @@ void local_cluster::wake() const {
   [[maybe_unused]] const ssize_t n = ::write(wake_.get(), &one, sizeof one);
 }
 
+/// Waits for the ends of supervisors, and notes when each was noticed, before anything is done
+/// about one of them.
+void local_cluster::notice_ends(milliseconds at_most) {
+  epoll_event events[events_max];
+  clock_anchor before;
+  for (int count = events_max; count == events_max; at_most = milliseconds{0}) {
+    before = now();
+    count = ::epoll_wait(epoll_.get(), events, events_max, static_cast<int>(at_most.count()));
+    for (int i = 0; i < count; ++i) {
+      // A copy: the kernel's struct is packed, and a reference into it would be misaligned.
+      const std::uint64_t id = events[i].data.u64;
+      if (id == 0) {
+        std::uint64_t counter = 0;
+        [[maybe_unused]] const ssize_t n = ::read(wake_.get(), &counter, sizeof counter);
+        continue;
+      }
+      const guard lock(mutex_);
+      const auto at = by_id_.find(id);
+      if (at == by_id_.end() || at->second->where != place::active) continue;
+      note_end(*at->second);
+      noticed_.push_back(at->second->token);
+    }
+  }
+  looked_at_ = before;
+}
+
+/// Of jobs whose supervisor's end was noticed; for one turn.
+void local_cluster::conclude_noticed() {
+  const auto until = steady::now() + turn_max;
+  while (!noticed_.empty() && !stopping_ && steady::now() < until) {
+    conclude(noticed_.front());
+    noticed_.pop_front();
+  }
+}
+
 void local_cluster::run() {
+  looked_at_ = now();
   auto check_at = steady::now();
   for (;;) {
-    {
-      const guard lock(mutex_);
-      if (stopping_) return;
-    }
+    if (stopping_) return;
     if (steady::now() >= check_at) {
       look_at_site();
       check_active();
       check_at = steady::now() + options_.check_interval;
     }
     const bool more = dispatch();
-    epoll_event events[events_max];
-    const auto wait = std::chrono::ceil<milliseconds>(check_at - steady::now());
-    const int timeout = more ? 0 : static_cast<int>(std::max<std::int64_t>(0, wait.count()));
-    const int count = ::epoll_wait(epoll_.get(), events, events_max, timeout);
-    for (int i = 0; i < count; ++i) {
-      if (events[i].data.u64 == 0) {
-        std::uint64_t counter = 0;
-        [[maybe_unused]] const ssize_t n = ::read(wake_.get(), &counter, sizeof counter);
-        continue;
-      }
-      submission_token token;
-      {
-        const guard lock(mutex_);
-        // A copy: the kernel's struct is packed, and a reference into it would be misaligned.
-        const std::uint64_t id = events[i].data.u64;
-        const auto at = by_id_.find(id);
-        if (at == by_id_.end() || at->second->where != place::active) continue;
-        token = at->second->token;
-      }
-      conclude(token);
-    }
+    auto next = check_at;
+    if (!burials_.empty()) next = std::min(next, bury_at_);
+    const auto wait = std::chrono::ceil<milliseconds>(next - steady::now());
+    const bool busy = more || !noticed_.empty();
+    notice_ends(busy ? milliseconds{0} : std::max(wait, milliseconds{0}));
+    conclude_noticed();
+    go_on_burying();
   }
 }
 
@@ -315,6 +336,7 @@ void local_cluster::check_active() {
     }
   }
   for (const auto& [token, announced] : active) {
+    if (stopping_) return;
     if (announced) {
       press(token);
       conclude(token);

@@ -4,12 +4,9 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
-#include <thread>
 
 #include "adapters/local/cluster_state.hpp"
-#include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/supervisor_process.hpp"
 #include "adapters/system/processes.hpp"
 
@@ -21,9 +18,6 @@ namespace {
 
 using steady = std::chrono::steady_clock;
 
-constexpr int kill_passes_max = 200;
-/// On a busy machine a chain passed by three.
-constexpr int empty_looks_needed = 10;
 /// The next one of these is told as lost: it may have run each time.
 constexpr int silent_ends_max = 3;
 /// So long a job is waited for of which nothing can be read, and no process is known to be alive.
@@ -37,21 +31,28 @@ bool lives(const unique_fd& process) {
 
 }  // namespace
 
+/// The supervisor of an active job has ended; under the mutex.
+void local_cluster::note_end(entry& job) const {
+  if (!job.noticed) job.noticed = notice_of_end{now(), looked_at_};
+}
+
 /// Looks what became of an active job: nothing yet, ended, lost, or never started.
 void local_cluster::conclude(const submission_token& token) {
+  if (burials_.contains(token.str())) return;
   job_id name;
   bool watched = false;
   bool has_begun = false;
   told_bounds bounds;
   {
     const guard lock(mutex_);
-    const entry* job = find_entry(token);
+    entry* job = find_entry(token);
     if (job == nullptr || job->where != place::active) return;
     bounds = bounds_of(*job);
     has_begun = job->has_begun;
     // Whatever became of its lock file: the process itself is known.
     if (job->supervisor && lives(job->supervisor)) return;
     watched = static_cast<bool>(job->supervisor);
+    if (watched) note_end(*job);
     name = job->job;
   }
   // The order matters: the exit file is written before the process ends or its lock is given up.
@@ -61,7 +62,6 @@ void local_cluster::conclude(const submission_token& token) {
   auto status = read_end(token, bounds);
   // Of a directory that was moved away or is not mounted nothing is known.
   if (!status && !is_in_place()) return;
-  const bool worked = status.has_value();
   std::string unread;
   if (!status && status.error().code != errc::not_found) {
     unread = status.error().message;
@@ -83,15 +83,16 @@ void local_cluster::conclude(const submission_token& token) {
       not_started(token);
       return;
     }
-    status = bury(token, unread);
+    begin_burial(token, unread);
+    return;
   }
   bounds.now = now();
   correct_times(*status, bounds);
   const guard lock(mutex_);
   entry* job = find_entry(token);
   if (job == nullptr || job->where != place::active) return;
-  damaged_.erase(token.str());  // what could not be read before was read now, or has a reason
-  if (worked) start_succeeded(*job);
+  damaged_.erase(token.str());  // what could not be read before was read now
+  start_succeeded(*job);
   end(*job, *status);
 }
 
@@ -191,119 +192,6 @@ std::optional<clock_anchor> local_cluster::last_seen(const submission_token& tok
   // The two clocks differ by microseconds: no end comes before its start for that.
   const auto seen_at = std::max(moment.time - *ago, from_us(status.started_at_us()));
   return clock_anchor{seen_at, std::max(moment.boot - *ago, microseconds{0})};
-}
-
-/// Kills what is left of the job, and tells whether anything was; says in the status if that cannot
-/// be, and what its cgroup knows of its use.
-bool local_cluster::end_processes(const submission_token& token,
-                                  const pb::LocalSupervisor& supervisor,
-                                  const pb::LocalJobStatus& last,
-                                  pb::LocalJobStatus& status) const {
-  std::optional<process_info> leader;
-  if (last.leader_pid() > 0)
-    leader = process_info{.pid = last.leader_pid(), .start_ticks = last.leader_start_ticks()};
-  const job_cgroup cgroup(supervisor.cgroup(), token);
-  // A chain of processes that fork and end may pass by one look.
-  int empty_looks = 0;
-  bool lived = false;
-  for (int pass = 0; pass < kill_passes_max && empty_looks < empty_looks_needed; ++pass) {
-    lived = lived || cgroup.populated();
-    cgroup.kill();
-    const auto rest = processes_of_job(token.str(), leader);
-    empty_looks = rest.empty() && !cgroup.populated() ? empty_looks + 1 : 0;
-    lived = lived || empty_looks == 0;
-    signal_all(rest, SIGKILL);
-    std::this_thread::sleep_for(milliseconds{10});
-  }
-  const auto used = cgroup.usage();
-  if (used.cpu_us > 0) status.mutable_usage()->set_cpu_time_us(used.cpu_us);
-  if (used.memory_bytes_max > 0)
-    status.mutable_usage()->set_memory_bytes_max(used.memory_bytes_max);
-  cgroup.remove();
-  if (empty_looks < empty_looks_needed)
-    status.set_reason(status.reason() + "; processes of the job could not be ended");
-  return lived;
-}
-
-/// Ends a job that nobody can speak for any more, and writes down what is known. `unread`: what
-/// stood in the way of knowing more.
-pb::LocalJobStatus local_cluster::bury(const submission_token& token, const std::string& unread) {
-  pb::LocalJobStatus status;
-  status.set_state(pb::JOB_STATE_FAILED);
-  bool cancel_asked = false;
-  bool has_begun = false;
-  bool watched = false;
-  told_bounds bounds;
-  pb::LocalSupervisor supervisor;
-  supervisor.set_token(token.str());
-  {
-    const guard lock(mutex_);
-    const entry* job = find_entry(token);
-    cancel_asked = job != nullptr && job->cancel_due;
-    watched = job != nullptr && job->supervisor;
-    has_begun = job != nullptr && job->has_begun;
-    if (job != nullptr) bounds = bounds_of(*job);
-    if (job != nullptr) supervisor.mutable_gpus()->Add(job->gpu_ids.begin(), job->gpu_ids.end());
-  }
-  const auto known = spool_.read_supervisor(token);
-  const bool named = known && known->token() == token.str() && known->pid() > 0;
-  if (named) {
-    supervisor = *known;
-    supervisor.clear_gpus();
-    for (const int gpu : possible_gpus(*known, bounds.gpus, options_.gpus))
-      supervisor.add_gpus(gpu);
-  } else if (!options_.cgroup.empty()) {
-    supervisor.set_cgroup(job_cgroup::path_of(options_.cgroup, token));
-  }
-  auto last = spool_.read_status(token);
-  if (last && problem_of_running(*last, bounds)) last = fail(errc::corrupt, "not of a supervisor");
-  // A job may have put another text in the place of the one that names its supervisor.
-  const bool same_boot = watched || !named || supervisor.boot_id() == boot_id_ ||
-                         !processes_of_job(token.str(), std::nullopt).empty();
-  if (last) {
-    status.set_started_at_us(last->started_at_us());
-    if (last->boot_id() == boot_id_) status.set_started_boot_us(last->started_boot_us());
-  }
-  const bool no_name = known ? known->pid() == 0 : known.error().code == errc::not_found;
-  const bool never_began = !watched && !last && no_name && !has_begun;
-  if (never_began && exists(spool_.job_file(token, "cancel"))) {
-    status.set_state(pb::JOB_STATE_CANCELLED);
-    status.set_reason(cancelled_before_start);
-  } else if (!exists(spool_.job_directory(token))) {
-    status.set_reason("the job's directory was removed while it ran; how it ended is not known");
-  } else if (never_began) {
-    status.set_reason("the job's spec, claim or end was removed or damaged, and nothing is left "
-                      "that shows a start");
-  } else if (!same_boot) {
-    status.set_reason("supervisor lost: the machine restarted while the job ran");
-  } else {
-    status.set_reason(
-        "supervisor lost: it is gone and left no record of the job's end (killed, or its "
-        "directory was replaced); how the job ended is not known");
-  }
-  if (!unread.empty()) status.set_reason(status.reason() + "; " + unread);
-  bool lived = watched;
-  if (!never_began && same_boot)
-    lived |= end_processes(token, supervisor, last ? *last : pb::LocalJobStatus{}, status);
-  auto moment = now();
-  // Nobody pays for the time in which nobody looked.
-  const auto seen = lived || never_began ? std::nullopt : last_seen(token, status);
-  if (seen) {
-    moment = *seen;
-    status.set_reason(status.reason() + "; it ended while nobody watched it: its end is told as "
-                                        "when it was seen last");
-  }
-  if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
-    status.set_state(pb::JOB_STATE_CANCELLED);
-    status.set_reason("cancelled on request; " + status.reason());
-  }
-  status.set_finished_at_us(to_us(moment.time));
-  status.set_finished_boot_us(moment.boot.count());
-  status.set_boot_id(boot_id_);
-  if (!never_began) tell_held(status, supervisor);
-  // A failed write leaves the job as it is on disk, and the next start buries it again.
-  (void)spool_.write_exit(token, status);
-  return status;
 }
 
 }  // namespace ved::adapters::local

@@ -10,6 +10,7 @@
 #include <set>
 #include <thread>
 #include <unordered_map>
+#include <utility>
 
 #include "adapters/system/files.hpp"
 
@@ -58,35 +59,41 @@ void look_for_threads(process_info& info, const std::string& tasks) {
   }
 }
 
-/// Whether texts, each with a NUL at its end, have that one among them.
-bool lists(std::string_view texts, std::string_view wanted) {
+/// Of texts, each with a NUL at its end.
+template <class Visit>
+void for_each_text(std::string_view texts, Visit visit) {
   while (!texts.empty()) {
     const std::string_view entry = texts.substr(0, texts.find('\0'));
-    if (entry == wanted) return true;
+    visit(entry);
     texts.remove_prefix(std::min(texts.size(), entry.size() + 1));
   }
-  return false;
 }
 
-/// Tells processes by their environment. Within execve(2) a process shows neither that nor a
+/// Whether they have that one among them.
+bool lists(std::string_view texts, std::string_view wanted) {
+  bool found = false;
+  for_each_text(texts, [&](std::string_view one) { found = found || one == wanted; });
+  return found;
+}
+
+/// Reads what processes were started with. Within execve(2) a process shows neither that nor a
 /// command line for a moment: those are waited for, all together for `pauses_max` milliseconds in
 /// which this process, too, got its turn; one that shows nothing for longer has chosen to.
 class environments {
  public:
-  explicit environments(std::string_view wanted) : wanted_(wanted) {}
-
-  bool have(const process_info& info) {
+  /// Of one process; empty: it shows none.
+  std::string of(const process_info& info) {
     constexpr pid_t kernel_threads = 2;  // they show nothing ever
-    if (info.pid == kernel_threads || info.parent == kernel_threads) return false;
+    if (info.pid == kernel_threads || info.parent == kernel_threads) return {};
     const auto in_proc =
         "/proc/" + std::to_string(info.pid) + "/task/" + std::to_string(info.thread);
     for (int looks_without = 0; looks_without < looks_max;) {
-      const auto shown = read_file(in_proc + "/environ", environment_bytes_max);
-      if (!shown) return false;
-      if (!shown->empty()) return lists(*shown, wanted_);
+      auto shown = read_file(in_proc + "/environ", environment_bytes_max);
+      if (!shown) return {};
+      if (!shown->empty()) return std::move(*shown);
       const auto command = read_file(in_proc + "/cmdline", environment_bytes_max);
       const auto now = read_process(info.pid);
-      if (!now || now->state == 'Z' || pauses_ == pauses_max) return false;
+      if (!now || now->state == 'Z' || pauses_ == pauses_max) return {};
       if (!command || !command->empty()) {
         ++looks_without;
         continue;
@@ -94,13 +101,12 @@ class environments {
       ++pauses_;
       std::this_thread::sleep_for(std::chrono::milliseconds{1});
     }
-    return false;
+    return {};
   }
 
  private:
   /// It may have begun to show itself between two reads.
   static constexpr int looks_max = 3;
-  std::string_view wanted_;
   int pauses_ = 0;
 };
 
@@ -200,10 +206,11 @@ std::vector<process_info> descendants(pid_t root) {
 }
 
 std::vector<process_info> processes_with(std::string_view variable) {
-  environments marked(variable);
+  environments shown;
   std::vector<process_info> found;
   for (const process_info& info : all_processes())
-    if (info.state != 'Z' && info.pid > 1 && marked.have(info)) found.push_back(info);
+    if (info.state != 'Z' && info.pid > 1 && lists(shown.of(info), variable))
+      found.push_back(info);
   return found;
 }
 
@@ -220,23 +227,38 @@ void signal_all(const std::vector<process_info>& all, int number) {
 
 std::vector<process_info> processes_of_job(std::string_view token,
                                            const std::optional<process_info>& leader) {
-  const auto variable = "VED_TOKEN=" + std::string(token);
-  environments marked(variable);
-  std::vector<process_info> found;
+  return std::move(processes_of_jobs({{std::string(token), leader}}).front());
+}
+
+std::vector<std::vector<process_info>> processes_of_jobs(const std::vector<job_mark>& jobs) {
+  std::unordered_map<std::string, std::size_t> by_variable;
+  std::unordered_multimap<pid_t, std::size_t> by_leader;
+  for (std::size_t i = 0; i < jobs.size(); ++i) {
+    by_variable.emplace("VED_TOKEN=" + jobs[i].token, i);
+    if (jobs[i].leader) by_leader.emplace(jobs[i].leader->pid, i);
+  }
+  environments shown;
+  std::vector<std::vector<process_info>> found(jobs.size());
   for (const process_info& info : all_processes()) {
     if (info.state == 'Z' || info.pid <= 1) continue;
-    // A session number is reused only after the whole session is gone, so a process that started
-    // before the leader cannot belong to the leader's session.
-    const bool same_session =
-        leader && info.session == leader->pid && info.start_ticks >= leader->start_ticks;
-    bool leader_is_other = false;
-    if (same_session) {
-      const auto now = read_process(leader->pid);
-      leader_is_other = now && now->start_ticks != leader->start_ticks;
+    std::set<std::size_t> of;
+    const auto [first, last] = by_leader.equal_range(info.session);
+    for (auto at = first; at != last; ++at) {
+      const process_info& leader = *jobs[at->second].leader;
+      // A session number is reused only after the whole session is gone, so a process that started
+      // before the leader cannot belong to the leader's session.
+      if (info.start_ticks < leader.start_ticks) continue;
+      const auto now = read_process(leader.pid);
+      if (!now || now->start_ticks == leader.start_ticks) of.insert(at->second);
     }
-    if ((same_session && !leader_is_other) || marked.have(info)) {
-      found.push_back(info);
+    if (of.empty()) {
+      const std::string text = shown.of(info);
+      for_each_text(text, [&](std::string_view one) {
+        const auto at = by_variable.find(std::string(one));
+        if (at != by_variable.end()) of.insert(at->second);
+      });
     }
+    for (const std::size_t i : of) found[i].push_back(info);
   }
   return found;
 }

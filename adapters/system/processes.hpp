@@ -59,4 +59,12 @@ void signal_all(const std::vector<process_info>& all, int number);
 std::vector<process_info> processes_of_job(std::string_view token,
                                            const std::optional<process_info>& leader);
 
+/// What the processes of one job are known by.
+struct job_mark {
+  std::string token;
+  std::optional<process_info> leader;
+};
+/// The same of each of them, in one look over the machine.
+std::vector<std::vector<process_info>> processes_of_jobs(const std::vector<job_mark>& jobs);
+
 }  // namespace ved::adapters

@@ -4,6 +4,8 @@
 
 #include <catch2/catch.hpp>
 #include <fstream>
+#include <optional>
+#include <vector>
 
 #include "adapters/local/job_cgroup.hpp"
 #include "adapters/local/told.hpp"
@@ -119,4 +121,66 @@ TEST_CASE("local lost: a supervisor shows that it lives", "[adapters][local][los
   });
   std::ofstream{go} << "x";
   talk.wait_for_end(job);
+}
+
+TEST_CASE("local lost: of a supervisor that was watched the end is told as when it was noticed",
+          "[adapters][local][lost]") {
+  local_options options;
+  if (GENERATE(false, true)) options.cgroup = own_cgroup();
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto ready = fresh_path(fixture, "ready");
+  const bool lives_on = GENERATE(false, true);
+  const auto job = talk.start(talk.shell_job((lives_on ? "(setsid sleep 1000 &); " : "") +
+                                             ("echo x > '" + ready + "'; exec sleep 1000")));
+  talk.wait_until("it runs", [&] { return std::filesystem::exists(ready); });
+  talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  talk.wait_until("it is watched", [&] { return fixture.watches(job); });
+  ::usleep(300'000);
+  // What a job may write tells nothing against what was seen of its supervisor.
+  touch_all(fixture, job, seconds{-3600});
+  const auto before = system_anchor().time;
+  fixture.kill_supervisor(job);
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK(end.finished_at >= before - fixture.options().check_interval - milliseconds{100});
+  CHECK(end.finished_at <= before + seconds{1});
+  // What dies with its supervisor may be met in its last moment.
+  if (lives_on) CHECK(end.reason.find("seen last") == std::string::npos);
+  CHECK(end.reason.find("while nobody watched") == std::string::npos);
+}
+
+TEST_CASE("local lost: of many at once none pays for the others, nor does a stop wait for them",
+          "[adapters][local][lost]") {
+  constexpr int count = 40;
+  local_options options;
+  options.cpus = count + 1;
+  local_fixture fixture(options);
+  std::optional<conversation> talk(fixture);
+  std::vector<tracked_job> jobs;
+  for (int i = 0; i < count; ++i) jobs.push_back(talk->start(talk->shell_job("exec sleep 1000")));
+  for (const auto& job : jobs) {
+    talk->wait_for(job, pb::JOB_STATE_RUNNING);
+    talk->wait_until("it is watched", [&] { return fixture.watches(job); });
+  }
+  const bool stops = GENERATE(false, true);
+  for (const auto& job : jobs) fixture.kill_supervisor(job);
+  const auto killed = system_anchor();
+  if (stops) {
+    ::usleep(100'000);  // it has begun
+    talk.reset();
+    fixture.close();
+    CHECK(since_boot() - killed.boot < seconds{2});
+    fixture.open();
+    talk.emplace(fixture);
+  } else {
+    CHECK(talk->wait_for_end(talk->start(talk->shell_job("true"))).state ==
+          pb::JOB_STATE_COMPLETED);
+    CHECK(since_boot() - killed.boot < seconds{3});
+  }
+  for (const auto& job : jobs) {
+    const auto end = talk->wait_for_end(job);
+    CHECK(end.state == pb::JOB_STATE_FAILED);
+    CHECK(end.finished_at < killed.time + seconds{1});
+  }
 }
