@@ -35,21 +35,47 @@ constexpr auto reload_patience = seconds{10};
 constexpr double submitted_bytes_per_request = 1 << 10;
 constexpr double submitted_burst_bytes_per_request = 16 << 10;
 
-/// Since when a reload is under way.
+/// A reload that is under way, if one is. Any thread.
+class reload_watch {
+ public:
+  void begins() {
+    const std::lock_guard lock(mutex_);
+    since_ = std::chrono::steady_clock::now();
+    waits_for_ = "a directory of the configuration does not answer";
+  }
+  void waits_for(const std::string& what) {
+    const std::lock_guard lock(mutex_);
+    waits_for_ = what;
+  }
+  void ends() {
+    const std::lock_guard lock(mutex_);
+    since_.reset();
+  }
+  /// Nothing: it takes no longer than it should.
+  std::optional<std::string> problem() const {
+    const std::lock_guard lock(mutex_);
+    if (!since_) return std::nullopt;
+    const auto took = std::chrono::floor<seconds>(std::chrono::steady_clock::now() - *since_);
+    if (took < reload_patience) return std::nullopt;
+    return "a reload has not returned for " + std::to_string(took.count()) + " s: " + waits_for_ +
+           "; nothing of it is taken over meanwhile";
+  }
+
+ private:
+  mutable std::mutex mutex_;
+  std::optional<std::chrono::steady_clock::time_point> since_;
+  std::string waits_for_;
+};
+
 class reload_mark {
  public:
-  using moment = std::chrono::steady_clock::time_point;
-  static constexpr moment none{};
-
-  explicit reload_mark(std::atomic<moment>& at) : at_(at) {
-    at_ = std::chrono::steady_clock::now();
-  }
-  ~reload_mark() { at_ = none; }
+  explicit reload_mark(reload_watch& of) : of_(of) { of_.begins(); }
+  ~reload_mark() { of_.ends(); }
   reload_mark(const reload_mark&) = delete;
   reload_mark& operator=(const reload_mark&) = delete;
 
  private:
-  std::atomic<moment>& at_;
+  reload_watch& of_;
 };
 
 }  // namespace
@@ -111,7 +137,7 @@ class daemon::implementation {
   result<pb::ConfigReloaded> reload() {
     const std::lock_guard one_at_a_time(reload_mutex_);
     if (stopped_) return fail(errc::unavailable, "the daemon is stopping");
-    const reload_mark under_way(reloads_since_);
+    const reload_mark under_way(reloads_);
     pb::ConfigReloaded out;
     const auto note = [this, &out](const char* failed, const auto& done) {
       if (done) return;
@@ -150,7 +176,8 @@ class daemon::implementation {
     note("certificates_not_reloaded", ingress_->reload());
     const auto changes = clusters_->reload(
         settings, {&actors_->system(), actors_->supervisor(),
-                   [this](const actors::open_log& joined) { return follow(joined); }});
+                   [this](const actors::open_log& joined) { return follow(joined); },
+                   [this](const std::string& what) { reloads_.waits_for(what); }});
     tell(changes, out);
     const std::lock_guard lock(settings_mutex_);
     auto rest = settings;
@@ -238,15 +265,9 @@ class daemon::implementation {
 
   /// A reload reads directories that others answer for.
   std::vector<actors::problem> slow_reload() const {
-    const auto since = reloads_since_.load();
-    if (since == reload_mark::none) return {};
-    const auto took = std::chrono::floor<seconds>(std::chrono::steady_clock::now() - since);
-    if (took < reload_patience) return {};
-    return {{"a reload has not returned for " + std::to_string(took.count()) +
-                 " s: a directory of the configuration does not answer; nothing of it is taken "
-                 "over meanwhile",
-             actors::problem::weight::degraded,
-             {}}};
+    const auto text = reloads_.problem();
+    if (!text) return {};
+    return {{*text, actors::problem::weight::degraded, {}}};
   }
 
   std::function<time_point()> clock() {
@@ -444,7 +465,7 @@ class daemon::implementation {
   }
 
   daemon_options options_;
-  std::atomic<reload_mark::moment> reloads_since_{};
+  reload_watch reloads_;
   std::mutex reload_mutex_;    ///< one reload at a time, and none during a start or stop
   std::mutex settings_mutex_;  ///< of what a reload changes in options_.settings
   const std::function<void(const char* point)> crash_point_ =

@@ -190,8 +190,9 @@ result<void> clusters_part::open_one(const cluster_config& cluster,
 /// The same while the others run.
 result<void> clusters_part::join(const cluster_config& cluster, cluster_environment& environment,
                                  const surroundings& around) {
-  if (auto opened = open_one(cluster, environment); !opened) return opened;
   const auto& id = cluster.cluster_id;
+  around.tell("cluster " + id.str() + " is being opened, and its directory does not answer");
+  if (auto opened = open_one(cluster, environment); !opened) return opened;
   const auto& one = running_.at(id);
   caf::scoped_actor self{*around.system};
   self->request(around.supervisor, supervisor_timeout,
@@ -259,6 +260,7 @@ void clusters_part::close(const cluster_id& cluster, bool comes_back,
   if (it == running_.end()) return;
   const auto one = std::move(it->second);
   running_.erase(it);
+  around.tell("what cluster " + cluster.str() + " has under way is still being ended");
   {
     caf::scoped_actor self{*around.system};
     actors::child_list ended;

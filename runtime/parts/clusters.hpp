@@ -49,6 +49,12 @@ class clusters_part {
     caf::actor_system* system = nullptr;
     actors::supervisor_actor supervisor;
     join_log joined;  ///< also told of one that is followed already
+    /// Told what a reload that does not return waits for; may be unset.
+    std::function<void(const std::string&)> waits_for;
+
+    void tell(const std::string& what) const {
+      if (waits_for) waits_for(what);
+    }
   };
 
   explicit clusters_part(options how);
