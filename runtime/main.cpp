@@ -98,7 +98,10 @@ std::optional<load_outcome> load(const arguments& given) {
 /// reader of standard error.
 result<load_outcome> load_again(const arguments& given) {
   std::error_code failed;
-  if (!std::filesystem::is_regular_file(given.config_file, failed))
+  const auto what = std::filesystem::status(given.config_file, failed);
+  if (what.type() == std::filesystem::file_type::not_found)
+    return fail(errc::invalid, given.config_file + ": no such file");
+  if (!std::filesystem::is_regular_file(what))
     return fail(errc::invalid, given.config_file + ": is no regular file");
   auto loaded = read_config(given);
   if (!loaded.ok()) return fail(errc::invalid, loaded.problem_text());
