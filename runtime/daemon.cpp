@@ -156,6 +156,8 @@ class daemon::implementation {
     if (read)
       if (const auto wrong = check_clusters(read->value); !wrong.empty())
         read = fail(wrong.front());
+    if (read)
+      if (const auto meant = gives_up_what_is_meant(*read); !meant) read = fail(meant.error());
     const auto opened =
         read && read->value.logging.file != options_.settings.logging.file
             ? options_.log->reopen(read->value.logging)
@@ -253,6 +255,17 @@ class daemon::implementation {
   void log(actors::log_severity severity, std::string_view event,
            std::initializer_list<actors::log_field> fields) {
     options_.log->write(severity, "ved", event, fields);
+  }
+
+  /// A file that was cut short, or is another one, takes no cluster out of service.
+  result<void> gives_up_what_is_meant(const load_outcome& read) {
+    const std::lock_guard lock(settings_mutex_);
+    const auto served = active_clusters(options_.settings).size();
+    if (read.tells_clusters || served == 0 || !active_clusters(read.value).empty()) return {};
+    return fail(errc::invalid,
+                read.file + ": names no cluster, and " + std::to_string(served) +
+                    " are in service; where all of them are meant to go, say so: hpc.enabled: "
+                    "false");
   }
 
   /// A log that is ahead of the clock is a problem until the clock has come by.

@@ -112,7 +112,7 @@ class applier {
 
  private:
   void apply_section(section& into, const yaml_node& node, const std::string& path) {
-    if (node.type == yaml_node::kind::null) return;
+    if (node.type == yaml_node::kind::null) return refuse_nothing(path);
     if (node.type != yaml_node::kind::mapping) {
       state_.complain(node.line, path, "expected a section with keys, got " + shown(node));
       return;
@@ -177,8 +177,17 @@ class applier {
     return false;
   }
 
+  // A section of which all is commented out is as if it were not there; but where clusters stand
+  // that is more likely a file that was cut short, and would give all of them up.
+  void refuse_nothing(const std::string& path) {
+    if (path == "hpc")
+      state_.complain(path, "has nothing in it; leave it out where that is meant");
+    else if (path == "hpc.clusters")
+      state_.complain(path, "has nothing in it; write [] where no cluster is meant");
+  }
+
   void apply_list(list& into, const yaml_node& node, const std::string& path) {
-    if (node.type == yaml_node::kind::null) return;
+    if (node.type == yaml_node::kind::null) return refuse_nothing(path);
     if (node.type != yaml_node::kind::sequence) {
       state_.complain(node.line, path, "expected a list, got " + shown(node));
       return;

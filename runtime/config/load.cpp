@@ -93,6 +93,9 @@ load_outcome load_config_text(std::string_view text, std::string file,
   }
   auto effective = options;
   if (!effective.environment) effective.environment = process_environment;
+  if (tree->type == yaml_node::kind::null || (tree->type == yaml_node::kind::mapping &&
+                                              tree->keys.empty()))
+    return unreadable(std::move(file), "sets nothing: an empty configuration is not taken");
   loading state;
   state.options = &effective;
   apply(*tree, state);
@@ -101,6 +104,7 @@ load_outcome load_config_text(std::string_view text, std::string file,
   load_outcome out;
   out.file = std::move(file);
   collect_notices(state, out);
+  out.tells_clusters = state.given("hpc.clusters") || state.given("hpc.enabled");
   // From here on the single form is an ordinary cluster.
   auto& clusters = state.draft.value.clusters;
   if (clusters.empty() && (state.given(single_form_path) || state.draft.value.hpc.enabled)) {

@@ -40,6 +40,9 @@ struct load_outcome {
   /// "FILE:LINE: accepted, not yet used: SECTION.KEY, KEY, ... (why)", one per section, for keys
   /// that the file gives; and variables of the environment that are set for nothing.
   std::vector<std::string> notices;
+  /// The file says which clusters there are, also that there are none: one that was cut short, or
+  /// is another, says nothing of them.
+  bool tells_clusters = false;
 
   bool ok() const noexcept { return problems.empty(); }
   /// One "FILE:LINE: KEY: MESSAGE" per line, for the operator.

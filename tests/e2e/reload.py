@@ -72,6 +72,26 @@ class reload(site_case):
         s.stop()
         self.verify_log()
 
+    def test_a_file_that_was_cut_short_takes_no_cluster_out_of_service(self):
+        s = self.site
+        s.start()
+        gate = self.gated("stays", "here")
+        for text, why in (("", "sets nothing"), ("---\n# x\n", "sets nothing"),
+                          ("hpc:\n", "hpc: has nothing in it"),
+                          ("hpc:\n  clusters:\n", "hpc.clusters: has nothing in it"),
+                          ("http: {}\n", "names no cluster, and 1 are in service")):
+            with self.subTest(text):
+                self.assertIn(why, self.reload(2, lambda _, text=text: text))
+                self.assertEqual(s.get("stays")["state"], "running")
+                self.assertTrue(any(why in one for one in self.problems()), self.problems())
+        os.rename(s.config, s.config + ".away")
+        self.assertIn("no such file", s.vectl("config", "reload")[2])
+        os.rename(s.config + ".away", s.config)
+        self.reload(0)
+        self.let_go(gate)
+        s.wait_state("stays", "completed")
+        self.assertIn("cluster here: removed", self.reload(0, lambda _: "hpc: {enabled: false}\n"))
+
     def test_a_setting_that_is_not_acted_upon_is_named_by_a_reload_too(self):
         s = self.site
         s.start()

@@ -211,7 +211,7 @@ TEST_CASE("config: the guide's environment variables are read", "[runtime][confi
                                 return "/path/to/key";
                               },
                               true};
-  const auto missing = load_config_text("", "f", key_path);
+  const auto missing = load_config_text("http: {}", "f", key_path);
   CHECK(missing.value.security.signing_key_file == "/path/to/key");
   CHECK(missing.problem_text().find(
             "PROVIDER_SIGNING_KEY_PATH: (12 bytes, not shown: they may be a secret): No such") !=

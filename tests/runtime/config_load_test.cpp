@@ -30,13 +30,32 @@ std::string problems(const std::string& text) { return load(text).problem_text()
 
 }  // namespace
 
-TEST_CASE("config: an empty file is the default configuration", "[runtime][config]") {
-  for (const auto* text : {"", "---\n", "# nothing\n", "hpc:\n", "{}"}) {
+TEST_CASE("config: a file that says little is the default configuration", "[runtime][config]") {
+  for (const auto* text : {"hpc: {}\n", "hpc: {clusters: []}\n", "logging:\n", "---\nhttp: {}\n"}) {
     const auto out = load(text);
     INFO(text << out.problem_text());
     CHECK(out.ok());
     CHECK(out.value == config{});
   }
+}
+
+TEST_CASE("config: a file that says nothing, or stops where clusters begin, is refused",
+          "[runtime][config]") {
+  for (const auto* text : {"", "\n", "---\n", "---\n...\n", "# nothing\n", "{}", "null", "~\n"}) {
+    INFO(text);
+    CHECK(problems(text) == "ved.yaml:1: sets nothing: an empty configuration is not taken\n");
+  }
+  CHECK(problems("state: {}\nhpc:\n") ==
+        "ved.yaml:2: hpc: has nothing in it; leave it out where that is meant\n");
+  CHECK(problems("hpc:\n  clusters:\n") ==
+        "ved.yaml:2: hpc.clusters: has nothing in it; write [] where no cluster is meant\n");
+}
+
+TEST_CASE("config: it is known whether a file speaks of clusters", "[runtime][config]") {
+  for (const auto* text : {"hpc: {clusters: []}", "hpc: {enabled: false}"})
+    CHECK(load(text).tells_clusters);
+  for (const auto* text : {"state: {}", "hpc: {}", "hpc: {retry: {}}"})
+    CHECK_FALSE(load(text).tells_clusters);
 }
 
 TEST_CASE("config: every problem is reported at once with file, line, key and expectation",

@@ -40,7 +40,8 @@ TEST_CASE("config: a variable that is set for nothing is said", "[runtime][confi
     for (const auto& one : load_config_text(text, "f", {all, true}).notices) out += one + "\n";
     return out;
   };
-  CHECK(notices("").find("SLURM_JWT_TOKEN: is set, nothing here uses it") != std::string::npos);
+  CHECK(notices("http: {}").find("SLURM_JWT_TOKEN: is set, nothing here uses it") !=
+        std::string::npos);
   CHECK(notices("hpc: {enabled: true, cluster_id: c, scheduler_type: slurm, "
                 "slurm: {auth_method: jwt}}\n")
             .find("SLURM_JWT_TOKEN") == std::string::npos);
