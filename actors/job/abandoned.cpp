@@ -28,7 +28,10 @@ pb::JobAbandonedFound& add_found(events& out, const submission_token& token,
 
 /// The daemon has followed what is left of it for so long that what it does not see is not there.
 bool is_watched_for(const job& state, microseconds time, const context& ctx) {
-  return ctx.now >= std::max(state.watched_since, state.changed_at) + time;
+  // The clock may have been set back meanwhile.
+  const auto since = state.changed_at > ctx.now ? state.watched_since
+                                                : std::max(state.watched_since, state.changed_at);
+  return is_set(since) && ctx.now >= since + time;
 }
 
 /// What is followed of it; empty: it is looked for by its token.
@@ -121,6 +124,8 @@ std::optional<events> on(const job& state, const report_missing& what, const con
                         ctx);
   // What is gone is the last one.
   set_requeued(over, state);
+  for (const auto& run : state.requeued)
+    over.set_told_until_us(std::max(over.told_until_us(), run.enqueued_at_us()));
   if (const auto* back = returned(state)) {
     over.set_told_until_us(to_us(told_until(back->enqueued_at, back->ended)));
   }

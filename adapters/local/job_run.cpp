@@ -135,6 +135,7 @@ void job_run::run_steps() {
     }
     leader_ = started.pid;
     status_.clear_reason();
+    if (status_.ends_by_us() != 0) put_limit_off(waited_);
     status_.set_step(notes_ ? number : 0);
     status_.set_leader_pid(leader_);
     if (const auto info = read_process(leader_)) {
@@ -172,12 +173,20 @@ started_step job_run::start(const step& what, int number) {
     if (!noted) {
       note("waits: " + started.failure.reason);
       status_.set_reason("waits: " + started.failure.reason);
+      put_limit_off(waited_ + options_.start_patience);
       write_status();
     }
     pause_start(pause, began);
     pause = std::min(pause * 2, start_pause_max);
     if (ending_ != ending::none) return started;
   }
+}
+
+/// For who watches the limit from outside.
+void job_run::put_limit_off(microseconds by) {
+  const seconds limit(job_.spec().max_runtime_seconds());
+  if (limit > seconds{0})
+    status_.set_ends_by_us(status_.started_at_us() + microseconds(limit + by).count());
 }
 
 /// After an attempt to start a step that `began` then. No signal makes the pause shorter: the end
@@ -512,6 +521,7 @@ pb::LocalJobStatus job_run::finish() {
   if (status_.reason().size() > reason_bytes_max)
     status_.set_reason(plain_text(status_.reason(), reason_bytes_max));
 
+  status_.clear_ends_by_us();
   const pb::Resources& resources = job_.spec().resources();
   pb::JobUsage& usage = *status_.mutable_usage();
   // What was suspended kept its cores.

@@ -37,6 +37,7 @@ class job_run {
  private:
   void run_steps();
   started_step start(const step& what, int number);
+  void put_limit_off(microseconds by);
   void pause_start(milliseconds pause, std::chrono::steady_clock::time_point began);
   void wait_for_leader();
   void drain();

@@ -31,6 +31,7 @@ job_status to_status(const pb::LocalJobStatus& from) {
   to.reason = from.reason();
   to.started_at = from_us(from.started_at_us());
   to.finished_at = from_us(from.finished_at_us());
+  to.ends_by = from_us(from.ends_by_us());
   to.exit_code = from.exit_code();
   to.exit_signal = from.exit_signal();
   if (from.has_usage()) to.usage = from.usage();
@@ -208,7 +209,10 @@ poll_result local_cluster::observe(std::span<const tracked_job> jobs) {
       status->clear_finished_at_us();
       status->clear_usage();
       status->clear_lost_claim_to();
+      const auto told = status->started_at_us();
       correct_start(*job, *status);
+      if (status->ends_by_us() != 0)
+        status->set_ends_by_us(status->ends_by_us() + status->started_at_us() - told);
       job->has_begun = true;
       job->stands = status->state() == pb::JOB_STATE_SUSPENDED;
       result.observations[i] = to_status(*status);

@@ -89,6 +89,8 @@ std::optional<std::string> problem_of_running(const pb::LocalJobStatus& status,
            ? within<std::int64_t>(status.started_boot_us(), (known.now.boot + tolerance).count())
            : from_us(status.started_at_us()) <= known.now.time + clock_tolerance);
   if (!possible) return "a start that is not possible";
+  if (!within<std::int64_t>(status.ends_by_us(), time_max.count()))
+    return "a limit that is not possible";
   return std::nullopt;
 }
 

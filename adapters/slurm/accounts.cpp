@@ -194,10 +194,10 @@ void slurm_cluster::add_record(account& to, const account_row& row, bool goes_on
   const auto meaning = parse_state(row.state);
   const bool from_start = goes_on && to.records.back().run.started_at == row.started_at;
   // What it stood suspended until then is left out of the record before alone.
-  const auto told_before =
-      from_start ? std::chrono::duration_cast<seconds>(to.records.back().finished_at -
-                                                       row.started_at).count()
-                 : 0;
+  std::int64_t told_before = from_start ? to.elapsed_seconds : 0;
+  if (from_start && to.records.back().finished_at > row.started_at)
+    told_before = std::chrono::duration_cast<seconds>(to.records.back().finished_at -
+                                                      row.started_at).count();
   to.state = row.state;
   // A controller that reaches its database late tells of the start of a job with the state of now:
   // "FAILED" without an end and with exit code 0. The real record comes after it.

@@ -91,6 +91,7 @@ class slurm_cluster {
     bool resized = false;        ///< and it held more at one time than at another
     time_point stood_since;      ///< when the run began that stood suspended for `stood`
     seconds stood{0};
+    bool has_stood = false;      ///< it was seen suspended
     std::optional<pb::JobRun> run_before;  ///< the last one that a requeue put an end to
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us

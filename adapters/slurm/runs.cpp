@@ -12,8 +12,6 @@ namespace {
 
 /// So long squeue may show what was before a requeue without being believed.
 constexpr seconds old_list_max{5};
-/// Squeue and the clock of its node are asked one after the other.
-constexpr seconds looks_apart_max{2};
 
 }  // namespace
 
@@ -57,11 +55,14 @@ void slurm_cluster::note_suspension(memory& kept, const queue_row& row, time_poi
   if (start != kept.stood_since) {
     kept.stood_since = start;
     kept.stood = {};
+    kept.has_stood = false;
   }
-  if (!row.time_used) return;
-  const auto stood = std::chrono::duration_cast<seconds>(site_now - start) - *row.time_used;
+  kept.has_stood = kept.has_stood || row.state == "SUSPENDED";
+  if (!row.time_used || !kept.has_stood) return;
+  const auto stood = std::max(
+      seconds{0}, std::chrono::duration_cast<seconds>(site_now - start) - *row.time_used);
   if (row.state == "SUSPENDED") kept.stood = std::max(kept.stood, stood);
-  else if (row.state == "RUNNING") kept.stood = stood > looks_apart_max ? stood : seconds{0};
+  else if (row.state == "RUNNING") kept.stood = stood;
 }
 
 void slurm_cluster::leave_out_suspension(pb::JobUsage& used, const memory& kept,
@@ -244,7 +245,8 @@ bool slurm_cluster::mixes_runs(const watched& job) {
   const auto& all = job.accounted->records;
   const bool earlier =
       std::any_of(all.begin(), all.end() - 1, [](const auto& one) { return one.resized; });
-  return earlier || static_cast<std::size_t>(job.kept->restarts_at_least()) >= all.size();
+  if (earlier || is_set(job.job->told_until)) return earlier;
+  return static_cast<std::size_t>(job.kept->restarts_at_least()) >= all.size();
 }
 
 /// What accounting knows of the runs before, where another source tells the end of the last one.
@@ -252,8 +254,14 @@ void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
   if (!job.accounted || mixes_runs(job)) return;
   for (const auto& record : job.accounted->records) {
     if (record.swept || !is_before(job, record)) continue;
-    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), record.usage);
-    end.counted.push_back(run_of(record));
+    auto before = record;
+    // It was over when the job was submitted anew, also where slurmdbd never heard of that.
+    const auto anew = job.kept->submitted_at.load();
+    const bool is_closed = is_set(record.finished_at) && record.finished_at <= anew;
+    if (!is_closed && record.run.enqueued_at < anew && is_set(record.run.started_at))
+      end_record(before, anew);
+    pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), before.usage);
+    end.counted.push_back(run_of(before));
   }
 }
 

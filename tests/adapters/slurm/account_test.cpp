@@ -168,8 +168,10 @@ TEST_CASE("slurm poll: what a run stood suspended before it gave a node back doe
   last.ended = "1799999019";
   last.elapsed_seconds = 19;  // sacct 22.05 forgets it there
   SECTION("before") {}
-  SECTION("and after") {
-    last.ended = "1799999029";
+  SECTION("and after") { last.ended = "1799999029"; }
+  SECTION("nor does a first record without an end make it longer") {
+    first.ended = "Unknown";
+    last.elapsed_seconds = 11;
   }
   site.reply("sacct0", first.text() + last.text());
   const auto end = status(site);

@@ -546,13 +546,6 @@ TEST_CASE("slurm poll: time that a run stood suspended is none, where squeue alo
       (void)status(site);
       used = 375;
     }
-    SECTION("between two looks it did not stand") {
-      shown.state = "RUNNING";
-      shown.time_used = "1:39";
-      site.reply("squeue", shown.text());
-      (void)status(site);
-      used = 400;
-    }
     auto next = row("PENDING", "BeginTime");
     next.submitted = "1799999400";
     next.started = "N/A";
@@ -563,4 +556,25 @@ TEST_CASE("slurm poll: time that a run stood suspended is none, where squeue alo
     REQUIRE(seen.run_before);
     CHECK(seen.run_before->usage().wall_clock_seconds() == used);
   }
+}
+
+TEST_CASE("slurm poll: a run before a requeue that accounting never closed ends with that",
+          "[adapters][slurm]") {
+  scripted_site site;
+  site.reply("squeue", row("RUNNING").text());
+  auto open = running_account();
+  open.elapsed_seconds = 1000;
+  site.reply("sacct0", open.text());
+  (void)status(site);
+  auto over = ended_row("FAILED", 4);
+  over.submitted = "1799999400";
+  over.started = "1799999450";
+  over.restarts = 1;
+  site.reply("squeue", over.text());
+  (void)observe(site);
+  site.now += seconds{60};
+  const auto end = status(site);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 400 + 50);
+  CHECK(end.counted.size() == 1);
 }
