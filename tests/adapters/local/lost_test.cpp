@@ -34,9 +34,12 @@ void touch_all(const local_fixture& fixture, const tracked_job& job, seconds ahe
   REQUIRE(::clock_gettime(CLOCK_REALTIME, &moment) == 0);
   moment.tv_sec += ahead.count();
   const timespec times[] = {moment, moment};
-  for (const char* name : {"status", "stdout", "stderr"})
-    REQUIRE(::utimensat(AT_FDCWD, fixture.files().job_file(job.token, name).c_str(), times, 0) ==
-            0);
+  for (const char* name : {"status", "stdout", "stderr"}) {
+    const auto file = fixture.files().job_file(job.token, name);
+    // A job is told as running before its first step has its files.
+    for (int i = 0; i < 5000 && !std::filesystem::exists(file); ++i) ::usleep(2000);
+    REQUIRE(::utimensat(AT_FDCWD, file.c_str(), times, 0) == 0);
+  }
 }
 
 }  // namespace
