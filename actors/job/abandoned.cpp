@@ -72,12 +72,12 @@ std::optional<events> on(const job& state, const report_status& what, const cont
   if (!is_terminal(what.state) || what.leftover) {
     if (!is_requeued(state, what) || is_remembered(state, *what.run_before)) return out;
     // Back once more before it could be ended: what ran is in no later report.
-    const auto again = [&]() -> pb::JobRun& {
-      if (back == nullptr) return *add_found(out, state.token, what.id, ctx).mutable_run_before();
-      return *add_returned(out, {back->id, back->token, {}, what.enqueued_at, what.note}, ctx)
-                  .mutable_run_before();
-    };
-    again() = *what.run_before;
+    auto* run =
+        back != nullptr
+            ? add_returned(out, {back->id, back->token, {}, what.enqueued_at, what.note}, ctx)
+                  .mutable_run_before()
+            : add_found(out, state.token, what.id, ctx).mutable_run_before();
+    *run = *what.run_before;
     return out;
   }
   auto& over = add_over(out,
@@ -124,11 +124,9 @@ std::optional<events> on(const job& state, const report_missing& what, const con
                         ctx);
   // What is gone is the last one.
   set_requeued(over, state);
-  for (const auto& run : state.requeued)
-    over.set_told_until_us(std::max(over.told_until_us(), run.enqueued_at_us()));
-  if (const auto* back = returned(state)) {
-    over.set_told_until_us(to_us(told_until(back->enqueued_at, back->ended)));
-  }
+  const auto* back = returned(state);
+  over.set_told_until_us(to_us(back != nullptr ? told_until(back->enqueued_at, back->ended)
+                                               : last_requeued(state).enqueued_at));
   return out;
 }
 

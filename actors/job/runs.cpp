@@ -143,20 +143,19 @@ bool is_requeued(const job& state, const report_status& what) {
   if (!what.run_before) return false;
   const auto began = from_us(what.run_before->started_at_us());
   const auto enqueued = from_us(what.run_before->enqueued_at_us());
+  const auto* end = std::get_if<finished>(&state.now);
+  if (end == nullptr)
+    return is_set(state.started_at) && what.started_at != state.started_at &&
+           began == state.started_at;
+  if (what.started_at == began) return false;
   // Of what came back only runs of after the end; and numbers cannot be forged.
-  if (const auto* back = returned(state))
-    return back->id == state.scheduler_id && what.started_at != began &&
-           enqueued > back->told_until;
+  if (end->returned)
+    return end->returned->id == state.scheduler_id && enqueued > end->returned->told_until;
   // So it is with what was given up; the run that went on then need not tell its queueing.
-  if (const auto* end = std::get_if<finished>(&state.now)) {
-    const auto told = is_set(end->told_until) ? end->told_until
-                                              : told_until(state.enqueued_at, false);
-    if (what.started_at == began) return false;
-    return is_set(told) && is_set(enqueued) ? enqueued > told
-                                            : is_set(began) && began == end->run_started_at;
-  }
-  return is_set(state.started_at) && what.started_at != state.started_at &&
-         began == state.started_at;
+  const auto told =
+      is_set(end->told_until) ? end->told_until : told_until(state.enqueued_at, false);
+  return is_set(told) && is_set(enqueued) ? enqueued > told
+                                          : is_set(began) && began == end->run_started_at;
 }
 
 bool is_remembered(const job& state, const pb::JobRun& run) {

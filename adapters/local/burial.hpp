@@ -16,7 +16,6 @@ struct burial {
   pb::LocalSupervisor supervisor;
   std::optional<process_info> leader;
   job_cgroup cgroup;
-  bool watched = false;      ///< its supervisor was
   bool never_began = false;  ///< nothing shows a start
   bool same_boot = true;     ///< it ran since the machine was started, as far as is known
   bool lived = false;        ///< something of it was found

@@ -18,8 +18,6 @@ constexpr int looks_max = 200;
 /// On a busy machine a chain passed by three.
 constexpr int empty_looks_needed = 10;
 constexpr milliseconds look_pause{10};
-/// So long the ends of such jobs are written down before others have their turn.
-constexpr milliseconds turn_max{50};
 
 }  // namespace
 
@@ -28,13 +26,14 @@ void local_cluster::begin_burial(const submission_token& token, const std::strin
   burial one;
   one.unread = unread;
   one.supervisor.set_token(token.str());
+  bool watched = false;
   bool has_begun = false;
   told_bounds bounds;
   {
     const guard lock(mutex_);
     const entry* job = find_entry(token);
     if (job == nullptr) return;
-    one.watched = static_cast<bool>(job->supervisor);
+    watched = static_cast<bool>(job->supervisor);
     has_begun = job->has_begun;
     bounds = bounds_of(*job);
     one.supervisor.mutable_gpus()->Add(job->gpu_ids.begin(), job->gpu_ids.end());
@@ -58,9 +57,9 @@ void local_cluster::begin_burial(const submission_token& token, const std::strin
       one.leader = process_info{.pid = last->leader_pid(),
                                 .start_ticks = last->leader_start_ticks()};
   }
-  one.same_boot = one.watched || !named || one.supervisor.boot_id() == boot_id_;
+  one.same_boot = watched || !named || one.supervisor.boot_id() == boot_id_;
   const bool no_name = known ? known->pid() == 0 : known.error().code == errc::not_found;
-  one.never_began = !one.watched && !last && no_name && !has_begun;
+  one.never_began = !watched && !last && no_name && !has_begun;
   one.cgroup = job_cgroup(one.supervisor.cgroup(), token);
   burials_.emplace(token.str(), std::move(one));
 }

@@ -31,6 +31,10 @@ namespace ved::adapters::local {
 /// How a job ends that a cancel reached in the queue.
 inline constexpr auto cancelled_before_start = "cancelled before it started";
 
+/// So long it is looked what became of jobs, or their ends are written down, before the cluster's
+/// thread does its other work.
+inline constexpr milliseconds turn_max{50};
+
 enum class place { queued, active, ended };
 
 /// When the end of a watched supervisor was noticed, and when it lived for certain before that.

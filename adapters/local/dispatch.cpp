@@ -27,8 +27,6 @@ using steady = std::chrono::steady_clock;
 constexpr int events_max = 64;
 /// Supervisors started side by side before their announcements are waited for.
 constexpr std::size_t starts_at_once_max = 16;
-/// So long it is looked what became of jobs before others have their turn.
-constexpr milliseconds turn_max{50};
 /// Pauses after a supervisor that came to nothing double from the first to the last.
 constexpr milliseconds start_pause_first{1000};
 constexpr milliseconds start_pause_max{60'000};

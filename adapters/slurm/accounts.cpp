@@ -32,17 +32,20 @@ run_key slurm_cluster::run_of(const account_record& record) {
   return {record.run.enqueued_at, record.run.started_at, record.finished_at};
 }
 
+/// One that is told longer, or never ended, was over then.
+void slurm_cluster::bound_record(account_record& record, time_point over) {
+  const bool ends_before = is_set(record.finished_at) && record.finished_at <= over;
+  if (!ends_before && is_set(record.run.started_at)) end_record(record, over);
+}
+
 /// The run that follows a requeue ends the one before it, also where slurmdbd never heard of that,
 /// and counts on; so does the last end that is told.
 void slurm_cluster::bound_records(std::vector<account_record>& all) {
   time_point last;
   for (const auto& record : all) last = std::max(last, record.finished_at);
   for (std::size_t i = 0; i < all.size(); ++i) {
-    auto& record = all[i];
     const auto over = i + 1 < all.size() ? all[i + 1].run.enqueued_at : last;
-    const bool ends_before = is_set(record.finished_at) && record.finished_at <= over;
-    if (ends_before || !is_set(record.run.started_at) || over < record.run.started_at) continue;
-    end_record(record, over);
+    if (over >= all[i].run.started_at) bound_record(all[i], over);
   }
 }
 

@@ -90,8 +90,7 @@ class slurm_cluster {
     time_point allocated_since;  ///< when that run began
     bool resized = false;        ///< and it held more at one time than at another
     time_point stood_since;      ///< when the run began that stood suspended for `stood`
-    seconds stood{0};
-    bool has_stood = false;      ///< it was seen suspended
+    std::optional<seconds> stood;  ///< unset: it was not seen suspended
     std::optional<pb::JobRun> run_before;  ///< the last one that a requeue put an end to
     time_point heeded_at;        ///< when squeue last showed what its last control led to
     std::string held_as;         ///< squeue's reason while it was held through us
@@ -231,6 +230,7 @@ class slurm_cluster {
   static run_key run_of(const account_record& record);
   static void note_allocation(memory& kept, const queue_row& row, time_point start);
   static void end_record(account_record& record, time_point end);
+  static void bound_record(account_record& record, time_point over);
   static void bound_records(std::vector<account_record>& all);
   /// `goes_on`: the last record's run does, with another size.
   static void add_record(account& to, const account_row& row, bool goes_on);

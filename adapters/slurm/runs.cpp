@@ -54,22 +54,21 @@ void slurm_cluster::note_suspension(memory& kept, const queue_row& row, time_poi
                                     time_point site_now) {
   if (start != kept.stood_since) {
     kept.stood_since = start;
-    kept.stood = {};
-    kept.has_stood = false;
+    kept.stood.reset();
   }
-  kept.has_stood = kept.has_stood || row.state == "SUSPENDED";
-  if (!row.time_used || !kept.has_stood) return;
+  if (!kept.stood && row.state == "SUSPENDED") kept.stood.emplace();
+  if (!kept.stood || !row.time_used) return;
   const auto stood = std::max(
       seconds{0}, std::chrono::duration_cast<seconds>(site_now - start) - *row.time_used);
-  if (row.state == "SUSPENDED") kept.stood = std::max(kept.stood, stood);
+  if (row.state == "SUSPENDED") kept.stood = std::max(*kept.stood, stood);
   else if (row.state == "RUNNING") kept.stood = stood;
 }
 
 void slurm_cluster::leave_out_suspension(pb::JobUsage& used, const memory& kept,
                                          time_point start) {
-  if (start != kept.stood_since || !used.has_wall_clock_seconds()) return;
+  if (!kept.stood || start != kept.stood_since || !used.has_wall_clock_seconds()) return;
   used.set_wall_clock_seconds(
-      std::max<std::int64_t>(0, used.wall_clock_seconds() - kept.stood.count()));
+      std::max<std::int64_t>(0, used.wall_clock_seconds() - kept.stood->count()));
 }
 
 /// Or the one that bore its marks before: while it waits, who owns it may change them all.
@@ -257,9 +256,7 @@ void slurm_cluster::count_runs_before(job_status& end, const watched& job) {
     auto before = record;
     // It was over when the job was submitted anew, also where slurmdbd never heard of that.
     const auto anew = job.kept->submitted_at.load();
-    const bool is_closed = is_set(record.finished_at) && record.finished_at <= anew;
-    if (!is_closed && record.run.enqueued_at < anew && is_set(record.run.started_at))
-      end_record(before, anew);
+    if (record.run.enqueued_at < anew) bound_record(before, anew);
     pb::add_usage(end.usage ? *end.usage : end.usage.emplace(), before.usage);
     end.counted.push_back(run_of(before));
   }

@@ -231,10 +231,11 @@ std::vector<process_info> processes_of_job(std::string_view token,
 }
 
 std::vector<std::vector<process_info>> processes_of_jobs(const std::vector<job_mark>& jobs) {
-  std::unordered_map<std::string, std::size_t> by_variable;
+  constexpr std::string_view mark = "VED_TOKEN=";
+  std::unordered_map<std::string_view, std::size_t> by_token;
   std::unordered_multimap<pid_t, std::size_t> by_leader;
   for (std::size_t i = 0; i < jobs.size(); ++i) {
-    by_variable.emplace("VED_TOKEN=" + jobs[i].token, i);
+    by_token.emplace(jobs[i].token, i);
     if (jobs[i].leader) by_leader.emplace(jobs[i].leader->pid, i);
   }
   environments shown;
@@ -254,8 +255,9 @@ std::vector<std::vector<process_info>> processes_of_jobs(const std::vector<job_m
     if (of.empty()) {
       const std::string text = shown.of(info);
       for_each_text(text, [&](std::string_view one) {
-        const auto at = by_variable.find(std::string(one));
-        if (at != by_variable.end()) of.insert(at->second);
+        if (!one.starts_with(mark)) return;
+        const auto at = by_token.find(one.substr(mark.size()));
+        if (at != by_token.end()) of.insert(at->second);
       });
     }
     for (const std::size_t i : of) found[i].push_back(info);

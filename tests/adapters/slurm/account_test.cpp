@@ -108,19 +108,11 @@ TEST_CASE("slurm: as another account than the one that sent the jobs nothing is 
 TEST_CASE("slurm poll: a job that gives nodes back counts with the most that it held, and once",
           "[adapters][slurm]") {
   scripted_site site;
-  auto first = account("RESIZING");
-  first.ended = "1799999013";
-  first.elapsed_seconds = 13;
+  auto first = sized("RESIZING", 0, 13);
   first.allocated = "billing=6,cpu=6,mem=60M,node=3";
-  auto second = account("RESIZING");
-  second.submitted = "1799999013";
-  second.ended = "1799999020";
-  second.elapsed_seconds = 20;
+  auto second = sized("RESIZING", 13, 20);
   second.allocated = "billing=4,cpu=4,mem=40M,node=2";
-  auto last = account("FAILED", "4:0");
-  last.submitted = "1799999020";
-  last.ended = "1799999030";
-  last.elapsed_seconds = 30;
+  auto last = sized("FAILED", 20, 30, "4:0");
   last.allocated = "billing=2,cpu=2,mem=20M,node=1";
   SECTION("they begin with the run") {}
   SECTION("or where the one before ends") {
@@ -160,13 +152,9 @@ TEST_CASE("slurm poll: a job that gives nodes back counts with the most that it 
 TEST_CASE("slurm poll: what a run stood suspended before it gave a node back does not count",
           "[adapters][slurm]") {
   scripted_site site;
-  auto first = account("RESIZING");
-  first.ended = "1799999016";
+  auto first = sized("RESIZING", 0, 16);
   first.elapsed_seconds = 8;
-  auto last = account("FAILED", "4:0");
-  last.submitted = "1799999016";
-  last.ended = "1799999019";
-  last.elapsed_seconds = 19;  // sacct 22.05 forgets it there
+  auto last = sized("FAILED", 16, 19, "4:0");  // sacct 22.05 forgets it there
   SECTION("before") {}
   SECTION("and after") { last.ended = "1799999029"; }
   SECTION("nor does a first record without an end make it longer") {
@@ -183,13 +171,8 @@ TEST_CASE("slurm poll: accounting that mixes the runs of a job which changed its
           "[adapters][slurm]") {
   scripted_site site;
   // As sacct 22.05 has it: the first run's record ends with the last one, the second's never does.
-  auto first = account("RESIZING");
-  first.ended = "1799999004";
-  first.elapsed_seconds = 4;
-  auto rest = account("FAILED", "4:0");
-  rest.submitted = "1799999004";
-  rest.ended = "1799999052";
-  rest.elapsed_seconds = 52;
+  const auto first = sized("RESIZING", 0, 4);
+  const auto rest = sized("FAILED", 4, 52, "4:0");
   auto open = account("PENDING");
   open.submitted = "1799999012";
   open.started = "1799999030";
@@ -200,12 +183,7 @@ TEST_CASE("slurm poll: accounting that mixes the runs of a job which changed its
     site.reply("sacct0", first.text() + rest.text() + never_closed);
     site.reply("squeue", row("RUNNING").text());
     (void)status(site);
-    auto over = ended_row("FAILED", 4);
-    over.submitted = "1799999040";
-    over.started = "1799999048";
-    over.ended = "1799999052";
-    over.restarts = 2;
-    site.reply("squeue", over.text());
+    site.reply("squeue", failed_again(4, 2, 40, 48, 52).text());
     const auto end = status(site);
     REQUIRE(end.usage);
     CHECK(end.usage->wall_clock_seconds() == 4);
@@ -263,13 +241,8 @@ TEST_CASE("slurm poll: what squeue showed a run hold counts, also when it has gi
 TEST_CASE("slurm poll: of one that came back no size of the run that was told counts again",
           "[adapters][slurm]") {
   scripted_site site;
-  auto first = account("RESIZING");
-  first.ended = "1799999005";
-  first.elapsed_seconds = 5;
-  auto rest = account("FAILED", "4:0");
-  rest.submitted = "1799999005";
-  rest.ended = "1799999012";
-  rest.elapsed_seconds = 12;
+  const auto first = sized("RESIZING", 0, 5);
+  const auto rest = sized("FAILED", 5, 12, "4:0");
   auto back = account("CANCELLED by 1000");
   back.submitted = "1799999020";
   back.started = "1799999030";
@@ -290,20 +263,8 @@ TEST_CASE("slurm poll: a run before a requeue ends with it, however long its rec
   site.reply("squeue", row("RUNNING").text());
   (void)status(site);
   // Slurm keeps one record for both runs of a job that had changed its size.
-  auto first = account("RESIZING");
-  first.ended = "1799999004";
-  first.elapsed_seconds = 4;
-  auto rest = account("FAILED", "5:0");
-  rest.submitted = "1799999004";
-  rest.ended = "1799999134";
-  rest.elapsed_seconds = 134;
-  site.reply("sacct0", first.text() + rest.text());
-  auto over = ended_row("FAILED", 5);
-  over.submitted = "1799999007";
-  over.started = "1799999131";
-  over.ended = "1799999134";
-  over.restarts = 1;
-  site.reply("squeue", over.text());
+  site.reply("sacct0", sized("RESIZING", 0, 4).text() + sized("FAILED", 4, 134, "5:0").text());
+  site.reply("squeue", failed_again(5, 1, 7, 131, 134).text());
   (void)observe(site);
   site.now += seconds{60};
   const auto end = status(site);

@@ -73,6 +73,32 @@ inline account_line account(const std::string& state, const std::string& exit = 
   return line;
 }
 
+/// So many seconds after 1799999000, when rows and records begin.
+inline std::string moment(int seconds_after) {
+  return std::to_string(1'799'999'000 + seconds_after);
+}
+
+/// Of a size that the job had from `since` to `until`; it tells how long the run has taken, which
+/// began at 0.
+inline account_line sized(const std::string& state, int since, int until,
+                          const std::string& exit = "0:0") {
+  account_line line = account(state, exit);
+  if (since > 0) line.submitted = moment(since);
+  line.ended = moment(until);
+  line.elapsed_seconds = until;
+  return line;
+}
+
+/// Of a run that was submitted anew at `queued` and failed.
+inline queue_line failed_again(int exit_code, int restarts, int queued, int began, int ended) {
+  queue_line line = ended_row("FAILED", exit_code);
+  line.submitted = moment(queued);
+  line.started = moment(began);
+  line.ended = moment(ended);
+  line.restarts = restarts;
+  return line;
+}
+
 /// Of a wrapper that ended in its first moments, at 1799999003.
 inline account_line brief_account(const std::string& state, const std::string& exit) {
   account_line line = account(state, exit);

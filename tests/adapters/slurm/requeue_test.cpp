@@ -566,11 +566,7 @@ TEST_CASE("slurm poll: a run before a requeue that accounting never closed ends 
   open.elapsed_seconds = 1000;
   site.reply("sacct0", open.text());
   (void)status(site);
-  auto over = ended_row("FAILED", 4);
-  over.submitted = "1799999400";
-  over.started = "1799999450";
-  over.restarts = 1;
-  site.reply("squeue", over.text());
+  site.reply("squeue", failed_again(4, 1, 400, 450, 500).text());
   (void)observe(site);
   site.now += seconds{60};
   const auto end = status(site);
