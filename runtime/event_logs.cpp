@@ -20,6 +20,7 @@
 #include "messages/plain_text.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/places.hpp"
+#include "runtime/restoration.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/head_check.hpp"
 #include "store/log_directory.hpp"
@@ -193,6 +194,7 @@ result<void> make_event_log(const std::string& state_directory) {
 result<void> begin_new_event_log(const std::string& state_directory, std::string_view log_name) {
   const auto held = hold_event_logs(state_directory);
   if (!held) return fail(held.error());
+  if (auto whole = check_restored(state_directory); !whole) return whole;
   if (!is_log_name(log_name))
     return fail(errc::invalid, "log '" + std::string(log_name) + "': must be daemon or cluster/ID");
   const auto at = log_place_of(state_directory, log_name);
@@ -245,6 +247,7 @@ std::vector<std::string> logs_there(const std::string& state_directory) {
 
 result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& state_directory,
                                                            const log_options_of& how) {
+  if (auto whole = check_restored(state_directory); !whole) return fail(whole.error());
   const std::string own_name(store::own_log_name);
   const auto at = log_place_of(state_directory, own_name);
   auto own = open_to_write(at, false, how(own_name));
@@ -307,6 +310,7 @@ result<void> reopen_lost_log(store::event_logs& logs, const std::string& state_d
 
 result<std::shared_ptr<store::event_logs>> read_event_logs(const std::string& directory) {
   auto own = open_to_read(log_place_of(directory, store::own_log_name));
+  if (auto whole = check_restored(directory); !own && !whole) return fail(whole.error());
   if (!own) return fail(own.error());
   return gather(directory, std::move(*own), [&](const std::string& name, bool) {
     return open_to_read(log_place_of(directory, name));

@@ -50,7 +50,8 @@ using log_options_of = std::function<store::event_log::options(const std::string
 
 /// Opens all logs of a state directory to write to them; whoever calls it holds them. Those of
 /// clusters that the daemon's own log knows and that cannot be opened, are another cluster's or are
-/// not there are lost, the others serve on; an error is one of the daemon's own log.
+/// not there are lost, the others serve on; an error is one of the daemon's own log, or says that a
+/// restoration was cut short (runtime/restoration.hpp).
 /// errc::not_found says what to do where there is none.
 result<std::shared_ptr<store::event_logs>> open_event_logs(const std::string& state_directory,
                                                            const log_options_of& how);

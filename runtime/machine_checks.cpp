@@ -12,7 +12,7 @@
 
 #include "adapters/system/access.hpp"
 #include "runtime/clusters.hpp"
-#include "runtime/gateway/credentials.hpp"
+#include "runtime/gateway/tls.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"
 #include "runtime/security/token_store.hpp"
@@ -124,7 +124,7 @@ void check_state(checker& check, const config& settings) {
       !tokens && tokens.error().code != errc::not_found)
     check.refuse(tokens.error().message);
   if (!settings.gateway.enabled) return;
-  if (const auto usable = check_credentials({layout.ca_certificate.string(),
+  if (const auto usable = held_credentials::take({layout.ca_certificate.string(),
                                              layout.server_certificate.string(),
                                              layout.server_key.string()}); !usable)
     check.refuse(usable.error().message);

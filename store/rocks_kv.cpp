@@ -410,6 +410,11 @@ result<std::unique_ptr<rocks_kv>> open_as_it_is(const log_place& at, const notes
   if (status.IsInvalidArgument() && !noted.tell_of_events())
     return fail(errc::not_found,
                 "event log " + at.directory + ": there is none yet: its making was cut short");
+  // Nothing else leaves a log without one of its tables.
+  if (status.IsInvalidArgument() && status.ToString().find("Column family") != std::string::npos)
+    return fail(errc::conflict,
+                "event log " + at.directory + ": a rebuild was cut short while it made its tables "
+                    "anew: run `vectl log rebuild` again, without a daemon");
   if (!status.ok()) return open_failure(at.directory, status, *logger);
   auto opened = std::make_unique<rocks_kv>(at, true, database, std::move(families));
   if (auto same = opened->accept(noted); !same) return fail(same.error());

@@ -148,7 +148,7 @@ struct gateway_client::impl {
       }
     }
     const auto rest = std::chrono::duration_cast<milliseconds>(until - clock::now());
-    auto told = diagnose_connection(options.address, options.credentials,
+    auto told = diagnose_connection(options.address, held.files(),
                                     std::max(rest, milliseconds{500}));
     if (!told) return fail(told.error());
     return fail(errc::unavailable,

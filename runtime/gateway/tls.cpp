@@ -11,6 +11,8 @@
 #include <thread>
 #include <utility>
 
+#include "runtime/security/pki.hpp"
+
 namespace ved::runtime {
 namespace {
 
@@ -84,14 +86,18 @@ held_credentials::~held_credentials() {
 }
 
 result<held_credentials> held_credentials::take(const gateway_credentials& files) {
+  auto renewed = files;
+  renewed.certificate_file = next_certificate(files.certificate_file);
   result<void> usable;
   for (int attempt = 0; attempt < reads_max; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(read_pause);
     usable = check_credentials(files);
     if (!usable && usable.error().code != errc::invalid) break;
-    if (!usable) continue;
+    const bool is_cut = !usable && check_credentials(renewed);
+    if (!usable && !is_cut) continue;
+    const auto& set = is_cut ? renewed : files;
     held_credentials held;
-    const std::string* from[] = {&files.ca_file, &files.certificate_file, &files.key_file};
+    const std::string* from[] = {&set.ca_file, &set.certificate_file, &set.key_file};
     std::string* to[] = {&held.paths_.ca_file, &held.paths_.certificate_file,
                          &held.paths_.key_file};
     bool whole = true;

@@ -15,8 +15,9 @@ namespace ved::runtime {
 /// `ved init --renew` does to the originals.
 class held_credentials {
  public:
-  /// Reads and checks. A set that does not fit is read again for a moment: a renewal may be
-  /// between two files. Errors: as check_credentials.
+  /// Reads and checks. Between a renewed key and its certificate, also for good where the renewal
+  /// was cut there, the certificate is the one of next_certificate. A set that does not fit is
+  /// read again for a moment. Errors: as check_credentials.
   static result<held_credentials> take(const gateway_credentials& files);
   held_credentials(held_credentials&& other) noexcept;
   held_credentials& operator=(held_credentials&& other) noexcept;

@@ -133,8 +133,8 @@ class initialiser {
     return write(layout_.ca_certificate, authority_.certificate, if_exists::refuse, public_mode);
   }
 
-  // Two files, one after the other: who reads them meanwhile finds that they do not fit, and reads
-  // again (held_credentials).
+  // Two files, one after the other. Who reads them meanwhile, or after a cut between them, finds
+  // the certificate that fits the new key beside them (held_credentials).
   result<void> leaf(leaf_role role, if_exists what) {
     const bool server = role == leaf_role::server;
     const auto& certificate = server ? layout_.server_certificate : layout_.client_certificate;
@@ -154,9 +154,15 @@ class initialiser {
     auto fresh = issue_leaf(authority_, {server ? "ved" : "vectl", std::move(names), options_.now,
                                          role});
     if (!fresh) return fail(fresh.error());
+    const std::filesystem::path next = next_certificate(certificate.string());
+    if (what == if_exists::replace)
+      if (auto done = write(next, fresh->certificate, what, public_mode); !done) return done;
     // The key goes first: a lone key is what a crash left, a lone certificate is not ours.
     if (auto done = write(key, fresh->key.reveal(), if_exists::replace); !done) return done;
-    return write(certificate, fresh->certificate, what, public_mode);
+    if (auto done = write(certificate, fresh->certificate, what, public_mode); !done) return done;
+    std::error_code ignored;  // it is the same as the other
+    std::filesystem::remove(next, ignored);
+    return {};
   }
 
   result<void> server() {

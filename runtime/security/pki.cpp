@@ -224,6 +224,10 @@ result<void> verify_certificate(const issued_certificate& subject,
   return {};
 }
 
+std::string next_certificate(const std::string& certificate_file) {
+  return certificate_file + ".next";
+}
+
 result<time_point> certificate_expiry(const std::string& pem) {
   const auto certificate = parse_certificate(pem);
   std::tm broken{};

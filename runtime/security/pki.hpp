@@ -44,6 +44,9 @@ result<issued_certificate> issue_leaf(const issued_certificate& authority,
 result<void> verify_certificate(const issued_certificate& subject,
                                 const std::string& authority_certificate, time_point now);
 
+/// Where a renewal puts a certificate before the key that it fits is in its place.
+std::string next_certificate(const std::string& certificate_file);
+
 /// When a PEM certificate ends. Error: invalid.
 result<time_point> certificate_expiry(const std::string& certificate);
 

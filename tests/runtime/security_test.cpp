@@ -464,6 +464,45 @@ TEST_CASE("init: certificates can be renewed under the same authority", "[runtim
   CHECK(renew_certificates(options).error().code == errc::invalid);
 }
 
+TEST_CASE("init: a renewal that was cut anywhere leaves certificates that work",
+          "[runtime][security]") {
+  struct cut {};
+  bool whole = false;
+  for (int survive = 0; !whole; ++survive) {
+    INFO("cut after step " << survive);
+    const ved::tests::temp_dir dir;
+    auto options = options_for(dir.path() / "state");
+    const auto report = initialise_state(options);
+    REQUIRE(report);
+    const auto& at = report->layout;
+    const auto before = text_of(at.server_certificate);
+    int made = 0;
+    options.on_made = [&](const std::filesystem::path&) {
+      if (made++ == survive) throw cut{};
+    };
+    try {
+      const auto renewed = renew_certificates(options);
+      REQUIRE(renewed);
+      whole = true;
+    } catch (const cut&) {
+      CHECK(made == survive + 1);
+    }
+    REQUIRE(survive <= 6);
+    for (const auto& one :
+         {gateway_credentials{at.ca_certificate, at.server_certificate, at.server_key},
+          gateway_credentials{at.client_ca, at.client_certificate, at.client_key}})
+      CHECK(held_credentials::take(one));
+    options.on_made = nullptr;
+    REQUIRE(renew_certificates(options));
+    CHECK(text_of(at.server_certificate) != before);
+    CHECK(check_credentials({at.ca_certificate, at.server_certificate, at.server_key}));
+    CHECK(check_credentials({at.client_ca, at.client_certificate, at.client_key}));
+    for (const auto* directory : {&at.pki, &at.client})
+      for (const auto& entry : std::filesystem::directory_iterator(*directory))
+        CHECK(entry.path().extension() != ".next");
+  }
+}
+
 TEST_CASE("secret: copies are whole and moved-from ones are empty", "[messages][security]") {
   secret a("short");
   const secret copy = a;

@@ -157,6 +157,28 @@ TEST_CASE("log directory: what a making left that was cut short is made to its e
   add_jobs(at, 1, 2);
 }
 
+TEST_CASE("log directory: a rebuild that was cut between a table and its new one is named",
+          "[store][rocks]") {
+  temporary_directory directory;
+  const log_place at{directory.log()};
+  add_jobs(at, 0, 1);
+  {
+    std::vector<rocksdb::ColumnFamilyHandle*> families;
+    rocksdb::DB* raw = nullptr;
+    REQUIRE(rocksdb::DB::Open({}, at.directory, family_descriptors(), &families, &raw).ok());
+    const std::unique_ptr<rocksdb::DB> database(raw);
+    const auto dropped = std::find_if(families.begin(), families.end(), [](const auto* one) {
+      return one->GetName() == "stream";
+    });
+    REQUIRE(dropped != families.end());
+    CHECK(raw->DropColumnFamily(*dropped).ok());
+    for (auto* one : families) CHECK(raw->DestroyColumnFamilyHandle(one).ok());
+  }
+  CHECK_THAT(open_rocks_copy(at.directory).error().message,
+             Catch::Contains("rebuild was cut short") && Catch::Contains("vectl log rebuild"));
+  CHECK(open_rocks(at, false));
+}
+
 TEST_CASE("log directory: what may have held events is not made anew", "[store][rocks]") {
   temporary_directory directory;
   const log_place at{directory.log()};

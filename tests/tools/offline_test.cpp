@@ -11,6 +11,7 @@
 #include "messages/operations.hpp"
 #include "runtime/event_logs.hpp"
 #include "runtime/own_stream.hpp"
+#include "runtime/restoration.hpp"
 #include "store/event_log.hpp"
 #include "tools/vectl/channel.hpp"
 
@@ -216,6 +217,39 @@ TEST_CASE("vectl offline: a backup is restored whole or not at all", "[tools][ve
     REQUIRE_FALSE(missing);
     CHECK(missing.error().code == ved::errc::not_found);
   }
+}
+
+TEST_CASE("vectl offline: a restoration that was cut is named until it is run again",
+          "[tools][vectl]") {
+  const backed_up_state made;
+  const auto& place = made.place;
+  const auto& backup = made.backup;
+  const auto options = [](const std::string&) { return ved::runtime::plain_log_options(); };
+  const fs::path log = fs::path(place) / "log";
+  const bool is_new = GENERATE(false, true);
+  const bool is_gone = GENERATE(false, true);
+  CAPTURE(is_new, is_gone);
+  // As it leaves them: aside is what was there, and what is to be there is in its place or beside.
+  REQUIRE(ved::runtime::note_restoration(place, backup, {"daemon", "cluster/c-1"}));
+  fs::rename(log, log.string() + ".replaced-1");
+  if (!is_gone) fs::copy(is_new ? fs::path(backup) / "log" : fs::path(place) / "log.replaced-1", log);
+  fs::copy(fs::path(backup) / "log", log.string() + ".restoring");
+
+  const auto opened = ved::runtime::open_event_logs(place, options);
+  REQUIRE_FALSE(opened);
+  CHECK(opened.error().code == ved::errc::conflict);
+  CHECK_THAT(opened.error().message,
+             Catch::Contains("cluster/c-1, daemon") &&
+                 Catch::Contains("vectl log restore " + backup + " --state " + place));
+  CHECK_FALSE(ved::runtime::begin_new_event_log(place, "daemon"));
+  if (is_gone)
+    CHECK_THAT(make_offline_channel(place).error().message, Catch::Contains("cut short"));
+  // One of the two alone ends nothing.
+  REQUIRE(restore_offline(place, {backup, "cluster/c-1", true, false}));
+  CHECK_FALSE(ved::runtime::open_event_logs(place, options));
+  REQUIRE(restore_offline(place, {backup, "", true, false}));
+  CHECK(ved::runtime::open_event_logs(place, options));
+  CHECK(fs::exists(log.string() + ".replaced-1"));
 }
 
 TEST_CASE("vectl offline: what writes to a log holds it from its first look to its end",

@@ -20,6 +20,7 @@
 #include "messages/operations.hpp"
 #include "runtime/event_logs.hpp"
 #include "runtime/places.hpp"
+#include "runtime/restoration.hpp"
 #include "runtime/security/init.hpp"
 #include "runtime/security/layout.hpp"
 #include "store/event_log.hpp"
@@ -392,9 +393,12 @@ result<pb::LogVerification> restore_offline(const std::string& state, const log_
     seen.add_missing_logs(name);
   }
   const auto stamp = std::chrono::system_clock::now().time_since_epoch() / std::chrono::seconds{1};
+  if (auto noted = ved::runtime::note_restoration(state, backup, *names); !noted)
+    return fail(noted.error());
   for (const auto& one : copies)
     if (auto put = put_in_place(one, ".replaced-" + std::to_string(stamp)); !put)
       return fail(put.error());
+  if (auto done = ved::runtime::note_restored(state, *names); !done) return fail(done.error());
   seen.set_duration_us(
       std::chrono::duration_cast<ved::microseconds>(std::chrono::steady_clock::now() - began)
           .count());
