@@ -14,6 +14,7 @@
 #include "runtime/config/load.hpp"
 #include "runtime/disk_guard.hpp"
 #include "runtime/followers/followers.hpp"
+#include "runtime/last_words.hpp"
 #include "runtime/own_stream.hpp"
 #include "runtime/parts/actors.hpp"
 #include "runtime/parts/clusters.hpp"
@@ -218,14 +219,20 @@ class daemon::implementation {
       if (stopped_.exchange(true)) return;
     }
     if (service_) service_->set_stopping();
+    note_stop_step("clients of HTTP and of the gateway");
     if (ingress_) ingress_->stop(grace);
+    note_stop_step("the actors of jobs and clusters");
     if (actors_) actors_->end();
     if (service_) service_->set_ingress(actors::ingress_actor{});
     // Workers may still hand results to links; join them before what they use goes away.
+    note_stop_step("calls into the schedulers of the clusters");
     if (clusters_) clusters_->stop();
+    note_stop_step("operations that clients asked for");
     if (service_) service_.reset();
     refusals_.reset();
+    note_stop_step("deliveries, audit and metrics");
     if (followers_) followers_->stop();
+    note_stop_step("the event logs");
     if (actors_) {
       pb::Envelope event;
       event.set_at_us(to_us(clock_.now()));
@@ -236,7 +243,9 @@ class daemon::implementation {
     }
     followers_.reset();
     clusters_.reset();
+    note_stop_step("the threads of the actors");
     actors_.reset();
+    note_stop_step("the event logs to close");
     logs_.reset();
     log(actors::log_severity::info, "stopped", {{"reason", reason}});
   }

@@ -3,7 +3,9 @@
 #include <sys/resource.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <cstdlib>
+#include <cstring>
 #include <exception>
 #include <new>
 #include <system_error>
@@ -12,6 +14,7 @@ namespace ved::runtime {
 namespace {
 
 int exit_code_of_shortage = 1;
+std::atomic<const char*> stop_step = "its begin";
 
 std::string limit_text(__rlimit_resource_t which, rlim_t unit, const char* unit_name) {
   rlimit limit{};
@@ -45,6 +48,14 @@ std::string address_space() {
 }
 
 }  // namespace
+
+void note_stop_step(const char* waits_for) noexcept { stop_step = waits_for; }
+
+void tell_late_stop() noexcept {
+  for (const char* part : {"ved: the stop took too long and was cut: it waited for ",
+                           stop_step.load(), "; nothing is lost\n"})
+    if (::write(STDERR_FILENO, part, std::strlen(part)) < 0) return;
+}
 
 std::string tell_shortage(const std::exception& what) {
   if (dynamic_cast<const std::bad_alloc*>(&what) != nullptr)

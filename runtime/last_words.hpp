@@ -13,4 +13,9 @@ std::string tell_shortage(const std::exception& what);
 /// with `exit_code`; other uncaught exceptions are named and abort, leaving a core.
 void install_last_words(int exit_code);
 
+/// What a stop waits for from now on, a literal: where it takes too long, tell_late_stop says it.
+void note_stop_step(const char* waits_for) noexcept;
+/// Writes it to standard error; for a handler of signals.
+void tell_late_stop() noexcept;
+
 }  // namespace ved::runtime

@@ -187,7 +187,9 @@ void limit_stop(int exit_code) {
   struct sigaction late {};
   late.sa_flags = SA_SIGINFO | SA_RESTART;
   late.sa_sigaction = [](int, siginfo_t* how, void*) {
-    if (how->si_code == SI_KERNEL) ::_exit(late_exit_code);  // nobody else's signal
+    if (how->si_code != SI_KERNEL) return;  // somebody else's signal
+    ved::runtime::tell_late_stop();
+    ::_exit(late_exit_code);
   };
   ::sigaction(SIGALRM, &late, nullptr);
   ::alarm(static_cast<unsigned>(stop_limit.count()));
@@ -308,6 +310,7 @@ int serve(ved::runtime::daemon& running, const sigset_t& signals,
       const int code = failed ? exit_fatal : 0;
       notify_service_manager("STOPPING=1");
       limit_stop(code);
+      ved::runtime::note_stop_step("a reload that is under way");
       reloading.end();  // a stop waits for threads that CAF has met
       running.stop(failed ? "a failure that only a restart mends"
                           : std::string(got == SIGTERM ? "SIGTERM" : "SIGINT"),
