@@ -180,6 +180,21 @@ int runs_untold(const job& state, const report_status& what) {
   return since - back - static_cast<int>(std::max(counted, known));
 }
 
+namespace {
+
+/// Of as many requeues as the scheduler counts nothing shows what was before them: runs that came
+/// and went while nobody looked. Of what had ended and came back that is told otherwise.
+int runs_unseen(const job& state, const report_status& what) {
+  const auto note = run_note::of(what.note);
+  const auto before = run_note::of(state.scheduler_note);
+  if (note.session == 0 || (before.session != 0 && before.session != note.session)) return 0;
+  if (is_set(told_apart(state)) || state.requeued.size() >= requeued_max) return 0;
+  return note.requeues - static_cast<int>(runs_before(state, &what).size() +
+                                          counted_before(&what).size());
+}
+
+}  // namespace
+
 void set_requeued(pb::JobAbandonedOver& over, const job& state) {
   if (state.requeued.empty()) return;
   auto& run = *over.mutable_run();
@@ -201,10 +216,15 @@ void add_runs_before(pb::JobFinished& end, const job& state, const report_status
   const auto all = runs_before(state, what);
   const auto counted = counted_before(what);
   for (const auto& run : counted) begin_with(end, run);
-  if (all.empty() && counted.empty()) return;
   const auto unknown = [](const pb::JobRun& run) {
     return !run.usage().has_wall_clock_seconds();
   };
+  const int unseen = what != nullptr ? runs_unseen(state, *what) : 0;
+  if (unseen > 0 && std::none_of(all.begin(), all.end(), unknown))
+    add_words(end, "the scheduler counts " + std::to_string(run_note::of(what->note).requeues) +
+                       " requeues of it: what it used before " + std::to_string(unseen) +
+                       " of them is not known, and not counted in");
+  if (all.empty() && counted.empty()) return;
   // Without its end a run counts until its requeue: from when to when can be seen.
   if (counted.empty() && all.size() == 1 && !unknown(all[0]) && all[0].finished_at_us() != 0)
     add_words(end, "it had run before it was requeued, from " +

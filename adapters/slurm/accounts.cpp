@@ -153,12 +153,16 @@ void slurm_cluster::read_accounts(const std::vector<watched*>& jobs, const secti
       pb::add_usage(*told.usage, record.usage);
       told.counted.push_back(run_of(record));
     }
-    if (!job->held) continue;
-    auto& usage = *told.usage;
-    usage.set_gpus(job->held->gpus());
-    if (job->held->has_memory_bytes_allocated())
-      usage.set_memory_bytes_allocated(job->held->memory_bytes_allocated());
+    add_held(*told.usage, *job);
   }
+}
+
+/// What squeue showed that it held, where it shows more than accounting tells.
+void slurm_cluster::add_held(pb::JobUsage& usage, const watched& job) {
+  if (!job.held) return;
+  usage.set_gpus(job.held->gpus());
+  if (job.held->has_memory_bytes_allocated())
+    usage.set_memory_bytes_allocated(job.held->memory_bytes_allocated());
 }
 
 bool slurm_cluster::knows_submissions() const {

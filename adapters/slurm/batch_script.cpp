@@ -38,8 +38,12 @@ std::string label_of(const pb::Step& step) {
 // the first time: that start finds a claim of the same job and restart with another number, and
 // ends as the first one did, once that has ended. A restart that Slurm knows of takes the claim
 // over, unless the run before completed. One that was told to stop, and then ended with code 0, may
-// only have saved its state: it is run on. CONT, TSTP and the like stop nothing. SLURM_JWT is the
-// daemon's, and sbatch passes it on.
+// only have saved its state: it is run on. CONT, TSTP and the like stop nothing. A restart that
+// cannot take the claim over (a full file system) runs nothing: of another one of the same count
+// nobody could tell it. SLURM_JWT is the daemon's, and sbatch passes it on.
+//
+// The record of the end gets its room at the start, as blanks: on a full file system nothing else
+// would tell a job that has completed. ved_spare keeps only that.
 //
 // ved_leave ends as the job did, also by its signal, where that is one that ends a process.
 constexpr const char* claim_text =
@@ -52,6 +56,11 @@ ved_home=$HOME
 ved_told=
 ved_job=
 ved_canary=
+ved_room=$(printf '%1024s' '')
+ved_spare() {
+[ -f "$ved_end" ] && [ ! -L "$ved_end" ] && [ -w "$ved_end" ] &&
+[ "$(sed '' "$ved_end")" = "$ved_room" ] || rm -f "$ved_end"
+} 2>/dev/null
 ved_leave() {
 ved_hint e
 [ -z "$ved_canary" ] || kill -9 "$ved_canary"
@@ -76,18 +85,25 @@ if [ -f "$ved_end" ] && [ ! -L "$ved_end" ] &&
 [ "$(sed -n 's/^exit //p;s/^told .*/told/p' "$ved_end")" = 0 ]; then
 echo "ved: it has completed before, and is not run again" >&2
 ved_as=$ved_dir/claim.$ved_start
-touch -r "$ved_end" "$ved_as" && echo kept >> "$ved_end" && touch -r "$ved_as" "$ved_end"
+touch -r "$ved_end" "$ved_as" && printf '\nkept\n' >> "$ved_end" &&
+touch -r "$ved_as" "$ved_end"
 rm -f "$ved_as"
 ved_leave 0
 fi
 ln -s "$ved_me" "$ved_dir/claim.$ved_start" && mv -T "$ved_dir/claim.$ved_start" "$ved_dir/claim"
-rm -f "$ved_end"
 ved_claim=$(readlink "$ved_dir/claim")
+case $ved_claim in
+"$ved_me") rm -f "$ved_end" ;;
+"$ved_mine$ved_before") rm -f "$ved_dir/claim.$ved_start"; ved_claim= ;;
+esac
 fi ;;
 esac
 case $ved_claim in
-"$ved_me") ;;
-'') printf 'noclaim\n' > "$ved_end"; echo "ved: no claim can be made in $ved_dir" >&2; exit 75 ;;
+"$ved_me") printf %s "$ved_room" > "$ved_end" ;;
+'') ved_spare
+printf 'noclaim\n' 1<> "$ved_end"
+echo "ved: no claim can be made in $ved_dir" >&2
+exit 75 ;;
 "$ved_mine"*)
 echo "ved: Slurm has started this job before, and has forgotten it" >&2
 ved_first=
@@ -96,6 +112,8 @@ ved_first=$(sed -n 's/^exit //p' "$ved_end" 2>/dev/null)
 [ -n "$ved_first" ] && ved_leave "$ved_first"
 sleep 1
 done
+ved_first=$(sed '' "$ved_end" 2>/dev/null)
+[ "$ved_first" = "$ved_room" ] && rm -f "$ved_end"
 (set -C; printf 'again\n' > "$ved_end") 2>/dev/null
 exit 74 ;;
 *) printf 'lost %s\n' "$ved_claim" > "$ved_end"; exit 73 ;;
@@ -125,11 +143,11 @@ constexpr const char* run_text =
 ved_clear() {
 [ -w "$ved_dir" ] || chmod u+rwx "$ved_dir"
 [ -L "$ved_dir/claim" ] || { mkdir -p "$ved_dir" && ln -s "$ved_me" "$ved_dir/claim"; }
-rm -f "$ved_end"
+ved_spare
 }
 ved_fault() {
 ved_clear
-printf 'fault %s on %s\n' "$1" "${SLURMD_NODENAME:-this node}" > "$ved_end"
+printf 'fault %s on %s\n' "$1" "${SLURMD_NODENAME:-this node}" 1<> "$ved_end"
 printf 'ved: %s on %s\n' "$1" "${SLURMD_NODENAME:-this node}" >&4
 ved_leave 76
 }
@@ -143,7 +161,7 @@ ved_finish() {
 ved_clear
 { printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
 [ -n "$ved_told" ] && printf 'told%s\n' "$ved_told"
-times; } > "$ved_end"
+times; } 1<> "$ved_end"
 ved_leave "$1"
 }
 ved_is_alone() {

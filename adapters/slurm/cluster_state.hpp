@@ -227,6 +227,7 @@ class slurm_cluster {
   static void hear_controller(watched& job, const section& one);
   bool knows_submissions() const;
   void learn_submissions(const std::vector<watched*>& jobs, call at);
+  static void add_held(pb::JobUsage& usage, const watched& job);
   static run_key run_of(const account_record& record);
   static void note_allocation(memory& kept, const queue_row& row, time_point start);
   static void end_record(account_record& record, time_point end);
@@ -260,6 +261,8 @@ class slurm_cluster {
   static job_status end_by_record(const watched& job, const std::string& why, time_point noticed);
   std::optional<job_status> lost_claim(const watched& job) const;
   static std::optional<observation> named_wrongly(const watched& job, bool told, time_point now);
+  static bool could_not_take_over(const watched& job, bool accounted, const job_status& end);
+  static void leave_out_last_run(job_status& end, const watched& job, bool accounted);
   static bool slurmd_failed(const watched& job, const exit_status& exit,
                             const job_status& end);
   exit_status tell_end(const watched& job, bool accounted, job_status& end) const;

@@ -5,6 +5,7 @@
 #include "adapters/slurm/exits.hpp"
 #include "adapters/slurm/watched.hpp"
 #include "messages/job_state.hpp"
+#include "messages/usage.hpp"
 
 namespace ved::adapters::slurm {
 namespace {
@@ -253,6 +254,36 @@ bool slurm_cluster::slurmd_failed(const watched& job, const exit_status& exit,
          left.claim.empty() && !left.ended;
 }
 
+/// A start after a requeue that could not take the claim of the run before over: the wrapper ended
+/// it, and nothing of the job began. How long it took is the last run's alone.
+bool slurm_cluster::could_not_take_over(const watched& job, bool accounted,
+                                        const job_status& end) {
+  const auto& left = job.left;
+  if (end.state != pb::JOB_STATE_FAILED || end.exit_code != no_claim_exit) return false;
+  if (end.exit_signal != 0 || !claimed_itself(job)) return false;
+  if (left.strange || left.again || !left.lost_to.empty()) return false;
+  const bool of_run_before =
+      parse_claim(left.claim)->restart < job.kept->restarts_at_least() && !has_own_record(job);
+  if (!left.no_claim && !of_run_before) return false;
+  auto last = end;
+  if (accounted) last.usage = job.accounted->records.back().usage;
+  return ended_at_once(last);
+}
+
+/// Of a start that was the wrapper's alone.
+void slurm_cluster::leave_out_last_run(job_status& end, const watched& job, bool accounted) {
+  end.usage.emplace().set_wall_clock_seconds(0);
+  end.counted.clear();
+  if (!accounted || mixes_runs(job)) return;
+  const auto& all = job.accounted->records;
+  for (auto record = all.begin(); record + 1 < all.end(); ++record) {
+    if (record->swept) continue;
+    pb::add_usage(*end.usage, record->usage);
+    end.counted.push_back(run_of(*record));
+  }
+  if (!end.counted.empty()) add_held(*end.usage, job);
+}
+
 /// The number that sbatch gave is not the job's: squeue showed its token with another one, and
 /// never with this one. Who follows it looks it up by its token.
 std::optional<observation> slurm_cluster::named_wrongly(const watched& job, bool told,
@@ -432,6 +463,15 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
                    "made in " + options_.shell.job_directory + "/" + job.job->job.str() +
                        ": the file system is full or read-only, or its quota is used up",
                    true};
+  const bool no_takeover = could_not_take_over(job, accounted, end);
+  if (no_takeover) {
+    leave_out_last_run(end, job, accounted);
+    end.exit_code = 0;
+    end.reason = "it could not be run on after it was requeued, which is the site's fault: its "
+                 "claim could not be replaced in " + options_.shell.job_directory + "/" +
+                 job.job->job.str() +
+                 ": the file system is full or read-only, or its quota is used up";
+  }
   if (by_wrapper && !job.has_traces())
     end.reason += "; its directory could not be read, and exit code " +
                   std::to_string(end.exit_code) + " may be the wrapper's";
@@ -441,9 +481,13 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   if (left.kept && end.state == pb::JOB_STATE_COMPLETED)
     end.reason += std::string(end.reason.empty() ? "" : "; ") +
                   "Slurm requeued it after it had completed, and it was not run again";
+  if (by_wrapper && job.has_traces() && !left.ended && !left.strange && !no_takeover)
+    end.reason += "; it left no record, and exit code " + std::to_string(end.exit_code) +
+                  " may be the wrapper's: its claim or its record could not be written";
   if (exit.slurmd != 0 && !ended_at_once(end)) end.reason += "; but Slurm says that it ran";
   const bool says_unstarted = (!left.fault.empty() && end.exit_code == not_started_exit) ||
-                              (left.no_claim && end.exit_code == no_claim_exit);
+                              (left.no_claim && end.exit_code == no_claim_exit &&
+                               !no_takeover);
   if (says_unstarted && !ended_at_once(end)) {
     end.reason += "; its record says that it was not started" +
                   (left.fault.empty() ? std::string() : " (" + whose_fault(left.fault) + ")") +

@@ -1,6 +1,7 @@
 #include <catch2/catch.hpp>
 
 #include "actors/job/explain.hpp"
+#include "messages/run_note.hpp"
 #include "tests/support/job_fixture.hpp"
 
 using namespace ved;
@@ -8,6 +9,7 @@ using tests::driver;
 namespace job = ved::core::job;
 using sub = job::submission_result;
 using look = job::lookup_result;
+constexpr auto npos = std::string::npos;
 
 TEST_CASE("job core: a refusal in words that nobody knows is tried so often, then held with them",
           "[actors][job]") {
@@ -90,6 +92,42 @@ TEST_CASE("job core: an earlier run of which only the start is known is told so"
   CHECK(e.usage().wall_clock_seconds() == 4);
   CHECK(e.reason().find("is not known, and not counted in") != std::string::npos);
   CHECK(e.reason().find("its use is counted in") == std::string::npos);
+}
+
+TEST_CASE("job core: requeues before which nothing was seen are told", "[actors][job]") {
+  driver d = tests::in_phase("running");
+  job::report_status end;
+  end.id = d.state.scheduler_id;
+  end.state = pb::JOB_STATE_COMPLETED;
+  end.enqueued_at = d.state.started_at + seconds{3000};
+  end.started_at = d.state.started_at + seconds{3600};
+  end.usage.emplace().set_wall_clock_seconds(4);
+  end.note = run_note{7, 3}.bits();
+  const auto reason = [&] {
+    CHECK(d.run(end) == "finished:completed");
+    return d.log.back().job().finished().reason();
+  };
+  SECTION("all of them") { CHECK(reason().find("3 requeues of it: what it used before 3") != npos); }
+  SECTION("as far as accounting does not know of them") {
+    end.counted.push_back({end.enqueued_at - seconds{9}, end.started_at - seconds{9}, {}});
+    CHECK(reason().find("what it used before 2 of them is not known") != npos);
+  }
+  SECTION("nor squeue did") {
+    end.counted.push_back({end.enqueued_at - seconds{9}, end.started_at - seconds{9}, {}});
+    end.counted.push_back({end.enqueued_at - seconds{19}, end.started_at - seconds{19}, {}});
+    end.run_before.emplace().set_started_at_us(to_us(d.state.started_at));
+    end.run_before->mutable_usage()->set_wall_clock_seconds(400);
+    CHECK(reason().find("not known") == npos);
+  }
+  SECTION("the run itself is none") {
+    end.note = run_note{7, 0}.bits();
+    end.counted.push_back({end.enqueued_at, end.started_at, {}});
+    CHECK(reason().empty());
+  }
+  SECTION("where nothing is known of the submission nothing is said") {
+    end.note = run_note{0, 3}.bits();
+    CHECK(reason().empty());
+  }
 }
 
 TEST_CASE("job core: a run that a requeue put an end to is part of the job's use",

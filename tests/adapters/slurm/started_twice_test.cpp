@@ -72,6 +72,9 @@ TEST_CASE("slurm: a second start does not run when the first left no end", "[ada
   twice site;
   CHECK(site.start("exit 0") == 0);
   std::filesystem::remove(site.directory() / "vetoken.41.end");
+  // As where its node was lost.
+  if (GENERATE(false, true))
+    std::ofstream(site.directory() / "vetoken.41.end") << std::string(1024, ' ');
   CHECK(site.start("exit 0") == started_again_exit);
   CHECK(site.runs() == "ran\n");
   CHECK(site.end() == "again\n");
