@@ -221,9 +221,13 @@ void add_runs_before(pb::JobFinished& end, const job& state, const report_status
   };
   const int unseen = what != nullptr ? runs_unseen(state, *what) : 0;
   if (unseen > 0 && std::none_of(all.begin(), all.end(), unknown))
-    add_words(end, "the scheduler counts " + std::to_string(run_note::of(what->note).requeues) +
-                       " requeues of it: what it used before " + std::to_string(unseen) +
-                       " of them is not known, and not counted in");
+    add_words(end, unseen == 1 && run_note::of(what->note).requeues == 1
+                       ? "it was requeued, and what it used before that is not known, and not "
+                         "counted in"
+                       : "it was requeued " +
+                             std::to_string(run_note::of(what->note).requeues) +
+                             " times, and what it used before " + std::to_string(unseen) +
+                             " of these is not known, and not counted in");
   if (all.empty() && counted.empty()) return;
   // Without its end a run counts until its requeue: from when to when can be seen.
   if (counted.empty() && all.size() == 1 && !unknown(all[0]) && all[0].finished_at_us() != 0)

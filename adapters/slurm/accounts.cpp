@@ -51,10 +51,11 @@ void slurm_cluster::bound_records(std::vector<account_record>& all) {
 
 /// A job whose size was changed has one record for each size, "submitted" when that was. They all
 /// begin with the run, and tell how long it had taken (sacct 22.05), or each where the one before
-/// ends.
+/// ends. A requeue may take the start out of the last one.
 static bool is_rest_of_run(const account_row& before, const account_row& row) {
-  return before.id == row.id && before.state == "RESIZING" && is_set(row.started_at) &&
-         (row.started_at == before.started_at || row.started_at == before.ended_at);
+  if (before.id != row.id || before.state != "RESIZING") return false;
+  if (!is_set(row.started_at)) return row.submitted_at == before.ended_at;
+  return row.started_at == before.started_at || row.started_at == before.ended_at;
 }
 
 /// Sums up what accounting has of each job: one record per time that it was started.

@@ -193,6 +193,18 @@ TEST_CASE("slurm poll: accounting that mixes the runs of a job which changed its
                                "its use is what squeue told"));
     CHECK(contains(end.reason, "its size was changed"));
   }
+  SECTION("also where the last record has lost its start") {
+    auto lost = rest;
+    lost.started = "None";
+    lost.elapsed_seconds = 0;
+    site.reply("sacct0", first.text() + lost.text());
+    site.reply("squeue", failed_again(4, 1, 40, 45, 52).text());
+    const auto end = status(site);
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() == 7);
+    CHECK(end.started_at == from_us(1'799'999'045'000'000));
+    CHECK(contains(end.reason, "accounting mixes the runs"));
+  }
   SECTION("where squeue shows nothing any more no run counts beyond the next one") {
     auto last = open;
     last.state = "FAILED";
