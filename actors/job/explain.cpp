@@ -338,7 +338,10 @@ class narrator {
   }
 
   void add_next(std::vector<std::string>& out, const queued&) const {
-    const bool is_held = h_.held && state_.wanted == pb::JOB_CONTROL_UNSPECIFIED;
+    const bool releasing = state_.wanted == pb::JOB_CONTROL_RELEASE ||
+                           state_.wanted == pb::JOB_CONTROL_RESUME;
+    const bool is_held = (h_.held && state_.wanted == pb::JOB_CONTROL_UNSPECIFIED) ||
+                         (state_.held_there && !releasing);
     add_followed(out, is_held ? "it stays so until it is released: " + vectl("release")
                               : "it starts when the scheduler decides so");
   }

@@ -235,6 +235,21 @@ TEST_CASE("explain: a job held in the scheduler's queue waits for its release", 
   }
 }
 
+TEST_CASE("explain: a job that its scheduler holds waits for its release, whatever was asked for",
+          "[actors][job]") {
+  driver d = tests::in_phase("suspended");
+  job::report_status seen;
+  seen.id = d.state.scheduler_id;
+  seen.state = pb::JOB_STATE_QUEUED;
+  seen.reason = "JobHeldAdmin";
+  seen.held = true;
+  CHECK(d.run(seen) == "observed");
+  const std::string release = "it stays so until it is released: vectl job release j-1";
+  CHECK(says(job::explain(d.log, {}, nullptr), release));
+  d.run(job::release_job{"alice", "", true});
+  CHECK_FALSE(says(job::explain(d.log, {}, nullptr), release));
+}
+
 TEST_CASE("explain: empty, foreign and broken logs are named, not crashed on", "[actors][job]") {
   CHECK(job::explain({}, {}, nullptr).summary() == "there is no such job");
   driver d = tests::in_phase("queued");
