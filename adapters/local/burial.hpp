@@ -21,6 +21,7 @@ struct burial {
   bool lived = false;        ///< something of it was found
   int looks = 0;
   int empty_looks = 0;  ///< the last ones, in a row
+  std::optional<pb::LocalJobStatus> last;  ///< what its supervisor told last
   pb::LocalJobStatus status;
 };
 

@@ -19,6 +19,33 @@ constexpr int looks_max = 200;
 constexpr int empty_looks_needed = 10;
 constexpr milliseconds look_pause{10};
 
+/// How long its supervisor told it to have waited for room that it then had.
+microseconds waited(const pb::LocalJobStatus& last, seconds limit) {
+  const bool waits = last.reason().starts_with(waits_for_room);
+  return limit > seconds{0} && !waits ? put_off(last, limit) : microseconds{0};
+}
+
+/// What a job held whose supervisor cannot tell what it used: what it asked for, as it was read
+/// when it was taken up, whatever this cluster has by now; and from its start to its end if both
+/// are of this boot, without a wait for room that is known.
+void tell_held(burial& one, const told_bounds& asked) {
+  auto& status = one.status;
+  auto& usage = *status.mutable_usage();
+  usage.set_cpu_cores(asked.cpus);
+  if (asked.memory_mb > 0) usage.set_memory_bytes_allocated(asked.memory_mb << 20);
+  usage.set_nodes_used(1);
+  usage.set_gpus(asked.gpus);
+  if (one.last && one.last->leader_pid() == 0) {  // nothing of it ran
+    usage.clear_cpu_time_us();
+    usage.clear_memory_bytes_max();
+    return;
+  }
+  auto ran = microseconds{status.finished_boot_us() - status.started_boot_us()};
+  if (one.last) ran -= waited(*one.last, asked.limit);
+  if (status.started_boot_us() > 0 && ran > microseconds{0})
+    usage.set_wall_clock_seconds(std::chrono::floor<seconds>(ran).count());
+}
+
 }  // namespace
 
 /// `unread`: what stood in the way of knowing more.
@@ -36,21 +63,18 @@ void local_cluster::begin_burial(const submission_token& token, const std::strin
     watched = static_cast<bool>(job->supervisor);
     has_begun = job->has_begun;
     bounds = bounds_of(*job);
-    one.supervisor.mutable_gpus()->Add(job->gpu_ids.begin(), job->gpu_ids.end());
   }
   const auto known = spool_.read_supervisor(token);
   const bool named = known && known->token() == token.str() && known->pid() > 0;
   if (named) {
     one.supervisor = *known;
-    one.supervisor.clear_gpus();
-    for (const int gpu : possible_gpus(*known, bounds.gpus, options_.gpus))
-      one.supervisor.add_gpus(gpu);
   } else if (!options_.cgroup.empty()) {
     one.supervisor.set_cgroup(job_cgroup::path_of(options_.cgroup, token));
   }
   auto last = spool_.read_status(token);
   if (last && problem_of_running(*last, bounds)) last = fail(errc::corrupt, "not of a supervisor");
   if (last) {
+    one.last = *last;
     one.status.set_started_at_us(last->started_at_us());
     if (last->boot_id() == boot_id_) one.status.set_started_boot_us(last->started_boot_us());
     if (last->leader_pid() > 0)
@@ -116,19 +140,38 @@ void local_cluster::go_on_burying() {
 
 /// When the job ended of whose supervisor that is not known, as its reason then says: where
 /// something of it lived it ended as its supervisor's end was noticed, or by us; else as it was
-/// seen last. Nobody pays for the time in which nobody looked.
+/// seen last. Nobody pays for the time in which nobody looked, nor for more than the limit to
+/// which nobody held it.
 clock_anchor local_cluster::end_of(const submission_token& token, burial& one,
-                                   const std::optional<notice_of_end>& noticed) const {
-  const auto latest = noticed ? noticed->at : now();
-  if (one.lived || one.never_began) return latest;
-  auto seen = last_seen(token, one.status);
-  // What its files say its job may have written: the process itself was seen later.
-  if (seen && noticed && seen->boot < noticed->lived_at.boot) seen = noticed->lived_at;
-  if (!seen || seen->boot >= latest.boot) return latest;
-  one.status.set_reason(one.status.reason() +
-                        (noticed ? "" : "; it ended while nobody watched it") +
-                        (noticed ? "; its" : ": its") + " end is told as when it was seen last");
-  return *seen;
+                                   const std::optional<notice_of_end>& noticed,
+                                   seconds limit) const {
+  auto end = noticed ? noticed->at : now();
+  if (one.never_began) return end;
+  std::string as;
+  if (!one.lived) {
+    constexpr const char* files[] = {"status", "stdout", "stderr", "steps"};
+    auto seen = last_seen(token, one.status, files);
+    // What its files say its job may have written: the process itself was seen later.
+    if (seen && noticed && seen->boot < noticed->lived_at.boot) seen = noticed->lived_at;
+    if (seen && seen->boot < end.boot) {
+      end = *seen;
+      as = "when it was seen last";
+    }
+  }
+  if (!noticed) {
+    const auto most = latest_allowed(token, one, limit);
+    if (most && most->boot < end.boot) {
+      end = *most;
+      as = "the latest that its time limit of " + std::to_string(limit.count()) + " s allows" +
+           (one.last->state() == pb::JOB_STATE_SUSPENDED ? " one that was suspended" : "");
+    }
+  }
+  if (!as.empty())
+    one.status.set_reason(one.status.reason() +
+                          (noticed || one.lived ? "; its"
+                                                : "; it ended while nobody watched it: its") +
+                          " end is told as " + as);
+  return end;
 }
 
 /// Writes down what is known of a job of which nothing is left, or nothing that can be ended.
@@ -171,7 +214,7 @@ void local_cluster::end_burial(const submission_token& token, burial& one) {
     noticed = job->noticed;
     bounds = bounds_of(*job);
   }
-  const auto moment = end_of(token, one, noticed);
+  const auto moment = end_of(token, one, noticed, bounds.limit);
   if (cancel_asked && status.state() == pb::JOB_STATE_FAILED) {
     status.set_state(pb::JOB_STATE_CANCELLED);
     status.set_reason("cancelled on request; " + status.reason());
@@ -179,7 +222,7 @@ void local_cluster::end_burial(const submission_token& token, burial& one) {
   status.set_finished_at_us(to_us(moment.time));
   status.set_finished_boot_us(moment.boot.count());
   status.set_boot_id(boot_id_);
-  if (!one.never_began) tell_held(status, one.supervisor);
+  if (!one.never_began) tell_held(one, bounds);
   // A failed write leaves the job as it is on disk, and the next start buries it again.
   (void)spool_.write_exit(token, status);
   correct_times(status, bounds);

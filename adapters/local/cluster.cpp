@@ -197,6 +197,7 @@ entry& local_cluster::insert(const pb::LocalJob& job) {
   added->cpus = std::max(1, resources.cpu_cores_per_node());
   added->memory_mb = static_cast<std::int64_t>(resources.memory_gb_per_node()) * 1024;
   added->gpus = resources.gpus_per_node();
+  added->limit = seconds{job.spec().max_runtime_seconds()};
   added->submitted = from_us(job.submitted_at_us());
   added->spec_hash = job.spec_hash();
   added->unfit = !fits_machine(*added);
@@ -207,7 +208,7 @@ entry& local_cluster::insert(const pb::LocalJob& job) {
 }
 
 told_bounds local_cluster::bounds_of(const entry& job) const {
-  return {job.cpus, job.memory_mb, job.gpus, job.submitted, now(), boot_id_};
+  return {job.cpus, job.memory_mb, job.gpus, job.submitted, now(), boot_id_, job.limit};
 }
 
 bool local_cluster::fits_machine(const entry& job) const {

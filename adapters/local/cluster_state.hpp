@@ -10,6 +10,7 @@
 #include <mutex>
 #include <optional>
 #include <set>
+#include <span>
 #include <string>
 #include <thread>
 #include <unordered_map>
@@ -52,6 +53,7 @@ struct entry {
   int cpus = 1;
   std::int64_t memory_mb = 0;
   int gpus = 0;
+  seconds limit{0};  ///< 0: none
   time_point submitted;
 
   place where = place::queued;
@@ -164,14 +166,16 @@ class local_cluster {
   result<pb::LocalJobStatus> read_end(const submission_token& token,
                                       const told_bounds& known) const;
   std::optional<clock_anchor> last_seen(const submission_token& token,
-                                        const pb::LocalJobStatus& status) const;
-  void tell_held(pb::LocalJobStatus& status, const pb::LocalSupervisor& supervisor) const;
+                                        const pb::LocalJobStatus& status,
+                                        std::span<const char* const> files) const;
+  std::optional<clock_anchor> latest_allowed(const submission_token& token, const burial& one,
+                                             seconds limit) const;
   // burials.cpp: of jobs that nobody can speak for any more, likewise
   void begin_burial(const submission_token& token, const std::string& unread);
   bool is_over(const burial& one) const;
   void go_on_burying();
   clock_anchor end_of(const submission_token& token, burial& one,
-                      const std::optional<notice_of_end>& noticed) const;
+                      const std::optional<notice_of_end>& noticed, seconds limit) const;
   void end_burial(const submission_token& token, burial& one);
 
   /// Now, on both clocks.

@@ -147,32 +147,35 @@ bool local_cluster::is_given_up(const submission_token& token, const std::string
   return moment - *job->unclear_since >= unclear_max;
 }
 
-/// What a job held whose supervisor cannot tell what it used: from its spec, and from its start to
-/// its end if both are of this boot.
-void local_cluster::tell_held(pb::LocalJobStatus& status,
-                              const pb::LocalSupervisor& supervisor) const {
-  auto& usage = *status.mutable_usage();
-  const auto job = spool_.read_job(submission_token(supervisor.token()));
-  if (job) {
-    const auto& resources = job->spec().resources();
-    usage.set_cpu_cores(std::max(1, resources.cpu_cores_per_node()));
-    if (resources.memory_gb_per_node() > 0)
-      usage.set_memory_bytes_allocated(std::int64_t{resources.memory_gb_per_node()} << 30);
-  }
-  usage.set_nodes_used(1);
-  usage.set_gpus(supervisor.gpus_size());
-  const auto ran = status.finished_boot_us() - status.started_boot_us();
-  if (status.started_boot_us() > 0 && ran > 0) usage.set_wall_clock_seconds(ran / 1'000'000);
+/// The latest end that its limit gave a job which nobody held to it: as its supervisor would have,
+/// and not before that showed a sign of life.
+std::optional<clock_anchor> local_cluster::latest_allowed(const submission_token& token,
+                                                          const burial& one,
+                                                          seconds limit) const {
+  if (limit <= seconds{0} || !one.last) return std::nullopt;
+  microseconds most = limit + options_.kill_wait;
+  if (one.last->state() == pb::JOB_STATE_SUSPENDED) most += limit;
+  most += put_off(*one.last, limit);
+  const auto moment = now();
+  const auto passed = one.status.started_boot_us() > 0
+                          ? moment.boot - microseconds{one.status.started_boot_us()}
+                          : moment.time - from_us(one.status.started_at_us());
+  auto ago = std::max(passed - most, microseconds{0});
+  constexpr const char* files[] = {"status"};
+  if (const auto seen = last_seen(token, one.status, files))
+    ago = std::min(ago, moment.boot - seen->boot);
+  return clock_anchor{moment.time - ago, std::max(moment.boot - ago, microseconds{0})};
 }
 
-/// When a job was seen last of which nothing lives: as late as its files, or its CPU time, tell.
+/// When a job was seen last of which nothing lives: as late as these files, or its CPU time, tell.
 /// Not before its start, nor after now.
 std::optional<clock_anchor> local_cluster::last_seen(const submission_token& token,
-                                                     const pb::LocalJobStatus& status) const {
+                                                     const pb::LocalJobStatus& status,
+                                                     std::span<const char* const> files) const {
   const auto moment = now();
   const auto by_system = system_anchor().time;
   std::optional<microseconds> ago;
-  for (const char* name : {"status", "stdout", "stderr", "steps"}) {
+  for (const char* name : files) {
     struct stat info {};
     if (::lstat(spool_.job_file(token, name).c_str(), &info) != 0) continue;
     const auto written = time_point{seconds{info.st_mtim.tv_sec} +

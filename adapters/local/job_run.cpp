@@ -15,6 +15,7 @@
 #include <utility>
 #include <vector>
 
+#include "adapters/local/told.hpp"
 #include "adapters/system/processes.hpp"
 #include "messages/plain_text.hpp"
 
@@ -134,7 +135,7 @@ void job_run::run_steps() {
       return;
     }
     leader_ = started.pid;
-    status_.clear_reason();
+    if (!suspended_) status_.clear_reason();
     if (status_.ends_by_us() != 0) put_limit_off(waited_);
     status_.set_step(notes_ ? number : 0);
     status_.set_leader_pid(leader_);
@@ -148,37 +149,50 @@ void job_run::run_steps() {
 }
 
 /// Nothing of the step has run when it finds no room: that others use up the processes of the
-/// account is not the job's fault, which does not pay for it. Its cancel goes on meanwhile.
+/// account is not the job's fault, which does not pay for it. Its cancel goes on meanwhile, and
+/// while it is suspended it is not tried.
 started_step job_run::start(const step& what, int number) {
-  const auto until = steady::now() + options_.start_patience;
+  microseconds patience = options_.start_patience;
   milliseconds pause = start_pause_first;
-  for (bool noted = false;; noted = true) {
+  std::string noted;
+  for (;;) {
+    stand_by();
+    if (ending_ != ending::none) return {};
     const auto began = steady::now();
-    starting_ = true;
     started_step started = start_step(what, launch_, [this] {
       sleep_until_event(milliseconds{0});
       look_at_controls();
       check_time();
       kill_when_due();
     });
-    starting_ = false;
     children_ = true;  // also a step that failed to start left a process to wait for
     if (started.attempt != 0) attempts_.insert(started.attempt);
     if (started.pid != 0 || !started.failure.may_pass) return started;
-    if (began >= until) {
+    if (patience <= microseconds{0}) {
       started.failure.reason += " for " + std::to_string(options_.start_patience.count()) +
                                 " s: nothing of the " + (number == 1 ? "job" : "step") + " was run";
       return started;
     }
-    if (!noted) {
-      note("waits: " + started.failure.reason);
-      status_.set_reason("waits: " + started.failure.reason);
-      put_limit_off(waited_ + options_.start_patience);
+    const auto text = std::string(waits_for_room) + started.failure.reason;
+    if (noted.empty()) note(text);
+    if (!suspended_ && (noted.empty() || status_.reason() != noted)) {
+      status_.set_reason(noted = text);
+      put_limit_off(waited_ + patience);
       write_status();
     }
-    pause_start(pause, began);
+    patience -= pause_start(pause, began);
     pause = std::min(pause * 2, start_pause_max);
     if (ending_ != ending::none) return started;
+  }
+}
+
+/// Starts nothing of it before it is resumed.
+void job_run::stand_by() {
+  while (suspended_ && ending_ == ending::none) {
+    reap();
+    sleep_until_event(std::clamp(time_left(), milliseconds{1}, idle_tick));
+    look_at_controls();
+    check_time();
   }
 }
 
@@ -189,23 +203,27 @@ void job_run::put_limit_off(microseconds by) {
     status_.set_ends_by_us(status_.started_at_us() + microseconds(limit + by).count());
 }
 
-/// After an attempt to start a step that `began` then. No signal makes the pause shorter: the end
-/// of the failed attempt is one.
-void job_run::pause_start(milliseconds pause, steady::time_point began) {
+/// After an attempt to start a step that `began` then; how long it waits since. No signal makes the
+/// pause shorter, but one that suspends it: the end of the failed attempt is one.
+microseconds job_run::pause_start(milliseconds pause, steady::time_point began) {
   const auto until = steady::now() + pause;
-  for (;;) {
+  microseconds all{0};
+  began = std::max(began, resumed_at_);
+  while (!suspended_) {
     reap();
-    // Whoever of it computes meanwhile runs, and what is suspended stands.
     const auto now = steady::now();
-    if (!children_ && !suspended_)
-      waited_ += std::chrono::duration_cast<microseconds>(now - began);
-    if (!children_ || suspended_) began = now;
+    const auto passed = std::chrono::duration_cast<microseconds>(now - began);
+    all += passed;
+    // Whoever of it computes meanwhile runs.
+    if (!children_) waited_ += passed;
+    began = now;
     look_at_controls();
     check_time();
-    if (ending_ != ending::none || now >= until) return;
+    if (ending_ != ending::none || now >= until) break;
     const auto left = std::chrono::ceil<milliseconds>(until - now);
     sleep_until_event(std::clamp(time_left(), milliseconds{1}, left));
   }
+  return all;
 }
 
 void job_run::wait_for_leader() {
@@ -314,7 +332,7 @@ void job_run::look_at_controls() {
   }
   if (ending_ != ending::none) return;
   const bool wanted = exists(spool_.file_of(token, "suspend"));
-  if ((leader_ != 0 || starting_) && wanted && !suspended_) suspend();
+  if (wanted && !suspended_) suspend();
   if (!wanted && suspended_) resume();
   if (suspended_) keep_suspended();
 }
@@ -403,6 +421,7 @@ void job_run::resume() {
   signal_tree(SIGCONT);
   cgroup_.freeze(false);
   suspended_ = false;
+  resumed_at_ = steady::now();
   status_.set_state(pb::JOB_STATE_RUNNING);
   status_.clear_reason();
   write_status();

@@ -38,7 +38,8 @@ class job_run {
   void run_steps();
   started_step start(const step& what, int number);
   void put_limit_off(microseconds by);
-  void pause_start(milliseconds pause, std::chrono::steady_clock::time_point began);
+  microseconds pause_start(milliseconds pause, std::chrono::steady_clock::time_point began);
+  void stand_by();
   void wait_for_leader();
   void drain();
   void note(const std::string& line);
@@ -88,13 +89,13 @@ class job_run {
   std::chrono::steady_clock::time_point beat_at_;
   microseconds waited_{0};  ///< for room to start a step
   bool suspended_ = false;
+  std::chrono::steady_clock::time_point resumed_at_;  ///< last
   std::chrono::steady_clock::time_point looked_at_;  ///< suspended: all of it was stopped then
   std::chrono::steady_clock::time_point look_at_;    ///< suspended: whether it still is
   microseconds stood_{0};  ///< while it was suspended; the time in which some of it ran is none
   bool ran_on_ = false;    ///< though it was suspended
 
   pid_t leader_ = 0;
-  bool starting_ = false;  ///< a step is on its way to its command
   std::optional<int> leader_status_;  ///< as waitpid(2) gives it
   bool children_ = false;
   bool failed_ = false;

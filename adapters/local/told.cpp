@@ -105,6 +105,12 @@ std::optional<std::string> problem_of_job(const pb::LocalJob& job) {
   return std::nullopt;
 }
 
+microseconds put_off(const pb::LocalJobStatus& status, seconds limit) {
+  if (status.ends_by_us() == 0) return microseconds{0};
+  return std::max(microseconds{status.ends_by_us() - status.started_at_us()} - limit,
+                  microseconds{0});
+}
+
 std::vector<int> possible_gpus(const pb::LocalSupervisor& supervisor, int asked, int all) {
   std::vector<int> out;
   for (const int gpu : supervisor.gpus()) {

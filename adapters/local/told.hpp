@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "adapters/local/moments.hpp"
@@ -22,6 +23,9 @@
 ///     claim, cancel  a token, and a text of so many bytes
 namespace ved::adapters::local {
 
+/// So a supervisor begins the reason of a job that waits for room to start a step.
+inline constexpr std::string_view waits_for_room = "waits: ";
+
 /// What is known of a job by others than itself.
 struct told_bounds {
   int cpus = 1;
@@ -30,6 +34,7 @@ struct told_bounds {
   time_point submitted;
   clock_anchor now;
   std::string boot_id;
+  seconds limit{0};  ///< of its time; 0: none
 };
 
 /// Why the text of an `exit` file is no end of that job; nothing: it may be.
@@ -44,6 +49,10 @@ std::optional<std::string> problem_of_job(const pb::LocalJob& job);
 
 /// Those of a job's GPUs that there are, each once.
 std::vector<int> possible_gpus(const pb::LocalSupervisor& supervisor, int asked, int all);
+
+/// By how much the limit of a job was put off that waited, or waits, for room; so its supervisor
+/// told last.
+microseconds put_off(const pb::LocalJobStatus& status, seconds limit);
 
 /// Whether the times are told with those of this boot's clock, which nobody set.
 bool is_of_this_boot(const pb::LocalJobStatus& status, const told_bounds& known);

@@ -187,3 +187,70 @@ TEST_CASE("local lost: of many at once none pays for the others, nor does a stop
     CHECK(end.finished_at < killed.time + seconds{1});
   }
 }
+
+TEST_CASE("local lost: nobody pays for more than the job's time limit, whatever it did meanwhile",
+          "[adapters][local][lost]") {
+  local_fixture fixture;
+  tracked_job job;
+  const bool stands = GENERATE(false, true);
+  const bool lives_on = GENERATE(false, true);
+  {
+    conversation talk(fixture);
+    auto spec = talk.shell_job(lives_on ? "(setsid sleep 1000 &); sleep 1000" : "exec sleep 1000");
+    spec.spec.set_max_runtime_seconds(1);
+    job = talk.start(spec);
+    talk.wait_for(job, pb::JOB_STATE_RUNNING);
+    if (stands) {
+      talk.control(job, pb::JOB_CONTROL_SUSPEND);
+      talk.wait_for(job, pb::JOB_STATE_SUSPENDED);
+    }
+  }
+  fixture.close();
+  fixture.kill_supervisor(job);
+  ::usleep(5'500'000);
+  for (const char* name : {"stdout", "stderr"}) {
+    const auto file = fixture.files().job_file(job.token, name);
+    REQUIRE(::utimensat(AT_FDCWD, file.c_str(), nullptr, 0) == 0);
+  }
+  fixture.open();
+  conversation talk(fixture);
+  const auto end = talk.wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  CHECK_THAT(end.reason,
+             Catch::EndsWith(std::string("its end is told as the latest that its time limit of "
+                                         "1 s allows") +
+                             (stands ? " one that was suspended" : "")));
+  const auto most = seconds{stands ? 2 : 1} + fixture.options().kill_wait;
+  CHECK(end.finished_at - end.started_at >= most - milliseconds{100});
+  CHECK(end.finished_at - end.started_at <= most + milliseconds{100});
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() <= most.count());
+}
+
+TEST_CASE("local lost: the GPUs that it held are paid for, however many there are by then",
+          "[adapters][local][lost]") {
+  local_options options;
+  options.gpus = 3;
+  options.cpus = 4;
+  local_fixture fixture(options);
+  tracked_job job;
+  {
+    conversation talk(fixture);
+    auto spec = talk.shell_job("exec sleep 1000");
+    spec.spec.mutable_resources()->set_gpus_per_node(2);
+    spec.spec.mutable_resources()->set_cpu_cores_per_node(4);
+    job = talk.start(spec);
+    talk.wait_for(job, pb::JOB_STATE_RUNNING);
+  }
+  const bool told = GENERATE(true, false);
+  lose(fixture, job);
+  if (!told) REQUIRE(::truncate(fixture.files().supervisor_path(job.token).c_str(), 0) == 0);
+  fixture.options().gpus = 1;
+  fixture.options().cpus = 1;
+  fixture.open();
+  conversation talk(fixture);
+  const auto end = talk.wait_for_end(job);
+  REQUIRE(end.usage);
+  CHECK(end.usage->gpus() == 2);
+  CHECK(end.usage->cpu_cores() == 4);
+}

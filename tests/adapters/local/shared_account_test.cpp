@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <filesystem>
 #include <fstream>
+#include <optional>
 #include <sstream>
 
 #include "adapters/local/step.hpp"
@@ -124,6 +125,107 @@ TEST_CASE("shared account: a job for whose process there is no room waits for it
   REQUIRE(end.usage);
   CHECK(end.usage->wall_clock_seconds() <= 1);  // that it needs to start, beside others
   CHECK(end.usage->cpu_time_us() < 400'000);
+}
+
+TEST_CASE("shared account: a job that waits for room can be held",
+          "[adapters][local][shared][suspend]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  local_options options;
+  options.run_as = "nobody";
+  options.start_patience = seconds{3};
+  local_fixture fixture(options);
+  conversation talk(fixture);
+  const auto other = talk.start(talk.shell_job("sleep 1000"));
+  talk.wait_for(other, pb::JOB_STATE_RUNNING);
+  tracked_job job;
+  const auto waits = [&] {
+    const auto seen = std::get<job_status>(talk.look(job));
+    return seen.reason.find("Resource temporarily unavailable") != std::string::npos;
+  };
+  pid_t supervisor = 0;
+  rlimit wide{};
+  {
+    const lower_limit none(RLIMIT_NPROC, 0);
+    wide = none.before();
+    auto spec = talk.shell_job("echo ran");
+    spec.spec.set_max_runtime_seconds(600);
+    job = talk.start(spec);
+    talk.wait_until("it waits", waits);
+    supervisor = fixture.files().read_supervisor(job.token)->pid();
+  }
+  talk.control(job, pb::JOB_CONTROL_SUSPEND);
+  const auto held = talk.wait_for(job, pb::JOB_STATE_SUSPENDED);
+  CHECK(held.reason == "suspended");
+  const auto give_room = [&] {
+    REQUIRE(::prlimit(supervisor, RLIMIT_NPROC, &wide, nullptr) == 0);
+  };
+  SECTION("it is not started when there is room, nor given up, and its hold is paid for") {
+    give_room();
+    ::usleep(4'000'000);
+    CHECK(std::get<job_status>(talk.look(job)).state == pb::JOB_STATE_SUSPENDED);
+    CHECK(talk.output(job).empty());
+    talk.control(job, pb::JOB_CONTROL_RESUME);
+    const auto end = talk.wait_for_end(job);
+    CHECK(end.state == pb::JOB_STATE_COMPLETED);
+    CHECK(talk.output(job) == "ran\n");
+    REQUIRE(end.usage);
+    CHECK(end.usage->wall_clock_seconds() >= 3);
+  }
+  SECTION("released it goes on waiting, as long as it would have") {
+    ::usleep(4'000'000);
+    talk.control(job, pb::JOB_CONTROL_RESUME);
+    talk.wait_until("it waits again", waits);
+    CHECK(std::get<job_status>(talk.look(job)).state == pb::JOB_STATE_RUNNING);
+    give_room();
+    CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
+  }
+  SECTION("it can be cancelled") {
+    talk.control(job, pb::JOB_CONTROL_CANCEL);
+    const auto end = talk.wait_for_end(job);
+    CHECK(end.state == pb::JOB_STATE_CANCELLED);
+    CHECK(talk.output(job).empty());
+  }
+}
+
+TEST_CASE("shared account: of one that was lost while it waited for room nothing is counted",
+          "[adapters][local][shared][lost]") {
+  if (::geteuid() != 0) {
+    WARN("left out: needs root");
+    return;
+  }
+  local_options options;
+  options.run_as = "nobody";
+  local_fixture fixture(options);
+  std::optional<conversation> talk(fixture);
+  const auto other = talk->start(talk->shell_job("sleep 1000"));
+  talk->wait_for(other, pb::JOB_STATE_RUNNING);
+  tracked_job job;
+  {
+    const lower_limit none(RLIMIT_NPROC, 0);
+    job = talk->start(talk->shell_job("echo ran"));
+    talk->wait_until("it waits", [&] {
+      const auto seen = std::get<job_status>(talk->look(job));
+      return seen.reason.find("Resource temporarily unavailable") != std::string::npos;
+    });
+  }
+  ::usleep(2'500'000);
+  const bool watched = GENERATE(true, false);
+  if (!watched) {
+    talk.reset();
+    fixture.close();
+  }
+  fixture.kill_supervisor(job);
+  if (!watched) {
+    fixture.open();
+    talk.emplace(fixture);
+  }
+  const auto end = talk->wait_for_end(job);
+  CHECK(end.state == pb::JOB_STATE_FAILED);
+  REQUIRE(end.usage);
+  CHECK(end.usage->wall_clock_seconds() == 0);
 }
 
 TEST_CASE("shared account: what a job does wrong itself is told at once",

@@ -272,3 +272,37 @@ TEST_CASE("suspended local job: one whose main thread has ended is stopped, ende
     CHECK_FALSE(goes_on());
   }
 }
+
+TEST_CASE("suspended local job: a step is not started before it is resumed",
+          "[adapters][local][suspend]") {
+  local_fixture fixture;
+  conversation talk(fixture);
+  auto all = talk.shell_job("");
+  auto& workload = *all.spec.mutable_workload_spec();
+  workload.clear_command();
+  workload.clear_arguments();
+  const auto add = [&](const std::string& name, const std::string& script) {
+    auto& step = *workload.add_steps();
+    step.set_name(name);
+    step.set_command("/bin/sh");
+    step.add_arguments("-c");
+    step.add_arguments(script);
+  };
+  // The hold comes while the first one ends.
+  const std::string ready = fresh_path(fixture, "ready");
+  const std::string go = fresh_path(fixture, "go");
+  add("first", "echo x > '" + ready + "'; while ! [ -e '" + go +
+                   "' ]; do sleep 0.02; done; : > \"" + fixture.options().directory +
+                   "/jobs/$VED_TOKEN/suspend\"");
+  const std::string beat = fresh_path(fixture, "beat");
+  add("second", "echo x > '" + beat + "'");
+  const auto job = talk.start(all);
+  talk.wait_until("the first step runs", [&] { return size_of(ready) > 0; });
+  std::ofstream{go} << "x";
+  talk.wait_for(job, pb::JOB_STATE_SUSPENDED);
+  ::usleep(300'000);
+  CHECK(size_of(beat) == 0);
+  talk.control(job, pb::JOB_CONTROL_RESUME);
+  CHECK(talk.wait_for_end(job).state == pb::JOB_STATE_COMPLETED);
+  CHECK(size_of(beat) > 0);
+}
