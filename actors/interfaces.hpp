@@ -155,6 +155,7 @@ struct job_ended {
 struct registry_view {
   std::uint64_t live_jobs = 0;
   bool recovered = false;  ///< every live job of the log has its actor
+  bool answers = true;     ///< false: it did not in time, and the rest is not known
 };
 
 using registry_actor = caf::typed_actor<

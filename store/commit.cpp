@@ -260,13 +260,7 @@ result<std::vector<result<append_ack>>> event_log::commit(std::span<const append
     impl_->poisoned = true;
     return fail(std::move(why));
   };
-  struct in_hand {
-    explicit in_hand(impl& of) : log(of) {
-      log.writing_since = std::chrono::steady_clock::now().time_since_epoch().count();
-    }
-    ~in_hand() { log.writing_since = 0; }
-    impl& log;
-  } const writing(*impl_);
+  const open_writes::one writing(impl_->writes);
   commit_group group(*impl_, requests.size(), now);
   std::vector<result<append_ack>> acks;
   acks.reserve(requests.size());

@@ -233,6 +233,7 @@ result<std::uint64_t> event_log::cursor(std::string_view follower) const {
 
 result<void> event_log::note_place(std::string_view stream, std::string_view log_name) {
   if (impl_->poisoned) return fail(errc::unavailable, std::string(poisoned_text));
+  const open_writes::one writing(impl_->writes);
   auto written = impl_->storage->write(
       {{table::meta, keys::place_key(stream), std::string(log_name)}}, durability::buffered);
   if (!written) impl_->poisoned = true;
@@ -248,6 +249,7 @@ result<void> event_log::set_cursor(std::string_view follower, std::uint64_t posi
     return fail(errc::invalid, "cursor of " + printable(follower) + ": position " +
                                    number(position) + " is not in the log");
   if (impl_->poisoned) return fail(errc::unavailable, std::string(poisoned_text));
+  const open_writes::one writing(impl_->writes);
   auto written =
       impl_->storage->write({{table::meta, keys::cursor_key(follower), keys::be64(position)}},
                             durability::synced);
@@ -272,9 +274,7 @@ result<void> event_log::backup(const std::string& directory) {
 }
 
 std::chrono::steady_clock::duration event_log::writing_for() const noexcept {
-  using clock = std::chrono::steady_clock;
-  const auto since = impl_->writing_since.load();
-  return since == 0 ? clock::duration{} : clock::now().time_since_epoch() - clock::duration{since};
+  return impl_->writes.longest();
 }
 
 result<void> event_log::is_apart_from(const std::string& directory) const {

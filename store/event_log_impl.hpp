@@ -1,8 +1,10 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -41,6 +43,40 @@ class head_cache {
 /// Events at the end of the log whose rows in all tables are looked at when it is opened.
 inline constexpr std::uint64_t checked_tail_max = 256;
 
+/// Writes that have not returned, of whichever thread.
+class open_writes {
+ public:
+  using clock = std::chrono::steady_clock;
+
+  class one {
+   public:
+    explicit one(open_writes& all) : all_(all) {
+      const std::lock_guard lock(all_.guard_);
+      at_ = all_.begun_.insert(clock::now());
+    }
+    ~one() {
+      const std::lock_guard lock(all_.guard_);
+      all_.begun_.erase(at_);
+    }
+    one(const one&) = delete;
+    one& operator=(const one&) = delete;
+
+   private:
+    open_writes& all_;
+    std::multiset<clock::time_point>::iterator at_;
+  };
+
+  /// How long the oldest has taken; zero: there is none.
+  clock::duration longest() const {
+    const std::lock_guard lock(guard_);
+    return begun_.empty() ? clock::duration{} : clock::now() - *begun_.begin();
+  }
+
+ private:
+  mutable std::mutex guard_;
+  std::multiset<clock::time_point> begun_;
+};
+
 inline constexpr std::string_view poisoned_text =
     "event log: an earlier write failed; nothing more is written before a restart";
 
@@ -53,7 +89,7 @@ struct event_log::impl {
   bool has_format = false;               // writer only: meta "format" is on disk
   keys::rows rows;                       // writer only: meta "rows"
   std::atomic<bool> poisoned = false;
-  std::atomic<std::chrono::steady_clock::rep> writing_since = 0;  // 0: nothing is written
+  open_writes writes;
   std::atomic<std::uint64_t> last_position = 0;
 
   mutable std::mutex head_guard;  // guards `head`; position and hash belong together

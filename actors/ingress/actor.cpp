@@ -65,7 +65,10 @@ void describe(self_pointer self, const ingress_deps& deps, const ingress_describ
             all->registry = view;
             all->one_less();
           },
-          [all](const caf::error&) { all->one_less(); });
+          [all](const caf::error&) {
+            all->registry.answers = false;
+            all->one_less();
+          });
 }
 
 /// Passes a question on to the cluster's link; `take` is given the reply.

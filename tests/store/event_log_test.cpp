@@ -5,6 +5,8 @@
 #include <google/protobuf/stubs/logging.h>
 
 #include <atomic>
+#include <functional>
+#include <memory>
 #include <thread>
 
 #include "messages/hash.hpp"
@@ -23,6 +25,41 @@ std::vector<std::string> streams_of(const std::vector<pb::Envelope>& events) {
   for (const auto& event : events) names.push_back(event.stream());
   return names;
 }
+
+/// Memory that calls back while it writes.
+class asking_kv final : public kv {
+ public:
+  explicit asking_kv(std::function<void()>& while_writing) : ask_(while_writing) {}
+  result<void> write(const std::vector<kv_write>& batch, durability how) override {
+    if (ask_) ask_();
+    return inner_->write(batch, how);
+  }
+  result<std::optional<std::string>> get(table where, std::string_view key) const override {
+    return inner_->get(where, key);
+  }
+  result<void> scan(
+      table where, std::string_view prefix, std::string_view from,
+      const std::function<bool(std::string_view, std::string_view)>& visit) const override {
+    return inner_->scan(where, prefix, from, visit);
+  }
+  result<std::optional<std::pair<std::string, std::string>>> last(
+      table where, std::string_view prefix) const override {
+    return inner_->last(where, prefix);
+  }
+  result<std::uint64_t> rows_at_most(table where) const override {
+    return inner_->rows_at_most(where);
+  }
+  result<void> clear(table where) override { return inner_->clear(where); }
+  result<void> checkpoint(const std::string& to) override { return inner_->checkpoint(to); }
+  result<void> is_apart_from(const std::string& from) const override {
+    return inner_->is_apart_from(from);
+  }
+  std::uint64_t bytes_on_disk() const override { return inner_->bytes_on_disk(); }
+
+ private:
+  std::function<void()>& ask_;
+  const std::unique_ptr<kv> inner_ = open_memory(std::make_shared<memory_disk>());
+};
 
 }  // namespace
 
@@ -342,4 +379,31 @@ TEST_CASE("event log: verify runs beside the writer and finds nothing wrong", "[
   stop = true;
   writer.join();
   CHECK(value_of(log->verify()).events == log->last_position());
+}
+
+TEST_CASE("event log: a write that does not return shows how long it takes, whichever it is",
+          "[store][log]") {
+  std::function<void()> while_writing;
+  auto log = value_of(event_log::open(std::make_unique<asking_kv>(while_writing), toy_options()));
+  commit_one(*log, append_to("job/a", 0, {"queued"}), at(1));
+  int asked = 0;
+  std::chrono::nanoseconds inside{};
+  while_writing = [&] {
+    ++asked;
+    const auto begun = std::chrono::steady_clock::now();
+    while (std::chrono::steady_clock::now() - begun < milliseconds{2}) {
+    }
+    inside = log->writing_for();
+    if (asked > 1) return;
+    // One that began later is over before it.
+    CHECK(log->note_place("job/b", "cluster/b"));
+    inside = log->writing_for();
+    asked = 1;
+  };
+  SECTION("an append") { commit_one(*log, append_to("job/a", 1, {"running"}), at(2)); }
+  SECTION("where a job lies") { CHECK(log->note_place("job/c", "cluster/c")); }
+  SECTION("how far a follower is") { CHECK(log->set_cursor("audit", 1)); }
+  CHECK(asked == 1);
+  CHECK(inside >= milliseconds{4});
+  CHECK(log->writing_for() == std::chrono::nanoseconds{0});
 }

@@ -178,7 +178,11 @@ void service::status(std::function<void(pb::Status)> done) {
       }
       *out.add_clusters() = std::move(one);
     }
-    if (!all.empty() && !registry.recovered) {
+    if (!registry.answers) {
+      word = "degraded";
+      out.add_problems("the registry of jobs does not answer: none is taken, nor told anything, "
+                       "meanwhile; if its disk hangs, that is told too");
+    } else if (!all.empty() && !registry.recovered) {
       word = "degraded";
       out.add_problems("stored jobs are still being taken up");
     }
