@@ -148,11 +148,11 @@ bool local_cluster::is_given_up(const submission_token& token, const std::string
 }
 
 /// The latest end that its limit gave a job which nobody held to it: as its supervisor would have,
-/// and not before that showed a sign of life.
+/// and not before that one showed its last sign of life.
 std::optional<clock_anchor> local_cluster::latest_allowed(const submission_token& token,
                                                           const burial& one,
                                                           seconds limit) const {
-  if (limit <= seconds{0} || !one.last) return std::nullopt;
+  if (limit <= seconds{0} || !one.last || one.last->started_at_us() == 0) return std::nullopt;
   microseconds most = limit + options_.kill_wait;
   if (one.last->state() == pb::JOB_STATE_SUSPENDED) most += limit;
   most += put_off(*one.last, limit);

@@ -207,23 +207,23 @@ void job_run::put_limit_off(microseconds by) {
 /// pause shorter, but one that suspends it: the end of the failed attempt is one.
 microseconds job_run::pause_start(milliseconds pause, steady::time_point began) {
   const auto until = steady::now() + pause;
-  microseconds all{0};
-  began = std::max(began, resumed_at_);
+  const auto first = began = std::max(began, resumed_at_);
+  auto now = began;
   while (!suspended_) {
     reap();
-    const auto now = steady::now();
-    const auto passed = std::chrono::duration_cast<microseconds>(now - began);
-    all += passed;
+    now = steady::now();
     // Whoever of it computes meanwhile runs.
-    if (!children_) waited_ += passed;
-    began = now;
+    if (!children_) {
+      waited_ += std::chrono::duration_cast<microseconds>(now - began);
+      began = now;
+    }
     look_at_controls();
     check_time();
     if (ending_ != ending::none || now >= until) break;
     const auto left = std::chrono::ceil<milliseconds>(until - now);
     sleep_until_event(std::clamp(time_left(), milliseconds{1}, left));
   }
-  return all;
+  return std::chrono::duration_cast<microseconds>(now - first);
 }
 
 void job_run::wait_for_leader() {
