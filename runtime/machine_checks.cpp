@@ -124,10 +124,14 @@ void check_state(checker& check, const config& settings) {
       !tokens && tokens.error().code != errc::not_found)
     check.refuse(tokens.error().message);
   if (!settings.gateway.enabled) return;
-  if (const auto usable = held_credentials::take({layout.ca_certificate.string(),
-                                             layout.server_certificate.string(),
-                                             layout.server_key.string()}); !usable)
+  const gateway_credentials files{layout.ca_certificate.string(),
+                                  layout.server_certificate.string(),
+                                  layout.server_key.string()};
+  if (const auto usable = held_credentials::take(files, validity::any_time); !usable)
     check.refuse(usable.error().message);
+  else if (const auto valid = held_credentials::take(files); !valid)
+    check.tell(valid.error().message +
+               "; ved starts, and lets nobody in through the gateway before that is mended");
 }
 
 bool is_loopback(const std::string& address) {

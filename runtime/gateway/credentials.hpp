@@ -29,10 +29,15 @@ std::string to_string(const gateway_address& address);
 /// Reads that form back; errc::invalid says what was expected.
 result<gateway_address> parse_gateway_address(std::string_view text);
 
+/// When a set has to be valid. A daemon starts with one that is not valid now, as it runs on with
+/// one that has ended: TLS looks at the time itself, for every connection.
+enum class validity { now, any_time };
+
 /// Refuses what would make TLS fail later with a less clear message, or would silently turn it
 /// anonymous: missing or unreadable files, a key that does not fit, a certificate that the CA did
 /// not sign or that is outside its time. Errors: not_found, denied, invalid.
-result<void> check_credentials(const gateway_credentials& credentials);
+result<void> check_credentials(const gateway_credentials& credentials,
+                               validity when = validity::now);
 
 /// Connects once by hand to learn why a connection failed: refused, no route, time-out, not TLS,
 /// certificate refused by us or by the other side. Blocks for at most `timeout`. The error is

@@ -60,10 +60,10 @@ caf::behavior keeper(caf::stateful_actor<keeper_state>* self, actors::gateway_ac
   };
 }
 
-result<tls_context> load_context(const gateway_credentials& files) {
-  const auto held = held_credentials::take(files);
+result<tls_context> load_context(const gateway_credentials& files, validity when) {
+  const auto held = held_credentials::take(files, when);
   if (!held) return fail(held.error());
-  return make_server_context(held->files());
+  return make_server_context(held->files(), when);
 }
 
 // CAF shows a request's sender as an actor of the node that the entrance made up for it.
@@ -106,7 +106,7 @@ gateway_server::gateway_server(std::unique_ptr<impl> inner) : impl_(std::move(in
 
 result<std::unique_ptr<gateway_server>> gateway_server::start(const gateway_options& options,
                                                               api_port& api) {
-  auto context = load_context(options.credentials);
+  auto context = load_context(options.credentials, validity::any_time);
   if (!context) return fail(context.error());
   if (options.address.host.empty())
     return fail(errc::invalid, "gateway: gateway.address is empty; use 127.0.0.1 or 0.0.0.0");
@@ -143,7 +143,7 @@ gateway_server::~gateway_server() {
 }
 
 result<void> gateway_server::reload() {
-  auto context = load_context(impl_->options.credentials);
+  auto context = load_context(impl_->options.credentials, validity::now);
   if (!context) return fail(context.error());
   impl_->outer_door->replace(std::move(*context));
   return {};

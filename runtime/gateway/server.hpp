@@ -32,8 +32,10 @@ struct gateway_options {
 /// Runs from `start` to destruction; may be used from any thread.
 class gateway_server {
  public:
-  /// Listens. `api` must outlive the server. Errors: invalid, not_found, denied (certificates;
-  /// one of another role), unavailable (address in use or not ours).
+  /// Listens. `api` must outlive the server. Where the certificate is not valid now no client gets
+  /// through: not before it is, by the clock, or `reload` finds one that is. Errors: invalid,
+  /// not_found, denied (certificates; one of another role), unavailable (address in use or not
+  /// ours).
   static result<std::unique_ptr<gateway_server>> start(const gateway_options& options,
                                                        api_port& api);
   /// Closes the port first; takes at most a few seconds even when CAF's shutdown hangs.
@@ -41,8 +43,8 @@ class gateway_server {
   gateway_server(const gateway_server&) = delete;
   gateway_server& operator=(const gateway_server&) = delete;
 
-  /// Reads the certificates again: connections from now on use the new ones, if they are whole and
-  /// fit together; else the old ones stay. Errors as of `start`.
+  /// Reads the certificates again: connections from now on use the new ones, if they are whole, fit
+  /// together and are valid now; else the old ones stay. Errors as of `start`.
   result<void> reload();
 
   /// With the port that was really bound.

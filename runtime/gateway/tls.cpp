@@ -85,15 +85,16 @@ held_credentials::~held_credentials() {
     if (file >= 0) ::close(file);
 }
 
-result<held_credentials> held_credentials::take(const gateway_credentials& files) {
+result<held_credentials> held_credentials::take(const gateway_credentials& files,
+                                                validity when) {
   auto renewed = files;
   renewed.certificate_file = next_certificate(files.certificate_file);
   result<void> usable;
   for (int attempt = 0; attempt < reads_max; ++attempt) {
     if (attempt > 0) std::this_thread::sleep_for(read_pause);
-    usable = check_credentials(files);
+    usable = check_credentials(files, when);
     if (!usable && usable.error().code != errc::invalid) break;
-    const bool is_cut = !usable && check_credentials(renewed);
+    const bool is_cut = !usable && check_credentials(renewed, when);
     if (!usable && !is_cut) continue;
     const auto& set = is_cut ? renewed : files;
     held_credentials held;
@@ -106,7 +107,7 @@ result<held_credentials> held_credentials::take(const gateway_credentials& files
       whole = whole && held.files_[i] >= 0;
       *to[i] = "/proc/self/fd/" + std::to_string(held.files_[i]);
     }
-    if (whole && check_credentials(held.paths_)) return held;
+    if (whole && check_credentials(held.paths_, when)) return held;
     usable = fail(errc::unavailable, "gateway: " + files.certificate_file +
                                          " and its key change while they are read, or there "
                                          "are no descriptors left to hold them");
@@ -125,8 +126,8 @@ result<void> check_role(const gateway_credentials& files, certificate_role role)
                                  " alone" + renew_hint);
 }
 
-result<tls_context> make_server_context(const gateway_credentials& files) {
-  if (auto usable = check_credentials(files); !usable) return fail(usable.error());
+result<tls_context> make_server_context(const gateway_credentials& files, validity when) {
+  if (auto usable = check_credentials(files, when); !usable) return fail(usable.error());
   if (auto fits = check_role(files, certificate_role::server); !fits) return fail(fits.error());
   tls_context out{::SSL_CTX_new(::TLS_server_method())};
   auto* context = out.get();

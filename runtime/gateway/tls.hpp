@@ -18,7 +18,8 @@ class held_credentials {
   /// Reads and checks. Between a renewed key and its certificate, also for good where the renewal
   /// was cut there, the certificate is the one of next_certificate. A set that does not fit is
   /// read again for a moment. Errors: as check_credentials.
-  static result<held_credentials> take(const gateway_credentials& files);
+  static result<held_credentials> take(const gateway_credentials& files,
+                                       validity when = validity::now);
   held_credentials(held_credentials&& other) noexcept;
   held_credentials& operator=(held_credentials&& other) noexcept;
   ~held_credentials();
@@ -47,7 +48,8 @@ using tls_context = std::unique_ptr<SSL_CTX, context_deleter>;
 
 /// The gateway's side: TLS 1.2 or newer, forward secrecy, no resumption, a certificate of a client
 /// of the same CA required. Errors: as check_credentials, and a certificate of another role.
-result<tls_context> make_server_context(const gateway_credentials& files);
+result<tls_context> make_server_context(const gateway_credentials& files,
+                                        validity when = validity::now);
 
 /// Who is at the other end of a finished handshake.
 struct tls_identity {

@@ -14,16 +14,21 @@ std::string what_helps(const std::string& name, const std::filesystem::path& sta
            "and init.json away while ved is stopped, run `ved init --state " + state.string() +
            "`, and give every client the new files";
   return "run `ved init --renew --state " + state.string() +
-         "`, restart ved, and give every client the new files";
+         "` and `systemctl reload ved`, and give every client the new files";
+}
+
+/// Of vectl's own that is not said: others may have another one.
+std::string what_it_keeps_out(const std::string& name) {
+  return name == "client" ? "" : "; nobody gets through the gateway until that is mended";
 }
 
 }  // namespace
 
 certificate_watch::certificate_watch(const state_layout& layout)
     : state_(layout.directory),
-      all_{{"ca", layout.ca_certificate, {}, {}, {}},
-           {"server", layout.server_certificate, {}, {}, {}},
-           {"client", layout.client_certificate, {}, {}, {}}} {}
+      all_{{"ca", layout.ca_certificate, {}, {}, {}, {}},
+           {"server", layout.server_certificate, {}, {}, {}, {}},
+           {"client", layout.client_certificate, {}, {}, {}, {}}} {}
 
 std::vector<certificate_watch::certificate> certificate_watch::look() {
   const std::lock_guard lock(mutex_);
@@ -43,13 +48,14 @@ void certificate_watch::note_served() {
 
 void certificate_watch::read() {
   for (auto& one : all_) {
-    one.expiry = {};
+    one.begin = one.expiry = {};
     one.failure.clear();
     const auto text = read_public_file(one.file, certificate_bytes_max);
     if (!text) {
       one.failure = "cannot be read";
     } else if (const auto expiry = certificate_expiry(*text)) {
       one.expiry = *expiry;
+      one.begin = certificate_begin(*text).value_or(time_point{});
     } else {
       one.failure = expiry.error().message;
     }
@@ -80,12 +86,20 @@ std::vector<actors::problem> certificate_watch::problems(time_point now) {
         out.push_back({where + ": " + one.failure, weight::degraded, {}});
       continue;
     }
+    if (now < one.begin) {
+      out.push_back({where + ": is not valid before " + to_rfc3339(one.begin).substr(0, 19) + "Z" +
+                         what_it_keeps_out(one.name) +
+                         ": is the system clock right? See `timedatectl`",
+                     weight::degraded, {}});
+      continue;
+    }
     if (one.expiry - now > certificate_notice) continue;
     const bool over = one.expiry <= now;
     const auto days = std::chrono::floor<std::chrono::days>(one.expiry - now).count();
     out.push_back({where + (over ? ": has ended at " : ": ends in " + std::to_string(days) +
                                                            " days, at ") +
-                       to_rfc3339(one.expiry).substr(0, 19) + "Z; " +
+                       to_rfc3339(one.expiry).substr(0, 19) + "Z" +
+                       (over ? what_it_keeps_out(one.name) + ": " : "; ") +
                        what_helps(one.name, state_),
                    over ? weight::degraded : weight::warning, {}});
   }

@@ -29,7 +29,7 @@ class certificate_watch {
   /// daemon's own: the one that it serves with.
   std::vector<std::pair<std::string, time_point>> expiries();
 
-  /// Those that end soon, have ended or cannot be read, with what to do.
+  /// Those that are not valid yet, end soon, have ended or cannot be read, with what to do.
   std::vector<actors::problem> problems(time_point now);
 
   /// Files are looked at again after so long.
@@ -39,7 +39,8 @@ class certificate_watch {
   struct certificate {
     std::string name;
     std::filesystem::path file;
-    time_point expiry;    ///< unset: not readable
+    time_point begin;     ///< unset: not readable
+    time_point expiry;    ///< likewise
     std::string failure;  ///< why not
     time_point served;    ///< end of the one that the daemon uses; unset: none, or the file's
   };

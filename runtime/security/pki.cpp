@@ -228,14 +228,26 @@ std::string next_certificate(const std::string& certificate_file) {
   return certificate_file + ".next";
 }
 
-result<time_point> certificate_expiry(const std::string& pem) {
+namespace {
+
+result<time_point> time_of(const std::string& pem, const ASN1_TIME* (*which)(const X509*)) {
   const auto certificate = parse_certificate(pem);
   std::tm broken{};
-  if (!certificate || ASN1_TIME_to_tm(X509_get0_notAfter(certificate.get()), &broken) != 1) {
+  if (!certificate || ASN1_TIME_to_tm(which(certificate.get()), &broken) != 1) {
     ERR_clear_error();
     return fail(errc::invalid, "certificates: not PEM");
   }
   return from_us(std::int64_t{::timegm(&broken)} * 1'000'000);
+}
+
+}  // namespace
+
+result<time_point> certificate_begin(const std::string& pem) {
+  return time_of(pem, X509_get0_notBefore);
+}
+
+result<time_point> certificate_expiry(const std::string& pem) {
+  return time_of(pem, X509_get0_notAfter);
 }
 
 result<std::string> certificate_fingerprint(const std::string& pem) {

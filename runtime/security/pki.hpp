@@ -47,6 +47,9 @@ result<void> verify_certificate(const issued_certificate& subject,
 /// Where a renewal puts a certificate before the key that it fits is in its place.
 std::string next_certificate(const std::string& certificate_file);
 
+/// When a PEM certificate begins to be valid. Error: invalid.
+result<time_point> certificate_begin(const std::string& certificate);
+
 /// When a PEM certificate ends. Error: invalid.
 result<time_point> certificate_expiry(const std::string& certificate);
 

@@ -15,6 +15,8 @@
 #include "runtime/schedulers/slurm/config.hpp"
 #include "runtime/schedulers/slurm/kind.hpp"
 #include "runtime/security/init.hpp"
+#include "runtime/security/layout.hpp"
+#include "runtime/security/pki.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
@@ -162,4 +164,29 @@ TEST_CASE("machine checks: jobs that may fill the disk of the state directory ar
   CHECK(here.found(true).empty());
   local.work_directory = "/dev/shm/ved-jobs";
   CHECK(here.found(false).empty());
+}
+
+TEST_CASE("machine checks: certificates that are not valid now are told, and refuse no start",
+          "[runtime][config]") {
+  machine here;
+  here.add(local_kind);
+  fs::remove_all(here.settings.state.directory);
+  init_options how;
+  how.directory = here.settings.state.directory;
+  how.now = std::chrono::time_point_cast<microseconds>(std::chrono::system_clock::now());
+  std::string words;
+  SECTION("they have ended") {
+    how.now -= std::chrono::days{leaf_days + 1};
+    words = "certificate has expired";
+  }
+  SECTION("the clock is wrong") {
+    how.now += std::chrono::days{3};
+    words = "not yet valid; is the system clock right?";
+  }
+  REQUIRE(initialise_state(how));
+  CHECK(here.found(true).empty());
+  CHECK_THAT(here.found(false), Catch::Contains(words) && Catch::Contains("ved starts"));
+  // It has to be one, all the same.
+  fs::remove(state_layout(how.directory).server_key);
+  CHECK_THAT(here.found(true), Catch::Contains("server"));
 }

@@ -202,6 +202,32 @@ TEST_CASE("certificates: what counts is the one that is served, not the one that
   CHECK_THAT(told[0].text, Catch::Contains("serves with another one"));
 }
 
+TEST_CASE("certificates: one that is not valid yet is told, with the clock as the likely cause",
+          "[runtime][security]") {
+  tests::temp_dir dir;
+  init_options options;
+  options.directory = dir.path() / "state";
+  options.now = now;
+  REQUIRE(initialise_state(options));
+  certificate_watch watch{state_layout(options.directory)};
+  const auto found = watch.problems(now - std::chrono::days{3});
+  REQUIRE(found.size() == 3);
+  for (const auto& one : found) {
+    CHECK(one.how_bad == actors::problem::weight::degraded);
+    CHECK_THAT(one.text, Catch::Contains(".pem: is not valid before ") &&
+                             Catch::Contains("timedatectl"));
+    // vectl may have another one.
+    CHECK((one.text.find("nobody gets through the gateway") != std::string::npos) ==
+          (one.text.find("client") == std::string::npos));
+  }
+  const auto over = watch.problems(now + std::chrono::days{leaf_days + 1});
+  REQUIRE(over.size() == 2);
+  for (const auto& one : over)
+    CHECK_THAT(one.text, Catch::Contains("systemctl reload ved") && !Catch::Contains("restart"));
+  CHECK_THAT(over[0].text, Catch::Contains("server.pem: has ended at ") &&
+                               Catch::Contains("nobody gets through the gateway"));
+}
+
 TEST_CASE("certificates: one that cannot be read is told too", "[runtime][security]") {
   tests::temp_dir dir;
   init_options options;

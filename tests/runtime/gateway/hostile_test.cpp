@@ -347,6 +347,27 @@ TEST_CASE("gateway: a set that is gone or does not fit leaves the old one in use
   CHECK(raw_client(s.port(), how.credentials).connected());
 }
 
+TEST_CASE("gateway: one whose certificate is not valid now listens, and serves once it has one",
+          "[runtime][gateway]") {
+  site s;
+  const bool over = GENERATE(true, false);
+  s.options.credentials = over ? s.ca.issue("server", 0) : s.ca.issue("server", 24, {}, 1);
+  s.start();
+  const auto how = s.how();
+  CHECK_FALSE(gateway_client::connect(how));
+  const auto same = s.server->reload();
+  REQUIRE_FALSE(same);
+  CHECK_THAT(same.error().message, Catch::Contains(over ? "expired" : "not yet valid"));
+  s.ca.issue("server");
+  REQUIRE(s.server->reload());
+  auto client = gateway_client::connect(how);
+  REQUIRE(client);
+  CHECK((*client)->call(status_request(), 20s));
+  s.ca.issue("server", 0);  // does not take the place of one that is valid
+  CHECK_FALSE(s.server->reload());
+  CHECK(gateway_client::connect(how));
+}
+
 TEST_CASE("gateway: after the handshake no header of any operation harms the daemon",
           "[runtime][gateway]") {
   site s;
