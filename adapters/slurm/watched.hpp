@@ -7,8 +7,11 @@
 #include "adapters/slurm/traces.hpp"
 
 /// Private to the poll: observe.cpp asks, accounts.cpp reads what sacct says, runs.cpp tells runs
-/// apart, conclude.cpp judges.
+/// apart, own_record.cpp what a job left, conclude.cpp judges.
 namespace ved::adapters::slurm {
+
+/// Clocks of nodes, and the time between two looks.
+constexpr seconds clock_slack{60};
 
 /// What came of the look into its directory.
 enum class look_result {

@@ -232,7 +232,8 @@ TEST_CASE("vectl offline: a restoration that was cut is named until it is run ag
   // As it leaves them: aside is what was there, and what is to be there is in its place or beside.
   REQUIRE(ved::runtime::note_restoration(place, backup, {"daemon", "cluster/c-1"}));
   fs::rename(log, log.string() + ".replaced-1");
-  if (!is_gone) fs::copy(is_new ? fs::path(backup) / "log" : fs::path(place) / "log.replaced-1", log);
+  const auto there = is_new ? fs::path(backup) / "log" : fs::path(place) / "log.replaced-1";
+  if (!is_gone) fs::copy(there, log);
   fs::copy(fs::path(backup) / "log", log.string() + ".restoring");
 
   const auto opened = ved::runtime::open_event_logs(place, options);

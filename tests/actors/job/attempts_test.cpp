@@ -107,7 +107,9 @@ TEST_CASE("job core: requeues before which nothing was seen are told", "[actors]
     CHECK(d.run(end) == "finished:completed");
     return d.log.back().job().finished().reason();
   };
-  SECTION("all of them") { CHECK(reason().find("requeued 3 times, and what it used before 3 of") != npos); }
+  SECTION("all of them") {
+    CHECK(reason().find("requeued 3 times, and what it used before 3 of") != npos);
+  }
   SECTION("as far as accounting does not know of them") {
     end.counted.push_back({end.enqueued_at - seconds{9}, end.started_at - seconds{9}, {}});
     CHECK(reason().find("what it used before 2 of these is not known") != npos);
