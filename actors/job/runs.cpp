@@ -189,8 +189,12 @@ int runs_unseen(const job& state, const report_status& what) {
   const auto before = run_note::of(state.scheduler_note);
   if (note.session == 0 || (before.session != 0 && before.session != note.session)) return 0;
   if (is_set(told_apart(state)) || state.requeued.size() >= requeued_max) return 0;
-  return note.requeues - static_cast<int>(runs_before(state, &what).size() +
-                                          counted_before(&what).size());
+  // What its own record tells may be the end of a run before the last requeue.
+  if (what.leftover || !is_set(what.enqueued_at)) return 0;
+  const auto counted = std::count_if(what.counted.begin(), what.counted.end(), [&](const auto& a) {
+    return a.enqueued_at != what.enqueued_at || a.started_at != what.started_at;
+  });
+  return note.requeues - static_cast<int>(runs_before(state, &what).size() + counted);
 }
 
 }  // namespace

@@ -42,8 +42,10 @@ std::string label_of(const pb::Step& step) {
 // cannot take the claim over (a full file system) runs nothing: of another one of the same count
 // nobody could tell it. SLURM_JWT is the daemon's, and sbatch passes it on.
 //
-// The record of the end gets its room at the start, as blanks: on a full file system nothing else
-// would tell a job that has completed. ved_spare keeps only that.
+// The record of the end gets its room at the start, as blanks, so that a file system that is full
+// by then takes it (one that copies what is written may not): nothing else would tell a job that
+// has completed. ved_spare keeps only that. A limit of file sizes (25, XFSZ) ends no wrapper. What
+// makes an end one comes last: a node may be lost between two lines.
 //
 // ved_leave ends as the job did, also by its signal, where that is one that ends a process.
 constexpr const char* claim_text =
@@ -57,10 +59,14 @@ ved_told=
 ved_job=
 ved_canary=
 ved_room=$(printf '%1024s' '')
-ved_spare() {
+ved_is_room() {
 [ -f "$ved_end" ] && [ ! -L "$ved_end" ] && [ -w "$ved_end" ] &&
-[ "$(sed '' "$ved_end")" = "$ved_room" ] || rm -f "$ved_end"
+[ "$(stat -c %s "$ved_end")" = 1024 ] &&
+[ "$(dd if="$ved_end" iflag=nonblock,nofollow bs=1024 count=1)" = "$ved_room" ]
 } 2>/dev/null
+ved_spare() {
+ved_is_room || rm -f "$ved_end"
+}
 ved_leave() {
 ved_hint e
 [ -z "$ved_canary" ] || kill -9 "$ved_canary"
@@ -99,9 +105,9 @@ esac
 fi ;;
 esac
 case $ved_claim in
-"$ved_me") printf %s "$ved_room" > "$ved_end" ;;
+"$ved_me") (trap '' 25; printf %s "$ved_room" > "$ved_end") 2>/dev/null ;;
 '') ved_spare
-printf 'noclaim\n' 1<> "$ved_end"
+(printf 'noclaim\n' 1<> "$ved_end") 2>/dev/null
 echo "ved: no claim can be made in $ved_dir" >&2
 exit 75 ;;
 "$ved_mine"*)
@@ -112,9 +118,11 @@ ved_first=$(sed -n 's/^exit //p' "$ved_end" 2>/dev/null)
 [ -n "$ved_first" ] && ved_leave "$ved_first"
 sleep 1
 done
-ved_first=$(sed '' "$ved_end" 2>/dev/null)
-[ "$ved_first" = "$ved_room" ] && rm -f "$ved_end"
+if ved_is_room; then
+(printf '\nagain\n' >> "$ved_end") 2>/dev/null
+else
 (set -C; printf 'again\n' > "$ved_end") 2>/dev/null
+fi
 exit 74 ;;
 *) printf 'lost %s\n' "$ved_claim" > "$ved_end"; exit 73 ;;
 esac
@@ -159,9 +167,10 @@ ved_fault "$1: $2 $3 cannot be entered"
 }
 ved_finish() {
 ved_clear
-{ printf 'exit %s\n' "$1"; [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
+trap '' 25
+{ [ -n "$ved_step" ] && printf 'step %s\n' "$ved_step"
 [ -n "$ved_told" ] && printf 'told%s\n' "$ved_told"
-times; } 1<> "$ved_end"
+printf 'exit %s\n' "$1"; times; } 1<> "$ved_end"
 ved_leave "$1"
 }
 ved_is_alone() {

@@ -196,9 +196,10 @@ bool slurm_cluster::could_not_take_over(const watched& job, bool accounted,
 
 /// Of a start that was the wrapper's alone.
 void slurm_cluster::leave_out_last_run(job_status& end, const watched& job, bool accounted) {
+  if (accounted && mixes_runs(job)) return;
   end.usage.emplace().set_wall_clock_seconds(0);
   end.counted.clear();
-  if (!accounted || mixes_runs(job)) return;
+  if (!accounted) return;
   const auto& all = job.accounted->records;
   for (auto record = all.begin(); record + 1 < all.end(); ++record) {
     if (record->swept) continue;
@@ -371,7 +372,10 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
   const microseconds record_grace =
       job.has_traces() ? options_.accounting_grace
                         : std::max<microseconds>(options_.accounting_grace, unread_grace);
-  if (by_wrapper && !left.ended && !left.strange && is_set(kept.accounts_due) &&
+  // So with a claim of the run before: this run's may not be shown yet.
+  const bool no_takeover = could_not_take_over(job, accounted, end);
+  const bool is_unsure = !left.ended || (no_takeover && !left.no_claim);
+  if (by_wrapper && is_unsure && !left.strange && is_set(kept.accounts_due) &&
       now < kept.accounts_due + record_grace) {
     job.settling = true;
     return still_ending(job);
@@ -387,7 +391,6 @@ observation slurm_cluster::conclude(watched& job, time_point now) const {
                    "made in " + options_.shell.job_directory + "/" + job.job->job.str() +
                        ": the file system is full or read-only, or its quota is used up",
                    true};
-  const bool no_takeover = could_not_take_over(job, accounted, end);
   if (no_takeover) {
     leave_out_last_run(end, job, accounted);
     end.exit_code = 0;

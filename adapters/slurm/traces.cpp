@@ -78,12 +78,16 @@ std::string look_function(const std::string& nonce) {
          "[ -e \"$3$4.$2.out\" ] && echo began\n"
          "ved_f=$3$4.$2.end\n"
          "if [ -f \"$ved_f\" ] && [ ! -L \"$ved_f\" ]; then\n"
+         // Read before its time is: there are blanks until the end, and a file server's client
+         // hears of a new time when a file is opened.
+         "{ ved_r=$(dd if=\"$ved_f\" iflag=nonblock,nofollow bs=" +
+         std::to_string(end_record_bytes_max) +
+         " count=1; echo .); } 2>/dev/null\n"
          // Of the claim too, by the same clock: a line before the record's own.
          "ved_t=$(stat -c %Y \"$ved_d\"claim \"$ved_f\" 2>/dev/null)\n"
          "case $ved_t in '') return 0 ;; *[!0-9]*) printf 'since %s\\nat %s\\n' $ved_t ;;\n"
-         "*) printf 'at %s\\n' \"$ved_t\" ;; esac\ndd if=\"$ved_f\" iflag=nonblock,nofollow bs=" +
-         std::to_string(end_record_bytes_max) +
-         " count=1 2>/dev/null\n"
+         "*) printf 'at %s\\n' \"$ved_t\" ;; esac\nved_r=${ved_r%.}\n"
+         "case $ved_r in *[!' ']*) printf %s \"$ved_r\" ;; esac\n"
          "elif [ -e \"$ved_f\" ] || [ -L \"$ved_f\" ]; then echo strange\nfi\nreturn 0\n}\n";
 }
 
@@ -147,7 +151,7 @@ traces parse_end(std::string_view text) {
   traces out;
   // From here on the lines are the job's own: they say how it ended, and nothing else.
   bool in_record = false;
-  // Written in one go, so a record without its last line end is one that was cut.
+  // A line without its end is one that was cut, or blanks.
   std::size_t line_number = 0;
   while (!text.empty()) {
     const auto end = text.find('\n');
@@ -217,6 +221,8 @@ traces parse_end(std::string_view text) {
         out.cpu_time = microseconds{static_cast<std::int64_t>(total * 1e6)};
     }
   }
+  // The first start wrote its end when the second one had given it up.
+  if (out.exit_code) out.again = false;
   return out;
 }
 

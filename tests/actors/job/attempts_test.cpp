@@ -121,6 +121,16 @@ TEST_CASE("job core: requeues before which nothing was seen are told", "[actors]
     end.run_before->mutable_usage()->set_wall_clock_seconds(400);
     CHECK(reason().find("not known") == npos);
   }
+  SECTION("also one that never began, or began in the same second") {
+    end.note = run_note{7, 2}.bits();
+    end.counted.push_back({end.enqueued_at - seconds{9}, {}, {}});
+    end.counted.push_back({end.enqueued_at, end.started_at - seconds{1}, {}});
+    CHECK(reason().find("not known") == npos);
+  }
+  SECTION("of what ended before its last requeue that is told by its own record") {
+    end.leftover = true;
+    CHECK(reason().find("not known") == npos);
+  }
   SECTION("the run itself is none") {
     end.note = run_note{7, 0}.bits();
     end.counted.push_back({end.enqueued_at, end.started_at, {}});

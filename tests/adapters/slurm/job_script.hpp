@@ -90,7 +90,7 @@ class node {
     // Only what a batch script may need: no container runtime of this machine.
     fs::create_directories(tools());
     for (const auto* name : {"ln", "mkdir", "readlink", "mv", "env", "rm", "sed", "sleep",
-                             "touch"})
+                             "touch", "dd", "stat"})
       fs::create_symlink(fs::path("/usr/bin") / name, tools() / name);
   }
 
@@ -110,7 +110,7 @@ class node {
   traces end_of(const std::string& id) const { return parse_end("at 1\n" + end_text(id)); }
 
   command_finished run(const submission& what, const std::string& id = "41", int restarts = 0) {
-    return run_line("exec " + words_of_start(what, id, restarts));
+    return run_line(limits + "exec " + words_of_start(what, id, restarts));
   }
   /// Starts it, and once the job has made the file "ready" in its home does what `then` says with
   /// the shell's number $w; ends as the script did.
@@ -121,6 +121,7 @@ class node {
   }
 
   slurm_options options;
+  std::string limits;  ///< commands before the start
 
  private:
   std::string words_of_start(const submission& what, const std::string& id, int restarts) const {

@@ -5,6 +5,7 @@
 
 #include "adapters/process/transport.hpp"
 #include "adapters/slurm/batch_script.hpp"
+#include "adapters/slurm/traces.hpp"
 #include "tests/support/temp_dir.hpp"
 
 using namespace ved;
@@ -59,7 +60,7 @@ class twice {
 
 TEST_CASE("slurm: a job that was forgotten and started again ends as it did", "[adapters][slurm]") {
   twice site;
-  const auto [work, code] = GENERATE(table<std::string, int>(
+  const auto [work, code] = GENERATE(Catch::Generators::table<std::string, int>(
       {{"exit 0", 0}, {"exit 96", 96}, {"kill -TERM $$; sleep 5", 128 + 15}}));
   CHECK(site.start(work) == code);
   const auto end = site.end();
@@ -77,7 +78,15 @@ TEST_CASE("slurm: a second start does not run when the first left no end", "[ada
     std::ofstream(site.directory() / "vetoken.41.end") << std::string(1024, ' ');
   CHECK(site.start("exit 0") == started_again_exit);
   CHECK(site.runs() == "ran\n");
-  CHECK(site.end() == "again\n");
+  CHECK(site.end().ends_with("again\n"));
+  CHECK(parse_end("at 1\n" + site.end()).again);
+}
+
+TEST_CASE("slurm: the end of a first start that comes after all is kept", "[adapters][slurm]") {
+  const auto both = parse_end("at 1\nexit 7\n0m0.01s 0m0.01s\n        \nagain\n");
+  CHECK(both.ended);
+  CHECK(both.exit_code == 7);
+  CHECK_FALSE(both.again);
 }
 
 TEST_CASE("slurm: what has completed is not run again by a restart that Slurm counts",

@@ -1,3 +1,4 @@
+#include "messages/job_state.hpp"
 #include "tests/adapters/slurm/poll.hpp"
 
 /// A restart that finds the claim of the run before and can make no other.
@@ -40,6 +41,18 @@ TEST_CASE("slurm poll: a restart that could not take its claim over is the site'
     CHECK(now.usage->wall_clock_seconds() == 500);
     REQUIRE(now.counted.size() == 1);
     CHECK(now.counted[0].started_at == from_us(1'799'999'000'000'000));
+  }
+  SECTION("and a claim that is not shown yet is waited for") {
+    site.reply("traces", left(token + ":41:0:start", record.empty() ? "exit 75\n" : record));
+    const auto first_look = status(site);
+    CHECK(is_terminal(first_look.state) == (accounted && !record.empty()));
+    site.reply("traces", left(token + ":41:1:start", "exit 75\n"));
+    if (record.empty()) {
+      site.now += seconds{600};
+      const auto now = status(site);
+      CHECK(now.exit_code == 75);
+      CHECK_FALSE(contains(now.reason, "could not be replaced"));
+    }
   }
   SECTION("but not when Slurm says that it ran") {
     last.elapsed_seconds = 400;
