@@ -294,10 +294,11 @@ class slurm_verdict(verdict):
             self.wrong.append(f"{said}; must be {job.state}, or failed")
 
     def end_record(self, job, claim):
+        """What the job wrote; until its end there are blanks."""
         path = os.path.join(self.folders.get(job.id, "/nowhere"), f"{claim[0]}.{claim[1]}.end")
         try:
             with open(path) as text:
-                return text.read()
+                return text.read().strip()
         except OSError:
             return ""
 

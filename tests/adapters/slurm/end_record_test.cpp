@@ -105,7 +105,7 @@ TEST_CASE("slurm job script: a restart that cannot take the claim over runs noth
   for (const auto& shell : shells) {
     node here(shell);
     CAPTURE(shell);
-    const auto first = here.run_and(script_of(": > ready; echo ran >> runs; sleep 60"),
+    const auto first = here.run_and(script_of("echo ran >> runs; : > ready; sleep 60"),
                                     "kill -KILL -$w");
     CHECK(first.exit_code == 128 + 9);
     // As on a full file system: no new link, but what is there can be written.
