@@ -176,7 +176,11 @@ void metrics::impl::note_job_event(const pb::Envelope& what, const core::job::jo
     case pb::JobEvent::kSubmissionUnresolved: submission("unresolved"); break;
     case pb::JobEvent::kLookupAbsent: lookup("absent"); break;
     case pb::JobEvent::kHeld: held.Add({{"cluster", cluster}}).Increment(); break;
-    case pb::JobEvent::kWentMissing: missing.Add({{"cluster", cluster}}).Increment(); break;
+    case pb::JobEvent::kWentMissing:
+      // It is told again with each new reason.
+      if (!before || !is_set(before->missing_since))
+        missing.Add({{"cluster", cluster}}).Increment();
+      break;
     case pb::JobEvent::kDuplicateFound:
       duplicates.Add({{"cluster", cluster}}).Increment(what.job().duplicate_found().others_size());
       break;

@@ -167,6 +167,10 @@ TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][me
   lost.pass(seconds{30}).lookup(tests::job::lookup_result::absent);
   lost.pass(seconds{5})
       .lookup(tests::job::lookup_result::found, {scheduler_job_id{"17"}, scheduler_job_id{"18"}});
+  CHECK(lost.missing(false) == "went_missing");
+  CHECK(lost.pass(seconds{1000}).run(tests::job::report_missing{lost.state.scheduler_id, false,
+                                                               "another reason"}) ==
+        "went_missing");
   world.add(lost);
   driver held(sample_spec("j-4"));
   while (held.phase() != "held") {
@@ -198,6 +202,7 @@ TEST_CASE("metrics: events of jobs are counted by what they mean", "[runtime][me
   CHECK(of("hpc_submission_lookups_total", R"(,result="absent")") == 1);
   CHECK(of("hpc_submission_lookups_total", R"(,result="found")") == 1);
   CHECK(of("hpc_duplicates_found_total") == 1);
+  CHECK(of("hpc_jobs_missing_total") == 1);
   CHECK(of("hpc_job_duration_seconds_count") == 1);
   CHECK(of("hpc_job_duration_seconds_sum") == 1);
   CHECK(of("hpc_job_wait_seconds_sum") == 2);
